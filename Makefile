@@ -1,0 +1,42 @@
+# Every verb sets up what it needs in .venv: a fresh clone needs Python 3.10+, a C compiler and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test quicktest lint bench build debug sdist clean
+
+run: build
+	exec $(BIN)/python -m mq9fast $(ARGS)
+
+test: build lint
+	$(BIN)/python -m pytest $(ARGS)
+
+quicktest: build
+	$(BIN)/python -m pytest -x --ignore=tests/fault $(ARGS)
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint mq9fast/_core
+
+bench: build
+	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
+
+build: $(VENV)/ready
+	$(BIN)/python setup.py -q build_ext --inplace -j2
+
+debug: $(VENV)/ready
+	MQ9FAST_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force -j2
+
+sdist: $(VENV)/ready
+	$(BIN)/python -m build
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build dist *.egg-info mq9fast/_core/*.c mq9fast/_core/*.so $(VENV)

@@ -1,0 +1,42 @@
+"""The command line: `python -m mq9fast`, or the console script `mq9fast`."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from mq9fast.errors import StartError
+from mq9fast.settings import load_settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a broker until it is told to stop; return the exit status of the process.
+
+    `argv` is the command line without the program's name, by default that of the process.
+    Raises SystemExit(0) once --help or --version is printed.
+    """
+    try:
+        settings = load_settings(sys.argv[1:] if argv is None else argv, os.environ)
+        _log_to_stderr(settings.log_level)
+        # Imported late: help and bad settings need none of the broker.
+        from mq9fast.server import run
+
+        return run(settings)
+    except StartError as error:
+        print(f"mq9fast: {error}", file=sys.stderr)
+        return 1
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    line = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    line.converter = time.gmtime
+    handler.setFormatter(line)
+    logging.basicConfig(handlers=[handler], level=level.upper())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""One client as those who deliver to it see it: what it negotiated, what waits for its socket, what it subscribed to.
+
+Data flows one way: `Subscription.send` writes a frame into `Client.out`, the first frame of a turn puts the client on
+the agenda, and the end of the turn hands everything to the socket in one write.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.outbuf cimport OutBuf
+from mq9fast._core.views cimport View
+
+
+cdef class Agenda:
+    """What the end of this turn of the event loop has to visit."""
+    cdef list dirty           # clients with bytes to write
+    cdef list doomed          # clients to close
+    cdef list stalled         # clients that were told to stop sending
+    cdef list exhausted       # subscriptions that had their last delivery
+    cdef public object wake   # called once when the agenda stops being empty
+    cdef bint awake
+
+    cdef int call(self) except -1
+
+
+cdef class Client:
+    # Who it is.
+    cdef readonly uint64_t cid
+    # The socket, as an object with write(bytes), close(), pause() and resume(). None once it is gone.
+    cdef public object connection
+    cdef readonly dict subscriptions      # sid -> Subscription
+    cdef dict retired                     # those that had their last delivery and hold messages of a group, as keys
+
+    # What it negotiated in CONNECT.
+    cdef public bint verbose
+    cdef public bint pedantic
+    cdef public bint echo
+    cdef public bint headers
+    cdef public bint no_responders
+
+    # What goes to it.
+    cdef Agenda agenda
+    cdef OutBuf out
+    cdef readonly bint writable           # false while the transport holds more than its high-water mark
+    cdef readonly bint doomed             # nothing more is read from it or delivered to it
+    cdef bint dirty
+    cdef bint stalled
+    cdef Py_ssize_t max_pending_bytes
+    cdef dict parked                      # mailbox sources that wait for its socket, as keys
+
+    # What it has done.
+    cdef readonly uint64_t in_messages
+    cdef readonly uint64_t in_bytes
+    cdef readonly uint64_t out_messages
+    cdef readonly uint64_t out_bytes
+
+    cdef int touch(self) except -1
+    cdef int say(self, View line) except -1
+    cdef int doom(self, bytes error) except -1
+    cdef int stall(self) except -1
+
+
+cdef class Subscription:
+    cdef readonly Client client
+    cdef readonly bytes sid
+    cdef readonly bytes subject
+    cdef readonly bytes queue            # None outside queue groups
+    cdef readonly uint64_t maximum       # ends after so many deliveries; 0 = no end
+    cdef readonly uint64_t delivered
+
+    cdef int send(self, View subject, View reply, View header, View payload) except -1
+
+    cdef inline bint exhausted(self) noexcept:
+        return self.maximum != 0 and self.delivered >= self.maximum

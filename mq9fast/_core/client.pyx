@@ -1,0 +1,173 @@
+"""One client as those who deliver to it see it; see client.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.outbuf cimport OutBuf
+from mq9fast._core.views cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
+
+cdef enum:
+    MOST_NUMBERS_BYTES = 64      # two sizes, the verb, blanks and line ends of one frame
+
+
+cdef class Agenda:
+    """What the end of this turn has to visit. `wake()`, to be set, is called when that stops being nothing."""
+
+    def __cinit__(self):
+        self.dirty = []
+        self.doomed = []
+        self.stalled = []
+        self.exhausted = []
+
+    cdef int call(self) except -1:
+        if not self.awake:
+            self.awake = True
+            self.wake()
+        return 0
+
+    def begin(self) -> None:
+        """The end of the turn runs now: what comes up from here on calls for another."""
+        self.awake = False
+
+    def ask(self) -> None:
+        """Have the end of the turn run, whatever is on the agenda."""
+        self.call()
+
+    def take_doomed(self) -> list:
+        """The clients to close, each with its last words already written."""
+        doomed, self.doomed = self.doomed, []
+        return doomed
+
+    def has_stalled(self) -> bool:
+        return bool(self.stalled)
+
+    def resume_stalled(self) -> None:
+        """Let the clients that were told to stop send again."""
+        cdef Client client
+        stalled, self.stalled = self.stalled, []
+        for client in stalled:
+            client.stalled = False
+            if client.connection is not None:
+                client.connection.resume()
+
+    def flush(self) -> None:
+        """One write per connection that can take one. What cannot stays in its buffer until `writable_again`."""
+        cdef Client client
+        dirty, self.dirty = self.dirty, []
+        for client in dirty:
+            client.dirty = False
+            if client.connection is None:
+                client.out.discard()
+            elif client.writable and client.out.size:
+                client.connection.write(client.out.take())
+
+
+cdef class Client:
+    """The state of one connection that the rest of the broker may touch."""
+
+    def __cinit__(self, Agenda agenda not None, uint64_t cid, Py_ssize_t max_pending_bytes, *_, **__):
+        self.agenda = agenda
+        self.cid = cid
+        self.max_pending_bytes = max_pending_bytes
+        self.subscriptions = {}
+        self.parked = {}
+        self.retired = {}
+        self.out = OutBuf()
+        self.writable = True
+        # nats-server's defaults, which last until CONNECT says otherwise.
+        self.verbose = self.pedantic = self.echo = True
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait for the socket on this side of the transport."""
+        return self.out.size
+
+    cdef int touch(self) except -1:
+        if not self.dirty:
+            self.dirty = True
+            self.agenda.dirty.append(self)
+            self.agenda.call()
+        if not self.writable and self.out.size > self.max_pending_bytes:
+            self.out.discard()
+            self.doom(b"Slow Consumer")
+        return 0
+
+    cdef int say(self, View line) except -1:
+        """Write a protocol line."""
+        self.out.append(line)
+        return self.touch()
+
+    cdef int doom(self, bytes error) except -1:
+        """Close the connection at the end of the turn; `error`, if any, is its last words as -ERR."""
+        if self.doomed:
+            return 0
+        self.doomed = True
+        if error is not None:
+            self.error(error)
+        self.agenda.doomed.append(self)
+        return self.agenda.call()
+
+    cdef int stall(self) except -1:
+        """Stop reading from the client until the agenda's next `resume_stalled`."""
+        if not self.stalled and self.connection is not None:
+            self.stalled = True
+            self.agenda.stalled.append(self)
+            self.connection.pause()
+            self.agenda.call()
+        return 0
+
+    def error(self, bytes sentence not None) -> None:
+        """Write -ERR with nats-server's text for it."""
+        self.say(view_of(b"-ERR '" + sentence + b"'\r\n"))
+
+    def write(self, bytes line not None) -> None:
+        """Write protocol bytes at the end of this turn."""
+        self.say(view_of(line))
+
+    def close_with(self, error: bytes | None) -> None:
+        """Close the connection at the end of the turn, with `error` as its last words."""
+        self.doom(error)
+
+    def take_output(self) -> bytes:
+        """What waits for the socket, for the last write before a close."""
+        return self.out.take()
+
+    def pause_writing(self) -> None:
+        """The transport holds more than its high-water mark."""
+        self.writable = False
+
+
+cdef class Subscription:
+    """One SUB of one client."""
+
+    def __cinit__(self, Client client not None, bytes sid not None, bytes subject not None, bytes queue, *_, **__):
+        self.client = client
+        self.sid = sid
+        self.subject = subject
+        self.queue = queue
+
+    cdef int send(self, View subject, View reply, View header, View payload) except -1:
+        """Write one MSG, or HMSG where there is a header and the client reads headers."""
+        cdef Client client = self.client
+        cdef View sid = view_of(self.sid)
+        cdef char* at
+        if not client.headers:
+            header = view(NULL, 0)
+        at = client.out.reserve(
+            subject.size + sid.size + reply.size + header.size + payload.size + MOST_NUMBERS_BYTES
+        )
+        at = put(at, view(b"HMSG ", 5) if header.size else view(b"MSG ", 4))
+        at = put_byte(put(at, subject), c' ')
+        at = put_byte(put(at, sid), c' ')
+        if reply.size:
+            at = put_byte(put(at, reply), c' ')
+        if header.size:
+            at = put_byte(put_decimal(at, <uint64_t>header.size), c' ')
+        at = put_crlf(put_decimal(at, <uint64_t>(header.size + payload.size)))
+        at = put_crlf(put(put(at, header), payload))
+        client.out.commit(at)
+        self.delivered += 1
+        if self.exhausted():
+            client.agenda.exhausted.append(self)
+        client.out_messages += 1
+        client.out_bytes += <uint64_t>(header.size + payload.size)
+        return client.touch()

@@ -1,0 +1,43 @@
+"""What leaves the broker for mailboxes: replies and pushes of durable turns, and what the pump reads from the store."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.group cimport Group, Member
+from mq9fast._core.mailbox cimport Directory, Mailbox
+from mq9fast._core.router cimport Router
+from mq9fast._core.source cimport Reader, Source
+from mq9fast._core.turn cimport Ack, Turn
+from mq9fast._core.views cimport View
+
+
+cdef class MailboxSubscription(Subscription):
+    # Exactly one of reader and group is there while it is attached.
+    cdef Mailbox mailbox
+    cdef Reader reader
+    cdef Group group
+    cdef Member member
+
+
+cdef class Delivery:
+    cdef Directory directory
+    cdef Router router
+    cdef Agenda agenda
+    cdef list waiting         # sources for the pump
+
+    # Subscriptions come and go.
+    cdef MailboxSubscription attach(
+        self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
+    )
+    cdef int detach(self, MailboxSubscription subscription) except -1
+    cdef int retire(self, MailboxSubscription subscription) except -1
+    cdef int leave_group(self, Group group, Member member) except -1
+    cdef int drop_source(self, Mailbox mailbox, Source source) except -1
+    cdef int wait_for_pump(self, Source source) except -1
+    cdef int pump_one(self, Source source, object store) except -1
+
+    # A turn is durable.
+    cdef int mark_durable(self, Turn turn) except -1
+    cdef int answer(self, const Ack* ack, View reply) except -1
+    cdef int push(self, Turn turn, int rank) except -1
+    cdef int settle(self, Turn turn, bint durable) except -1

@@ -1,0 +1,250 @@
+"""What leaves the broker for mailboxes; see delivery.pxd."""
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.address cimport RANKS
+from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.group cimport Group, Member
+from mq9fast._core.mailbox cimport Directory, Mailbox
+from mq9fast._core.router cimport Router
+from mq9fast._core.source cimport (
+    CAUGHT_UP, IDLE, MORE_TO_GIVE, NOT_DURABLE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, seal
+)
+from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, Ack, Fresh, Gone, Mark, Turn
+from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
+
+cdef bytes DELETED = b'{"deleted":true}'
+cdef bytes NOT_DELETED = b'{"deleted":false}'
+
+
+cdef class MailboxSubscription(Subscription):
+    """A SUB to a mailbox."""
+
+
+cdef class Delivery:
+    """Moves every source's place in its mailbox on."""
+
+    def __cinit__(self, Directory directory not None, Router router not None, Agenda agenda not None):
+        self.directory = directory
+        self.router = router
+        self.agenda = agenda
+        self.waiting = []
+
+    cdef MailboxSubscription attach(
+        self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
+    ):
+        """Subscribe to a mailbox, living or not."""
+        cdef MailboxSubscription subscription = MailboxSubscription(client, sid, subject, queue)
+        cdef Mailbox mailbox = self.directory.look_up_or_make(address)
+        cdef Group group
+        subscription.mailbox = mailbox
+        if mailbox.sources is None:
+            mailbox.sources = []
+        if queue is None:
+            subscription.reader = Reader(mailbox, subscription, ranks)
+            mailbox.sources.append(subscription.reader)
+            self.wait_for_pump(subscription.reader)
+            return subscription
+        if mailbox.groups is None:
+            mailbox.groups = {}
+        group = mailbox.groups.get(queue)
+        if group is None:
+            group = Group(mailbox, queue)
+            mailbox.groups[queue] = group
+            mailbox.sources.append(group)
+        subscription.group = group
+        subscription.member = group.join(subscription, ranks)
+        self.wait_for_pump(group)
+        return subscription
+
+    cdef int detach(self, MailboxSubscription subscription) except -1:
+        """The subscription ends: what it holds of a group goes back."""
+        if subscription.reader is not None:
+            self.drop_source(subscription.mailbox, subscription.reader)
+        elif subscription.group is not None and subscription.member in subscription.group.members:
+            self.leave_group(subscription.group, subscription.member)
+        subscription.reader = None
+        subscription.group = None
+        subscription.member = None
+        return 0
+
+    cdef int retire(self, MailboxSubscription subscription) except -1:
+        """The subscription had its last delivery. A group's member stays until what it holds is answered, or its
+        connection ends: giving that back now would have two members work on it."""
+        if subscription.member is None or subscription.member.held.count == 0:
+            return self.detach(subscription)
+        subscription.client.retired[subscription] = None
+        return 0
+
+    cdef int leave_group(self, Group group, Member member) except -1:
+        group.leave(member)
+        if group.members:
+            return self.wait_for_pump(group)
+        del group.mailbox.groups[group.name]
+        return self.drop_source(group.mailbox, group)
+
+    cdef int drop_source(self, Mailbox mailbox, Source source) except -1:
+        mailbox.sources.remove(source)
+        if source.state == QUEUED:
+            self.waiting.remove(source)
+        source.state = IDLE
+        return self.directory.forget_if_unused(mailbox)
+
+    cdef int wait_for_pump(self, Source source) except -1:
+        """Have the end of the turn read on from the store for the source."""
+        if source.state != QUEUED and source.mailbox.live:
+            source.state = QUEUED
+            self.waiting.append(source)
+            self.agenda.call()
+        return 0
+
+    cdef int mark_durable(self, Turn turn) except -1:
+        """Note how far mailboxes are durable; who waited for that is to be pumped."""
+        cdef Py_ssize_t i
+        cdef Mark* mark
+        cdef Mailbox mailbox
+        cdef Source source
+        for i in range(turn.mark_count):
+            mark = &turn.marks[i]
+            mailbox = <Mailbox>mark.mailbox
+            if mailbox.uid != mark.uid or not mailbox.live:
+                continue
+            mailbox.durable_id = max(mailbox.durable_id, mark.next_id)
+            if mailbox.sources:
+                for source in mailbox.sources:
+                    if not source.caught_up and source.state == IDLE:
+                        self.wait_for_pump(source)
+        return 0
+
+    cdef int answer(self, const Ack* ack, View reply) except -1:
+        cdef char text[40]
+        cdef char* at = text
+        if ack.kind == ACK_MSG_ID:
+            at = put_byte(put_decimal(put(at, view(b'{"msg_id":', 10)), ack.number), c'}')
+            return self.router.answer(reply, view(text, at - text))
+        if ack.kind == ACK_BODY:
+            return self.router.answer(reply, view_of(<bytes>ack.body))
+        return self.router.answer(reply, view_of(DELETED if ack.kind == ACK_DELETED else NOT_DELETED))
+
+    cdef int push(self, Turn turn, int rank) except -1:
+        """Offer the turn's messages of one rank to those who read along."""
+        cdef Py_ssize_t i
+        cdef Fresh* fresh
+        cdef Mailbox mailbox
+        cdef Source source
+        cdef Envelope envelope
+        for i in range(turn.fresh_count):
+            fresh = &turn.fresh[i]
+            if fresh.rank != rank or fresh.value is NULL:
+                continue
+            mailbox = <Mailbox>fresh.mailbox
+            if not mailbox.sources or mailbox.uid != fresh.uid or not mailbox.live:
+                continue
+            seal(&envelope, mailbox, rank, fresh.msg_id, <bytes>fresh.value)
+            for source in mailbox.sources:
+                source.offer(&envelope)
+                if not source.caught_up and source.state == IDLE:
+                    self.wait_for_pump(source)
+        return 0
+
+    cdef int settle(self, Turn turn, bint durable) except -1:
+        """Tell queue groups what became of the deletions."""
+        cdef Py_ssize_t i
+        cdef Gone* gone
+        cdef Mailbox mailbox
+        cdef Group group
+        for i in range(turn.gone_count):
+            gone = &turn.gone[i]
+            mailbox = <Mailbox>gone.mailbox
+            if not mailbox.groups or mailbox.uid != gone.uid:
+                continue
+            for group in list(mailbox.groups.values()):
+                if durable:
+                    group.deleted(gone.msg_id)
+                else:
+                    group.not_deleted(gone.msg_id)
+                    self.wait_for_pump(group)
+                if not group.members:
+                    del mailbox.groups[group.name]
+                    self.drop_source(mailbox, group)
+        return 0
+
+    def release(self, Turn turn not None) -> None:
+        """The turn is durable: answer, then push, the most urgent first."""
+        cdef Py_ssize_t i
+        cdef int rank
+        self.mark_durable(turn)
+        self.settle(turn, True)
+        for call in turn.deferred:
+            call(True)
+        for i in range(turn.ack_count):
+            self.answer(&turn.acks[i], turn.reply_of(&turn.acks[i]))
+        for rank in range(RANKS):
+            if (turn.fresh_ranks >> rank) & 1:
+                self.push(turn, rank)
+
+    def fail(self, Turn turn not None, bytes error not None) -> None:
+        """The turn could not be stored: everybody it would have answered gets `error` instead."""
+        cdef Py_ssize_t i
+        self.settle(turn, False)
+        for call in turn.deferred:
+            call(False)
+        for i in range(turn.ack_count):
+            self.router.answer(turn.reply_of(&turn.acks[i]), view_of(error))
+
+    cdef int pump_one(self, Source source, store) except -1:
+        cdef Pumped outcome = source.pump(store)
+        if outcome == MORE_TO_GIVE:
+            self.wait_for_pump(source)
+        elif outcome == WAITING:
+            source.state = PARKED
+            source.park()
+        return 0
+
+    def pump(self, store) -> None:
+        """Read on from the store for every source that fell behind, a share each.
+
+        An error of the store is raised; the sources it concerns wait for the next call.
+        """
+        cdef Source source
+        cdef list waiting = self.waiting
+        self.waiting = []
+        for source in waiting:
+            source.state = IDLE
+        try:
+            for source in waiting:
+                if source.state == IDLE and not source.caught_up and source.mailbox.live:
+                    self.pump_one(source, store)
+        except BaseException:
+            for source in waiting:
+                if source.state == IDLE and not source.caught_up:
+                    source.state = QUEUED
+                    self.waiting.append(source)
+            raise
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether `pump` has anything to do."""
+        return len(self.waiting) > 0
+
+    def writable_again(self, Client client not None) -> None:
+        """The client's socket drained: what waited for it goes on."""
+        cdef Source source
+        client.writable = True
+        if client.out.size and not client.dirty:
+            client.touch()
+        parked, client.parked = client.parked, {}
+        for source in parked:
+            if source.state == PARKED:
+                source.state = IDLE
+                self.wait_for_pump(source)
+
+    def restart(self, Mailbox mailbox not None) -> None:
+        """The mailbox began or ended a life: whoever reads it starts over."""
+        cdef Source source
+        if mailbox.sources:
+            for source in mailbox.sources:
+                source.restart()
+                if mailbox.live and source.state == IDLE:
+                    self.wait_for_pump(source)

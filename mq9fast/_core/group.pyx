@@ -1,0 +1,222 @@
+"""A queue group of a mailbox; see group.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.address cimport RANKS
+from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.heap cimport HeapItem
+from mq9fast._core.holding cimport DELETING, HELD, RETURNED, Hold, HoldList, Holding
+from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.record cimport MESSAGE_KEY_BYTES, message_key, read_u64
+from mq9fast._core.source cimport (
+    CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, SUBJECT_ROOM, WAITING, Envelope, Pumped, Source, seal
+)
+
+
+cdef inline Hold* hold_at(HeapItem* item) noexcept:
+    return NULL if item is NULL else <Hold*>item.owner
+
+
+cdef class Member:
+    """One queue subscription and what it holds. One that had its last delivery stays while it holds anything."""
+
+    def __cinit__(self, Subscription subscription not None, int ranks):
+        self.subscription = subscription
+        self.ranks = ranks
+
+
+cdef class Group(Source):
+    """The subscriptions to one mailbox that share a queue name."""
+
+    def __cinit__(self, Mailbox mailbox not None, bytes name not None):
+        self.mailbox = mailbox
+        self.name = name
+        self.members = []
+        self.holding = Holding()
+        self.since = mailbox.next_id
+
+    cdef Member join(self, Subscription subscription, int ranks):
+        cdef Member member = Member(subscription, ranks)
+        self.members.append(member)
+        self.caught_up = False
+        return member
+
+    cdef int leave(self, Member member) except -1:
+        """Give what the member holds back to the group; it is to be pumped."""
+        self.members.remove(member)
+        while member.held.first is not NULL:
+            self.holding.take_back(member.held.first, &member.held)
+        self.caught_up = False
+        return 0
+
+    cdef Member holder(self, Hold* hold):
+        return None if hold.member is NULL else <Member>hold.member
+
+    cdef int give_back(self, Hold* hold) except -1:
+        """A member refused the message: it is for whoever is next; the group is to be pumped."""
+        cdef Member member = self.holder(hold)
+        self.holding.take_back(hold, &member.held)
+        self.caught_up = False
+        return 0
+
+    cdef int deleting(self, Hold* hold) except -1:
+        """The message was deleted, but the turn that says so may still fail. Until it is settled nobody gets it."""
+        if hold.state == RETURNED:
+            self.holding.returned(hold.item.major).remove(&hold.item)
+        hold.state = DELETING
+        return 0
+
+    cdef int deleted(self, uint64_t msg_id) except -1:
+        """The deletion is durable. A member that had its last delivery goes with the last message it held."""
+        cdef Hold* hold = self.holding.find(msg_id)
+        cdef Member member
+        if hold is NULL or hold.state != DELETING:
+            return 0
+        member = self.holder(hold)
+        self.holding.drop(hold, NULL if member is None else &member.held)
+        if member is not None and member.held.count == 0 and member.subscription.exhausted():
+            self.members.remove(member)
+            member.subscription.client.retired.pop(member.subscription, None)
+        return 0
+
+    cdef int not_deleted(self, uint64_t msg_id) except -1:
+        """The deletion failed: the message is its member's again, or the group's."""
+        cdef Hold* hold = self.holding.find(msg_id)
+        if hold is NULL or hold.state != DELETING:
+            return 0
+        hold.state = HELD
+        if hold.member is NULL:
+            self.holding.take_back(hold, NULL)
+            self.caught_up = False
+        return 0
+
+    cdef void restart(self) noexcept:
+        cdef Member member
+        self.holding.clear()
+        for member in self.members:
+            member.held.first = NULL
+            member.held.count = 0
+        Source.restart(self)
+
+    cdef int park(self) except -1:
+        cdef Member member
+        for member in self.members:
+            if not member.subscription.client.writable:
+                member.subscription.client.parked[self] = None
+        return 0
+
+    cdef bint takes(self, int rank):
+        """Whether any member takes messages of the rank."""
+        cdef Member member
+        for member in self.members:
+            if (member.ranks >> rank) & 1 and not member.subscription.exhausted():
+                return True
+        return False
+
+    cdef Member choose(self, int rank):
+        """The next member, in turn, that takes the rank and has room; None if there is none now."""
+        cdef Py_ssize_t count = len(self.members)
+        cdef Py_ssize_t i, at
+        cdef Member member
+        for i in range(count):
+            at = (self.turn + i) % count
+            member = <Member>self.members[at]
+            if (
+                (member.ranks >> rank) & 1 and not member.subscription.exhausted()
+                and self.room_in(member.subscription.client)
+            ):
+                self.turn = at + 1
+                return member
+        return None
+
+    cdef Pumped blocked(self, int rank):
+        """Why `choose` found none: sockets are full, or only this turn's share of them is."""
+        cdef Member member
+        for member in self.members:
+            if (
+                (member.ranks >> rank) & 1 and not member.subscription.exhausted()
+                and member.subscription.client.writable and not member.subscription.client.doomed
+            ):
+                return MORE_TO_GIVE
+        return WAITING
+
+    cdef int give(self, Member member, Hold* hold, Envelope* envelope) except -1:
+        self.holding.give(hold, <void*>member, &member.held)
+        return member.subscription.send(envelope.subject, envelope.reply, envelope.header, envelope.payload)
+
+    cdef int offer(self, Envelope* envelope) except -1:
+        cdef Member member
+        cdef Hold* hold
+        if not self.caught_up:
+            return 0
+        member = self.choose(envelope.rank)
+        if member is None:
+            self.caught_up = not self.takes(envelope.rank)
+            return 0
+        hold = self.holding.add(
+            envelope.rank, envelope.msg_id, <uint64_t>(envelope.header.size + envelope.payload.size)
+        )
+        self.place[envelope.rank] = envelope.msg_id + 1
+        return self.give(member, hold, envelope)
+
+    cdef Pumped pump(self, object store) except *:
+        cdef Py_ssize_t budget = PUMP_BYTES
+        cdef Pumped outcome
+        cdef int rank
+        for rank in range(RANKS):
+            if not self.takes(rank):
+                continue
+            outcome = self.give_returned(store, rank, &budget)
+            if outcome == CAUGHT_UP:
+                outcome = self.give_new(store, rank, &budget)
+            if outcome != CAUGHT_UP:
+                return outcome
+        return self.finish_pump()
+
+    cdef Pumped give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
+        """Give out what came back, oldest first; it is older than anything new of its rank."""
+        cdef Envelope envelope
+        cdef Hold* hold
+        cdef Member member
+        cdef bytes value
+        while True:
+            hold = hold_at(self.holding.returned(<uint64_t>rank).first())
+            if hold is NULL:
+                return CAUGHT_UP
+            if budget[0] <= 0:
+                return MORE_TO_GIVE
+            member = self.choose(rank)
+            if member is None:
+                return self.blocked(rank)
+            value = store.get(message_key(self.mailbox.uid, rank, hold.item.minor))
+            if value is None:
+                self.holding.drop(hold, NULL)
+                continue
+            seal(&envelope, self.mailbox, rank, hold.item.minor, value)
+            self.give(member, hold, &envelope)
+            budget[0] -= len(value) + SUBJECT_ROOM
+
+    cdef Pumped give_new(self, object store, int rank, Py_ssize_t* budget) except *:
+        """Give out what the group was not given yet."""
+        cdef Envelope envelope
+        cdef Hold* hold
+        cdef Member member
+        cdef uint64_t msg_id
+        cdef bytes key, value
+        rows = self.scan(store, rank)
+        if rows is None:
+            return CAUGHT_UP
+        for key, value in rows:
+            if budget[0] <= 0:
+                return MORE_TO_GIVE
+            member = self.choose(rank)
+            if member is None:
+                return self.blocked(rank) if self.takes(rank) else CAUGHT_UP
+            msg_id = read_u64(<const char*>key + MESSAGE_KEY_BYTES - 8)
+            seal(&envelope, self.mailbox, rank, msg_id, value)
+            hold = self.holding.add(rank, msg_id, <uint64_t>(envelope.header.size + envelope.payload.size))
+            self.place[rank] = msg_id + 1
+            self.give(member, hold, &envelope)
+            budget[0] -= len(value) + SUBJECT_ROOM
+        self.place[rank] = self.mailbox.durable_id
+        return CAUGHT_UP

@@ -1,0 +1,24 @@
+"""The read side of a connection: where the socket's bytes land and where a half-received frame waits."""
+
+
+cdef class Scratch:
+    """Memory that every connection of a broker reads into, one after the other."""
+    cdef char* data
+    cdef Py_ssize_t room
+    cdef object memory     # a memoryview of all of it
+
+
+cdef class InBuf:
+    cdef Scratch scratch
+    cdef char* own         # a frame's beginning, kept between reads; NULL for an idle connection
+    cdef Py_ssize_t own_room
+    cdef Py_ssize_t kept   # bytes of it that are there
+
+    # One read: where to, how many came, and (after parsing) how many were used and how long the next frame is.
+    cdef object buffer(self)
+    cdef void filled(self, Py_ssize_t count) noexcept
+    cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1
+
+    # DANGER: what `filled` left to parse; good until `keep`.
+    cdef char* data
+    cdef Py_ssize_t size

@@ -1,0 +1,79 @@
+"""The read side of a connection.
+
+Reads land in memory shared by all connections, because a read is parsed before the next one begins: an idle
+connection costs no buffer. Only the beginning of a frame whose rest has not come is copied out, into memory of the
+connection's own, and the reads that complete it land right behind it.
+"""
+
+from cpython.buffer cimport PyBUF_WRITE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.string cimport memcpy, memmove
+
+cdef enum:
+    LEAST_READ_BYTES = 4096
+    LARGEST_GUESS_BYTES = 65536
+
+
+cdef class Scratch:
+    """Memory of `room` bytes, at least 4096, that a broker's connections read into in turns."""
+
+    def __cinit__(self, Py_ssize_t room):
+        self.room = max(room, LEAST_READ_BYTES)
+        self.data = <char*>PyMem_Malloc(<size_t>self.room)
+        if self.data is NULL:
+            raise MemoryError
+        self.memory = PyMemoryView_FromMemory(self.data, self.room, PyBUF_WRITE)
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+
+cdef class InBuf:
+    """One connection's unread and half-read bytes."""
+
+    def __cinit__(self, Scratch scratch not None):
+        self.scratch = scratch
+
+    def __dealloc__(self):
+        PyMem_Free(self.own)
+
+    cdef object buffer(self):
+        if self.kept == 0:
+            return self.scratch.memory
+        return PyMemoryView_FromMemory(self.own + self.kept, self.own_room - self.kept, PyBUF_WRITE)
+
+    cdef void filled(self, Py_ssize_t count) noexcept:
+        if self.kept:
+            self.data = self.own
+            self.size = self.kept + count
+        else:
+            self.data = self.scratch.data
+            self.size = count
+
+    cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1:
+        """Keep what was not used of the last read. `needed` is the whole length of the frame that it begins, as
+        far as is known: memory follows what has come, not what a peer announced."""
+        cdef Py_ssize_t rest = self.size - used
+        cdef Py_ssize_t room
+        cdef char* grown
+        if rest == 0:
+            PyMem_Free(self.own)
+            self.own = NULL
+            self.own_room = self.kept = 0
+            return 0
+        if self.data == self.own and used:
+            memmove(self.own, self.own + used, <size_t>rest)
+        room = max(min(needed, max(2 * rest, LARGEST_GUESS_BYTES)), rest) + LEAST_READ_BYTES
+        if self.own_room < room:
+            grown = <char*>PyMem_Realloc(self.own, <size_t>room)
+            if grown is NULL:
+                raise MemoryError
+            if self.data == self.own:
+                self.data = grown
+            self.own = grown
+            self.own_room = room
+        if self.data != self.own:
+            memcpy(self.own, self.data + used, <size_t>rest)
+        self.kept = rest
+        return 0

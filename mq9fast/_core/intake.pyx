@@ -1,0 +1,203 @@
+"""What comes in for mailboxes; see intake.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.address cimport RANKS, Rank, split_priority, valid_address
+from mq9fast._core.client cimport Agenda, Client
+from mq9fast._core.delivery cimport Delivery
+from mq9fast._core.group cimport Group, Member
+from mq9fast._core.holding cimport DELETING, HELD, Hold
+from mq9fast._core.mailbox cimport Directory, Mailbox
+from mq9fast._core.parser cimport Operation
+from mq9fast._core.record cimport StoredMessage, message_key, unpack_message
+from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, ACK_NOT_DELETED, Turn
+from mq9fast._core.views cimport View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view
+
+cdef enum:
+    LARGEST_ID = 0x7FFFFFFFFFFFFFFF
+
+
+cdef class Intake:
+    """Accepts what clients send to `$mq9.` subjects.
+
+    `refusals` maps each error code to the JSON to reply with. Limits are counts and bytes, 0 for none.
+    """
+
+    def __cinit__(
+        self, Directory directory not None, Delivery delivery not None, Agenda agenda not None,
+        Turn turn not None, dict refusals not None, *, uint64_t most_messages, uint64_t most_mailbox_bytes,
+        uint64_t most_store_bytes, Py_ssize_t stall_bytes,
+    ):
+        self.directory = directory
+        self.delivery = delivery
+        self.agenda = agenda
+        self.turn = turn
+        self.refusals = refusals
+        self.most_messages = most_messages
+        self.most_mailbox_bytes = most_mailbox_bytes
+        self.most_store_bytes = most_store_bytes
+        self.stall_bytes = stall_bytes
+
+    def next_turn(self, Turn successor not None) -> Turn:
+        """Gather into `successor` from here on; returns the turn so far."""
+        turn = self.turn
+        self.turn = successor
+        return turn
+
+    cdef int publish(self, Client client, const Operation* op) except -1:
+        """Take a publish whose subject begins with `$mq9.`."""
+        cdef View rest
+        self.agenda.call()
+        if not starts_with(op.subject, view(b"$mq9.AI.MAILBOX.", 16)):
+            return self.refuse(op.reply, "unknown_command")
+        rest = slice_from(op.subject, 16)
+        if starts_with(rest, view(b"MSG.", 4)):
+            self.message(client, op, slice_from(rest, 4))
+        elif starts_with(rest, view(b"DELETE.", 7)):
+            self.delete(client, op, slice_from(rest, 7))
+        else:
+            self.command(to_bytes(rest), to_bytes(op.payload), to_bytes(op.reply))
+        if self.turn.bytes > self.stall_bytes:
+            client.stall()
+        return 0
+
+    cdef int refuse(self, View reply, str code) except -1:
+        """Answer with an error, in its turn; count what nobody hears of."""
+        if reply.size == 0:
+            self.dropped += 1
+            return 0
+        return self.turn.add_ack(reply, ACK_BODY, 0, <bytes>self.refusals[code])
+
+    cdef int message(self, Client client, const Operation* op, View rest) except -1:
+        """MSG.{mail_address}[.priority]: give the message its id and put it into the turn."""
+        cdef View address
+        cdef Rank rank
+        cdef Mailbox mailbox
+        cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
+        cdef uint64_t msg_id
+        if not split_priority(rest, &address, &rank):
+            return self.refuse(op.reply, "invalid_address")
+        mailbox = self.directory.look_up(address)
+        if mailbox is None and self.auto_create is not None:
+            mailbox = self.auto_create(to_bytes(address))
+            if mailbox is None:
+                return self.refuse(op.reply, "limit_exceeded")
+        if mailbox is None:
+            return self.refuse(op.reply, "mailbox_not_found")
+        if not self.has_room(mailbox, size):
+            self.over_limit += 1
+            return self.refuse(op.reply, "limit_exceeded")
+        msg_id = mailbox.next_id
+        self.turn.add_message(mailbox, rank, msg_id, self.now_ms, op.header, op.payload)
+        mailbox.next_id += 1
+        mailbox.renewed_ms = self.now_ms
+        self.directory.added(mailbox, rank, size)
+        self.accepted += 1
+        return self.turn.add_ack(op.reply, ACK_MSG_ID, msg_id, None)
+
+    cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept:
+        if self.most_messages and mailbox.total() >= self.most_messages:
+            return False
+        if self.most_mailbox_bytes and mailbox.size_bytes + size > self.most_mailbox_bytes:
+            return False
+        return not self.most_store_bytes or self.directory.size_bytes + size <= self.most_store_bytes
+
+    cdef int delete(self, Client client, const Operation* op, View rest) except -1:
+        """DELETE.{mail_address}.{msg_id}, which is also what answering a delivered message comes to."""
+        cdef Py_ssize_t dot = last_dot(rest)
+        cdef View address = view(rest.data, max(dot, 0))
+        cdef uint64_t msg_id = 0
+        cdef Mailbox mailbox
+        if not read_decimal(slice_from(rest, dot + 1), LARGEST_ID, &msg_id):
+            return self.refuse(op.reply, "bad_request")
+        if not valid_address(address):
+            return self.refuse(op.reply, "invalid_address")
+        mailbox = self.directory.look_up(address)
+        if mailbox is None:
+            return self.refuse(op.reply, "mailbox_not_found")
+        if starts_with(op.payload, view(b"+WPI", 4)):
+            return self.turn.add_ack(op.reply, ACK_NOT_DELETED, 0, None)
+        if starts_with(op.payload, view(b"-NAK", 4)):
+            self.give_back(client, mailbox, msg_id)
+            return self.turn.add_ack(op.reply, ACK_NOT_DELETED, 0, None)
+        try:
+            if not self.erase(mailbox, msg_id):
+                return self.turn.add_ack(op.reply, ACK_NOT_DELETED, 0, None)
+        except self.store_error:
+            return self.refuse(op.reply, "store_unavailable")
+        self.deleted += 1
+        return self.turn.add_ack(op.reply, ACK_DELETED, 0, None)
+
+    cdef bint erase(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """Put the deletion of a message into the turn; false if there is no such message."""
+        cdef int rank = 0
+        cdef uint64_t size = 0
+        cdef bint held
+        if msg_id >= mailbox.next_id or (mailbox.uid, msg_id) in self.turn.deleted:
+            return False
+        held = self.held_by_group(mailbox, msg_id, &rank, &size)
+        if not held and not self.is_stored(mailbox, msg_id, &rank, &size):
+            return False
+        self.turn.add_delete(mailbox, rank, msg_id, held)
+        self.directory.removed(mailbox, rank, msg_id, size)
+        return True
+
+    cdef bint held_by_group(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
+        """Whether a group has given the message out, which says all about it; every such group lets go of it."""
+        cdef Group group
+        cdef Hold* hold
+        cdef bint held = False
+        if not mailbox.groups:
+            return False
+        for group in mailbox.groups.values():
+            hold = group.holding.find(msg_id)
+            if hold is not NULL and hold.state != DELETING:
+                rank[0] = <int>hold.item.major
+                size[0] = hold.size
+                group.deleting(hold)
+                held = True
+        return held
+
+    cdef bint is_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
+        """Ask the store. What is still in the batch is written first, so that the store knows."""
+        cdef StoredMessage message
+        cdef bytes value
+        cdef int wanted
+        if msg_id >= mailbox.written_id:
+            self.write_out()
+        for wanted in range(RANKS - 1, -1, -1):
+            if mailbox.count[wanted] == 0:
+                continue
+            value = self.read(message_key(mailbox.uid, wanted, msg_id))
+            if value is not None:
+                unpack_message(value, &message)
+                rank[0] = wanted
+                size[0] = <uint64_t>(message.header.size + message.payload.size)
+                self.retract(mailbox, msg_id)
+                return True
+        return False
+
+    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """A message that is not durable yet was deleted: nobody is to read it live."""
+        if msg_id >= mailbox.durable_id:
+            self.turn.retract(mailbox, msg_id)
+            if self.unreleased is not None:
+                self.unreleased.retract(mailbox, msg_id)
+        return 0
+
+    cdef int give_back(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1:
+        """-NAK: what the client itself holds of a group goes to whoever is next; anything else stays."""
+        cdef Group group
+        cdef Hold* hold
+        cdef Member member
+        if not mailbox.groups:
+            return 0
+        for group in mailbox.groups.values():
+            hold = group.holding.find(msg_id)
+            if hold is NULL or hold.state != HELD:
+                continue
+            member = group.holder(hold)
+            if member is not None and member.subscription.client is client:
+                group.give_back(hold)
+                self.delivery.wait_for_pump(group)
+        return 0

@@ -1,0 +1,249 @@
+"""Mailboxes in memory; see mailbox.pxd."""
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.address cimport RANKS
+from mq9fast._core.heap cimport Heap, HeapItem
+from mq9fast._core.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
+from mq9fast._core.table cimport Table
+from mq9fast._core.views cimport View, to_bytes, view, view_of
+
+
+@cython.no_gc
+cdef class Mailbox:
+    """One mail_address. Not seen by the garbage collector, which a million of them would keep busy: whoever
+    attaches a source detaches it."""
+
+    def __cinit__(self, bytes address not None):
+        self.address = address
+        self.expiry.slot = -1
+        self.expiry.owner = <void*>self
+
+    @property
+    def total_count(self) -> int:
+        """Messages not deleted."""
+        return self.total()
+
+    @property
+    def source_count(self) -> int:
+        """Subscriptions and queue groups that read it."""
+        return len(self.sources) if self.sources else 0
+
+    def count_of(self, int rank) -> int:
+        """Messages of one rank, 0 (critical) to 2 (normal); IndexError for another."""
+        if not 0 <= rank < RANKS:
+            raise IndexError(rank)
+        return self.count[rank]
+
+    def head_of(self, int rank) -> int:
+        """An id that no stored message of the rank is below; IndexError for no rank."""
+        if not 0 <= rank < RANKS:
+            raise IndexError(rank)
+        return self.head[rank]
+
+    def expires_at(self) -> int:
+        """The deadline in Unix milliseconds, or 0 for never."""
+        return self.deadline_ms() if self.ttl_seconds else 0
+
+    cdef void begin(self, uint64_t uid, bint public) noexcept:
+        """Start a life: no messages, ids from 0."""
+        cdef int rank
+        self.uid = uid
+        self.live = True
+        self.public = public
+        self.next_id = self.written_id = self.durable_id = 0
+        for rank in range(RANKS):
+            self.head[rank] = self.count[rank] = 0
+        self.size_bytes = self.ttl_seconds = 0
+        self.description = None
+
+    cdef void load(self, const MailboxRecord* record) noexcept:
+        """Take over what is stored."""
+        cdef int rank
+        self.begin(record.uid, record.public)
+        self.next_id = self.written_id = self.durable_id = record.next_id
+        self.renewed_ms = record.renewed_ms
+        self.ttl_seconds = record.ttl_seconds
+        for rank in range(RANKS):
+            self.head[rank] = record.head[rank]
+            self.count[rank] = record.count[rank]
+        self.size_bytes = record.size_bytes
+
+    cdef bytes pack(self):
+        """The record to store."""
+        cdef MailboxRecord record
+        cdef int rank
+        record.public = self.public
+        record.uid = self.uid
+        record.next_id = self.next_id
+        record.renewed_ms = self.renewed_ms
+        record.ttl_seconds = self.ttl_seconds
+        for rank in range(RANKS):
+            record.head[rank] = self.head[rank]
+            record.count[rank] = self.count[rank]
+        record.size_bytes = self.size_bytes
+        record.description = view(NULL, 0) if self.description is None else view_of(self.description)
+        return pack_mailbox(&record)
+
+
+cdef class Directory:
+    """Every mailbox of a broker by address, and the deadlines of those that expire."""
+
+    def __cinit__(self, uint64_t seed, uint64_t next_uid):
+        self.table = Table(seed)
+        self.deadlines = Heap()
+        self.next_uid = next_uid
+
+    cdef Mailbox look_up(self, View address):
+        """The live mailbox of the address, or None."""
+        cdef PyObject* found = self.table.find(address)
+        if found is NULL or not (<Mailbox>found).live:
+            return None
+        return <Mailbox>found
+
+    cdef Mailbox look_up_or_make(self, View address):
+        """The mailbox of the address, living or waited for."""
+        cdef PyObject* found = self.table.find(address)
+        cdef Mailbox mailbox
+        if found is not NULL:
+            return <Mailbox>found
+        mailbox = Mailbox(to_bytes(address))
+        self.table.insert(mailbox.address, mailbox)
+        return mailbox
+
+    cdef int forget_if_unused(self, Mailbox mailbox) except -1:
+        """Drop a mailbox that neither lives nor is waited for."""
+        if not mailbox.live and not mailbox.sources:
+            self.table.remove(view_of(mailbox.address))
+        return 0
+
+    cdef int schedule(self, Mailbox mailbox) except -1:
+        """Have the mailbox come up at its deadline. A later deadline than the one scheduled needs nothing."""
+        cdef HeapItem* item = &mailbox.expiry
+        if not mailbox.ttl_seconds:
+            self.deadlines.remove(item)
+        elif item.slot < 0:
+            item.major = mailbox.deadline_ms()
+            item.minor = mailbox.uid
+            self.deadlines.push(item)
+        elif mailbox.deadline_ms() < item.major:
+            item.major = mailbox.deadline_ms()
+            self.deadlines.moved(item)
+        return 0
+
+    cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept:
+        mailbox.count[rank] += 1
+        mailbox.size_bytes += size
+        self.message_count += 1
+        self.size_bytes += size
+
+    cdef void removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept:
+        """Count a deleted message. A rank that is empty, or loses its first, has a later head."""
+        mailbox.count[rank] -= 1
+        mailbox.size_bytes -= size
+        self.message_count -= 1
+        self.size_bytes -= size
+        if mailbox.count[rank] == 0:
+            mailbox.head[rank] = mailbox.next_id
+        elif mailbox.head[rank] == msg_id:
+            mailbox.head[rank] = msg_id + 1
+
+    cdef void uncount(self, Mailbox mailbox) noexcept:
+        self.live_count -= 1
+        self.message_count -= mailbox.total()
+        self.size_bytes -= mailbox.size_bytes
+
+    cdef void recount(self, Mailbox mailbox) noexcept:
+        self.live_count += 1
+        self.message_count += mailbox.total()
+        self.size_bytes += mailbox.size_bytes
+
+    def __iter__(self):
+        """Iterate over a copy of the living mailboxes, in no order."""
+        return iter([mailbox for mailbox in self.table if (<Mailbox>mailbox).live])
+
+    def get(self, bytes address not None):
+        """The living mailbox of a valid address, or None."""
+        return self.look_up(view_of(address))
+
+    def load(self, bytes address not None, bytes record not None) -> Mailbox:
+        """Take over a stored mailbox at the start; CorruptRecord if `record` is none."""
+        cdef MailboxRecord stored
+        cdef Mailbox mailbox
+        unpack_mailbox(record, &stored)
+        mailbox = self.look_up_or_make(view_of(address))
+        mailbox.load(&stored)
+        mailbox.description = to_bytes(stored.description) if stored.description.size else None
+        self.recount(mailbox)
+        self.schedule(mailbox)
+        self.next_uid = max(self.next_uid, stored.uid + 1)
+        return mailbox
+
+    def open(self, bytes address not None, bint public) -> Mailbox:
+        """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""
+        cdef Mailbox mailbox = self.look_up_or_make(view_of(address))
+        if mailbox.live:
+            raise ValueError("the mailbox lives")
+        mailbox.begin(self.next_uid, public)
+        self.next_uid += 1
+        self.recount(mailbox)
+        return mailbox
+
+    def renew(self, Mailbox mailbox not None, uint64_t now_ms, ttl_seconds=None, bytes description=None) -> None:
+        """Start the lifetime again, with another TTL (whole seconds, 0 = never) or description if given."""
+        mailbox.renewed_ms = now_ms
+        if ttl_seconds is not None:
+            mailbox.ttl_seconds = ttl_seconds
+        if description is not None:
+            mailbox.description = description
+        self.schedule(mailbox)
+
+    def end(self, Mailbox mailbox not None) -> None:
+        """End the life of a mailbox; its address is free again."""
+        self.deadlines.remove(&mailbox.expiry)
+        self.uncount(mailbox)
+        mailbox.live = False
+        self.forget_if_unused(mailbox)
+
+    def reload(self, Mailbox mailbox not None, bytes record) -> None:
+        """Go back to what is stored (None: nothing) after a batch that failed. Ids given stay given."""
+        cdef MailboxRecord stored
+        cdef uint64_t next_id = mailbox.next_id
+        cdef uint64_t durable_id = mailbox.durable_id
+        if not mailbox.live:
+            return
+        if record is None:
+            self.end(mailbox)
+            return
+        unpack_mailbox(record, &stored)
+        self.uncount(mailbox)
+        mailbox.load(&stored)
+        mailbox.description = to_bytes(stored.description) if stored.description.size else None
+        mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
+        mailbox.durable_id = durable_id
+        self.recount(mailbox)
+        self.schedule(mailbox)
+
+    def take_due(self, uint64_t now_ms, Py_ssize_t most) -> list:
+        """At most `most` mailboxes whose deadline has passed; they are off the schedule until renewed or ended."""
+        cdef list due = []
+        cdef HeapItem* item
+        cdef Mailbox mailbox
+        while len(due) < most:
+            item = self.deadlines.first()
+            if item is NULL or item.major > now_ms:
+                break
+            mailbox = <Mailbox>item.owner
+            if mailbox.deadline_ms() > now_ms:
+                item.major = mailbox.deadline_ms()
+                self.deadlines.moved(item)
+                continue
+            self.deadlines.remove(item)
+            due.append(mailbox)
+        return due
+
+    def reserve_uids(self, uint64_t next_uid) -> None:
+        """Never give a uid below `next_uid`."""
+        self.next_uid = max(self.next_uid, next_uid)

@@ -1,0 +1,199 @@
+"""Bytes in, operations out; see parser.pxd."""
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memset
+
+from mq9fast._core.views cimport View, read_decimal, to_bytes, view
+
+cdef enum:
+    MOST_ARGUMENTS = 5
+    LARGEST_SIZE = 0x7FFFFFFF
+    LARGEST_MAXIMUM = 0x7FFFFFFFFFFFFFFF
+
+
+cdef struct Arguments:
+    View at[MOST_ARGUMENTS]
+    int count           # MOST_ARGUMENTS means "too many"
+
+
+cdef inline bint is_blank(char c) noexcept:
+    return c == c' ' or c == c'\t'
+
+
+cdef inline bint spells(const char* data, Py_ssize_t size, const char* verb, Py_ssize_t length) noexcept:
+    """Whether what is there of the first `length` bytes is `verb`, in either case."""
+    cdef Py_ssize_t i
+    for i in range(min(size, length)):
+        if (data[i] | 0x20) != (verb[i] | 0x20):
+            return False
+    return True
+
+
+cdef inline Verb verb_of(const char* data, Py_ssize_t size, Py_ssize_t* length) noexcept:
+    """The verb that the bytes begin, complete or not, and its length; VERB_NONE if they begin none."""
+    cdef char first = data[0] | 0x20
+    if first == c'p':
+        if spells(data, size, b"PUB", 3):
+            length[0] = 3
+            return VERB_PUB
+        length[0] = 4
+        if spells(data, size, b"PING", 4):
+            return VERB_PING
+        if spells(data, size, b"PONG", 4):
+            return VERB_PONG
+    elif first == c'h' and spells(data, size, b"HPUB", 4):
+        length[0] = 4
+        return VERB_HPUB
+    elif first == c's' and spells(data, size, b"SUB", 3):
+        length[0] = 3
+        return VERB_SUB
+    elif first == c'u' and spells(data, size, b"UNSUB", 5):
+        length[0] = 5
+        return VERB_UNSUB
+    elif first == c'c' and spells(data, size, b"CONNECT", 7):
+        length[0] = 7
+        return VERB_CONNECT
+    elif first == c'i' and spells(data, size, b"INFO", 4):
+        length[0] = 4
+        return VERB_IGNORED
+    elif data[0] == c'+' and spells(data, size, b"+OK", 3):
+        length[0] = 3
+        return VERB_IGNORED
+    elif data[0] == c'-' and spells(data, size, b"-ERR", 4):
+        length[0] = 4
+        return VERB_IGNORED
+    return VERB_NONE
+
+
+cdef inline void split(const char* at, const char* end, Arguments* arguments) noexcept:
+    """Cut a control line at its blanks."""
+    cdef const char* start
+    arguments.count = 0
+    while arguments.count < MOST_ARGUMENTS:
+        while at < end and is_blank(at[0]):
+            at += 1
+        if at == end:
+            return
+        start = at
+        while at < end and not is_blank(at[0]):
+            at += 1
+        arguments.at[arguments.count] = view(start, at - start)
+        arguments.count += 1
+
+
+cdef Outcome parse_payload(
+    const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op,
+    View header_size, View total_size,
+) noexcept:
+    """Read the sizes of a PUB or HPUB, then its header and payload, which begin at `body`."""
+    cdef uint64_t header = 0
+    cdef uint64_t total = 0
+    cdef Py_ssize_t line = body - data
+    if not read_decimal(total_size, LARGEST_SIZE, &total):
+        return BAD_ARGUMENTS
+    if header_size.data is not NULL and not read_decimal(header_size, total, &header):
+        return BAD_ARGUMENTS
+    if <Py_ssize_t>total > bounds.payload_bytes:
+        return PAYLOAD_TOO_LARGE
+    op.frame = line + <Py_ssize_t>total + 2
+    if size < op.frame:
+        return NEED_MORE
+    if body[total] != c'\r' or body[total + 1] != c'\n':
+        return BAD_VERB
+    op.header = view(body, <Py_ssize_t>header)
+    op.payload = view(body + header, <Py_ssize_t>(total - header))
+    return FOUND
+
+
+cdef Outcome parse_publish(
+    const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op, Arguments* arguments,
+) noexcept:
+    """PUB subject [reply] size; HPUB subject [reply] header-size size."""
+    cdef int sizes = 2 if op.verb == VERB_HPUB else 1
+    cdef int count = arguments.count
+    cdef View header_size = view(NULL, 0)
+    if count != 1 + sizes and count != 2 + sizes:
+        return BAD_ARGUMENTS
+    op.subject = arguments.at[0]
+    if count == 2 + sizes:
+        op.reply = arguments.at[1]
+    if sizes == 2:
+        header_size = arguments.at[count - 2]
+    return parse_payload(data, size, body, bounds, op, header_size, arguments.at[count - 1])
+
+
+cdef Outcome parse_subscription(Operation* op, Arguments* arguments) noexcept:
+    """SUB subject [queue] sid; UNSUB sid [max]."""
+    cdef int count = arguments.count
+    if op.verb == VERB_SUB:
+        if count != 2 and count != 3:
+            return BAD_ARGUMENTS
+        op.subject = arguments.at[0]
+        if count == 3:
+            op.queue = arguments.at[1]
+        op.sid = arguments.at[count - 1]
+        return FOUND
+    if count != 1 and count != 2:
+        return BAD_ARGUMENTS
+    op.sid = arguments.at[0]
+    if count == 2 and not read_decimal(arguments.at[1], LARGEST_MAXIMUM, &op.maximum):
+        op.maximum = 0     # as nats-server: an unreadable maximum unsubscribes at once
+    return FOUND
+
+
+cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
+    """Find the first frame of `data`, which is at least one byte long."""
+    cdef Py_ssize_t verb_size = 0
+    cdef const char* end
+    cdef const char* body
+    cdef Arguments arguments
+    memset(op, 0, sizeof(Operation))
+    op.verb = verb_of(data, size, &verb_size)
+    if op.verb == VERB_NONE:
+        return BAD_VERB
+    end = <const char*>memchr(data, c'\n', <size_t>min(size, bounds.control_line_bytes + 2))
+    if end is NULL:
+        return LINE_TOO_LONG if size > bounds.control_line_bytes + 1 else NEED_MORE
+    body = end + 1
+    op.frame = body - data
+    if end > data and (end - 1)[0] == c'\r':
+        end -= 1
+    if end - data < verb_size:
+        return BAD_VERB
+    if op.verb == VERB_PING or op.verb == VERB_PONG or op.verb == VERB_IGNORED:
+        return FOUND
+    if end - data > verb_size and not is_blank(data[verb_size]):
+        return BAD_VERB
+    if op.verb == VERB_CONNECT:
+        op.payload = view(data + verb_size, end - data - verb_size)
+        return FOUND
+    split(data + verb_size, end, &arguments)
+    if op.verb == VERB_PUB or op.verb == VERB_HPUB:
+        return parse_publish(data, size, body, bounds, op, &arguments)
+    return parse_subscription(op, &arguments)
+
+
+def materialize(bytes data not None, Py_ssize_t control_line_bytes=4096, Py_ssize_t payload_bytes=1 << 20):
+    """Parse every frame of `data` into objects, for tests.
+
+    Returns (operations, outcome, used): a list of tuples (verb, subject, reply, queue, sid, header, payload,
+    maximum), the `Outcome` that ended it (NEED_MORE if nothing is wrong) and the bytes that were used.
+    """
+    cdef Bounds bounds
+    cdef Operation op
+    cdef Py_ssize_t used = 0
+    cdef Outcome outcome = NEED_MORE
+    cdef const char* at = data
+    cdef list operations = []
+    bounds.control_line_bytes = control_line_bytes
+    bounds.payload_bytes = payload_bytes
+    while used < len(data):
+        outcome = parse(at + used, len(data) - used, &bounds, &op)
+        if outcome != FOUND:
+            return operations, <int>outcome, used
+        operations.append((
+            op.verb, to_bytes(op.subject), to_bytes(op.reply), to_bytes(op.queue), to_bytes(op.sid),
+            to_bytes(op.header), to_bytes(op.payload), op.maximum,
+        ))
+        used += op.frame
+    return operations, <int>NEED_MORE, used

@@ -1,0 +1,53 @@
+"""Reading and writing of what is stored. The layout is drawn in mq9fast/store/record.py; this is its only code."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from mq9fast._core.views cimport View
+
+
+cdef enum:
+    FORMAT_VERSION = 1        # of every value written; store/record.py says what changing it takes
+    MESSAGE_KEY_BYTES = 18
+    MESSAGE_FIXED_BYTES = 16
+    MAILBOX_FIXED_BYTES = 104
+
+
+cdef struct MailboxRecord:
+    bint public
+    uint64_t uid
+    uint64_t next_id
+    uint64_t renewed_ms
+    uint64_t ttl_seconds
+    uint64_t head[3]
+    uint64_t count[3]
+    uint64_t size_bytes
+    View description
+
+
+cdef struct StoredMessage:
+    # DANGER: header and payload point into the value that was read.
+    uint64_t created_ms
+    View header
+    View payload
+
+
+cdef inline uint64_t read_u64(const char* at) noexcept:
+    cdef const unsigned char* b = <const unsigned char*>at
+    return (
+        (<uint64_t>b[0] << 56) | (<uint64_t>b[1] << 48) | (<uint64_t>b[2] << 40) | (<uint64_t>b[3] << 32)
+        | (<uint64_t>b[4] << 24) | (<uint64_t>b[5] << 16) | (<uint64_t>b[6] << 8) | <uint64_t>b[7]
+    )
+
+
+cdef inline char* put_u64(char* at, uint64_t n) noexcept:
+    cdef int i
+    for i in range(8):
+        at[i] = <char>((n >> (56 - 8 * i)) & 0xFF)
+    return at + 8
+
+
+cdef bytes message_key(uint64_t uid, int rank, uint64_t msg_id)
+cdef bytes pack_message(uint64_t created_ms, View header, View payload)
+cdef int unpack_message(bytes value, StoredMessage* message) except -1
+cdef bytes pack_mailbox(const MailboxRecord* record)
+cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1

@@ -1,0 +1,30 @@
+"""Where a plain subject goes: to everybody whose subscription it matches, and to one member of each queue group."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.parser cimport Operation
+from mq9fast._core.subjects cimport Match, Sublist
+from mq9fast._core.views cimport View
+
+
+cdef class Router:
+    cdef readonly Sublist sublist
+    cdef Agenda agenda
+    cdef uint64_t dice        # state of the generator that picks group members
+    cdef Py_ssize_t stall_bytes
+
+    cdef int publish(self, Client sender, const Operation* op) except -1
+    cdef int answer(self, View reply, View body) except -1
+    cdef Py_ssize_t deliver(
+        self, Client sender, View subject, View reply, View header, View payload
+    ) except -1
+    cdef Py_ssize_t deliver_to_group(
+        self, Match* match, Py_ssize_t start, Py_ssize_t end, Client sender,
+        View subject, View reply, View header, View payload,
+    ) except -1
+    cdef bint can_take(self, Subscription subscription, Client sender) noexcept
+    cdef int press(self, Client sender, Client receiver) except -1
+    cdef int no_responders(self, Client sender, View reply) except -1
+    cdef int subscribe(self, Subscription subscription) except -1
+    cdef int unsubscribe(self, Subscription subscription) except -1

@@ -1,0 +1,45 @@
+"""One client's side of the protocol: operations in from its socket, each to where it belongs."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.delivery cimport Delivery
+from mq9fast._core.inbuf cimport InBuf, Scratch
+from mq9fast._core.intake cimport Intake
+from mq9fast._core.parser cimport Bounds, Operation, Outcome
+from mq9fast._core.router cimport Router
+from mq9fast._core.views cimport View
+
+
+cdef class Core:
+    """What every session of a broker shares."""
+    cdef readonly Agenda agenda
+    cdef readonly Router router
+    cdef readonly Delivery delivery
+    cdef readonly Intake intake
+    cdef Scratch scratch
+    cdef Bounds bounds
+    cdef Py_ssize_t most_subscriptions    # per connection; 0 = no limit
+
+    # Of every connection, those closed included.
+    cdef readonly uint64_t in_messages
+    cdef readonly uint64_t in_bytes
+    cdef uint64_t closed_out_messages
+    cdef uint64_t closed_out_bytes
+
+    cdef int drop(self, Subscription subscription) except -1
+
+
+cdef class Session(Client):
+    cdef Core core
+    cdef InBuf inbuf
+    cdef public bint authorized           # false: only CONNECT is taken
+
+    cdef int handle(self, const Operation* op) except -1
+    cdef int publish(self, const Operation* op) except -1
+    cdef int subscribe(self, const Operation* op) except -1
+    cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue)
+    cdef int unsubscribe(self, const Operation* op) except -1
+    cdef int refuse_subscription(self, const Operation* op) except -1
+    cdef int reject(self, Outcome outcome) except -1
+    cdef int ok(self) except -1

@@ -1,0 +1,212 @@
+"""One client's side of the protocol; see session.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.address cimport split_filter
+from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.delivery cimport Delivery, MailboxSubscription
+from mq9fast._core.inbuf cimport InBuf, Scratch
+from mq9fast._core.intake cimport Intake
+from mq9fast._core.parser cimport (
+    FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_HPUB, VERB_PING, VERB_PONG, VERB_PUB,
+    VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
+)
+from mq9fast._core.router cimport Router
+from mq9fast._core.subjects cimport valid_subject
+from mq9fast._core.views cimport View, slice_from, starts_with, to_bytes, view
+
+
+cdef inline bint is_ours(View subject) noexcept:
+    return starts_with(subject, view(b"$mq9.", 5))
+
+
+cdef class Core:
+    """What every session of a broker shares. Sizes are in bytes."""
+
+    def __cinit__(
+        self, Agenda agenda not None, Router router not None, Delivery delivery not None, Intake intake not None, *,
+        Py_ssize_t read_bytes, Py_ssize_t control_line_bytes, Py_ssize_t payload_bytes,
+        Py_ssize_t most_subscriptions,
+    ):
+        self.agenda = agenda
+        self.router = router
+        self.delivery = delivery
+        self.intake = intake
+        self.scratch = Scratch(read_bytes)
+        self.bounds.control_line_bytes = control_line_bytes
+        self.bounds.payload_bytes = payload_bytes
+        self.most_subscriptions = most_subscriptions
+
+    cdef int drop(self, Subscription subscription) except -1:
+        """End a subscription where messages are routed; its client forgets it itself."""
+        if isinstance(subscription, MailboxSubscription):
+            return self.delivery.detach(<MailboxSubscription>subscription)
+        return self.router.unsubscribe(subscription)
+
+    def finish_exhausted(self) -> None:
+        """End the subscriptions that had their last delivery since the last call."""
+        cdef Subscription subscription
+        exhausted, self.agenda.exhausted = self.agenda.exhausted, []
+        for subscription in exhausted:
+            if subscription.client.subscriptions.get(subscription.sid) is not subscription:
+                continue
+            del subscription.client.subscriptions[subscription.sid]
+            if isinstance(subscription, MailboxSubscription):
+                self.delivery.retire(<MailboxSubscription>subscription)
+            else:
+                self.router.unsubscribe(subscription)
+
+
+cdef class Session(Client):
+    """The protocol of one connection.
+
+    `connection` is asked to write(bytes), close(), pause() and resume(), and gets connect(json) and pong().
+    """
+
+    def __cinit__(self, Agenda agenda, uint64_t cid, Py_ssize_t max_pending_bytes, Core core not None, connection):
+        self.core = core
+        self.connection = connection
+        self.inbuf = InBuf(core.scratch)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the transport is to put what it reads."""
+        return self.inbuf.buffer()
+
+    def buffer_updated(self, Py_ssize_t count) -> None:
+        """Handle every whole frame of what was read."""
+        cdef Operation op
+        cdef Outcome outcome = NEED_MORE
+        cdef Py_ssize_t used = 0
+        op.frame = 0
+        self.inbuf.filled(count)
+        while used < self.inbuf.size and not self.doomed:
+            outcome = parse(self.inbuf.data + used, self.inbuf.size - used, &self.core.bounds, &op)
+            if outcome != FOUND:
+                break
+            used += op.frame
+            self.handle(&op)
+        if self.doomed:
+            used = self.inbuf.size
+        elif outcome != FOUND and outcome != NEED_MORE:
+            self.reject(outcome)
+            used = self.inbuf.size
+        self.inbuf.keep(used, op.frame if outcome == NEED_MORE else 0)
+
+    cdef int handle(self, const Operation* op) except -1:
+        if not self.authorized and op.verb != VERB_CONNECT:
+            return self.doom(b"Authorization Violation")
+        if op.verb == VERB_PUB or op.verb == VERB_HPUB:
+            return self.publish(op)
+        if op.verb == VERB_SUB:
+            return self.subscribe(op)
+        if op.verb == VERB_UNSUB:
+            return self.unsubscribe(op)
+        if op.verb == VERB_PING:
+            return self.say(view(b"PONG\r\n", 6))
+        if op.verb == VERB_PONG:
+            self.connection.pong()
+        elif op.verb == VERB_CONNECT:
+            self.connection.connect(to_bytes(op.payload))
+            if not self.doomed:
+                self.ok()
+        return 0
+
+    cdef int ok(self) except -1:
+        if self.verbose:
+            self.say(view(b"+OK\r\n", 5))
+        return 0
+
+    cdef int publish(self, const Operation* op) except -1:
+        cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
+        self.in_messages += 1
+        self.in_bytes += size
+        self.core.in_messages += 1
+        self.core.in_bytes += size
+        if op.verb == VERB_HPUB and not self.headers:
+            return self.doom(b"message headers not supported")
+        if self.pedantic and not valid_subject(op.subject):
+            self.error(b"Invalid Publish Subject")
+            return 0
+        self.ok()
+        if is_ours(op.subject):
+            return self.core.intake.publish(self, op)
+        return self.core.router.publish(self, op)
+
+    cdef int subscribe(self, const Operation* op) except -1:
+        """SUB. A sid in use stays what it is, as on nats-server."""
+        cdef bytes sid = to_bytes(op.sid)
+        cdef bytes queue = to_bytes(op.queue) if op.queue.size else None
+        cdef Subscription subscription = self.subscriptions.get(sid)
+        if subscription is not None and not subscription.exhausted():
+            return self.ok()
+        if not valid_subject(op.subject):
+            self.error(b"Invalid Subject")
+            return 0
+        if self.core.most_subscriptions and len(self.subscriptions) >= self.core.most_subscriptions:
+            self.error(b"maximum subscriptions exceeded")
+            return 0
+        if is_ours(op.subject):
+            subscription = self.subscribe_to_mailbox(op, sid, queue)
+            if subscription is None:
+                return self.refuse_subscription(op)
+        else:
+            subscription = Subscription(self, sid, to_bytes(op.subject), queue)
+            self.core.router.subscribe(subscription)
+        self.subscriptions[sid] = subscription
+        return self.ok()
+
+    cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
+        """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for any other `$mq9.` subject."""
+        cdef View address
+        cdef int ranks = 0
+        if not starts_with(op.subject, view(b"$mq9.AI.MAILBOX.MSG.", 20)):
+            return None
+        if not split_filter(slice_from(op.subject, 20), &address, &ranks):
+            return None
+        return self.core.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
+
+    cdef int refuse_subscription(self, const Operation* op) except -1:
+        sentence = b'Permissions Violation for Subscription to "' + to_bytes(op.subject) + b'"'
+        if op.queue.size:
+            sentence += b' using queue "' + to_bytes(op.queue) + b'"'
+        self.error(sentence)
+        return 0
+
+    cdef int unsubscribe(self, const Operation* op) except -1:
+        """UNSUB sid [max], where max counts from the beginning of the subscription."""
+        cdef bytes sid = to_bytes(op.sid)
+        cdef Subscription subscription = self.subscriptions.get(sid)
+        if subscription is not None:
+            if op.maximum > subscription.delivered:
+                subscription.maximum = op.maximum
+            else:
+                del self.subscriptions[sid]
+                self.core.drop(subscription)
+        return self.ok()
+
+    cdef int reject(self, Outcome outcome) except -1:
+        """Close after bytes that are no protocol, as nats-server does."""
+        if outcome == LINE_TOO_LONG:
+            return self.doom(b"maximum control line exceeded")
+        if outcome == PAYLOAD_TOO_LARGE:
+            return self.doom(b"Maximum Payload Violation")
+        return self.doom(b"Unknown Protocol Operation")
+
+    def resume_writing(self) -> None:
+        """The transport is below its low-water mark: what waited for the socket goes on."""
+        self.core.delivery.writable_again(self)
+
+    def closed(self) -> None:
+        """The connection is gone: nothing is delivered to it any more, and groups get back what it held."""
+        cdef Subscription subscription
+        cdef dict retired = self.retired
+        self.doomed = True
+        self.connection = None
+        self.out.discard()
+        subscriptions, self.subscriptions = self.subscriptions, {}
+        self.retired = {}
+        self.parked = {}
+        for subscription in [*subscriptions.values(), *retired]:
+            self.core.drop(subscription)
+        self.core.closed_out_messages += self.out_messages
+        self.core.closed_out_bytes += self.out_bytes

@@ -1,0 +1,70 @@
+"""Places in a mailbox: what a subscription or a queue group has been given, and how it is given the rest.
+
+A source has one place per rank: the first id of that rank that it was not given. While it is caught up, messages are
+offered to it as they become durable; as soon as a socket is full it falls behind, and is pumped from the store once
+the socket drains. Nothing is kept for it in between.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.views cimport View
+
+
+cdef enum:
+    SUBJECT_ROOM = 192        # longest prefix, address, rank or id, with slack
+    PUMP_BYTES = 131072       # about what one source is given in one turn
+    OUTPUT_BYTES = 262144     # no source adds to a client that has this much to write
+
+
+cdef enum Pumped:
+    CAUGHT_UP                 # given everything durable; the rest will be offered
+    MORE_TO_GIVE              # stopped for fairness; wants another turn
+    WAITING                   # for a socket to drain
+    NOT_DURABLE               # given everything durable, but it joined amid messages that are not yet
+
+
+cdef enum SourceState:
+    IDLE
+    QUEUED                    # for the pump
+    PARKED                    # with the clients whose sockets it waits for
+
+
+cdef struct Envelope:
+    # One message as it is delivered, whoever gets it. DANGER: points into itself and into a stored value.
+    char text[2 * SUBJECT_ROOM]
+    View subject
+    View reply
+    View header
+    View payload
+    int rank
+    uint64_t msg_id
+
+
+cdef int seal(Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, bytes value) except -1
+
+
+cdef class Source:
+    cdef Mailbox mailbox
+    cdef uint64_t place[3]
+    cdef uint64_t since       # ids below were given out before it came and may be nobody's to offer
+    cdef bint caught_up
+    cdef SourceState state
+
+    cdef void restart(self) noexcept
+    cdef int offer(self, Envelope* envelope) except -1
+    cdef Pumped pump(self, object store) except *
+    cdef int park(self) except -1
+    cdef object scan(self, object store, int rank)
+    cdef Pumped finish_pump(self) noexcept
+
+    cdef inline bint room_in(self, Client client) noexcept:
+        return client.writable and not client.doomed and client.out.size < OUTPUT_BYTES
+
+
+cdef class Reader(Source):
+    cdef Subscription subscription
+    cdef int ranks            # the set it takes
+
+    cdef int give(self, Envelope* envelope) except -1

@@ -1,0 +1,124 @@
+"""Places in a mailbox, and the plain subscription among them; see source.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.address cimport CRITICAL, NORMAL, RANKS, URGENT
+from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.record cimport (
+    MESSAGE_KEY_BYTES, StoredMessage, message_key, read_u64, unpack_message
+)
+from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
+
+
+cdef int seal(Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, bytes value) except -1:
+    """Write the subjects of a delivery and point at the sender's bytes; CorruptRecord if `value` is none."""
+    cdef StoredMessage message
+    cdef View address = view_of(mailbox.address)
+    cdef char* start = envelope.text
+    cdef char* at = put(put(start, view(b"$mq9.AI.MAILBOX.MSG.", 20)), address)
+    unpack_message(value, &message)
+    if rank == URGENT:
+        at = put(at, view(b".urgent", 7))
+    elif rank == CRITICAL:
+        at = put(at, view(b".critical", 9))
+    envelope.subject = view(start, at - start)
+    start = at
+    at = put(put(start, view(b"$mq9.AI.MAILBOX.DELETE.", 23)), address)
+    at = put_decimal(put_byte(at, c'.'), msg_id)
+    envelope.reply = view(start, at - start)
+    envelope.header = message.header
+    envelope.payload = message.payload
+    envelope.rank = rank
+    envelope.msg_id = msg_id
+    return 0
+
+
+cdef class Source:
+    """Something that reads one mailbox."""
+
+    cdef void restart(self) noexcept:
+        """The mailbox begins a life: everything in it is still to come."""
+        cdef int rank
+        for rank in range(RANKS):
+            self.place[rank] = 0
+        self.since = 0
+        self.caught_up = False
+
+    cdef int offer(self, Envelope* envelope) except -1:
+        """Take a message that just became durable, or fall behind."""
+        raise TypeError("a source is a Reader or a Group")
+
+    cdef Pumped pump(self, object store) except *:
+        """Take what the store holds, some of it."""
+        raise TypeError("a source is a Reader or a Group")
+
+    cdef int park(self) except -1:
+        """Wait with the clients whose sockets are full."""
+        raise TypeError("a source is a Reader or a Group")
+
+    cdef Pumped finish_pump(self) noexcept:
+        """Nothing durable is left to give: read along live, unless what is not durable yet came before us."""
+        if self.mailbox.durable_id < self.since:
+            return NOT_DURABLE
+        self.caught_up = True
+        return CAUGHT_UP
+
+    cdef object scan(self, object store, int rank):
+        """Iterate over the stored messages of a rank that are durable and not yet given, as (key, value); None
+        if there are none."""
+        cdef Mailbox mailbox = self.mailbox
+        cdef uint64_t start = max(self.place[rank], mailbox.head[rank])
+        if mailbox.count[rank] == 0 or start >= mailbox.durable_id:
+            return None
+        return store.scan(
+            message_key(mailbox.uid, rank, start), message_key(mailbox.uid, rank, mailbox.durable_id)
+        )
+
+
+cdef class Reader(Source):
+    """A subscription outside queue groups: it gets every message of the ranks it takes."""
+
+    def __cinit__(self, Mailbox mailbox not None, Subscription subscription not None, int ranks):
+        self.mailbox = mailbox
+        self.subscription = subscription
+        self.ranks = ranks
+        self.since = mailbox.next_id
+
+    cdef int park(self) except -1:
+        self.subscription.client.parked[self] = None
+        return 0
+
+    cdef int give(self, Envelope* envelope) except -1:
+        self.subscription.send(envelope.subject, envelope.reply, envelope.header, envelope.payload)
+        self.place[envelope.rank] = envelope.msg_id + 1
+        return 0
+
+    cdef int offer(self, Envelope* envelope) except -1:
+        if not self.caught_up or not (self.ranks >> envelope.rank) & 1 or self.subscription.exhausted():
+            return 0
+        if not self.room_in(self.subscription.client):
+            self.caught_up = False
+            return 0
+        return self.give(envelope)
+
+    cdef Pumped pump(self, object store) except *:
+        cdef Envelope envelope
+        cdef Client client = self.subscription.client
+        cdef Py_ssize_t budget = PUMP_BYTES
+        cdef int rank
+        cdef bytes key, value
+        for rank in range(RANKS):
+            rows = self.scan(store, rank) if (self.ranks >> rank) & 1 else None
+            if rows is None:
+                continue
+            for key, value in rows:
+                if self.subscription.exhausted() or not client.writable:
+                    return WAITING
+                if budget <= 0 or not self.room_in(client):
+                    return MORE_TO_GIVE
+                seal(&envelope, self.mailbox, rank, read_u64(<const char*>key + MESSAGE_KEY_BYTES - 8), value)
+                self.give(&envelope)
+                budget -= len(value) + SUBJECT_ROOM
+            self.place[rank] = self.mailbox.durable_id
+        return self.finish_pump()

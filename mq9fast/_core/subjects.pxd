@@ -1,0 +1,54 @@
+"""Plain subjects: what is valid, and who is subscribed to what (NATS subject rules: tokens, `*` and `>`)."""
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.client cimport Subscription
+from mq9fast._core.table cimport Table
+from mq9fast._core.views cimport View
+
+
+cdef bint valid_subject(View subject) noexcept
+cdef bint has_wildcard(View subject) noexcept
+cdef bint covers(View pattern, View subject) noexcept
+
+
+cdef struct Match:
+    # Who gets a message on one subject, in one allocation. Subscriptions are borrowed: a Match is used only while
+    # its generation is the Sublist's.
+    uint64_t hash
+    uint64_t generation
+    View subject              # points behind the arrays
+    Py_ssize_t plain          # the first so many subscriptions each get the message
+    Py_ssize_t groups         # then one of each group does; ends[i] is where group i stops
+    PyObject** subscriptions
+    Py_ssize_t* ends
+
+
+cdef class Node:
+    cdef Table literals       # token -> Node
+    cdef Node partial         # '*'
+    cdef Node full            # '>'
+    cdef dict plain           # Subscription -> None, in order of subscribing
+    cdef dict groups          # queue name -> dict like `plain`
+
+    cdef bint is_empty(self) noexcept
+
+
+cdef class Sublist:
+    cdef Node root
+    cdef readonly Py_ssize_t size
+    cdef readonly uint64_t generation      # rises with every change
+    cdef uint64_t seed
+    cdef Match** cache
+    cdef list found_plain
+    cdef dict found_groups
+
+    cdef int insert(self, Subscription subscription) except -1
+    cdef bint remove(self, Subscription subscription) except -1
+    cdef int prune(self, Node node, list path, View subject) except -1
+    cdef Match* match(self, View subject) except NULL
+
+    cdef int collect(self, Node node, View rest) except -1
+    cdef int collect_from(self, Node node) except -1
+    cdef Match* pack(self, View subject, uint64_t hashed) except NULL

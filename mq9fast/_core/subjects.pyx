@@ -1,0 +1,312 @@
+"""Plain subjects: a trie of tokens, and a cache of what literal subjects matched."""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memcpy
+
+from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.table cimport Table
+from mq9fast._core.views cimport View, hash_view, same, slice_from, to_bytes, view, view_of
+
+cdef enum:
+    CACHE_SLOTS = 4096        # a power of two; each holds the last subject that hashed to it
+
+
+cdef inline View first_token(View subject) noexcept:
+    """The bytes before the first '.'."""
+    cdef const char* dot = <const char*>memchr(subject.data, c'.', <size_t>subject.size)
+    return view(subject.data, subject.size if dot is NULL else dot - subject.data)
+
+
+cdef inline bint is_token(View token, char c) noexcept:
+    return token.size == 1 and token.data[0] == c
+
+
+cdef bint valid_subject(View subject) noexcept:
+    """No empty token, no white space, and '>' only as the last token."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t start = 0
+    cdef char c
+    for i in range(subject.size + 1):
+        c = subject.data[i] if i < subject.size else c'.'
+        if c == c' ' or (c'\t' <= c <= c'\r') or c == 0:
+            return False
+        if c == c'.':
+            if i == start:
+                return False
+            if i < subject.size and i == start + 1 and subject.data[start] == c'>':
+                return False
+            start = i + 1
+    return True
+
+
+cdef bint has_wildcard(View subject) noexcept:
+    """Whether any whole token is '*' or '>'."""
+    cdef View token
+    while True:
+        token = first_token(subject)
+        if is_token(token, c'*') or is_token(token, c'>'):
+            return True
+        if token.size == subject.size:
+            return False
+        subject = slice_from(subject, token.size + 1)
+
+
+cdef bint covers(View pattern, View subject) noexcept:
+    """Whether a message on the literal `subject` reaches a subscription to `pattern`."""
+    cdef View want, have
+    while True:
+        want = first_token(pattern)
+        have = first_token(subject)
+        if is_token(want, c'>'):
+            return have.size > 0
+        if have.size == 0 or not (is_token(want, c'*') or same(want, have)):
+            return False
+        if want.size == pattern.size or have.size == subject.size:
+            return want.size == pattern.size and have.size == subject.size
+        pattern = slice_from(pattern, want.size + 1)
+        subject = slice_from(subject, have.size + 1)
+
+
+cdef class Node:
+    """One place in the trie; an empty one is dropped."""
+
+    cdef bint is_empty(self) noexcept:
+        return (
+            (self.literals is None or self.literals.size == 0) and self.partial is None and self.full is None
+            and not self.plain and not self.groups
+        )
+
+
+cdef Node child_of(Node node, View token, uint64_t seed, bint make):
+    """The node behind `token`, which may be a wildcard; made if asked, else None where there is none."""
+    cdef PyObject* found
+    cdef Node child
+    if is_token(token, c'*'):
+        if node.partial is None and make:
+            node.partial = Node.__new__(Node)
+        return node.partial
+    if is_token(token, c'>'):
+        if node.full is None and make:
+            node.full = Node.__new__(Node)
+        return node.full
+    if node.literals is None:
+        if not make:
+            return None
+        node.literals = Table(seed)
+    found = node.literals.find(token)
+    if found is not NULL:
+        return <Node>found
+    if not make:
+        return None
+    child = Node.__new__(Node)
+    node.literals.insert(to_bytes(token), child)
+    return child
+
+
+cdef int drop_child(Node node, View token) except -1:
+    if is_token(token, c'*'):
+        node.partial = None
+    elif is_token(token, c'>'):
+        node.full = None
+    else:
+        node.literals.remove(token)
+    return 0
+
+
+cdef class Sublist:
+    """Every plain subscription of a broker. `seed` keeps peers from choosing tokens that collide."""
+
+    def __cinit__(self, uint64_t seed):
+        self.seed = seed
+        self.root = Node.__new__(Node)
+        self.found_plain = []
+        self.found_groups = {}
+        self.cache = <Match**>PyMem_Calloc(CACHE_SLOTS, sizeof(Match*))
+        if self.cache is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        if self.cache is not NULL:
+            for i in range(CACHE_SLOTS):
+                PyMem_Free(self.cache[i])
+            PyMem_Free(self.cache)
+
+    cdef int insert(self, Subscription subscription) except -1:
+        """Add a subscription whose subject is valid."""
+        cdef View rest = view_of(subscription.subject)
+        cdef View token
+        cdef Node node = self.root
+        while True:
+            token = first_token(rest)
+            node = child_of(node, token, self.seed, True)
+            if token.size == rest.size:
+                break
+            rest = slice_from(rest, token.size + 1)
+        if subscription.queue is None:
+            if node.plain is None:
+                node.plain = {}
+            node.plain[subscription] = None
+        else:
+            if node.groups is None:
+                node.groups = {}
+            node.groups.setdefault(subscription.queue, {})[subscription] = None
+        self.size += 1
+        self.generation += 1
+        return 0
+
+    cdef bint remove(self, Subscription subscription) except -1:
+        """Forget a subscription; false if it was not there."""
+        cdef View rest = view_of(subscription.subject)
+        cdef View token
+        cdef Node node = self.root
+        cdef list path = []
+        cdef dict members
+        while True:
+            token = first_token(rest)
+            path.append((node, token.data - view_of(subscription.subject).data, token.size))
+            node = child_of(node, token, self.seed, False)
+            if node is None:
+                return False
+            if token.size == rest.size:
+                break
+            rest = slice_from(rest, token.size + 1)
+        members = node.plain if subscription.queue is None else (node.groups or {}).get(subscription.queue)
+        if not members or subscription not in members:
+            return False
+        del members[subscription]
+        if subscription.queue is not None and not members:
+            del node.groups[subscription.queue]
+        self.prune(node, path, view_of(subscription.subject))
+        self.size -= 1
+        self.generation += 1
+        return True
+
+    cdef int prune(self, Node node, list path, View subject) except -1:
+        """Drop the nodes from `node` upwards that hold nothing any more."""
+        cdef Node parent
+        cdef Py_ssize_t start, size
+        for parent, start, size in reversed(path):
+            if not node.is_empty():
+                break
+            drop_child(parent, view(subject.data + start, size))
+            node = parent
+        return 0
+
+    cdef Match* match(self, View subject) except NULL:
+        """Who gets a message on the literal `subject`. Good until the next `match`, `insert` or `remove`."""
+        cdef uint64_t hashed = hash_view(subject, self.seed)
+        cdef Match* known = self.cache[hashed & (CACHE_SLOTS - 1)]
+        if (
+            known is not NULL and known.generation == self.generation and known.hash == hashed
+            and same(known.subject, subject)
+        ):
+            return known
+        self.found_plain.clear()
+        self.found_groups.clear()
+        if subject.size:
+            self.collect(self.root, subject)
+        return self.pack(subject, hashed)
+
+    cdef int collect(self, Node node, View rest) except -1:
+        """Gather what is subscribed below `node` to the tokens of `rest`."""
+        cdef View token = first_token(rest)
+        cdef bint last = token.size == rest.size
+        cdef PyObject* literal
+        if token.size == 0:
+            return 0
+        if node.full is not None and (last or valid_subject(rest)):
+            self.collect_from(node.full)
+        if node.partial is not None:
+            if last:
+                self.collect_from(node.partial)
+            else:
+                self.collect(node.partial, slice_from(rest, token.size + 1))
+        if node.literals is not None:
+            literal = node.literals.find(token)
+            if literal is not NULL:
+                if last:
+                    self.collect_from(<Node>literal)
+                else:
+                    self.collect(<Node>literal, slice_from(rest, token.size + 1))
+        return 0
+
+    cdef int collect_from(self, Node node) except -1:
+        if node.plain:
+            self.found_plain.extend(node.plain)
+        if node.groups:
+            for queue, members in node.groups.items():
+                self.found_groups.setdefault(queue, []).extend(members)
+        return 0
+
+    cdef Match* pack(self, View subject, uint64_t hashed) except NULL:
+        """Lay what was collected into one block and give it the cache's slot."""
+        cdef Py_ssize_t total = len(self.found_plain)
+        cdef Py_ssize_t groups = len(self.found_groups)
+        cdef Py_ssize_t i = 0
+        cdef Py_ssize_t group = 0
+        cdef Match* match
+        cdef Match** slot = &self.cache[hashed & (CACHE_SLOTS - 1)]
+        for members in self.found_groups.values():
+            total += len(members)
+        match = <Match*>PyMem_Malloc(
+            sizeof(Match) + <size_t>total * sizeof(PyObject*) + <size_t>groups * sizeof(Py_ssize_t)
+            + <size_t>subject.size
+        )
+        if match is NULL:
+            raise MemoryError
+        match.subscriptions = <PyObject**>(match + 1)
+        match.ends = <Py_ssize_t*>(match.subscriptions + total)
+        for subscription in self.found_plain:
+            match.subscriptions[i] = <PyObject*>subscription
+            i += 1
+        match.plain = i
+        for members in self.found_groups.values():
+            for subscription in members:
+                match.subscriptions[i] = <PyObject*>subscription
+                i += 1
+            match.ends[group] = i
+            group += 1
+        match.groups = groups
+        match.subject = view(<char*>(match.ends + groups), subject.size)
+        memcpy(<char*>match.subject.data, subject.data, <size_t>subject.size)
+        match.hash = hashed
+        match.generation = self.generation
+        PyMem_Free(slot[0])
+        slot[0] = match
+        return match
+
+    def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
+        """Subscribe `client` to `subject`; ValueError if that is no valid subject. For tests and benchmarks."""
+        cdef Subscription subscription = Subscription(client, b"1", subject, queue)
+        if not valid_subject(view_of(subject)):
+            raise ValueError(f"not a valid subject: {subject!r}")
+        self.insert(subscription)
+        return subscription
+
+    def discard(self, Subscription subscription not None) -> bool:
+        """Forget a subscription; False if it was not there."""
+        return self.remove(subscription)
+
+    def matches(self, bytes subject not None):
+        """Who gets a message on `subject`: (plain subscriptions, one list per queue group)."""
+        cdef Match* match = self.match(view_of(subject))
+        cdef Py_ssize_t i, j
+        cdef Py_ssize_t start = match.plain
+        cdef list groups = []
+        for i in range(match.groups):
+            groups.append([<object>match.subscriptions[j] for j in range(start, match.ends[i])])
+            start = match.ends[i]
+        return [<object>match.subscriptions[j] for j in range(match.plain)], groups
+
+
+def is_valid_subject(bytes subject not None) -> bool:
+    """Whether `subject` can be subscribed to."""
+    return valid_subject(view_of(subject))
+
+
+def does_cover(bytes pattern not None, bytes subject not None) -> bool:
+    """Whether a message on the literal `subject` reaches a subscription to `pattern`."""
+    return covers(view_of(pattern), view_of(subject))

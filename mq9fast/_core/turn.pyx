@@ -1,0 +1,206 @@
+"""What one turn gathered for the mailboxes; see turn.pxd."""
+
+from cpython.mem cimport PyMem_Free
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES, message_key, pack_message
+from mq9fast._core.vector cimport with_room
+from mq9fast._core.views cimport View, put, view_of
+
+cdef enum:
+    RECORD_BYTES = 256        # about what a mailbox's record adds to a batch
+
+
+cdef inline PyObject* owned(object thing) noexcept:
+    Py_INCREF(thing)
+    return <PyObject*>thing
+
+
+cdef class Turn:
+    """One turn's work on the store. `batch` is an empty one of the store's."""
+
+    def __cinit__(self, batch):
+        self.touched = []
+        self.deferred = []
+        self.deleted = set()
+        self.renew(batch)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.ack_count):
+            Py_XDECREF(self.acks[i].body)
+        for i in range(self.fresh_count):
+            Py_XDECREF(self.fresh[i].mailbox)
+            Py_XDECREF(self.fresh[i].value)
+        for i in range(self.gone_count):
+            Py_XDECREF(self.gone[i].mailbox)
+        for i in range(self.mark_count):
+            Py_XDECREF(self.marks[i].mailbox)
+        PyMem_Free(self.acks)
+        PyMem_Free(self.arena)
+        PyMem_Free(self.fresh)
+        PyMem_Free(self.gone)
+        PyMem_Free(self.marks)
+
+    cdef int touch(self, Mailbox mailbox) except -1:
+        """Have the mailbox's record written with this batch."""
+        if not mailbox.touched:
+            mailbox.touched = True
+            self.touched.append(mailbox)
+            self.batch_bytes += RECORD_BYTES
+            self.bytes += RECORD_BYTES
+        return 0
+
+    cdef int add_message(
+        self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
+    ) except -1:
+        cdef bytes value = pack_message(now_ms, header, payload)
+        cdef Py_ssize_t added = MESSAGE_KEY_BYTES + MESSAGE_FIXED_BYTES + header.size + payload.size
+        cdef Fresh* fresh
+        self.put(message_key(mailbox.uid, rank, msg_id), value)
+        self.batch_bytes += added
+        self.bytes += added
+        self.touch(mailbox)
+        if mailbox.sources:
+            self.fresh = <Fresh*>with_room(self.fresh, self.fresh_count, &self.fresh_room, sizeof(Fresh))
+            fresh = &self.fresh[self.fresh_count]
+            fresh.mailbox = owned(mailbox)
+            fresh.value = owned(value)
+            fresh.uid = mailbox.uid
+            fresh.msg_id = msg_id
+            fresh.rank = rank
+            self.fresh_ranks |= 1 << rank
+            self.fresh_count += 1
+        return 0
+
+    cdef int add_delete(self, Mailbox mailbox, int rank, uint64_t msg_id, bint held) except -1:
+        """Delete a stored message. `held`: a queue group holds it and has to hear how the batch went."""
+        cdef Gone* gone
+        self.delete(message_key(mailbox.uid, rank, msg_id))
+        self.deleted.add((mailbox.uid, msg_id))
+        self.batch_bytes += MESSAGE_KEY_BYTES
+        self.bytes += MESSAGE_KEY_BYTES
+        self.touch(mailbox)
+        if held:
+            self.gone = <Gone*>with_room(self.gone, self.gone_count, &self.gone_room, sizeof(Gone))
+            gone = &self.gone[self.gone_count]
+            gone.mailbox = owned(mailbox)
+            gone.uid = mailbox.uid
+            gone.msg_id = msg_id
+            self.gone_count += 1
+        return 0
+
+    cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1:
+        """Answer on `reply`, unless that is empty, once the turn is durable."""
+        cdef Ack* ack
+        if reply.size == 0:
+            return 0
+        self.acks = <Ack*>with_room(self.acks, self.ack_count, &self.ack_room, sizeof(Ack))
+        self.arena = <char*>with_room(self.arena, self.arena_size, &self.arena_room, 1, reply.size)
+        ack = &self.acks[self.ack_count]
+        ack.reply_start = self.arena_size
+        ack.reply_size = reply.size
+        put(self.arena + self.arena_size, reply)
+        self.arena_size += reply.size
+        ack.kind = kind
+        ack.number = number
+        ack.body = NULL if body is None else owned(body)
+        self.ack_count += 1
+        self.bytes += reply.size
+        return 0
+
+    cdef void retract(self, Mailbox mailbox, uint64_t msg_id) noexcept:
+        """A message of this turn was deleted: nobody is to read it live."""
+        cdef Py_ssize_t i
+        for i in range(self.fresh_count - 1, -1, -1):
+            if self.fresh[i].msg_id == msg_id and self.fresh[i].uid == mailbox.uid:
+                Py_XDECREF(self.fresh[i].value)
+                self.fresh[i].value = NULL
+                return
+
+    cdef int mark(self, Mailbox mailbox) except -1:
+        cdef Mark* mark
+        self.marks = <Mark*>with_room(self.marks, self.mark_count, &self.mark_room, sizeof(Mark))
+        mark = &self.marks[self.mark_count]
+        mark.mailbox = owned(mailbox)
+        mark.uid = mailbox.uid
+        mark.next_id = mailbox.next_id
+        self.mark_count += 1
+        return 0
+
+    def renew(self, batch not None) -> None:
+        """Gather into `batch` from here on; the one before was written."""
+        self.batch = batch
+        self.put = batch.put
+        self.delete = batch.delete
+        self.batch_bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to write and nobody to answer."""
+        return self.bytes == 0 and not self.deferred
+
+    def take_batch(self, key_of_mailbox, new_batch):
+        """Finish the batch with the records of the mailboxes it touches, and return it, or None for nothing.
+
+        `key_of_mailbox(address)` gives a record's key; `new_batch()` an empty batch for what comes next.
+        """
+        cdef Mailbox mailbox
+        batch = self.batch
+        if self.batch_bytes == 0:
+            return None
+        for mailbox in self.touched:
+            mailbox.touched = False
+            if mailbox.live:
+                self.put(key_of_mailbox(mailbox.address), mailbox.pack())
+                mailbox.written_id = mailbox.next_id
+                self.mark(mailbox)
+        self.touched = []
+        self.deleted = set()
+        self.renew(new_batch())
+        return batch
+
+    def put_raw(self, bytes key not None, bytes value not None) -> None:
+        """Have `value` written under `key`, which is no message's."""
+        self.put(key, value)
+        self.batch_bytes += len(key) + len(value)
+        self.bytes += len(key) + len(value)
+
+    def delete_raw(self, bytes key not None) -> None:
+        """Have `key` deleted, which is no message's that anybody still counts."""
+        self.delete(key)
+        self.batch_bytes += len(key)
+        self.bytes += len(key)
+
+    def delete_range(self, bytes first not None, bytes end not None) -> None:
+        """Have every key from `first` up to but not `end` deleted."""
+        self.batch.delete_range(first, end)
+        self.batch_bytes += len(first) + len(end)
+        self.bytes += len(first) + len(end)
+
+    def touch_mailbox(self, Mailbox mailbox not None) -> None:
+        """Have the mailbox's record written."""
+        self.touch(mailbox)
+
+    def answer(self, bytes reply not None, bytes body not None) -> None:
+        """Publish `body` on `reply` once the turn is durable."""
+        self.add_ack(view_of(reply), ACK_BODY, 0, body)
+
+    def defer(self, call) -> None:
+        """Call `call(durable)` once the turn is durable, or has failed."""
+        self.deferred.append(call)
+
+    def touched_mailboxes(self) -> list:
+        """Every mailbox this turn wrote to or was about to, for taking back a turn that failed."""
+        cdef Py_ssize_t i
+        cdef Mailbox mailbox
+        cdef dict found = {}
+        for i in range(self.mark_count):
+            found[(<Mailbox>self.marks[i].mailbox).address] = <Mailbox>self.marks[i].mailbox
+        for mailbox in self.touched:
+            mailbox.touched = False
+            found[mailbox.address] = mailbox
+        self.touched = []
+        return list(found.values())

@@ -1,0 +1,231 @@
+"""Turns in their order: gathered, written, made durable, released.
+
+Whatever came in during one turn of the event loop is one write batch. Under `always` the fsync of a turn runs in a
+thread while the next turn gathers, for as long as the fsync takes: so a busy disk makes turns larger, not more.
+Under `interval` and `never` a turn is released as soon as it is written.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from mq9fast._core.session import Core
+from mq9fast._core.turn import Turn
+from mq9fast.errors import CommandError, StoreError
+from mq9fast.mailboxes import Mailboxes
+from mq9fast.store.base import Store
+from mq9fast.store.record import mailbox_key
+
+log = logging.getLogger("mq9fast.committer")
+
+# A turn that waits for an fsync is written in parts of this size meanwhile.
+EARLY_WRITE_BYTES = 1 << 20
+# How long senders are stopped who outrun the store or their receivers, and how long a store that catches up with
+# itself is left alone.
+STALL_SECONDS = 0.01
+BUSY_SECONDS = 0.005
+# How often reading is tried again from a store that failed.
+RETRY_SECONDS = 1.0
+# At most one log line about failed turns in this time.
+COMPLAINT_SECONDS = 10.0
+
+
+class Syncer:
+    """A thread that makes the store durable, one request at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
+        self._loop = loop
+        self._store = store
+        self._requests: queue.SimpleQueue[Callable[[StoreError | None], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="mq9fast-sync", daemon=True)
+        self._thread.start()
+
+    def request(self, done: Callable[[StoreError | None], None]) -> None:
+        """Sync what was written so far, then have the event loop call `done` with what went wrong."""
+        self._requests.put(done)
+
+    def stop(self) -> None:
+        """Wait for what was requested, and end the thread."""
+        self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (done := self._requests.get()) is not None:
+            failure: StoreError | None = None
+            try:
+                self._store.sync()
+            except StoreError as error:
+                failure = error
+            self._loop.call_soon_threadsafe(done, failure)
+
+
+class Committer:
+    """Ends the turns of one broker."""
+
+    def __init__(
+        self, core: Core, mailboxes: Mailboxes, store: Store, *, sync: str, sync_interval: float, stall_bytes: int
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._core = core
+        self._mailboxes = mailboxes
+        self._store = store
+        self._sync_each_turn = sync == "always"
+        self._sync_interval = sync_interval
+        self._stall_bytes = stall_bytes
+        self._syncer = Syncer(self._loop, store)
+        self._syncing: Turn | None = None
+        self._written = False
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._interval_timer: asyncio.TimerHandle | None = None
+        self._complained = 0.0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.failed_turns = 0
+        self.healthy = True
+        core.agenda.wake = self._wake
+        core.intake.write_out = self._write_out
+        if sync == "interval":
+            self._sync_later()
+
+    # The end of a turn.
+
+    def _wake(self) -> None:
+        self._core.intake.now_ms = time.time_ns() // 1_000_000
+        self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        core = self._core
+        core.agenda.begin()
+        core.finish_exhausted()
+        self._advance()
+        if core.delivery.has_waiting:
+            self._pump()
+        core.finish_exhausted()
+        core.agenda.flush()
+        for client in core.agenda.take_doomed():
+            if client.connection is not None:
+                client.connection.close()
+        if core.agenda.has_stalled() and self._stall_timer is None:
+            self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
+
+    def _resume_stalled(self) -> None:
+        self._stall_timer = None
+        if self._core.intake.turn.bytes > self._stall_bytes:
+            self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
+        else:
+            self._core.agenda.resume_stalled()
+
+    def _pump(self) -> None:
+        """Read for those who fell behind. What was deleted is written first, so that it is not read."""
+        self._write_out()
+        try:
+            self._core.delivery.pump(self._store)
+        except StoreError as error:
+            self._complain("reading failed", error)
+            self._loop.call_later(RETRY_SECONDS, self._core.agenda.ask)
+
+    # Commit.
+
+    def _advance(self) -> None:
+        """Take the gathered turn as far as it can go now."""
+        turn = self._core.intake.turn
+        if turn.empty:
+            return
+        self._idle.clear()
+        if self._syncing is not None:
+            if turn.batch_bytes > EARLY_WRITE_BYTES and not self._store.busy():
+                self._write_out()
+            return
+        if self._store.busy():
+            self._loop.call_later(BUSY_SECONDS, self._core.agenda.ask)
+            return
+        self._write_out()
+        turn = self._core.intake.turn
+        if self._written and self._sync_each_turn:
+            self._begin_sync()
+        elif not turn.empty:
+            self._core.delivery.release(self._next_turn())
+            self._set_idle()
+
+    def _next_turn(self) -> Turn:
+        """Begin another turn; returns the one so far."""
+        self._written = False
+        return self._core.intake.next_turn(Turn(self._store.new_batch()))
+
+    def _write_out(self) -> None:
+        """Have the store take what the turn gathered; a turn that it does not take has failed."""
+        batch = self._core.intake.turn.take_batch(mailbox_key, self._store.new_batch)
+        if batch is None:
+            return
+        try:
+            self._store.write(batch)
+        except StoreError as error:
+            self._fail(self._next_turn(), error)
+        else:
+            self._written = True
+            self.healthy = True
+
+    def _begin_sync(self) -> None:
+        self._syncing = self._core.intake.unreleased = self._next_turn()
+        self._syncer.request(self._synced)
+
+    def _synced(self, failure: StoreError | None) -> None:
+        turn, self._syncing, self._core.intake.unreleased = self._syncing, None, None
+        assert turn is not None
+        if failure is None:
+            self._core.delivery.release(turn)
+        else:
+            self._fail(turn, failure)
+        self._end_turn()
+        self._set_idle()
+
+    def _fail(self, turn: Turn, error: StoreError) -> None:
+        """Nothing of the turn is promised to anybody: take it back, and say so to all who wait for it."""
+        self.failed_turns += 1
+        self.healthy = False
+        self._complain("a turn could not be stored", error)
+        self._mailboxes.take_back(turn)
+        self._core.delivery.fail(turn, CommandError("store_unavailable").reply())
+        self._set_idle()
+
+    def _complain(self, what: str, error: StoreError) -> None:
+        now = time.monotonic()
+        if now - self._complained > COMPLAINT_SECONDS or not self._complained:
+            self._complained = now
+            log.error("%s: %s", what, error)
+
+    def _set_idle(self) -> None:
+        if self._syncing is None and self._core.intake.turn.empty:
+            self._idle.set()
+
+    # Syncs of `interval`.
+
+    def _sync_later(self) -> None:
+        self._interval_timer = self._loop.call_later(self._sync_interval, self._sync_now)
+
+    def _sync_now(self) -> None:
+        self._syncer.request(self._interval_synced)
+
+    def _interval_synced(self, failure: StoreError | None) -> None:
+        if failure is not None:
+            self.healthy = False
+            self._complain("the log could not be made durable", failure)
+        self._sync_later()
+
+    # The end.
+
+    async def finish(self) -> None:
+        """Wait until everything accepted is durable and answered, and stop the thread."""
+        self._core.agenda.ask()
+        await asyncio.sleep(0)
+        await self._idle.wait()
+        if self._interval_timer is not None:
+            self._interval_timer.cancel()
+        self._syncer.stop()
+        try:
+            self._store.sync()
+        except StoreError as error:
+            self._complain("the log could not be made durable", error)

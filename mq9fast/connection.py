@@ -1,0 +1,169 @@
+"""asyncio in front of a session: the socket, its timers and its back-pressure. No bytes are looked at here."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from mq9fast._core.session import Session
+from mq9fast.handshake import Handshake
+
+if TYPE_CHECKING:
+    from mq9fast._core.session import Core
+
+log = logging.getLogger("mq9fast.connection")
+
+# What a transport may hold before it says pause, and when it says resume: a message that a socket has not taken
+# keeps its place behind more urgent ones only while it is not in here.
+HIGH_WATER_BYTES = 65536
+LOW_WATER_BYTES = 16384
+# How long a closing connection may take to write its last words.
+LAST_WORDS_SECONDS = 2.0
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One TCP connection. `on_closed(connection)` is called once it is gone."""
+
+    def __init__(
+        self,
+        core: "Core",
+        handshake: Handshake,
+        cid: int,
+        max_pending_bytes: int,
+        on_closed: Callable[["Connection"], None],
+    ) -> None:
+        self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
+        # The transport calls straight into the session, which parses what was read.
+        self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
+        self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
+        self.peer: tuple[str, int] = ("", 0)
+        self.client: dict[str, str] = {}
+        self._handshake = handshake
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._upgrade: asyncio.Task[None] | None = None
+        self._unanswered_pings = 0
+        self._bytes_at_ping = 0
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        transport = cast(asyncio.Transport, transport)
+        self._take(transport)
+        host, port, *_ = transport.get_extra_info("peername") or ("", 0)
+        self.peer = (host, port)
+        transport.write(self._handshake.info(self.session.cid, host))
+        self.session.authorized = not self._handshake.auth_required
+        if self._handshake.tls is not None:
+            self._upgrade = self._loop.create_task(self._start_tls(self._handshake.tls))
+        if self._handshake.auth_required:
+            self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
+        else:
+            self._ping_later()
+
+    def _take(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
+
+    async def _start_tls(self, context: ssl.SSLContext) -> None:
+        """Upgrade after INFO, as NATS does."""
+        assert self._transport is not None
+        try:
+            upgraded = await self._loop.start_tls(
+                self._transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self._handshake.auth_timeout + LAST_WORDS_SECONDS,
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.info("the TLS handshake of %s:%d failed: %s", *self.peer, error)
+            self.connection_lost(None)
+            return
+        if upgraded is not None:
+            self._take(upgraded)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is None:
+            return
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self.session.closed()
+        self._on_closed(self)
+
+    def pause_writing(self) -> None:
+        self.session.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.session.resume_writing()
+
+    # The session's side.
+
+    def write(self, data: bytes) -> None:
+        """Write one turn's frames."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Stop reading: what this client sends is more than others can take."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Write what is left and close; a peer that does not take it is cut off."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(self.session.take_output())
+        transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(LAST_WORDS_SECONDS, transport.abort)
+
+    def connect(self, options: bytes) -> None:
+        """CONNECT: the handshake's policy decides."""
+        was_authorized = self.session.authorized
+        self._handshake.connect(self.session, self.client, options)
+        if self.session.authorized and not was_authorized:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._ping_later()
+
+    def pong(self) -> None:
+        """The client answered."""
+        self._unanswered_pings = 0
+
+    # Timers.
+
+    def _not_authorized_in_time(self) -> None:
+        self.session.close_with(b"Authentication Timeout")
+
+    def _ping_later(self) -> None:
+        self._timer = self._loop.call_later(self._handshake.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        """Ping a silent client; close one that left too many unanswered."""
+        heard = self.session.in_bytes
+        if heard != self._bytes_at_ping:
+            self._bytes_at_ping = heard
+            self._unanswered_pings = 0
+        elif self._unanswered_pings >= self._handshake.ping_max:
+            self.session.close_with(b"Stale Connection")
+            return
+        else:
+            self._unanswered_pings += 1
+            self.session.write(b"PING\r\n")
+        self._ping_later()

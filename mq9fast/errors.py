@@ -1,0 +1,47 @@
+"""Every error that a user can meet: why a broker does not start, and what a mailbox command answers."""
+
+import msgspec
+
+
+class StartError(Exception):
+    """The broker cannot start. The message is one sentence that names the thing."""
+
+
+class StoreError(Exception):
+    """The store could not read or write."""
+
+
+SENTENCES = {
+    "bad_request": "The request is not what this command takes.",
+    "invalid_address": (
+        "A mail_address is 1 to 128 characters: tokens of a-z, 0-9, - and _ joined by single dots, "
+        "the last of them no priority."
+    ),
+    "mailbox_not_found": "There is no mailbox with this address.",
+    "mailbox_conflict": "The mailbox exists and differs in 'public'.",
+    "message_not_found": "There is no such message in the mailbox.",
+    "limit_exceeded": "A limit of the broker or of the mailbox is reached.",
+    "store_unavailable": "The store cannot take the request now; nothing was changed.",
+    "unknown_command": "There is no such command; see CREATE, MSG, LIST and DELETE under $mq9.AI.MAILBOX.",
+}
+
+
+class CommandError(Exception):
+    """A mailbox command failed: answered with its code and sentence, and nothing else happens.
+
+    `code` is a key of SENTENCES; `sentence` says more than the code's own where that helps.
+    """
+
+    def __init__(self, code: str, sentence: str | None = None) -> None:
+        self.code = code
+        self.sentence = sentence or SENTENCES[code]
+        super().__init__(self.sentence)
+
+    def reply(self) -> bytes:
+        """The JSON reply (docs/protocol.md, Errors)."""
+        return msgspec.json.encode({"error": self.sentence, "code": self.code})
+
+
+def refusals() -> dict[str, bytes]:
+    """The JSON reply of each code with its own sentence."""
+    return {code: CommandError(code).reply() for code in SENTENCES}

@@ -1,0 +1,89 @@
+"""INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS client protocol)."""
+
+import secrets
+import ssl
+import string
+
+import msgspec
+
+from mq9fast._core.session import Session
+from mq9fast.auth import Authenticator
+from mq9fast.settings import Settings
+from mq9fast.version import VERSION
+
+# What clients compare against the versions of nats-server, for features they would otherwise not use.
+PROTOCOL_VERSION = "2.11.0"
+ID_CHARACTERS = string.ascii_uppercase + string.digits
+ID_LENGTH = 56
+
+
+class ConnectOptions(msgspec.Struct):
+    """The JSON of CONNECT. What is absent stays as it was before."""
+
+    verbose: bool | None = None
+    pedantic: bool | None = None
+    echo: bool | None = None
+    headers: bool | None = None
+    no_responders: bool | None = None
+    user: str | None = None
+    password: str | None = msgspec.field(default=None, name="pass")
+    auth_token: str | None = None
+    name: str | None = None
+    lang: str | None = None
+    version: str | None = None
+
+
+class Handshake:
+    """The policy that every connection of a broker begins with. `port` is the one it really listens on."""
+
+    def __init__(self, settings: Settings, port: int, tls: ssl.SSLContext | None) -> None:
+        self._authenticator = Authenticator(settings)
+        self.tls = tls
+        self.auth_required = self._authenticator.required
+        self.auth_timeout = settings.auth_timeout
+        self.ping_interval = settings.ping_interval
+        self.ping_max = settings.ping_max
+        self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
+        self.server_name = settings.server_name or self.server_id
+        self._info = {
+            "server_id": self.server_id,
+            "server_name": self.server_name,
+            "version": PROTOCOL_VERSION,
+            "mq9fast": VERSION,
+            "proto": 1,
+            "go": "",
+            "host": settings.host,
+            "port": port,
+            "headers": True,
+            "max_payload": settings.max_payload,
+            "auth_required": self.auth_required,
+            "tls_required": tls is not None,
+            "tls_verify": tls is not None and tls.verify_mode == ssl.CERT_REQUIRED,
+        }
+
+    def info(self, client_id: int, client_ip: str, *, lame_duck: bool = False) -> bytes:
+        """The INFO line for one client."""
+        fields = {**self._info, "client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
+        return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
+
+    def connect(self, session: Session, client: dict[str, str], text: bytes) -> None:
+        """Take over what CONNECT says, or close: 'Parser Error' for what is no CONNECT, 'Authorization Violation'."""
+        try:
+            options = msgspec.json.decode(text, type=ConnectOptions)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            session.close_with(b"Parser Error")
+            return
+        if not self._authenticator.accepts(
+            user=options.user, password=options.password, token=options.auth_token
+        ):
+            session.close_with(b"Authorization Violation")
+            return
+        session.authorized = True
+        for name in ("verbose", "pedantic", "echo", "headers", "no_responders"):
+            value = getattr(options, name)
+            if value is not None:
+                setattr(session, name, value)
+        if session.no_responders and not session.headers:
+            session.close_with(b"no responders requires headers support")
+        for name in ("name", "lang", "version"):
+            client[name] = getattr(options, name) or ""

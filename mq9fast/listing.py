@@ -1,0 +1,135 @@
+"""LIST: the messages of a mailbox in the order of delivery, a page at a time."""
+
+import base64
+import binascii
+from typing import Annotated
+
+import msgspec
+
+from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.record import id_in_key, key_of_message, read_message
+from mq9fast.errors import CommandError, StoreError
+from mq9fast.store.base import Store
+
+PRIORITIES = ("critical", "urgent", "normal")
+CURSOR_BYTES = 9
+# What a page holds beside its messages: braces, names, the address, the total and a cursor.
+ENVELOPE_BYTES = 256
+
+
+class ListRequest(msgspec.Struct, frozen=True):
+    """LIST (docs/protocol.md): every field may be absent."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    cursor: str | None = None
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """One message of a page. Exactly one of payload, payload_base64 and payload_omitted is there."""
+
+    msg_id: int
+    priority: str
+    create_time: int
+    size: int
+    headers: dict[str, str | list[str]]
+    payload: str | None = None
+    payload_base64: str | None = None
+    payload_omitted: bool = False
+
+
+class Listing:
+    """Reads pages of at most `page_bytes`, which is the broker's max_payload."""
+
+    def __init__(self, directory: Directory, store: Store, page_bytes: int) -> None:
+        self._directory = directory
+        self._store = store
+        self._page_bytes = page_bytes
+
+    def page(self, address: bytes, request: ListRequest) -> bytes:
+        """The JSON of one page. Raises CommandError mailbox_not_found, bad_request or store_unavailable."""
+        mailbox = self._directory.get(address)
+        if mailbox is None:
+            raise CommandError("mailbox_not_found")
+        try:
+            entries, after = self._entries(mailbox, request)
+        except StoreError:
+            raise CommandError("store_unavailable") from None
+        parts = [
+            b'{"mail_address":"%b","total":%d,"messages":[' % (address, mailbox.total_count),
+            b",".join(entries),
+            b"]}" if after is None else b'],"next":"%b"}' % after,
+        ]
+        return b"".join(parts)
+
+    def _entries(self, mailbox: Mailbox, request: ListRequest) -> tuple[list[bytes], bytes | None]:
+        """The messages of a page, encoded, and the cursor of the next page if there is one."""
+        first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
+        entries: list[bytes] = []
+        room = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
+        for rank in range(first_rank, len(PRIORITIES)):
+            start = max(mailbox.head_of(rank), first_id if rank == first_rank else 0)
+            if mailbox.count_of(rank) == 0 or start >= mailbox.durable_id:
+                continue
+            keys = (key_of_message(mailbox.uid, rank, n) for n in (start, mailbox.durable_id))
+            for key, value in self._store.scan(*keys):
+                msg_id = id_in_key(key)
+                if len(entries) == request.limit:
+                    return entries, _write_cursor(rank, msg_id)
+                entry = _encode(rank, msg_id, value, self._page_bytes - ENVELOPE_BYTES - len(mailbox.address))
+                room -= len(entry) + 1
+                if room < 0 and entries:
+                    return entries, _write_cursor(rank, msg_id)
+                entries.append(entry)
+        return entries, None
+
+
+def _encode(rank: int, msg_id: int, value: bytes, most_bytes: int) -> bytes:
+    """One message as JSON. A payload that would not fit a page even alone is left out, and said to be."""
+    created_ms, header, payload = read_message(value)
+    entry = Entry(msg_id, PRIORITIES[rank], created_ms // 1000, len(payload), read_headers(header))
+    try:
+        entry.payload = payload.decode()
+    except UnicodeDecodeError:
+        entry.payload_base64 = base64.b64encode(payload).decode()
+    encoded = msgspec.json.encode(entry)
+    if len(encoded) <= most_bytes:
+        return encoded
+    entry.payload = entry.payload_base64 = None
+    entry.payload_omitted = True
+    encoded = msgspec.json.encode(entry)
+    if len(encoded) > most_bytes:
+        entry.headers = {}
+        encoded = msgspec.json.encode(entry)
+    return encoded
+
+
+def read_headers(block: bytes) -> dict[str, str | list[str]]:
+    """The fields of a NATS header block (ADR-4): name to value, or to a list where a name comes more than once."""
+    headers: dict[str, str | list[str]] = {}
+    for line in block.split(b"\r\n")[1:]:
+        name, colon, text = line.partition(b":")
+        if not colon:
+            continue
+        key, value = name.decode("utf-8", "replace"), text.strip().decode("utf-8", "replace")
+        known = headers.get(key)
+        if known is None:
+            headers[key] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            headers[key] = [known, value]
+    return headers
+
+
+def _write_cursor(rank: int, msg_id: int) -> bytes:
+    return base64.urlsafe_b64encode(bytes([rank]) + msg_id.to_bytes(8, "big"))
+
+
+def _read_cursor(text: str) -> tuple[int, int]:
+    try:
+        cursor = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        cursor = b""
+    if len(cursor) != CURSOR_BYTES or cursor[0] >= len(PRIORITIES) or cursor[1] >= 0x80:
+        raise CommandError("bad_request", "The cursor is none that LIST gave.")
+    return cursor[0], int.from_bytes(cursor[1:], "big")

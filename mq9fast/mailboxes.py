@@ -1,0 +1,162 @@
+"""Living mailboxes: made, renewed, expired; and the messages of those that ended, dropped off the hot path."""
+
+from collections import deque
+from functools import partial
+from typing import NamedTuple
+
+from mq9fast._core.delivery import Delivery
+from mq9fast._core.intake import Intake
+from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.turn import Turn
+from mq9fast.address import check_address, generate_address
+from mq9fast.errors import CommandError
+from mq9fast.store import record
+from mq9fast.store.base import Store
+
+EXPIRED_PER_TURN = 1000
+PURGED_PER_TURN = 64
+# Below these a mailbox is dropped key by key: range tombstones are cheap to write and dear to read across.
+PURGE_BY_KEY_MESSAGES = 64
+PURGE_BY_KEY_BYTES = 256 << 10
+
+
+class Ended(NamedTuple):
+    """A life that is over, and what of it is still in the store."""
+
+    address: bytes
+    uid: int
+    count: int
+    size_bytes: int
+
+
+class Mailboxes:
+    """The mailboxes of one broker. Every change goes into the intake's turn and is durable when that is."""
+
+    def __init__(
+        self, directory: Directory, delivery: Delivery, intake: Intake, store: Store, *, most_mailboxes: int
+    ) -> None:
+        self.directory = directory
+        self._delivery = delivery
+        self._intake = intake
+        self._store = store
+        self._most_mailboxes = most_mailboxes
+        self._purges: deque[Ended] = deque()
+        self.over_limit = 0
+        self.expired = 0
+
+    def load(self) -> None:
+        """Take over what is stored. Mailboxes whose deadline passed meanwhile expire in the first turns."""
+        stored = self._store.get(record.NEXT_UID_KEY)
+        directory = self.directory
+        directory.reserve_uids(0 if stored is None else int.from_bytes(stored, "big"))
+        for key, value in self._store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)):
+            directory.load(key[1:], value)
+        for key, value in self._store.scan(record.PURGES, record.after_all(record.PURGES)):
+            uid = int.from_bytes(key[1:], "big")
+            directory.reserve_uids(uid + 1)
+            count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")
+            self._purges.append(Ended(b"", uid, count, size))
+
+    def create(
+        self,
+        *,
+        name: str | None = None,
+        prefix: str | None = None,
+        public: bool = False,
+        ttl: int | None = None,
+        description: str | None = None,
+    ) -> tuple[bytes, bool]:
+        """Create or renew a mailbox; returns its address and whether it is new. `ttl` is in seconds, 0 for never.
+
+        Raises CommandError invalid_address, mailbox_conflict or limit_exceeded.
+        """
+        address = generate_address(prefix) if name is None else check_address(name)
+        mailbox = self.directory.get(address)
+        is_new = mailbox is None
+        if mailbox is None:
+            mailbox = self._open(address, public)
+        elif mailbox.public != public:
+            raise CommandError("mailbox_conflict")
+        text = None if description is None else description.encode()
+        self.directory.renew(mailbox, self._intake.now_ms, ttl, text)
+        self._intake.turn.touch_mailbox(mailbox)
+        return address, is_new
+
+    def auto_create(self, address: bytes) -> Mailbox | None:
+        """Make a private mailbox without TTL for the first MSG to a valid address; None past the limit."""
+        try:
+            mailbox = self._open(address, public=False)
+        except CommandError:
+            return None
+        self.directory.renew(mailbox, self._intake.now_ms)
+        self._intake.turn.touch_mailbox(mailbox)
+        return mailbox
+
+    def _open(self, address: bytes, public: bool) -> Mailbox:
+        if self._most_mailboxes and self.directory.live_count >= self._most_mailboxes:
+            self.over_limit += 1
+            raise CommandError("limit_exceeded")
+        mailbox = self.directory.open(address, public)
+        self._intake.turn.put_raw(record.NEXT_UID_KEY, record.number(self.directory.next_uid))
+        self._delivery.restart(mailbox)
+        return mailbox
+
+    def expire_due(self, now_ms: int) -> bool:
+        """End what is past its deadline, some of it per call; whether there may be more.
+
+        The cost does not depend on the messages: they are unreachable at once, and dropped by `purge_some`.
+        """
+        due = self.directory.take_due(now_ms, EXPIRED_PER_TURN)
+        for mailbox in due:
+            ended = Ended(mailbox.address, mailbox.uid, mailbox.total_count, mailbox.size_bytes)
+            self.directory.end(mailbox)
+            self._delivery.restart(mailbox)
+            self._forget(ended)
+            self.expired += 1
+        return len(due) == EXPIRED_PER_TURN
+
+    def _forget(self, ended: Ended) -> None:
+        """Put the end of a mailbox into the turn; again into the next, if that one fails."""
+        turn = self._intake.turn
+        if self.directory.get(ended.address) is None:
+            turn.delete_raw(record.mailbox_key(ended.address))
+        if ended.count:
+            turn.put_raw(
+                record.purge_key(ended.uid), record.number(ended.count) + record.number(ended.size_bytes)
+            )
+        turn.defer(partial(self._forgotten, ended))
+
+    def _forgotten(self, ended: Ended, durable: bool) -> None:
+        if not durable:
+            self._forget(ended)
+        elif ended.count:
+            self._purges.append(ended)
+
+    def purge_some(self) -> bool:
+        """Drop the messages of a few ended mailboxes; whether there are more."""
+        for _ in range(min(len(self._purges), PURGED_PER_TURN)):
+            self._purge(self._purges.popleft())
+        return bool(self._purges)
+
+    def _purge(self, ended: Ended) -> None:
+        turn = self._intake.turn
+        first, end = record.messages_of(ended.uid)
+        if ended.count <= PURGE_BY_KEY_MESSAGES and ended.size_bytes <= PURGE_BY_KEY_BYTES:
+            for key, _ in self._store.scan(first, end):
+                turn.delete_raw(key)
+        else:
+            turn.delete_range(first, end)
+        turn.delete_raw(record.purge_key(ended.uid))
+        turn.defer(partial(self._purged, ended))
+
+    def _purged(self, ended: Ended, durable: bool) -> None:
+        if not durable:
+            self._purges.append(ended)
+
+    def take_back(self, turn: Turn) -> None:
+        """Undo in memory what a turn that failed had done to mailboxes."""
+        for mailbox in turn.touched_mailboxes():
+            lived = mailbox.live
+            self.directory.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
+            if lived and not mailbox.live:
+                self._delivery.restart(mailbox)

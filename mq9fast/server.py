@@ -1,0 +1,268 @@
+"""A broker from start to stop: what it is made of, in the order in which it comes up and goes down."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import cast
+
+from mq9fast._core.client import Agenda
+from mq9fast._core.delivery import Delivery
+from mq9fast._core.intake import Intake
+from mq9fast._core.mailbox import Directory
+from mq9fast._core.router import Router
+from mq9fast._core.session import Core
+from mq9fast._core.turn import Turn
+from mq9fast.clock import Clock
+from mq9fast.commands import Commands
+from mq9fast.committer import Committer
+from mq9fast.connection import Connection
+from mq9fast.errors import StartError, StoreError, refusals
+from mq9fast.handshake import Handshake
+from mq9fast.listing import Listing
+from mq9fast.mailboxes import Mailboxes
+from mq9fast.settings import Settings
+from mq9fast.store.record import check_format
+from mq9fast.store.rocks import RocksStore
+from mq9fast.version import VERSION
+
+log = logging.getLogger("mq9fast.server")
+
+# One read of a socket; more per read is more per turn and per write.
+READ_BYTES = 262144
+# Senders wait once this much of a turn is gathered and not durable, or of a receiver's output is not written.
+STALL_BYTES = 8 << 20
+# A thread that made the log durable gets the interpreter back at least this soon.
+SWITCH_SECONDS = 0.0005
+BACKLOG = 4096
+# How long connections may take to write what is left for them when the broker stops.
+STOP_SECONDS = 3.0
+
+
+class Broker:
+    """One broker in the running event loop. `start` raises StartError; `address` is known from then on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.connections: dict[int, Connection] = {}
+        self.address = (settings.host, settings.port)
+        self.total_connections = 0
+        self.lame_duck = False
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Open the store, take over what it holds, and listen."""
+        tls = tls_context(self.settings)
+        self._store = RocksStore(Path(self.settings.data_dir))
+        try:
+            check_format(self._store, self.settings.data_dir)
+            self._wire()
+            self.mailboxes.load()
+            await self._listen(tls)
+        except BaseException:
+            self._store.close()
+            raise
+        self._clock = Clock(self.core, self.mailboxes)
+
+    def _wire(self) -> None:
+        settings, store = self.settings, self._store
+        agenda = Agenda()
+        directory = Directory(secrets.randbits(64), 0)
+        router = Router(agenda, secrets.randbits(64), min(STALL_BYTES, settings.max_pending // 2))
+        delivery = Delivery(directory, router, agenda)
+        intake = Intake(
+            directory,
+            delivery,
+            agenda,
+            Turn(store.new_batch()),
+            refusals(),
+            most_messages=settings.max_mailbox_messages,
+            most_mailbox_bytes=settings.max_mailbox_bytes,
+            most_store_bytes=settings.max_store_bytes,
+            stall_bytes=STALL_BYTES,
+        )
+        self.mailboxes = Mailboxes(
+            directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes
+        )
+        intake.read = store.get
+        intake.store_error = StoreError
+        intake.command = Commands(
+            intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
+        )
+        intake.auto_create = self.mailboxes.auto_create if settings.auto_create else None
+        self.core = Core(
+            agenda,
+            router,
+            delivery,
+            intake,
+            read_bytes=READ_BYTES,
+            control_line_bytes=settings.max_control_line,
+            payload_bytes=settings.max_payload,
+            most_subscriptions=settings.max_subscriptions,
+        )
+        self.committer = Committer(
+            self.core,
+            self.mailboxes,
+            store,
+            sync=settings.sync,
+            sync_interval=settings.sync_interval,
+            stall_bytes=STALL_BYTES,
+        )
+
+    async def _listen(self, tls: ssl.SSLContext | None) -> None:
+        settings = self.settings
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(
+                self._connection, settings.host, settings.port, backlog=BACKLOG, start_serving=False
+            )
+        except OSError as error:
+            raise StartError(_why_not_listening(settings.host, settings.port, error)) from error
+        port = self._listener.sockets[0].getsockname()[1]
+        self.address = (settings.host, port)
+        self.handshake = Handshake(settings, port, tls)
+        await self._listener.start_serving()
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        if len(self.connections) >= self.settings.max_connections:
+            return Refusal(self.handshake)
+        self.total_connections += 1
+        connection = Connection(
+            self.core, self.handshake, self.total_connections, self.settings.max_pending, self._closed
+        )
+        self.connections[connection.session.cid] = connection
+        return connection
+
+    def _closed(self, connection: Connection) -> None:
+        self.connections.pop(connection.session.cid, None)
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what was accepted, write it out, close."""
+        if self._listener is None:
+            return
+        self._listener.close()
+        self._clock.stop()
+        for connection in self.connections.values():
+            connection.pause()
+        await self.committer.finish()
+        self.core.agenda.flush()
+        for connection in list(self.connections.values()):
+            connection.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._all_closed(), STOP_SECONDS)
+        self._store.close()
+
+    async def _all_closed(self) -> None:
+        while self.connections:
+            await asyncio.sleep(0.01)
+
+    async def retire(self) -> None:
+        """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
+        if self.lame_duck or self._listener is None:
+            return
+        self.lame_duck = True
+        log.info("lame duck: closing %d connections", len(self.connections))
+        self._listener.close()
+        connections = list(self.connections.values())
+        for connection in connections:
+            connection.session.write(
+                self.handshake.info(connection.session.cid, connection.peer[0], lame_duck=True)
+            )
+        pause = self.settings.lame_duck_duration / max(len(connections), 1)
+        for connection in connections:
+            await asyncio.sleep(pause)
+            connection.session.close_with(b"Server Shutdown")
+
+
+class Refusal(asyncio.Protocol):
+    """A connection past max_connections: told why, and closed."""
+
+    def __init__(self, handshake: Handshake) -> None:
+        self._handshake = handshake
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        transport.write(self._handshake.info(0, "") + b"-ERR 'maximum connections exceeded'\r\n")
+        transport.close()
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS to offer, or None; StartError if its files cannot be used."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        if settings.tls_ca is not None:
+            context.load_verify_locations(settings.tls_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(
+            f"the TLS files {settings.tls_cert}, {settings.tls_key} or {settings.tls_ca} cannot be used: {error}"
+        ) from error
+    if settings.tls_verify:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _why_not_listening(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+async def serve(settings: Settings) -> None:
+    """Run a broker until a signal ends it (SIGTERM, SIGINT: stop; SIGUSR2: lame duck, then stop)."""
+    loop = asyncio.get_running_loop()
+    broker = Broker(settings)
+    ending = asyncio.Event()
+    retiring = asyncio.Event()
+
+    def end() -> None:
+        if ending.is_set():
+            os._exit(1)
+        ending.set()
+
+    loop.add_signal_handler(signal.SIGTERM, ending.set)
+    loop.add_signal_handler(signal.SIGINT, end)
+    loop.add_signal_handler(signal.SIGUSR2, retiring.set)
+    await broker.start()
+    host, port = broker.address
+    if not _is_loopback(host) and not broker.handshake.auth_required:
+        log.warning("listening on %s without authentication: whoever reaches the port may connect", host)
+    print(f"mq9fast {VERSION} listening on nats://{_in_url(host)}:{port}", flush=True)
+    retirement = loop.create_task(_retire_when(retiring, broker, ending))
+    await ending.wait()
+    retirement.cancel()
+    await broker.stop()
+
+
+async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Event) -> None:
+    await asked.wait()
+    await broker.retire()
+    ending.set()
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def run(settings: Settings) -> int:
+    """Run a broker in an event loop of its own; returns the exit status. Raises StartError."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    if sys.platform == "win32":
+        asyncio.run(serve(settings))
+    else:
+        import uvloop
+
+        uvloop.run(serve(settings))
+    return 0

@@ -1,0 +1,332 @@
+"""What a broker can be told: one table of settings, filled from flags, environment variables and a file.
+
+The table is the `Settings` struct itself: names, types, limits, defaults and help are read off its fields.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, StructType, Type, UnionType
+
+from mq9fast.errors import StartError
+from mq9fast.version import VERSION
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+
+_YEAR = 365 * 86400
+_HUGE = 2**63 - 1
+
+Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
+Count = Annotated[int, Meta(ge=1, le=_HUGE)]
+Limit = Annotated[int, Meta(ge=0, le=_HUGE)]
+LimitBytes = Annotated[Limit, Meta(extra={"unit": "bytes"})]
+Seconds = Annotated[float, Meta(gt=0, le=_YEAR, extra={"unit": "seconds"})]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=_YEAR, extra={"unit": "seconds"})]
+Secret = Annotated[Text | None, Meta(extra={"secret": True})]
+
+
+class SettingsError(StartError):
+    """The settings cannot be used: one sentence that names the culprit and never holds a secret."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a broker can be told. Each field's help text and unit stand in its annotation.
+
+    Built directly, only the rules between settings are checked; `load_settings` checks every value.
+    Raises SettingsError where two settings exclude each other or one lacks another that it needs.
+    """
+
+    host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port for clients, 0 takes a free one")] = 4222
+    data_dir: Annotated[Text, Meta(description="directory of the store, made if absent")] = "./mq9-data"
+    sync: Annotated[
+        Literal["always", "interval", "never"],
+        Meta(description="fsync before a message is acknowledged, every sync interval, or not at all"),
+    ] = "always"
+    sync_interval: Annotated[Seconds, Meta(description="time between fsyncs under --sync interval")] = 1.0
+    monitor_host: Annotated[Text, Meta(description="address of the HTTP monitor")] = "127.0.0.1"
+    monitor_port: Annotated[
+        int,
+        Meta(ge=-1, le=65535, description="port of the HTTP monitor, 0 takes a free one, -1 turns it off"),
+    ] = 8222
+    max_payload: Annotated[
+        int,
+        Meta(ge=1, le=64 * 2**20, description="largest message with its headers", extra={"unit": "bytes"}),
+    ] = 2**20
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
+    ] = "info"
+    user: Annotated[Text | None, Meta(description="name every client must give, with --password")] = None
+    password: Annotated[Secret, Meta(description="password every client must give, with --user")] = None
+    token: Annotated[Secret, Meta(description="token every client must give, instead of --user")] = None
+    tls_cert: Annotated[Text | None, Meta(description="PEM file with the certificate, turns TLS on")] = None
+    tls_key: Annotated[Text | None, Meta(description="PEM file with the certificate's key")] = None
+    tls_ca: Annotated[Text | None, Meta(description="PEM file with the authorities of clients")] = None
+    tls_verify: Annotated[bool, Meta(description="demand a certificate that --tls-ca signed")] = False
+    server_name: Annotated[Text | None, Meta(description="name told to clients, none makes one up")] = None
+    auto_create: Annotated[bool, Meta(description="let the first message create its mailbox")] = False
+    max_control_line: Annotated[
+        int,
+        Meta(ge=64, le=2**20, description="longest line of the protocol", extra={"unit": "bytes"}),
+    ] = 4096
+    max_connections: Annotated[Count, Meta(description="most connections at a time")] = 65536
+    max_subscriptions: Annotated[
+        Limit, Meta(description="most subscriptions of one connection, 0 is no limit")
+    ] = 0
+    max_pending: Annotated[
+        Count,
+        Meta(description="most that may wait for a slow reader of plain subjects", extra={"unit": "bytes"}),
+    ] = 64 * 2**20
+    max_mailboxes: Annotated[Limit, Meta(description="most mailboxes, 0 is no limit")] = 0
+    max_mailbox_messages: Annotated[
+        Limit, Meta(description="most messages in one mailbox, 0 is no limit")
+    ] = 0
+    max_mailbox_bytes: Annotated[
+        LimitBytes, Meta(description="most that one mailbox holds, 0 is no limit")
+    ] = 0
+    max_store_bytes: Annotated[
+        LimitBytes, Meta(description="most that all mailboxes hold, 0 is no limit")
+    ] = 0
+    ping_interval: Annotated[Seconds, Meta(description="time between pings to a silent client")] = 120.0
+    ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is stale")] = 2
+    auth_timeout: Annotated[Seconds, Meta(description="time a client has to sign in")] = 2.0
+    lame_duck_duration: Annotated[
+        SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
+    ] = 30.0
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, needed in _NEEDS:
+            if getattr(self, name) and not getattr(self, needed):
+                raise SettingsError(f"{name} is set, but {needed}, which it needs, is not")
+        if self.token and self.user:
+            raise SettingsError("token is set, and so are user and password: only one of the two can be used")
+
+    @property
+    def explicit(self) -> frozenset[str]:
+        """Names of settings a source gave, even as the default, or that code set to another value."""
+        return self.given | {row.name for row in SETTINGS if getattr(self, row.name) != row.default}
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        pairs = ((row, getattr(self, row.name)) for row in SETTINGS)
+        return [(row.name, "***" if row.secret and value else value) for row, value in pairs]
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+_NEEDS = (
+    ("user", "password"),
+    ("password", "user"),
+    ("tls_cert", "tls_key"),
+    ("tls_key", "tls_cert"),
+    ("tls_ca", "tls_cert"),
+    ("tls_verify", "tls_cert"),
+    ("tls_verify", "tls_ca"),
+)
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table, as read off a field of `Settings`.
+
+    `hint` is the field's annotation, `kind` its type without None; `unit` is "" where there is none.
+    """
+
+    name: str
+    hint: Any
+    kind: Type
+    default: Any
+    help: str
+    unit: str
+    secret: bool
+
+    @property
+    def flag(self) -> str:
+        """Its flag, such as --max-payload."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable, such as MQ9FAST_MAX_PAYLOAD."""
+        return f"MQ9FAST_{self.name.upper()}"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The only values it takes, in their order; () where it is not a choice."""
+        return get_args(get_args(self.hint)[0]) if isinstance(self.kind, LiteralType) else ()
+
+    @property
+    def expected(self) -> str:
+        """What its value must be, in words that end a sentence."""
+        kind = self.kind
+        if isinstance(kind, BoolType):
+            return "true or false"
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if isinstance(kind, IntType):
+            return f"a whole number from {kind.ge} to {kind.le}"
+        if isinstance(kind, FloatType):
+            low = f"above {kind.gt:g}" if kind.ge is None else f"of at least {kind.ge:g}"
+            return f"a number of {self.unit} {low} and at most {kind.le}"
+        return "text of at least one character, none of them a control character"
+
+
+def _table() -> tuple[Setting, ...]:
+    info = msgspec.inspect.type_info(Settings)
+    assert isinstance(info, StructType)
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = []
+    for field in info.fields:
+        if not isinstance(field.type, Metadata):  # `given` is none of the settings
+            continue
+        kind, extra = field.type.type, field.type.extra or {}
+        rows.append(
+            Setting(
+                name=field.name,
+                hint=hints[field.name],
+                kind=kind.types[0] if isinstance(kind, UnionType) else kind,
+                default=field.default,
+                help=(field.type.extra_json_schema or {})["description"],
+                unit=extra.get("unit", ""),
+                secret=extra.get("secret", False),
+            )
+        )
+    return tuple(rows)
+
+
+SETTINGS = _table()
+_BY_NAME = {row.name: row for row in SETTINGS}
+_BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Return the settings as told by flags, else environment variables, else the TOML file, else defaults.
+
+    `argv` is the command line without the program's name.
+    Raises SettingsError for anything that cannot be used; SystemExit(0) once --help or --version is printed.
+    """
+    flags = _read_flags(argv)
+    path = flags.get("config", environ.get("MQ9FAST_CONFIG"))
+    values = {} if path is None else _read_file(path)
+    for row in SETTINGS:
+        if row.variable in environ:
+            values[row.name] = _from_text(row, environ[row.variable], f"the variable {row.variable}")
+        if row.name in flags:
+            values[row.name] = _from_text(row, flags[row.name], f"the flag {row.flag}")
+    return Settings(**values, given=frozenset(values))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _read_flags(argv: Sequence[str]) -> dict[str, str]:
+    found, rest = _parser().parse_known_args(argv)
+    # What is left over may be a piece of a secret: only the name of a flag is fit to be shown.
+    for argument in rest:
+        if argument.startswith("--"):
+            raise SettingsError(f"there is no flag {argument.partition('=')[0]!r}")
+    if rest:
+        raise SettingsError("the command line has an argument that belongs to no flag")
+    return {name: str(value) for name, value in vars(found).items() if value is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mq9fast",
+        usage="mq9fast [--config FILE] [--SETTING VALUE ...]",
+        description="A message broker with mailboxes, for any NATS client.",
+        epilog="Each setting can also come from an environment variable (MQ9FAST_MAX_PAYLOAD) or the TOML "
+        "file (max_payload = 1048576). A flag wins over a variable, a variable over the file. "
+        "Others can see flags in the list of processes: give secrets by variable or file.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mq9fast {VERSION}")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings (default: none)")
+    for row in SETTINGS:
+        _add_flag(parser, row)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, row: Setting) -> None:
+    text = f"{row.help} (default: {_default_text(row)})".replace("%", "%%")
+    if isinstance(row.kind, BoolType):
+        parser.add_argument(row.flag, action=argparse.BooleanOptionalAction, help=text)
+    else:
+        parser.add_argument(row.flag, metavar=_metavar(row), help=text)
+
+
+def _default_text(row: Setting) -> str:
+    if row.default is None:
+        return "none"
+    if isinstance(row.default, bool):
+        return str(row.default).lower()
+    return f"{row.default} {row.unit}".rstrip()
+
+
+def _metavar(row: Setting) -> str:
+    if row.choices:
+        return "|".join(row.choices)
+    if isinstance(row.kind, IntType):
+        return row.unit.upper() or "N"
+    return row.unit.upper() or "TEXT"
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in _read_toml(path).items():
+        row = _BY_NAME.get(key.replace("-", "_"))
+        if row is None:
+            raise SettingsError(f"the config file {path!r} has an unknown key {key!r}")
+        if row.name in values:
+            raise SettingsError(f"the config file {path!r} gives {row.name} twice")
+        values[row.name] = _checked(row, value, f"the config file {path!r}")
+    return values
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"the config file {path!r} cannot be read: {reason}") from None
+    try:
+        values: dict[str, Any] = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"the config file {path!r} is not valid TOML: {error}") from None
+    return values
+
+
+def _from_text(row: Setting, text: str, source: str) -> Any:
+    value: Any = text
+    try:
+        if isinstance(row.kind, BoolType):
+            value = _BOOLS[text.lower()]
+        elif isinstance(row.kind, IntType):
+            value = int(text)
+        elif isinstance(row.kind, FloatType):
+            value = float(text)
+    except (KeyError, ValueError):
+        raise _wrong(row, source) from None
+    return _checked(row, value, source)
+
+
+def _checked(row: Setting, value: Any, source: str) -> Any:
+    try:
+        return msgspec.convert(value, row.hint)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a choice that is not UTF-8
+        raise _wrong(row, source) from None
+
+
+def _wrong(row: Setting, source: str) -> SettingsError:
+    # The value stays out of it: it may be a secret, even one given to the wrong setting.
+    return SettingsError(f"{row.name}, given by {source}, must be {row.expected}")

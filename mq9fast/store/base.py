@@ -1,0 +1,35 @@
+"""The store as the broker sees it: ordered keys, atomic batches, and a log that is made durable apart."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class Batch(Protocol):
+    """Changes that are written together or not at all, in the order they were added."""
+
+    def put(self, key: bytes, value: bytes, /) -> None: ...
+    def delete(self, key: bytes, /) -> None: ...
+    def delete_range(self, first: bytes, end: bytes, /) -> None: ...
+
+
+class Store(Protocol):
+    """Keys and values are bytes, keys are ordered bytewise. Every method raises StoreError when it cannot.
+
+    `write` returns once the batch is in the log and readable: it survives the process, not the machine. `sync`
+    makes what was written before it survive the machine too; it alone may be called from another thread, beside
+    the others, and it does not keep the caller's thread from running Python elsewhere.
+    """
+
+    def new_batch(self) -> Batch: ...
+    def write(self, batch: Batch) -> None: ...
+    def sync(self) -> None: ...
+    def busy(self) -> bool:
+        """Whether a write would have to wait for the store to catch up with itself."""
+        ...
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The pairs from `first` up to but not `end`, as they are when the scan begins."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,83 @@
+"""What is stored, drawn. Numbers are unsigned and big-endian, so that order of bytes is order of numbers.
+
+    key                                      value
+    'v'                                      version(8)             the format of the whole directory
+    'u'                                      next_uid(8)            uids below were given to mailboxes
+    'b' address                              a mailbox record
+    'm' uid(8) rank(1) msg_id(8)             a message; rank 0 critical, 1 urgent, 2 normal
+    'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be dropped
+
+    mailbox record
+    0      1      2         4              8     16        24            32
+    +------+------+---------+--------------+-----+---------+-------------+-------------+
+    | ver. | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
+    +------+------+---------+--------------+-----+---------+-------------+-------------+
+    40                56 .. 64            88           96        104
+    +-----------------------+-------------+------------+---------+-------------------+
+    | head of each rank     | count of each rank       | size_bytes | 0 | description |
+    +-----------------------+-------------+------------+---------+-------------------+
+    flags: bit 0 public. head: no stored message of that rank has a smaller id.
+
+    message
+    0      1   2                   4               8              16
+    +------+---+-------------------+---------------+--------------+------------+--------+---------+
+    | ver. | 0 | attributes length | header length | created_ms   | attributes | header | payload |
+    +------+---+-------------------+---------------+--------------+------------+--------+---------+
+    The header lies as it goes out in HMSG, `NATS/1.0` line and closing blank line included. Version 1 writes no
+    attributes and passes over those it finds.
+
+A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and write
+records, and keeps reading the versions before; a directory of a higher version is refused, because an old broker
+would not know what it overwrites.
+"""
+
+from mq9fast._core.record import format_version
+from mq9fast.errors import StartError
+from mq9fast.store.base import Store
+
+VERSION_KEY = b"v"
+NEXT_UID_KEY = b"u"
+MAILBOXES = b"b"
+MESSAGES = b"m"
+PURGES = b"p"
+
+
+def number(value: int) -> bytes:
+    """`value` (0 to 2**64 - 1) as it is stored."""
+    return value.to_bytes(8, "big")
+
+
+def mailbox_key(address: bytes) -> bytes:
+    """The key of a mailbox record."""
+    return MAILBOXES + address
+
+
+def purge_key(uid: int) -> bytes:
+    """The key that says that an ended mailbox's messages are still to be dropped."""
+    return PURGES + number(uid)
+
+
+def messages_of(uid: int) -> tuple[bytes, bytes]:
+    """The first key of a mailbox's messages and the first behind them."""
+    return MESSAGES + number(uid), MESSAGES + number(uid + 1)
+
+
+def after_all(prefix: bytes) -> bytes:
+    """The first key behind all that begin with `prefix`, which is one byte."""
+    return bytes([prefix[0] + 1])
+
+
+def check_format(store: Store, directory: str) -> None:
+    """Note the format in a new store; StartError if it is newer than this version's."""
+    stored = store.get(VERSION_KEY)
+    if stored is None:
+        batch = store.new_batch()
+        batch.put(VERSION_KEY, number(format_version()))
+        store.write(batch)
+        return
+    version = int.from_bytes(stored, "big")
+    if version > format_version():
+        raise StartError(
+            f"the data directory {directory} has format {version}, and this version of mq9fast "
+            f"reads up to {format_version()}"
+        )

@@ -1,0 +1,105 @@
+"""The store on RocksDB. Nothing else imports rocksdict."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+)
+
+from mq9fast.errors import StartError, StoreError
+from mq9fast.store.base import Batch
+
+MEMTABLE_BYTES = 32 << 20
+MEMTABLES = 3
+BLOCK_CACHE_BYTES = 32 << 20
+BLOOM_BITS_PER_KEY = 10.0
+# A file whose keys are mostly deletions is compacted soon: a drained mailbox must not slow reading down.
+DELETION_WINDOW = 4096
+DELETION_RATIO = 0.5
+# Writes are slowed and stopped late: the broker asks `busy` and waits without keeping the event loop.
+LEVEL_ZERO_SLOWDOWN_FILES = 40
+LEVEL_ZERO_STOP_FILES = 60
+
+
+class RocksStore:
+    """One RocksDB directory, opened by one process. `path` is made if it is not there.
+
+    Raises StartError if the directory cannot be used or another broker uses it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(path), _options())
+        except Exception as error:  # rocksdict raises bare Exception
+            raise StartError(_why_not_open(path, error)) from error
+
+    def new_batch(self) -> Batch:
+        return cast(Batch, WriteBatch(raw_mode=True))
+
+    def write(self, batch: Batch) -> None:
+        try:
+            self._db.write(cast(WriteBatch, batch))
+        except Exception as error:
+            raise StoreError(str(error)) from error
+
+    def sync(self) -> None:
+        try:
+            self._db.flush_wal(True)
+        except Exception as error:
+            raise StoreError(str(error)) from error
+
+    def busy(self) -> bool:
+        return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            return cast("bytes | None", self._db.get(key))
+        except Exception as error:
+            raise StoreError(str(error)) from error
+
+    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        options = ReadOptions()
+        options.set_iterate_upper_bound(end)
+        return cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=first, read_opt=options))
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(MEMTABLES)
+    options.set_level_zero_slowdown_writes_trigger(LEVEL_ZERO_SLOWDOWN_FILES)
+    options.set_level_zero_stop_writes_trigger(LEVEL_ZERO_STOP_FILES)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+    options.add_compact_on_deletion_collector_factory(
+        DELETION_WINDOW, int(DELETION_WINDOW * DELETION_RATIO), DELETION_RATIO
+    )
+    options.set_keep_log_file_num(4)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def _why_not_open(path: Path, error: Exception) -> str:
+    text = str(error)
+    if "LOCK:" in text:
+        return f"the data directory {path} is in use by another broker"
+    if isinstance(error, OSError):
+        return f"the data directory {path} cannot be used: {error.strerror}"
+    return f"the data directory {path} cannot be opened: {text}"

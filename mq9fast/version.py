@@ -1,0 +1,3 @@
+"""The one place that names the version of the package."""
+
+VERSION = "0.1.0"

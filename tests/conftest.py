@@ -1,0 +1,47 @@
+"""Brokers for tests: one a module where nothing but addresses tells tests apart, or as many as a test makes."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Broker, Wire
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with default settings that the module's tests share."""
+    broker = Broker(tmp_path_factory.mktemp("broker") / "data")
+    yield broker
+    broker.end()
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Start brokers with flags of their own: start_broker("--sync", "never")."""
+    brokers: list[Broker] = []
+
+    def start(*flags: str, data_dir: Path | None = None, env: dict[str, str] | None = None) -> Broker:
+        broker = Broker(data_dir or tmp_path / f"data{len(brokers)}", *flags, env=env)
+        brokers.append(broker)
+        return broker
+
+    yield start
+    for broker in brokers:
+        broker.end()
+
+
+@pytest.fixture
+def wire(broker: Broker) -> Iterator[Wire]:
+    """A connection to the module's broker."""
+    with Wire(broker.port) as wire:
+        yield wire
+
+
+@pytest.fixture
+def address() -> str:
+    """An address that no other test uses."""
+    return f"test.m{next(_names)}"

@@ -1,0 +1,256 @@
+"""The real broker as a process, and a client that speaks the wire in plain bytes."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+START_SECONDS = 20.0
+WAIT_SECONDS = 5.0
+MAILBOX = "$mq9.AI.MAILBOX."
+
+
+class Broker:
+    """`python -m mq9fast` on a free port, in its own data directory."""
+
+    def __init__(self, data_dir: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.log = data_dir.with_name(data_dir.name + ".log")
+        self.flags = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(data_dir), *flags)
+        self.env = env or {}
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mq9fast", *self.flags],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self.env},
+            )
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+        line = self.process.stdout.readline().decode() if ready else ""
+        found = re.search(r"listening on nats://(.*):(\d+)$", line.strip())
+        assert found, f"the broker did not start: {line!r} {self.log.read_text()}"
+        self.port = int(found[2])
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def rss_bytes(self) -> int:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("the broker is not running")
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed."""
+        self.process.kill()
+        self.process.wait(10)
+        self._close_output()
+
+    def stop(self, sign: int = signal.SIGTERM) -> int:
+        """Ask it to stop; returns its exit status."""
+        self.process.send_signal(sign)
+        status = self.process.wait(20)
+        self._close_output()
+        return status
+
+    def restart(self, *, kill: bool = False) -> None:
+        self.kill() if kill else self.stop()
+        self.start()
+
+    def end(self) -> None:
+        """End it whatever state it is in, and look for tracebacks."""
+        if self.process.poll() is None:
+            self.kill()
+        assert "Traceback" not in self.log.read_text(), self.log.read_text()
+
+    def _close_output(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+class Message(NamedTuple):
+    """One MSG or HMSG."""
+
+    subject: str
+    sid: str
+    reply: str
+    header: bytes
+    payload: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.payload)
+
+    @property
+    def msg_id(self) -> int:
+        """Of a message delivered from a mailbox."""
+        return int(self.reply.rpartition(".")[2])
+
+
+class Wire:
+    """A connection that writes bytes and reads protocol lines. CONNECT is sent unless `connect` is None."""
+
+    def __init__(self, port: int, connect: dict[str, Any] | None = {}, receive_bytes: int = 0) -> None:  # noqa: B006
+        self.socket = socket.socket()
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.unread = bytearray()
+        self.inbox = 0
+        self.waiting: list[Message] = []
+        self.info = json.loads(self.line().removeprefix("INFO "))
+        if connect is not None:
+            options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, **connect}
+            self.send(f"CONNECT {json.dumps(options)}\r\n")
+
+    def send(self, data: str | bytes) -> None:
+        self.socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def pub(self, subject: str, payload: str | bytes = b"", reply: str = "", header: bytes = b"") -> None:
+        body = payload.encode() if isinstance(payload, str) else payload
+        sizes = f"{len(header)} {len(header) + len(body)}" if header else f"{len(body)}"
+        line = f"{'HPUB' if header else 'PUB'} {subject} {reply} {sizes}\r\n"
+        self.send(line.encode() + header + body + b"\r\n")
+
+    def sub(self, subject: str, sid: str = "1", queue: str = "") -> None:
+        self.send(f"SUB {subject} {queue} {sid}\r\n")
+
+    def fill(self, timeout: float) -> None:
+        self.socket.settimeout(max(timeout, 0.001))
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise EOFError
+        self.unread += data
+
+    def line(self, timeout: float = WAIT_SECONDS) -> str:
+        deadline = time.monotonic() + timeout
+        while b"\r\n" not in self.unread:
+            self.fill(deadline - time.monotonic())
+        line, _, rest = bytes(self.unread).partition(b"\r\n")
+        self.unread = bytearray(rest)
+        return line.decode()
+
+    def take(self, size: int, timeout: float = WAIT_SECONDS) -> bytes:
+        deadline = time.monotonic() + timeout
+        while len(self.unread) < size:
+            self.fill(deadline - time.monotonic())
+        data = bytes(self.unread[:size])
+        del self.unread[:size]
+        return data
+
+    def message(self, timeout: float = WAIT_SECONDS) -> Message:
+        """The next message, past PINGs; TimeoutError if none comes."""
+        if self.waiting:
+            return self.waiting.pop(0)
+        return self.read_message(timeout)
+
+    def read_message(self, timeout: float) -> Message:
+        deadline = time.monotonic() + timeout
+        while True:
+            line = self.line(deadline - time.monotonic())
+            if line == "PING":
+                self.send("PONG\r\n")
+                continue
+            verb, *arguments = line.split()
+            assert verb in {"MSG", "HMSG"}, line
+            header_size = int(arguments.pop(-2)) if verb == "HMSG" else 0
+            total = int(arguments[-1])
+            body = self.take(total + 2, deadline - time.monotonic())
+            assert body.endswith(b"\r\n")
+            reply = arguments[2] if len(arguments) == 4 else ""
+            return Message(arguments[0], arguments[1], reply, body[:header_size], body[header_size:-2])
+
+    def messages(self, count: int, timeout: float = WAIT_SECONDS) -> list[Message]:
+        deadline = time.monotonic() + timeout
+        return [self.message(deadline - time.monotonic()) for _ in range(count)]
+
+    def silent(self, seconds: float = 0.2) -> bool:
+        """Whether no message comes for so long; one that does waits for `message`."""
+        try:
+            self.waiting.append(self.message(seconds))
+        except TimeoutError:
+            return True
+        return False
+
+    def ping(self, timeout: float = WAIT_SECONDS) -> None:
+        """Wait until the broker has read everything sent so far. Messages that come before wait for `message`."""
+        self.send("PING\r\n")
+        while not self.unread.startswith(b"PONG\r\n"):
+            if self.unread.startswith((b"MSG", b"HMSG")):
+                self.waiting.append(self.read_message(timeout))
+            else:
+                self.fill(timeout)
+                assert not self.unread.startswith(b"-ERR"), self.unread
+        del self.unread[:6]
+
+    def request(self, subject: str, payload: str | bytes | dict[str, Any] = b"", header: bytes = b"") -> Message:
+        """Publish with a reply subject and wait for the answer; other messages wait for `message`."""
+        self.inbox += 1
+        inbox, sid = f"_INBOX.wire.{id(self)}.{self.inbox}", f"inbox{self.inbox}"
+        self.send(f"SUB {inbox} {sid}\r\nUNSUB {sid} 1\r\n")
+        self.pub(subject, json.dumps(payload) if isinstance(payload, dict) else payload, inbox, header)
+        while True:
+            message = self.read_message(WAIT_SECONDS)
+            if message.sid == sid:
+                return message
+            self.waiting.append(message)
+
+    # The four commands.
+
+    def create(self, **fields: Any) -> dict[str, Any]:
+        return self.request(MAILBOX + "CREATE", fields).json
+
+    def msg(self, address: str, payload: str | bytes = b"", header: bytes = b"") -> dict[str, Any]:
+        return self.request(f"{MAILBOX}MSG.{address}", payload, header).json
+
+    def list(self, address: str, **fields: Any) -> dict[str, Any]:
+        return self.request(f"{MAILBOX}LIST.{address}", fields).json
+
+    def delete(self, address: str, msg_id: int | str, body: bytes = b"") -> dict[str, Any]:
+        return self.request(f"{MAILBOX}DELETE.{address}.{msg_id}", body).json
+
+    def read_along(self, address: str, sid: str = "1", queue: str = "") -> None:
+        """Subscribe to a mailbox and wait until the broker knows."""
+        self.sub(f"{MAILBOX}MSG.{address}", sid, queue)
+
+    def closed(self, timeout: float = WAIT_SECONDS) -> bool:
+        """Whether the broker closes the connection in time; what it says before is left in `unread`."""
+        deadline = time.monotonic() + timeout
+        try:
+            while True:
+                self.fill(deadline - time.monotonic())
+        except (EOFError, ConnectionError):
+            return True
+        except TimeoutError:
+            return False
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def wait_until(condition: Any, timeout: float = WAIT_SECONDS) -> None:
+    """Wait for `condition()` to become true; AssertionError if it does not in time."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
