@@ -68,9 +68,13 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        # The iterator points into the options without keeping them: this frame does.
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
-        return cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=first, read_opt=options))
+        try:
+            yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=first, read_opt=options))
+        except Exception as error:
+            raise StoreError(str(error)) from error
 
     def close(self) -> None:
         self._db.close()
