@@ -10,7 +10,7 @@ import signal
 import ssl
 import sys
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mq9fast._core.client import Agenda
 from mq9fast._core.delivery import Delivery
@@ -31,6 +31,9 @@ from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.version import VERSION
+
+if TYPE_CHECKING:
+    from mq9fast.monitoring import Monitor
 
 log = logging.getLogger("mq9fast.server")
 
@@ -53,7 +56,9 @@ class Broker:
         self.connections: dict[int, Connection] = {}
         self.address = (settings.host, settings.port)
         self.total_connections = 0
+        self.refused_connections = 0
         self.lame_duck = False
+        self.monitor: Monitor | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -69,6 +74,7 @@ class Broker:
             self._store.close()
             raise
         self._clock = Clock(self.core, self.mailboxes)
+        await self._monitor()
 
     def _wire(self) -> None:
         settings, store = self.settings, self._store
@@ -129,8 +135,28 @@ class Broker:
         self.handshake = Handshake(settings, port, tls)
         await self._listener.start_serving()
 
+    async def _monitor(self) -> None:
+        """Open the monitoring port. That the default one is in use is no reason not to start."""
+        settings = self.settings
+        if settings.monitor_port < 0:
+            return
+        from mq9fast.monitoring import Monitor
+
+        monitor = Monitor(self)
+        try:
+            await monitor.start(settings.monitor_host, settings.monitor_port)
+        except StartError as error:
+            if "monitor_port" in settings.explicit:
+                await self.stop()
+                raise
+            log.warning("running without monitoring: %s", error)
+            return
+        self.monitor = monitor
+        log.info("monitoring on http://%s:%d", _in_url(settings.monitor_host), monitor.port)
+
     def _connection(self) -> asyncio.BaseProtocol:
         if len(self.connections) >= self.settings.max_connections:
+            self.refused_connections += 1
             return Refusal(self.handshake)
         self.total_connections += 1
         connection = Connection(
@@ -147,6 +173,8 @@ class Broker:
         if self._listener is None:
             return
         self._listener.close()
+        if self.monitor is not None:
+            self.monitor.close()
         self._clock.stop()
         for connection in self.connections.values():
             connection.pause()

@@ -18,6 +18,7 @@ cdef class Agenda:
     cdef list exhausted       # subscriptions that had their last delivery
     cdef public object wake   # called once when the agenda stops being empty
     cdef bint awake
+    cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
 
     cdef int call(self) except -1
 

@@ -88,6 +88,7 @@ cdef class Client:
             self.agenda.call()
         if not self.writable and self.out.size > self.max_pending_bytes:
             self.out.discard()
+            self.agenda.slow_consumers += 1
             self.doom(b"Slow Consumer")
         return 0
 

@@ -24,8 +24,8 @@ cdef class Core:
     # Of every connection, those closed included.
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
-    cdef uint64_t closed_out_messages
-    cdef uint64_t closed_out_bytes
+    cdef readonly uint64_t closed_out_messages
+    cdef readonly uint64_t closed_out_bytes
 
     cdef int drop(self, Subscription subscription) except -1
 
