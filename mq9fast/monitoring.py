@@ -5,18 +5,17 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, cast
 
 import h11
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from mq9fast.errors import StartError
 from mq9fast.handshake import PROTOCOL_VERSION
+from mq9fast.metrics import BrokerCollector, traffic
 
 if TYPE_CHECKING:
     from mq9fast.server import Broker
@@ -25,70 +24,6 @@ JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 # A monitoring client that does not finish its request, or does not read the answer, is cut off.
 REQUEST_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a broker's connections have moved so far, those closed included."""
-
-    in_messages: int
-    in_bytes: int
-    out_messages: int
-    out_bytes: int
-    subscriptions: int
-
-
-def traffic(broker: "Broker") -> Traffic:
-    """Add up the connections of a broker."""
-    core = broker.core
-    sessions = [connection.session for connection in broker.connections.values()]
-    return Traffic(
-        core.in_messages,
-        core.in_bytes,
-        core.closed_out_messages + sum(session.out_messages for session in sessions),
-        core.closed_out_bytes + sum(session.out_bytes for session in sessions),
-        sum(len(session.subscriptions) for session in sessions),
-    )
-
-
-class BrokerCollector:
-    """A broker's figures for Prometheus, read when they are asked for. No label grows with what users create."""
-
-    def __init__(self, broker: "Broker") -> None:
-        self._broker = broker
-
-    def collect(self) -> Iterable[Metric]:
-        """Every metric, counters since the start of the broker."""
-        broker, core = self._broker, self._broker.core
-        directory, moved = broker.mailboxes.directory, traffic(self._broker)
-        for name, help_text, value in (
-            ("mq9fast_in_messages", "Messages received from clients", moved.in_messages),
-            ("mq9fast_in_bytes", "Bytes of messages received from clients", moved.in_bytes),
-            ("mq9fast_out_messages", "Messages sent to clients", moved.out_messages),
-            ("mq9fast_out_bytes", "Bytes of messages sent to clients", moved.out_bytes),
-            ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
-            ("mq9fast_connections_refused", "Connections past max_connections", broker.refused_connections),
-            ("mq9fast_slow_consumers", "Clients cut off because they did not read", core.agenda.slow_consumers),
-            ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
-            ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
-            ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),
-            ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
-            ("mq9fast_turns_failed", "Batches the store did not take", broker.committer.failed_turns),
-        ):
-            yield CounterMetricFamily(name, help_text, value=value)
-        refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])
-        refused.add_metric(["mailboxes"], broker.mailboxes.over_limit)
-        refused.add_metric(["messages"], core.intake.over_limit)
-        yield refused
-        for name, help_text, value in (
-            ("mq9fast_connections", "Connections open now", len(broker.connections)),
-            ("mq9fast_subscriptions", "Subscriptions now", moved.subscriptions),
-            ("mq9fast_mailboxes", "Mailboxes living now", directory.live_count),
-            ("mq9fast_mailbox_messages", "Messages stored now", directory.message_count),
-            ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", directory.size_bytes),
-            ("mq9fast_store_healthy", "1 while the store takes writes", int(broker.committer.healthy)),
-        ):
-            yield GaugeMetricFamily(name, help_text, value=value)
 
 
 class Monitor:
@@ -173,6 +108,7 @@ class MonitorConnection(asyncio.Protocol):
     def __init__(self, routes: dict[str, Callable[[], tuple[int, str, bytes]]]) -> None:
         self._routes = routes
         self._http = h11.Connection(h11.SERVER)
+        self._wants_body = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -188,11 +124,10 @@ class MonitorConnection(asyncio.Protocol):
             self._http.receive_data(data)
             while (event := self._http.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Request):
-                    self._request = event
-                elif isinstance(event, h11.EndOfMessage):
-                    self._answer(self._request)
+                    self._wants_body = event.method != b"HEAD"
+                    self._answer(event)
                     return
-                elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                if isinstance(event, h11.ConnectionClosed):
                     self._transport.close()
                     return
         except h11.RemoteProtocolError as error:
@@ -211,9 +146,11 @@ class MonitorConnection(asyncio.Protocol):
     def _send(self, status: int, content_type: str, body: bytes) -> None:
         headers = [("content-type", content_type), ("content-length", str(len(body))), ("connection", "close")]
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            # h11 leaves out the body of an answer to HEAD, and says so by giving no bytes for it.
-            for event in (h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage()):
-                self._transport.write(self._http.send(event) or b"")
+            parts = [self._http.send(h11.Response(status_code=status, headers=headers))]
+            if self._wants_body:
+                parts.append(self._http.send(h11.Data(body)))
+            parts.append(self._http.send(h11.EndOfMessage()))
+            self._transport.write(b"".join(part for part in parts if part))
         self._transport.close()
 
 

@@ -20,10 +20,14 @@ MAILBOX = "$mq9.AI.MAILBOX."
 class Broker:
     """`python -m mq9fast` on a free port, in its own data directory."""
 
-    def __init__(self, data_dir: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *flags: str, env: dict[str, str] | None = None, monitor: bool = False
+    ) -> None:
+        """`monitor`: leave the monitoring port at its default; else it is off unless a flag says otherwise."""
         self.data_dir = data_dir
         self.log = data_dir.with_name(data_dir.name + ".log")
-        self.flags = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(data_dir), *flags)
+        monitoring = () if monitor else ("--monitor-port", "-1")
+        self.flags = ("--port", "0", *monitoring, "--data-dir", str(data_dir), *flags)
         self.env = env or {}
         self.start()
 
@@ -39,7 +43,9 @@ class Broker:
         ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
         line = self.process.stdout.readline().decode() if ready else ""
         found = re.search(r"listening on nats://(.*):(\d+)$", line.strip())
-        assert found, f"the broker did not start: {line!r} {self.log.read_text()}"
+        if not found:
+            self.kill()
+            raise AssertionError(f"the broker did not start: {line!r} {self.log.read_text()}")
         self.port = int(found[2])
 
     @property
@@ -72,8 +78,7 @@ class Broker:
 
     def end(self) -> None:
         """End it whatever state it is in, and look for tracebacks."""
-        if self.process.poll() is None:
-            self.kill()
+        self.kill()
         assert "Traceback" not in self.log.read_text(), self.log.read_text()
 
     def _close_output(self) -> None:
