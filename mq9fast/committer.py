@@ -93,7 +93,7 @@ class Committer:
     # The end of a turn.
 
     def _wake(self) -> None:
-        self._core.intake.now_ms = time.time_ns() // 1_000_000
+        self._mailboxes.directory.now_ms = time.time_ns() // 1_000_000
         self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:

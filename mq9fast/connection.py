@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -18,6 +19,8 @@ log = logging.getLogger("mq9fast.connection")
 # keeps its place behind more urgent ones only while it is not in here.
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
+# The same for the kernel, which would otherwise take megabytes that the peer has no room for yet.
+UNSENT_BYTES = 131072
 # How long a closing connection may take to write its last words.
 LAST_WORDS_SECONDS = 2.0
 
@@ -68,6 +71,9 @@ class Connection(asyncio.BufferedProtocol):
     def _take(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
+        tcp: socket.socket | None = transport.get_extra_info("socket")
+        if tcp is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     async def _start_tls(self, context: ssl.SSLContext) -> None:
         """Upgrade after INFO, as NATS does."""
@@ -114,12 +120,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Stop reading: what this client sends is more than others can take."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory, Mailbox
 from mq9fast._core.turn import Turn
 from mq9fast.address import check_address, generate_address
-from mq9fast.errors import CommandError
+from mq9fast.errors import CommandError, StoreError
 from mq9fast.store import record
 from mq9fast.store.base import Store
 
@@ -78,7 +78,7 @@ class Mailboxes:
         elif mailbox.public != public:
             raise CommandError("mailbox_conflict")
         text = None if description is None else description.encode()
-        self.directory.renew(mailbox, self._intake.now_ms, ttl, text)
+        self.directory.renew(mailbox, ttl, text)
         self._intake.turn.touch_mailbox(mailbox)
         return address, is_new
 
@@ -88,11 +88,14 @@ class Mailboxes:
             mailbox = self._open(address, public=False)
         except CommandError:
             return None
-        self.directory.renew(mailbox, self._intake.now_ms)
+        self.directory.renew(mailbox)
         self._intake.turn.touch_mailbox(mailbox)
         return mailbox
 
     def _open(self, address: bytes, public: bool) -> Mailbox:
+        expired = self.directory.get_expired(address)
+        if expired is not None:
+            self._end(expired)
         if self._most_mailboxes and self.directory.live_count >= self._most_mailboxes:
             self.over_limit += 1
             raise CommandError("limit_exceeded")
@@ -101,19 +104,23 @@ class Mailboxes:
         self._delivery.restart(mailbox)
         return mailbox
 
-    def expire_due(self, now_ms: int) -> bool:
+    def expire_due(self) -> bool:
         """End what is past its deadline, some of it per call; whether there may be more.
 
-        The cost does not depend on the messages: they are unreachable at once, and dropped by `purge_some`.
+        Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
+        depend on its messages, which `purge_some` drops.
         """
-        due = self.directory.take_due(now_ms, EXPIRED_PER_TURN)
+        due = self.directory.take_due(EXPIRED_PER_TURN)
         for mailbox in due:
-            ended = Ended(mailbox.address, mailbox.uid, mailbox.total_count, mailbox.size_bytes)
-            self.directory.end(mailbox)
-            self._delivery.restart(mailbox)
-            self._forget(ended)
-            self.expired += 1
+            self._end(mailbox)
         return len(due) == EXPIRED_PER_TURN
+
+    def _end(self, mailbox: Mailbox) -> None:
+        ended = Ended(mailbox.address, mailbox.uid, mailbox.total_count, mailbox.size_bytes)
+        self.directory.end(mailbox)
+        self._delivery.restart(mailbox)
+        self._forget(ended)
+        self.expired += 1
 
     def _forget(self, ended: Ended) -> None:
         """Put the end of a mailbox into the turn; again into the next, if that one fails."""
@@ -157,6 +164,10 @@ class Mailboxes:
         """Undo in memory what a turn that failed had done to mailboxes."""
         for mailbox in turn.touched_mailboxes():
             lived = mailbox.live
-            self.directory.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
+            try:
+                stored = self._store.get(record.mailbox_key(mailbox.address))
+            except StoreError:
+                continue
+            self.directory.reload(mailbox, stored)
             if lived and not mailbox.live:
                 self._delivery.restart(mailbox)

@@ -50,7 +50,6 @@ class BrokerCollector:
             ("mq9fast_out_messages", "Messages sent to clients", moved.out_messages),
             ("mq9fast_out_bytes", "Bytes of messages sent to clients", moved.out_bytes),
             ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
-            ("mq9fast_connections_refused", "Connections past max_connections", broker.refused_connections),
             ("mq9fast_slow_consumers", "Clients cut off because they did not read", core.agenda.slow_consumers),
             ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
             ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
@@ -60,6 +59,8 @@ class BrokerCollector:
         ):
             yield CounterMetricFamily(name, help_text, value=value)
         refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])
+        refused.add_metric(["connections"], broker.refused_connections)
+        refused.add_metric(["subscriptions"], core.refused_subscriptions)
         refused.add_metric(["mailboxes"], broker.mailboxes.over_limit)
         refused.add_metric(["messages"], core.intake.over_limit)
         yield refused

@@ -81,6 +81,9 @@ cdef class Delivery:
         group.leave(member)
         if group.members:
             return self.wait_for_pump(group)
+        return self.forget_group(group)
+
+    cdef int forget_group(self, Group group) except -1:
         del group.mailbox.groups[group.name]
         return self.drop_source(group.mailbox, group)
 
@@ -166,8 +169,7 @@ cdef class Delivery:
                     group.not_deleted(gone.msg_id)
                     self.wait_for_pump(group)
                 if not group.members:
-                    del mailbox.groups[group.name]
-                    self.drop_source(mailbox, group)
+                    self.forget_group(group)
         return 0
 
     def release(self, Turn turn not None) -> None:
@@ -243,8 +245,11 @@ cdef class Delivery:
     def restart(self, Mailbox mailbox not None) -> None:
         """The mailbox began or ended a life: whoever reads it starts over."""
         cdef Source source
-        if mailbox.sources:
-            for source in mailbox.sources:
-                source.restart()
-                if mailbox.live and source.state == IDLE:
-                    self.wait_for_pump(source)
+        if not mailbox.sources:
+            return
+        for source in list(mailbox.sources):
+            source.restart()
+            if isinstance(source, Group) and not (<Group>source).members:
+                self.forget_group(<Group>source)
+            elif mailbox.live and source.state == IDLE:
+                self.wait_for_pump(source)

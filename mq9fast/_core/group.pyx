@@ -75,8 +75,7 @@ cdef class Group(Source):
         member = self.holder(hold)
         self.holding.drop(hold, NULL if member is None else &member.held)
         if member is not None and member.held.count == 0 and member.subscription.exhausted():
-            self.members.remove(member)
-            member.subscription.client.retired.pop(member.subscription, None)
+            self.release_retired(member)
         return 0
 
     cdef int not_deleted(self, uint64_t msg_id) except -1:
@@ -90,13 +89,21 @@ cdef class Group(Source):
             self.caught_up = False
         return 0
 
-    cdef void restart(self) noexcept:
+    cdef int restart(self) except -1:
         cdef Member member
         self.holding.clear()
-        for member in self.members:
+        for member in list(self.members):
             member.held.first = NULL
             member.held.count = 0
-        Source.restart(self)
+            if member.subscription.exhausted():
+                self.release_retired(member)
+        return Source.restart(self)
+
+    cdef int release_retired(self, Member member) except -1:
+        """A member that had its last delivery holds nothing any more: it goes."""
+        self.members.remove(member)
+        member.subscription.client.retired.pop(member.subscription, None)
+        return 0
 
     cdef int park(self) except -1:
         cdef Member member

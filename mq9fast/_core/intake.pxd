@@ -17,7 +17,6 @@ cdef class Intake:
     cdef Agenda agenda
     cdef readonly Turn turn               # gathering now
     cdef public Turn unreleased           # gathered before, not durable yet; or None
-    cdef public uint64_t now_ms           # of this turn, Unix milliseconds
 
     # The Python side.
     cdef public object read               # read(key) -> stored value or None; raises store_error

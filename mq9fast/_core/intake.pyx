@@ -88,9 +88,9 @@ cdef class Intake:
             self.over_limit += 1
             return self.refuse(op.reply, "limit_exceeded")
         msg_id = mailbox.next_id
-        self.turn.add_message(mailbox, rank, msg_id, self.now_ms, op.header, op.payload)
+        self.turn.add_message(mailbox, rank, msg_id, self.directory.now_ms, op.header, op.payload)
         mailbox.next_id += 1
-        mailbox.renewed_ms = self.now_ms
+        mailbox.renewed_ms = self.directory.now_ms
         self.directory.added(mailbox, rank, size)
         self.accepted += 1
         return self.turn.add_ack(op.reply, ACK_MSG_ID, msg_id, None)

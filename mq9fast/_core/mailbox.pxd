@@ -43,6 +43,9 @@ cdef class Mailbox:
     cdef inline uint64_t deadline_ms(self) noexcept:
         return self.renewed_ms + self.ttl_seconds * 1000
 
+    cdef inline bint past_deadline(self, uint64_t now_ms) noexcept:
+        return self.ttl_seconds != 0 and self.deadline_ms() <= now_ms
+
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
 
@@ -54,6 +57,7 @@ cdef class Mailbox:
 cdef class Directory:
     cdef Table table
     cdef Heap deadlines
+    cdef public uint64_t now_ms           # of this turn, Unix milliseconds
     cdef readonly uint64_t next_uid
     cdef readonly uint64_t live_count
     cdef readonly uint64_t message_count

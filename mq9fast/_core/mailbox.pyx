@@ -97,9 +97,9 @@ cdef class Directory:
         self.next_uid = next_uid
 
     cdef Mailbox look_up(self, View address):
-        """The live mailbox of the address, or None."""
+        """The live mailbox of the address, or None. One past its deadline is not seen, swept or not."""
         cdef PyObject* found = self.table.find(address)
-        if found is NULL or not (<Mailbox>found).live:
+        if found is NULL or not (<Mailbox>found).live or (<Mailbox>found).past_deadline(self.now_ms):
             return None
         return <Mailbox>found
 
@@ -168,6 +168,13 @@ cdef class Directory:
         """The living mailbox of a valid address, or None."""
         return self.look_up(view_of(address))
 
+    def get_expired(self, bytes address not None):
+        """The mailbox of a valid address that is past its deadline and not yet ended, or None."""
+        cdef PyObject* found = self.table.find(view_of(address))
+        if found is NULL or not (<Mailbox>found).live or not (<Mailbox>found).past_deadline(self.now_ms):
+            return None
+        return <Mailbox>found
+
     def load(self, bytes address not None, bytes record not None) -> Mailbox:
         """Take over a stored mailbox at the start; CorruptRecord if `record` is none."""
         cdef MailboxRecord stored
@@ -191,9 +198,9 @@ cdef class Directory:
         self.recount(mailbox)
         return mailbox
 
-    def renew(self, Mailbox mailbox not None, uint64_t now_ms, ttl_seconds=None, bytes description=None) -> None:
+    def renew(self, Mailbox mailbox not None, ttl_seconds=None, bytes description=None) -> None:
         """Start the lifetime again, with another TTL (whole seconds, 0 = never) or description if given."""
-        mailbox.renewed_ms = now_ms
+        mailbox.renewed_ms = self.now_ms
         if ttl_seconds is not None:
             mailbox.ttl_seconds = ttl_seconds
         if description is not None:
@@ -226,17 +233,17 @@ cdef class Directory:
         self.recount(mailbox)
         self.schedule(mailbox)
 
-    def take_due(self, uint64_t now_ms, Py_ssize_t most) -> list:
+    def take_due(self, Py_ssize_t most) -> list:
         """At most `most` mailboxes whose deadline has passed; they are off the schedule until renewed or ended."""
         cdef list due = []
         cdef HeapItem* item
         cdef Mailbox mailbox
         while len(due) < most:
             item = self.deadlines.first()
-            if item is NULL or item.major > now_ms:
+            if item is NULL or item.major > self.now_ms:
                 break
             mailbox = <Mailbox>item.owner
-            if mailbox.deadline_ms() > now_ms:
+            if not mailbox.past_deadline(self.now_ms):
                 item.major = mailbox.deadline_ms()
                 self.deadlines.moved(item)
                 continue

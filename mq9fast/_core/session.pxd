@@ -22,6 +22,7 @@ cdef class Core:
     cdef Py_ssize_t most_subscriptions    # per connection; 0 = no limit
 
     # Of every connection, those closed included.
+    cdef readonly uint64_t refused_subscriptions      # past the limit
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t closed_out_messages

@@ -143,6 +143,7 @@ cdef class Session(Client):
             self.error(b"Invalid Subject")
             return 0
         if self.core.most_subscriptions and len(self.subscriptions) >= self.core.most_subscriptions:
+            self.core.refused_subscriptions += 1
             self.error(b"maximum subscriptions exceeded")
             return 0
         if is_ours(op.subject):

@@ -52,7 +52,7 @@ cdef class Source:
     cdef bint caught_up
     cdef SourceState state
 
-    cdef void restart(self) noexcept
+    cdef int restart(self) except -1
     cdef int offer(self, Envelope* envelope) except -1
     cdef Pumped pump(self, object store) except *
     cdef int park(self) except -1

@@ -37,13 +37,14 @@ cdef int seal(Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, by
 cdef class Source:
     """Something that reads one mailbox."""
 
-    cdef void restart(self) noexcept:
+    cdef int restart(self) except -1:
         """The mailbox begins a life: everything in it is still to come."""
         cdef int rank
         for rank in range(RANKS):
             self.place[rank] = 0
         self.since = 0
         self.caught_up = False
+        return 0
 
     cdef int offer(self, Envelope* envelope) except -1:
         """Take a message that just became durable, or fall behind."""
