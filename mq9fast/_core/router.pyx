@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.parser cimport Operation
 from mq9fast._core.subjects cimport Match, Sublist, covers
-from mq9fast._core.views cimport View, nothing, view, view_of
+from mq9fast._core.views cimport View, nothing, starts_with, view, view_of
 
 cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
 
@@ -27,8 +27,9 @@ cdef class Router:
         return 0
 
     cdef int answer(self, View reply, View body) except -1:
-        """Publish a reply of the broker's own."""
-        self.deliver(None, reply, nothing(), nothing(), body)
+        """Publish a reply of the broker's own; to plain subjects only, which are all that wildcards see."""
+        if not starts_with(reply, view(b"$mq9.", 5)):
+            self.deliver(None, reply, nothing(), nothing(), body)
         return 0
 
     def reply(self, bytes subject not None, bytes body not None) -> None:
