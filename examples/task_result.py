@@ -1,0 +1,60 @@
+"""A sub-agent finishes a task and tells the orchestrator, which is not there at that moment.
+
+The result waits in the orchestrator's mailbox. LIST at the end is the safety net: nothing was missed.
+"""
+
+import asyncio
+import json
+import os
+
+import nats
+from mq9 import ask, expect
+
+URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+
+
+async def start_task() -> str:
+    """The orchestrator opens a mailbox for the result, and goes away."""
+    async with await nats.connect(URL) as client:
+        mailbox = await ask(client, "CREATE", ttl=60)
+        print("[orchestrator] results go to", mailbox["mail_address"])
+        return mailbox["mail_address"]
+
+
+async def work(address: str, task: str, result: str) -> None:
+    """A sub-agent reports: whether anybody reads it now is not its business."""
+    async with await nats.connect(URL) as client:
+        stored = await ask(client, f"MSG.{address}", task=task, result=result)
+        print(f"[sub-agent] {task} is done, stored as message {stored['msg_id']}")
+
+
+async def collect(address: str) -> dict[str, str]:
+    """The orchestrator is back: it gets what waited, then what comes while it is there."""
+    results = {}
+    async with await nats.connect(URL) as client:
+        inbox = await client.subscribe(f"$mq9.AI.MAILBOX.MSG.{address}")
+        late = asyncio.create_task(work(address, "t-002", "no anomalies"))
+        for _ in range(2):
+            message = await inbox.next_msg(timeout=3)
+            report = json.loads(message.data)
+            results[report["task"]] = report["result"]
+            print(f"[orchestrator] {report['task']}: {report['result']}")
+            # Delivery does not consume. Answering does: the message is discarded.
+            await message.respond(b"")
+        await late
+        left = await ask(client, f"LIST.{address}")
+        expect(left["total"] == 0, "both results were answered, so the mailbox is empty")
+    return results
+
+
+async def main() -> None:
+    address = await start_task()
+    await work(address, "t-001", "anomaly rate 2.3%")
+    results = await collect(address)
+    expect(
+        results == {"t-001": "anomaly rate 2.3%", "t-002": "no anomalies"},
+        "a result reaches the orchestrator, there or not there when it was sent",
+    )
+
+
+asyncio.run(main())
