@@ -1,7 +1,7 @@
 """The mailbox commands that are not MSG or DELETE, as a table: verb, request, function.
 
-MSG and DELETE are in _core/intake.pyx, because every message passes there. An answer leaves with the turn that made
-it true (CREATE) or that it was asked in (LIST), never before that turn is durable.
+MSG and DELETE are in _core/intake.pyx, because every message passes there. An answer leaves with the turn
+that made it true (CREATE) or that it was asked in (LIST), never before that turn is durable.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ class CreateRequest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command's request type and what it does: `run(tail, request, reply)`, where `tail` is the subject behind
-    the verb and its dot (None if there is none), and `reply` where to answer."""
+    """A command's request type and what it does: `run(tail, request, reply)`, where `tail` is the subject
+    behind the verb and its dot (None if there is none), and `reply` where to answer."""
 
     request: type[msgspec.Struct]
     run: Callable[[bytes | None, msgspec.Struct, bytes], None]

@@ -1,8 +1,8 @@
 """Turns in their order: gathered, written, made durable, released.
 
-Whatever came in during one turn of the event loop is one write batch. Under `always` the fsync of a turn runs in a
-thread while the next turn gathers, for as long as the fsync takes: so a busy disk makes turns larger, not more.
-Under `interval` and `never` a turn is released as soon as it is written.
+Whatever came in during one turn of the event loop is one write batch. Under `always` the fsync of a turn runs
+in a thread while the next turn gathers, for as long as the fsync takes: so a busy disk makes turns larger,
+not more. Under `interval` and `never` a turn is released as soon as it is written.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ log = logging.getLogger("mq9fast.committer")
 
 # A turn that waits for an fsync is written in parts of this size meanwhile.
 EARLY_WRITE_BYTES = 1 << 20
-# How long senders are stopped who outrun the store or their receivers, and how long a store that catches up with
-# itself is left alone.
+# How long senders are stopped who outrun the store or their receivers, and how long a store that catches up
+# with itself is left alone.
 STALL_SECONDS = 0.01
 BUSY_SECONDS = 0.005
 # How often reading is tried again from a store that failed.
@@ -66,7 +66,14 @@ class Committer:
     """Ends the turns of one broker."""
 
     def __init__(
-        self, core: Core, mailboxes: Mailboxes, store: Store, *, sync: str, sync_interval: float, stall_bytes: int
+        self,
+        core: Core,
+        mailboxes: Mailboxes,
+        store: Store,
+        *,
+        sync: str,
+        sync_interval: float,
+        stall_bytes: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._core = core

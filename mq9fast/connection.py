@@ -1,4 +1,4 @@
-"""asyncio in front of a session: the socket, its timers and its back-pressure. No bytes are looked at here."""
+"""asyncio in front of a session: the socket, its timers, its back-pressure. No bytes are looked at here."""
 
 import asyncio
 import logging
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mq9fast.connection")
 
-# What a transport may hold before it says pause, and when it says resume: a message that a socket has not taken
-# keeps its place behind more urgent ones only while it is not in here.
+# What a transport may hold before it says pause, and when it says resume: a message that a socket has not
+# taken keeps its place behind more urgent ones only while it is not in here.
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 # The same for the kernel, which would otherwise take megabytes that the peer has no room for yet.

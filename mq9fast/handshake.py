@@ -1,4 +1,4 @@
-"""INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS client protocol)."""
+"""INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS protocol)."""
 
 import secrets
 import ssl
@@ -67,7 +67,7 @@ class Handshake:
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
 
     def connect(self, session: Session, client: dict[str, str], text: bytes) -> None:
-        """Take over what CONNECT says, or close: 'Parser Error' for what is no CONNECT, 'Authorization Violation'."""
+        """Take over what CONNECT says, or close: 'Parser Error' if it is none, 'Authorization Violation'."""
         try:
             options = msgspec.json.decode(text, type=ConnectOptions)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

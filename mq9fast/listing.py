@@ -104,7 +104,7 @@ def _encode(rank: int, msg_id: int, value: bytes, most_bytes: int) -> bytes:
 
 
 def read_headers(block: bytes) -> dict[str, str | list[str]]:
-    """The fields of a NATS header block (ADR-4): name to value, or to a list where a name comes more than once."""
+    """The fields of a NATS header block (ADR-4): name to value, or to a list where a name comes again."""
     headers: dict[str, str | list[str]] = {}
     for line in block.split(b"\r\n")[1:]:
         name, colon, text = line.partition(b":")

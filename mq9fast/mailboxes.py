@@ -1,4 +1,4 @@
-"""Living mailboxes: made, renewed, expired; and the messages of those that ended, dropped off the hot path."""
+"""Living mailboxes: made, renewed, expired; and the messages of the ended, dropped off the hot path."""
 
 from collections import deque
 from functools import partial
@@ -25,7 +25,7 @@ class Ended(NamedTuple):
 
     address: bytes
     uid: int
-    count: int
+    messages: int
     size_bytes: int
 
 
@@ -66,7 +66,7 @@ class Mailboxes:
         ttl: int | None = None,
         description: str | None = None,
     ) -> tuple[bytes, bool]:
-        """Create or renew a mailbox; returns its address and whether it is new. `ttl` is in seconds, 0 for never.
+        """Create or renew a mailbox; returns its address and whether it is new. `ttl`: seconds, 0 = never.
 
         Raises CommandError invalid_address, mailbox_conflict or limit_exceeded.
         """
@@ -127,16 +127,16 @@ class Mailboxes:
         turn = self._intake.turn
         if self.directory.get(ended.address) is None:
             turn.delete_raw(record.mailbox_key(ended.address))
-        if ended.count:
+        if ended.messages:
             turn.put_raw(
-                record.purge_key(ended.uid), record.number(ended.count) + record.number(ended.size_bytes)
+                record.purge_key(ended.uid), record.number(ended.messages) + record.number(ended.size_bytes)
             )
         turn.defer(partial(self._forgotten, ended))
 
     def _forgotten(self, ended: Ended, durable: bool) -> None:
         if not durable:
             self._forget(ended)
-        elif ended.count:
+        elif ended.messages:
             self._purges.append(ended)
 
     def purge_some(self) -> bool:
@@ -148,7 +148,7 @@ class Mailboxes:
     def _purge(self, ended: Ended) -> None:
         turn = self._intake.turn
         first, end = record.messages_of(ended.uid)
-        if ended.count <= PURGE_BY_KEY_MESSAGES and ended.size_bytes <= PURGE_BY_KEY_BYTES:
+        if ended.messages <= PURGE_BY_KEY_MESSAGES and ended.size_bytes <= PURGE_BY_KEY_BYTES:
             for key, _ in self._store.scan(first, end):
                 turn.delete_raw(key)
         else:

@@ -93,9 +93,7 @@ class Broker:
             most_store_bytes=settings.max_store_bytes,
             stall_bytes=STALL_BYTES,
         )
-        self.mailboxes = Mailboxes(
-            directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes
-        )
+        self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
         intake.read = store.get
         intake.store_error = StoreError
         intake.command = Commands(
@@ -187,7 +185,7 @@ class Broker:
         self._store.close()
 
     async def _all_closed(self) -> None:
-        while self.connections:
+        while self.connections:  # noqa: ASYNC110 (an Event would be kept for this alone)
             await asyncio.sleep(0.01)
 
     async def retire(self) -> None:
@@ -230,9 +228,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         if settings.tls_ca is not None:
             context.load_verify_locations(settings.tls_ca)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(
-            f"the TLS files {settings.tls_cert}, {settings.tls_key} or {settings.tls_ca} cannot be used: {error}"
-        ) from error
+        files = f"{settings.tls_cert}, {settings.tls_key} or {settings.tls_ca}"
+        raise StartError(f"the TLS files {files} cannot be used: {error}") from error
     if settings.tls_verify:
         context.verify_mode = ssl.CERT_REQUIRED
     return context

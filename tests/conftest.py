@@ -1,4 +1,4 @@
-"""Brokers for tests: one a module where nothing but addresses tells tests apart, or as many as a test makes."""
+"""Brokers for tests: one a module where only addresses tell tests apart, or as many as a test makes."""
 
 import itertools
 from collections.abc import Callable, Iterator

@@ -108,7 +108,12 @@ class Message(NamedTuple):
 class Wire:
     """A connection that writes bytes and reads protocol lines. CONNECT is sent unless `connect` is None."""
 
-    def __init__(self, port: int, connect: dict[str, Any] | None = {}, receive_bytes: int = 0) -> None:  # noqa: B006
+    def __init__(
+        self,
+        port: int,
+        connect: dict[str, Any] | None = {},  # noqa: B006
+        receive_bytes: int = 0,
+    ) -> None:
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -192,7 +197,7 @@ class Wire:
         return False
 
     def ping(self, timeout: float = WAIT_SECONDS) -> None:
-        """Wait until the broker has read everything sent so far. Messages that come before wait for `message`."""
+        """Wait until the broker has read all that was sent. Messages before that wait for `message`."""
         self.send("PING\r\n")
         while not self.unread.startswith(b"PONG\r\n"):
             if self.unread.startswith((b"MSG", b"HMSG")):
@@ -202,7 +207,9 @@ class Wire:
                 assert not self.unread.startswith(b"-ERR"), self.unread
         del self.unread[:6]
 
-    def request(self, subject: str, payload: str | bytes | dict[str, Any] = b"", header: bytes = b"") -> Message:
+    def request(
+        self, subject: str, payload: str | bytes | dict[str, Any] = b"", header: bytes = b""
+    ) -> Message:
         """Publish with a reply subject and wait for the answer; other messages wait for `message`."""
         self.inbox += 1
         inbox, sid = f"_INBOX.wire.{id(self)}.{self.inbox}", f"inbox{self.inbox}"

@@ -10,10 +10,10 @@ cdef enum Rank:
     CRITICAL
     URGENT
     NORMAL
-    RANKS
 
 
 cdef enum:
+    RANKS = 3
     ALL_RANKS = 7         # a set of ranks, as bits
     MOST_ADDRESS_BYTES = 128
 

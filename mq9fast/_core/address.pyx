@@ -45,7 +45,7 @@ cdef bint split_priority(View rest, View* address, Rank* rank) noexcept:
 
 
 cdef bint split_filter(View rest, View* address, int* ranks) noexcept:
-    """Cut `{mail_address}[.priority|.*]` into the address and the set of ranks it takes; false if not valid."""
+    """Cut `{mail_address}[.priority|.*]` into the address and the set of ranks; false if not valid."""
     cdef Rank rank = NORMAL
     cdef Py_ssize_t dot = last_dot(rest)
     ranks[0] = ALL_RANKS

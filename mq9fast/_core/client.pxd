@@ -1,7 +1,7 @@
-"""One client as those who deliver to it see it: what it negotiated, what waits for its socket, what it subscribed to.
+"""One client as those who deliver to it see it: what it negotiated, subscribed to and is still to be written.
 
-Data flows one way: `Subscription.send` writes a frame into `Client.out`, the first frame of a turn puts the client on
-the agenda, and the end of the turn hands everything to the socket in one write.
+Data flows one way: `Subscription.send` writes a frame into `Client.out`, the first frame of a turn puts the
+client on the agenda, and the end of the turn hands everything to the socket in one write.
 """
 
 from libc.stdint cimport uint64_t
@@ -29,7 +29,7 @@ cdef class Client:
     # The socket, as an object with write(bytes), close(), pause() and resume(). None once it is gone.
     cdef public object connection
     cdef readonly dict subscriptions      # sid -> Subscription
-    cdef dict retired                     # those that had their last delivery and hold messages of a group, as keys
+    cdef dict retired                     # those past their last delivery that still hold messages, as keys
 
     # What it negotiated in CONNECT.
     cdef public bint verbose

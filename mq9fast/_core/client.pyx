@@ -10,7 +10,7 @@ cdef enum:
 
 
 cdef class Agenda:
-    """What the end of this turn has to visit. `wake()`, to be set, is called when that stops being nothing."""
+    """What the end of this turn has to visit. `wake()`, to be set, is called once there is anything."""
 
     def __cinit__(self):
         self.dirty = []
@@ -50,7 +50,7 @@ cdef class Agenda:
                 client.connection.resume()
 
     def flush(self) -> None:
-        """One write per connection that can take one. What cannot stays in its buffer until `writable_again`."""
+        """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
         dirty, self.dirty = self.dirty, []
         for client in dirty:
@@ -140,7 +140,9 @@ cdef class Client:
 cdef class Subscription:
     """One SUB of one client."""
 
-    def __cinit__(self, Client client not None, bytes sid not None, bytes subject not None, bytes queue, *_, **__):
+    def __cinit__(
+        self, Client client not None, bytes sid not None, bytes subject not None, bytes queue, *_, **__
+    ):
         self.client = client
         self.sid = sid
         self.subject = subject

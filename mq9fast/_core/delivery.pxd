@@ -1,4 +1,4 @@
-"""What leaves the broker for mailboxes: replies and pushes of durable turns, and what the pump reads from the store."""
+"""What leaves the broker for mailboxes: replies and pushes of durable turns, reads for who fell behind."""
 
 from libc.stdint cimport uint64_t
 

@@ -1,15 +1,12 @@
 """What leaves the broker for mailboxes; see delivery.pxd."""
 
-from cpython.ref cimport PyObject
-from libc.stdint cimport uint64_t
-
 from mq9fast._core.address cimport RANKS
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.group cimport Group, Member
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.router cimport Router
 from mq9fast._core.source cimport (
-    CAUGHT_UP, IDLE, MORE_TO_GIVE, NOT_DURABLE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, seal
+    IDLE, MORE_TO_GIVE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, seal
 )
 from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, Ack, Fresh, Gone, Mark, Turn
 from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
@@ -70,8 +67,8 @@ cdef class Delivery:
         return 0
 
     cdef int retire(self, MailboxSubscription subscription) except -1:
-        """The subscription had its last delivery. A group's member stays until what it holds is answered, or its
-        connection ends: giving that back now would have two members work on it."""
+        """The subscription had its last delivery. A group's member stays until what it holds is answered, or
+        its connection ends: giving that back now would have two members work on it."""
         if subscription.member is None or subscription.member.held.count == 0:
             return self.detach(subscription)
         subscription.client.retired[subscription] = None

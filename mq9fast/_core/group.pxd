@@ -1,4 +1,4 @@
-"""A queue group of a mailbox: each message to exactly one living member, and back to the group if that one leaves."""
+"""A queue group of a mailbox: each message to exactly one living member, and back if that one leaves."""
 
 from libc.stdint cimport uint64_t
 

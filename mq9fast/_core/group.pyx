@@ -3,9 +3,9 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.address cimport RANKS
-from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.client cimport Subscription
 from mq9fast._core.heap cimport HeapItem
-from mq9fast._core.holding cimport DELETING, HELD, RETURNED, Hold, HoldList, Holding
+from mq9fast._core.holding cimport DELETING, HELD, RETURNED, Hold, Holding
 from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.record cimport MESSAGE_KEY_BYTES, message_key, read_u64
 from mq9fast._core.source cimport (
@@ -18,7 +18,7 @@ cdef inline Hold* hold_at(HeapItem* item) noexcept:
 
 
 cdef class Member:
-    """One queue subscription and what it holds. One that had its last delivery stays while it holds anything."""
+    """One queue subscription and what it holds. After its last delivery it stays while it holds anything."""
 
     def __cinit__(self, Subscription subscription not None, int ranks):
         self.subscription = subscription
@@ -60,7 +60,7 @@ cdef class Group(Source):
         return 0
 
     cdef int deleting(self, Hold* hold) except -1:
-        """The message was deleted, but the turn that says so may still fail. Until it is settled nobody gets it."""
+        """The message was deleted, but the turn that says so may still fail: until then nobody gets it."""
         if hold.state == RETURNED:
             self.holding.returned(hold.item.major).remove(&hold.item)
         hold.state = DELETING

@@ -1,7 +1,7 @@
 """A binary heap of items that know their slot, ordered by (major, minor).
 
-The heap borrows its items: an item lives in its owner, at a fixed address, and is in one heap at most. With distinct
-(major, minor) the order is total, so equal keys never have to be told apart.
+The heap borrows its items: an item lives in its owner, at a fixed address, and is in one heap at most. With
+distinct (major, minor) the order is total, so equal keys never have to be told apart.
 """
 
 from libc.stdint cimport uint64_t

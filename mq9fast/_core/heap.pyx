@@ -1,6 +1,6 @@
 """A binary heap of items that know their slot; see heap.pxd."""
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport uint64_t
 
 
@@ -79,7 +79,7 @@ cdef class Heap:
 
 
 cdef class Ticket:
-    """A heap item with a Python face, for tests and benchmarks: its key, its slot and the heap that holds it."""
+    """A heap item with a Python face, for tests and benchmarks: its key, its slot and its heap."""
 
     cdef HeapItem item
     cdef Heap heap

@@ -1,6 +1,6 @@
 """Which messages a queue group has given out; see holding.pxd."""
 
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.heap cimport Heap

@@ -14,7 +14,7 @@ cdef class InBuf:
     cdef Py_ssize_t own_room
     cdef Py_ssize_t kept   # bytes of it that are there
 
-    # One read: where to, how many came, and (after parsing) how many were used and how long the next frame is.
+    # One read: where to, how many came, and (after parsing) what was used and the size of the next frame.
     cdef object buffer(self)
     cdef void filled(self, Py_ssize_t count) noexcept
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1

@@ -1,8 +1,8 @@
 """The read side of a connection.
 
 Reads land in memory shared by all connections, because a read is parsed before the next one begins: an idle
-connection costs no buffer. Only the beginning of a frame whose rest has not come is copied out, into memory of the
-connection's own, and the reads that complete it land right behind it.
+connection costs no buffer. Only the beginning of a frame whose rest has not come is copied out, into memory
+of the connection's own, and the reads that complete it land right behind it.
 """
 
 from cpython.buffer cimport PyBUF_WRITE
@@ -52,8 +52,8 @@ cdef class InBuf:
             self.size = count
 
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1:
-        """Keep what was not used of the last read. `needed` is the whole length of the frame that it begins, as
-        far as is known: memory follows what has come, not what a peer announced."""
+        """Keep what was not used of the last read. `needed` is the whole length of the frame that it begins,
+        as far as is known: memory follows what has come, not what a peer announced."""
         cdef Py_ssize_t rest = self.size - used
         cdef Py_ssize_t room
         cdef char* grown

@@ -1,4 +1,4 @@
-"""What comes in for mailboxes: MSG and DELETE go into the turn here; every other command is the Python side's."""
+"""What comes in for mailboxes: MSG and DELETE go into the turn here; the other commands are Python's."""
 
 from libc.stdint cimport uint64_t
 

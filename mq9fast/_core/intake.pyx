@@ -143,7 +143,7 @@ cdef class Intake:
         return True
 
     cdef bint held_by_group(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """Whether a group has given the message out, which says all about it; every such group lets go of it."""
+        """Whether a group has given the message out, which says all about it; every such group lets go."""
         cdef Group group
         cdef Hold* hold
         cdef bint held = False

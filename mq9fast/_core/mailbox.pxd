@@ -1,7 +1,7 @@
 """Mailboxes in memory: what a broker knows of each without asking the store. Messages are only in the store.
 
-Ids of a mailbox, in the order in which they pass: given <= next_id; in the store < written_id; durable < durable_id,
-and only durable ones are ever delivered or listed.
+Ids of a mailbox, in the order in which they pass: given <= next_id; in the store < written_id; durable <
+durable_id, and only durable ones are ever delivered or listed.
 """
 
 from cpython.ref cimport PyObject

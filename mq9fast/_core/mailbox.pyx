@@ -234,7 +234,7 @@ cdef class Directory:
         self.schedule(mailbox)
 
     def take_due(self, Py_ssize_t most) -> list:
-        """At most `most` mailboxes whose deadline has passed; they are off the schedule until renewed or ended."""
+        """At most `most` mailboxes past their deadline, taken off the schedule until renewed or ended."""
         cdef list due = []
         cdef HeapItem* item
         cdef Mailbox mailbox

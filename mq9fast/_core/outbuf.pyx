@@ -1,7 +1,7 @@
 """The write side of a connection.
 
-A buffer that a transport was given is never touched again: `take` gives the object away and the next turn starts
-another, so a half-sent rest needs no copy and no lock.
+A buffer that a transport was given is never touched again: `take` gives the object away and the next turn
+starts another, so a half-sent rest needs no copy and no lock.
 """
 
 from cpython.ref cimport PyObject, Py_XDECREF

@@ -1,7 +1,8 @@
 """Bytes in, operations out (NATS client protocol, as nats-server reads it).
 
-The parser holds no state between calls: it is given everything unread and either finds a whole frame, says how many
-bytes that frame needs, or says what is wrong. Policy (authorisation, logging, closing) belongs to its callers.
+The parser holds no state between calls: it is given everything unread and either finds a whole frame, says
+how many bytes that frame needs, or says what is wrong. Policy (authorisation, logging, closing) belongs to
+its callers.
 """
 
 from libc.stdint cimport uint64_t
@@ -38,7 +39,7 @@ cdef struct Bounds:
 cdef struct Operation:
     # DANGER: every View points into the bytes that were parsed; see views.pxd.
     int verb
-    Py_ssize_t frame    # FOUND: bytes of this frame; NEED_MORE: bytes it will have, or 0 while that is unknown
+    Py_ssize_t frame    # FOUND: bytes of this frame; NEED_MORE: bytes it will have, 0 while unknown
     View subject        # PUB, HPUB, SUB
     View reply          # PUB, HPUB; empty if none
     View queue          # SUB; empty if none

@@ -106,7 +106,8 @@ cdef Outcome parse_payload(
 
 
 cdef Outcome parse_publish(
-    const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op, Arguments* arguments,
+    const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op,
+    Arguments* arguments,
 ) noexcept:
     """PUB subject [reply] size; HPUB subject [reply] header-size size."""
     cdef int sizes = 2 if op.verb == VERB_HPUB else 1

@@ -1,4 +1,4 @@
-"""Reading and writing of what is stored. The layout is drawn in mq9fast/store/record.py; this is its only code."""
+"""Reading and writing of what is stored. The layout is drawn in mq9fast/store/record.py; the code is here."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

@@ -1,4 +1,4 @@
-"""Where a plain subject goes: to everybody whose subscription it matches, and to one member of each queue group."""
+"""Where a plain subject goes: to every subscription that matches, and to one member of each queue group."""
 
 from libc.stdint cimport uint64_t
 

@@ -8,8 +8,8 @@ from mq9fast._core.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.inbuf cimport InBuf, Scratch
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.parser cimport (
-    FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_HPUB, VERB_PING, VERB_PONG, VERB_PUB,
-    VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
+    FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_HPUB, VERB_PING, VERB_PONG,
+    VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.router cimport Router
 from mq9fast._core.subjects cimport valid_subject
@@ -24,9 +24,9 @@ cdef class Core:
     """What every session of a broker shares. Sizes are in bytes."""
 
     def __cinit__(
-        self, Agenda agenda not None, Router router not None, Delivery delivery not None, Intake intake not None, *,
-        Py_ssize_t read_bytes, Py_ssize_t control_line_bytes, Py_ssize_t payload_bytes,
-        Py_ssize_t most_subscriptions,
+        self, Agenda agenda not None, Router router not None, Delivery delivery not None,
+        Intake intake not None, *, Py_ssize_t read_bytes, Py_ssize_t control_line_bytes,
+        Py_ssize_t payload_bytes, Py_ssize_t most_subscriptions,
     ):
         self.agenda = agenda
         self.router = router
@@ -63,7 +63,9 @@ cdef class Session(Client):
     `connection` is asked to write(bytes), close(), pause() and resume(), and gets connect(json) and pong().
     """
 
-    def __cinit__(self, Agenda agenda, uint64_t cid, Py_ssize_t max_pending_bytes, Core core not None, connection):
+    def __cinit__(
+        self, Agenda agenda, uint64_t cid, Py_ssize_t max_pending_bytes, Core core not None, connection
+    ):
         self.core = core
         self.connection = connection
         self.inbuf = InBuf(core.scratch)
@@ -72,13 +74,13 @@ cdef class Session(Client):
         """Where the transport is to put what it reads."""
         return self.inbuf.buffer()
 
-    def buffer_updated(self, Py_ssize_t count) -> None:
+    def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """Handle every whole frame of what was read."""
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
         cdef Py_ssize_t used = 0
         op.frame = 0
-        self.inbuf.filled(count)
+        self.inbuf.filled(nbytes)
         while used < self.inbuf.size and not self.doomed:
             outcome = parse(self.inbuf.data + used, self.inbuf.size - used, &self.core.bounds, &op)
             if outcome != FOUND:
@@ -157,7 +159,7 @@ cdef class Session(Client):
         return self.ok()
 
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
-        """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for any other `$mq9.` subject."""
+        """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for anything else."""
         cdef View address
         cdef int ranks = 0
         if not starts_with(op.subject, view(b"$mq9.AI.MAILBOX.MSG.", 20)):

@@ -1,8 +1,8 @@
 """Places in a mailbox: what a subscription or a queue group has been given, and how it is given the rest.
 
-A source has one place per rank: the first id of that rank that it was not given. While it is caught up, messages are
-offered to it as they become durable; as soon as a socket is full it falls behind, and is pumped from the store once
-the socket drains. Nothing is kept for it in between.
+A source has one place per rank: the first id of that rank that it was not given. While it is caught up,
+messages are offered to it as they become durable; as soon as a socket is full it falls behind, and is pumped
+from the store once the socket drains. Nothing is kept for it in between.
 """
 
 from libc.stdint cimport uint64_t

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.address cimport CRITICAL, NORMAL, RANKS, URGENT
+from mq9fast._core.address cimport CRITICAL, RANKS, URGENT
 from mq9fast._core.client cimport Client, Subscription
 from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.record cimport (
@@ -66,8 +66,8 @@ cdef class Source:
         return CAUGHT_UP
 
     cdef object scan(self, object store, int rank):
-        """Iterate over the stored messages of a rank that are durable and not yet given, as (key, value); None
-        if there are none."""
+        """Iterate over the stored messages of a rank that are durable and not yet given, as (key, value);
+        None if there are none."""
         cdef Mailbox mailbox = self.mailbox
         cdef uint64_t start = max(self.place[rank], mailbox.head[rank])
         if mailbox.count[rank] == 0 or start >= mailbox.durable_id:

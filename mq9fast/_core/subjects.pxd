@@ -14,8 +14,8 @@ cdef bint covers(View pattern, View subject) noexcept
 
 
 cdef struct Match:
-    # Who gets a message on one subject, in one allocation. Subscriptions are borrowed: a Match is used only while
-    # its generation is the Sublist's.
+    # Who gets a message on one subject, in one allocation. Subscriptions are borrowed: a Match is used only
+    # while its generation is the Sublist's.
     uint64_t hash
     uint64_t generation
     View subject              # points behind the arrays

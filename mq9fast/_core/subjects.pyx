@@ -279,7 +279,7 @@ cdef class Sublist:
         return match
 
     def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
-        """Subscribe `client` to `subject`; ValueError if that is no valid subject. For tests and benchmarks."""
+        """Subscribe `client` to `subject`, for tests and benchmarks; ValueError if it is not valid."""
         cdef Subscription subscription = Subscription(client, b"1", subject, queue)
         if not valid_subject(view_of(subject)):
             raise ValueError(f"not a valid subject: {subject!r}")

@@ -1,4 +1,4 @@
-"""What one turn gathered for the mailboxes: a write batch, and what leaves the broker once that batch is durable."""
+"""What one turn gathered for the mailboxes: a write batch, and what leaves once that batch is durable."""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -46,7 +46,7 @@ cdef struct Mark:
 
 
 cdef class Turn:
-    cdef object batch                 # the store's, with put(key, value), delete(key), delete_range(first, end)
+    cdef object batch                 # the store's: put(key, value), delete(key), delete_range(first, end)
     cdef object put
     cdef object delete
     cdef readonly Py_ssize_t batch_bytes      # gathered since the last write

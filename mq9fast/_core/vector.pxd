@@ -3,7 +3,9 @@
 from cpython.mem cimport PyMem_Realloc
 
 
-cdef inline void* with_room(void* items, Py_ssize_t used, Py_ssize_t* room, size_t item_bytes, Py_ssize_t more=1) except NULL:
+cdef inline void* with_room(
+    void* items, Py_ssize_t used, Py_ssize_t* room, size_t item_bytes, Py_ssize_t more=1
+) except NULL:
     """`items`, moved if need be, with room for `more` items behind the first `used`; `room` counts items."""
     cdef Py_ssize_t wanted = used + more
     cdef void* grown

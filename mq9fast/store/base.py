@@ -15,9 +15,9 @@ class Batch(Protocol):
 class Store(Protocol):
     """Keys and values are bytes, keys are ordered bytewise. Every method raises StoreError when it cannot.
 
-    `write` returns once the batch is in the log and readable: it survives the process, not the machine. `sync`
-    makes what was written before it survive the machine too; it alone may be called from another thread, beside
-    the others, and it does not keep the caller's thread from running Python elsewhere.
+    `write` returns once the batch is in the log and readable: it survives the process, not the machine.
+    `sync` makes what was written before it survive the machine too; it alone may be called from another
+    thread, beside the others, and it does not keep the caller's thread from running Python elsewhere.
     """
 
     def new_batch(self) -> Batch: ...

@@ -5,7 +5,7 @@
     'u'                                      next_uid(8)            uids below were given to mailboxes
     'b' address                              a mailbox record
     'm' uid(8) rank(1) msg_id(8)             a message; rank 0 critical, 1 urgent, 2 normal
-    'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be dropped
+    'p' uid(8)                               count(8) size(8)       an ended mailbox's messages, to be dropped
 
     mailbox record
     0      1      2         4              8     16        24            32
@@ -23,12 +23,12 @@
     +------+---+-------------------+---------------+--------------+------------+--------+---------+
     | ver. | 0 | attributes length | header length | created_ms   | attributes | header | payload |
     +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    The header lies as it goes out in HMSG, `NATS/1.0` line and closing blank line included. Version 1 writes no
-    attributes and passes over those it finds.
+    The header lies as it goes out in HMSG, `NATS/1.0` line and closing blank line included. Version 1 writes
+    no attributes and passes over those it finds.
 
-A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and write
-records, and keeps reading the versions before; a directory of a higher version is refused, because an old broker
-would not know what it overwrites.
+A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and
+write records, and keeps reading the versions before; a directory of a higher version is refused, because an
+old broker would not know what it overwrites.
 """
 
 from mq9fast._core.record import format_version

@@ -21,7 +21,7 @@ from mq9fast.store.base import Batch
 MEMTABLE_BYTES = 32 << 20
 MEMTABLES = 3
 BLOCK_CACHE_BYTES = 32 << 20
-BLOOM_BITS_PER_KEY = 10.0
+BLOOM_BITS_PER_KEY = 10
 # A file whose keys are mostly deletions is compacted soon: a drained mailbox must not slow reading down.
 DELETION_WINDOW = 4096
 DELETION_RATIO = 0.5
