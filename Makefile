@@ -19,7 +19,9 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint mq9fast/_core
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint mq9fast/_core
+	mkdir -p build/lint
+	$(BIN)/cython -Werror -3 -X wraparound=False -X cdivision=True -o build/lint mq9fast/_core/*.pyx
 
 bench: build
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
