@@ -1,0 +1,3 @@
+class Holding:
+    @property
+    def size(self) -> int: ...

@@ -1,0 +1,40 @@
+from collections.abc import Callable
+from typing import Any
+
+from mq9fast._core.client import Agenda
+from mq9fast._core.delivery import Delivery
+from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.turn import Turn
+
+class Intake:
+    def __init__(
+        self,
+        directory: Directory,
+        delivery: Delivery,
+        agenda: Agenda,
+        turn: Turn,
+        refusals: dict[str, bytes],
+        *,
+        most_messages: int,
+        most_mailbox_bytes: int,
+        most_store_bytes: int,
+        stall_bytes: int,
+    ) -> None: ...
+    unreleased: Turn | None
+    now_ms: int
+    read: Callable[[bytes], bytes | None] | None
+    store_error: type[Exception] | None
+    write_out: Callable[[], Any] | None
+    command: Callable[[bytes, bytes, bytes], Any] | None
+    auto_create: Callable[[bytes], Mailbox | None] | None
+    @property
+    def turn(self) -> Turn: ...
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def deleted(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def over_limit(self) -> int: ...
+    def next_turn(self, successor: Turn) -> Turn: ...
