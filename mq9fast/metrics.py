@@ -35,7 +35,7 @@ def traffic(broker: "Broker") -> Traffic:
 
 
 class BrokerCollector:
-    """A broker's figures for Prometheus, read when they are asked for. No label grows with what users create."""
+    """A broker's figures for Prometheus, read when asked for. No label grows with what users create."""
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
@@ -50,7 +50,11 @@ class BrokerCollector:
             ("mq9fast_out_messages", "Messages sent to clients", moved.out_messages),
             ("mq9fast_out_bytes", "Bytes of messages sent to clients", moved.out_bytes),
             ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
-            ("mq9fast_slow_consumers", "Clients cut off because they did not read", core.agenda.slow_consumers),
+            (
+                "mq9fast_slow_consumers",
+                "Clients cut off because they did not read",
+                core.agenda.slow_consumers,
+            ),
             ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
             ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
             ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),

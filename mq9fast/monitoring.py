@@ -1,4 +1,4 @@
-"""The monitoring port: /healthz, /varz and /metrics over HTTP. Nothing in the broker waits for it or knows it."""
+"""The monitoring port: /healthz, /varz and /metrics over HTTP. Nothing in the broker waits for it."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import h11
@@ -144,7 +145,11 @@ class MonitorConnection(asyncio.Protocol):
             self._send(*route())
 
     def _send(self, status: int, content_type: str, body: bytes) -> None:
-        headers = [("content-type", content_type), ("content-length", str(len(body))), ("connection", "close")]
+        headers = [
+            ("content-type", content_type),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             parts = [self._http.send(h11.Response(status_code=status, headers=headers))]
             if self._wants_body:
@@ -161,8 +166,7 @@ def _timestamp(seconds: float) -> str:
 def _memory_bytes() -> int:
     """Resident memory: now where /proc tells, else the most there was."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024

@@ -23,7 +23,7 @@ class Broker:
     def __init__(
         self, data_dir: Path, *flags: str, env: dict[str, str] | None = None, monitor: bool = False
     ) -> None:
-        """`monitor`: leave the monitoring port at its default; else it is off unless a flag says otherwise."""
+        """`monitor`: keep the default monitoring port; else it is off unless a flag says otherwise."""
         self.data_dir = data_dir
         self.log = data_dir.with_name(data_dir.name + ".log")
         monitoring = () if monitor else ("--monitor-port", "-1")

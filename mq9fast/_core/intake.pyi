@@ -21,7 +21,6 @@ class Intake:
         stall_bytes: int,
     ) -> None: ...
     unreleased: Turn | None
-    now_ms: int
     read: Callable[[bytes], bytes | None] | None
     store_error: type[Exception] | None
     write_out: Callable[[], Any] | None
