@@ -1,0 +1,426 @@
+"""SUB to a mailbox: what is stored, by priority, then what comes; nothing lost and nothing twice."""
+
+import asyncio
+import json
+
+import nats
+import pytest
+
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+MSG = MAILBOX + "MSG."
+DELETE = MAILBOX + "DELETE."
+HEADER = b"NATS/1.0\r\nTrace-Id: 7\r\n\r\n"
+SUFFIXES = ("", ".urgent", ".critical")
+
+
+def payloads(wire: Wire, count: int) -> list[str]:
+    return [message.payload.decode() for message in wire.messages(count)]
+
+
+def fill(wire: Wire, address: str, *sends: str) -> None:
+    """Create the mailbox and send: 'n0' is normal, 'u0' urgent, 'c0' critical."""
+    wire.create(name=address)
+    for send in sends:
+        suffix = {"n": "", "u": ".urgent", "c": ".critical"}[send[0]]
+        assert "msg_id" in wire.msg(address + suffix, send)
+
+
+def test_what_is_stored_comes_by_priority_and_age(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0", "u0", "c0", "n1", "c1", "u1", "n2")
+    wire.read_along(address)
+    assert payloads(wire, 7) == ["c0", "c1", "u0", "u1", "n0", "n1", "n2"]
+    assert wire.silent(0.05)
+
+
+def test_then_what_comes_is_delivered_live(wire: Wire, broker: Broker, address: str) -> None:
+    fill(wire, address, "n0")
+    wire.read_along(address)
+    assert payloads(wire, 1) == ["n0"]
+    with Wire(broker.port) as sender:
+        for n in range(1, 50):
+            sender.msg(address, f"n{n}")
+            assert payloads(wire, 1) == [f"n{n}"]
+    assert wire.silent(0.05)
+
+
+def test_a_delivered_message_says_what_it_is(wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    for live in (False, True):
+        if live:
+            wire.read_along(address, "9")
+            wire.messages(3)
+        for suffix in SUFFIXES:
+            wire.msg(address + suffix, "body", HEADER)
+    for n, suffix in enumerate(SUFFIXES, 3):
+        message = wire.message()
+        assert message.subject == MSG + address + suffix
+        assert message.reply == f"{DELETE}{address}.{n}"
+        assert (message.sid, message.header, message.payload) == ("9", HEADER, b"body")
+
+
+def test_replayed_messages_look_like_live_ones(wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    wire.read_along(address, "1")
+    for suffix in SUFFIXES:
+        wire.msg(address + suffix, "body", HEADER)
+        wire.msg(address + suffix, "bare")
+    live = {message.msg_id: message for message in wire.messages(6)}
+    wire.read_along(address, "2")
+    replayed = {message.msg_id: message._replace(sid="1") for message in wire.messages(6)}
+    assert live == replayed
+
+
+def test_normal_may_be_named_and_is_delivered_bare(wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    wire.read_along(address)
+    wire.msg(address + ".normal")
+    assert wire.message().subject == MSG + address
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        ("", ["c0", "c1", "u0", "u1", "n0", "n1"]),
+        (".*", ["c0", "c1", "u0", "u1", "n0", "n1"]),
+        (".critical", ["c0", "c1"]),
+        (".urgent", ["u0", "u1"]),
+        (".normal", ["n0", "n1"]),
+    ],
+)
+def test_a_subscription_takes_the_priorities_it_names(
+    wire: Wire, address: str, tail: str, expected: list[str]
+) -> None:
+    sends = ["n0", "u0", "c0", "n1", "u1", "c1"]
+    fill(wire, address, *sends)
+    wire.sub(MSG + address + tail, "1")
+    assert payloads(wire, len(expected)) == expected
+    fill(wire, address, *sends)
+    assert sorted(payloads(wire, len(expected))) == sorted(expected)
+    assert wire.silent(0.05)
+
+
+def test_every_subscriber_gets_every_message(broker: Broker, wire: Wire, address: str) -> None:
+    fill(wire, address, "n0")
+    readers = [Wire(broker.port) for _ in range(5)]
+    for reader in readers:
+        reader.read_along(address, "1")
+        reader.read_along(address, "2")
+        reader.ping()
+    wire.msg(address, "n1")
+    for reader in readers:
+        got = [(message.sid, message.payload) for message in reader.messages(4)]
+        assert sorted(got) == [("1", b"n0"), ("1", b"n1"), ("2", b"n0"), ("2", b"n1")]
+        assert reader.silent(0.02)
+        reader.close()
+
+
+def test_delivery_does_not_consume(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0", "n1", "c0")
+    for sid in ("1", "2"):
+        wire.read_along(address, sid)
+        assert payloads(wire, 3) == ["c0", "n0", "n1"]
+        wire.send(f"UNSUB {sid}\r\n")
+    assert wire.list(address)["total"] == 3
+
+
+def test_subscribing_again_replays_what_is_left(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0", "n1", "c0", "u0", "n2")
+    wire.read_along(address, "1")
+    wire.messages(5)
+    wire.send("UNSUB 1\r\n")
+    for msg_id in (0, 2):
+        assert wire.delete(address, msg_id) == {"deleted": True}
+    wire.read_along(address, "1")
+    assert payloads(wire, 3) == ["u0", "n1", "n2"]
+    assert wire.silent(0.05)
+
+
+def test_a_deleted_message_is_never_delivered(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0", "n1", "n2")
+    wire.send(f"PUB {DELETE}{address}.1 0\r\n\r\nSUB {MSG}{address} 1\r\n")
+    assert payloads(wire, 2) == ["n0", "n2"]
+    wire.ping()
+    assert wire.silent(0.05)
+
+
+def test_own_messages_come_back_even_without_echo(broker: Broker, address: str) -> None:
+    with Wire(broker.port, {"echo": False}) as wire:
+        wire.sub("answers", "8")
+        wire.sub("plain", "9")
+        wire.pub("plain", "not to me")
+        wire.create(name=address)
+        wire.read_along(address)
+        wire.msg(address, "to me")
+        message = wire.message()
+        assert (message.sid, message.payload) == ("1", b"to me")
+        assert wire.silent(0.05)
+
+
+def test_a_client_without_headers_gets_the_bytes(broker: Broker, wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    wire.msg(address, "stored", HEADER)
+    with Wire(broker.port, {"headers": False, "no_responders": False}) as reader:
+        reader.read_along(address)
+        assert reader.message()[3:] == (b"", b"stored")
+        wire.msg(address, "live", HEADER)
+        assert reader.message()[3:] == (b"", b"live")
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("most", [1, 3, 7])
+def test_unsub_with_max_delivers_exactly_that_many(wire: Wire, address: str, most: int, batch: bool) -> None:
+    fill(wire, address, "n0", "n1", "n2")
+    wire.send(f"SUB {MSG}{address} 1\r\nUNSUB 1 {most}\r\n")
+    lines = [f"PUB {MSG}{address} 2\r\nn{n}\r\n" for n in range(3, 9)]
+    for part in ["".join(lines)] if batch else lines:
+        wire.send(part)
+        wire.ping()
+    assert payloads(wire, most) == [f"n{n}" for n in range(most)]
+    assert wire.silent(0.05)
+    wire.read_along(address, "1")
+    assert len(payloads(wire, 9)) == 9
+
+
+def test_unsub_with_a_max_already_reached_ends_at_once(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0", "n1")
+    wire.read_along(address)
+    wire.messages(2)
+    wire.send("UNSUB 1 2\r\n")
+    wire.msg(address, "n2")
+    assert wire.silent(0.05)
+
+
+def test_unsub_ends_a_replay(wire: Wire, broker: Broker, address: str) -> None:
+    wire.create(name=address)
+    for _ in range(40):
+        wire.pub(MSG + address, "x" * 50000)
+    wire.ping()
+    with Wire(broker.port, receive_bytes=4096) as reader:
+        reader.read_along(address)
+        reader.send("UNSUB 1\r\nPING\r\n")
+        count = 0
+        while not reader.unread.startswith(b"PONG"):
+            if reader.unread.startswith(b"MSG"):
+                reader.read_message(5)
+                count += 1
+            else:
+                reader.fill(5)
+        assert count < 40
+
+
+def test_a_sid_can_be_used_again(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0")
+    wire.create(name=address + "b")
+    wire.msg(address + "b", "other")
+    wire.send(f"SUB {MSG}{address} 1\r\nUNSUB 1\r\nSUB {MSG}{address}b 1\r\n")
+    assert payloads(wire, 1) == ["other"]
+    wire.msg(address, "n1")
+    assert wire.silent(0.05)
+
+
+def test_a_sid_in_use_stays_what_it_is(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0")
+    wire.create(name=address + "b")
+    wire.read_along(address, "1")
+    wire.read_along(address + "b", "1")
+    wire.msg(address + "b", "other")
+    assert payloads(wire, 1) == ["n0"]
+    assert wire.silent(0.05)
+
+
+def test_a_subscription_may_come_before_its_mailbox(wire: Wire, address: str) -> None:
+    wire.read_along(address)
+    assert wire.msg(address)["code"] == "mailbox_not_found"
+    fill(wire, address, "n0", "c0")
+    assert payloads(wire, 2) == ["n0", "c0"]
+    assert wire.silent(0.05)
+
+
+def test_creating_and_sending_in_one_packet_reaches_who_waits(
+    broker: Broker, wire: Wire, address: str
+) -> None:
+    wire.read_along(address)
+    wire.ping()
+    body = json.dumps({"name": address})
+    with Wire(broker.port) as other:
+        other.send(
+            f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
+            f"PUB {MSG}{address} 2\r\nn0\r\nPUB {MSG}{address}.critical 2\r\nc0\r\n"
+        )
+        assert sorted(payloads(wire, 2)) == ["c0", "n0"]
+    assert wire.silent(0.05)
+
+
+def test_a_subscription_starts_again_when_its_mailbox_does(wire: Wire, address: str) -> None:
+    wire.create(name=address, ttl=1)
+    wire.read_along(address, "all")
+    wire.sub(MSG + address + ".urgent", "urgent")
+    wire.msg(address + ".urgent", "old")
+    assert sorted(m.sid for m in wire.messages(2)) == ["all", "urgent"]
+    wait_until(lambda: "code" in wire.list(address))
+    assert wire.create(name=address)["is_new"]
+    for n, suffix in enumerate(SUFFIXES):
+        assert wire.msg(address + suffix, f"new{n}") == {"msg_id": n}
+    got = [(m.sid, m.payload, m.msg_id) for m in wire.messages(4)]
+    assert [g for g in got if g[0] == "urgent"] == [("urgent", b"new1", 1)]
+    assert [g[1:] for g in got if g[0] == "all"] == [(b"new0", 0), (b"new1", 1), (b"new2", 2)]
+    assert wire.silent(0.05)
+
+
+def test_a_subscription_of_one_connection_that_closed_leaves_others_alone(
+    broker: Broker, wire: Wire, address: str
+) -> None:
+    wire.read_along(address)
+    with Wire(broker.port) as other:
+        other.read_along(address)
+        other.ping()
+    fill(wire, address, "n0")
+    assert payloads(wire, 1) == ["n0"]
+
+
+def test_subscribing_amid_traffic_misses_and_repeats_nothing(
+    broker: Broker, wire: Wire, address: str
+) -> None:
+    """A subscriber comes while messages are gathered, written and made durable around it."""
+    wire.create(name=address)
+    for n in range(60):
+        lines = [f"PUB {MSG}{address}{SUFFIXES[i % 3]} 4\r\n{i:04}\r\n" for i in range(n * 6, n * 6 + 6)]
+        wire.send("".join([*lines[:3], f"SUB {MSG}{address} s{n}\r\n", *lines[3:]]))
+        if n % 3 == 0:
+            wire.ping()
+    wire.ping()
+    seen: dict[str, list[int]] = {f"s{n}": [] for n in range(60)}
+    for message in wire.messages(60 * 360, 30):
+        assert int(message.payload) == message.msg_id
+        seen[message.sid].append(message.msg_id)
+    assert wire.silent(0.05)
+    for ids in seen.values():
+        assert sorted(ids) == list(range(360))
+
+
+def test_each_priority_stays_in_order_whatever_happens(broker: Broker, wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    with Wire(broker.port) as reader:
+        reader.read_along(address)
+        wire.send("".join(f"PUB {MSG}{address}{SUFFIXES[n % 3]} 4\r\n{n:04}\r\n" for n in range(3000)))
+        messages = reader.messages(3000, 20)
+    for suffix in SUFFIXES:
+        ids = [m.msg_id for m in messages if m.subject == MSG + address + suffix]
+        assert ids == sorted(ids)
+        assert len(ids) == 1000
+
+
+def test_what_arrives_during_a_replay_takes_its_place(broker: Broker, wire: Wire, address: str) -> None:
+    """A reader that does not read gets a later critical message before the normal ones it has no room for."""
+    wire.create(name=address)
+    for _ in range(200):
+        wire.pub(MSG + address, "n" * 50000)
+    wire.ping()
+    with Wire(broker.port, receive_bytes=4096) as reader:
+        reader.read_along(address)
+        reader.message()
+        assert wire.msg(address + ".critical", "now") == {"msg_id": 200}
+        messages = reader.messages(200, 20)
+    ids = [message.msg_id for message in messages]
+    assert sorted(ids) == list(range(1, 201))
+    assert ids.index(200) < 150
+    ids.remove(200)
+    assert ids == sorted(ids)
+
+
+def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(start_broker: object, address: str) -> None:
+    broker = start_broker("--max-pending", "100000", "--sync", "never")  # type: ignore[operator]
+    with Wire(broker.port) as wire, Wire(broker.port, receive_bytes=4096) as slow:
+        wire.create(name=address)
+        slow.read_along(address)
+        slow.ping()
+        before = broker.rss_bytes
+        for n in range(600):
+            wire.pub(MSG + address + (".urgent" if n % 100 == 99 else ""), f"{n:05}" + "x" * 50000)
+        wire.ping(20)
+        grown = broker.rss_bytes - before
+        messages = slow.messages(600, 30)
+        assert sorted(m.msg_id for m in messages) == list(range(600))
+        for urgent in (True, False):
+            ids = [m.msg_id for m in messages if m.subject.endswith(".urgent") is urgent]
+            assert ids == sorted(ids)
+        assert wire.list(address, limit=1)["total"] == 600
+    assert grown < 200 << 20  # the store's memtables and its cache, not the 30 MB times what waits
+
+
+def test_deleting_what_a_slow_subscriber_was_not_sent_yet(broker: Broker, wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    with Wire(broker.port, receive_bytes=4096) as slow:
+        slow.read_along(address)
+        slow.ping()
+        for _ in range(200):
+            wire.pub(MSG + address, "x" * 50000)
+        wire.ping()
+        for n in range(150, 200):
+            assert wire.delete(address, n) == {"deleted": True}
+        wire.msg(address, "end")
+        messages = []
+        while not messages or messages[-1].payload != b"end":
+            messages.append(slow.message(10))
+        assert [m.msg_id for m in messages] == [*range(150), 200]
+
+
+def test_a_mailbox_that_expires_under_a_slow_subscriber(broker: Broker, wire: Wire, address: str) -> None:
+    wire.create(name=address, ttl=1)
+    with Wire(broker.port, receive_bytes=4096) as slow:
+        slow.read_along(address)
+        slow.ping()
+        for _ in range(100):
+            wire.pub(MSG + address, "x" * 50000)
+        wire.ping()
+        wait_until(lambda: "code" in wire.list(address, limit=1))
+        wire.create(name=address)
+        wire.msg(address, "new life")
+        messages = []
+        while not messages or messages[-1].payload != b"new life":
+            messages.append(slow.message(10))
+        ids = [m.msg_id for m in messages[:-1]]
+        assert ids == list(range(len(ids)))
+        assert messages[-1].msg_id == 0
+        assert slow.silent(0.05)
+
+
+def test_subscriptions_that_end_by_max_leave_nothing_behind(start_broker: object, address: str) -> None:
+    broker = start_broker()  # type: ignore[operator]
+    with Wire(broker.port) as wire:
+        fill(wire, address, "n0", "n1")
+
+        def rounds(first: int, count: int) -> None:
+            for start in range(first, first + count, 500):
+                lines = [
+                    f"SUB {MSG}{address} {sid}\r\nUNSUB {sid} 1\r\n" for sid in range(start, start + 500)
+                ]
+                wire.send("".join(lines))
+                assert {m.payload for m in wire.messages(500)} == {b"n0"}
+
+        rounds(0, 5000)
+        before = broker.rss_bytes
+        rounds(5000, 20000)
+        assert broker.rss_bytes - before < 3 << 20
+
+
+def test_a_nats_client_reads_its_mailbox(broker: Broker, address: str) -> None:
+    async def run() -> None:
+        client = await nats.connect(broker.url)
+        request = json.dumps({"name": address}).encode()
+        assert json.loads((await client.request(MAILBOX + "CREATE", request)).data)["is_new"]
+        for suffix in SUFFIXES:
+            await client.request(MSG + address + suffix, suffix.encode(), headers={"K": "v"})
+        subscription = await client.subscribe(MSG + address)
+        for n, suffix in ((2, ".critical"), (1, ".urgent"), (0, "")):
+            message = await subscription.next_msg(2)
+            assert message.subject == MSG + address + suffix
+            assert message.reply == f"{DELETE}{address}.{n}"
+            assert message.headers == {"K": "v"}
+            assert message.data == suffix.encode()
+        await client.publish(MSG + address, b"live")
+        assert (await subscription.next_msg(2)).data == b"live"
+        await client.close()
+
+    asyncio.run(run())
