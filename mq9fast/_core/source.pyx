@@ -87,7 +87,9 @@ cdef class Reader(Source):
         self.since = mailbox.next_id
 
     cdef int park(self) except -1:
-        self.subscription.client.parked[self] = None
+        # One that waits for its end, because it had its last delivery or its client is doomed, waits nowhere.
+        if not self.subscription.client.writable:
+            self.subscription.client.parked[self] = None
         return 0
 
     cdef int give(self, Envelope* envelope) except -1:
@@ -114,7 +116,7 @@ cdef class Reader(Source):
             if rows is None:
                 continue
             for key, value in rows:
-                if self.subscription.exhausted() or not client.writable:
+                if self.subscription.exhausted() or not client.writable or client.doomed:
                     return WAITING
                 if budget <= 0 or not self.room_in(client):
                     return MORE_TO_GIVE
