@@ -4,15 +4,16 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.parser cimport Operation
-from mq9fast._core.subjects cimport Match, Sublist, covers
-from mq9fast._core.views cimport View, nothing, starts_with, view, view_of
+from mq9fast._core.subjects cimport Match, Sublist, covers, is_ours
+from mq9fast._core.views cimport View, nothing, view_of
+
 
 cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
 
 
 cdef class Router:
-    """Plain publish and subscribe. `seed` is random; a sender is made to wait once a receiver's unwritten
-    bytes pass `stall_bytes`."""
+    """Plain publish and subscribe. `seed` is random; a sender is made to wait once a receiver's unwritten bytes
+    pass `stall_bytes`."""
 
     def __cinit__(self, Agenda agenda not None, uint64_t seed, Py_ssize_t stall_bytes):
         self.agenda = agenda
@@ -27,8 +28,8 @@ cdef class Router:
         return 0
 
     cdef int answer(self, View reply, View body) except -1:
-        """Publish a reply of the broker's own; to plain subjects only, which are all that wildcards see."""
-        if not starts_with(reply, view(b"$mq9.", 5)):
+        """Publish a reply of the broker's own. One asked for on a subject of ours is nobody's."""
+        if not is_ours(reply):
             self.deliver(None, reply, nothing(), nothing(), body)
         return 0
 
@@ -94,6 +95,8 @@ cdef class Router:
     cdef int no_responders(self, Client sender, View reply) except -1:
         """Tell a requester that nobody listens, on its own subscription to the reply (status 503)."""
         cdef Subscription subscription
+        if is_ours(reply):
+            return 0
         for subscription in sender.subscriptions.values():
             if subscription.queue is None and covers(view_of(subscription.subject), reply):
                 subscription.send(reply, nothing(), view_of(NO_RESPONDERS), nothing())

@@ -12,12 +12,8 @@ from mq9fast._core.parser cimport (
     VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.router cimport Router
-from mq9fast._core.subjects cimport valid_subject
+from mq9fast._core.subjects cimport is_ours, valid_subject
 from mq9fast._core.views cimport View, slice_from, starts_with, to_bytes, view
-
-
-cdef inline bint is_ours(View subject) noexcept:
-    return starts_with(subject, view(b"$mq9.", 5))
 
 
 cdef class Core:

@@ -5,7 +5,12 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Subscription
 from mq9fast._core.table cimport Table
-from mq9fast._core.views cimport View
+from mq9fast._core.views cimport View, starts_with, view
+
+
+cdef inline bint is_ours(View subject) noexcept:
+    """Whether the subject is a command's: such subjects are never in the trie, and no wildcard matches them."""
+    return starts_with(subject, view(b"$mq9.", 5))
 
 
 cdef bint valid_subject(View subject) noexcept
