@@ -1,0 +1,115 @@
+"""A queue group whose workers die at work: every task is handled, and never by two of the living at once."""
+
+import itertools
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault.load import READ_SECONDS
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+WORKERS = 20
+KILLS = 20
+KILL_EVERY_SECONDS = 0.15
+WORK_SECONDS = 0.004
+TASKS = 12_000
+SCRIPT = Path(__file__).with_name("worker.py")
+
+
+class Worker:
+    def __init__(self, port: int, address: str, journal: Path) -> None:
+        self.journal = journal
+        self.killed_ns = 0
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", SCRIPT, str(port), address, journal, str(WORK_SECONDS)]
+        )
+
+    def kill(self) -> None:
+        self.killed_ns = time.monotonic_ns()
+        self.process.kill()
+        self.process.wait(10)
+
+    def ready(self) -> bool:
+        return self.journal.exists() and "ready" in self.journal.read_text()
+
+    def events(self) -> list[tuple[str, int, int]]:
+        """(event, id, time), as far as whole lines were written."""
+        lines = self.journal.read_text().splitlines(keepends=True) if self.journal.exists() else []
+        rows = [line.split() for line in lines if line.endswith("\n")]
+        return [(event, int(msg_id), int(at)) for event, msg_id, at in rows if event != "ready"]
+
+
+@pytest.fixture
+def hire(tmp_path: Path) -> Iterator[Callable[[int, str], Worker]]:
+    workers: list[Worker] = []
+
+    def start(port: int, address: str) -> Worker:
+        workers.append(Worker(port, address, tmp_path / f"worker{len(workers)}"))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.kill()
+
+
+def send_tasks(wire: Wire, address: str) -> None:
+    ranks = ["", "", ".urgent", ".critical"]
+    for start in range(0, TASKS, 1000):
+        wire.send(
+            "".join(
+                f"PUB {MAILBOX}MSG.{address}{ranks[n % 4]} 5\r\n{n:05}\r\n"
+                for n in range(start, start + 1000)
+            )
+        )
+    wire.ping(READ_SECONDS)
+
+
+def check_holders(workers: list[Worker]) -> int:
+    """Whoever got a task after another got it after the other was killed; returns how many changed hands."""
+    holders = defaultdict(list)
+    gone = set()
+    for worker in workers:
+        for event, msg_id, at in worker.events():
+            if event == "got":
+                holders[msg_id].append((at, worker))
+            elif event == "gone":
+                gone.add((msg_id, worker))
+    moved = 0
+    for msg_id, held in holders.items():
+        held.sort(key=lambda one: one[0])
+        for (_, before), (at, _) in itertools.pairwise(held):
+            assert before.killed_ns, f"task {msg_id} went to two workers, and the first one lives"
+            assert before.killed_ns < at, f"task {msg_id} went to two workers at once"
+            assert (msg_id, before) not in gone, f"task {msg_id} came again after it was deleted"
+            moved += 1
+    return moved
+
+
+def test_workers_killed_at_work_lose_no_task_and_share_none(
+    start_broker: Callable[..., Broker], hire: Callable[[int, str], Worker]
+) -> None:
+    chance = random.Random("workers")
+    broker = start_broker("--sync", "interval")
+    with Wire(broker.port) as wire:
+        wire.create(name="tasks")
+        workers = [hire(broker.port, "tasks") for _ in range(WORKERS)]
+        wait_until(lambda: all(worker.ready() for worker in workers), 30)
+        send_tasks(wire, "tasks")
+        living = list(workers)
+        for _ in range(KILLS):
+            time.sleep(KILL_EVERY_SECONDS)
+            living.pop(chance.randrange(len(living))).kill()
+            living.append(hire(broker.port, "tasks"))
+            workers.append(living[-1])
+        wait_until(lambda: wire.list("tasks", limit=1)["total"] == 0, 60)
+    done = {msg_id for worker in workers for event, msg_id, _ in worker.events() if event == "done"}
+    assert done == set(range(TASKS))
+    assert check_holders(workers) > 0
+    assert any(event == "done" for worker in workers[WORKERS:] for event, _, _ in worker.events())

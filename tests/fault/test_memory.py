@@ -1,0 +1,64 @@
+"""Memory follows what is connected, not what is stored."""
+
+import time
+from contextlib import ExitStack
+from itertools import islice
+
+from tests.fault.conftest import MILLION, Million
+from tests.fault.load import frames, publish_many
+from tests.harness import Wire
+
+MEGABYTE = 1 << 20
+MOST_ADDED = 150 * MEGABYTE
+# What one reader that stopped may cost: the output of one turn and what its transport holds, with some slack.
+# To hold what is left for it in memory would cost 150 of these.
+MOST_PER_READER = MEGABYTE
+READERS = 20
+# The store's own ups and downs while it flushes and compacts.
+MOST_NOISE = 60 * MEGABYTE
+
+
+def test_a_million_stored_messages_cost_little_memory(million: Million) -> None:
+    assert million.rss_after - million.rss_before < MOST_ADDED
+
+
+def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> None:
+    broker = million.broker
+    with ExitStack() as stack:
+        sender = stack.enter_context(Wire(broker.port))
+        sender.create(name="busy")
+        publish_many(sender, "busy", 200_000, b"x" * 100)
+        before = broker.rss_bytes
+        stopped = [stack.enter_context(Wire(broker.port, receive_bytes=65536)) for _ in range(READERS)]
+        for reader in stopped:
+            reader.read_along("million")
+            assert [message.msg_id for message in islice(frames(reader), 1000)] == list(range(1000))
+        deaf = [stack.enter_context(Wire(broker.port, receive_bytes=65536)) for _ in range(READERS)]
+        for reader in deaf:
+            reader.read_along("busy")
+        seen = []
+        for _ in range(4):
+            publish_many(sender, "busy", 200_000, b"x" * 100)
+            seen.append(broker.rss_bytes)
+            time.sleep(0.3)
+            seen.append(broker.rss_bytes)
+        most = 2 * READERS * MOST_PER_READER + MOST_NOISE
+        assert max(seen) - before < most, [size // MEGABYTE for size in (before, *seen)]
+        # None was cut off or lost its place: each goes on where it stopped.
+        for reader in stopped[:2]:
+            ids = [message.msg_id for message in islice(frames(reader), 50_000)]
+            assert ids == list(range(1000, 51_000))
+        assert [message.msg_id for message in islice(frames(deaf[0]), 50_000)] == list(range(50_000))
+
+
+def test_the_whole_million_is_read_in_bounded_memory(million: Million) -> None:
+    broker = million.broker
+    before = broker.rss_bytes
+    highest = 0
+    with Wire(broker.port) as wire:
+        wire.read_along("million")
+        for number, message in enumerate(islice(frames(wire), MILLION)):
+            assert message.msg_id == number
+            if number % 100_000 == 0:
+                highest = max(highest, broker.rss_bytes)
+    assert highest - before < MOST_NOISE

@@ -1,0 +1,76 @@
+"""One critical message behind a million normal ones."""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import pytest
+
+from tests.fault.conftest import MILLION, Million
+from tests.fault.load import frames, publish_many
+from tests.harness import Broker, Wire
+
+# What of a mailbox may be on its way already to a reader that is slow: what the sockets on both sides hold.
+MOST_UNDER_WAY = 60_000
+
+
+@pytest.fixture
+def critical(million: Million) -> Iterator[int]:
+    """The id of a critical message, the last one of the million's mailbox."""
+    with Wire(million.broker.port) as wire:
+        msg_id = wire.msg("million.critical", "now")["msg_id"]
+        yield msg_id
+        assert wire.delete("million", msg_id) == {"deleted": True}
+
+
+def test_the_last_message_is_a_new_subscribers_first(million: Million, critical: int) -> None:
+    assert critical >= MILLION
+    with Wire(million.broker.port) as wire:
+        wire.read_along("million")
+        first, second = islice(frames(wire), 2)
+        assert (first.msg_id, first.subject) == (critical, "$mq9.AI.MAILBOX.MSG.million.critical")
+        assert (second.msg_id, second.subject) == (0, "$mq9.AI.MAILBOX.MSG.million")
+
+
+def test_it_is_a_queue_groups_first_and_lists_first(million: Million, critical: int) -> None:
+    with Wire(million.broker.port) as wire:
+        wire.read_along("million", queue="workers")
+        assert next(frames(wire)).msg_id == critical
+    with Wire(million.broker.port) as wire:
+        messages = wire.list("million", limit=2)["messages"]
+        assert [message["msg_id"] for message in messages] == [critical, 0]
+
+
+def test_it_overtakes_the_rest_of_a_slow_readers_replay(million: Million) -> None:
+    with Wire(million.broker.port, receive_bytes=65536) as reader, Wire(million.broker.port) as sender:
+        reader.read_along("million")
+        messages = frames(reader)
+        assert [message.msg_id for message in islice(messages, 1000)] == list(range(1000))
+        time.sleep(0.2)
+        critical = sender.msg("million.critical", "now")["msg_id"]
+        urgent = sender.msg("million.urgent", "soon")["msg_id"]
+        before = []
+        while (message := next(messages)).msg_id != critical:
+            before.append(message.msg_id)
+            assert len(before) < MOST_UNDER_WAY
+        assert urgent not in before
+        assert next(messages).msg_id == urgent
+        assert [message.msg_id for message in islice(messages, 1000)] == list(
+            range(1000 + len(before), 2000 + len(before))
+        )
+        for msg_id in (critical, urgent):
+            assert sender.delete("million", msg_id) == {"deleted": True}
+
+
+def test_it_overtakes_what_came_while_the_socket_was_full(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--sync", "never")
+    with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
+        sender.create(name="live")
+        reader.read_along("live")
+        reader.ping()
+        publish_many(sender, "live", 200_000, b"x" * 100)
+        critical = sender.msg("live.critical", "now")["msg_id"]
+        order = [message.msg_id for message in islice(frames(reader), 200_001)]
+        assert order.index(critical) < MOST_UNDER_WAY
+        order.remove(critical)
+        assert order == list(range(200_000))
