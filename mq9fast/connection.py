@@ -20,7 +20,7 @@ log = logging.getLogger("mq9fast.connection")
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 # The same for the kernel, which would otherwise take megabytes that the peer has no room for yet.
-UNSENT_BYTES = 131072
+UNSENT_BYTES = 262144
 # How long a closing connection may take to write its last words.
 LAST_WORDS_SECONDS = 2.0
 
