@@ -84,13 +84,12 @@ class Committer:
         self._stall_bytes = stall_bytes
         self._syncer = Syncer(self._loop, store)
         self._syncing: Turn | None = None
-        self._written = False
         self._stall_timer: asyncio.TimerHandle | None = None
         self._interval_timer: asyncio.TimerHandle | None = None
         self._complained = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
-        self.failed_turns = 0
+        self.failed_batches = 0
         self.healthy = True
         core.agenda.wake = self._wake
         core.intake.write_out = self._write_out
@@ -150,29 +149,28 @@ class Committer:
             self._loop.call_later(BUSY_SECONDS, self._core.agenda.ask)
             return
         self._write_out()
-        turn = self._core.intake.turn
-        if self._written and self._sync_each_turn:
+        if turn.has_written and self._sync_each_turn:
             self._begin_sync()
-        elif not turn.empty:
+        else:
             self._core.delivery.release(self._next_turn())
             self._set_idle()
 
     def _next_turn(self) -> Turn:
         """Begin another turn; returns the one so far."""
-        self._written = False
         return self._core.intake.next_turn(Turn(self._store.new_batch()))
 
     def _write_out(self) -> None:
-        """Have the store take what the turn gathered; a turn that it does not take has failed."""
-        batch = self._core.intake.turn.take_batch(mailbox_key, self._store.new_batch)
+        """Have the store take what the turn gathered; what it does not take has failed."""
+        turn = self._core.intake.turn
+        batch = turn.take_batch(mailbox_key, self._store.new_batch)
         if batch is None:
             return
         try:
             self._store.write(batch)
         except StoreError as error:
-            self._fail(self._next_turn(), error)
+            self._fail(turn, error)
         else:
-            self._written = True
+            turn.written()
             self.healthy = True
 
     def _begin_sync(self) -> None:
@@ -185,18 +183,18 @@ class Committer:
         if failure is None:
             self._core.delivery.release(turn)
         else:
+            turn.not_written()
             self._fail(turn, failure)
         self._end_turn()
         self._set_idle()
 
     def _fail(self, turn: Turn, error: StoreError) -> None:
-        """Nothing of the turn is promised to anybody: take it back, and say so to all who wait for it."""
-        self.failed_turns += 1
+        """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it."""
+        self.failed_batches += 1
         self.healthy = False
         self._complain("a turn could not be stored", error)
         self._mailboxes.take_back(turn)
         self._core.delivery.fail(turn, CommandError("store_unavailable").reply())
-        self._set_idle()
 
     def _complain(self, what: str, error: StoreError) -> None:
         now = time.monotonic()

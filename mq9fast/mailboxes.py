@@ -161,8 +161,8 @@ class Mailboxes:
             self._purges.append(ended)
 
     def take_back(self, turn: Turn) -> None:
-        """Undo in memory what a turn that failed had done to mailboxes."""
-        for mailbox in turn.touched_mailboxes():
+        """Undo in memory what the batch of a turn that the store did not take had done to mailboxes."""
+        for mailbox in turn.mailboxes_not_written():
             lived = mailbox.live
             try:
                 stored = self._store.get(record.mailbox_key(mailbox.address))

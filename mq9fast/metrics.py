@@ -59,7 +59,7 @@ class BrokerCollector:
             ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
             ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),
             ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
-            ("mq9fast_turns_failed", "Batches the store did not take", broker.committer.failed_turns),
+            ("mq9fast_batches_failed", "Batches the store did not take", broker.committer.failed_batches),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
         refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])

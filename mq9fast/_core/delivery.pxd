@@ -23,7 +23,7 @@ cdef class Delivery:
     cdef Directory directory
     cdef Router router
     cdef Agenda agenda
-    cdef list waiting         # sources for the pump
+    cdef dict waiting         # sources for the pump, as keys
 
     # Subscriptions come and go.
     cdef MailboxSubscription attach(
@@ -41,4 +41,4 @@ cdef class Delivery:
     cdef int mark_durable(self, Turn turn) except -1
     cdef int answer(self, const Ack* ack, View reply) except -1
     cdef int push(self, Turn turn, int rank) except -1
-    cdef int settle(self, Turn turn, bint durable) except -1
+    cdef int settle(self, Turn turn, Py_ssize_t first, bint durable) except -1

@@ -26,7 +26,7 @@ cdef class Delivery:
         self.directory = directory
         self.router = router
         self.agenda = agenda
-        self.waiting = []
+        self.waiting = {}
 
     cdef MailboxSubscription attach(
         self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
@@ -37,10 +37,10 @@ cdef class Delivery:
         cdef Group group
         subscription.mailbox = mailbox
         if mailbox.sources is None:
-            mailbox.sources = []
+            mailbox.sources = {}
         if queue is None:
             subscription.reader = Reader(mailbox, subscription, ranks)
-            mailbox.sources.append(subscription.reader)
+            mailbox.sources[subscription.reader] = None
             self.wait_for_pump(subscription.reader)
             return subscription
         if mailbox.groups is None:
@@ -49,7 +49,7 @@ cdef class Delivery:
         if group is None:
             group = Group(mailbox, queue)
             mailbox.groups[queue] = group
-            mailbox.sources.append(group)
+            mailbox.sources[group] = None
         subscription.group = group
         subscription.member = group.join(subscription, ranks)
         self.wait_for_pump(group)
@@ -85,9 +85,8 @@ cdef class Delivery:
         return self.drop_source(group.mailbox, group)
 
     cdef int drop_source(self, Mailbox mailbox, Source source) except -1:
-        mailbox.sources.remove(source)
-        if source.state == QUEUED:
-            self.waiting.remove(source)
+        del mailbox.sources[source]
+        self.waiting.pop(source, None)
         source.state = IDLE
         return self.directory.forget_if_unused(mailbox)
 
@@ -95,7 +94,7 @@ cdef class Delivery:
         """Have the end of the turn read on from the store for the source."""
         if source.state != QUEUED and source.mailbox.live:
             source.state = QUEUED
-            self.waiting.append(source)
+            self.waiting[source] = None
             self.agenda.call()
         return 0
 
@@ -148,13 +147,13 @@ cdef class Delivery:
                     self.wait_for_pump(source)
         return 0
 
-    cdef int settle(self, Turn turn, bint durable) except -1:
-        """Tell queue groups what became of the deletions."""
+    cdef int settle(self, Turn turn, Py_ssize_t first, bint durable) except -1:
+        """Tell queue groups what became of the turn's deletions from the `first` on."""
         cdef Py_ssize_t i
         cdef Gone* gone
         cdef Mailbox mailbox
         cdef Group group
-        for i in range(turn.gone_count):
+        for i in range(first, turn.gone_count):
             gone = &turn.gone[i]
             mailbox = <Mailbox>gone.mailbox
             if not mailbox.groups or mailbox.uid != gone.uid:
@@ -174,7 +173,7 @@ cdef class Delivery:
         cdef Py_ssize_t i
         cdef int rank
         self.mark_durable(turn)
-        self.settle(turn, True)
+        self.settle(turn, 0, True)
         for call in turn.deferred:
             call(True)
         for i in range(turn.ack_count):
@@ -184,13 +183,14 @@ cdef class Delivery:
                 self.push(turn, rank)
 
     def fail(self, Turn turn not None, bytes error not None) -> None:
-        """The turn could not be stored: everybody it would have answered gets `error` instead."""
+        """The store did not take the turn's last batch: who waits for that gets `error`, and it is forgotten.
+        The turn goes on with what was written before, if anything."""
         cdef Py_ssize_t i
-        self.settle(turn, False)
-        for call in turn.deferred:
-            call(False)
-        for i in range(turn.ack_count):
+        self.settle(turn, turn.written_gone, False)
+        for i in range(turn.written_acks, turn.ack_count):
             self.router.answer(turn.reply_of(&turn.acks[i]), view_of(error))
+        for call in turn.cut():
+            call(False)
 
     cdef int pump_one(self, Source source, store) except -1:
         cdef Pumped outcome = source.pump(store)
@@ -207,8 +207,8 @@ cdef class Delivery:
         An error of the store is raised; the sources it concerns wait for the next call.
         """
         cdef Source source
-        cdef list waiting = self.waiting
-        self.waiting = []
+        cdef dict waiting = self.waiting
+        self.waiting = {}
         for source in waiting:
             source.state = IDLE
         try:
@@ -219,7 +219,7 @@ cdef class Delivery:
             for source in waiting:
                 if source.state == IDLE and not source.caught_up:
                     source.state = QUEUED
-                    self.waiting.append(source)
+                    self.waiting[source] = None
             raise
 
     @property

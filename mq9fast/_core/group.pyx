@@ -137,15 +137,16 @@ cdef class Group(Source):
         return None
 
     cdef Pumped blocked(self, int rank):
-        """Why `choose` found none: sockets are full, or only this turn's share of them is."""
+        """Why `choose` found none: sockets are full, or only this turn's share of them is, or nobody takes the
+        rank and its messages wait for one who does."""
         cdef Member member
+        cdef Pumped why = CAUGHT_UP
         for member in self.members:
-            if (
-                (member.ranks >> rank) & 1 and not member.subscription.exhausted()
-                and member.subscription.client.writable and not member.subscription.client.doomed
-            ):
-                return MORE_TO_GIVE
-        return WAITING
+            if (member.ranks >> rank) & 1 and not member.subscription.exhausted():
+                if member.subscription.client.writable and not member.subscription.client.doomed:
+                    return MORE_TO_GIVE
+                why = WAITING
+        return why
 
     cdef int give(self, Member member, Hold* hold, Envelope* envelope) except -1:
         self.holding.give(hold, <void*>member, &member.held)
@@ -158,7 +159,7 @@ cdef class Group(Source):
             return 0
         member = self.choose(envelope.rank)
         if member is None:
-            self.caught_up = not self.takes(envelope.rank)
+            self.caught_up = self.blocked(envelope.rank) == CAUGHT_UP
             return 0
         hold = self.holding.add(
             envelope.rank, envelope.msg_id, <uint64_t>(envelope.header.size + envelope.payload.size)
@@ -167,8 +168,10 @@ cdef class Group(Source):
         return self.give(member, hold, envelope)
 
     cdef Pumped pump(self, object store) except *:
+        """A rank whose takers are all blocked does not hold up members that take only others."""
         cdef Py_ssize_t budget = PUMP_BYTES
         cdef Pumped outcome
+        cdef Pumped worst = CAUGHT_UP
         cdef int rank
         for rank in range(RANKS):
             if not self.takes(rank):
@@ -176,9 +179,11 @@ cdef class Group(Source):
             outcome = self.give_returned(store, rank, &budget)
             if outcome == CAUGHT_UP:
                 outcome = self.give_new(store, rank, &budget)
-            if outcome != CAUGHT_UP:
-                return outcome
-        return self.finish_pump()
+            if outcome == MORE_TO_GIVE:
+                return MORE_TO_GIVE
+            if outcome == WAITING:
+                worst = WAITING
+        return self.finish_pump() if worst == CAUGHT_UP else worst
 
     cdef Pumped give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out what came back, oldest first; it is older than anything new of its rank."""
@@ -218,7 +223,7 @@ cdef class Group(Source):
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
-                return self.blocked(rank) if self.takes(rank) else CAUGHT_UP
+                return self.blocked(rank)
             msg_id = read_u64(<const char*>key + MESSAGE_KEY_BYTES - 8)
             seal(&envelope, self.mailbox, rank, msg_id, value)
             hold = self.holding.add(rank, msg_id, <uint64_t>(envelope.header.size + envelope.payload.size))

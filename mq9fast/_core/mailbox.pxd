@@ -34,8 +34,8 @@ cdef class Mailbox:
     cdef readonly uint64_t ttl_seconds    # 0 = never expires
     cdef HeapItem expiry
 
-    # Who reads it: Source objects, and the groups among them by queue name. None while nobody does.
-    cdef list sources
+    # Who reads it: Source objects as keys, and the groups among them by queue name. None while nobody does.
+    cdef dict sources
     cdef dict groups
 
     cdef bint touched                     # its record changes with the batch being gathered

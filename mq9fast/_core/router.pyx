@@ -12,8 +12,10 @@ cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
 
 
 cdef class Router:
-    """Plain publish and subscribe. `seed` is random; a sender is made to wait once a receiver's unwritten bytes
-    pass `stall_bytes`."""
+    """Plain publish and subscribe.
+
+    `seed` is random. A sender is made to wait once a receiver's unwritten bytes pass `stall_bytes`.
+    """
 
     def __cinit__(self, Agenda agenda not None, uint64_t seed, Py_ssize_t stall_bytes):
         self.agenda = agenda

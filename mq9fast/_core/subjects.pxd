@@ -9,7 +9,7 @@ from mq9fast._core.views cimport View, starts_with, view
 
 
 cdef inline bint is_ours(View subject) noexcept:
-    """Whether the subject is a command's: such subjects are never in the trie, and no wildcard matches them."""
+    """Whether the subject is a command's: never in the trie, and matched by no wildcard."""
     return starts_with(subject, view(b"$mq9.", 5))
 
 

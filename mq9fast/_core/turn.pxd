@@ -72,6 +72,14 @@ cdef class Turn:
     cdef Py_ssize_t mark_count
     cdef Py_ssize_t mark_room
 
+    # How much of the above the store has taken; a batch that fails takes back only what came after.
+    cdef Py_ssize_t written_acks
+    cdef Py_ssize_t written_fresh
+    cdef Py_ssize_t written_gone
+    cdef Py_ssize_t written_marks
+    cdef Py_ssize_t written_deferred
+    cdef readonly bint has_written
+
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
@@ -80,6 +88,10 @@ cdef class Turn:
     cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1
     cdef void retract(self, Mailbox mailbox, uint64_t msg_id) noexcept
     cdef int mark(self, Mailbox mailbox) except -1
+    cdef list cut(self)
+    cdef void drop_after(
+        self, Py_ssize_t acks, Py_ssize_t fresh, Py_ssize_t gone, Py_ssize_t marks
+    ) noexcept
 
     cdef inline View reply_of(self, const Ack* ack) noexcept:
         cdef View v

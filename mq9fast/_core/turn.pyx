@@ -28,21 +28,30 @@ cdef class Turn:
         self.renew(batch)
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
-        for i in range(self.ack_count):
-            Py_XDECREF(self.acks[i].body)
-        for i in range(self.fresh_count):
-            Py_XDECREF(self.fresh[i].mailbox)
-            Py_XDECREF(self.fresh[i].value)
-        for i in range(self.gone_count):
-            Py_XDECREF(self.gone[i].mailbox)
-        for i in range(self.mark_count):
-            Py_XDECREF(self.marks[i].mailbox)
+        self.drop_after(0, 0, 0, 0)
         PyMem_Free(self.acks)
         PyMem_Free(self.arena)
         PyMem_Free(self.fresh)
         PyMem_Free(self.gone)
         PyMem_Free(self.marks)
+
+    cdef void drop_after(
+        self, Py_ssize_t acks, Py_ssize_t fresh, Py_ssize_t gone, Py_ssize_t marks
+    ) noexcept:
+        """Keep only the first so many of each."""
+        while self.ack_count > acks:
+            self.ack_count -= 1
+            Py_XDECREF(self.acks[self.ack_count].body)
+        while self.fresh_count > fresh:
+            self.fresh_count -= 1
+            Py_XDECREF(self.fresh[self.fresh_count].mailbox)
+            Py_XDECREF(self.fresh[self.fresh_count].value)
+        while self.gone_count > gone:
+            self.gone_count -= 1
+            Py_XDECREF(self.gone[self.gone_count].mailbox)
+        while self.mark_count > marks:
+            self.mark_count -= 1
+            Py_XDECREF(self.marks[self.mark_count].mailbox)
 
     cdef int touch(self, Mailbox mailbox) except -1:
         """Have the mailbox's record written with this batch."""
@@ -192,15 +201,37 @@ cdef class Turn:
         """Call `call(durable)` once the turn is durable, or has failed."""
         self.deferred.append(call)
 
-    def touched_mailboxes(self) -> list:
-        """Every mailbox this turn wrote to or was about to, for taking back a turn that failed."""
+    def written(self) -> None:
+        """The store took the batch that `take_batch` gave."""
+        self.has_written = True
+        self.written_acks = self.ack_count
+        self.written_fresh = self.fresh_count
+        self.written_gone = self.gone_count
+        self.written_marks = self.mark_count
+        self.written_deferred = len(self.deferred)
+
+    def not_written(self) -> None:
+        """What the store took is lost after all: the turn fails from its beginning."""
+        self.has_written = False
+        self.written_acks = self.written_fresh = self.written_gone = self.written_marks = 0
+        self.written_deferred = 0
+
+    def mailboxes_not_written(self) -> list:
+        """Every mailbox of the batch that the store did not take."""
         cdef Py_ssize_t i
         cdef Mailbox mailbox
         cdef dict found = {}
-        for i in range(self.mark_count):
-            found[(<Mailbox>self.marks[i].mailbox).address] = <Mailbox>self.marks[i].mailbox
+        for i in range(self.written_marks, self.mark_count):
+            found[<Mailbox>self.marks[i].mailbox] = None
         for mailbox in self.touched:
             mailbox.touched = False
-            found[mailbox.address] = mailbox
+            found[mailbox] = None
         self.touched = []
-        return list(found.values())
+        return list(found)
+
+    cdef list cut(self):
+        """Forget what the store did not take; returns what was deferred of it, to be called."""
+        cdef list deferred = self.deferred[self.written_deferred:]
+        del self.deferred[self.written_deferred:]
+        self.drop_after(self.written_acks, self.written_fresh, self.written_gone, self.written_marks)
+        return deferred
