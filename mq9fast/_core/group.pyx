@@ -137,8 +137,8 @@ cdef class Group(Source):
         return None
 
     cdef Pumped blocked(self, int rank):
-        """Why `choose` found none: sockets are full, or only this turn's share of them is, or nobody takes the
-        rank and its messages wait for one who does."""
+        """Why `choose` found none: sockets are full, or only this turn's share of them is, or nobody takes
+        the rank and its messages wait for one who does."""
         cdef Member member
         cdef Pumped why = CAUGHT_UP
         for member in self.members:
