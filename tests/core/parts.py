@@ -1,0 +1,241 @@
+"""The core of a broker without sockets, loop or disk: sessions that are fed bytes and asked for output."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import settings
+
+from mq9fast._core.client import Agenda
+from mq9fast._core.delivery import Delivery
+from mq9fast._core.intake import Intake
+from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.router import Router
+from mq9fast._core.session import Core, Session
+from mq9fast._core.turn import Turn
+
+KIB = 1024
+# Generated tests are the same in every run.
+MANY = settings(max_examples=500, derandomize=True, deadline=None)
+
+
+class MemoryBatch:
+    """Changes that wait for MemoryStore.write."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[bytes, bytes | None]] = []
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.changes.append((key, value))
+
+    def delete(self, key: bytes) -> None:
+        self.changes.append((key, None))
+
+    def delete_range(self, first: bytes, end: bytes) -> None:
+        raise NotImplementedError
+
+
+class MemoryStore:
+    """A store without a disk. `failing` is raised by every read and write while it is set."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[bytes, bytes] = {}
+        self.failing: Exception | None = None
+
+    def write(self, batch: MemoryBatch) -> None:
+        self._check()
+        for key, value in batch.changes:
+            if value is None:
+                self.pairs.pop(key, None)
+            else:
+                self.pairs[key] = value
+
+    def get(self, key: bytes) -> bytes | None:
+        self._check()
+        return self.pairs.get(key)
+
+    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        self._check()
+        keys = sorted(self.pairs)
+        found = keys[bisect_left(keys, first) : bisect_left(keys, end)]
+        return iter([(key, self.pairs[key]) for key in found])
+
+    def _check(self) -> None:
+        if self.failing is not None:
+            raise self.failing
+
+
+class FakeConnection:
+    """What a session has in front of it; keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.connects: list[bytes] = []
+        self.pongs = 0
+        self.reading = True
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closing = True
+
+    def pause(self) -> None:
+        self.reading = False
+
+    def resume(self) -> None:
+        self.reading = True
+
+    def connect(self, options: bytes) -> None:
+        self.connects.append(options)
+
+    def pong(self) -> None:
+        self.pongs += 1
+
+
+class Parts:
+    """One broker's core. Turns end when a test says so."""
+
+    def __init__(
+        self,
+        *,
+        read_bytes: int = 64 * KIB,
+        control_line_bytes: int = 4 * KIB,
+        payload_bytes: int = KIB * KIB,
+        most_subscriptions: int = 0,
+        max_pending_bytes: int = 64 * KIB * KIB,
+    ) -> None:
+        self.woken = 0
+        self.max_pending_bytes = max_pending_bytes
+        self.commands: list[tuple[bytes, bytes, bytes]] = []
+        self.store = MemoryStore()
+        self.agenda = Agenda()
+        self.agenda.wake = self._wake
+        self.directory = Directory(1, 0)
+        self.router = Router(self.agenda, 1, 8 * KIB * KIB)
+        self.delivery = Delivery(self.directory, self.router, self.agenda)
+        self.intake = Intake(
+            self.directory,
+            self.delivery,
+            self.agenda,
+            Turn(MemoryBatch()),
+            {code: code.encode() for code in CODES},
+            most_messages=0,
+            most_mailbox_bytes=0,
+            most_store_bytes=0,
+            stall_bytes=8 * KIB * KIB,
+        )
+        self.intake.read = self.store.get
+        self.intake.store_error = OSError
+        self.intake.write_out = self.write_out
+        self.intake.command = lambda *command: self.commands.append(command)
+        self.core = Core(
+            self.agenda,
+            self.router,
+            self.delivery,
+            self.intake,
+            read_bytes=read_bytes,
+            control_line_bytes=control_line_bytes,
+            payload_bytes=payload_bytes,
+            most_subscriptions=most_subscriptions,
+        )
+        self.clients = 0
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def session(self, *, headers: bool = True) -> "Peer":
+        """A client that is past CONNECT, not verbose."""
+        self.clients += 1
+        return Peer(self, self.clients, headers)
+
+    def open(self, address: bytes) -> Mailbox:
+        """Begin a mailbox's life, as CREATE does."""
+        mailbox = self.directory.open(address, False)
+        self.directory.renew(mailbox, self.intake.now_ms)
+        self.intake.turn.touch_mailbox(mailbox)
+        self.delivery.restart(mailbox)
+        return mailbox
+
+    def write_out(self) -> None:
+        """Have the store take what the turn gathered so far."""
+        batch: Any = self.intake.turn.take_batch(lambda address: b"b" + address, MemoryBatch)
+        if batch is not None:
+            self.store.write(batch)
+
+    def end_turn(self) -> None:
+        """What the committer does under --sync interval."""
+        self.agenda.begin()
+        self.core.finish_exhausted()
+        self.write_out()
+        if not self.intake.turn.empty:
+            self.delivery.release(self.intake.next_turn(Turn(MemoryBatch())))
+        if self.delivery.has_waiting:
+            self.delivery.pump(self.store)
+        self.core.finish_exhausted()
+        self.agenda.flush()
+        for client in self.agenda.take_doomed():
+            assert client.connection is not None
+            client.connection.close()
+
+
+class Peer:
+    """A session and the connection in front of it."""
+
+    def __init__(self, parts: Parts, cid: int, headers: bool) -> None:
+        self.parts = parts
+        self.connection = FakeConnection()
+        self.session = Session(parts.agenda, cid, parts.max_pending_bytes, parts.core, self.connection)
+        self.session.authorized = True
+        self.session.verbose = self.session.pedantic = False
+        self.session.headers = headers
+        self.largest_room = 0
+
+    def feed(self, data: bytes, most: int | None = None) -> None:
+        """Have the session read `data`, at most `most` bytes a read."""
+        at = 0
+        while at < len(data):
+            room = self.session.get_buffer(-1)
+            self.largest_room = max(self.largest_room, len(room))
+            count = min(len(room), len(data) - at, most or len(data))
+            room[:count] = data[at : at + count]
+            self.session.buffer_updated(count)
+            at += count
+
+    def feed_in(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self.feed(piece)
+
+    def output(self) -> bytes:
+        """What it would write now, and wrote at ends of turns since the last call."""
+        written = b"".join(self.connection.written)
+        self.connection.written.clear()
+        return written + self.session.take_output()
+
+    def after_turn(self) -> bytes:
+        """What it wrote once this turn ended."""
+        self.parts.end_turn()
+        return self.output()
+
+
+CODES = (
+    "bad_request",
+    "invalid_address",
+    "mailbox_not_found",
+    "limit_exceeded",
+    "store_unavailable",
+    "unknown_command",
+)
+
+
+def pub(subject: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
+    """A PUB."""
+    return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+
+
+def cut(data: bytes, *places: int) -> list[bytes]:
+    """`data` in pieces, cut at places in order."""
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[a:b] for a, b in pairwise(edges) if a < b]
