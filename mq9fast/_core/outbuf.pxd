@@ -12,9 +12,10 @@ cdef class OutBuf:
     cdef readonly Py_ssize_t size       # bytes of it that are written
     cdef Py_ssize_t expected   # what the last turn took, so that a steady flow never grows twice
 
-    # Append: reserve the most it may take, write at the pointer, commit the end.
+    # Append: reserve the most it may take (more than nothing), write at the pointer, commit the end.
     cdef int grow(self, Py_ssize_t more) except -1
     cdef int append(self, View v) except -1
+    cdef int resize(self, Py_ssize_t room) except -1
 
     cdef inline char* reserve(self, Py_ssize_t most) except NULL:
         if self.size + most > self.room:

@@ -30,17 +30,22 @@ cdef class OutBuf:
             self.chunk = PyBytes_FromStringAndSize(NULL, room)
         else:
             room = max(self.room * 2, self.size + more)
-            try:
-                _PyBytes_Resize(&self.chunk, room)
-            except MemoryError:
-                # The old object is gone with the failed resize.
-                self.room = self.size = 0
-                raise
+            self.resize(room)
         self.room = room
         return 0
 
+    cdef int resize(self, Py_ssize_t room) except -1:
+        try:
+            return _PyBytes_Resize(&self.chunk, room)
+        except MemoryError:
+            # The old object is gone with the failed resize.
+            self.room = self.size = 0
+            raise
+
     cdef int append(self, View v) except -1:
-        self.commit(put(self.reserve(v.size), v))
+        # Nothing appended to a buffer without a chunk leaves it without one.
+        if v.size:
+            self.commit(put(self.reserve(v.size), v))
         return 0
 
     cdef bytes take(self):
@@ -50,7 +55,7 @@ cdef class OutBuf:
             return b""
         self.expected = min(self.size, LARGEST_EXPECTED_BYTES)
         if self.size < self.room:
-            _PyBytes_Resize(&self.chunk, self.size)
+            self.resize(self.size)
         taken = <bytes>self.chunk
         self.discard()
         return taken
