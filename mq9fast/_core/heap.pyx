@@ -1,5 +1,6 @@
 """A binary heap of items that know their slot; see heap.pxd."""
 
+cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport uint64_t
 
@@ -78,6 +79,7 @@ cdef class Heap:
             self.sink(item, slot)
 
 
+@cython.no_gc_clear
 cdef class Ticket:
     """A heap item with a Python face, for tests and benchmarks: its key, its slot and its heap."""
 
@@ -91,6 +93,11 @@ cdef class Ticket:
         self.item.slot = -1
         self.item.owner = <void*>self
 
+    def __dealloc__(self):
+        # The heap only borrows it.
+        if self.heap is not None:
+            self.heap.remove(&self.item)
+
     @property
     def key(self):
         return self.item.major, self.item.minor
@@ -100,6 +107,9 @@ cdef class Ticket:
         return self.item.slot
 
     def push(self):
+        """Put it into its heap; ValueError if it is there."""
+        if self.item.slot >= 0:
+            raise ValueError("the ticket is in the heap")
         self.heap.push(&self.item)
 
     def remove(self):
