@@ -1,0 +1,143 @@
+"""The hash table against a dict, with keys that collide."""
+
+import sys
+from collections import Counter
+from functools import cache
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from mq9fast._core.table import Table
+
+SEED = 7
+MASK = (1 << 64) - 1
+
+
+def hash_of(key: bytes, seed: int) -> int:
+    """hash_view of _core/views.pxd, on a little-endian machine."""
+    h = seed ^ (len(key) * 0x9E3779B97F4A7C15 & MASK)
+    for at in range(0, len(key), 8):
+        word = int.from_bytes(key[at : at + 8], sys.byteorder)
+        h = (h ^ word) * 0xD6E8FEB86659FD93 & MASK
+        h ^= h >> 32
+    h = h * 0xD6E8FEB86659FD93 & MASK
+    return h ^ (h >> 32)
+
+
+@cache
+def colliding_keys() -> list[bytes]:
+    """Keys whose home is the last or the second slot in every table up to 64 slots: runs that wrap around."""
+    keys = (b"key-%d" % i for i in range(40_000))
+    found = [key for key in keys if hash_of(key, SEED) & 63 in (63, 1)]
+    return found[:60]
+
+
+class AgainstADict(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table(SEED)
+        self.model: dict[bytes, object] = {}
+
+    keys = st.one_of(st.sampled_from(colliding_keys()), st.binary(max_size=20))
+
+    @rule(key=keys, value=st.integers())
+    def put(self, key: bytes, value: int) -> None:
+        self.table.put(key, value)
+        self.model[key] = value
+
+    @rule(keys=st.lists(keys, max_size=30))
+    def put_many(self, keys: list[bytes]) -> None:
+        for key in keys:
+            self.put(key, len(key))
+
+    @rule(key=keys)
+    def pop(self, key: bytes) -> None:
+        assert self.table.pop(key) is (self.model.pop(key, None) is not None)
+
+    @rule(data=st.data())
+    def pop_one_that_is_there(self, data: st.DataObject) -> None:
+        if self.model:
+            self.pop(data.draw(st.sampled_from(sorted(self.model))))
+
+    @rule(key=keys)
+    def get(self, key: bytes) -> None:
+        assert self.table.get(key) == self.model.get(key)
+
+    @rule()
+    def pop_all(self) -> None:
+        for key in list(self.model):
+            self.pop(key)
+
+    @invariant()
+    def same(self) -> None:
+        assert len(self.table) == self.table.size == len(self.model)
+        assert Counter(self.table) == Counter(self.model.values())
+        for key, value in self.model.items():
+            assert self.table.get(key) == value
+
+
+TestAgainstADict = AgainstADict.TestCase
+TestAgainstADict.settings = settings(
+    max_examples=100, stateful_step_count=40, derandomize=True, deadline=None
+)
+
+
+def test_the_hash_is_the_one_this_file_reckons_with() -> None:
+    """In a table of four slots the order of the values tells where their keys are at home."""
+    for i in range(200):
+        keys = [b"a%d" % i, b"longer than a word %d" % i, bytes(i)]
+        homes = {hash_of(key, SEED) & 3: key for key in keys}
+        table = Table(SEED)
+        for key in homes.values():
+            table.put(key, key)
+        assert list(table) == [homes[home] for home in sorted(homes)]
+
+
+def test_thousands_of_keys() -> None:
+    table = Table(SEED)
+    for i in range(5000):
+        table.put(b"%d" % i, i)
+    assert sorted(table) == list(range(5000))
+    for i in range(0, 5000, 2):
+        assert table.pop(b"%d" % i)
+    assert sorted(table) == list(range(1, 5000, 2))
+    assert [table.get(b"%d" % i) for i in range(4)] == [None, 1, None, 3]
+
+
+def test_it_owns_each_key_and_value_once() -> None:
+    key, first, second = b"a key of its own", object(), object()
+    before = [sys.getrefcount(each) for each in (key, first, second)]
+    table = Table(SEED)
+    table.put(key, first)
+    table.put(bytes(bytearray(key)), second)
+    assert [sys.getrefcount(each) for each in (key, first, second)] == [
+        before[0] + 1,
+        before[1],
+        before[2] + 1,
+    ]
+    assert table.get(key) is second
+    assert table.pop(key)
+    assert [sys.getrefcount(each) for each in (key, first, second)] == before
+    table.put(key, first)
+    del table
+    assert [sys.getrefcount(each) for each in (key, first, second)] == before
+
+
+def test_a_value_whose_end_uses_the_table() -> None:
+    """Values are let go of only once the table is whole again."""
+
+    class Meddler:
+        def __del__(self) -> None:
+            seen.append((len(table), table.get(b"a")))
+            table.put(b"from the end", len(seen))
+
+    seen: list[tuple[int, object]] = []
+    table = Table(SEED)
+    table.put(b"a", Meddler())
+    table.put(b"a", 1)
+    assert seen == [(1, 1)]
+    table.put(b"a", Meddler())
+    assert table.pop(b"a")
+    assert seen == [(1, 1), (1, None)]
+    assert table.get(b"from the end") == 2
