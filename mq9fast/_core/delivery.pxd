@@ -32,7 +32,7 @@ cdef class Delivery:
     cdef int detach(self, MailboxSubscription subscription) except -1
     cdef int retire(self, MailboxSubscription subscription) except -1
     cdef int leave_group(self, Group group, Member member) except -1
-    cdef int forget_group(self, Group group) except -1
+    cdef int read_or_forget(self, Group group) except -1
     cdef int drop_source(self, Mailbox mailbox, Source source) except -1
     cdef int wait_for_pump(self, Source source) except -1
     cdef int pump_one(self, Source source, object store) except -1

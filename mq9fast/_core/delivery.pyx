@@ -76,11 +76,12 @@ cdef class Delivery:
 
     cdef int leave_group(self, Group group, Member member) except -1:
         group.leave(member)
+        return self.read_or_forget(group)
+
+    cdef int read_or_forget(self, Group group) except -1:
+        """A group got something back, or lost a member: it is to be pumped, or forgotten with its last member."""
         if group.members:
             return self.wait_for_pump(group)
-        return self.forget_group(group)
-
-    cdef int forget_group(self, Group group) except -1:
         del group.mailbox.groups[group.name]
         return self.drop_source(group.mailbox, group)
 
@@ -163,9 +164,8 @@ cdef class Delivery:
                     group.deleted(gone.msg_id)
                 else:
                     group.not_deleted(gone.msg_id)
-                    self.wait_for_pump(group)
-                if not group.members:
-                    self.forget_group(group)
+                if not durable or not group.members:
+                    self.read_or_forget(group)
         return 0
 
     def release(self, Turn turn not None) -> None:
@@ -242,11 +242,10 @@ cdef class Delivery:
     def restart(self, Mailbox mailbox not None) -> None:
         """The mailbox began or ended a life: whoever reads it starts over."""
         cdef Source source
-        if not mailbox.sources:
-            return
-        for source in list(mailbox.sources):
-            source.restart()
-            if isinstance(source, Group) and not (<Group>source).members:
-                self.forget_group(<Group>source)
-            elif mailbox.live and source.state == IDLE:
-                self.wait_for_pump(source)
+        if mailbox.sources:
+            for source in list(mailbox.sources):
+                source.restart()
+                if isinstance(source, Group):
+                    self.read_or_forget(<Group>source)
+                elif mailbox.live and source.state == IDLE:
+                    self.wait_for_pump(source)

@@ -23,7 +23,7 @@ cdef class Group(Source):
     # Members come and go.
     cdef Member join(self, Subscription subscription, int ranks)
     cdef int leave(self, Member member) except -1
-    cdef int release_retired(self, Member member) except -1
+    cdef int let_go(self, Member member) except -1
 
     # A message that a member answered.
     cdef Member holder(self, Hold* hold)

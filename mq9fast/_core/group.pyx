@@ -49,6 +49,13 @@ cdef class Group(Source):
         self.caught_up = False
         return 0
 
+    cdef int let_go(self, Member member) except -1:
+        """A member that had its last delivery goes with the last message it held."""
+        if member.held.count == 0 and member.subscription.exhausted():
+            self.members.remove(member)
+            member.subscription.client.retired.pop(member.subscription, None)
+        return 0
+
     cdef Member holder(self, Hold* hold):
         return None if hold.member is NULL else <Member>hold.member
 
@@ -57,7 +64,7 @@ cdef class Group(Source):
         cdef Member member = self.holder(hold)
         self.holding.take_back(hold, &member.held)
         self.caught_up = False
-        return 0
+        return self.let_go(member)
 
     cdef int deleting(self, Hold* hold) except -1:
         """The message was deleted, but the turn that says so may still fail: until then nobody gets it."""
@@ -67,16 +74,14 @@ cdef class Group(Source):
         return 0
 
     cdef int deleted(self, uint64_t msg_id) except -1:
-        """The deletion is durable. A member that had its last delivery goes with the last message it held."""
+        """The deletion is durable."""
         cdef Hold* hold = self.holding.find(msg_id)
         cdef Member member
         if hold is NULL or hold.state != DELETING:
             return 0
         member = self.holder(hold)
         self.holding.drop(hold, NULL if member is None else &member.held)
-        if member is not None and member.held.count == 0 and member.subscription.exhausted():
-            self.release_retired(member)
-        return 0
+        return 0 if member is None else self.let_go(member)
 
     cdef int not_deleted(self, uint64_t msg_id) except -1:
         """The deletion failed: the message is its member's again, or the group's."""
@@ -95,15 +100,8 @@ cdef class Group(Source):
         for member in list(self.members):
             member.held.first = NULL
             member.held.count = 0
-            if member.subscription.exhausted():
-                self.release_retired(member)
+            self.let_go(member)
         return Source.restart(self)
-
-    cdef int release_retired(self, Member member) except -1:
-        """A member that had its last delivery holds nothing any more: it goes."""
-        self.members.remove(member)
-        member.subscription.client.retired.pop(member.subscription, None)
-        return 0
 
     cdef int park(self) except -1:
         cdef Member member

@@ -192,12 +192,12 @@ cdef class Intake:
         cdef Member member
         if not mailbox.groups:
             return 0
-        for group in mailbox.groups.values():
+        for group in list(mailbox.groups.values()):
             hold = group.holding.find(msg_id)
             if hold is NULL or hold.state != HELD:
                 continue
             member = group.holder(hold)
             if member is not None and member.subscription.client is client:
                 group.give_back(hold)
-                self.delivery.wait_for_pump(group)
+                self.delivery.read_or_forget(group)
         return 0
