@@ -144,7 +144,9 @@ cdef class Delivery:
             seal(&envelope, mailbox, rank, fresh.msg_id, <bytes>fresh.value)
             for source in mailbox.sources:
                 source.offer(&envelope)
-                if not source.caught_up and source.state == IDLE:
+                if not source.caught_up and (
+                    source.state == IDLE or source.state == PARKED and source.wants(rank)
+                ):
                     self.wait_for_pump(source)
         return 0
 

@@ -183,6 +183,16 @@ cdef class Group(Source):
                 worst = WAITING
         return self.finish_pump() if worst == CAUGHT_UP else worst
 
+    cdef bint wants(self, int rank):
+        cdef Member member
+        for member in self.members:
+            if (
+                (member.ranks >> rank) & 1 and not member.subscription.exhausted()
+                and self.room_in(member.subscription.client)
+            ):
+                return True
+        return False
+
     cdef Pumped give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out what came back, oldest first; it is older than anything new of its rank."""
         cdef Envelope envelope

@@ -56,6 +56,7 @@ cdef class Source:
     cdef int offer(self, Envelope* envelope) except -1
     cdef Pumped pump(self, object store) except *
     cdef int park(self) except -1
+    cdef bint wants(self, int rank)
     cdef object scan(self, object store, int rank)
     cdef Pumped finish_pump(self) noexcept
 

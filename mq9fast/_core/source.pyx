@@ -65,6 +65,10 @@ cdef class Source:
         self.caught_up = True
         return CAUGHT_UP
 
+    cdef bint wants(self, int rank):
+        """Whether a parked source could take a message of the rank all the same."""
+        return False
+
     cdef object scan(self, object store, int rank):
         """Iterate over the stored messages of a rank that are durable and not yet given, as (key, value);
         None if there are none."""
