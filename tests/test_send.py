@@ -1,5 +1,7 @@
 """MSG: ids, priorities, what may be sent, and what becomes of it where nobody can take it."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.harness import MAILBOX, Broker, Wire
@@ -165,8 +167,10 @@ def test_what_was_acknowledged_survives(broker: Broker, address: str, kill: bool
 
 
 @pytest.mark.parametrize("sync", ["interval", "never"])
-def test_a_killed_broker_loses_nothing_acknowledged(start_broker: object, address: str, sync: str) -> None:
-    broker = start_broker("--sync", sync)  # type: ignore[operator]
+def test_a_killed_broker_loses_nothing_acknowledged(
+    start_broker: Callable[..., Broker], address: str, sync: str
+) -> None:
+    broker = start_broker("--sync", sync)
     with Wire(broker.port) as wire:
         wire.create(name=address)
         for n in range(200):

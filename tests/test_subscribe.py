@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import nats
 import pytest
@@ -329,8 +330,10 @@ def test_what_arrives_during_a_replay_takes_its_place(broker: Broker, wire: Wire
     assert ids == sorted(ids)
 
 
-def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(start_broker: object, address: str) -> None:
-    broker = start_broker("--max-pending", "100000", "--sync", "never")  # type: ignore[operator]
+def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(
+    start_broker: Callable[..., Broker], address: str
+) -> None:
+    broker = start_broker("--max-pending", "100000", "--sync", "never")
     with Wire(broker.port) as wire, Wire(broker.port, receive_bytes=4096) as slow:
         wire.create(name=address)
         slow.read_along(address)
@@ -386,8 +389,10 @@ def test_a_mailbox_that_expires_under_a_slow_subscriber(broker: Broker, wire: Wi
         assert slow.silent(0.05)
 
 
-def test_subscriptions_that_end_by_max_leave_nothing_behind(start_broker: object, address: str) -> None:
-    broker = start_broker()  # type: ignore[operator]
+def test_subscriptions_that_end_by_max_leave_nothing_behind(
+    start_broker: Callable[..., Broker], address: str
+) -> None:
+    broker = start_broker()
     with Wire(broker.port) as wire:
         fill(wire, address, "n0", "n1")
 

@@ -1,0 +1,530 @@
+"""Queue groups of a mailbox: each message to exactly one living member, and back if that one leaves."""
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
+
+MSG = MAILBOX + "MSG."
+Connect = Callable[..., Wire]
+SUFFIX = {"n": "", "u": ".urgent", "c": ".critical"}
+
+
+def fill(wire: Wire, address: str, *sends: str) -> None:
+    """Create the mailbox and send: 'n0' is normal, 'u0' urgent, 'c0' critical."""
+    wire.create(name=address)
+    for send in sends:
+        assert "msg_id" in wire.msg(address + SUFFIX[send[0]], send)
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [message.payload.decode() for message in messages]
+
+
+def waiting(wire: Wire) -> list[Message]:
+    """What has come so far."""
+    wire.ping()
+    wire.ping()
+    messages, wire.waiting = wire.waiting, []
+    return messages
+
+
+def answer(wire: Wire, message: Message, body: str = "") -> None:
+    wire.pub(message.reply, body)
+
+
+@pytest.fixture
+def member(broker: Broker, address: str) -> Iterator[Connect]:
+    """Connect a member of the address's group: member(queue='g', tail='')."""
+    wires: list[Wire] = []
+
+    def connect(queue: str = "g", tail: str = "", most: int = 0) -> Wire:
+        wire = Wire(broker.port)
+        wires.append(wire)
+        end = f"UNSUB 1 {most}\r\n" if most else ""
+        wire.send(f"SUB {MSG}{address}{tail} {queue} 1\r\n{end}")
+        wire.ping()
+        return wire
+
+    yield connect
+    for wire in wires:
+        wire.close()
+
+
+def test_a_lone_member_gets_everything_by_priority(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "u0", "c0", "n1", "c1")
+    one = member()
+    assert texts(one.messages(5)) == ["c0", "c1", "u0", "n0", "n1"]
+    fill(wire, address, "n2")
+    message = one.message()
+    assert (message.subject, message.reply) == (MSG + address, f"{MAILBOX}DELETE.{address}.5")
+    assert one.silent(0.05)
+
+
+def test_each_message_goes_to_exactly_one_evenly(wire: Wire, address: str, member: Connect) -> None:
+    wire.create(name=address)
+    members = [member() for _ in range(4)]
+    wire.send("".join(f"PUB {MSG}{address} 3\r\n{n:03}\r\n" for n in range(400)))
+    wire.ping()
+    got = [one.messages(100) for one in members]
+    assert sorted(text for messages in got for text in texts(messages)) == [f"{n:03}" for n in range(400)]
+    for one, messages in zip(members, got, strict=True):
+        assert texts(messages) == sorted(texts(messages))
+        assert one.silent(0.02)
+
+
+def test_a_stored_backlog_is_spread_evenly_too(
+    wire: Wire, address: str, member: Connect, broker: Broker
+) -> None:
+    sids = [str(n) for n in range(5)]
+    wire.create(name=address)
+    wire.send("".join(f"PUB {MSG}{address} 3\r\n{n:03}\r\n" for n in range(200)))
+    wire.ping()
+    with Wire(broker.port) as one:
+        one.send("".join(f"SUB {MSG}{address} g {sid}\r\n" for sid in sids))
+        messages = one.messages(200)
+        assert one.silent(0.05)
+    assert Counter(message.sid for message in messages) == dict.fromkeys(sids, 40)
+    assert texts(messages) == [f"{n:03}" for n in range(200)]
+
+
+def test_joining_brings_no_duplicates(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "n1", "n2")
+    one = member()
+    assert len(one.messages(3)) == 3
+    others = [member() for _ in range(3)]
+    for other in others:
+        assert other.silent(0.03)
+    fill(wire, address, "n3", "n4", "n5", "n6")
+    got = [text for each in [one, *others] for text in texts(each.messages(1))]
+    assert sorted(got) == ["n3", "n4", "n5", "n6"]
+
+
+@pytest.mark.parametrize("how", ["unsub", "close", "protocol error"])
+def test_a_member_that_leaves_gives_back_by_priority(
+    wire: Wire, address: str, member: Connect, how: str
+) -> None:
+    fill(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
+    leaver = member()
+    assert len(leaver.messages(6)) == 6
+    stayer = member()
+    assert stayer.silent(0.02)
+    if how == "unsub":
+        leaver.send("UNSUB 1\r\n")
+    elif how == "close":
+        leaver.close()
+    else:
+        leaver.send("NONSENSE\r\n")
+    assert texts(stayer.messages(6)) == ["c0", "c1", "u0", "u1", "n0", "n1"]
+    assert stayer.silent(0.05)
+
+
+def test_what_comes_back_goes_before_what_is_new_but_after_what_is_more_urgent(
+    wire: Wire,
+    address: str,
+    member: Connect,
+) -> None:
+    fill(wire, address, "n0", "n1")
+    leaver = member(most=2)
+    assert len(leaver.messages(2)) == 2
+    fill(wire, address, "n2", "c0")
+    assert leaver.silent(0.02)
+    leaver.close()
+    stayer = member()
+    got = texts(stayer.messages(4))
+    assert sorted(got) == ["c0", "n0", "n1", "n2"]
+    assert [text for text in got if text[0] == "n"] == ["n0", "n1", "n2"]
+
+
+def test_only_what_was_not_deleted_is_given_back(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "n1", "n2", "n3")
+    leaver = member()
+    messages = leaver.messages(4)
+    stayer = member()
+    answer(leaver, messages[0])
+    answer(leaver, messages[2])
+    leaver.send("UNSUB 1\r\n")
+    assert texts(stayer.messages(2)) == ["n1", "n3"]
+    assert stayer.silent(0.05)
+
+
+def test_a_killed_client_process_gives_back(
+    wire: Wire, broker: Broker, address: str, member: Connect
+) -> None:
+    script = (
+        "import sys, time; from tests.harness import Wire\n"
+        "wire = Wire(int(sys.argv[1])); wire.sub(sys.argv[2], '1', 'g')\n"
+        "wire.messages(5); print('got', flush=True); time.sleep(60)"
+    )
+    fill(wire, address, *(f"n{n}" for n in range(5)))
+    command = [sys.executable, "-c", script, str(broker.port), MSG + address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"got\n"
+        stayer = member()
+        assert stayer.silent(0.02)
+        worker.send_signal(signal.SIGKILL)
+        assert texts(stayer.messages(5)) == [f"n{n}" for n in range(5)]
+        worker.wait()
+    assert stayer.silent(0.05)
+
+
+def test_given_back_messages_are_spread_over_those_who_stay(
+    wire: Wire, address: str, member: Connect
+) -> None:
+    fill(wire, address, *(f"n{n}" for n in range(9)))
+    leaver = member()
+    leaver.messages(9)
+    stayers = [member() for _ in range(3)]
+    leaver.close()
+    got = [texts(stayer.messages(3)) for stayer in stayers]
+    assert sorted(text for each in got for text in each) == [f"n{n}" for n in range(9)]
+
+
+def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:
+    bodies = ["", "+ACK", "+TERM", "+NXT", "ok", "-nak", "-NA", " -NAK", "+WP", "x-NAK", '{"a":1}']
+    fill(wire, address, *(f"n{n}" for n in range(len(bodies))))
+    one = member()
+    for message, body in zip(one.messages(len(bodies)), bodies, strict=True):
+        answer(one, message, body)
+    wait_until(lambda: wire.list(address)["total"] == 0)
+    one.send("UNSUB 1\r\n")
+    other = member()
+    assert other.silent(0.05)
+
+
+@pytest.mark.parametrize("body", ["-NAK", "-NAK {}", '-NAK {"delay": 5000000000}', "-NAKed"])
+def test_nak_redelivers_at_once(wire: Wire, address: str, member: Connect, body: str) -> None:
+    fill(wire, address, "n0", "n1")
+    one = member()
+    first, second = one.messages(2)
+    answer(one, first, body)
+    again = one.message()
+    assert again == first
+    assert one.silent(0.02)
+    answer(one, second)
+    answer(one, again)
+    wait_until(lambda: wire.list(address)["total"] == 0)
+
+
+def test_nak_is_answered_and_deletes_nothing(wire: Wire, address: str) -> None:
+    fill(wire, address, "n0")
+    for body in (b"-NAK", b"+WPI", b"+WPI and more"):
+        assert wire.delete(address, 0, body) == {"deleted": False}
+    assert wire.list(address)["total"] == 1
+
+
+def test_nak_goes_to_whoever_is_next(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0")
+    one = member()
+    message = one.message()
+    other = member()
+    answer(one, message, "-NAK")
+    assert other.message() == message
+    assert one.silent(0.03)
+    answer(other, message, "-NAK")
+    assert one.message() == message
+    assert other.silent(0.03)
+
+
+def test_nak_by_priority(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "c0", "u0", "n0", "n1")
+    one = member()
+    messages = one.messages(4)
+    one.send("".join(f"PUB {message.reply} 4\r\n-NAK\r\n" for message in reversed(messages)))
+    assert texts(one.messages(4)) == ["c0", "u0", "n0", "n1"]
+
+
+def test_a_stranger_cannot_give_back_what_a_member_holds(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0")
+    one = member()
+    message = one.message()
+    other = member()
+    answer(other, message, "-NAK")
+    answer(wire, message, "-NAK")
+    assert one.silent(0.03)
+    assert other.silent(0.03)
+
+
+def test_nak_of_a_plain_subscription_does_nothing(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0")
+    one = member()
+    message = one.message()
+    wire.read_along(address)
+    assert wire.message().payload == b"n0"
+    answer(wire, message, "-NAK")
+    assert wire.silent(0.03)
+    assert one.silent(0.03)
+
+
+def test_wpi_does_nothing(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0")
+    one = member()
+    message = one.message()
+    other = member()
+    answer(one, message, "+WPI")
+    assert one.silent(0.03)
+    assert other.silent(0.03)
+    assert wire.list(address)["total"] == 1
+    one.close()
+    assert other.message() == message
+
+
+def test_two_groups_are_independent(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "n1")
+    a, b = member("a"), member("b")
+    assert texts(a.messages(2)) == texts(b.messages(2)) == ["n0", "n1"]
+    a2 = member("a")
+    a.close()
+    assert texts(a2.messages(2)) == ["n0", "n1"]
+    assert b.silent(0.03)
+    wire.read_along(address)
+    assert len(wire.messages(2)) == 2
+
+
+def test_what_one_group_deleted_another_is_not_given_again(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "n1")
+    a, b = member("a"), member("b")
+    first, _ = a.messages(2)
+    b.messages(2)
+    answer(a, first)
+    wait_until(lambda: wire.list(address)["total"] == 1)
+    b2 = member("b")
+    b.close()
+    assert texts(b2.messages(1)) == ["n1"]
+    assert b2.silent(0.03)
+
+
+def test_when_the_last_member_leaves_the_group_is_forgotten(
+    wire: Wire, address: str, member: Connect
+) -> None:
+    fill(wire, address, "n0", "c0", "n1")
+    for _ in range(3):
+        one = member()
+        messages = one.messages(3)
+        assert texts(messages) == ["c0", "n0", "n1"]
+        one.send("UNSUB 1\r\n")
+    one = member()
+    answer(one, one.messages(3)[0])
+    wait_until(lambda: wire.list(address)["total"] == 2)
+    one.close()
+    assert texts(member().messages(2)) == ["n0", "n1"]
+
+
+def test_a_member_that_reached_its_max_keeps_what_it_holds(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, *(f"n{n}" for n in range(6)))
+    one = member(most=2)
+    assert texts(one.messages(2)) == ["n0", "n1"]
+    other = member()
+    assert texts(other.messages(4)) == ["n2", "n3", "n4", "n5"]
+    assert other.silent(0.03)
+    fill(wire, address, "n6")
+    assert texts(other.messages(1)) == ["n6"]
+    assert one.silent(0.03)
+    one.close()
+    assert texts(other.messages(2)) == ["n0", "n1"]
+
+
+def test_a_member_that_reached_its_max_may_answer(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "n1", "n2")
+    one = member(most=3)
+    first, second, third = one.messages(3)
+    other = member()
+    answer(one, first, "+WPI")
+    assert other.silent(0.03)
+    answer(one, first, "-NAK")
+    assert texts(other.messages(1)) == ["n0"]
+    answer(one, second)
+    wait_until(lambda: wire.list(address)["total"] == 2)
+    assert other.silent(0.03)
+    answer(one, third, "-NAK")
+    assert texts(other.messages(1)) == ["n2"]
+    one.close()
+    assert other.silent(0.03)
+
+
+def test_fetching_one_by_one_hands_out_each_once(wire: Wire, address: str, broker: Broker) -> None:
+    """What a client does that asks for one message at a time: SUB, UNSUB 1, answer."""
+    fill(wire, address, *(f"n{n}" for n in range(30)))
+    with Wire(broker.port) as one:
+        for n in range(30):
+            one.send(f"SUB {MSG}{address} g {n}\r\nUNSUB {n} 1\r\n")
+            message = one.message()
+            assert texts([message]) == [f"n{n}"]
+            if n % 2:
+                answer(one, message)
+        wait_until(lambda: wire.list(address)["total"] == 15)
+        one.sub(MSG + address, "all", "g")
+        assert one.silent(0.05)
+    with Wire(broker.port) as other:
+        other.sub(MSG + address, "all", "g")
+        assert texts(other.messages(15)) == [f"n{n}" for n in range(0, 30, 2)]
+
+
+def test_members_that_gave_up_their_last_message_are_gone(
+    start_broker: Callable[..., Broker], address: str
+) -> None:
+    """A client that takes one, refuses it and comes back leaves no trace of each time."""
+    broker = start_broker("--sync", "never")
+    with Wire(broker.port) as wire:
+        fill(wire, address, "n0")
+
+        def rounds(first: int, count: int) -> None:
+            for n in range(first, first + count):
+                wire.send(f"SUB {MSG}{address} g {n}\r\nUNSUB {n} 1\r\n")
+                answer(wire, wire.message(), "-NAK")
+
+        rounds(0, 2000)
+        before = broker.rss_bytes
+        rounds(2000, 6000)
+        assert broker.rss_bytes - before < 1 << 20
+
+
+def test_members_may_take_different_priorities(wire: Wire, address: str, member: Connect) -> None:
+    critical, normal = member(tail=".critical"), member(tail=".normal")
+    fill(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
+    assert texts(critical.messages(2)) == ["c0", "c1"]
+    assert texts(normal.messages(2)) == ["n0", "n1"]
+    both = member(tail=".*")
+    assert texts(both.messages(2)) == ["u0", "u1"]
+    critical.close()
+    assert texts(both.messages(2)) == ["c0", "c1"]
+    normal.close()
+    assert texts(both.messages(2)) == ["n0", "n1"]
+    assert both.silent(0.03)
+
+
+def test_what_no_member_takes_waits_for_one_that_does(wire: Wire, address: str, member: Connect) -> None:
+    fill(wire, address, "n0", "u0")
+    everything = member()
+    assert len(everything.messages(2)) == 2
+    critical = member(tail=".critical")
+    everything.close()
+    fill(wire, address, "c0", "n1")
+    assert texts(critical.messages(1)) == ["c0"]
+    assert critical.silent(0.03)
+    assert texts(member().messages(3)) == ["u0", "n0", "n1"]
+
+
+def test_a_slow_member_leaves_the_work_to_others(
+    wire: Wire, broker: Broker, address: str, member: Connect
+) -> None:
+    wire.create(name=address)
+    with Wire(broker.port, receive_bytes=4096) as slow:
+        slow.sub(MSG + address, "1", "g")
+        slow.ping()
+        quick = member()
+        for n in range(300):
+            wire.pub(MSG + address, f"{n:03}" + "x" * 30000)
+        wire.ping()
+        got = quick.messages(200, 10)
+        while not quick.silent(0.1):
+            got.extend(quick.waiting)
+            quick.waiting.clear()
+        assert len(got) > 200
+        rest = slow.messages(300 - len(got), 10)
+        assert sorted(m.msg_id for m in [*got, *rest]) == list(range(300))
+
+
+def test_a_slow_member_holds_up_only_the_priorities_that_need_it(
+    wire: Wire,
+    broker: Broker,
+    address: str,
+    member: Connect,
+) -> None:
+    wire.create(name=address)
+    with Wire(broker.port, receive_bytes=4096) as slow:
+        slow.sub(MSG + address + ".critical", "1", "g")
+        slow.ping()
+        normal = member(tail=".normal")
+        for _ in range(400):
+            wire.pub(MSG + address + ".critical", "c" * 30000)
+        wire.msg(address, "n0")
+        assert texts(normal.messages(1)) == ["n0"]
+        for n in range(1, 20):
+            wire.msg(address, f"n{n}")
+            assert texts(normal.messages(1)) == [f"n{n}"]
+        assert len(slow.messages(400, 20)) == 400
+        assert slow.silent(0.05)
+
+
+def test_a_group_starts_over_with_its_mailbox(wire: Wire, address: str, member: Connect) -> None:
+    wire.create(name=address, ttl=1)
+    one, other, spent = member(), member(), member(most=1)
+    for n in range(3):
+        wire.msg(address, f"old{n}")
+    for each in (one, other, spent):
+        each.message()
+    wait_until(lambda: "code" in wire.list(address))
+    fill(wire, address, "n0", "n1")
+    got = texts([one.message(), other.message()])
+    assert sorted(got) == ["n0", "n1"]
+    one.close()
+    assert len(other.messages(1)) == 1
+    spent.close()
+    assert other.silent(0.05)
+
+
+def test_a_group_may_wait_for_its_mailbox(wire: Wire, address: str, member: Connect) -> None:
+    members = [member() for _ in range(2)]
+    fill(wire, address, "n0", "n1", "n2", "n3")
+    got = [text for each in members for text in texts(each.messages(2))]
+    assert sorted(got) == ["n0", "n1", "n2", "n3"]
+
+
+def test_a_restart_hands_everything_out_again(broker: Broker, address: str) -> None:
+    with Wire(broker.port) as wire:
+        fill(wire, address, "n0", "u0", "c0")
+        wire.sub(MSG + address, "1", "g")
+        answer(wire, wire.messages(3)[1])
+        wait_until(lambda: wire.list(address)["total"] == 2)
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        wire.sub(MSG + address, "1", "g")
+        assert texts(wire.messages(2)) == ["c0", "n0"]
+        assert wire.silent(0.03)
+
+
+def test_members_that_come_and_go_lose_and_repeat_nothing_at_once(
+    wire: Wire, broker: Broker, address: str
+) -> None:
+    """Members join, refuse, answer and leave while messages come; each is answered exactly once."""
+    wire.create(name=address)
+    total, sent, answered = 600, 0, Counter[int]()
+    members: list[Wire] = []
+    step = 0
+    while sum(answered.values()) < total:
+        step += 1
+        assert step < 2000
+        if sent < total:
+            count = min(20, total - sent)
+            suffix = ("", ".urgent", ".critical")[step % 3]
+            wire.send("".join(f"PUB {MSG}{address}{suffix} 1\r\nx\r\n" for _ in range(count)))
+            sent += count
+        if len(members) < 4:
+            new = Wire(broker.port)
+            new.sub(MSG + address, "1", "g")
+            members.append(new)
+        held: list[tuple[Wire, Message]] = [(one, m) for one in members for m in waiting(one)]
+        assert len({m.msg_id for _, m in held}) == len(held)
+        for i, (one, message) in enumerate(held):
+            if (i + step) % 7 == 0:
+                answer(one, message, "-NAK")
+            elif one is members[0] and step % 3 == 0:
+                continue  # held by one that leaves
+            else:
+                answer(one, message)
+                answered[message.msg_id] += 1
+        for one in members:
+            one.ping()
+        if step % 3 == 0:
+            members.pop(0).close()
+    wait_until(lambda: wire.list(address)["total"] == 0)
+    assert answered == dict.fromkeys(range(total), 1)
+    for one in members:
+        one.close()
