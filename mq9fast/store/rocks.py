@@ -37,6 +37,7 @@ class RocksStore:
     """
 
     def __init__(self, path: Path) -> None:
+        self._log_broken = False
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(str(path), _options())
@@ -50,9 +51,15 @@ class RocksStore:
         try:
             self._db.write(cast(WriteBatch, batch))
         except Exception as error:
+            self._log_broken = True
             raise StoreError(str(error)) from error
+        self._log_broken = False
 
     def sync(self) -> None:
+        # RocksDB begins another log by itself when there is room again, but not after a sync of the
+        # broken one: that is an error from which only opening it anew recovers.
+        if self._log_broken:
+            raise StoreError("the log could not be written")
         try:
             self._db.flush_wal(True)
         except Exception as error:
