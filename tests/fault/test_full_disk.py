@@ -1,0 +1,209 @@
+"""A disk without room: sends are refused, what is stored stays, and all goes on once there is room."""
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault.load import Watcher, Writer, read_stored
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+MEGABYTE = 1 << 20
+DISK_MEGABYTES = 192
+PAYLOAD_BYTES = 60_000
+# RocksDB looks for room every five seconds.
+RESUME_SECONDS = 30.0
+MOST_LOG_BYTES = 10_000
+
+
+class Disk:
+    """A small file system of its own, most of it taken by one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ballast = path / "ballast"
+
+    def leave_free(self, size: int) -> None:
+        """Fill it up but for about `size` bytes."""
+        free = shutil.disk_usage(self.path).free
+        with self.ballast.open("ab") as file:
+            os.posix_fallocate(file.fileno(), file.tell(), free - size)
+
+    def clear(self) -> None:
+        self.ballast.unlink()
+
+
+def mount(path: Path) -> tuple[Path, Callable[[], object]]:
+    """Mount a tmpfs; returns where it is seen and how to undo that."""
+    options = f"size={DISK_MEGABYTES}m"
+    if os.geteuid() == 0:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True)
+        if done.returncode == 0:
+            return path, lambda: subprocess.run(["umount", "--lazy", path], check=True)
+    # Without root: in a namespace of its own, which a process keeps alive and through which others see it.
+    script = f'mount -t tmpfs -o {options} tmpfs "$1" && echo ready && exec sleep 600'
+    keeper = subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", script, "sh", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert keeper.stdout is not None and keeper.stderr is not None
+
+    def release() -> None:
+        keeper.kill()
+        keeper.communicate(timeout=10)
+
+    if keeper.stdout.readline() != b"ready\n":
+        keeper.wait(10)
+        reason = keeper.stderr.read().decode().strip()
+        release()
+        pytest.skip(f"no small file system to fill: neither mount nor unshare -rm works here ({reason})")
+    return Path(f"/proc/{keeper.pid}/root") / path.relative_to("/"), release
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if not shutil.which("unshare") and os.geteuid() != 0:
+        pytest.skip("no small file system to fill: not root, and there is no unshare")
+    path = tmp_path / "disk"
+    path.mkdir()
+    seen, release = mount(path)
+    yield Disk(seen)
+    release()
+
+
+@pytest.fixture
+def broker(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A broker with its data on the small disk and its log elsewhere."""
+    (disk.path / "data").mkdir()
+    data_dir = tmp_path / "data"
+    data_dir.symlink_to(disk.path / "data")
+    broker = Broker(data_dir, "--sync", request.param)
+    yield broker
+    broker.end()
+
+
+def send_until_refused(wire: Wire, address: str) -> dict[int, bytes]:
+    """Fill a mailbox; returns what was acknowledged."""
+    chance = random.Random(address)
+    stored = {}
+    for _ in range(DISK_MEGABYTES * MEGABYTE // PAYLOAD_BYTES):
+        payload = chance.randbytes(PAYLOAD_BYTES)
+        answer = wire.msg(address, payload)
+        if answer.get("code") == "store_unavailable":
+            return stored
+        stored[answer["msg_id"]] = payload
+    raise AssertionError("the disk did not fill up")
+
+
+def is_unavailable(answer: dict[str, object]) -> bool:
+    return answer.get("code") == "store_unavailable" and bool(answer.get("error"))
+
+
+# So little room that the log does not fit, and so much that the first table made from it is what does not.
+@pytest.mark.parametrize(
+    ("broker", "room"), [("always", 16), ("interval", 48)], indirect=["broker"], ids=["log", "table"]
+)
+def test_a_full_disk_refuses_and_goes_on_when_there_is_room(broker: Broker, disk: Disk, room: int) -> None:
+    with Wire(broker.port) as wire:
+        for address in ("full", "held"):
+            wire.create(name=address)
+        wire.create(name="short", ttl=1)
+        assert wire.msg("held", "task") == {"msg_id": 0}
+        disk.leave_free(room * MEGABYTE)
+        stored = send_until_refused(wire, "full")
+        assert len(stored) > room * MEGABYTE // PAYLOAD_BYTES // 2
+
+        # Nothing goes in, and each hears so.
+        for _ in range(200):
+            assert is_unavailable(wire.msg("full", b"x" * PAYLOAD_BYTES))
+        assert is_unavailable(wire.create(name="another"))
+        assert is_unavailable(wire.delete("held", 0))
+        assert wire.msg("another")["code"] == "mailbox_not_found"
+
+        # Everything stored is there for LIST, new subscribers and queue groups.
+        assert read_stored(broker.port, "full") == stored
+        assert wire.list("full", limit=1)["total"] == len(stored)
+        wire.sub(f"{MAILBOX}MSG.held", "held", queue="workers")
+        assert wire.message().payload == b"task"
+
+        # Plain subjects need no store.
+        wire.sub("plain", "plain")
+        wire.pub("plain", "still here")
+        assert wire.message().payload == b"still here"
+
+        disk.clear()
+        wait_until(lambda: "msg_id" in wire.msg("held", "again"), RESUME_SECONDS)
+        fresh = wire.msg("full", b"fresh")["msg_id"]
+        assert fresh > max(stored)
+        stored[fresh] = b"fresh"
+        assert wire.delete("held", 0) == {"deleted": True}
+        wait_until(lambda: wire.list("short").get("code") == "mailbox_not_found")
+
+    assert read_stored(broker.port, "full") == stored
+    broker.restart(kill=True)
+    assert read_stored(broker.port, "full") == stored
+    log = broker.log.read_text()
+    assert "No space left on device" in log
+    assert len(log) < MOST_LOG_BYTES, log
+
+
+class Persistent(Writer):
+    """A writer that counts refusals and goes on."""
+
+    refused = 0
+
+    def _take(self, answer: object) -> None:
+        if is_unavailable(answer.json):
+            self.refused += 1
+            self._sends.pop(answer.subject, None)
+            self._deletes.pop(answer.subject, None)
+            time.sleep(0.0005)
+        else:
+            super()._take(answer)
+
+
+@pytest.mark.parametrize("broker", ["always"], indirect=True)
+def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: Disk) -> None:
+    addresses = ["one", "two"]
+    with Wire(broker.port) as wire:
+        for address in addresses:
+            wire.create(name=address)
+    disk.leave_free(6 * MEGABYTE)
+    writers = [Persistent(broker.port, f"w{n}", addresses, seed=n) for n in range(4)]
+    watcher = Watcher(broker.port, addresses)
+    for thread in (watcher, *writers):
+        thread.start()
+    wait_until(lambda: all(writer.refused for writer in writers), 60)
+    disk.clear()
+    before = [len(writer.acknowledged) for writer in writers]
+    wait_until(
+        lambda: all(len(w.acknowledged) > count + 100 for w, count in zip(writers, before, strict=True)),
+        RESUME_SECONDS,
+    )
+    broker.kill()
+    for thread in (watcher, *writers):
+        thread.join(20)
+    broker.start()
+    stored = {
+        (address, msg_id): payload
+        for address in addresses
+        for msg_id, payload in read_stored(broker.port, address).items()
+    }
+    acknowledged: dict[tuple[str, int], bytes] = {}
+    for writer in writers:
+        assert not writer.trouble, writer.trouble
+        assert not acknowledged.keys() & writer.acknowledged.keys()
+        acknowledged |= writer.acknowledged
+        assert not writer.deleted & stored.keys()
+    maybe_deleted = set().union(*(writer.maybe_deleted for writer in writers))
+    for promised in (acknowledged, watcher.seen):
+        assert not {
+            key
+            for key, payload in promised.items()
+            if key not in maybe_deleted and stored.get(key) != payload
+        }
+    assert len(broker.log.read_text()) < MOST_LOG_BYTES
