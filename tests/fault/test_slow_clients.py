@@ -1,0 +1,187 @@
+"""Clients that read slowly, stop half-way or never finish what they began."""
+
+import socket
+import time
+from collections.abc import Callable
+from itertools import islice
+
+from tests.fault.load import READ_SECONDS, frames, publish_many
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+MEGABYTE = 1 << 20
+PENDING = 4 * MEGABYTE
+
+
+def publish_plain(wire: Wire, subject: str, megabytes: int) -> int:
+    """Publish so many megabytes, as fast as the broker takes them; returns how many messages that was."""
+    frame = b"PUB %s 1000\r\n%s\r\n" % (subject.encode(), b"x" * 1000)
+    for _ in range(megabytes):
+        wire.send(frame * 1000)
+    return megabytes * 1000
+
+
+def test_a_slow_reader_of_a_mailbox_is_never_cut_off(start_broker: Callable[..., Broker]) -> None:
+    """Many times --max-pending waits for it, and it gets all of it, in order, long after the others."""
+    broker = start_broker("--sync", "never", "--max-pending", str(PENDING))
+    count = 100_000
+    with (
+        Wire(broker.port, receive_bytes=65536) as slow,
+        Wire(broker.port) as quick,
+        Wire(broker.port) as sender,
+    ):
+        sender.create(name="box")
+        for reader in (slow, quick):
+            reader.read_along("box")
+            reader.ping()
+        publish_many(sender, "box", count, b"x" * 1000)
+        assert [message.msg_id for message in islice(frames(quick), count)] == list(range(count))
+        assert sender.msg("box", "last") == {"msg_id": count}
+        assert quick.message().payload == b"last"
+        assert [message.msg_id for message in islice(frames(slow), count + 1)] == list(range(count + 1))
+        assert slow.silent()
+        slow.ping()
+
+
+def test_a_slow_reader_of_a_plain_subject_is_cut_off_alone(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--max-pending", str(PENDING))
+    with (
+        Wire(broker.port, receive_bytes=65536) as slow,
+        Wire(broker.port) as other,
+        Wire(broker.port) as sender,
+        Wire(broker.port) as idle,
+    ):
+        slow.sub("flood", "1")
+        slow.ping()
+        other.sub("quiet", "1")
+        other.ping()
+        before = broker.rss_bytes
+        # What the sockets hold comes on top of what the broker lets wait.
+        publish_plain(sender, "flood", 40)
+        sender.ping(READ_SECONDS)
+        assert broker.rss_bytes - before < 40 * MEGABYTE
+        # It was given up some seconds after the limit, whether or not it read its last words.
+        assert slow.closed(READ_SECONDS)
+        assert len(slow.unread) < 20 * MEGABYTE
+        # Nobody else noticed.
+        sender.pub("quiet", "hello")
+        assert other.message().payload == b"hello"
+        idle.ping()
+
+
+def test_the_last_words_to_a_slow_consumer_name_the_reason(start_broker: Callable[..., Broker]) -> None:
+    """One that reads again before it is given up learns why it was cut off."""
+    broker = start_broker("--max-pending", str(MEGABYTE))
+    with Wire(broker.port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
+        slow.sub("flood", "1")
+        slow.ping()
+        publish_plain(sender, "flood", 6)
+        sender.ping(READ_SECONDS)
+        assert slow.closed(READ_SECONDS)
+        assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
+
+
+def test_a_reader_that_only_keeps_its_sender_waiting_loses_nothing(
+    start_broker: Callable[..., Broker],
+) -> None:
+    """A sender is slowed down before its reader is cut off: one that reads steadily gets everything."""
+    broker = start_broker("--max-pending", str(2 * PENDING))
+    with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
+        reader.sub("flow", "1")
+        reader.ping()
+        publish_plain(sender, "flow", 2)
+        time.sleep(0.2)
+        messages = frames(reader)
+        assert sum(1 for _ in islice(messages, 2000)) == 2000
+        sender.pub("flow", "end")
+        assert next(messages).payload == b"end"
+
+
+def raw(port: int, data: bytes) -> socket.socket:
+    """A connection that has sent `data` and no more."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(data)
+    return connection
+
+
+def test_half_written_frames_cost_nothing_and_harm_nobody(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        connect = b'CONNECT {"verbose":false}\r\n'
+        beginnings = [
+            b"",
+            b"P",
+            b"CONNECT {",
+            connect + b"PUB " + b"s" * 4000,
+            connect + b"PUB $mq9.AI.MAILBOX.MSG.box",
+            connect + b"PUB $mq9.AI.MAILBOX.MSG.box 1000000\r\n",
+            connect + b"PUB $mq9.AI.MAILBOX.MSG.box 1000000\r\nhello",
+            connect + b"PUB $mq9.AI.MAILBOX.MSG.box 5\r\nhello\r",
+            connect + b"HPUB $mq9.AI.MAILBOX.MSG.box 12 20\r\nNATS/1.0\r\n",
+            connect + b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\nUNSUB",
+        ]
+        before = broker.rss_bytes
+        peers = [raw(broker.port, beginning) for beginning in beginnings * 30]
+        for number in range(50):
+            assert wire.msg("box", "whole") == {"msg_id": number}
+        # A promised megabyte is not room taken: 90 of them were promised.
+        assert broker.rss_bytes - before < 40 * MEGABYTE
+        for number, peer in enumerate(peers):
+            if number % 2:
+                # A reset in the middle of a frame.
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            peer.close()
+        assert wire.msg("box", "whole") == {"msg_id": 50}
+        assert wire.list("box", limit=1)["total"] == 51
+
+
+def test_a_frame_that_comes_byte_by_byte_is_whole_in_the_end(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        for byte in f"PUB {MAILBOX}MSG.box 5\r\nhello\r\n".encode():
+            wire.send(bytes([byte]))
+        wire.ping()
+        assert wire.list("box")["messages"][0]["payload"] == "hello"
+
+
+def test_silent_peers_are_pinged_and_closed(start_broker: Callable[..., Broker]) -> None:
+    """Half a line, half a payload, or nothing: each is a stale connection after its pings."""
+    broker = start_broker("--ping-interval", "0.2", "--ping-max", "2")
+    connect = b'CONNECT {"verbose":false}\r\n'
+    for beginning in (b"", b"PUB subject", connect + b"PUB subject 100\r\nhalf", connect + b"PING\r\n"):
+        with raw(broker.port, beginning) as peer:
+            peer.settimeout(20)
+            said = b""
+            while data := peer.recv(65536):
+                said += data
+            assert said.endswith(b"PING\r\nPING\r\n-ERR 'Stale Connection'\r\n"), (beginning, said)
+
+
+def test_who_does_not_sign_in_is_closed_in_time(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--token", "secret", "--auth-timeout", "0.3")
+    for beginning in (b"", b'CONNECT {"auth_token":"sec'):
+        with raw(broker.port, beginning) as peer:
+            peer.settimeout(20)
+            said = b""
+            while data := peer.recv(65536):
+                said += data
+            assert said.endswith(b"-ERR 'Authentication Timeout'\r\n")
+    with Wire(broker.port, {"auth_token": "secret"}) as wire:
+        wire.ping()
+        time.sleep(0.5)
+        wire.ping()
+
+
+def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable[..., Broker]) -> None:
+    """A member that stopped answering pings, its connection still open, gives its messages back."""
+    broker = start_broker("--ping-interval", "0.3", "--ping-max", "1")
+    with Wire(broker.port) as wire:
+        wire.create(name="tasks")
+        with raw(broker.port, f"SUB {MAILBOX}MSG.tasks workers 1\r\n".encode()) as dead:
+            wait_until(lambda: dead.recv(65536))
+            for number in range(3):
+                assert wire.msg("tasks", str(number)) == {"msg_id": number}
+            wire.sub(f"{MAILBOX}MSG.tasks", "1", queue="workers")
+            got = [wire.message(20).payload for _ in range(3)]
+            assert sorted(got) == [b"0", b"1", b"2"]
