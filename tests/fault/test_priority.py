@@ -11,7 +11,7 @@ from tests.fault.load import frames, publish_many
 from tests.harness import Broker, Wire
 
 # What of a mailbox may be on its way already to a reader that is slow: what the sockets on both sides hold.
-MOST_UNDER_WAY = 60_000
+MOST_UNDER_WAY = 10_000
 
 
 @pytest.fixture
