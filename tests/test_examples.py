@@ -1,5 +1,6 @@
 """Every example keeps its promise, and keeps it again on what the run before left behind."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,21 +9,33 @@ import pytest
 
 from tests.harness import Broker
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "mq9.py")
 MOST_SECONDS = 20.0
+
+
+def run(broker: Broker, *arguments: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, *arguments],
+        env={"NATS_URL": broker.url, "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=MOST_SECONDS,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert not ran.stderr
+    return ran.stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_example_holds_twice(broker: Broker, script: str) -> None:
     for _ in range(2):
-        ran = subprocess.run(
-            [sys.executable, str(EXAMPLES / script)],
-            env={"NATS_URL": broker.url, "PATH": ""},
-            capture_output=True,
-            text=True,
-            timeout=MOST_SECONDS,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert ran.stdout
-        assert not ran.stderr
+        assert run(broker, str(EXAMPLES / script))
+
+
+def test_the_program_of_the_readme_works(broker: Broker) -> None:
+    found = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found
+    program = found[1].replace("nats://127.0.0.1:4222", broker.url)
+    assert run(broker, "-c", program).splitlines() == ["stop: disk is hot", "analysis complete"]
