@@ -1,11 +1,12 @@
-"""The table of settings in docs/operations.md is the broker's."""
+"""What docs/operations.md says of settings and metrics is so."""
 
 import re
 from pathlib import Path
 
 from mq9fast.settings import SETTINGS, Setting
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+ROOT = Path(__file__).parent.parent
+DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 
 
 def default_of(row: Setting) -> str:
@@ -20,3 +21,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
     chapter = DOCUMENT.partition("\n## Settings\n")[2].partition("\n## ")[0]
     documented = re.findall(r"^\| `(\w+)` \| (.*?) \|", chapter, re.MULTILINE)
     assert documented == [(row.name, default_of(row)) for row in SETTINGS]
+
+
+def test_every_metric_that_is_named_exists() -> None:
+    counted = (ROOT / "mq9fast" / "metrics.py").read_text()
+    named = set(re.findall(r"`(mq9fast_\w+)`", DOCUMENT + (ROOT / "docs" / "protocol.md").read_text()))
+    assert named
+    assert [name for name in named if f'"{name.removesuffix("_total")}"' not in counted] == []
