@@ -1,10 +1,12 @@
-"""One clock for everything that comes due: mailboxes expire, and what they held is dropped."""
+"""One clock: mailboxes expire, what they held is dropped, and the disk is looked at."""
 
 import asyncio
 import logging
+import shutil
 import time
 
 from mq9fast._core.session import Core
+from mq9fast.committer import Committer
 from mq9fast.errors import StoreError
 from mq9fast.mailboxes import Mailboxes
 
@@ -18,9 +20,14 @@ BUSY_TICK_SECONDS = 0.005
 class Clock:
     """Ticks for as long as it is not stopped."""
 
-    def __init__(self, core: Core, mailboxes: Mailboxes) -> None:
+    def __init__(
+        self, core: Core, mailboxes: Mailboxes, committer: Committer, data_dir: str, min_free: int
+    ) -> None:
         self._core = core
         self._mailboxes = mailboxes
+        self._committer = committer
+        self._data_dir = data_dir
+        self._min_free = min_free
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_soon(self._tick)
 
@@ -30,10 +37,24 @@ class Clock:
         try:
             more = self._mailboxes.purge_some() or more
         except StoreError as error:
-            log.error("reading failed: %s", error)
+            self._committer.complain("reading failed", error)
+        self._look_for_room()
         if not self._core.intake.turn.empty:
             self._core.agenda.ask()
         self._timer = self._loop.call_later(BUSY_TICK_SECONDS if more else TICK_SECONDS, self._tick)
+
+    def _look_for_room(self) -> None:
+        """Refuse messages while the disk lacks the room that deletes, expiry and compaction take to free some."""
+        if not self._min_free:
+            return
+        intake = self._core.intake
+        full = shutil.disk_usage(self._data_dir).free < self._min_free
+        if full != intake.full:
+            intake.full = full
+            if full:
+                log.error("messages are refused: less than %d bytes of disk are free", self._min_free)
+            else:
+                log.info("messages are taken again: there is room on the disk")
 
     def stop(self) -> None:
         """Tick no more."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from mq9fast._core.record import CorruptRecord
 from mq9fast._core.session import Core
 from mq9fast._core.turn import Turn
 from mq9fast.errors import CommandError, StoreError
@@ -90,11 +91,16 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.failed_batches = 0
-        self.healthy = True
+        self._refused = False
         core.agenda.wake = self._wake
         core.intake.write_out = self._write_out
         if sync == "interval":
             self._sync_later()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the store takes messages, as far as is known."""
+        return not self._refused and not self._core.intake.full
 
     # The end of a turn.
 
@@ -129,8 +135,8 @@ class Committer:
         self._write_out()
         try:
             self._core.delivery.pump(self._store)
-        except StoreError as error:
-            self._complain("reading failed", error)
+        except (StoreError, CorruptRecord) as error:
+            self.complain("reading failed", error)
             self._loop.call_later(RETRY_SECONDS, self._core.agenda.ask)
 
     # Commit.
@@ -171,7 +177,7 @@ class Committer:
             self._fail(turn, error)
         else:
             turn.written()
-            self.healthy = True
+            self._refused = False
 
     def _begin_sync(self) -> None:
         self._syncing = self._core.intake.unreleased = self._next_turn()
@@ -191,12 +197,13 @@ class Committer:
     def _fail(self, turn: Turn, error: StoreError) -> None:
         """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it."""
         self.failed_batches += 1
-        self.healthy = False
-        self._complain("a turn could not be stored", error)
+        self._refused = True
+        self.complain("a turn could not be stored", error)
         self._mailboxes.take_back(turn)
         self._core.delivery.fail(turn, CommandError("store_unavailable").reply())
 
-    def _complain(self, what: str, error: StoreError) -> None:
+    def complain(self, what: str, error: Exception) -> None:
+        """Log what went wrong with the store, but not all the time."""
         now = time.monotonic()
         if now - self._complained > COMPLAINT_SECONDS or not self._complained:
             self._complained = now
@@ -216,8 +223,8 @@ class Committer:
 
     def _interval_synced(self, failure: StoreError | None) -> None:
         if failure is not None:
-            self.healthy = False
-            self._complain("the log could not be made durable", failure)
+            self._refused = True
+            self.complain("the log could not be made durable", failure)
         self._sync_later()
 
     # The end.
@@ -233,4 +240,4 @@ class Committer:
         try:
             self._store.sync()
         except StoreError as error:
-            self._complain("the log could not be made durable", error)
+            self.complain("the log could not be made durable", error)

@@ -87,7 +87,7 @@ class Connection(asyncio.BufferedProtocol):
                 ssl_handshake_timeout=self._handshake.auth_timeout + LAST_WORDS_SECONDS,
             )
         except (OSError, ssl.SSLError) as error:
-            log.info("the TLS handshake of %s:%d failed: %s", *self.peer, error)
+            log.info("the TLS handshake of %s:%d failed: %r", *self.peer, error)
             self.connection_lost(None)
             return
         if upgraded is not None:

@@ -73,7 +73,9 @@ class Broker:
         except BaseException:
             self._store.close()
             raise
-        self._clock = Clock(self.core, self.mailboxes)
+        self._clock = Clock(
+            self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
+        )
         await self._monitor()
 
     def _wire(self) -> None:
@@ -228,7 +230,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         if settings.tls_ca is not None:
             context.load_verify_locations(settings.tls_ca)
     except (OSError, ssl.SSLError) as error:
-        files = f"{settings.tls_cert}, {settings.tls_key} or {settings.tls_ca}"
+        files = ", ".join(name for name in (settings.tls_cert, settings.tls_key, settings.tls_ca) if name)
         raise StartError(f"the TLS files {files} cannot be used: {error}") from error
     if settings.tls_verify:
         context.verify_mode = ssl.CERT_REQUIRED

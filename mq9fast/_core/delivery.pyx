@@ -79,7 +79,7 @@ cdef class Delivery:
         return self.read_or_forget(group)
 
     cdef int read_or_forget(self, Group group) except -1:
-        """A group got something back, or lost a member: it is to be pumped, or, without members, forgotten."""
+        """A group got something back, or lost a member: it is to be pumped, or, when empty, forgotten."""
         if group.members:
             return self.wait_for_pump(group)
         del group.mailbox.groups[group.name]

@@ -32,6 +32,8 @@ cdef class Intake:
     cdef uint64_t most_store_bytes
     cdef Py_ssize_t stall_bytes           # gathered and not durable, past which senders have to wait
 
+    cdef public bint full                 # too little disk for messages; what frees some is still taken
+
     # Counted for monitoring.
     cdef readonly uint64_t accepted
     cdef readonly uint64_t deleted

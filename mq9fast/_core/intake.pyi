@@ -25,6 +25,7 @@ class Intake:
     store_error: type[Exception] | None
     write_out: Callable[[], Any] | None
     command: Callable[[bytes, bytes, bytes], Any] | None
+    full: bool
     auto_create: Callable[[bytes], Mailbox | None] | None
     @property
     def turn(self) -> Turn: ...

@@ -84,6 +84,8 @@ cdef class Intake:
                 return self.refuse(op.reply, "limit_exceeded")
         if mailbox is None:
             return self.refuse(op.reply, "mailbox_not_found")
+        if self.full:
+            return self.refuse(op.reply, "store_unavailable")
         if not self.has_room(mailbox, size):
             self.over_limit += 1
             return self.refuse(op.reply, "limit_exceeded")

@@ -41,6 +41,7 @@ cdef class Session(Client):
     cdef int subscribe(self, const Operation* op) except -1
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue)
     cdef int unsubscribe(self, const Operation* op) except -1
+    cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
     cdef int refuse_subscription(self, const Operation* op) except -1
     cdef int reject(self, Outcome outcome) except -1
     cdef int ok(self) except -1

@@ -176,12 +176,23 @@ cdef class Session(Client):
         cdef bytes sid = to_bytes(op.sid)
         cdef Subscription subscription = self.subscriptions.get(sid)
         if subscription is not None:
-            if op.maximum > subscription.delivered:
-                subscription.maximum = op.maximum
+            if op.maximum:
+                self.end_after(subscription, op.maximum)
             else:
                 del self.subscriptions[sid]
                 self.core.drop(subscription)
         return self.ok()
+
+    cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1:
+        """Have the subscription end after `maximum` deliveries, which is now if it had as many."""
+        if subscription.exhausted():
+            return 0
+        if maximum > subscription.delivered:
+            subscription.maximum = maximum
+            return 0
+        subscription.maximum = subscription.delivered
+        self.agenda.exhausted.append(subscription)
+        return self.agenda.call()
 
     cdef int reject(self, Outcome outcome) except -1:
         """Close after bytes that are no protocol, as nats-server does."""

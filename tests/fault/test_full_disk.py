@@ -81,7 +81,8 @@ def broker(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
     (disk.path / "data").mkdir()
     data_dir = tmp_path / "data"
     data_dir.symlink_to(disk.path / "data")
-    broker = Broker(data_dir, "--sync", request.param)
+    mode, min_free = request.param
+    broker = Broker(data_dir, "--sync", mode, "--min-free", str(min_free))
     yield broker
     broker.end()
 
@@ -105,7 +106,10 @@ def is_unavailable(answer: dict[str, object]) -> bool:
 
 # So little room that the log does not fit, and so much that the first table made from it is what does not.
 @pytest.mark.parametrize(
-    ("broker", "room"), [("always", 16), ("interval", 48)], indirect=["broker"], ids=["log", "table"]
+    ("broker", "room"),
+    [(("always", 0), 16), (("interval", 0), 48)],
+    indirect=["broker"],
+    ids=["log", "table"],
 )
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room(broker: Broker, disk: Disk, room: int) -> None:
     with Wire(broker.port) as wire:
@@ -166,7 +170,7 @@ class Persistent(Writer):
             super()._take(answer)
 
 
-@pytest.mark.parametrize("broker", ["always"], indirect=True)
+@pytest.mark.parametrize("broker", [("always", 0)], indirect=True)
 def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: Disk) -> None:
     addresses = ["one", "two"]
     with Wire(broker.port) as wire:
@@ -207,3 +211,21 @@ def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: 
             if key not in maybe_deleted and stored.get(key) != payload
         }
     assert len(broker.log.read_text()) < MOST_LOG_BYTES
+
+
+@pytest.mark.parametrize("broker", [("always", 64 * MEGABYTE)], indirect=True)
+def test_below_the_floor_messages_are_refused_and_deleting_goes_on(broker: Broker, disk: Disk) -> None:
+    with Wire(broker.port) as wire:
+        wire.create(name="floor")
+        assert wire.msg("floor", "kept") == {"msg_id": 0}
+        disk.leave_free(63 * MEGABYTE)
+        wait_until(lambda: is_unavailable(wire.msg("floor", "refused")))
+        assert wire.create(name="floor.other")["is_new"]
+        assert wire.list("floor")["messages"][0]["payload"] == "kept"
+        assert wire.delete("floor", 0) == {"deleted": True}
+        assert is_unavailable(wire.msg("floor", "still refused"))
+        disk.clear()
+        wait_until(lambda: "msg_id" in wire.msg("floor", "taken again"))
+    log = broker.log.read_text()
+    assert "messages are refused" in log
+    assert "messages are taken again" in log
