@@ -44,7 +44,7 @@ class Clock:
         self._timer = self._loop.call_later(BUSY_TICK_SECONDS if more else TICK_SECONDS, self._tick)
 
     def _look_for_room(self) -> None:
-        """Refuse messages while the disk lacks the room that deletes, expiry and compaction take to free some."""
+        """Refuse messages while the disk lacks the room that deleting, expiry and compaction need."""
         if not self._min_free:
             return
         intake = self._core.intake

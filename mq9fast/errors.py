@@ -21,7 +21,7 @@ SENTENCES = {
     "mailbox_conflict": "The mailbox exists and differs in 'public'.",
     "message_not_found": "There is no such message in the mailbox.",
     "limit_exceeded": "A limit of the broker or of the mailbox is reached.",
-    "store_unavailable": "The store cannot take the request now; nothing was changed.",
+    "store_unavailable": "The store cannot take the request now: send it again later.",
     "unknown_command": "There is no such command; see CREATE, MSG, LIST and DELETE under $mq9.AI.MAILBOX.",
 }
 
