@@ -10,6 +10,7 @@ from mq9fast._core.table cimport Table
 from mq9fast._core.views cimport View, hash_view, same, slice_from, to_bytes, view, view_of
 
 cdef enum:
+    MOST_TOKENS = 4096        # a control line of the default length holds half as many
     CACHE_SLOTS = 4096        # a power of two; each holds the last subject that hashed to it
 
 
@@ -24,9 +25,11 @@ cdef inline bint is_token(View token, char c) noexcept:
 
 
 cdef bint valid_subject(View subject) noexcept:
-    """No empty token, no white space, and '>' only as the last token."""
+    """No empty token, no white space, '>' only as the last token, and no more tokens than the trie can recurse
+    over."""
     cdef Py_ssize_t i
     cdef Py_ssize_t start = 0
+    cdef int tokens = 0
     cdef char c
     for i in range(subject.size + 1):
         c = subject.data[i] if i < subject.size else c'.'
@@ -38,7 +41,8 @@ cdef bint valid_subject(View subject) noexcept:
             if i < subject.size and i == start + 1 and subject.data[start] == c'>':
                 return False
             start = i + 1
-    return True
+            tokens += 1
+    return tokens <= MOST_TOKENS
 
 
 cdef bint has_wildcard(View subject) noexcept:
@@ -208,7 +212,11 @@ cdef class Sublist:
         self.found_groups.clear()
         if subject.size:
             self.collect(self.root, subject)
-        return self.pack(subject, hashed)
+        known = self.pack(subject, hashed)
+        # Not kept until the next time: a subscription that ends must not outlive its client here.
+        self.found_plain.clear()
+        self.found_groups.clear()
+        return known
 
     cdef int collect(self, Node node, View rest) except -1:
         """Gather what is subscribed below `node` to the tokens of `rest`."""
