@@ -206,23 +206,25 @@ cdef class Delivery:
     def pump(self, store) -> None:
         """Read on from the store for every source that fell behind, a share each.
 
-        An error of the store is raised; the sources it concerns wait for the next call.
+        What cannot be read is raised once all had their share; those it concerns wait for the next call.
         """
         cdef Source source
         cdef dict waiting = self.waiting
+        failure = None
         self.waiting = {}
         for source in waiting:
             source.state = IDLE
-        try:
-            for source in waiting:
-                if source.state == IDLE and not source.caught_up and source.mailbox.live:
-                    self.pump_one(source, store)
-        except BaseException:
-            for source in waiting:
-                if source.state == IDLE and not source.caught_up:
-                    source.state = QUEUED
-                    self.waiting[source] = None
-            raise
+        for source in waiting:
+            if source.state != IDLE or source.caught_up or not source.mailbox.live:
+                continue
+            try:
+                self.pump_one(source, store)
+            except Exception as error:
+                failure = error
+                source.state = QUEUED
+                self.waiting[source] = None
+        if failure is not None:
+            raise failure
 
     @property
     def has_waiting(self) -> bool:

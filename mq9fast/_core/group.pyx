@@ -7,7 +7,7 @@ from mq9fast._core.client cimport Subscription
 from mq9fast._core.heap cimport HeapItem
 from mq9fast._core.holding cimport DELETING, HELD, RETURNED, Hold, Holding
 from mq9fast._core.mailbox cimport Mailbox
-from mq9fast._core.record cimport MESSAGE_KEY_BYTES, message_key, read_u64
+from mq9fast._core.record cimport message_key, read_key
 from mq9fast._core.source cimport (
     CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, SUBJECT_ROOM, WAITING, Envelope, Pumped, Source, seal
 )
@@ -221,7 +221,7 @@ cdef class Group(Source):
         cdef Envelope envelope
         cdef Hold* hold
         cdef Member member
-        cdef uint64_t msg_id
+        cdef uint64_t msg_id = 0
         cdef bytes key, value
         rows = self.scan(store, rank)
         if rows is None:
@@ -232,7 +232,7 @@ cdef class Group(Source):
             member = self.choose(rank)
             if member is None:
                 return self.blocked(rank)
-            msg_id = read_u64(<const char*>key + MESSAGE_KEY_BYTES - 8)
+            read_key(key, &msg_id)
             seal(&envelope, self.mailbox, rank, msg_id, value)
             hold = self.holding.add(rank, msg_id, <uint64_t>(envelope.header.size + envelope.payload.size))
             self.place[rank] = msg_id + 1

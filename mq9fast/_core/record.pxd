@@ -46,6 +46,7 @@ cdef inline char* put_u64(char* at, uint64_t n) noexcept:
     return at + 8
 
 
+cdef int read_key(bytes key, uint64_t* msg_id) except -1
 cdef bytes message_key(uint64_t uid, int rank, uint64_t msg_id)
 cdef bytes pack_message(uint64_t created_ms, View header, View payload)
 cdef int unpack_message(bytes value, StoredMessage* message) except -1

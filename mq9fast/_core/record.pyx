@@ -38,6 +38,14 @@ cdef bytes message_key(uint64_t uid, int rank, uint64_t msg_id):
     return key
 
 
+cdef int read_key(bytes key, uint64_t* msg_id) except -1:
+    """The msg_id in a message's key; CorruptRecord if it is no such key."""
+    if PyBytes_GET_SIZE(key) != MESSAGE_KEY_BYTES:
+        raise CorruptRecord(f"a message key has {MESSAGE_KEY_BYTES} bytes, not {len(key)}")
+    msg_id[0] = read_u64(PyBytes_AS_STRING(key) + MESSAGE_KEY_BYTES - 8)
+    return 0
+
+
 cdef bytes pack_message(uint64_t created_ms, View header, View payload):
     cdef bytes value = PyBytes_FromStringAndSize(NULL, MESSAGE_FIXED_BYTES + header.size + payload.size)
     cdef char* at = PyBytes_AS_STRING(value)
@@ -116,9 +124,9 @@ def key_of_message(uint64_t uid, int rank, uint64_t msg_id) -> bytes:
 
 def id_in_key(bytes key not None) -> int:
     """The msg_id in a message's key; CorruptRecord if it is no such key."""
-    if len(key) != MESSAGE_KEY_BYTES:
-        raise CorruptRecord(f"a message key has {MESSAGE_KEY_BYTES} bytes, not {len(key)}")
-    return read_u64(PyBytes_AS_STRING(key) + 10)
+    cdef uint64_t msg_id = 0
+    read_key(key, &msg_id)
+    return msg_id
 
 
 def read_message(bytes value not None):

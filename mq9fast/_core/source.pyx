@@ -5,9 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.address cimport CRITICAL, RANKS, URGENT
 from mq9fast._core.client cimport Client, Subscription
 from mq9fast._core.mailbox cimport Mailbox
-from mq9fast._core.record cimport (
-    MESSAGE_KEY_BYTES, StoredMessage, message_key, read_u64, unpack_message
-)
+from mq9fast._core.record cimport StoredMessage, message_key, read_key, unpack_message
 from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
 
 
@@ -114,6 +112,7 @@ cdef class Reader(Source):
         cdef Client client = self.subscription.client
         cdef Py_ssize_t budget = PUMP_BYTES
         cdef int rank
+        cdef uint64_t msg_id = 0
         cdef bytes key, value
         for rank in range(RANKS):
             rows = self.scan(store, rank) if (self.ranks >> rank) & 1 else None
@@ -124,7 +123,8 @@ cdef class Reader(Source):
                     return WAITING
                 if budget <= 0 or not self.room_in(client):
                     return MORE_TO_GIVE
-                seal(&envelope, self.mailbox, rank, read_u64(<const char*>key + MESSAGE_KEY_BYTES - 8), value)
+                read_key(key, &msg_id)
+                seal(&envelope, self.mailbox, rank, msg_id, value)
                 self.give(&envelope)
                 budget -= len(value) + SUBJECT_ROOM
             self.place[rank] = self.mailbox.durable_id

@@ -25,8 +25,8 @@ cdef inline bint is_token(View token, char c) noexcept:
 
 
 cdef bint valid_subject(View subject) noexcept:
-    """No empty token, no white space, '>' only as the last token, and no more tokens than the trie can recurse
-    over."""
+    """No empty token, no white space, '>' only as the last token, and no more tokens than the trie can
+    recurse over."""
     cdef Py_ssize_t i
     cdef Py_ssize_t start = 0
     cdef int tokens = 0

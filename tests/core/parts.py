@@ -154,7 +154,7 @@ class Parts:
     def open(self, address: bytes) -> Mailbox:
         """Begin a mailbox's life, as CREATE does."""
         mailbox = self.directory.open(address, False)
-        self.directory.renew(mailbox, self.intake.now_ms)
+        self.directory.renew(mailbox)
         self.intake.turn.touch_mailbox(mailbox)
         self.delivery.restart(mailbox)
         return mailbox
