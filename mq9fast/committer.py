@@ -12,10 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from mq9fast._core.record import CorruptRecord
 from mq9fast._core.session import Core
 from mq9fast._core.turn import Turn
-from mq9fast.errors import CommandError, StoreError
+from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.store.base import Store
 from mq9fast.store.record import mailbox_key
@@ -86,6 +85,7 @@ class Committer:
         self._syncer = Syncer(self._loop, store)
         self._syncing: Turn | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._interval_timer: asyncio.TimerHandle | None = None
         self._complained = 0.0
         self._idle = asyncio.Event()
@@ -135,9 +135,14 @@ class Committer:
         self._write_out()
         try:
             self._core.delivery.pump(self._store)
-        except (StoreError, CorruptRecord) as error:
+        except UNREADABLE as error:
             self.complain("reading failed", error)
-            self._loop.call_later(RETRY_SECONDS, self._core.agenda.ask)
+            if self._retry_timer is None:
+                self._retry_timer = self._loop.call_later(RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        self._retry_timer = None
+        self._core.agenda.ask()
 
     # Commit.
 

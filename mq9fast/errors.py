@@ -2,6 +2,8 @@
 
 import msgspec
 
+from mq9fast._core.record import CorruptRecord
+
 
 class StartError(Exception):
     """The broker cannot start. The message is one sentence that names the thing."""
@@ -9,6 +11,10 @@ class StartError(Exception):
 
 class StoreError(Exception):
     """The store could not read or write."""
+
+
+# What reading messages back can fail with: the store cannot, or what it holds is none of ours.
+UNREADABLE = (StoreError, CorruptRecord)
 
 
 SENTENCES = {

@@ -8,7 +8,7 @@ import msgspec
 
 from mq9fast._core.mailbox import Directory, Mailbox
 from mq9fast._core.record import id_in_key, key_of_message, read_message
-from mq9fast.errors import CommandError, StoreError
+from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.store.base import Store
 
 PRIORITIES = ("critical", "urgent", "normal")
@@ -52,7 +52,7 @@ class Listing:
             raise CommandError("mailbox_not_found")
         try:
             entries, after = self._entries(mailbox, request)
-        except StoreError:
+        except UNREADABLE:
             raise CommandError("store_unavailable") from None
         parts = [
             b'{"mail_address":"%b","total":%d,"messages":[' % (address, mailbox.total_count),

@@ -16,6 +16,7 @@ from mq9fast._core.client import Agenda
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory
+from mq9fast._core.record import CorruptRecord
 from mq9fast._core.router import Router
 from mq9fast._core.session import Core
 from mq9fast._core.turn import Turn
@@ -23,7 +24,7 @@ from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
 from mq9fast.connection import Connection
-from mq9fast.errors import StartError, StoreError, refusals
+from mq9fast.errors import UNREADABLE, StartError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
@@ -68,7 +69,7 @@ class Broker:
         try:
             check_format(self._store, self.settings.data_dir)
             self._wire()
-            self.mailboxes.load()
+            self._load()
             await self._listen(tls)
         except BaseException:
             self._store.close()
@@ -77,6 +78,13 @@ class Broker:
             self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
         )
         await self._monitor()
+
+    def _load(self) -> None:
+        try:
+            self.mailboxes.load()
+        except CorruptRecord as error:
+            directory = self.settings.data_dir
+            raise StartError(f"the data directory {directory} cannot be read: {error}") from error
 
     def _wire(self) -> None:
         settings, store = self.settings, self._store
@@ -97,7 +105,7 @@ class Broker:
         )
         self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
         intake.read = store.get
-        intake.store_error = StoreError
+        intake.store_error = UNREADABLE
         intake.command = Commands(
             intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
         )

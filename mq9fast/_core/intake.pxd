@@ -20,7 +20,7 @@ cdef class Intake:
 
     # The Python side.
     cdef public object read               # read(key) -> stored value or None; raises store_error
-    cdef public object store_error        # the exception class
+    cdef public object store_error        # the exception class, or several
     cdef public object write_out          # write_out() has the store take what the turn's batch holds
     cdef public object command            # command(rest, payload, reply) for all but MSG and DELETE
     cdef public object auto_create        # None, or auto_create(address) -> Mailbox, or None past a limit

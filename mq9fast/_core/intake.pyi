@@ -22,7 +22,7 @@ class Intake:
     ) -> None: ...
     unreleased: Turn | None
     read: Callable[[bytes], bytes | None] | None
-    store_error: type[Exception] | None
+    store_error: type[Exception] | tuple[type[Exception], ...] | None
     write_out: Callable[[], Any] | None
     command: Callable[[bytes, bytes, bytes], Any] | None
     full: bool

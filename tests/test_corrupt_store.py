@@ -1,0 +1,60 @@
+"""A data directory that holds what no broker wrote: what can be read stays readable, and nobody waits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rocksdict import Options, Rdict
+
+from tests.harness import Broker, Wire
+
+StartBroker = Callable[..., Broker]
+
+
+def overwrite(data_dir: Path, prefix: bytes, ending: bytes, value: bytes) -> None:
+    """Put `value` in place of the only one under a key of this prefix that ends so."""
+    db = Rdict(str(data_dir), Options(raw_mode=True))
+    (key,) = [key for key, old in db.items() if key.startswith(prefix) and old.endswith(ending)]
+    db[key] = value
+    db.close()
+
+
+@pytest.fixture
+def broker(start_broker: StartBroker) -> Broker:
+    """With one message in each of two mailboxes, that of `bad` corrupt."""
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        for address in ("bad", "good"):
+            wire.create(name=address, desc=f"described as {address}")
+            wire.msg(address, f"message of {address}")
+    broker.stop()
+    overwrite(broker.data_dir, b"m", b"message of bad", b"garbage")
+    broker.start()
+    return broker
+
+
+def test_reading_a_corrupt_message_holds_up_nobody_else(broker: Broker) -> None:
+    with Wire(broker.port) as stuck, Wire(broker.port) as wire:
+        stuck.read_along("bad")
+        stuck.ping()
+        wire.read_along("good")
+        assert wire.message().payload == b"message of good"
+        assert wire.msg("good", "more") == {"msg_id": 1}
+        assert wire.message().payload == b"more"
+        stuck.read_along("good", "2")
+        assert [message.payload for message in stuck.messages(2)] == [b"message of good", b"more"]
+
+
+def test_commands_on_a_corrupt_message_are_answered(broker: Broker) -> None:
+    with Wire(broker.port) as wire:
+        assert wire.list("bad")["code"] == "store_unavailable"
+        assert wire.delete("bad", 0)["code"] == "store_unavailable"
+        assert wire.msg("bad", "more") == {"msg_id": 1}
+        assert wire.list("good")["total"] == 1
+
+
+def test_a_corrupt_mailbox_is_named_at_the_start(broker: Broker) -> None:
+    broker.stop()
+    overwrite(broker.data_dir, b"b", b"described as bad", b"garbage")
+    with pytest.raises(AssertionError, match="cannot be read: a stored value of 7 bytes"):
+        broker.start()
