@@ -29,6 +29,7 @@ cdef class Core:
     cdef readonly uint64_t closed_out_bytes
 
     cdef int drop(self, Subscription subscription) except -1
+    cdef int finish(self, Subscription subscription) except -1
 
 
 cdef class Session(Client):

@@ -39,18 +39,20 @@ cdef class Core:
             return self.delivery.detach(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
+    cdef int finish(self, Subscription subscription) except -1:
+        """End a subscription of its client that had its last delivery."""
+        del subscription.client.subscriptions[subscription.sid]
+        if isinstance(subscription, MailboxSubscription):
+            return self.delivery.retire(<MailboxSubscription>subscription)
+        return self.router.unsubscribe(subscription)
+
     def finish_exhausted(self) -> None:
         """End the subscriptions that had their last delivery since the last call."""
         cdef Subscription subscription
         exhausted, self.agenda.exhausted = self.agenda.exhausted, []
         for subscription in exhausted:
-            if subscription.client.subscriptions.get(subscription.sid) is not subscription:
-                continue
-            del subscription.client.subscriptions[subscription.sid]
-            if isinstance(subscription, MailboxSubscription):
-                self.delivery.retire(<MailboxSubscription>subscription)
-            else:
-                self.router.unsubscribe(subscription)
+            if subscription.client.subscriptions.get(subscription.sid) is subscription:
+                self.finish(subscription)
 
 
 cdef class Session(Client):
@@ -135,8 +137,10 @@ cdef class Session(Client):
         cdef bytes sid = to_bytes(op.sid)
         cdef bytes queue = to_bytes(op.queue) if op.queue.size else None
         cdef Subscription subscription = self.subscriptions.get(sid)
-        if subscription is not None and not subscription.exhausted():
-            return self.ok()
+        if subscription is not None:
+            if not subscription.exhausted():
+                return self.ok()
+            self.core.finish(subscription)
         if not valid_subject(op.subject):
             self.error(b"Invalid Subject")
             return 0
@@ -175,7 +179,7 @@ cdef class Session(Client):
         """UNSUB sid [max], where max counts from the beginning of the subscription."""
         cdef bytes sid = to_bytes(op.sid)
         cdef Subscription subscription = self.subscriptions.get(sid)
-        if subscription is not None:
+        if subscription is not None and not subscription.exhausted():
             if op.maximum:
                 self.end_after(subscription, op.maximum)
             else:
@@ -185,8 +189,6 @@ cdef class Session(Client):
 
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1:
         """Have the subscription end after `maximum` deliveries, which is now if it had as many."""
-        if subscription.exhausted():
-            return 0
         if maximum > subscription.delivered:
             subscription.maximum = maximum
             return 0

@@ -1,0 +1,263 @@
+"""Sessions with mailboxes, queue groups and ends of subscriptions, without sockets."""
+
+import gc
+import sys
+
+import pytest
+
+from tests.core.parts import KIB, Parts, Peer, pub
+
+MSG = b"$mq9.AI.MAILBOX.MSG."
+DELETE = b"$mq9.AI.MAILBOX.DELETE."
+
+
+def payloads(output: bytes) -> list[bytes]:
+    """The payloads of short messages."""
+    lines = output.split(b"\r\n")
+    return [lines[at + 1] for at, line in enumerate(lines) if line.startswith(b"MSG ")]
+
+
+def mailbox_with(parts: Parts, address: bytes, *messages: bytes) -> Peer:
+    """A mailbox that holds messages, and the client that sent them."""
+    parts.open(address)
+    sender = parts.session()
+    for message in messages:
+        sender.feed(pub(MSG + address, message))
+    parts.end_turn()
+    return sender
+
+
+# The end of a subscription by its maximum.
+
+
+def test_a_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
+    """The subscription that had its last delivery leaves the trie all the same."""
+    parts = Parts()
+    peer = parts.session()
+    for _ in range(50):
+        peer.feed(b"SUB a 1\r\nUNSUB 1 1\r\n" + pub(b"a", b"x"))
+        peer.feed(b"SUB a 1\r\n" + pub(b"a", b"y") + b"UNSUB 1\r\n")
+        assert payloads(peer.output()) == [b"x", b"y"]
+        parts.end_turn()
+    assert parts.router.sublist.size == 0
+
+
+def test_a_mailboxs_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
+    parts = Parts()
+    mailbox_with(parts, b"a", b"x", b"y")
+    peer = parts.session()
+    for _ in range(5):
+        peer.feed(b"SUB %ba 1\r\nUNSUB 1 1\r\n" % MSG)
+        parts.agenda.begin()
+        parts.delivery.pump(parts.store)
+        peer.feed(b"SUB %ba 1\r\n" % MSG)
+        assert payloads(peer.after_turn()) == [b"x", b"x", b"y"]
+        peer.feed(b"UNSUB 1\r\n")
+        parts.end_turn()
+        mailbox = parts.directory.get(b"a")
+        assert mailbox is not None
+        assert mailbox.source_count == 0
+
+
+def test_unsub_of_a_sid_that_had_its_last_delivery_does_not_revive_it() -> None:
+    parts = Parts()
+    peer = parts.session()
+    peer.feed(b"SUB a 1\r\nUNSUB 1 1\r\n" + pub(b"a", b"x") + b"UNSUB 1 5\r\n" + pub(b"a", b"y"))
+    assert payloads(peer.after_turn()) == [b"x"]
+    assert parts.router.sublist.size == 0
+
+
+def test_what_a_closed_connection_leaves_behind() -> None:
+    parts = Parts()
+    mailbox_with(parts, b"a", *[b"%d" % i for i in range(10)])
+    before = len(gc.get_objects())
+    for _ in range(20):
+        peer = parts.session()
+        peer.feed(b"SUB x 1\r\nSUB y.* q 2\r\nSUB %ba 3\r\nSUB %ba q 4\r\nUNSUB 4 5\r\n" % (MSG, MSG))
+        peer.feed(pub(b"x", b"hello") + pub(b"nobody", b"", b"x"))
+        parts.end_turn()
+        assert peer.output()
+        peer.session.closed()
+        parts.end_turn()
+        references = sys.getrefcount(peer.session)
+        assert references == 2
+    del peer
+    gc.collect()
+    mailbox = parts.directory.get(b"a")
+    assert mailbox is not None
+    assert (mailbox.source_count, parts.router.sublist.size, parts.delivery.has_waiting) == (0, 0, False)
+    after = len(gc.get_objects())
+    assert after <= before + 5
+
+
+# Back-pressure.
+
+
+def test_a_slow_mailbox_reader_is_parked_and_goes_on() -> None:
+    parts = Parts()
+    body = b"x" * KIB
+    mailbox_with(parts, b"a", *[body] * 1000)
+    peer = parts.session()
+    peer.session.pause_writing()
+    peer.feed(b"SUB %ba 1\r\n" % MSG)
+    parts.end_turn()
+    assert not parts.delivery.has_waiting
+    assert (peer.session.pending_bytes, peer.connection.written) == (0, [])
+    peer.session.resume_writing()
+    received: list[bytes] = []
+    for _ in range(100):
+        received += payloads(peer.after_turn())
+    assert received == [body] * 1000
+
+
+def test_a_doomed_reader_does_not_keep_the_loop_busy() -> None:
+    parts = Parts()
+    mailbox_with(parts, b"a", *[b"x" * KIB] * 1000)
+    for queue in (b"", b"q "):
+        peer = parts.session()
+        peer.feed(b"SUB %ba %b1\r\n" % (MSG, queue))
+        parts.end_turn()
+        peer.session.close_with(None)
+        parts.end_turn()
+        parts.end_turn()
+        assert not parts.delivery.has_waiting
+
+
+def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -> None:
+    parts = Parts(max_pending_bytes=10 * KIB)
+    reader, writer = parts.session(), parts.session()
+    reader.feed(b"SUB a 1\r\n")
+    reader.session.pause_writing()
+    for _ in range(20):
+        writer.feed(pub(b"a", b"x" * KIB))
+    parts.end_turn()
+    assert reader.connection.closing
+    assert reader.output() == b"-ERR 'Slow Consumer'\r\n"
+
+
+# Queue groups: what is held, given back, deleted.
+
+
+def delete_all(peer: Peer, output: bytes) -> None:
+    """Answer every delivery, as a client's ack() does."""
+    for line in output.split(b"\r\n"):
+        if line.startswith(b"MSG "):
+            peer.feed(pub(line.split()[3]))
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 7])
+def test_each_message_to_one_member_and_all_of_them_deleted(members: int) -> None:
+    parts = Parts()
+    sent = [b"%d" % i for i in range(500)]
+    mailbox_with(parts, b"a", *sent)
+    peers = [parts.session() for _ in range(members)]
+    for peer in peers:
+        peer.feed(b"SUB %ba q 1\r\n" % MSG)
+    received = []
+    for _ in range(5):
+        parts.end_turn()
+        for peer in peers:
+            output = peer.output()
+            received += payloads(output)
+            delete_all(peer, output)
+    parts.end_turn()
+    assert sorted(received, key=int) == sent
+    mailbox = parts.directory.get(b"a")
+    assert mailbox is not None
+    assert mailbox.total_count == 0
+    assert [key for key in parts.store.pairs if key.startswith(b"m")] == []
+
+
+def test_what_a_member_held_goes_to_the_others_in_order() -> None:
+    parts = Parts()
+    mailbox_with(parts, b"a", *[b"%02d" % i for i in range(50)])
+    leaver, heir = parts.session(), parts.session()
+    leaver.feed(b"SUB %ba q 1\r\n" % MSG)
+    first = payloads(leaver.after_turn())
+    assert len(first) == 50
+    # Some are deleted, some given back, one deletion is not durable when the member leaves.
+    leaver.feed(pub(DELETE + b"a.0") + pub(DELETE + b"a.7") + pub(DELETE + b"a.3", b"-NAK"))
+    parts.end_turn()
+    assert payloads(leaver.output()) == [b"03"]
+    heir.feed(b"SUB %ba q 1\r\n" % MSG)
+    leaver.feed(pub(DELETE + b"a.9"))
+    leaver.session.closed()
+    assert payloads(heir.after_turn()) == [b"%02d" % i for i in range(50) if i not in (0, 7, 9)]
+
+
+def test_a_member_past_its_maximum_keeps_what_it_holds_until_it_answers() -> None:
+    parts = Parts()
+    mailbox_with(parts, b"a", b"x", b"y", b"z")
+    peer, other = parts.session(), parts.session()
+    peer.feed(b"SUB %ba q 1\r\nUNSUB 1 2\r\n" % MSG)
+    assert payloads(peer.after_turn()) == [b"x", b"y"]
+    other.feed(b"SUB %ba q 1\r\n" % MSG)
+    assert payloads(other.after_turn()) == [b"z"]
+    peer.feed(pub(DELETE + b"a.0"))
+    parts.end_turn()
+    assert other.output() == b""
+    peer.session.closed()
+    assert payloads(other.after_turn()) == [b"y"]
+
+
+def test_a_mailbox_that_ends_and_begins_again_under_its_readers() -> None:
+    parts = Parts()
+    sender = mailbox_with(parts, b"a", b"old")
+    plain, member = parts.session(), parts.session()
+    plain.feed(b"SUB %ba 1\r\n" % MSG)
+    member.feed(b"SUB %ba q 1\r\n" % MSG)
+    parts.end_turn()
+    assert payloads(plain.output()) == payloads(member.output()) == [b"old"]
+    # Its last deletion is still under way.
+    member.feed(pub(DELETE + b"a.0"))
+    mailbox = parts.directory.get(b"a")
+    assert mailbox is not None
+    parts.directory.end(mailbox)
+    parts.delivery.restart(mailbox)
+    parts.end_turn()
+    parts.open(b"a")
+    sender.feed(pub(MSG + b"a", b"new"))
+    parts.end_turn()
+    assert payloads(plain.output()) == payloads(member.output()) == [b"new"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_traffic_of_a_group_loses_and_doubles_nothing(seed: int) -> None:
+    """Members join, answer, refuse and leave at random; in the end everything was deleted exactly once."""
+    state = seed * 2 + 1
+
+    def dice(sides: int) -> int:
+        nonlocal state
+        state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+        return (state >> 33) % sides
+
+    parts = Parts()
+    sender = mailbox_with(parts, b"a")
+    members: list[Peer] = []
+    sent = deleted = 0
+    for step in range(300):
+        if step < 250:
+            for _ in range(dice(6)):
+                rank = [b"", b".urgent", b".critical"][dice(3)]
+                sender.feed(pub(MSG + b"a" + rank, b"%d" % sent))
+                sent += 1
+        if dice(6) == 0 or not members:
+            members.append(parts.session())
+            members[-1].feed(b"SUB %ba q 1\r\n" % MSG)
+        if len(members) > 1 and dice(8) == 0 and step < 250:
+            members.pop(dice(len(members))).session.closed()
+        parts.end_turn()
+        for member in members:
+            for line in member.output().split(b"\r\n"):
+                if not line.startswith(b"MSG ") or (step < 250 and dice(3) == 0):
+                    continue
+                refused = step < 250 and dice(4) == 0
+                member.feed(pub(line.split()[3], b"-NAK" if refused else b""))
+                deleted += not refused
+        if step == 249:
+            # Whoever kept silent leaves, and the rest answers everything.
+            for member in members:
+                member.session.closed()
+            members.clear()
+    assert (deleted, parts.directory.message_count) == (sent, 0)
+    assert [key for key in parts.store.pairs if key.startswith(b"m")] == []
