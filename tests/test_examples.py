@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "mq9.py")
 MOST_SECONDS = 20.0
+SCENARIOS = 8
 
 
 def run(broker: Broker, *arguments: str) -> str:
@@ -28,6 +29,10 @@ def run(broker: Broker, *arguments: str) -> str:
     return ran.stdout
 
 
+def test_there_is_one_for_each_scenario() -> None:
+    assert len(SCRIPTS) >= SCENARIOS
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_example_holds_twice(broker: Broker, script: str) -> None:
     for _ in range(2):
@@ -38,4 +43,4 @@ def test_the_program_of_the_readme_works(broker: Broker) -> None:
     found = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert found
     program = found[1].replace("nats://127.0.0.1:4222", broker.url)
-    assert run(broker, "-c", program).splitlines() == ["stop: disk is hot", "analysis complete"]
+    assert run(broker, "-c", program).splitlines() == ["how far are you?"]
