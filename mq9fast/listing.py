@@ -54,8 +54,11 @@ class Listing:
             entries, after = self._entries(mailbox, request)
         except UNREADABLE:
             raise CommandError("store_unavailable") from None
+        # What is counted may be ahead of what is durable, and so listed: a page that is all says what it has.
+        whole = request.cursor is None and after is None
+        total = len(entries) if whole else mailbox.total_count
         parts = [
-            b'{"mail_address":"%b","total":%d,"messages":[' % (address, mailbox.total_count),
+            b'{"mail_address":"%b","total":%d,"messages":[' % (address, total),
             b",".join(entries),
             b"]}" if after is None else b'],"next":"%b"}' % after,
         ]
