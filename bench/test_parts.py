@@ -1,0 +1,195 @@
+"""The parts of the core, one process, no sockets."""
+
+import pytest
+
+from bench.conftest import Measure
+from mq9fast._core.client import Agenda, Client
+from mq9fast._core.heap import Heap, Ticket, first_ticket
+from mq9fast._core.record import key_of_message, read_message, write_message
+from mq9fast._core.subjects import Sublist
+from mq9fast._core.table import Table
+from tests.core.parts import KIB, Parts, pub
+
+READ_BYTES = 256 * KIB
+
+
+def filled(frame: bytes, size: int) -> tuple[bytes, int]:
+    """As many frames as fit `size` bytes, and how many those are."""
+    count = size // len(frame)
+    return frame * count, count
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(pub(b"bench.subject", b"x" * 16), id="PUB_16_B"),
+        pytest.param(pub(b"bench.subject", b"x" * 16, b"_INBOX.abcdef.1"), id="PUB_reply_16_B"),
+        pytest.param(
+            b"HPUB bench.subject 18 34\r\nNATS/1.0\r\nA: b\r\n\r\n" + b"x" * 16 + b"\r\n", id="HPUB_16_B"
+        ),
+        pytest.param(pub(b"bench.subject", b"x" * KIB), id="PUB_1_KiB"),
+        pytest.param(b"PONG\r\n", id="PONG"),
+    ],
+)
+def test_parse_256_KiB(measure: Measure, frame: bytes) -> None:  # noqa: N802
+    """A session is given a full read, nobody is subscribed."""
+    session = Parts(read_bytes=READ_BYTES).session().session
+    data, count = filled(frame, READ_BYTES)
+    session.get_buffer(-1)[: len(data)] = data
+    measure(count, lambda: session.buffer_updated(len(data)))
+
+
+@pytest.mark.parametrize("subscribers", [1, 8])
+def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: int) -> None:  # noqa: N802
+    """The same, with the output of the subscribers gathered and thrown away."""
+    parts = Parts(read_bytes=READ_BYTES)
+    peers = [parts.session() for _ in range(subscribers)]
+    for peer in peers:
+        peer.feed(b"SUB bench.subject 1\r\n")
+    session = parts.session().session
+    data, count = filled(pub(b"bench.subject", b"x" * 16), READ_BYTES)
+
+    def turn() -> None:
+        session.get_buffer(-1)[: len(data)] = data
+        session.buffer_updated(len(data))
+        for peer in peers:
+            peer.session.take_output()
+
+    measure(count * subscribers, turn)
+
+
+# The trie.
+
+
+def sublist(literals: int, wildcards: int) -> Sublist:
+    trie, client = Sublist(1), Client(Agenda(), 1, 1 << 20)
+    for i in range(literals):
+        trie.add(client, b"orders.eu.customer%d.placed" % i)
+    for i in range(wildcards):
+        trie.add(client, b"orders.*.customer%d.>" % i)
+    return trie
+
+
+SIZES = pytest.mark.parametrize(
+    ("literals", "wildcards"), [(1, 0), (1000, 0), (0, 1000), (1000, 1000)], ids=lambda n: str(n)
+)
+
+
+@SIZES
+def test_match_cached(measure: Measure, literals: int, wildcards: int) -> None:
+    trie = sublist(literals, wildcards)
+    subjects = [b"orders.eu.customer%d.placed" % i for i in range(100)]
+
+    def ask() -> None:
+        for subject in subjects:
+            trie.matches(subject)
+
+    measure(len(subjects), ask)
+
+
+@SIZES
+def test_match_uncached(measure: Measure, literals: int, wildcards: int) -> None:
+    """Each subject is new to the cache: more of them are asked for in turn than it has slots."""
+    trie = sublist(literals, wildcards)
+    subjects = [b"orders.eu.customer%d.new%d" % (i % 1000, i) for i in range(20_000)]
+
+    def ask() -> None:
+        for subject in subjects:
+            trie.matches(subject)
+
+    measure(len(subjects), ask)
+
+
+@pytest.mark.parametrize("others", [0, 1000, 100_000])
+def test_subscribe_and_unsubscribe(measure: Measure, others: int) -> None:
+    trie, client = sublist(others, 0), Client(Agenda(), 1, 1 << 20)
+    subjects = [b"some.other.subject%d" % i for i in range(100)]
+
+    def change() -> None:
+        for subscription in [trie.add(client, subject) for subject in subjects]:
+            trie.discard(subscription)
+
+    measure(len(subjects), change)
+
+
+# The heap and the table.
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
+    """1,000 more are pushed onto a heap of `size`, and 1,000 taken off."""
+    heap = Heap()
+    tickets = [Ticket(heap, i * 7919 % 1_000_003, i) for i in range(size)]
+    for ticket in tickets:
+        ticket.push()
+    more = [Ticket(heap, i * 104_729 % 1_000_003, size + i) for i in range(1000)]
+
+    def push_and_take() -> None:
+        taken = []
+        for ticket in more:
+            ticket.push()
+        for _ in more:
+            ticket = first_ticket(heap)
+            assert ticket is not None
+            ticket.remove()
+            taken.append(ticket)
+        more[:] = taken
+
+    # What is taken off is pushed again in the next round, so that the heap stays of one size.
+    measure(2 * len(more), push_and_take)
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_table_get(measure: Measure, size: int) -> None:
+    table = Table(1)
+    for i in range(size):
+        table.put(b"agent.inbox.%d" % i, i)
+    keys = [b"agent.inbox.%d" % (i * 7919 % size) for i in range(1000)]
+
+    def look_up() -> None:
+        for key in keys:
+            table.get(key)
+
+    measure(len(keys), look_up)
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_table_put_and_pop(measure: Measure, size: int) -> None:
+    table = Table(1)
+    for i in range(size):
+        table.put(b"agent.inbox.%d" % i, i)
+    keys = [b"another.inbox.%d" % i for i in range(1000)]
+
+    def change() -> None:
+        for key in keys:
+            table.put(key, key)
+        for key in keys:
+            table.pop(key)
+
+    measure(2 * len(keys), change)
+
+
+# Records.
+
+
+@pytest.mark.parametrize("payload_bytes", [100, 10_000])
+def test_record_write(measure: Measure, payload_bytes: int) -> None:
+    payload = b"x" * payload_bytes
+
+    def write() -> None:
+        for i in range(100):
+            key_of_message(1, 2, i)
+            write_message(i, b"", payload)
+
+    measure(100, write)
+
+
+@pytest.mark.parametrize("payload_bytes", [100, 10_000])
+def test_record_read(measure: Measure, payload_bytes: int) -> None:
+    value = write_message(1, b"", b"x" * payload_bytes)
+
+    def read() -> None:
+        for _ in range(100):
+            read_message(value)
+
+    measure(100, read)
