@@ -71,8 +71,13 @@ class Broker:
             self._wire()
             self._load()
             await self._listen(tls)
+        except StoreError as error:
+            self._close_store()
+            raise StartError(
+                f"the data directory {self.settings.data_dir} cannot be used: {error}"
+            ) from error
         except BaseException:
-            self._store.close()
+            self._close_store()
             raise
         self._clock = Clock(
             self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
@@ -192,7 +197,14 @@ class Broker:
             connection.close()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._all_closed(), STOP_SECONDS)
-        self._store.close()
+        self._close_store()
+
+    def _close_store(self) -> None:
+        """Close it. What it cannot write any more was promised to nobody, or is in its log."""
+        try:
+            self._store.close()
+        except StoreError as error:
+            log.error("the store could not be closed cleanly: %s", error)
 
     async def _all_closed(self) -> None:
         while self.connections:  # noqa: ASYNC110 (an Event would be kept for this alone)

@@ -84,7 +84,10 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def close(self) -> None:
-        self._db.close()
+        try:
+            self._db.close()
+        except Exception as error:
+            raise StoreError(str(error)) from error
 
 
 def _options() -> Options:
