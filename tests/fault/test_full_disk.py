@@ -2,8 +2,10 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,3 +231,23 @@ def test_below_the_floor_messages_are_refused_and_deleting_goes_on(broker: Broke
     log = broker.log.read_text()
     assert "messages are refused" in log
     assert "messages are taken again" in log
+
+
+@pytest.mark.parametrize("broker", [("always", 0), ("interval", 0)], indirect=True)
+def test_a_broker_stops_and_starts_with_a_full_disk(broker: Broker, disk: Disk) -> None:
+    with Wire(broker.port) as wire:
+        wire.create(name="full")
+        disk.leave_free(8 * MEGABYTE)
+        stored = send_until_refused(wire, "full")
+    assert broker.stop() == 0
+    # It cannot open its store, and says so in a sentence.
+    done = subprocess.run(
+        [sys.executable, "-m", "mq9fast", *broker.flags], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"mq9fast: .*No space left on device.*\n", done.stderr), done.stderr
+    disk.clear()
+    broker.start()
+    assert read_stored(broker.port, "full") == stored
+    with Wire(broker.port) as wire:
+        assert wire.msg("full", "again")["msg_id"] > max(stored)
