@@ -24,7 +24,7 @@ from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
 from mq9fast.connection import Connection
-from mq9fast.errors import UNREADABLE, StartError, refusals
+from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
