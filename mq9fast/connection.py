@@ -173,3 +173,15 @@ class Connection(asyncio.BufferedProtocol):
             self._unanswered_pings += 1
             self.session.write(b"PING\r\n")
         self._ping_later()
+
+
+class Refusal(asyncio.Protocol):
+    """A connection past max_connections: told why, and closed."""
+
+    def __init__(self, handshake: Handshake) -> None:
+        self._handshake = handshake
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        transport.write(self._handshake.info(0, "") + b"-ERR 'maximum connections exceeded'\r\n")
+        transport.close()

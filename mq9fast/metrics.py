@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 if TYPE_CHECKING:
-    from mq9fast.server import Broker
+    from mq9fast.broker import Broker
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mq9fast.handshake import PROTOCOL_VERSION
 from mq9fast.metrics import BrokerCollector, traffic
 
 if TYPE_CHECKING:
-    from mq9fast.server import Broker
+    from mq9fast.broker import Broker
 
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,266 +1,19 @@
-"""A broker from start to stop: what it is made of, in the order in which it comes up and goes down."""
+"""The process around a broker: its event loop, its signals and the line that says it serves."""
 
 import asyncio
-import contextlib
-import errno
 import logging
 import os
-import secrets
 import signal
-import ssl
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
-from mq9fast._core.client import Agenda
-from mq9fast._core.delivery import Delivery
-from mq9fast._core.intake import Intake
-from mq9fast._core.mailbox import Directory
-from mq9fast._core.record import CorruptRecord
-from mq9fast._core.router import Router
-from mq9fast._core.session import Core
-from mq9fast._core.turn import Turn
-from mq9fast.clock import Clock
-from mq9fast.commands import Commands
-from mq9fast.committer import Committer
-from mq9fast.connection import Connection
-from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
-from mq9fast.handshake import Handshake
-from mq9fast.listing import Listing
-from mq9fast.mailboxes import Mailboxes
+from mq9fast.broker import Broker, in_url
 from mq9fast.settings import Settings
-from mq9fast.store.record import check_format
-from mq9fast.store.rocks import RocksStore
 from mq9fast.version import VERSION
-
-if TYPE_CHECKING:
-    from mq9fast.monitoring import Monitor
 
 log = logging.getLogger("mq9fast.server")
 
-# One read of a socket; more per read is more per turn and per write.
-READ_BYTES = 262144
-# Senders wait once this much of a turn is gathered and not durable, or of a receiver's output is not written.
-STALL_BYTES = 8 << 20
 # A thread that made the log durable gets the interpreter back at least this soon.
 SWITCH_SECONDS = 0.0005
-BACKLOG = 4096
-# How long connections may take to write what is left for them when the broker stops.
-STOP_SECONDS = 3.0
-
-
-class Broker:
-    """One broker in the running event loop. `start` raises StartError; `address` is known from then on."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.connections: dict[int, Connection] = {}
-        self.address = (settings.host, settings.port)
-        self.total_connections = 0
-        self.refused_connections = 0
-        self.lame_duck = False
-        self.monitor: Monitor | None = None
-        self._listener: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        """Open the store, take over what it holds, and listen."""
-        tls = tls_context(self.settings)
-        self._store = RocksStore(Path(self.settings.data_dir))
-        try:
-            check_format(self._store, self.settings.data_dir)
-            self._wire()
-            self._load()
-            await self._listen(tls)
-        except StoreError as error:
-            self._close_store()
-            raise StartError(
-                f"the data directory {self.settings.data_dir} cannot be used: {error}"
-            ) from error
-        except BaseException:
-            self._close_store()
-            raise
-        self._clock = Clock(
-            self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
-        )
-        await self._monitor()
-
-    def _load(self) -> None:
-        try:
-            self.mailboxes.load()
-        except CorruptRecord as error:
-            directory = self.settings.data_dir
-            raise StartError(f"the data directory {directory} cannot be read: {error}") from error
-
-    def _wire(self) -> None:
-        settings, store = self.settings, self._store
-        agenda = Agenda()
-        directory = Directory(secrets.randbits(64), 0)
-        router = Router(agenda, secrets.randbits(64), min(STALL_BYTES, settings.max_pending // 2))
-        delivery = Delivery(directory, router, agenda)
-        intake = Intake(
-            directory,
-            delivery,
-            agenda,
-            Turn(store.new_batch()),
-            refusals(),
-            most_messages=settings.max_mailbox_messages,
-            most_mailbox_bytes=settings.max_mailbox_bytes,
-            most_store_bytes=settings.max_store_bytes,
-            stall_bytes=STALL_BYTES,
-        )
-        self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
-        intake.read = store.get
-        intake.store_error = UNREADABLE
-        intake.command = Commands(
-            intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
-        )
-        intake.auto_create = self.mailboxes.auto_create if settings.auto_create else None
-        self.core = Core(
-            agenda,
-            router,
-            delivery,
-            intake,
-            read_bytes=READ_BYTES,
-            control_line_bytes=settings.max_control_line,
-            payload_bytes=settings.max_payload,
-            most_subscriptions=settings.max_subscriptions,
-        )
-        self.committer = Committer(
-            self.core,
-            self.mailboxes,
-            store,
-            sync=settings.sync,
-            sync_interval=settings.sync_interval,
-            stall_bytes=STALL_BYTES,
-        )
-
-    async def _listen(self, tls: ssl.SSLContext | None) -> None:
-        settings = self.settings
-        loop = asyncio.get_running_loop()
-        try:
-            self._listener = await loop.create_server(
-                self._connection, settings.host, settings.port, backlog=BACKLOG, start_serving=False
-            )
-        except OSError as error:
-            raise StartError(_why_not_listening(settings.host, settings.port, error)) from error
-        port = self._listener.sockets[0].getsockname()[1]
-        self.address = (settings.host, port)
-        self.handshake = Handshake(settings, port, tls)
-        await self._listener.start_serving()
-
-    async def _monitor(self) -> None:
-        """Open the monitoring port. That the default one is in use is no reason not to start."""
-        settings = self.settings
-        if settings.monitor_port < 0:
-            return
-        from mq9fast.monitoring import Monitor
-
-        monitor = Monitor(self)
-        try:
-            await monitor.start(settings.monitor_host, settings.monitor_port)
-        except StartError as error:
-            if "monitor_port" in settings.explicit:
-                await self.stop()
-                raise
-            log.warning("running without monitoring: %s", error)
-            return
-        self.monitor = monitor
-        log.info("monitoring on http://%s:%d", _in_url(settings.monitor_host), monitor.port)
-
-    def _connection(self) -> asyncio.BaseProtocol:
-        if len(self.connections) >= self.settings.max_connections:
-            self.refused_connections += 1
-            return Refusal(self.handshake)
-        self.total_connections += 1
-        connection = Connection(
-            self.core, self.handshake, self.total_connections, self.settings.max_pending, self._closed
-        )
-        self.connections[connection.session.cid] = connection
-        return connection
-
-    def _closed(self, connection: Connection) -> None:
-        self.connections.pop(connection.session.cid, None)
-
-    async def stop(self) -> None:
-        """Stop accepting, finish what was accepted, write it out, close."""
-        if self._listener is None:
-            return
-        self._listener.close()
-        if self.monitor is not None:
-            self.monitor.close()
-        self._clock.stop()
-        for connection in self.connections.values():
-            connection.pause()
-        await self.committer.finish()
-        self.core.agenda.flush()
-        for connection in list(self.connections.values()):
-            connection.close()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._all_closed(), STOP_SECONDS)
-        self._close_store()
-
-    def _close_store(self) -> None:
-        """Close it. What it cannot write any more was promised to nobody, or is in its log."""
-        try:
-            self._store.close()
-        except StoreError as error:
-            log.error("the store could not be closed cleanly: %s", error)
-
-    async def _all_closed(self) -> None:
-        while self.connections:  # noqa: ASYNC110 (an Event would be kept for this alone)
-            await asyncio.sleep(0.01)
-
-    async def retire(self) -> None:
-        """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
-        if self.lame_duck or self._listener is None:
-            return
-        self.lame_duck = True
-        log.info("lame duck: closing %d connections", len(self.connections))
-        self._listener.close()
-        connections = list(self.connections.values())
-        for connection in connections:
-            connection.session.write(
-                self.handshake.info(connection.session.cid, connection.peer[0], lame_duck=True)
-            )
-        pause = self.settings.lame_duck_duration / max(len(connections), 1)
-        for connection in connections:
-            await asyncio.sleep(pause)
-            connection.session.close_with(b"Server Shutdown")
-
-
-class Refusal(asyncio.Protocol):
-    """A connection past max_connections: told why, and closed."""
-
-    def __init__(self, handshake: Handshake) -> None:
-        self._handshake = handshake
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)
-        transport.write(self._handshake.info(0, "") + b"-ERR 'maximum connections exceeded'\r\n")
-        transport.close()
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS to offer, or None; StartError if its files cannot be used."""
-    if settings.tls_cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-        if settings.tls_ca is not None:
-            context.load_verify_locations(settings.tls_ca)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(name for name in (settings.tls_cert, settings.tls_key, settings.tls_ca) if name)
-        raise StartError(f"the TLS files {files} cannot be used: {error}") from error
-    if settings.tls_verify:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _why_not_listening(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use"
-    return f"cannot listen on {host}:{port}: {error.strerror or error}"
 
 
 async def serve(settings: Settings) -> None:
@@ -282,7 +35,7 @@ async def serve(settings: Settings) -> None:
     host, port = broker.address
     if not _is_loopback(host) and not broker.handshake.auth_required:
         log.warning("listening on %s without authentication: whoever reaches the port may connect", host)
-    print(f"mq9fast {VERSION} listening on nats://{_in_url(host)}:{port}", flush=True)
+    print(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}", flush=True)
     retirement = loop.create_task(_retire_when(retiring, broker, ending))
     await ending.wait()
     retirement.cancel()
@@ -297,10 +50,6 @@ async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Eve
 
 def _is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def run(settings: Settings) -> int:

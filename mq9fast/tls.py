@@ -1,0 +1,23 @@
+"""TLS as the settings say."""
+
+import ssl
+
+from mq9fast.errors import StartError
+from mq9fast.settings import Settings
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS to offer, or None; StartError if its files cannot be used."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        if settings.tls_ca is not None:
+            context.load_verify_locations(settings.tls_ca)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(name for name in (settings.tls_cert, settings.tls_key, settings.tls_ca) if name)
+        raise StartError(f"the TLS files {files} cannot be used: {error}") from error
+    if settings.tls_verify:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
