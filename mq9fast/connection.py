@@ -37,9 +37,8 @@ class Connection(asyncio.BufferedProtocol):
         on_closed: Callable[["Connection"], None],
     ) -> None:
         self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
-        # The transport calls straight into the session, which parses what was read.
-        self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
-        self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
+        if handshake.tls is None:
+            self._read_into_session()
         self.peer: tuple[str, int] = ("", 0)
         self.client: dict[str, str] = {}
         self._handshake = handshake
@@ -59,10 +58,12 @@ class Connection(asyncio.BufferedProtocol):
         self._take(transport)
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         self.peer = (host, port)
-        transport.write(self._handshake.info(self.session.cid, host))
+        info = self._handshake.info(self.session.cid, host)
         self.session.authorized = not self._handshake.auth_required
-        if self._handshake.tls is not None:
-            self._upgrade = self._loop.create_task(self._start_tls(self._handshake.tls))
+        if self._handshake.tls is None:
+            transport.write(info)
+        else:
+            self._upgrade = self._loop.create_task(self._start_tls(self._handshake.tls, info))
         if self._handshake.auth_required:
             self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
         else:
@@ -75,9 +76,26 @@ class Connection(asyncio.BufferedProtocol):
         if tcp is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
-    async def _start_tls(self, context: ssl.SSLContext) -> None:
-        """Upgrade after INFO, as NATS does."""
+    def _read_into_session(self) -> None:
+        """Have the transport call straight into the session, which parses what was read."""
+        self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
+        self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.session.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Something came before TLS did, and so before INFO: that is no client of ours."""
         assert self._transport is not None
+        self._transport.abort()
+
+    async def _start_tls(self, context: ssl.SSLContext, info: bytes) -> None:
+        """Upgrade after INFO, as NATS does. Nothing is awaited between the two: the client's hello, which
+        answers INFO, must not meet the plain protocol."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(info)
+        self._read_into_session()
         try:
             upgraded = await self._loop.start_tls(
                 self._transport,
