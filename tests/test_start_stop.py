@@ -1,6 +1,7 @@
 """How a broker comes up, why it does not, and how it ends."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -518,3 +519,44 @@ def test_a_tls_client_amid_load_at_the_stop(
             assert b'{"msg_id":0}' in said
     assert broker.process.wait(20) == 0
     broker._close_output()
+
+
+def test_every_tls_handshake_succeeds(tls_broker: Callable[..., Broker], certificates: Certificates) -> None:
+    """A hello that comes at once after INFO is never taken for plain text."""
+    broker = tls_broker()
+    context = certificates.context()
+    for _ in range(200):
+        received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = context.wrap_bio(received, to_send, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            peer.do_handshake()
+        hello = to_send.read()
+        with socket.create_connection(("127.0.0.1", broker.port)) as plain:
+            assert plain.recv(65536).endswith(b"}\r\n")
+            plain.sendall(hello)
+            received.write(plain.recv(65536))
+            # SSLError says that the answer was no TLS.
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.do_handshake()
+
+
+def test_nothing_is_taken_in_plain_text_before_tls(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
+    for _ in range(100):
+        with (
+            socket.create_connection(("127.0.0.1", broker.port)) as plain,
+            contextlib.suppress(ConnectionError),
+        ):
+            plain.sendall(f'PUB {MAILBOX}CREATE 17\r\n{{"name":"secret"}}\r\nPING\r\n'.encode())
+            while data := plain.recv(65536):
+                assert b"PONG" not in data
+    with socket.create_connection(("127.0.0.1", broker.port)) as plain:
+        assert plain.recv(65536)
+        with certificates.context("client").wrap_socket(plain, server_hostname="localhost") as peer:
+            peer.sendall(f"SUB r 1\r\nPUB {MAILBOX}LIST.secret r 0\r\n\r\n".encode())
+            said = b""
+            while b"}" not in said:
+                said += peer.recv(65536)
+            assert b"mailbox_not_found" in said
