@@ -1,0 +1,246 @@
+"""TTL: the time since the last write, after which a mailbox is gone for good."""
+
+import os
+import time
+from collections.abc import Callable
+
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+MSG = MAILBOX + "MSG."
+# A deadline may be met a second late, and the machine may be slow; never early.
+LATE = 1.0 + 2.0
+
+
+def lives(wire: Wire, address: str) -> bool:
+    return "code" not in wire.list(address, limit=1)
+
+
+def gone(wire: Wire, address: str) -> None:
+    reply = wire.list(address)
+    assert reply["code"] == "mailbox_not_found"
+    assert wire.msg(address)["code"] == "mailbox_not_found"
+    assert wire.delete(address, 0)["code"] == "mailbox_not_found"
+
+
+def test_it_lives_its_ttl_and_is_gone_within_a_second(wire: Wire, address: str) -> None:
+    begun = time.time()
+    wire.create(name=address, ttl=1)
+    wire.msg(address, "x")
+    written = time.time()
+    while lives(wire, address):
+        assert time.time() < written + 1 + LATE
+        time.sleep(0.01)
+    assert time.time() >= begun + 1
+    gone(wire, address)
+
+
+def test_the_name_is_free_and_ids_start_over(wire: Wire, address: str) -> None:
+    wire.create(name=address, ttl=1, public=True)
+    for n in range(3):
+        assert wire.msg(address, "old") == {"msg_id": n}
+    wait_until(lambda: not lives(wire, address))
+    assert wire.create(name=address) == {"mail_address": address, "is_new": True}
+    assert wire.list(address)["total"] == 0
+    assert wire.msg(address, "new") == {"msg_id": 0}
+    wire.read_along(address)
+    assert wire.message().payload == b"new"
+    assert wire.silent(0.03)
+
+
+def test_only_writes_renew(wire: Wire, broker: Broker, address: str) -> None:
+    """CREATE and MSG start the time again; SUB, LIST and DELETE do not."""
+    names = {
+        how: f"{address}-{how}"
+        for how in ("create", "msg", "sub", "list", "delete", "refused", "none", "conflict")
+    }
+    for name in names.values():
+        wire.create(name=name, ttl=2)
+    for _ in range(40):
+        wire.msg(names["delete"], "x")
+    begun = time.time()
+    alive = set(names)
+    step = 0
+    while alive & {"sub", "list", "delete", "refused", "none", "conflict"}:
+        assert time.time() < begun + 2 + LATE
+        wire.create(name=names["create"])
+        wire.msg(names["msg"], "x")
+        wire.send(f"SUB {MSG}{names['sub']} s{step}\r\nUNSUB s{step}\r\n")
+        wire.list(names["list"])
+        wire.delete(names["delete"], step % 40)
+        if time.time() < begun + 1.5:
+            assert wire.create(name=names["conflict"], public=True, ttl=60)["code"] == "mailbox_conflict"
+        wire.create(name=names["refused"], ttl=-1)
+        step += 1
+        for how in list(alive):
+            if not lives(wire, names[how]):
+                assert time.time() >= begun + 1.9
+                alive.discard(how)
+        time.sleep(0.05)
+    assert alive == {"create", "msg"}
+
+
+def test_zero_and_absent_never_expire_and_renewals_keep_or_replace(wire: Wire, address: str) -> None:
+    names = [f"{address}-{n}" for n in range(6)]
+    zero, absent, prolonged, forever, shortened, kept = names
+    wire.create(name=zero, ttl=0)
+    wire.create(name=absent)
+    for name in (prolonged, forever, kept):
+        wire.create(name=name, ttl=1)
+    wire.create(name=shortened, ttl=3600)
+    wire.create(name=prolonged, ttl=3600)
+    wire.create(name=forever, ttl=0)
+    wire.create(name=shortened, ttl=1)
+    wire.create(name=kept)
+    begun = time.time()
+    wait_until(lambda: not lives(wire, shortened) and not lives(wire, kept), 1 + LATE)
+    assert time.time() >= begun + 0.9
+    assert [lives(wire, name) for name in names] == [True, True, True, True, False, False]
+
+
+def test_a_mailbox_without_ttl_may_get_one(wire: Wire, address: str) -> None:
+    wire.create(name=address)
+    wire.msg(address, "x")
+    wire.create(name=address, ttl=1)
+    wait_until(lambda: not lives(wire, address), 1 + LATE)
+
+
+def test_deadlines_hold_across_restarts(broker: Broker, address: str) -> None:
+    short, down, long = (f"{address}-{n}" for n in ("short", "down", "long"))
+    with Wire(broker.port) as wire:
+        wire.create(name=long, ttl=3600)
+        wire.create(name=short, ttl=3)
+        wire.create(name=down, ttl=1)
+        wire.msg(down, "old")
+        begun = time.time()
+    broker.stop()
+    while time.time() < begun + 1.1:
+        time.sleep(0.02)
+    broker.start()
+    with Wire(broker.port) as wire:
+        wait_until(lambda: not lives(wire, down), LATE)
+        assert wire.create(name=down)["is_new"]
+        assert wire.msg(down) == {"msg_id": 0}
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert lives(wire, long)
+        if time.time() < begun + 2.9:
+            assert lives(wire, short)
+        wait_until(lambda: not lives(wire, short), 3 + LATE)
+        assert time.time() >= begun + 2.9
+        assert lives(wire, long)
+        assert wire.list(down)["total"] == 1
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        gone(wire, short)
+        assert wire.list(down)["total"] == 1
+
+
+def test_a_message_renews_across_a_restart(broker: Broker, address: str) -> None:
+    with Wire(broker.port) as wire:
+        wire.create(name=address, ttl=2)
+        begun = time.time()
+        while time.time() < begun + 1:
+            time.sleep(0.02)
+        wire.msg(address, "renews")
+        renewed = time.time()
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        while time.time() < begun + 2.2:
+            time.sleep(0.02)
+        if time.time() < renewed + 1.9:
+            assert lives(wire, address)
+        wait_until(lambda: not lives(wire, address), 2 + LATE)
+
+
+def test_an_expired_mailbox_is_never_revived_after_a_restart(
+    start_broker: Callable[..., Broker], address: str
+) -> None:
+    """However many expired while the broker was down, the first request finds none of them."""
+    broker = start_broker("--sync", "never")
+    count = 5000
+    with Wire(broker.port) as wire:
+        wire.send(
+            "".join(
+                f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\nPUB {MSG}{address}-{n} 1\r\nx\r\n"
+                for n in range(count)
+                for body in [f'{{"name":"{address}-{n}","ttl":1}}']
+            )
+        )
+        wire.ping()
+        assert lives(wire, f"{address}-{count - 1}")
+        written = time.time()
+    broker.stop()
+    while time.time() < written + 1.1:
+        time.sleep(0.02)
+    broker.start()
+    with Wire(broker.port) as wire:
+        wire.sub("answers", "9")
+        wire.send("".join(f"PUB {MSG}{address}-{n} answers 1\r\ny\r\n" for n in range(count)))
+        codes = [message.json.get("code") for message in wire.messages(count)]
+    assert codes == ["mailbox_not_found"] * count
+
+
+def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
+    start_broker: Callable[..., Broker], address: str
+) -> None:
+    broker = start_broker("--sync", "never")
+    other = address + "-other"
+    with Wire(broker.port) as wire:
+        wire.create(name=other)
+        wire.create(name=address, ttl=2)
+        payload = "".join(chr(33 + n * n * 7919 % 90) for n in range(1000))
+        line = f"PUB {MSG}{address} 1000\r\n{payload}\r\n"
+        for _ in range(100):
+            wire.send(line * 1000)
+            wire.ping(20)
+        assert wire.list(address, limit=1)["total"] == 100_000
+        slowest = 0.0
+        deadline = time.monotonic() + 30
+        while lives(wire, address):
+            assert time.monotonic() < deadline
+            begun = time.monotonic()
+            wire.msg(other, "prompt")
+            slowest = max(slowest, time.monotonic() - begun)
+        for _ in range(200):
+            begun = time.monotonic()
+            wire.msg(other, "prompt")
+            slowest = max(slowest, time.monotonic() - begun)
+        assert slowest < 1
+        before = wire.list(other, limit=1)["total"]
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        gone(wire, address)
+        assert wire.list(other, limit=1)["total"] == before
+        assert wire.create(name=address)["is_new"]
+        assert wire.list(address)["total"] == 0
+
+
+def test_many_small_mailboxes_expire_together(start_broker: Callable[..., Broker], address: str) -> None:
+    broker = start_broker("--sync", "never", "--max-mailboxes", "3000")
+    with Wire(broker.port) as wire:
+        bodies = [f'{{"name":"{address}-{n}","ttl":1}}' for n in range(3000)]
+        wire.send("".join(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n" for body in bodies))
+        wire.ping()
+        written = time.time()
+        assert wire.create()["code"] == "limit_exceeded"
+        wait_until(lambda: not any(lives(wire, f"{address}-{n}") for n in (0, 1500, 2999)), 1 + LATE)
+        wait_until(lambda: "code" not in wire.create(), LATE)
+        assert time.time() < written + 1 + LATE
+
+
+def test_the_space_of_an_expired_mailbox_is_used_again(
+    start_broker: Callable[..., Broker], address: str
+) -> None:
+    """A store that is filled and expires over and over does not grow with what has passed through it."""
+    broker = start_broker("--sync", "never")
+    payload = os.urandom(50_000)
+    with Wire(broker.port) as wire:
+        sizes = []
+        for _ in range(5):
+            wire.create(name=address, ttl=1)
+            for _ in range(1200):
+                wire.pub(MSG + address, payload)
+            wire.ping(20)
+            wait_until(lambda: not lives(wire, address), 1 + LATE)
+            sizes.append(sum(path.stat().st_size for path in broker.data_dir.iterdir()) >> 20)
+    assert max(sizes) < 230, sizes  # 60 MB live at a time, 300 MB in all
