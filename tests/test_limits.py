@@ -1,0 +1,239 @@
+"""Every limit from both sides: up to it all is well, past it limit_exceeded, and nothing is lost."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+MSG = MAILBOX + "MSG."
+Start = Callable[..., Broker]
+
+
+def test_max_mailboxes(start_broker: Start) -> None:
+    broker = start_broker("--max-mailboxes", "3")
+    with Wire(broker.port) as wire:
+        for name in ("a", "b"):
+            assert wire.create(name=name)["is_new"]
+        generated = wire.create(ttl=2)["mail_address"]
+        for fields in ({"name": "d"}, {}, {"prefix": "p"}, {"name": "d", "public": True}):
+            reply = wire.create(**fields)
+            assert set(reply) == {"error", "code"}
+            assert reply["code"] == "limit_exceeded"
+        assert wire.create(name="a")["is_new"] is False
+        assert wire.msg("a") == {"msg_id": 0}
+        assert wire.msg("d")["code"] == "mailbox_not_found"
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert wire.create(name="d")["code"] == "limit_exceeded"
+        assert wire.msg(generated) == {"msg_id": 0}
+        wait_until(lambda: "code" not in wire.create(name="d"), 6)
+        assert wire.create(name="e")["code"] == "limit_exceeded"
+
+
+def test_max_mailbox_messages(start_broker: Start) -> None:
+    broker = start_broker("--max-mailbox-messages", "3")
+    with Wire(broker.port) as wire:
+        wire.create(name="a")
+        wire.create(name="b")
+        for n, suffix in enumerate(("", ".urgent", ".critical")):
+            assert wire.msg("a" + suffix, str(n)) == {"msg_id": n}
+        for suffix in ("", ".urgent", ".critical"):
+            assert wire.msg("a" + suffix)["code"] == "limit_exceeded"
+        wire.pub(MSG + "a", "dropped")
+        assert wire.msg("b") == {"msg_id": 0}
+        assert [m["payload"] for m in wire.list("a")["messages"]] == ["2", "1", "0"]
+        wire.delete("a", 1)
+        assert wire.msg("a", "3") == {"msg_id": 3}
+        assert wire.msg("a")["code"] == "limit_exceeded"
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert wire.msg("a")["code"] == "limit_exceeded"
+        assert [m["payload"] for m in wire.list("a")["messages"]] == ["2", "0", "3"]
+        wire.send("".join(f"PUB {MAILBOX}DELETE.a.{n} 0\r\n\r\n" for n in (0, 2, 3)))
+        assert wire.msg("a") == {"msg_id": 4}
+
+
+def test_max_mailbox_bytes(start_broker: Start) -> None:
+    broker = start_broker("--max-mailbox-bytes", "1000")
+    header = b"NATS/1.0\r\nA: 1\r\n\r\n"
+    with Wire(broker.port) as wire:
+        wire.create(name="a")
+        wire.create(name="b")
+        assert wire.msg("a", "x" * 1001)["code"] == "limit_exceeded"
+        assert wire.msg("a", "x" * 600) == {"msg_id": 0}
+        assert wire.msg("a", "x" * 401)["code"] == "limit_exceeded"
+        assert wire.msg("a", "x" * (401 - len(header)), header)["code"] == "limit_exceeded"
+        assert wire.msg("a", "x" * (400 - len(header)), header) == {"msg_id": 1}
+        assert wire.msg("a", "x")["code"] == "limit_exceeded"
+        assert wire.msg("a", "") == {"msg_id": 2}
+        assert wire.msg("b", "x" * 1000) == {"msg_id": 0}
+    broker.restart()
+    with Wire(broker.port) as wire:
+        assert wire.msg("a", "x")["code"] == "limit_exceeded"
+        wire.sub(MSG + "a", "1", "workers")
+        for message in wire.messages(3):
+            assert wire.request(message.reply).json == {"deleted": True}
+        assert wire.msg("a", "x" * 1000) == {"msg_id": 3}
+        assert wire.msg("a", "x")["code"] == "limit_exceeded"
+
+
+def test_max_store_bytes(start_broker: Start) -> None:
+    broker = start_broker("--max-store-bytes", "1000")
+    with Wire(broker.port) as wire:
+        wire.create(name="a")
+        wire.create(name="b", ttl=2)
+        assert wire.msg("a", "x" * 600) == {"msg_id": 0}
+        assert wire.msg("b", "x" * 400) == {"msg_id": 0}
+        assert wire.msg("a", "x")["code"] == wire.msg("b", "x")["code"] == "limit_exceeded"
+        assert len(wire.list("a")["messages"][0]["payload"]) == 600
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert wire.msg("a", "x")["code"] == "limit_exceeded"
+        wait_until(lambda: wire.msg("a", "x" * 400).get("msg_id") == 1, 6)
+        assert wire.msg("a", "x")["code"] == "limit_exceeded"
+        wire.delete("a", 0)
+        assert wire.msg("a", "x" * 600) == {"msg_id": 2}
+        assert wire.msg("a", "x")["code"] == "limit_exceeded"
+
+
+def test_a_limit_counts_right_through_any_mix(start_broker: Start) -> None:
+    """Sends, deletions by request, by a group's member and in one packet: the count never drifts."""
+    broker = start_broker("--max-mailbox-messages", "10", "--max-mailbox-bytes", "10", "--sync", "never")
+    with Wire(broker.port) as wire:
+        wire.create(name="a")
+        next_id = 0
+        for turn in range(30):
+            wire.sub(MSG + "a", f"s{turn}", "workers")
+            for _ in range(10):
+                assert wire.msg("a" + ("", ".urgent", ".critical")[next_id % 3], "x") == {"msg_id": next_id}
+                next_id += 1
+            assert wire.msg("a", "x")["code"] == "limit_exceeded"
+            messages = wire.messages(10)
+            if turn % 3 == 0:
+                wire.send("".join(f"PUB {m.reply} 0\r\n\r\n" * 2 for m in messages))
+            elif turn % 3 == 1:
+                wire.send(f"UNSUB s{turn}\r\n" + "".join(f"PUB {m.reply} 0\r\n\r\n" for m in messages))
+            else:
+                for message in messages:
+                    assert wire.request(message.reply).json == {"deleted": True}
+            wire.send(f"UNSUB s{turn}\r\n")
+            wire.ping()
+            wait_until(lambda: wire.list("a")["total"] == 0)
+
+
+@pytest.mark.parametrize("prefix", ["plain", MSG + "a"])
+def test_max_subscriptions(start_broker: Start, prefix: str) -> None:
+    broker = start_broker("--max-subscriptions", "3")
+    with Wire(broker.port) as wire, Wire(broker.port) as other:
+        for n in range(3):
+            wire.sub(f"{prefix}.x{n}", str(n))
+        wire.ping()
+        wire.sub(f"{prefix}.x3", "3")
+        assert wire.line().lower() == "-err 'maximum subscriptions exceeded'"
+        wire.ping()
+        other.sub(f"{prefix}.x3", "3")
+        other.ping()
+        wire.send(f"UNSUB 1\r\nSUB {prefix}.x3 3\r\n")
+        wire.ping()
+        wire.sub(f"{prefix}.x4", "4")
+        assert wire.line().lower() == "-err 'maximum subscriptions exceeded'"
+        wire.sub(f"{prefix}.x4", "3")
+        wire.ping()
+
+
+def test_max_connections(start_broker: Start) -> None:
+    broker = start_broker("--max-connections", "3")
+    wires = [Wire(broker.port) for _ in range(3)]
+    for wire in wires:
+        wire.ping()
+    with Wire(broker.port, None) as refused:
+        assert refused.closed()
+        assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
+    for wire in wires:
+        wire.ping()
+    wires.pop().close()
+
+    def accepted() -> bool:
+        with Wire(broker.port, None) as wire:
+            wire.send("PING\r\n")
+            try:
+                return wire.line() == "PONG"
+            except (EOFError, ConnectionError):
+                return False
+
+    wait_until(accepted)
+    for wire in wires:
+        wire.ping()
+        wire.close()
+
+
+def test_max_payload(start_broker: Start) -> None:
+    broker = start_broker("--max-payload", "100")
+    with Wire(broker.port) as wire:
+        assert wire.info["max_payload"] == 100
+        body = json.dumps({"name": "a"})
+        assert wire.request(MAILBOX + "CREATE", body).json["is_new"]
+        assert wire.msg("a", "x" * 100) == {"msg_id": 0}
+        wire.send(f"PUB {MSG}a 101\r\n")
+        assert wire.closed()
+        assert wire.unread == b"-ERR 'Maximum Payload Violation'\r\n"
+    with Wire(broker.port) as wire:
+        wire.read_along("a")
+        assert wire.message().payload == b"x" * 100
+
+
+def test_without_auto_create_a_message_makes_no_mailbox(start_broker: Start) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        assert wire.msg("a")["code"] == "mailbox_not_found"
+        wire.pub(MSG + "a", "x")
+        assert wire.create(name="a") == {"mail_address": "a", "is_new": True}
+        assert wire.list("a")["total"] == 0
+
+
+def test_auto_create(start_broker: Start) -> None:
+    broker = start_broker("--auto-create", "--max-mailboxes", "3")
+    with Wire(broker.port) as wire:
+        wire.sub(MSG + "waited.for", "1")
+        assert wire.list("a")["code"] == "mailbox_not_found"
+        assert wire.delete("a", 0)["code"] == "mailbox_not_found"
+        assert wire.msg("a.urgent", "x") == {"msg_id": 0}
+        wire.pub(MSG + "waited.for", "x")
+        assert wire.message().payload == b"x"
+        assert wire.create(name="a") == {"mail_address": "a", "is_new": False}
+        assert wire.create(name="a", public=True)["code"] == "mailbox_conflict"
+        assert wire.msg("A")["code"] == "invalid_address"
+        assert wire.msg("b") == {"msg_id": 0}
+        assert wire.msg("c")["code"] == "limit_exceeded"
+        wire.pub(MSG + "c", "dropped")
+        assert wire.create(name="c")["code"] == "limit_exceeded"
+        assert wire.msg("b") == {"msg_id": 1}
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert [m["payload"] for m in wire.list("a")["messages"]] == ["x"]
+        assert wire.list("waited.for")["total"] == 1
+        assert wire.list("c")["code"] == "mailbox_not_found"
+
+
+def test_an_auto_created_mailbox_does_not_expire_until_told_to(start_broker: Start) -> None:
+    broker = start_broker("--auto-create")
+    with Wire(broker.port) as wire:
+        assert wire.msg("a") == {"msg_id": 0}
+        assert wire.create(name="a", ttl=1)["is_new"] is False
+        wait_until(lambda: "code" in wire.list("a"), 4)
+        assert wire.msg("a") == {"msg_id": 0}
+
+
+def test_past_a_limit_a_plain_publish_is_dropped_and_subscribers_see_nothing(start_broker: Start) -> None:
+    broker = start_broker("--max-mailbox-messages", "1")
+    with Wire(broker.port) as wire:
+        wire.create(name="a")
+        wire.read_along("a")
+        for n in range(5):
+            wire.pub(MSG + "a", str(n))
+        assert wire.message().payload == b"0"
+        wire.ping()
+        assert wire.silent(0.05)
+        assert wire.list("a")["total"] == 1
