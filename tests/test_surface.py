@@ -1,0 +1,377 @@
+"""Whatever is sent to `$mq9.` subjects, the broker answers, logs no traceback and keeps the connection; and
+whatever is done to mailboxes, a simple model foretells what they hold."""
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.harness import MAILBOX, Broker, Wire
+
+CODES = {
+    "bad_request",
+    "invalid_address",
+    "mailbox_not_found",
+    "mailbox_conflict",
+    "message_not_found",
+    "limit_exceeded",
+    "store_unavailable",
+    "unknown_command",
+}
+RANKS = ("critical", "urgent", "normal")
+PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def examples(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=PHASES,
+        suppress_health_check=CHECKS,
+    )
+
+
+# Subjects: no blanks, no line ends; everything else may come.
+WORDS = st.sampled_from(
+    [
+        *[
+            "AI",
+            "MAILBOX",
+            "CREATE",
+            "MSG",
+            "LIST",
+            "DELETE",
+            "SEND",
+            "a",
+            "b",
+            "open",
+            "0",
+            "1",
+            "-1",
+            "A",
+            "é",
+        ],
+        *[
+            "urgent",
+            "critical",
+            "normal",
+            "*",
+            ">",
+            "",
+            "_",
+            "-",
+            "a-b_c",
+            "$mq9",
+            "\x00",
+            "x" * 129,
+            "9" * 20,
+        ],
+    ]
+)
+NOISE = st.text(st.characters(exclude_characters=" \t\r\n\x0b\x0c", exclude_categories=["Cs"]), max_size=20)
+TAILS = st.lists(st.one_of(WORDS, NOISE), max_size=6).map(".".join)
+SUBJECTS = st.one_of(
+    TAILS.map("$mq9.".__add__),
+    TAILS.map("$mq9.AI.MAILBOX.".__add__),
+    *[
+        TAILS.map(f"{MAILBOX}{verb}".__add__)
+        for verb in ("CREATE", "MSG.", "LIST.", "DELETE.", "MSG.open.", "DELETE.open.")
+    ],
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["open", "a", "b.c"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+)
+FIELDS = st.sampled_from(["ttl", "public", "name", "prefix", "desc", "limit", "cursor", "other"])
+OBJECTS = st.dictionaries(FIELDS, st.one_of(VALUES, st.integers(0, 9), st.just("open")), max_size=5)
+BODIES = st.one_of(
+    st.one_of(OBJECTS, VALUES).map(lambda value: json.dumps(value).encode()),
+    st.tuples(OBJECTS, st.integers(0, 30)).map(lambda pair: json.dumps(pair[0]).encode()[: pair[1]]),
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"", b"-NAK", b"+WPI", b"{", b"[" * 5000, b'{"a":' * 5000, b'{"name":"\\ud800"}', b"\xff\xfe{}"]
+    ),
+)
+HEADERS = st.one_of(st.just(b""), st.binary(min_size=1, max_size=40), st.just(b"NATS/1.0\r\nA: 1\r\n\r\n"))
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("surface") / "data", "--sync", "never")
+    yield broker
+    broker.end()
+
+
+@pytest.fixture(scope="module")
+def live(broker: Broker) -> Iterator[Wire]:
+    """One connection through all examples of the module."""
+    with Wire(broker.port) as wire:
+        wire.create(name="open")
+        yield wire
+
+
+def check_reply(body: bytes) -> None:
+    reply = json.loads(body.decode())
+    assert isinstance(reply, dict)
+    if "error" in reply:
+        assert set(reply) == {"error", "code"}
+        assert reply["code"] in CODES
+        assert reply["error"].strip()
+    else:
+        assert reply
+        assert "code" not in reply
+
+
+def no_traceback(broker: Broker) -> None:
+    assert broker.process.poll() is None
+    assert "Traceback" not in broker.log.read_text(errors="replace")
+
+
+@examples(700)
+@given(subject=SUBJECTS, body=BODIES, header=HEADERS)
+@example(subject=MAILBOX + "CREATE", body=b'{"ttl":1e400}', header=b"")
+@example(subject=MAILBOX + "CREATE", body=b'{"desc":"\\ud83d"}', header=b"")
+@example(subject=MAILBOX + "CREATE", body='{"\u2028":"\u2028","ttl":"\u2028"}'.encode(), header=b"")
+@example(subject=MAILBOX + "LIST.open", body=b'{"cursor":"AAAAAAAAAAAA"}', header=b"")
+@example(subject=MAILBOX + "DELETE.open.", body=b"", header=b"")
+@example(subject="$mq9.", body=b"", header=b"")
+def test_every_request_is_answered(
+    live: Wire, broker: Broker, subject: str, body: bytes, header: bytes
+) -> None:
+    reply = live.request(subject, body, header)
+    check_reply(reply.payload)
+    assert reply.header == b""
+    live.ping()
+    assert not live.waiting
+    no_traceback(broker)
+
+
+@examples(300)
+@given(subject=SUBJECTS, body=BODIES, header=HEADERS)
+def test_every_publish_is_survived(
+    live: Wire, broker: Broker, subject: str, body: bytes, header: bytes
+) -> None:
+    live.pub(subject, body, header=header)
+    live.ping()
+    assert not live.waiting
+    no_traceback(broker)
+
+
+@examples(400)
+@given(subject=SUBJECTS, queue=st.sampled_from(["", "workers", "é", "*"]), most=st.integers(0, 2))
+def test_every_subscription_is_survived(
+    live: Wire, broker: Broker, subject: str, queue: str, most: int
+) -> None:
+    """It is taken, or refused with one of two sentences."""
+    live.send(f"SUB {subject} {queue} s\r\n" + (f"UNSUB s {most}\r\n" if most else "") + "PING\r\n")
+    refused = None
+    while True:
+        line = live.line()
+        if line == "PONG":
+            break
+        if line.startswith("-ERR"):
+            assert refused is None
+            refused = line
+            permission = f'-ERR \'Permissions Violation for Subscription to "{subject}"'
+            assert line == "-ERR 'Invalid Subject'" or line.startswith(permission)
+        else:
+            assert refused is None
+            live.unread[:0] = line.encode() + b"\r\n"
+            live.read_message(1)
+    live.send("UNSUB s\r\n")
+    live.ping()
+    live.waiting.clear()
+    no_traceback(broker)
+
+
+@examples(150)
+@given(data=st.data())
+def test_any_bytes_end_in_an_answer_or_an_error(broker: Broker, data: st.DataObject) -> None:
+    """Raw bytes, protocol-like and not: the connection answers PING, or was closed with an -ERR."""
+    piece = st.one_of(
+        st.binary(max_size=30),
+        st.sampled_from(
+            ["PING", "PONG", "+OK", "-ERR 'x'", "INFO {}", "CONNECT {}", "SUB a 1", "UNSUB 1", "PUB a 0\r\n"]
+        ).map(lambda line: line.encode() + b"\r\n"),
+        st.tuples(SUBJECTS, st.binary(max_size=60)).map(
+            lambda pair: f"PUB {pair[0]} {len(pair[1])}\r\n".encode() + pair[1] + b"\r\n"
+        ),
+        st.tuples(
+            st.sampled_from([b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT"]), st.binary(max_size=30)
+        ).map(lambda pair: b" ".join(pair) + b"\r\n"),
+    )
+    pieces = data.draw(st.lists(piece, min_size=1, max_size=5))
+    with Wire(broker.port) as wire:
+        # An empty line is no operation: whatever came before, the connection ends with an error.
+        with contextlib.suppress(ConnectionError):
+            wire.send(b"".join(pieces) + b"\r\n" * 2 + b"x" * 200 + b"\r\n\r\n")
+        assert wire.closed()
+        assert wire.unread.endswith(b"'\r\n")
+        assert wire.unread.count(b"-ERR '") >= 1
+    with Wire(broker.port) as wire:
+        wire.ping()
+    no_traceback(broker)
+
+
+class Mailboxes(RuleBasedStateMachine):
+    """One broker against a dictionary: address -> {msg_id: (rank, payload)}, and the next id of each."""
+
+    broker: Broker
+    addresses = ("m.one", "m.two", "m.three")
+
+    @initialize()
+    def begin(self) -> None:
+        self.boxes: dict[str, dict[int, tuple[int, bytes]]] = {}
+        self.next_ids: dict[str, int] = {}
+        # Mailboxes of earlier runs are left alone: this run's have names of their own.
+        type(self).runs = getattr(type(self), "runs", 0) + 1
+        self.names = {address: f"{address}-{type(self).runs}" for address in self.addresses}
+        self.wire = Wire(self.broker.port)
+
+    def teardown(self) -> None:
+        if hasattr(self, "wire"):
+            for address in self.boxes:
+                self.check(address)
+            self.wire.close()
+            no_traceback(self.broker)
+
+    def expected(self, address: str) -> list[tuple[int, int, bytes]]:
+        """(rank, id, payload) in the order of delivery."""
+        return sorted((rank, n, payload) for n, (rank, payload) in self.boxes[address].items())
+
+    def check(self, address: str, limit: int = 1000) -> None:
+        found: list[tuple[int, int, bytes]] = []
+        fields: dict[str, Any] = {"limit": limit}
+        while True:
+            page = self.wire.list(self.names[address], **fields)
+            assert page["total"] == len(self.boxes[address])
+            for m in page["messages"]:
+                text = m.get("payload")
+                payload = base64.b64decode(m["payload_base64"]) if text is None else text.encode()
+                found.append((RANKS.index(m["priority"]), m["msg_id"], payload))
+            if "next" not in page:
+                break
+            fields["cursor"] = page["next"]
+        assert found == self.expected(address)
+
+    @rule(address=st.sampled_from(addresses))
+    def create(self, address: str) -> None:
+        reply = self.wire.create(name=self.names[address])
+        assert reply == {"mail_address": self.names[address], "is_new": address not in self.boxes}
+        self.boxes.setdefault(address, {})
+        self.next_ids.setdefault(address, 0)
+
+    @rule(
+        address=st.sampled_from(addresses),
+        rank=st.sampled_from([0, 1, 2]),
+        payload=st.binary(max_size=20),
+        count=st.integers(1, 6),
+        asked=st.booleans(),
+    )
+    def send(self, address: str, rank: int, payload: bytes, count: int, asked: bool) -> None:
+        subject = f"{self.names[address]}.{RANKS[rank]}"
+        for _ in range(count):
+            if asked:
+                reply = self.wire.msg(subject, payload)
+                if address not in self.boxes:
+                    assert reply["code"] == "mailbox_not_found"
+                    continue
+                assert reply == {"msg_id": self.next_ids[address]}
+            else:
+                self.wire.pub(f"{MAILBOX}MSG.{subject}", payload)
+            if address in self.boxes:
+                self.boxes[address][self.next_ids[address]] = (rank, payload)
+                self.next_ids[address] += 1
+        # The answer of a later request says that what came before is durable too.
+        self.wire.list(self.names[address], limit=1)
+
+    @rule(address=st.sampled_from(addresses), back=st.integers(0, 12), asked=st.booleans())
+    def delete(self, address: str, back: int, asked: bool) -> None:
+        msg_id = max(self.next_ids.get(address, 0) - back, 0)
+        if not asked:
+            self.wire.pub(f"{MAILBOX}DELETE.{self.names[address]}.{msg_id}")
+            self.wire.list(self.names[address], limit=1)
+        elif address not in self.boxes:
+            assert self.wire.delete(self.names[address], msg_id)["code"] == "mailbox_not_found"
+        else:
+            known = msg_id in self.boxes[address]
+            assert self.wire.delete(self.names[address], msg_id) == {"deleted": known}
+        if address in self.boxes:
+            self.boxes[address].pop(msg_id, None)
+
+    @rule(address=st.sampled_from(addresses), limit=st.sampled_from([1, 2, 1000]))
+    def list(self, address: str, limit: int) -> None:
+        if address in self.boxes:
+            self.check(address, limit)
+        else:
+            assert self.wire.list(self.names[address])["code"] == "mailbox_not_found"
+
+    @precondition(lambda self: self.boxes)
+    @rule(
+        data=st.data(),
+        queue=st.sampled_from(["", "workers"]),
+        rank=st.sampled_from([None, 0, 1, 2]),
+        keep=st.booleans(),
+    )
+    def subscribe(self, data: st.DataObject, queue: str, rank: int | None, keep: bool) -> None:
+        """Read everything there is; discard what is read, by answering, or leave it."""
+        address = data.draw(st.sampled_from(sorted(self.boxes)))
+        tail = "" if rank is None else f".{RANKS[rank]}"
+        wanted = [m for m in self.expected(address) if rank in (None, m[0])]
+        self.wire.sub(f"{MAILBOX}MSG.{self.names[address]}{tail}", "reader", queue)
+        got = self.wire.messages(len(wanted))
+        assert [(m.msg_id, m.payload) for m in got] == [(n, payload) for _, n, payload in wanted]
+        if not keep:
+            for message in got:
+                assert self.wire.request(message.reply).json == {"deleted": True}
+                del self.boxes[address][message.msg_id]
+        self.wire.send("UNSUB reader\r\n")
+        self.wire.ping()
+        assert not self.wire.waiting
+
+    @precondition(lambda self: self.boxes)
+    @rule(kill=st.booleans())
+    def restart(self, kill: bool) -> None:
+        self.wire.close()
+        self.broker.restart(kill=kill)
+        self.wire = Wire(self.broker.port)
+
+
+@pytest.mark.parametrize("sync", ["always", "interval"])
+def test_mailboxes_are_what_a_simple_model_says(tmp_path: Path, sync: str) -> None:
+    broker = Broker(tmp_path / "data", "--sync", sync)
+    machine = type("Machine", (Mailboxes,), {"broker": broker, "runs": 0})
+    case = machine.TestCase  # type: ignore[attr-defined]
+    case.settings = settings(
+        max_examples=18,
+        stateful_step_count=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=PHASES,
+        suppress_health_check=CHECKS,
+    )
+    try:
+        case("runTest").runTest()
+    finally:
+        broker.end()
