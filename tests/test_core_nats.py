@@ -337,6 +337,7 @@ def test_a_nats_client(broker: Broker) -> None:
             await client.request("service", b"", timeout=1)
         subscription = await client.subscribe("stream.>")
         await subscription.unsubscribe(limit=3)
+        await client.flush()
         for n in range(5):
             await other.publish("stream.a", b"%d" % n)
         await other.flush()
