@@ -27,10 +27,12 @@ bench: build
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
 
 build: $(VENV)/ready
-	$(BIN)/python setup.py -q build_ext --inplace -j2
+	$(BIN)/python setup.py -q build_ext --inplace -j2 $$(test ! -e build/debug || echo --force)
+	@rm -f build/debug
 
 debug: $(VENV)/ready
 	MQ9FAST_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force -j2
+	@touch build/debug
 
 sdist: $(VENV)/ready
 	$(BIN)/python -m build

@@ -52,8 +52,8 @@ cdef class Agenda:
     def flush(self) -> None:
         """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
-        dirty, self.dirty = self.dirty, []
-        for client in dirty:
+        while self.dirty:
+            client = self.dirty.pop()
             client.dirty = False
             if client.connection is None:
                 client.out.discard()

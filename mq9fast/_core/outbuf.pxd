@@ -1,9 +1,12 @@
 """The write side of a connection: frames of one turn, gathered into one `bytes`."""
 
-from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport PyObject
 
 from mq9fast._core.views cimport View
+
+cdef extern from "Python.h":
+    # On the bare pointer: a cast to object would count references for every frame.
+    char* start_of "PyBytes_AS_STRING"(PyObject* chunk) noexcept
 
 
 cdef class OutBuf:
@@ -20,10 +23,10 @@ cdef class OutBuf:
     cdef inline char* reserve(self, Py_ssize_t most) except NULL:
         if self.size + most > self.room:
             self.grow(most)
-        return PyBytes_AS_STRING(<object>self.chunk) + self.size
+        return start_of(self.chunk) + self.size
 
     cdef inline void commit(self, char* end) noexcept:
-        self.size = end - PyBytes_AS_STRING(<object>self.chunk)
+        self.size = end - start_of(self.chunk)
 
     # Hand over: what was gathered becomes the caller's, and the buffer owns nothing.
     cdef bytes take(self)
