@@ -92,6 +92,7 @@ class Committer:
         self._idle.set()
         self.failed_batches = 0
         self._refused = False
+        self._unsynced = False
         core.agenda.wake = self._wake
         core.intake.write_out = self._write_out
         if sync == "interval":
@@ -183,6 +184,7 @@ class Committer:
         else:
             turn.written()
             self._refused = False
+            self._unsynced = True
 
     def _begin_sync(self) -> None:
         self._syncing = self._core.intake.unreleased = self._next_turn()
@@ -224,11 +226,15 @@ class Committer:
         self._interval_timer = self._loop.call_later(self._sync_interval, self._sync_now)
 
     def _sync_now(self) -> None:
-        self._syncer.request(self._interval_synced)
+        if self._unsynced:
+            self._unsynced = False
+            self._syncer.request(self._interval_synced)
+        else:
+            self._sync_later()
 
     def _interval_synced(self, failure: StoreError | None) -> None:
         if failure is not None:
-            self._refused = True
+            self._refused = self._unsynced = True
             self.complain("the log could not be made durable", failure)
         self._sync_later()
 
