@@ -53,12 +53,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def run(settings: Settings) -> int:
-    """Run a broker in an event loop of its own; returns the exit status. Raises StartError."""
+    """Run a broker in an event loop of its own, uvloop's where there is one; returns the exit status.
+
+    Raises StartError.
+    """
     sys.setswitchinterval(SWITCH_SECONDS)
-    if sys.platform == "win32":
+    try:
+        import uvloop
+    except ImportError:
         asyncio.run(serve(settings))
     else:
-        import uvloop
-
         uvloop.run(serve(settings))
     return 0
