@@ -25,6 +25,7 @@ class MemoryBatch:
 
     def __init__(self) -> None:
         self.changes: list[tuple[bytes, bytes | None]] = []
+        self.ranges: list[tuple[bytes, bytes]] = []
 
     def put(self, key: bytes, value: bytes) -> None:
         self.changes.append((key, value))
@@ -33,7 +34,7 @@ class MemoryBatch:
         self.changes.append((key, None))
 
     def delete_range(self, first: bytes, end: bytes) -> None:
-        raise NotImplementedError
+        self.ranges.append((first, end))
 
 
 class MemoryStore:
@@ -50,6 +51,8 @@ class MemoryStore:
                 self.pairs.pop(key, None)
             else:
                 self.pairs[key] = value
+        for first, end in batch.ranges:
+            self.pairs = {key: value for key, value in self.pairs.items() if not first <= key < end}
 
     def get(self, key: bytes) -> bytes | None:
         self._check()
