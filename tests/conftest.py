@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Broker, Wire
+from tests.harness import MAILBOX, Broker, Wire
+from tests.members import Connect
 
 _names = itertools.count()
 
@@ -45,3 +46,21 @@ def wire(broker: Broker) -> Iterator[Wire]:
 def address() -> str:
     """An address that no other test uses."""
     return f"test.m{next(_names)}"
+
+
+@pytest.fixture
+def member(broker: Broker, address: str) -> Iterator[Connect]:
+    """Connect a member of the address's group: member(queue='g', tail='')."""
+    wires: list[Wire] = []
+
+    def connect(queue: str = "g", tail: str = "", most: int = 0) -> Wire:
+        wire = Wire(broker.port)
+        wires.append(wire)
+        end = f"UNSUB 1 {most}\r\n" if most else ""
+        wire.send(f"SUB {MAILBOX}MSG.{address}{tail} {queue} 1\r\n{end}")
+        wire.ping()
+        return wire
+
+    yield connect
+    for wire in wires:
+        wire.close()

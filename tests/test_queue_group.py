@@ -4,56 +4,12 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
-
-MSG = MAILBOX + "MSG."
-Connect = Callable[..., Wire]
-SUFFIX = {"n": "", "u": ".urgent", "c": ".critical"}
-
-
-def fill(wire: Wire, address: str, *sends: str) -> None:
-    """Create the mailbox and send: 'n0' is normal, 'u0' urgent, 'c0' critical."""
-    wire.create(name=address)
-    for send in sends:
-        assert "msg_id" in wire.msg(address + SUFFIX[send[0]], send)
-
-
-def texts(messages: list[Message]) -> list[str]:
-    return [message.payload.decode() for message in messages]
-
-
-def waiting(wire: Wire) -> list[Message]:
-    """What has come so far."""
-    wire.ping()
-    wire.ping()
-    messages, wire.waiting = wire.waiting, []
-    return messages
-
-
-def answer(wire: Wire, message: Message, body: str = "") -> None:
-    wire.pub(message.reply, body)
-
-
-@pytest.fixture
-def member(broker: Broker, address: str) -> Iterator[Connect]:
-    """Connect a member of the address's group: member(queue='g', tail='')."""
-    wires: list[Wire] = []
-
-    def connect(queue: str = "g", tail: str = "", most: int = 0) -> Wire:
-        wire = Wire(broker.port)
-        wires.append(wire)
-        end = f"UNSUB 1 {most}\r\n" if most else ""
-        wire.send(f"SUB {MSG}{address}{tail} {queue} 1\r\n{end}")
-        wire.ping()
-        return wire
-
-    yield connect
-    for wire in wires:
-        wire.close()
+from tests.members import MSG, Connect, answer, fill, texts, waiting
 
 
 def test_a_lone_member_gets_everything_by_priority(wire: Wire, address: str, member: Connect) -> None:
@@ -184,95 +140,6 @@ def test_given_back_messages_are_spread_over_those_who_stay(
     leaver.close()
     got = [texts(stayer.messages(3)) for stayer in stayers]
     assert sorted(text for each in got for text in each) == [f"n{n}" for n in range(9)]
-
-
-def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:
-    bodies = ["", "+ACK", "+TERM", "+NXT", "ok", "-nak", "-NA", " -NAK", "+WP", "x-NAK", '{"a":1}']
-    fill(wire, address, *(f"n{n}" for n in range(len(bodies))))
-    one = member()
-    for message, body in zip(one.messages(len(bodies)), bodies, strict=True):
-        answer(one, message, body)
-    wait_until(lambda: wire.list(address)["total"] == 0)
-    one.send("UNSUB 1\r\n")
-    other = member()
-    assert other.silent(0.05)
-
-
-@pytest.mark.parametrize("body", ["-NAK", "-NAK {}", '-NAK {"delay": 5000000000}', "-NAKed"])
-def test_nak_redelivers_at_once(wire: Wire, address: str, member: Connect, body: str) -> None:
-    fill(wire, address, "n0", "n1")
-    one = member()
-    first, second = one.messages(2)
-    answer(one, first, body)
-    again = one.message()
-    assert again == first
-    assert one.silent(0.02)
-    answer(one, second)
-    answer(one, again)
-    wait_until(lambda: wire.list(address)["total"] == 0)
-
-
-def test_nak_is_answered_and_deletes_nothing(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0")
-    for body in (b"-NAK", b"+WPI", b"+WPI and more"):
-        assert wire.delete(address, 0, body) == {"deleted": False}
-    assert wire.list(address)["total"] == 1
-
-
-def test_nak_goes_to_whoever_is_next(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
-    one = member()
-    message = one.message()
-    other = member()
-    answer(one, message, "-NAK")
-    assert other.message() == message
-    assert one.silent(0.03)
-    answer(other, message, "-NAK")
-    assert one.message() == message
-    assert other.silent(0.03)
-
-
-def test_nak_by_priority(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "c0", "u0", "n0", "n1")
-    one = member()
-    messages = one.messages(4)
-    one.send("".join(f"PUB {message.reply} 4\r\n-NAK\r\n" for message in reversed(messages)))
-    assert texts(one.messages(4)) == ["c0", "u0", "n0", "n1"]
-
-
-def test_a_stranger_cannot_give_back_what_a_member_holds(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
-    one = member()
-    message = one.message()
-    other = member()
-    answer(other, message, "-NAK")
-    answer(wire, message, "-NAK")
-    assert one.silent(0.03)
-    assert other.silent(0.03)
-
-
-def test_nak_of_a_plain_subscription_does_nothing(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
-    one = member()
-    message = one.message()
-    wire.read_along(address)
-    assert wire.message().payload == b"n0"
-    answer(wire, message, "-NAK")
-    assert wire.silent(0.03)
-    assert one.silent(0.03)
-
-
-def test_wpi_does_nothing(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
-    one = member()
-    message = one.message()
-    other = member()
-    answer(one, message, "+WPI")
-    assert one.silent(0.03)
-    assert other.silent(0.03)
-    assert wire.list(address)["total"] == 1
-    one.close()
-    assert other.message() == message
 
 
 def test_two_groups_are_independent(wire: Wire, address: str, member: Connect) -> None:

@@ -1,0 +1,149 @@
+"""The command line: help, version, one sentence for what is wrong, and log lines."""
+
+import logging
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mq9fast.__main__ import main
+from mq9fast.errors import StartError
+from mq9fast.settings import SETTINGS, Setting, Settings
+from mq9fast.version import VERSION
+
+every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+
+
+@pytest.fixture
+def help_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+@every_setting
+def test_help(help_text: str, row: Setting) -> None:
+    default = "none" if row.default is None else "false" if row.default is False else row.default
+    assert f" {row.flag}" in help_text
+    assert f"{row.help} (default: {default}{row.unit and ' ' + row.unit})" in help_text
+
+
+def test_help_shows_values_units_and_choices(help_text: str) -> None:
+    assert "--sync always|interval|never " in help_text
+    assert "--log-level debug|info|warning|error " in help_text
+    assert "--auto-create, --no-auto-create " in help_text
+    assert "--max-payload BYTES largest message with its headers (default: 1048576 bytes)" in help_text
+    assert "(default: 1.0 seconds)" in help_text
+    assert "MQ9FAST_MAX_PAYLOAD" in help_text
+    assert "--config FILE" in help_text
+    assert "given" not in re.findall(r"--[a-z-]+", help_text)
+
+
+def test_help_comes_before_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MQ9FAST_PORT", "x")
+    with pytest.raises(SystemExit):
+        main(["--port=x", "--help"])
+    assert "usage: mq9fast" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"mq9fast {VERSION}\n"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A stand-in for the module that runs a broker."""
+    module: Any = types.ModuleType("mq9fast.server")
+    module.run = lambda settings: 0
+    monkeypatch.setitem(sys.modules, "mq9fast.server", module)
+    for variable in ["MQ9FAST_CONFIG", *(row.variable for row in SETTINGS)]:
+        monkeypatch.delenv(variable, raising=False)
+    return module
+
+
+def test_main_runs_the_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        ran.append(settings)
+        return 7
+
+    server.run = run
+    assert main(["--port=1"]) == 7
+    monkeypatch.setattr(sys, "argv", ["mq9fast", "--port=2"])
+    assert main() == 7
+    assert [settings.port for settings in ran] == [1, 2]
+
+
+def test_a_failed_start_is_one_sentence(server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(settings: Settings) -> int:
+        raise StartError("port 4222 of 127.0.0.1 is in use")
+
+    server.run = run
+    assert main([]) == 1
+    assert capsys.readouterr() == ("", "mq9fast: port 4222 of 127.0.0.1 is in use\n")
+
+
+@pytest.mark.parametrize(
+    "argv", [["--port=x"], ["--port"], ["--prot"], ["x"], ["--auto-create=x"], ["--user=u"]]
+)
+def test_wrong_settings_are_one_sentence(
+    server: Any, argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mq9fast: .+\n", err)
+
+
+@pytest.fixture
+def root_level() -> Iterator[None]:
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
+
+
+def test_log_lines(
+    server: Any, root_level: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(settings: Settings) -> int:
+        logging.getLogger("mq9fast.x").debug("hidden")
+        logging.getLogger("mq9fast.x").warning("seen")
+        return 0
+
+    server.run = run
+    monkeypatch.setattr(logging.root, "handlers", [])
+    assert main(["--log-level=warning"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING mq9fast\.x: seen\n", err)
+
+
+def test_errors_do_not_load_the_server() -> None:
+    code = (
+        "import sys; from mq9fast.__main__ import main; status = main(['--port=x'])\n"
+        "print(status, 'mq9fast.server' in sys.modules, 'asyncio' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "1 False False\n"
+    assert ran.stderr == "mq9fast: port, given by the flag --port, must be a whole number from 0 to 65535\n"
+
+
+def test_run_as_a_module() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "mq9fast", "--sync=x"], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.count("\n") == 1

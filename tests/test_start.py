@@ -1,0 +1,212 @@
+"""How a broker comes up, and why it does not."""
+
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rocksdict import Options, Rdict
+
+from mq9fast.version import VERSION
+from tests.harness import Broker, Wire, wait_until
+
+START_SECONDS = 30.0
+STDOUT_LINE = re.compile(rf"mq9fast {re.escape(VERSION)} listening on nats://127\.0\.0\.1:(\d+)\n")
+CONSOLE_SCRIPT = Path(sys.executable).with_name("mq9fast")
+
+
+def run(
+    *arguments: str | Path, command: tuple[str | Path, ...] = (sys.executable, "-m", "mq9fast"), **env: str
+):
+    """Run a broker that is expected to end by itself."""
+    return subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        env={**os.environ, "MQ9FAST_PORT": "0", "MQ9FAST_MONITOR_PORT": "-1", **env},
+    )
+
+
+def refused(*arguments: str | Path, **env: str) -> str:
+    """The one sentence that a broker says instead of starting."""
+    done = run(*arguments, **env)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert re.fullmatch(r"mq9fast: .+\n", done.stderr), done.stderr
+    return done.stderr
+
+
+# It starts.
+
+
+@pytest.mark.parametrize(
+    "command", [(sys.executable, "-m", "mq9fast"), (CONSOLE_SCRIPT,)], ids=["-m", "script"]
+)
+def test_one_line_on_stdout_says_where_it_serves(command: tuple[str | Path, ...], tmp_path: Path) -> None:
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--monitor-port", "-1", "--data-dir", tmp_path / "made" / "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert select.select([process.stdout], [], [], START_SECONDS)[0]
+        found = STDOUT_LINE.fullmatch(process.stdout.readline())
+        assert found
+        with Wire(int(found[1])) as wire:
+            assert wire.info["port"] == int(found[1])
+            wire.ping()
+        # About 0.2 s on an idle machine.
+        assert time.monotonic() - began < 10
+    finally:
+        process.terminate()
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert out == ""
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "command", [(sys.executable, "-m", "mq9fast"), (CONSOLE_SCRIPT,)], ids=["-m", "script"]
+)
+def test_help_and_version_need_no_broker(command: tuple[str | Path, ...]) -> None:
+    version = run("--version", command=command)
+    assert (version.returncode, version.stdout, version.stderr) == (0, f"mq9fast {VERSION}\n", "")
+    told = run("--help", command=command)
+    assert (told.returncode, told.stderr) == (0, "")
+    for flag in ("--port", "--data-dir", "--sync", "--max-payload", "--tls-cert", "--log-level"):
+        assert flag in told.stdout
+    assert "default: 4222" in told.stdout
+
+
+def test_settings_come_from_the_file_too(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+    config = tmp_path / "mq9fast.toml"
+    config.write_text('server_name = "from the file"\nmax_payload = 1234\n')
+    broker = start_broker("--config", str(config), env={"MQ9FAST_MAX_PAYLOAD": "4321"})
+    with Wire(broker.port) as wire:
+        assert (wire.info["server_name"], wire.info["max_payload"]) == ("from the file", 4321)
+
+
+def test_listening_to_the_world_without_auth_is_warned_about(start_broker: Callable[..., Broker]) -> None:
+    warning = "listening on 0.0.0.0 without authentication"
+    open_to_all = start_broker("--host", "0.0.0.0")
+    wait_until(lambda: warning in open_to_all.log.read_text())
+    assert "WARNING" in open_to_all.log.read_text()
+    for flags in (("--host", "0.0.0.0", "--token", "secret"), ("--host", "127.0.0.1")):
+        assert start_broker(*flags).log.read_text() == ""
+
+
+# It does not start.
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        sentence = refused("--port", port, "--data-dir", tmp_path / "data")
+    assert port in sentence
+    assert "in use" in sentence
+    # What it opened before it knew is closed again.
+    Broker(tmp_path / "data").end()
+
+
+def test_a_host_that_is_not_ours_is_named(tmp_path: Path) -> None:
+    assert "192.0.2.1" in refused("--host", "192.0.2.1", "--data-dir", tmp_path / "data")
+
+
+def test_a_data_directory_in_use_is_named(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker()
+    sentence = refused("--data-dir", broker.data_dir)
+    assert str(broker.data_dir) in sentence
+    assert "in use by another broker" in sentence
+    with Wire(broker.port) as wire:
+        assert wire.create(name="unharmed")["is_new"]
+
+
+def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+    broker.stop()
+
+    def set_format(change: int) -> None:
+        store = Rdict(str(broker.data_dir), Options(raw_mode=True))
+        store[b"v"] = (int.from_bytes(store[b"v"], "big") + change).to_bytes(8, "big")
+        store.close()
+
+    set_format(1)
+    sentence = refused("--data-dir", broker.data_dir)
+    assert str(broker.data_dir) in sentence
+    assert "format 2" in sentence
+    set_format(-1)
+    broker.start()
+    with Wire(broker.port) as wire:
+        assert not wire.create(name="box")["is_new"]
+
+
+def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a directory")
+    assert str(file) in refused("--data-dir", file)
+    assert str(file) in refused("--data-dir", file / "below")
+    if Path("/proc").is_dir():  # where nobody can make a directory, not even root
+        assert "/proc/mq9fast" in refused("--data-dir", "/proc/mq9fast")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_data_directory_without_permission_is_named(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0o500)
+    assert str(closed) in refused("--data-dir", closed)
+
+
+def test_a_data_directory_of_something_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "CURRENT").write_text("this is no store")
+    assert str(tmp_path) in refused("--data-dir", tmp_path)
+
+
+def test_an_unreadable_config_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    data = ("--data-dir", tmp_path / "data")
+    assert str(config) in refused("--config", config, *data)
+    for text, culprit in (
+        ("port = ", str(config)),
+        ("colour = 'blue'\n", "colour"),
+        ("port = 'blue'\n", "port"),
+        ("sync = 'sometimes'\n", "sync"),
+    ):
+        config.write_text(text)
+        assert culprit in refused("--config", config, *data)
+    config.write_bytes(b"\xff\xfe")
+    assert str(config) in refused("--config", config, *data)
+    assert str(tmp_path) in refused("--config", tmp_path, *data)
+    assert not (tmp_path / "data").exists()
+
+
+def test_wrong_flags_and_variables_are_named(tmp_path: Path) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    assert "--colour" in refused("--colour", "blue", *data)
+    assert "--port" in refused("--port", "99999", *data)
+    assert "MQ9FAST_SYNC" in refused(*data, MQ9FAST_SYNC="sometimes")
+    assert "hunter2" not in refused("--token", "hunter2\n", *data)
+
+
+def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    assert str(missing) in refused(
+        "--tls-cert", missing, "--tls-key", missing, "--data-dir", tmp_path / "data"
+    )
+    (tmp_path / "empty.pem").touch()
+    empty = tmp_path / "empty.pem"
+    assert str(empty) in refused("--tls-cert", empty, "--tls-key", empty, "--data-dir", tmp_path / "data")
