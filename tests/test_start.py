@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
+from mq9fast.store.rocks import _why_not_open
 from mq9fast.version import VERSION
 from tests.harness import Broker, Wire, wait_until
 
@@ -168,7 +169,21 @@ def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
 def test_a_data_directory_without_permission_is_named(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(0o500)
-    assert str(closed) in refused("--data-dir", closed)
+    said = refused("--data-dir", closed)
+    assert str(closed) in said
+    assert "Permission denied" in said
+
+
+def test_a_lock_that_cannot_be_opened_is_not_taken_for_another_broker(tmp_path: Path) -> None:
+    (tmp_path / "LOCK").mkdir()
+    said = refused("--data-dir", tmp_path)
+    assert str(tmp_path) in said
+    assert "another broker" not in said
+
+
+def test_the_systems_reason_is_told_where_the_store_has_no_other() -> None:
+    error = PermissionError("Permission denied (os error 13)")
+    assert "Permission denied" in _why_not_open(Path("data"), error)
 
 
 def test_a_data_directory_of_something_else_is_named(tmp_path: Path) -> None:

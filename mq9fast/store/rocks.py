@@ -112,8 +112,8 @@ def _options() -> Options:
 
 def _why_not_open(path: Path, error: Exception) -> str:
     text = str(error)
-    if "LOCK:" in text:
+    if "lock file:" in text.lower() or "lock hold by" in text.lower():
         return f"the data directory {path} is in use by another broker"
     if isinstance(error, OSError):
-        return f"the data directory {path} cannot be used: {error.strerror}"
+        return f"the data directory {path} cannot be used: {error.strerror or text}"
     return f"the data directory {path} cannot be opened: {text}"
