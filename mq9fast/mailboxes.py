@@ -41,6 +41,7 @@ class Mailboxes:
         self._store = store
         self._most_mailboxes = most_mailboxes
         self._purges: deque[Ended] = deque()
+        self._unforgotten: list[Ended] = []
         self.over_limit = 0
         self.expired = 0
 
@@ -110,6 +111,9 @@ class Mailboxes:
         Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
         depend on its messages, which `purge_some` drops.
         """
+        unforgotten, self._unforgotten = self._unforgotten, []
+        for ended in unforgotten:
+            self._forget(ended)
         due = self.directory.take_due(EXPIRED_PER_TURN)
         for mailbox in due:
             self._end(mailbox)
@@ -123,7 +127,7 @@ class Mailboxes:
         self.expired += 1
 
     def _forget(self, ended: Ended) -> None:
-        """Put the end of a mailbox into the turn; again into the next, if that one fails."""
+        """Put the end of a mailbox into the turn; at the next tick again, if that turn fails."""
         turn = self._intake.turn
         if self.directory.get(ended.address) is None:
             turn.delete_raw(record.mailbox_key(ended.address))
@@ -135,7 +139,8 @@ class Mailboxes:
 
     def _forgotten(self, ended: Ended, durable: bool) -> None:
         if not durable:
-            self._forget(ended)
+            # Not into the turn that fails: it is let go with whatever is put into it now.
+            self._unforgotten.append(ended)
         elif ended.messages:
             self._purges.append(ended)
 

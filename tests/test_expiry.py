@@ -1,9 +1,16 @@
 """TTL: the time since the last write, after which a mailbox is gone for good."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from mq9fast.broker import Broker as InProcess
+from mq9fast.errors import StoreError
+from mq9fast.settings import Settings
+from mq9fast.store.base import Batch
+from mq9fast.store.record import mailbox_key
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 
 MSG = MAILBOX + "MSG."
@@ -244,3 +251,33 @@ def test_the_space_of_an_expired_mailbox_is_used_again(
             wait_until(lambda: not lives(wire, address), 1 + LATE)
             sizes.append(sum(path.stat().st_size for path in broker.data_dir.iterdir()) >> 20)
     assert max(sizes) < 230, sizes  # 60 MB live at a time, 300 MB in all
+
+
+def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Path) -> None:
+    """Else the record stays on the disk of a broker that believes it gone."""
+
+    async def expire_amid_a_failure() -> None:
+        broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path)))
+        await broker.start()
+        store, refused = broker._store, 0
+        write = store.write
+
+        def write_but_once(batch: Batch) -> None:
+            nonlocal refused
+            if not refused:
+                refused += 1
+                raise StoreError("no room")
+            write(batch)
+
+        await asyncio.sleep(0.3)
+        broker.mailboxes.create(name="short", ttl=1)
+        broker.core.agenda.ask()
+        await asyncio.sleep(0.2)
+        assert store.get(mailbox_key(b"short")) is not None
+        store.write = write_but_once  # type: ignore[method-assign]
+        await asyncio.sleep(2)
+        assert refused
+        assert store.get(mailbox_key(b"short")) is None
+        await broker.stop()
+
+    asyncio.run(expire_amid_a_failure())
