@@ -217,6 +217,14 @@ def test_auto_create(start_broker: Start) -> None:
         assert wire.list("c")["code"] == "mailbox_not_found"
 
 
+def test_a_message_that_is_refused_for_want_of_disk_makes_no_mailbox(start_broker: Start) -> None:
+    broker = start_broker("--auto-create", "--min-free", str(2**62))
+    with Wire(broker.port) as wire:
+        wait_until(lambda: wire.msg("a").get("code") == "store_unavailable")
+        assert wire.msg("b")["code"] == "store_unavailable"
+        assert wire.list("b")["code"] == "mailbox_not_found"
+
+
 def test_an_auto_created_mailbox_does_not_expire_until_told_to(start_broker: Start) -> None:
     broker = start_broker("--auto-create")
     with Wire(broker.port) as wire:

@@ -79,6 +79,8 @@ cdef class Intake:
             return self.refuse(op.reply, "invalid_address")
         mailbox = self.directory.look_up(address)
         if mailbox is None and self.auto_create is not None:
+            if self.full:
+                return self.refuse(op.reply, "store_unavailable")
             mailbox = self.auto_create(to_bytes(address))
             if mailbox is None:
                 return self.refuse(op.reply, "limit_exceeded")
