@@ -12,7 +12,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        # Without a password of ours OpenSSL would ask for one on the terminal, and a service hang there.
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
         if settings.tls_ca is not None:
             context.load_verify_locations(settings.tls_ca)
     except (OSError, ssl.SSLError) as error:

@@ -225,3 +225,12 @@ def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
     empty = tmp_path / "empty.pem"
     assert str(empty) in refused("--tls-cert", empty, "--tls-key", empty, "--data-dir", tmp_path / "data")
+
+
+def test_an_encrypted_key_is_refused_not_asked_about(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:secret", "-subj", "/CN=x"]
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    said = refused("--tls-cert", cert, "--tls-key", key, "--data-dir", tmp_path / "data")
+    assert str(key) in said
+    assert "pass phrase" not in said
