@@ -103,7 +103,7 @@ class Broker:
         intake.read = store.get
         intake.store_error = UNREADABLE
         intake.command = Commands(
-            intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
+            agenda, intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
         )
         intake.auto_create = self.mailboxes.auto_create if settings.auto_create else None
         self.core = Core(

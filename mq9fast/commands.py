@@ -10,12 +10,19 @@ from typing import Annotated
 
 import msgspec
 
+from mq9fast._core.client import Agenda
 from mq9fast._core.intake import Intake
 from mq9fast._core.router import Router
+from mq9fast._core.turn import Turn
 from mq9fast.address import check_address
 from mq9fast.errors import CommandError
 from mq9fast.listing import Listing, ListRequest
 from mq9fast.mailboxes import Mailboxes
+
+# What one turn makes of pages of LIST, at least one: the rest is made in the next, so that nobody waits for
+# all and they are not all in memory at once. And what a request that waits takes in a turn, about.
+LISTED_BYTES_PER_TURN = 1 << 20
+WAITING_LIST_BYTES = 1024
 
 LONGEST_TTL_SECONDS = 100 * 366 * 86400
 
@@ -42,11 +49,16 @@ class Command:
 class Commands:
     """Runs what clients ask for under `$mq9.AI.MAILBOX`."""
 
-    def __init__(self, intake: Intake, router: Router, mailboxes: Mailboxes, listing: Listing) -> None:
+    def __init__(
+        self, agenda: Agenda, intake: Intake, router: Router, mailboxes: Mailboxes, listing: Listing
+    ) -> None:
+        self._agenda = agenda
         self._intake = intake
         self._router = router
         self._mailboxes = mailboxes
         self._listing = listing
+        self._listed_turn: Turn | None = None
+        self._listed_bytes = 0
         self._table = {
             b"CREATE": Command(CreateRequest, self._create),
             b"LIST": Command(ListRequest, self._list),
@@ -88,13 +100,20 @@ class Commands:
         address = check_address(tail.decode("utf-8", "replace"))
 
         def answer(_durable: bool) -> None:
+            if self._intake.turn is not self._listed_turn:
+                self._listed_turn, self._listed_bytes = self._intake.turn, 0
+            if self._listed_bytes >= LISTED_BYTES_PER_TURN:
+                self._intake.turn.defer(answer, WAITING_LIST_BYTES)
+                self._agenda.ask()
+                return
             try:
                 body = self._listing.page(address, request)
             except CommandError as error:
                 body = error.reply()
+            self._listed_bytes += len(body)
             self._router.reply(reply, body)
 
-        self._intake.turn.defer(answer)
+        self._intake.turn.defer(answer, WAITING_LIST_BYTES)
 
 
 def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:

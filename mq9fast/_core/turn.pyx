@@ -197,9 +197,10 @@ cdef class Turn:
         """Publish `body` on `reply` once the turn is durable."""
         self.add_ack(view_of(reply), ACK_BODY, 0, body)
 
-    def defer(self, call) -> None:
-        """Call `call(durable)` once the turn is durable, or has failed."""
+    def defer(self, call, Py_ssize_t size=0) -> None:
+        """Call `call(durable)` once the turn is durable, or has failed. `size`: bytes it takes till then."""
         self.deferred.append(call)
+        self.bytes += size
 
     def written(self) -> None:
         """The store took the batch that `take_batch` gave."""

@@ -185,3 +185,30 @@ def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable
             wire.sub(f"{MAILBOX}MSG.tasks", "1", queue="workers")
             got = [wire.message(20).payload for _ in range(3)]
             assert sorted(got) == [b"0", b"1", b"2"]
+
+
+def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn(
+    start_broker: Callable[..., Broker],
+) -> None:
+    """A few bytes ask for a page of a megabyte: the pages are not all made at once."""
+    broker = start_broker("--max-pending", str(32 * MEGABYTE))
+    request = f"PUB {MAILBOX}LIST.large %s 0\r\n\r\n"
+    with Wire(broker.port) as asking, Wire(broker.port) as deaf, Wire(broker.port) as other:
+        other.create(name="large")
+        other.msg("large", b"x" * 1_000_000)
+        before = broker.rss_bytes
+        deaf.sub("deaf")
+        deaf.send(request % "deaf" * 500)
+        highest = longest = 0.0
+        for _ in range(50):
+            started = time.monotonic()
+            other.ping(READ_SECONDS)
+            longest = max(longest, time.monotonic() - started)
+            highest = max(highest, broker.rss_bytes)
+            time.sleep(0.02)
+        assert highest - before < 100 * MEGABYTE, highest // MEGABYTE
+        assert longest < 1.0
+        asking.sub("inbox")
+        asking.send(request % "inbox" * 20)
+        pages = [len(asking.message(READ_SECONDS).payload) for _ in range(20)]
+        assert min(pages) > 1_000_000
