@@ -86,7 +86,12 @@ cdef class Client:
             self.dirty = True
             self.agenda.dirty.append(self)
             self.agenda.call()
-        if not self.writable and self.out.size > self.max_pending_bytes:
+        if self.out.size <= self.max_pending_bytes or self.doomed:
+            return 0
+        if self.writable and self.connection is not None:
+            # Too much for one turn: from here on the transport says whether the client can take more.
+            self.connection.write(self.out.take())
+        else:
             self.out.discard()
             self.agenda.slow_consumers += 1
             self.doom(b"Slow Consumer")

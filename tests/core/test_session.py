@@ -135,6 +135,19 @@ def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -
     assert reader.output() == b"-ERR 'Slow Consumer'\r\n"
 
 
+def test_one_turn_gathers_no_more_for_a_client_than_may_wait_for_it() -> None:
+    parts = Parts(max_pending_bytes=10 * KIB)
+    reader, writer = parts.session(), parts.session()
+    for sid in range(100):
+        reader.feed(b"SUB a %d\r\n" % sid)
+    writer.feed(pub(b"a", b"x" * KIB))
+    # It was written before the end of the turn; a transport that took it gets the rest, in pieces as large.
+    assert len(reader.connection.written) >= 9
+    assert max(map(len, reader.connection.written)) < 12 * KIB
+    assert reader.after_turn().count(b"MSG a ") == 100
+    assert not reader.connection.closing
+
+
 # Queue groups: what is held, given back, deleted.
 
 
