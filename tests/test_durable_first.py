@@ -1,0 +1,89 @@
+"""Under `always` nothing leaves the broker before its fsync: neither an answer nor a message."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mq9fast.broker import Broker
+from mq9fast.settings import Settings
+from tests.harness import MAILBOX, Wire
+
+
+class Disk:
+    """A broker of this process whose fsyncs wait while `open` is not set."""
+
+    def __init__(self, path: Path) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self._path = path
+        self._serving = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        assert self._serving.wait(10)
+
+    async def _run(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        broker = Broker(Settings(port=0, monitor_port=-1, data_dir=str(self._path)))
+        await broker.start()
+        sync = broker._store.sync
+
+        def sync_when_open() -> None:
+            assert self.open.wait(30)
+            sync()
+
+        broker._store.sync = sync_when_open  # type: ignore[method-assign]
+        self.port = broker.address[1]
+        self._serving.set()
+        await self._ended.wait()
+        await broker.stop()
+
+    def end(self) -> None:
+        self.open.set()
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(10)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    disk = Disk(tmp_path / "data")
+    yield disk
+    disk.end()
+
+
+def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
+    with Wire(disk.port) as sender, Wire(disk.port) as reader, Wire(disk.port) as worker:
+        sender.create(name="a")
+        sender.msg("a", "first")
+        reader.read_along("a")
+        worker.read_along("a", queue="workers")
+        assert reader.message().payload == worker.message().payload == b"first"
+
+        disk.open.clear()
+        sender.sub("answers")
+        sender.pub(MAILBOX + "MSG.a", "second", "answers")
+        sender.pub(MAILBOX + "DELETE.a.0", "", "answers")
+        sender.ping()
+        # These come in while the fsync runs: another turn's, that waits for its own.
+        sender.pub(MAILBOX + "MSG.a.critical", "third", "answers")
+        sender.pub(MAILBOX + "CREATE", '{"name": "b"}', "answers")
+        sender.pub(MAILBOX + "LIST.a", "", "answers")
+        sender.ping()
+        with Wire(disk.port) as late:
+            late.read_along("a")
+            late.ping()
+            assert sender.silent(0.3)
+            assert reader.silent(0.05)
+            assert worker.silent(0.05)
+            assert all(message.payload == b"first" for message in late.waiting) and late.silent(0.05)
+
+            disk.open.set()
+            bodies = [message.json for message in sender.messages(5)]
+            assert {"msg_id": 1} in bodies
+            assert {"msg_id": 2} in bodies
+            assert {"deleted": True} in bodies
+            assert {"mail_address": "b", "is_new": True} in bodies
+            for follower in (reader, worker, late):
+                assert sorted(message.payload for message in follower.messages(2)) == [b"second", b"third"]
