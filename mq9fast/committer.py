@@ -196,6 +196,8 @@ class Committer:
         if failure is None:
             self._core.delivery.release(turn)
         else:
+            # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
+            self._write_out()
             turn.not_written()
             self._fail(turn, failure)
         self._end_turn()
