@@ -65,18 +65,18 @@ class Broker:
         """Open the store, take over what it holds, and listen."""
         tls = tls_context(self.settings)
         self._store = RocksStore(Path(self.settings.data_dir))
-        try:
-            check_format(self._store, self.settings.data_dir)
-            self._wire()
-            self.mailboxes.load()
+        directory = self.settings.data_dir
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close_store)
+            try:
+                check_format(self._store, directory)
+                self._wire()
+                undo.callback(self.committer.close)
+                self.mailboxes.load()
+            except UNREADABLE as error:
+                raise StartError(f"the data directory {directory} cannot be used: {error}") from error
             await self._listen(tls)
-        except UNREADABLE as error:
-            self._close_store()
-            directory = self.settings.data_dir
-            raise StartError(f"the data directory {directory} cannot be used: {error}") from error
-        except BaseException:
-            self._close_store()
-            raise
+            undo.pop_all()
         self._clock = Clock(
             self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
         )

@@ -87,6 +87,7 @@ class Committer:
         self._stall_timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
         self._interval_timer: asyncio.TimerHandle | None = None
+        self._finishing = False
         self._complained = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -121,7 +122,7 @@ class Committer:
         for client in core.agenda.take_doomed():
             if client.connection is not None:
                 client.connection.close()
-        if core.agenda.has_stalled() and self._stall_timer is None:
+        if core.agenda.has_stalled() and self._stall_timer is None and not self._finishing:
             self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
 
     def _resume_stalled(self) -> None:
@@ -133,6 +134,8 @@ class Committer:
 
     def _pump(self) -> None:
         """Read for those who fell behind. What was deleted is written first, so that it is not read."""
+        if self._must_wait():
+            return
         self._write_out()
         try:
             self._core.delivery.pump(self._store)
@@ -157,8 +160,7 @@ class Committer:
             if turn.batch_bytes > EARLY_WRITE_BYTES and not self._store.busy():
                 self._write_out()
             return
-        if self._store.busy():
-            self._loop.call_later(BUSY_SECONDS, self._core.agenda.ask)
+        if self._must_wait():
             return
         self._write_out()
         if turn.has_written and self._sync_each_turn:
@@ -166,6 +168,13 @@ class Committer:
         else:
             self._core.delivery.release(self._next_turn())
             self._set_idle()
+
+    def _must_wait(self) -> bool:
+        """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
+        if self._finishing or not self._store.busy():
+            return False
+        self._loop.call_later(BUSY_SECONDS, self._core.agenda.ask)
+        return True
 
     def _next_turn(self) -> Turn:
         """Begin another turn; returns the one so far."""
@@ -225,6 +234,8 @@ class Committer:
     # Syncs of `interval`.
 
     def _sync_later(self) -> None:
+        if self._finishing:
+            return
         self._interval_timer = self._loop.call_later(self._sync_interval, self._sync_now)
 
     def _sync_now(self) -> None:
@@ -243,14 +254,23 @@ class Committer:
     # The end.
 
     async def finish(self) -> None:
-        """Wait until everything accepted is durable and answered, and stop the thread."""
+        """Wait until everything accepted is durable and answered, and stop the thread. Nobody who was told to
+        stop sending is let go on, and a store that is busy is waited for."""
+        self._finishing = True
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         self._core.agenda.ask()
         await asyncio.sleep(0)
         await self._idle.wait()
-        if self._interval_timer is not None:
-            self._interval_timer.cancel()
-        self._syncer.stop()
+        self.close()
         try:
             self._store.sync()
         except StoreError as error:
             self.complain("the log could not be made durable", error)
+
+    def close(self) -> None:
+        """Stop the thread and the timers, whatever is left to do."""
+        self._finishing = True
+        if self._interval_timer is not None:
+            self._interval_timer.cancel()
+        self._syncer.stop()

@@ -45,6 +45,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._ready = handshake.tls is None
         self._timer: asyncio.TimerHandle | None = None
         self._upgrade: asyncio.Task[None] | None = None
         self._unanswered_pings = 0
@@ -110,6 +111,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if upgraded is not None:
             self._take(upgraded)
+            self._ready = True
 
     def eof_received(self) -> bool:
         return False
@@ -132,8 +134,8 @@ class Connection(asyncio.BufferedProtocol):
     # The session's side.
 
     def write(self, data: bytes) -> None:
-        """Write one turn's frames."""
-        if self._transport is not None:
+        """Write one turn's frames. What comes up while TLS begins is not for the open: it is dropped."""
+        if self._transport is not None and self._ready:
             self._transport.write(data)
 
     def pause(self) -> None:
@@ -151,7 +153,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.write(self.session.take_output())
+        self.write(self.session.take_output())
         transport.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -122,3 +122,26 @@ def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
             assert "running without monitoring: the monitoring port 8222" in broker.log.read_text()
         finally:
             broker.end()
+
+
+def test_each_limit_that_is_passed_is_counted(start_broker: Callable[..., Broker]) -> None:
+    limits = ("--max-connections", "1", "--max-subscriptions", "2", "--max-mailboxes", "1")
+    broker = start_broker("--monitor-port", "0", *limits, "--max-mailbox-messages", "1")
+    port = monitor_port(broker)
+
+    def passed(limit: str) -> float:
+        return metrics(port)[f'mq9fast_limit_exceeded_total{{limit="{limit}"}}']
+
+    kinds = ("connections", "subscriptions", "mailboxes", "messages")
+    with Wire(broker.port) as wire:
+        wire.create(name="only")
+        wire.msg("only", "first")
+        assert [passed(kind) for kind in kinds] == [0, 0, 0, 0]
+        assert wire.msg("only", "second")["code"] == "limit_exceeded"
+        assert wire.create(name="other")["code"] == "limit_exceeded"
+        wire.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n")
+        assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
+        with Wire(broker.port, connect=None) as refused:
+            assert refused.closed()
+        assert [passed(kind) for kind in kinds] == [1, 1, 1, 1]
+    assert metrics(port)["mq9fast_store_healthy"] == 1

@@ -186,6 +186,16 @@ def test_the_systems_reason_is_told_where_the_store_has_no_other() -> None:
     assert "Permission denied" in _why_not_open(Path("data"), error)
 
 
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
+    database[b"theirs"] = b"1"
+    database.close()
+    assert "holds a RocksDB that is not mq9fast's" in refused("--data-dir", tmp_path / "other")
+    database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
+    assert list(database.keys()) == [b"theirs"]
+    database.close()
+
+
 def test_a_data_directory_of_something_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "CURRENT").write_text("this is no store")
     assert str(tmp_path) in refused("--data-dir", tmp_path)

@@ -4,11 +4,13 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.address cimport RANKS
+from mq9fast._core.address cimport RANKS, valid_address
 from mq9fast._core.heap cimport Heap, HeapItem
 from mq9fast._core.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
 from mq9fast._core.table cimport Table
 from mq9fast._core.views cimport View, to_bytes, view, view_of
+
+from mq9fast._core.record import CorruptRecord
 
 
 @cython.no_gc
@@ -42,10 +44,6 @@ cdef class Mailbox:
         if not 0 <= rank < RANKS:
             raise IndexError(rank)
         return self.head[rank]
-
-    def expires_at(self) -> int:
-        """The deadline in Unix milliseconds, or 0 for never."""
-        return self.deadline_ms() if self.ttl_seconds else 0
 
     cdef void begin(self, uint64_t uid, bint public) noexcept:
         """Start a life: no messages, ids from 0."""
@@ -180,6 +178,8 @@ cdef class Directory:
         cdef MailboxRecord stored
         cdef Mailbox mailbox
         unpack_mailbox(record, &stored)
+        if not valid_address(view_of(address)):
+            raise CorruptRecord(f"a mailbox is stored under {address!r}, which is no address")
         mailbox = self.look_up_or_make(view_of(address))
         mailbox.load(&stored)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None

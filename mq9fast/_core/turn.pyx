@@ -55,11 +55,13 @@ cdef class Turn:
 
     cdef int touch(self, Mailbox mailbox) except -1:
         """Have the mailbox's record written with this batch."""
+        cdef Py_ssize_t added
         if not mailbox.touched:
             mailbox.touched = True
             self.touched.append(mailbox)
-            self.batch_bytes += RECORD_BYTES
-            self.bytes += RECORD_BYTES
+            added = RECORD_BYTES if mailbox.description is None else RECORD_BYTES + len(mailbox.description)
+            self.batch_bytes += added
+            self.bytes += added
         return 0
 
     cdef int add_message(

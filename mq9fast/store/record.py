@@ -40,6 +40,8 @@ NEXT_UID_KEY = b"u"
 MAILBOXES = b"b"
 MESSAGES = b"m"
 PURGES = b"p"
+# Behind every key of ours.
+LAST_KEY = b"\xff"
 
 
 def number(value: int) -> bytes:
@@ -68,9 +70,11 @@ def after_all(prefix: bytes) -> bytes:
 
 
 def check_format(store: Store, directory: str) -> None:
-    """Note the format in a new store; StartError if it is newer than this version's."""
+    """Note the format in a new store; StartError for one of a newer format, or one that is not ours."""
     stored = store.get(VERSION_KEY)
     if stored is None:
+        if next(store.scan(b"", LAST_KEY), None) is not None:
+            raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
         batch = store.new_batch()
         batch.put(VERSION_KEY, number(format_version()))
         store.write(batch)

@@ -1,0 +1,24 @@
+"""The package builds from its source distribution, with nothing of this tree beside it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BUILD_SECONDS = 400
+
+
+def test_an_sdist_builds_and_runs(tmp_path: Path) -> None:
+    python = (sys.executable, "-m")
+    build = (*python, "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT)
+    subprocess.run(build, check=True, capture_output=True, timeout=BUILD_SECONDS)
+    (sdist,) = tmp_path.glob("mq9fast-*.tar.gz")
+    installed = tmp_path / "installed"
+    install = (*python, "pip", "install", "--no-build-isolation", "--no-deps", "--target", installed, sdist)
+    subprocess.run(install, check=True, capture_output=True, timeout=BUILD_SECONDS)
+    script = "import mq9fast, mq9fast._core.session as s; print(mq9fast.__file__, s.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True
+    )
+    assert done.stderr == b""
+    assert done.stdout.decode().count(str(installed)) == 2
