@@ -120,7 +120,7 @@ def test_a_queue_group_passes_over_members_that_left(broker: Broker, wire: Wire)
 
 def test_no_responders(wire: Wire) -> None:
     reply = wire.request("nobody.home", "x")
-    assert (reply.header, reply.payload) == (b"NATS/1.0 503\r\n\r\n", b"")
+    assert (reply.header, reply.payload) == (b"NATS/1.0 503\r\nNats-Subject: nobody.home\r\n\r\n", b"")
 
 
 @pytest.mark.parametrize("options", [{"no_responders": False}, {"no_responders": False, "headers": False}])

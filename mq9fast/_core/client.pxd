@@ -68,6 +68,7 @@ cdef class Subscription:
     cdef readonly uint64_t maximum       # ends after so many deliveries; 0 = no end
     cdef readonly uint64_t delivered
 
+    cdef int write(self, View subject, View reply, View header, View payload) except -1
     cdef int send(self, View subject, View reply, View header, View payload) except -1
 
     cdef inline bint exhausted(self) noexcept:

@@ -154,6 +154,13 @@ cdef class Subscription:
         self.queue = queue
 
     cdef int send(self, View subject, View reply, View header, View payload) except -1:
+        """Deliver a message, which counts for the maximum."""
+        self.delivered += 1
+        if self.exhausted():
+            self.client.agenda.exhausted.append(self)
+        return self.write(subject, reply, header, payload)
+
+    cdef int write(self, View subject, View reply, View header, View payload) except -1:
         """Write one MSG, or HMSG where there is a header and the client reads headers."""
         cdef Client client = self.client
         cdef View sid = view_of(self.sid)
@@ -173,9 +180,6 @@ cdef class Subscription:
         at = put_crlf(put_decimal(at, <uint64_t>(header.size + payload.size)))
         at = put_crlf(put(put(at, header), payload))
         client.out.commit(at)
-        self.delivered += 1
-        if self.exhausted():
-            client.agenda.exhausted.append(self)
         client.out_messages += 1
         client.out_bytes += <uint64_t>(header.size + payload.size)
         return client.touch()

@@ -25,6 +25,6 @@ cdef class Router:
     ) except -1
     cdef bint can_take(self, Subscription subscription, Client sender) noexcept
     cdef int press(self, Client sender, Client receiver) except -1
-    cdef int no_responders(self, Client sender, View reply) except -1
+    cdef int no_responders(self, Client sender, View subject, View reply) except -1
     cdef int subscribe(self, Subscription subscription) except -1
     cdef int unsubscribe(self, Subscription subscription) except -1

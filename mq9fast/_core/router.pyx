@@ -4,11 +4,11 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.parser cimport Operation
-from mq9fast._core.subjects cimport Match, Sublist, covers, is_ours
-from mq9fast._core.views cimport View, nothing, view_of
+from mq9fast._core.subjects cimport Match, Sublist, is_ours
+from mq9fast._core.views cimport View, nothing, to_bytes, view_of
 
 
-cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
+cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\nNats-Subject: "
 
 
 cdef class Router:
@@ -26,7 +26,7 @@ cdef class Router:
     cdef int publish(self, Client sender, const Operation* op) except -1:
         cdef Py_ssize_t delivered = self.deliver(sender, op.subject, op.reply, op.header, op.payload)
         if delivered == 0 and op.reply.size and sender.no_responders and sender.headers:
-            self.no_responders(sender, op.reply)
+            self.no_responders(sender, op.subject, op.reply)
         return 0
 
     cdef int answer(self, View reply, View body) except -1:
@@ -94,15 +94,19 @@ cdef class Router:
             sender.stall()
         return 0
 
-    cdef int no_responders(self, Client sender, View reply) except -1:
+    cdef int no_responders(self, Client sender, View subject, View reply) except -1:
         """Tell a requester that nobody listens, on its own subscription to the reply (status 503)."""
+        cdef Match* match
         cdef Subscription subscription
+        cdef Py_ssize_t i
         if is_ours(reply):
             return 0
-        for subscription in sender.subscriptions.values():
-            if subscription.queue is None and covers(view_of(subscription.subject), reply):
-                subscription.send(reply, nothing(), view_of(NO_RESPONDERS), nothing())
-                return 0
+        match = self.sublist.match(reply)
+        for i in range(match.plain):
+            subscription = <Subscription>match.subscriptions[i]
+            if subscription.client is sender and not subscription.exhausted():
+                header = NO_RESPONDERS + to_bytes(subject) + b"\r\n\r\n"
+                return subscription.write(reply, nothing(), view_of(header), nothing())
         return 0
 
     cdef int subscribe(self, Subscription subscription) except -1:
