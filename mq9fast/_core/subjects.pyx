@@ -25,16 +25,13 @@ cdef inline bint is_token(View token, char c) noexcept:
 
 
 cdef bint valid_subject(View subject) noexcept:
-    """No empty token, no white space, '>' only as the last token, and no more tokens than the trie can
-    recurse over."""
+    """No empty token, '>' only as the last token, and no more tokens than the trie can recurse over."""
     cdef Py_ssize_t i
     cdef Py_ssize_t start = 0
     cdef int tokens = 0
     cdef char c
     for i in range(subject.size + 1):
         c = subject.data[i] if i < subject.size else c'.'
-        if c == c' ' or (c'\t' <= c <= c'\r') or c == 0:
-            return False
         if c == c'.':
             if i == start:
                 return False
@@ -43,6 +40,14 @@ cdef bint valid_subject(View subject) noexcept:
             start = i + 1
             tokens += 1
     return tokens <= MOST_TOKENS
+
+
+cdef bint has_empty_token(View subject) noexcept:
+    cdef Py_ssize_t i
+    for i in range(1, subject.size):
+        if subject.data[i] == c'.' and subject.data[i - 1] == c'.':
+            return True
+    return subject.size == 0 or subject.data[0] == c'.' or subject.data[subject.size - 1] == c'.'
 
 
 cdef bint has_wildcard(View subject) noexcept:
@@ -219,26 +224,26 @@ cdef class Sublist:
         return known
 
     cdef int collect(self, Node node, View rest) except -1:
-        """Gather what is subscribed below `node` to the tokens of `rest`."""
+        """Gather what is subscribed below `node` to the tokens of `rest`, in nats-server's order."""
         cdef View token = first_token(rest)
         cdef bint last = token.size == rest.size
         cdef PyObject* literal
         if token.size == 0:
             return 0
-        if node.full is not None and (last or valid_subject(rest)):
+        if node.full is not None and (last or not has_empty_token(rest)):
             self.collect_from(node.full)
-        if node.partial is not None:
-            if last:
-                self.collect_from(node.partial)
-            else:
-                self.collect(node.partial, slice_from(rest, token.size + 1))
-        if node.literals is not None:
-            literal = node.literals.find(token)
+        literal = NULL if node.literals is None else node.literals.find(token)
+        if last:
             if literal is not NULL:
-                if last:
-                    self.collect_from(<Node>literal)
-                else:
-                    self.collect(<Node>literal, slice_from(rest, token.size + 1))
+                self.collect_from(<Node>literal)
+            if node.partial is not None:
+                self.collect_from(node.partial)
+            return 0
+        rest = slice_from(rest, token.size + 1)
+        if node.partial is not None:
+            self.collect(node.partial, rest)
+        if literal is not NULL:
+            self.collect(<Node>literal, rest)
         return 0
 
     cdef int collect_from(self, Node node) except -1:

@@ -50,7 +50,7 @@ def is_covered(pattern: str, subject: str) -> bool:
             "é.ü",
             "a" * 999,
         ),
-        *("..".replace(".", "a"), "-_", "a:b/c", "\x7f", "\x01", "\x0e"),
+        *("..".replace(".", "a"), "-_", "a:b/c", "\x7f", "\x01", "\x0e", "a\r", "a\x0bb", "\x00"),
     ],
     ids=repr,
 )
@@ -61,7 +61,7 @@ def test_valid_subjects(subject: str) -> None:
 @pytest.mark.parametrize(
     "subject",
     [
-        *("", ".", "..", ".a", "a.", "a..b", "a. b", "a b", "a\tb", "a\r", "\n", "a\x0bb", "a\x0c", "\x00"),
+        *("", ".", "..", ".a", "a.", "a..b"),
         *(">.a", "a.>.b", ">.>", "a.>."),
     ],
     ids=repr,
@@ -74,11 +74,7 @@ def test_subjects_that_are_not_valid(subject: str) -> None:
 @given(st.text("ab.*> \t\r\n\x00\x0b\x0c", max_size=12))
 def test_validity_is_a_matter_of_tokens(subject: str) -> None:
     tokens = subject.split(".")
-    expected = (
-        all(tokens)
-        and not set(subject) & set(" \t\r\n\x0b\x0c\x00")
-        and all(token != ">" for token in tokens[:-1])
-    )
+    expected = all(tokens) and all(token != ">" for token in tokens[:-1])
     assert is_valid_subject(subject.encode()) is expected
 
 
