@@ -140,6 +140,7 @@ def test_max_subscriptions(start_broker: Start, prefix: str) -> None:
         wire.sub(f"{prefix}.x4", "4")
         assert wire.line().lower() == "-err 'maximum subscriptions exceeded'"
         wire.sub(f"{prefix}.x4", "3")
+        assert wire.line().lower() == "-err 'maximum subscriptions exceeded'"
         wire.ping()
 
 

@@ -137,16 +137,17 @@ cdef class Session(Client):
         cdef bytes sid = to_bytes(op.sid)
         cdef bytes queue = to_bytes(op.queue) if op.queue.size else None
         cdef Subscription subscription = self.subscriptions.get(sid)
-        if subscription is not None:
-            if not subscription.exhausted():
-                return self.ok()
+        if subscription is not None and subscription.exhausted():
             self.core.finish(subscription)
-        if not valid_subject(op.subject):
-            self.error(b"Invalid Subject")
-            return 0
+            subscription = None
         if self.core.most_subscriptions and len(self.subscriptions) >= self.core.most_subscriptions:
             self.core.refused_subscriptions += 1
             self.error(b"maximum subscriptions exceeded")
+            return 0
+        if subscription is not None:
+            return self.ok()
+        if not valid_subject(op.subject):
+            self.error(b"Invalid Subject")
             return 0
         if is_ours(op.subject):
             subscription = self.subscribe_to_mailbox(op, sid, queue)
