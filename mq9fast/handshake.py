@@ -13,6 +13,7 @@ from mq9fast.version import VERSION
 
 # What clients compare against the versions of nats-server, for features they would otherwise not use.
 PROTOCOL_VERSION = "2.11.0"
+KNOWN_PROTOCOLS = {None, 0, 1}
 ID_CHARACTERS = string.ascii_uppercase + string.digits
 ID_LENGTH = 56
 
@@ -28,6 +29,8 @@ class ConnectOptions(msgspec.Struct):
     user: str | None = None
     password: str | None = msgspec.field(default=None, name="pass")
     auth_token: str | None = None
+    account: str | None = None
+    protocol: int | None = None
     name: str | None = None
     lang: str | None = None
     version: str | None = None
@@ -73,12 +76,13 @@ class Handshake:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             session.close_with(b"Parser Error")
             return
-        if not self._authenticator.accepts(
-            user=options.user, password=options.password, token=options.auth_token
-        ):
+        if not self._may_connect(session, options):
             session.close_with(b"Authorization Violation")
             return
         session.authorized = True
+        if options.protocol not in KNOWN_PROTOCOLS:
+            session.close_with(b"invalid client protocol")
+            return
         for name in ("verbose", "pedantic", "echo", "headers", "no_responders"):
             value = getattr(options, name)
             if value is not None:
@@ -87,3 +91,13 @@ class Handshake:
             session.close_with(b"no responders requires headers support")
         for name in ("name", "lang", "version"):
             client[name] = getattr(options, name) or ""
+
+    def _may_connect(self, session: Session, options: ConnectOptions) -> bool:
+        """There are no accounts. A CONNECT after the first need not repeat the credentials."""
+        credentials = (options.user, options.password, options.auth_token)
+        if options.account:
+            return False
+        if session.authorized and credentials == (None, None, None):
+            return True
+        user, password, token = credentials
+        return self._authenticator.accepts(user=user, password=password, token=token)
