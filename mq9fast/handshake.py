@@ -70,11 +70,11 @@ class Handshake:
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
 
     def connect(self, session: Session, client: dict[str, str], text: bytes) -> None:
-        """Take over what CONNECT says, or close: 'Parser Error' if it is none, 'Authorization Violation'."""
+        """Take over what CONNECT says, or close, with nats-server's last words, which may be none."""
         try:
-            options = msgspec.json.decode(text, type=ConnectOptions)
+            options = msgspec.json.decode(text, type=ConnectOptions | None) or ConnectOptions()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            session.close_with(b"Parser Error")
+            session.close_with(None)
             return
         if not self._may_connect(session, options):
             session.close_with(b"Authorization Violation")

@@ -160,7 +160,7 @@ def test_headers_are_only_for_those_who_read_them(broker: Broker, wire: Wire) ->
         assert wire.message()[3:] == (HEADER, b"body")
         plain.pub("head", "body", header=HEADER)
         assert plain.closed()
-        assert plain.unread.lower().startswith(b"-err 'message headers not supported'")
+        assert plain.unread == b""
 
 
 def test_verbose_says_ok_to_each(broker: Broker) -> None:
@@ -271,7 +271,17 @@ def test_the_longest_control_line_passes_and_one_more_closes(wire: Wire) -> None
 
 
 @pytest.mark.parametrize(
-    "data", ["NONSENSE\r\n", "GET / HTTP/1.1\r\n", "\r\n", "\x00", "PUBX a 1\r\nx\r\n", "P0NG\r\n"]
+    "data",
+    [
+        "NONSENSE\r\n",
+        "GET / HTTP/1.1\r\n",
+        "\r\n",
+        "\x00",
+        "PUBX a 1\r\nx\r\n",
+        "P0NG\r\n",
+        "PUB\r\n",
+        "SUB\r\n",
+    ],
 )
 def test_an_unknown_operation_closes(wire: Wire, data: str) -> None:
     wire.send(data)
@@ -286,23 +296,19 @@ def test_an_unknown_operation_closes(wire: Wire, data: str) -> None:
         "PUB a b c d\r\n",
         "PUB a x\r\n",
         "PUB a -1\r\n",
-        "PUB\r\n",
         "HPUB a 5\r\n",
         "HPUB a 6 5\r\nhello\r\n",
         "SUB a\r\n",
-        "SUB\r\n",
         "SUB a b c d\r\n",
-        "UNSUB\r\n",
-        "PUB a 2\r\nxyz\r\n",
         "PUB a 99999999999999999999\r\n",
         'CONNECT {"verbose":\r\n',
         "CONNECT []\r\n",
     ],
 )
-def test_arguments_that_cannot_be_read_close(broker: Broker, wire: Wire, data: str) -> None:
+def test_arguments_that_cannot_be_read_close_without_a_word(broker: Broker, wire: Wire, data: str) -> None:
     wire.send(data)
     assert wire.closed()
-    assert wire.unread.startswith(b"-ERR '")
+    assert wire.unread == b""
     with Wire(broker.port) as other:
         other.ping()
 

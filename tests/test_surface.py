@@ -206,8 +206,8 @@ def test_every_subscription_is_survived(
 
 @examples(150)
 @given(data=st.data())
-def test_any_bytes_end_in_an_answer_or_an_error(broker: Broker, data: st.DataObject) -> None:
-    """Raw bytes, protocol-like and not: the connection answers PING, or was closed with an -ERR."""
+def test_any_bytes_end_in_whole_lines_and_a_close(broker: Broker, data: st.DataObject) -> None:
+    """Raw bytes, protocol-like and not: it is closed, with an -ERR or without, as by nats-server."""
     piece = st.one_of(
         st.binary(max_size=30),
         st.sampled_from(
@@ -222,12 +222,11 @@ def test_any_bytes_end_in_an_answer_or_an_error(broker: Broker, data: st.DataObj
     )
     pieces = data.draw(st.lists(piece, min_size=1, max_size=5))
     with Wire(broker.port) as wire:
-        # An empty line is no operation: whatever came before, the connection ends with an error.
+        # An empty line is no operation: whatever came before, the connection ends.
         with contextlib.suppress(ConnectionError):
             wire.send(b"".join(pieces) + b"\r\n" * 2 + b"x" * 200 + b"\r\n\r\n")
         assert wire.closed()
-        assert wire.unread.endswith(b"'\r\n")
-        assert wire.unread.count(b"-ERR '") >= 1
+        assert not wire.unread or wire.unread.endswith(b"\r\n")
     with Wire(broker.port) as wire:
         wire.ping()
     no_traceback(broker)

@@ -19,7 +19,8 @@ cdef enum Verb:
     VERB_PING
     VERB_PONG
     VERB_CONNECT
-    VERB_IGNORED        # INFO, +OK and -ERR: legal from a client, and without effect
+    VERB_IGNORED        # INFO and +OK: legal from a client, and without effect
+    VERB_ERROR          # -ERR
 
 
 cdef enum Outcome:

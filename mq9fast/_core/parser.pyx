@@ -8,6 +8,7 @@ from mq9fast._core.views cimport View, read_decimal, to_bytes, view
 cdef enum:
     MOST_ARGUMENTS = 5
     LARGEST_SIZE = 0x7FFFFFFF
+    MOST_SIZE_DIGITS = 9      # as nats-server
     LARGEST_MAXIMUM = 0x7FFFFFFFFFFFFFFF
 
 
@@ -61,8 +62,13 @@ cdef inline Verb verb_of(const char* data, Py_ssize_t size, Py_ssize_t* length) 
         return VERB_IGNORED
     elif data[0] == c'-' and spells(data, size, b"-ERR", 4):
         length[0] = 4
-        return VERB_IGNORED
+        return VERB_ERROR
     return VERB_NONE
+
+
+cdef inline bint takes_anything(int verb) noexcept:
+    """Whether the rest of the line, blank or not, is of no matter."""
+    return verb == VERB_PING or verb == VERB_PONG or verb == VERB_IGNORED
 
 
 cdef inline void split(const char* at, const char* end, Arguments* arguments) noexcept:
@@ -81,6 +87,10 @@ cdef inline void split(const char* at, const char* end, Arguments* arguments) no
         arguments.count += 1
 
 
+cdef inline bint read_size(View digits, uint64_t ceiling, uint64_t* size) noexcept:
+    return digits.size <= MOST_SIZE_DIGITS and read_decimal(digits, ceiling, size)
+
+
 cdef Outcome parse_payload(
     const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op,
     View header_size, View total_size,
@@ -89,9 +99,9 @@ cdef Outcome parse_payload(
     cdef uint64_t header = 0
     cdef uint64_t total = 0
     cdef Py_ssize_t line = body - data
-    if not read_decimal(total_size, LARGEST_SIZE, &total):
+    if not read_size(total_size, LARGEST_SIZE, &total):
         return BAD_ARGUMENTS
-    if header_size.data is not NULL and not read_decimal(header_size, total, &header):
+    if header_size.data is not NULL and not read_size(header_size, total, &header):
         return BAD_ARGUMENTS
     if <Py_ssize_t>total > bounds.payload_bytes:
         return PAYLOAD_TOO_LARGE
@@ -142,9 +152,28 @@ cdef Outcome parse_subscription(Operation* op, Arguments* arguments) noexcept:
     return FOUND
 
 
+cdef const char* end_of_line(
+    const char* data, Py_ssize_t size, Py_ssize_t start, const Bounds* bounds, Outcome* outcome
+) noexcept:
+    """The LF that ends the line whose arguments begin at `start`; NULL if it is too long or not there yet."""
+    cdef const char* end = <const char*>memchr(
+        data + start, c'\n', <size_t>min(size - start, bounds.control_line_bytes + 2)
+    )
+    cdef Py_ssize_t length = (size if end is NULL else end - data) - start
+    outcome[0] = NEED_MORE
+    if end is not NULL and length and (end - 1)[0] == c'\r':
+        length -= 1
+    if length > bounds.control_line_bytes + (end is NULL):
+        outcome[0] = LINE_TOO_LONG
+        return NULL
+    return end
+
+
 cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
     """Find the first frame of `data`, which is at least one byte long."""
     cdef Py_ssize_t verb_size = 0
+    cdef Py_ssize_t start
+    cdef Outcome outcome
     cdef const char* end
     cdef const char* body
     cdef Arguments arguments
@@ -152,23 +181,26 @@ cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Oper
     op.verb = verb_of(data, size, &verb_size)
     if op.verb == VERB_NONE:
         return BAD_VERB
-    end = <const char*>memchr(data, c'\n', <size_t>min(size, bounds.control_line_bytes + 2))
+    if size <= verb_size:
+        return NEED_MORE
+    start = verb_size
+    while start < size and start < verb_size + bounds.control_line_bytes and is_blank(data[start]):
+        start += 1
+    if start == verb_size and not takes_anything(op.verb) and op.verb != VERB_CONNECT:
+        return BAD_VERB
+    end = end_of_line(data, size, start, bounds, &outcome)
     if end is NULL:
-        return LINE_TOO_LONG if size > bounds.control_line_bytes + 1 else NEED_MORE
+        return outcome
     body = end + 1
     op.frame = body - data
-    if end > data and (end - 1)[0] == c'\r':
+    if takes_anything(op.verb) or op.verb == VERB_ERROR:
+        return FOUND
+    if end > data + start and (end - 1)[0] == c'\r':
         end -= 1
-    if end - data < verb_size:
-        return BAD_VERB
-    if op.verb == VERB_PING or op.verb == VERB_PONG or op.verb == VERB_IGNORED:
-        return FOUND
-    if end - data > verb_size and not is_blank(data[verb_size]):
-        return BAD_VERB
     if op.verb == VERB_CONNECT:
-        op.payload = view(data + verb_size, end - data - verb_size)
+        op.payload = view(data + start, end - data - start)
         return FOUND
-    split(data + verb_size, end, &arguments)
+    split(data + start, end, &arguments)
     if op.verb == VERB_PUB or op.verb == VERB_HPUB:
         return parse_publish(data, size, body, bounds, op, &arguments)
     return parse_subscription(op, &arguments)

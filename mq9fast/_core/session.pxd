@@ -44,5 +44,5 @@ cdef class Session(Client):
     cdef int unsubscribe(self, const Operation* op) except -1
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
     cdef int refuse_subscription(self, const Operation* op) except -1
-    cdef int reject(self, Outcome outcome) except -1
+    cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1
     cdef int ok(self) except -1

@@ -8,11 +8,11 @@ from mq9fast._core.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.inbuf cimport InBuf, Scratch
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.parser cimport (
-    FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_HPUB, VERB_PING, VERB_PONG,
-    VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
+    BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
+    VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.router cimport Router
-from mq9fast._core.subjects cimport is_ours, valid_subject
+from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
 from mq9fast._core.views cimport View, slice_from, starts_with, to_bytes, view
 
 
@@ -80,21 +80,20 @@ cdef class Session(Client):
         op.frame = 0
         self.inbuf.filled(nbytes)
         while used < self.inbuf.size and not self.doomed:
+            if not self.authorized and (self.inbuf.data[used] | 0x20) != c'c':
+                self.doom(b"Authorization Violation")
+                break
             outcome = parse(self.inbuf.data + used, self.inbuf.size - used, &self.core.bounds, &op)
             if outcome != FOUND:
+                self.check_unhandled(outcome, &op)
                 break
             used += op.frame
             self.handle(&op)
         if self.doomed:
             used = self.inbuf.size
-        elif outcome != FOUND and outcome != NEED_MORE:
-            self.reject(outcome)
-            used = self.inbuf.size
         self.inbuf.keep(used, op.frame if outcome == NEED_MORE else 0)
 
     cdef int handle(self, const Operation* op) except -1:
-        if not self.authorized and op.verb != VERB_CONNECT:
-            return self.doom(b"Authorization Violation")
         if op.verb == VERB_PUB or op.verb == VERB_HPUB:
             return self.publish(op)
         if op.verb == VERB_SUB:
@@ -109,6 +108,8 @@ cdef class Session(Client):
             self.connection.connect(to_bytes(op.payload))
             if not self.doomed:
                 self.ok()
+        elif op.verb == VERB_ERROR:
+            return self.doom(None)
         return 0
 
     cdef int ok(self) except -1:
@@ -123,10 +124,9 @@ cdef class Session(Client):
         self.core.in_messages += 1
         self.core.in_bytes += size
         if op.verb == VERB_HPUB and not self.headers:
-            return self.doom(b"message headers not supported")
-        if self.pedantic and not valid_subject(op.subject):
+            return self.doom(None)
+        if self.pedantic and (has_wildcard(op.subject) or not valid_subject(op.subject)):
             self.error(b"Invalid Publish Subject")
-            return 0
         self.ok()
         if is_ours(op.subject):
             return self.core.intake.publish(self, op)
@@ -197,13 +197,17 @@ cdef class Session(Client):
         self.agenda.exhausted.append(subscription)
         return self.agenda.call()
 
-    cdef int reject(self, Outcome outcome) except -1:
-        """Close after bytes that are no protocol, as nats-server does."""
+    cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1:
+        """Close after bytes that are no protocol, with nats-server's last words, which may be none."""
+        if op.verb == VERB_HPUB and op.frame and not self.headers:
+            return self.doom(None)
+        if outcome == NEED_MORE:
+            return 0
         if outcome == LINE_TOO_LONG:
             return self.doom(b"maximum control line exceeded")
         if outcome == PAYLOAD_TOO_LARGE:
             return self.doom(b"Maximum Payload Violation")
-        return self.doom(b"Unknown Protocol Operation")
+        return self.doom(b"Unknown Protocol Operation" if outcome == BAD_VERB else None)
 
     def resume_writing(self) -> None:
         """The transport is below its low-water mark: what waited for the socket goes on."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mq9fast._core.parser import materialize
 from tests.core.parts import MANY, Parts, cut
 
-PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED = range(1, 9)
+PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, ERROR = range(1, 10)
 FOUND, NEED_MORE, BAD_VERB, BAD_ARGUMENTS, LINE_TOO_LONG, PAYLOAD_TOO_LARGE = range(6)
 
 Operation = tuple[int, bytes, bytes, bytes, bytes, bytes, bytes, int]
@@ -27,9 +27,9 @@ SAMPLES = {
     b"PING\r\n": operation(PING),
     b"PONG\r\n": operation(PONG),
     b"+OK\r\n": operation(IGNORED),
-    b"-ERR 'Some Error'\r\n": operation(IGNORED),
+    b"-ERR 'Some Error'\r\n": operation(ERROR),
     b'INFO {"server_id":"x"}\r\n': operation(IGNORED),
-    b'CONNECT {"verbose":false}\r\n': operation(CONNECT, payload=b' {"verbose":false}'),
+    b'CONNECT {"verbose":false}\r\n': operation(CONNECT, payload=b'{"verbose":false}'),
     b"CONNECT\r\n": operation(CONNECT),
     b"SUB foo 1\r\n": operation(SUB, subject=b"foo", sid=b"1"),
     b"SUB foo.* workers 22\r\n": operation(SUB, subject=b"foo.*", queue=b"workers", sid=b"22"),
@@ -111,10 +111,11 @@ def test_blanks_and_numbers(line: bytes, expected: Operation) -> None:
 @pytest.mark.parametrize(
     "data",
     [
+        *(b"SUB\r\n", b"UNSUB\r\n", b"PUB\n", b"HPUB\r\n", b"-ERR\r\n"),
         *(b"X", b"\r\n", b"\n", b" PING\r\n", b"PUBX foo 0\r\n\r\n", b"SUBfoo 1\r\n", b"UNSUBS 1\r\n"),
         *(
             b"HPUBS\r\n",
-            b"CONNECTED {}\r\n",
+            b"-ERRX\r\n",
             b"PIMG",
             b"P\r\n",
             b"PU\n",
@@ -134,11 +135,17 @@ def test_what_is_no_verb(data: bytes) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(b"SUB", b"SUB foo", b"SUB a b c d", b"SUB a b c d e f g", b"UNSUB", b"UNSUB 1 2 3", b"PUB"),
+        *(b"SUB ", b"SUB foo", b"SUB a b c d", b"SUB a b c d e f g", b"UNSUB\t", b"UNSUB 1 2 3", b"PUB "),
         *(b"PUB foo", b"PUB foo x", b"PUB foo bar baz 1", b"PUB foo -1", b"PUB foo +1", b"PUB foo 1.0"),
-        *(b"PUB foo 0x1", b"PUB foo 2147483648", b"PUB foo 4294967296", b"PUB foo 18446744073709551616"),
+        *(
+            b"PUB foo 0x1",
+            b"PUB foo 1000000000",
+            b"PUB foo 0000000001",
+            b"PUB foo 4294967296",
+            b"PUB foo 18446744073709551616",
+        ),
         *(b"PUB foo 18446744073709551621", b"PUB foo 9999999999999999999", b"PUB foo 1e3"),
-        *(b"PUB foo 00000000000000000003", b"PUB foo 1\r", b"HPUB foo 1", b"HPUB", b"HPUB f g h 1 1"),
+        *(b"PUB foo 00000000000000000003", b"PUB foo 1\r", b"HPUB foo 1", b"HPUB ", b"HPUB f g h 1 1"),
         *(b"HPUB foo 2 1", b"HPUB foo x 1", b"HPUB foo 1 x", b"HPUB foo -1 1", b"HPUB a b c d e f"),
     ],
     ids=repr,
@@ -160,19 +167,18 @@ def test_payload_at_and_over_the_limit(verb: bytes) -> None:
 
 
 def test_largest_size_that_can_be_announced() -> None:
-    assert parsed(b"PUB s 2147483647\r\n", payload_bytes=2**31 - 1) == ([], NEED_MORE, 0)
-    assert parsed(b"PUB s 2147483647\r\n") == ([], PAYLOAD_TOO_LARGE, 0)
+    assert parsed(b"PUB s 999999999\r\n", payload_bytes=2**31 - 1) == ([], NEED_MORE, 0)
+    assert parsed(b"PUB s 999999999\r\n") == ([], PAYLOAD_TOO_LARGE, 0)
+    assert parsed(b"PUB s 1000000000\r\n") == ([], BAD_ARGUMENTS, 0)
 
 
 @pytest.mark.parametrize("limit", [16, 64, 4096])
 def test_control_line_at_and_over_the_limit(limit: int) -> None:
-    line = b"SUB " + b"s" * (limit - 6) + b" 1"
-    assert len(line) == limit
-    assert parsed(line + b"\r\n", control_line_bytes=limit)[1:] == (NEED_MORE, limit + 2)
+    line = b"SUB " + b"s" * (limit - 2) + b" 1"
+    assert parsed(line + b"\r\n", control_line_bytes=limit)[1:] == (NEED_MORE, limit + 6)
     assert parsed(line + b"x\r\n", control_line_bytes=limit) == ([], LINE_TOO_LONG, 0)
-    # The limit is of the line: a payload behind it, or lines before it, do not count.
-    publish = b"PUB " + b"s" * (limit - 10) + b" %05d" % (3 * limit)
-    assert len(publish) == limit
+    # The limit is of the arguments: the verb, a payload behind them, or lines before them, do not count.
+    publish = b"PUB " + b"s" * (limit - 6) + b" %05d" % (3 * limit)
     frame = publish + b"\r\n" + b"x" * (3 * limit) + b"\r\n"
     assert parsed(b"PING\r\n" + frame, control_line_bytes=limit)[1:] == (NEED_MORE, len(frame) + 6)
 
@@ -180,7 +186,7 @@ def test_control_line_at_and_over_the_limit(limit: int) -> None:
 def test_a_line_that_never_ends_is_refused_once_it_is_over_the_limit() -> None:
     endless = b"PUB " + b"x" * 100
     outcomes = [parsed(endless[:size], control_line_bytes=50)[1] for size in range(1, len(endless))]
-    assert outcomes == [NEED_MORE] * 51 + [LINE_TOO_LONG] * (len(outcomes) - 51)
+    assert outcomes == [NEED_MORE] * 55 + [LINE_TOO_LONG] * (len(outcomes) - 55)
 
 
 @pytest.mark.parametrize("tail", [b"\n\n", b"\r\r", b"ab", b"\rX", b"X\n", b"\n\r", b"\x00\x00"])
@@ -240,7 +246,7 @@ BLANKS = st.sampled_from([b" ", b"  ", b"\t", b" \t "])
 
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[bytes, Operation]:
-    verb = draw(st.sampled_from([PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED]))
+    verb = draw(st.sampled_from([PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, ERROR]))
     blank, end = draw(BLANKS), draw(st.sampled_from([b"\r\n", b"\n"]))
     body = b""
     if verb in (PUB, HPUB):
@@ -260,9 +266,9 @@ def frames(draw: st.DrawFn) -> tuple[bytes, Operation]:
         expected = operation(UNSUB, sid=sid, maximum=maximum)
     elif verb == CONNECT:
         text = draw(TOKENS)
-        return b"CONNECT " + text + end, operation(CONNECT, payload=b" " + text)
+        return b"CONNECT " + text + end, operation(CONNECT, payload=text)
     else:
-        names = {PING: [b"PING"], PONG: [b"PONG"], IGNORED: [b"+OK", b"-ERR 'x'", b"INFO {}"]}
+        names = {PING: [b"PING"], PONG: [b"PONG"], IGNORED: [b"+OK", b"INFO {}"], ERROR: [b"-ERR 'x'"]}
         words, expected = [draw(st.sampled_from(names[verb]))], operation(verb)
     if draw(st.booleans()):
         words[0] = words[0].lower()
@@ -296,7 +302,7 @@ def reference(data: bytes, line_limit: int = 4096, limit: int = 1 << 20) -> tupl
 
 
 NAMES = (b"PUB", b"HPUB", b"SUB", b"UNSUB", b"PING", b"PONG", b"CONNECT", b"INFO", b"+OK", b"-ERR")
-VERBS = dict(zip(NAMES, (PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, IGNORED, IGNORED), strict=True))
+VERBS = dict(zip(NAMES, (PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, IGNORED, ERROR), strict=True))
 
 
 def reference_frame(rest: bytes, line_limit: int, limit: int) -> tuple[Operation | None, int, int]:
@@ -304,17 +310,19 @@ def reference_frame(rest: bytes, line_limit: int, limit: int) -> tuple[Operation
     if name is None:
         return None, BAD_VERB, 0
     verb = VERBS[name]
-    line, newline, body = rest.partition(b"\n")
-    if len(line) > line_limit + 1:
+    behind = rest[len(name) :]
+    blanks = min(len(behind) - len(behind.lstrip(b" \t")), line_limit)
+    if behind and not blanks and verb in (PUB, HPUB, SUB, UNSUB, ERROR):
+        return None, BAD_VERB, 0
+    line, newline, body = behind[blanks:].partition(b"\n")
+    text = line.removesuffix(b"\r") if newline else line[:-1]
+    if len(text) > line_limit:
         return None, LINE_TOO_LONG, 0
     if not newline:
         return None, NEED_MORE, 0
-    used = len(line) + 1
-    text = line.removesuffix(b"\r")[len(name) :]
-    if verb in (PING, PONG, IGNORED):
+    used = len(name) + blanks + len(line) + 1
+    if verb in (PING, PONG, IGNORED, ERROR):
         return operation(verb), FOUND, used
-    if text and text[:1] not in (b" ", b"\t"):
-        return None, BAD_VERB, 0
     if verb == CONNECT:
         return operation(CONNECT, payload=text), FOUND, used
     words = [word for word in text.replace(b"\t", b" ").split(b" ") if word]
@@ -327,8 +335,10 @@ def reference_frame(rest: bytes, line_limit: int, limit: int) -> tuple[Operation
     sizes = {PUB: 1, HPUB: 2}.get(verb, 9)
     if len(words) not in (sizes + 1, sizes + 2):
         return None, BAD_ARGUMENTS, 0
+    if any(len(word) > 9 for word in words[-sizes:]):
+        return None, BAD_ARGUMENTS, 0
     total, header = number(words[-1]), number(words[-2]) if verb == HPUB else 0
-    if total is None or total >= 2**31 or header is None or header > total:
+    if total is None or header is None or header > total:
         return None, BAD_ARGUMENTS, 0
     if total > limit:
         return None, PAYLOAD_TOO_LARGE, 0
