@@ -40,6 +40,7 @@ cdef class Session(Client):
     cdef int handle(self, const Operation* op) except -1
     cdef int publish(self, const Operation* op) except -1
     cdef int subscribe(self, const Operation* op) except -1
+    cdef bint is_full(self) except *
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue)
     cdef int unsubscribe(self, const Operation* op) except -1
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1

@@ -140,7 +140,7 @@ cdef class Session(Client):
         if subscription is not None and subscription.exhausted():
             self.core.finish(subscription)
             subscription = None
-        if self.core.most_subscriptions and len(self.subscriptions) >= self.core.most_subscriptions:
+        if self.is_full():
             self.core.refused_subscriptions += 1
             self.error(b"maximum subscriptions exceeded")
             return 0
@@ -158,6 +158,14 @@ cdef class Session(Client):
             self.core.router.subscribe(subscription)
         self.subscriptions[sid] = subscription
         return self.ok()
+
+    cdef bint is_full(self) except *:
+        """Whether another subscription would be past the limit."""
+        cdef Py_ssize_t most = self.core.most_subscriptions
+        if most == 0 or len(self.subscriptions) < most:
+            return False
+        self.core.finish_exhausted()
+        return len(self.subscriptions) >= most
 
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
         """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for anything else."""
