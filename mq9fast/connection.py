@@ -40,7 +40,6 @@ class Connection(asyncio.BufferedProtocol):
         if handshake.tls is None:
             self._read_into_session()
         self.peer: tuple[str, int] = ("", 0)
-        self.client: dict[str, str] = {}
         self._handshake = handshake
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
@@ -162,15 +161,11 @@ class Connection(asyncio.BufferedProtocol):
     def connect(self, options: bytes) -> None:
         """CONNECT: the handshake's policy decides."""
         was_authorized = self.session.authorized
-        self._handshake.connect(self.session, self.client, options)
+        self._handshake.connect(self.session, options)
         if self.session.authorized and not was_authorized:
             if self._timer is not None:
                 self._timer.cancel()
             self._ping_later()
-
-    def pong(self) -> None:
-        """The client answered."""
-        self._unanswered_pings = 0
 
     # Timers.
 
@@ -181,8 +176,8 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = self._loop.call_later(self._handshake.ping_interval, self._ping)
 
     def _ping(self) -> None:
-        """Ping a silent client; close one that left too many unanswered."""
-        heard = self.session.in_bytes
+        """Ping a client that was silent, a PONG being no silence; close one that left too many unanswered."""
+        heard = self.session.heard_bytes
         if heard != self._bytes_at_ping:
             self._bytes_at_ping = heard
             self._unanswered_pings = 0

@@ -31,6 +31,7 @@ class ConnectOptions(msgspec.Struct):
     auth_token: str | None = None
     account: str | None = None
     protocol: int | None = None
+    # Of no use here, but of the wrong type they are a CONNECT that nats-server refuses.
     name: str | None = None
     lang: str | None = None
     version: str | None = None
@@ -69,7 +70,7 @@ class Handshake:
         fields = {**self._info, "client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
 
-    def connect(self, session: Session, client: dict[str, str], text: bytes) -> None:
+    def connect(self, session: Session, text: bytes) -> None:
         """Take over what CONNECT says, or close, with nats-server's last words, which may be none."""
         try:
             options = msgspec.json.decode(text, type=ConnectOptions | None) or ConnectOptions()
@@ -89,8 +90,6 @@ class Handshake:
                 setattr(session, name, value)
         if session.no_responders and not session.headers:
             session.close_with(b"no responders requires headers support")
-        for name in ("name", "lang", "version"):
-            client[name] = getattr(options, name) or ""
 
     def _may_connect(self, session: Session, options: ConnectOptions) -> bool:
         """There are no accounts. A CONNECT after the first need not repeat the credentials."""

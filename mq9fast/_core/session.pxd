@@ -36,6 +36,7 @@ cdef class Session(Client):
     cdef Core core
     cdef InBuf inbuf
     cdef public bint authorized           # false: only CONNECT is taken
+    cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
 
     cdef int handle(self, const Operation* op) except -1
     cdef int publish(self, const Operation* op) except -1

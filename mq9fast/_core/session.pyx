@@ -9,7 +9,7 @@ from mq9fast._core.inbuf cimport InBuf, Scratch
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
-    VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
+    VERB_PING, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.router cimport Router
 from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
@@ -58,7 +58,7 @@ cdef class Core:
 cdef class Session(Client):
     """The protocol of one connection.
 
-    `connection` is asked to write(bytes), close(), pause() and resume(), and gets connect(json) and pong().
+    `connection` is asked to write(bytes), close(), pause() and resume(), and gets connect(json).
     """
 
     def __cinit__(
@@ -79,6 +79,7 @@ cdef class Session(Client):
         cdef Py_ssize_t used = 0
         op.frame = 0
         self.inbuf.filled(nbytes)
+        self.heard_bytes += <uint64_t>nbytes
         while used < self.inbuf.size and not self.doomed:
             if not self.authorized and (self.inbuf.data[used] | 0x20) != c'c':
                 self.doom(b"Authorization Violation")
@@ -102,9 +103,7 @@ cdef class Session(Client):
             return self.unsubscribe(op)
         if op.verb == VERB_PING:
             return self.say(view(b"PONG\r\n", 6))
-        if op.verb == VERB_PONG:
-            self.connection.pong()
-        elif op.verb == VERB_CONNECT:
+        if op.verb == VERB_CONNECT:
             self.connection.connect(to_bytes(op.payload))
             if not self.doomed:
                 self.ok()

@@ -75,7 +75,6 @@ class FakeConnection:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.connects: list[bytes] = []
-        self.pongs = 0
         self.reading = True
         self.closing = False
 
@@ -93,9 +92,6 @@ class FakeConnection:
 
     def connect(self, options: bytes) -> None:
         self.connects.append(options)
-
-    def pong(self) -> None:
-        self.pongs += 1
 
 
 class Parts:

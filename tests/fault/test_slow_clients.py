@@ -212,3 +212,15 @@ def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn
         asking.send(request % "inbox" * 20)
         pages = [len(asking.message(READ_SECONDS).payload) for _ in range(20)]
         assert min(pages) > 1_000_000
+
+
+def test_a_client_that_sends_is_not_stale_whatever_it_sends(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--ping-interval", "0.1", "--ping-max", "1")
+    with Wire(broker.port) as silent, Wire(broker.port) as busy:
+        silent.ping()
+        for _ in range(60):
+            busy.send("PUB empty 0\r\n\r\n")
+            time.sleep(0.01)
+        assert silent.closed(2.0)
+        assert b"-ERR 'Stale Connection'\r\n" in silent.unread
+        busy.ping()
