@@ -226,6 +226,14 @@ def test_a_message_that_is_refused_for_want_of_disk_makes_no_mailbox(start_broke
         assert wire.list("b")["code"] == "mailbox_not_found"
 
 
+def test_a_message_that_no_mailbox_could_hold_makes_none(start_broker: Start) -> None:
+    broker = start_broker("--auto-create", "--max-mailbox-bytes", "10")
+    with Wire(broker.port) as wire:
+        assert wire.msg("a", "x" * 11)["code"] == "limit_exceeded"
+        assert wire.list("a")["code"] == "mailbox_not_found"
+        assert wire.msg("a", "x" * 10) == {"msg_id": 0}
+
+
 def test_an_auto_created_mailbox_does_not_expire_until_told_to(start_broker: Start) -> None:
     broker = start_broker("--auto-create")
     with Wire(broker.port) as wire:

@@ -78,19 +78,17 @@ cdef class Intake:
         if not split_priority(rest, &address, &rank):
             return self.refuse(op.reply, "invalid_address")
         mailbox = self.directory.look_up(address)
-        if mailbox is None and self.auto_create is not None:
-            if self.full:
-                return self.refuse(op.reply, "store_unavailable")
-            mailbox = self.auto_create(to_bytes(address))
-            if mailbox is None:
-                return self.refuse(op.reply, "limit_exceeded")
-        if mailbox is None:
+        if mailbox is None and self.auto_create is None:
             return self.refuse(op.reply, "mailbox_not_found")
         if self.full:
             return self.refuse(op.reply, "store_unavailable")
         if not self.has_room(mailbox, size):
             self.over_limit += 1
             return self.refuse(op.reply, "limit_exceeded")
+        if mailbox is None:
+            mailbox = self.auto_create(to_bytes(address))
+            if mailbox is None:
+                return self.refuse(op.reply, "limit_exceeded")
         msg_id = mailbox.next_id
         self.turn.add_message(mailbox, rank, msg_id, self.directory.now_ms, op.header, op.payload)
         mailbox.next_id += 1
@@ -100,9 +98,12 @@ cdef class Intake:
         return self.turn.add_ack(op.reply, ACK_MSG_ID, msg_id, None)
 
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept:
-        if self.most_messages and mailbox.total() >= self.most_messages:
+        """Whether the limits allow a message of `size`; `mailbox` is None for one that is still to be made."""
+        cdef uint64_t messages = 0 if mailbox is None else mailbox.total()
+        cdef uint64_t held = 0 if mailbox is None else mailbox.size_bytes
+        if self.most_messages and messages >= self.most_messages:
             return False
-        if self.most_mailbox_bytes and mailbox.size_bytes + size > self.most_mailbox_bytes:
+        if self.most_mailbox_bytes and held + size > self.most_mailbox_bytes:
             return False
         return not self.most_store_bytes or self.directory.size_bytes + size <= self.most_store_bytes
 
