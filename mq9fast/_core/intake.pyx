@@ -98,7 +98,7 @@ cdef class Intake:
         return self.turn.add_ack(op.reply, ACK_MSG_ID, msg_id, None)
 
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept:
-        """Whether the limits allow a message of `size`; `mailbox` is None for one that is still to be made."""
+        """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
         cdef uint64_t messages = 0 if mailbox is None else mailbox.total()
         cdef uint64_t held = 0 if mailbox is None else mailbox.size_bytes
         if self.most_messages and messages >= self.most_messages:
