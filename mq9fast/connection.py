@@ -112,9 +112,6 @@ class Connection(asyncio.BufferedProtocol):
             self._take(upgraded)
             self._ready = True
 
-    def eof_received(self) -> bool:
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is None:
             return

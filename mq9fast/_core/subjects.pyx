@@ -62,22 +62,6 @@ cdef bint has_wildcard(View subject) noexcept:
         subject = slice_from(subject, token.size + 1)
 
 
-cdef bint covers(View pattern, View subject) noexcept:
-    """Whether a message on the literal `subject` reaches a subscription to `pattern`."""
-    cdef View want, have
-    while True:
-        want = first_token(pattern)
-        have = first_token(subject)
-        if is_token(want, c'>'):
-            return have.size > 0
-        if have.size == 0 or not (is_token(want, c'*') or same(want, have)):
-            return False
-        if want.size == pattern.size or have.size == subject.size:
-            return want.size == pattern.size and have.size == subject.size
-        pattern = slice_from(pattern, want.size + 1)
-        subject = slice_from(subject, have.size + 1)
-
-
 cdef class Node:
     """One place in the trie; an empty one is dropped."""
 
@@ -318,8 +302,3 @@ cdef class Sublist:
 def is_valid_subject(bytes subject not None) -> bool:
     """Whether `subject` can be subscribed to."""
     return valid_subject(view_of(subject))
-
-
-def does_cover(bytes pattern not None, bytes subject not None) -> bool:
-    """Whether a message on the literal `subject` reaches a subscription to `pattern`."""
-    return covers(view_of(pattern), view_of(subject))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mq9fast._core.client import Agenda, Client, Subscription
-from mq9fast._core.subjects import Sublist, does_cover, is_valid_subject
+from mq9fast._core.subjects import Sublist, is_valid_subject
 from tests.core.parts import MANY
 
 # Few tokens, so that subjects meet.
@@ -76,12 +76,6 @@ def test_validity_is_a_matter_of_tokens(subject: str) -> None:
     tokens = subject.split(".")
     expected = all(tokens) and all(token != ">" for token in tokens[:-1])
     assert is_valid_subject(subject.encode()) is expected
-
-
-@MANY
-@given(PATTERN, LITERAL)
-def test_covers(pattern: str, subject: str) -> None:
-    assert does_cover(pattern.encode(), subject.encode()) is is_covered(pattern, subject)
 
 
 @pytest.mark.parametrize("pattern", [">", "*", "a.>", "*.*", "a.b", "a"])
