@@ -44,7 +44,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._ready = handshake.tls is None
+        self._secured = handshake.tls is None
         self._timer: asyncio.TimerHandle | None = None
         self._upgrade: asyncio.Task[None] | None = None
         self._unanswered_pings = 0
@@ -63,6 +63,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._handshake.tls is None:
             transport.write(info)
         else:
+            # What comes up before TLS does is not for the open: it waits.
+            self.session.pause_writing()
             self._upgrade = self._loop.create_task(self._start_tls(self._handshake.tls, info))
         if self._handshake.auth_required:
             self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
@@ -110,7 +112,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         if upgraded is not None:
             self._take(upgraded)
-            self._ready = True
+            self._secured = True
+            self.session.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is None:
@@ -130,8 +133,8 @@ class Connection(asyncio.BufferedProtocol):
     # The session's side.
 
     def write(self, data: bytes) -> None:
-        """Write one turn's frames. What comes up while TLS begins is not for the open: it is dropped."""
-        if self._transport is not None and self._ready:
+        """Write one turn's frames."""
+        if self._transport is not None:
             self._transport.write(data)
 
     def pause(self) -> None:
@@ -149,7 +152,8 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        self.write(self.session.take_output())
+        if self._secured:
+            transport.write(self.session.take_output())
         transport.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -201,3 +202,17 @@ def test_nothing_is_taken_in_plain_text_before_tls(
             while b"}" not in said:
                 said += peer.recv(65536)
             assert b"mailbox_not_found" in said
+
+
+def test_what_comes_up_during_the_handshake_waits_for_its_end(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    """Neither said in the open nor dropped: a PING that nobody hears would make the connection stale."""
+    broker = tls_broker("--ping-interval", "0.5", "--ping-max", "1")
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as plain:
+        assert plain.recv(65536).endswith(b"}\r\n")
+        time.sleep(0.6)
+        with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
+            assert peer.recv(6) == b"PING\r\n"
+            peer.sendall(b"PING\r\n")
+            assert peer.recv(6) == b"PONG\r\n"
