@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from mq9fast.errors import StartError
-from mq9fast.settings import load_settings
+from mq9fast.sources import load_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -164,7 +164,12 @@ class Broker:
             return Refusal(self.handshake)
         self.total_connections += 1
         connection = Connection(
-            self.core, self.handshake, self.total_connections, self.settings.max_pending, self._closed
+            self.core,
+            self.handshake,
+            self.total_connections,
+            self.settings.max_pending,
+            self._closed,
+            self.handshake.tls,
         )
         self.connections[connection.session.cid] = connection
         return connection

@@ -26,7 +26,10 @@ LAST_WORDS_SECONDS = 2.0
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One TCP connection. `on_closed(connection)` is called once it is gone."""
+    """One connection. `on_closed(connection)` is called once it is gone.
+
+    `upgrade` is the TLS to begin after INFO; None where the transport is as secure as it is meant to be.
+    """
 
     def __init__(
         self,
@@ -35,16 +38,18 @@ class Connection(asyncio.BufferedProtocol):
         cid: int,
         max_pending_bytes: int,
         on_closed: Callable[["Connection"], None],
+        upgrade: ssl.SSLContext | None = None,
     ) -> None:
         self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
-        if handshake.tls is None:
+        if upgrade is None:
             self._read_into_session()
         self.peer: tuple[str, int] = ("", 0)
         self._handshake = handshake
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._secured = handshake.tls is None
+        self._secured = upgrade is None
+        self._tls = upgrade
         self._timer: asyncio.TimerHandle | None = None
         self._upgrade: asyncio.Task[None] | None = None
         self._unanswered_pings = 0
@@ -60,12 +65,12 @@ class Connection(asyncio.BufferedProtocol):
         self.peer = (host, port)
         info = self._handshake.info(self.session.cid, host)
         self.session.authorized = not self._handshake.auth_required
-        if self._handshake.tls is None:
+        if self._tls is None:
             transport.write(info)
         else:
             # What comes up before TLS does is not for the open: it waits.
             self.session.pause_writing()
-            self._upgrade = self._loop.create_task(self._start_tls(self._handshake.tls, info))
+            self._upgrade = self._loop.create_task(self._start_tls(self._tls, info))
         if self._handshake.auth_required:
             self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
         else:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.inspect import BoolType, FloatType, IntType
 
-from mq9fast.settings import SETTINGS, Setting, Settings, SettingsError, load_settings
+from mq9fast.settings import SETTINGS, Setting, Settings, SettingsError
+from mq9fast.sources import load_settings
 
 DEFAULTS = {
     "host": "127.0.0.1",
