@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from mq9fast.errors import StartError
 from mq9fast.sources import load_settings
@@ -17,12 +18,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises SystemExit(0) once --help or --version is printed.
     """
     try:
-        settings = load_settings(sys.argv[1:] if argv is None else argv, os.environ)
+        load = partial(load_settings, sys.argv[1:] if argv is None else argv, os.environ)
+        settings = load()
         _log_to_stderr(settings.log_level)
         # Imported late: help and bad settings need none of the broker.
         from mq9fast.server import run
 
-        return run(settings)
+        return run(settings, load)
     except StartError as error:
         print(f"mq9fast: {error}", file=sys.stderr)
         return 1

@@ -1,33 +1,130 @@
-"""Who may connect: everybody, whoever has the token, or the one user with the password."""
+"""Who may connect: everybody, whoever has the token, or the users that the settings name."""
 
-import hmac
+import base64
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import msgspec
+
+from mq9fast._core.permissions import Permissions
+from mq9fast.passwords import Passwords
 from mq9fast.settings import Settings
+from mq9fast.users import BCRYPT_HASH, permissions, public_key
+
+
+class Credentials(msgspec.Struct):
+    """What a CONNECT shows of itself (NATS protocol, CONNECT)."""
+
+    user: str | None = None
+    password: str | None = msgspec.field(default=None, name="pass")
+    auth_token: str | None = None
+    nkey: str | None = None
+    sig: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Identity:
+    """Somebody who may connect. `kind` is user, token, nkey, or anybody where nothing is asked for."""
+
+    kind: str
+    name: str = ""
+    secret: str = ""
+    permissions: Permissions | None = None
+
+
+ANYBODY = Identity("anybody")
+# The end of a bcrypt hash; what comes before it is its cost and salt.
+DIGEST_CHARACTERS = 31
+Verdict = Callable[[Identity | None], None]
 
 
 class Authenticator:
-    """Checks the credentials of a CONNECT against the settings. Secrets are compared in constant time."""
+    """Checks what a CONNECT shows against the settings. Secrets are compared in constant time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._token = settings.token
-        self._user = settings.user
-        self._password = settings.password
+    def __init__(self, settings: Settings, passwords: Passwords) -> None:
+        self._passwords = passwords
+        self._token: Identity | None = None
+        self._users: dict[str, Identity] = {}
+        self._keys: dict[str, Identity] = {}
+        seed = secrets.randbits(64)
+        if settings.token is not None:
+            self._token = Identity("token", "", settings.token)
+        elif settings.user is not None:
+            self._users[settings.user] = Identity("user", settings.user, settings.password or "")
+        for user in settings.users:
+            allowed = permissions(user.permissions or settings.default_permissions, seed)
+            if user.nkey is not None:
+                self._keys[user.nkey] = Identity("nkey", user.nkey, permissions=allowed)
+            else:
+                self._users[user.name] = Identity("user", user.name, user.password or "", allowed)
+        self._nobody = Identity("nobody", secret=self._secret_of_nobody())
+        passwords.forget(but={identity.secret for identity in self._users.values()})
 
     @property
     def required(self) -> bool:
         """Whether a client has to show credentials."""
-        return self._token is not None or self._user is not None
+        return self._token is not None or bool(self._users) or bool(self._keys)
 
-    def accepts(self, *, user: str | None, password: str | None, token: str | None) -> bool:
-        """Whether a client with these credentials may connect."""
-        if self._token is not None:
-            return _same(self._token, token)
-        if self._user is not None:
-            # Both are compared, so that the time does not tell which was wrong.
-            known, right = _same(self._user, user), _same(self._password, password)
-            return known and right
-        return True
+    @property
+    def challenges(self) -> bool:
+        """Whether a client may sign a nonce."""
+        return bool(self._keys)
+
+    def check(self, given: Credentials, nonce: str, verdict: Verdict) -> None:
+        """Call `verdict` with who it is, or None, at once or in a later turn of the event loop."""
+        if not self.required:
+            verdict(ANYBODY)
+        elif given.nkey and self._keys:
+            verdict(self._signer(given, nonce))
+        elif self._token is not None:
+            self._compare(self._token, given.auth_token, verdict)
+        else:
+            # For a name that is not known, the same work is done, so that the time does not tell.
+            self._compare(self._users.get(given.user or "", self._nobody), given.password, verdict)
+
+    def readmit(self, known: Identity, verdict: Verdict) -> None:
+        """Like `check`, for whom other settings let in: it may stay if what it showed would let it in now."""
+        found = {"user": self._users, "nkey": self._keys}.get(known.kind, {}).get(known.name)
+        if known.kind == "token":
+            found = self._token
+        if not self.required:
+            verdict(ANYBODY)
+        elif found is None or found.secret == known.secret:
+            verdict(found)
+        else:
+            self._compare(found, known.secret, verdict)
+
+    def _compare(self, expected: Identity, given: str | None, verdict: Verdict) -> None:
+        def done(right: bool) -> None:
+            verdict(expected if right and expected is not self._nobody else None)
+
+        self._passwords.check(expected.secret, given or "", done)
+
+    def _signer(self, given: Credentials, nonce: str) -> Identity | None:
+        """Whose private NKEY signed the nonce of this connection's INFO."""
+        from nacl.exceptions import BadSignatureError
+        from nacl.signing import VerifyKey
+
+        identity = self._keys.get(given.nkey or "")
+        if identity is None:
+            return None
+        try:
+            VerifyKey(public_key(identity.name)).verify(nonce.encode(), _decoded(given.sig or ""))
+        except (BadSignatureError, ValueError):
+            return None
+        return identity
+
+    def _secret_of_nobody(self) -> str:
+        """As dear to check as any user's, and no password's."""
+        hashes = [it.secret for it in self._users.values() if BCRYPT_HASH.fullmatch(it.secret)]
+        if not hashes:
+            return secrets.token_hex()
+        dearest = max(hashes, key=lambda text: text[4:6])
+        return dearest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
 
 
-def _same(expected: str | None, given: str | None) -> bool:
-    return hmac.compare_digest((expected or "").encode(), (given or "").encode("utf-8", "surrogatepass"))
+def _decoded(signature: str) -> bytes:
+    """Base64 of either alphabet, padded or not; ValueError if it is none."""
+    text = signature.rstrip("=").replace("-", "+").replace("_", "/")
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

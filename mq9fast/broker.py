@@ -24,6 +24,7 @@ from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
+from mq9fast.passwords import Passwords
 from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
@@ -58,12 +59,14 @@ class Broker:
         self.total_connections = 0
         self.refused_connections = 0
         self.lame_duck = False
+        self.serving = False
         self.monitor: Monitor | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
         tls = tls_context(self.settings)
+        self._passwords = Passwords()
         self._store = RocksStore(Path(self.settings.data_dir))
         directory = self.settings.data_dir
         with contextlib.ExitStack() as undo:
@@ -77,9 +80,10 @@ class Broker:
                 raise StartError(f"the data directory {directory} cannot be used: {error}") from error
             await self._listen(tls)
             undo.pop_all()
-        self._clock = Clock(
+        self.clock = Clock(
             self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
         )
+        self.serving = True
         await self._monitor()
 
     def _wire(self) -> None:
@@ -136,7 +140,7 @@ class Broker:
             raise StartError(_why_not_listening(settings.host, settings.port, error)) from error
         port = self._listener.sockets[0].getsockname()[1]
         self.address = (settings.host, port)
-        self.handshake = Handshake(settings, port, tls)
+        self.handshake = Handshake(settings, port, tls, self._passwords)
         await self._listener.start_serving()
 
     async def _monitor(self) -> None:
@@ -181,10 +185,12 @@ class Broker:
         """Stop accepting, finish what was accepted, write it out, close."""
         if self._listener is None:
             return
+        self.serving = False
         self._listener.close()
         if self.monitor is not None:
             self.monitor.close()
-        self._clock.stop()
+        self.clock.stop()
+        self._passwords.close()
         for connection in self.connections.values():
             connection.pause()
         await self.committer.finish()

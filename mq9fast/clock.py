@@ -27,7 +27,7 @@ class Clock:
         self._mailboxes = mailboxes
         self._committer = committer
         self._data_dir = data_dir
-        self._min_free = min_free
+        self.min_free = min_free
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_soon(self._tick)
 
@@ -45,14 +45,14 @@ class Clock:
 
     def _look_for_room(self) -> None:
         """Refuse messages while the disk lacks the room that deleting, expiry and compaction need."""
-        if not self._min_free:
+        if not self.min_free:
             return
         intake = self._core.intake
-        full = shutil.disk_usage(self._data_dir).free < self._min_free
+        full = shutil.disk_usage(self._data_dir).free < self.min_free
         if full != intake.full:
             intake.full = full
             if full:
-                log.error("messages are refused: less than %d bytes of disk are free", self._min_free)
+                log.error("messages are refused: less than %d bytes of disk are free", self.min_free)
             else:
                 log.info("messages are taken again: there is room on the disk")
 

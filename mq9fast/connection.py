@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from mq9fast._core.session import Session
+from mq9fast.auth import ANYBODY
 from mq9fast.handshake import Handshake
 
 if TYPE_CHECKING:
@@ -63,15 +64,18 @@ class Connection(asyncio.BufferedProtocol):
         self._take(transport)
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         self.peer = (host, port)
-        info = self._handshake.info(self.session.cid, host)
+        self._nonce = self._handshake.nonce()
+        info = self._handshake.info(self.session.cid, host, self._nonce)
         self.session.authorized = not self._handshake.auth_required
+        self.session.identity = ANYBODY
         if self._tls is None:
             transport.write(info)
         else:
             # What comes up before TLS does is not for the open: it waits.
             self.session.pause_writing()
             self._upgrade = self._loop.create_task(self._start_tls(self._tls, info))
-        if self._handshake.auth_required:
+        self._signing_in = self._handshake.auth_required
+        if self._signing_in:
             self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
         else:
             self._ping_later()
@@ -166,9 +170,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def connect(self, options: bytes) -> None:
         """CONNECT: the handshake's policy decides."""
-        was_authorized = self.session.authorized
-        self._handshake.connect(self.session, options)
-        if self.session.authorized and not was_authorized:
+        self._handshake.connect(self.session, options, self._nonce, self._signed_in)
+        if self.session.waiting and self._signing_in and self._timer is not None:
+            # The client did its part in time; how long its password takes to check is ours.
+            self._timer.cancel()
+
+    def _signed_in(self) -> None:
+        if self._signing_in:
+            self._signing_in = False
             if self._timer is not None:
                 self._timer.cancel()
             self._ping_later()

@@ -9,6 +9,10 @@ class StartError(Exception):
     """The broker cannot start. The message is one sentence that names the thing."""
 
 
+class SettingsError(StartError):
+    """The settings cannot be used: one sentence that names the culprit and never holds a secret."""
+
+
 class StoreError(Exception):
     """The store could not read or write."""
 

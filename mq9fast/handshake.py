@@ -3,11 +3,13 @@
 import secrets
 import ssl
 import string
+from collections.abc import Callable
 
 import msgspec
 
 from mq9fast._core.session import Session
-from mq9fast.auth import Authenticator
+from mq9fast.auth import Authenticator, Credentials, Identity, Verdict
+from mq9fast.passwords import Passwords
 from mq9fast.settings import Settings
 from mq9fast.version import VERSION
 
@@ -16,9 +18,10 @@ PROTOCOL_VERSION = "2.11.0"
 KNOWN_PROTOCOLS = {None, 0, 1}
 ID_CHARACTERS = string.ascii_uppercase + string.digits
 ID_LENGTH = 56
+NONCE_BYTES = 11
 
 
-class ConnectOptions(msgspec.Struct):
+class ConnectOptions(Credentials):
     """The JSON of CONNECT. What is absent stays as it was before."""
 
     verbose: bool | None = None
@@ -26,9 +29,6 @@ class ConnectOptions(msgspec.Struct):
     echo: bool | None = None
     headers: bool | None = None
     no_responders: bool | None = None
-    user: str | None = None
-    password: str | None = msgspec.field(default=None, name="pass")
-    auth_token: str | None = None
     account: str | None = None
     protocol: int | None = None
     # Of no use here, but of the wrong type they are a CONNECT that nats-server refuses.
@@ -36,19 +36,32 @@ class ConnectOptions(msgspec.Struct):
     lang: str | None = None
     version: str | None = None
 
+    @property
+    def shows_itself(self) -> bool:
+        """Whether it has credentials."""
+        return not (self.user is self.password is self.auth_token is self.nkey is None)
+
 
 class Handshake:
     """The policy that every connection of a broker begins with. `port` is the one it really listens on."""
 
-    def __init__(self, settings: Settings, port: int, tls: ssl.SSLContext | None) -> None:
-        self._authenticator = Authenticator(settings)
+    def __init__(
+        self, settings: Settings, port: int, tls: ssl.SSLContext | None, passwords: Passwords
+    ) -> None:
         self.tls = tls
+        self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
+        self.server_name = settings.server_name or self.server_id
+        self._passwords = passwords
+        self._port = port
+        self.set(settings)
+
+    def set(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._authenticator = Authenticator(settings, self._passwords)
         self.auth_required = self._authenticator.required
         self.auth_timeout = settings.auth_timeout
         self.ping_interval = settings.ping_interval
         self.ping_max = settings.ping_max
-        self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
-        self.server_name = settings.server_name or self.server_id
         self._info = {
             "server_id": self.server_id,
             "server_name": self.server_name,
@@ -57,30 +70,76 @@ class Handshake:
             "proto": 1,
             "go": "",
             "host": settings.host,
-            "port": port,
+            "port": self._port,
             "headers": True,
             "max_payload": settings.max_payload,
             "auth_required": self.auth_required,
-            "tls_required": tls is not None,
-            "tls_verify": tls is not None and tls.verify_mode == ssl.CERT_REQUIRED,
+            "tls_required": self.tls is not None,
+            "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
         }
 
-    def info(self, client_id: int, client_ip: str, *, lame_duck: bool = False) -> bytes:
+    def nonce(self) -> str:
+        """What a client with an NKEY is to sign; empty where there are none."""
+        return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.challenges else ""
+
+    def info(self, client_id: int, client_ip: str, nonce: str = "", *, lame_duck: bool = False) -> bytes:
         """The INFO line for one client."""
         fields = {**self._info, "client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
+        if nonce:
+            fields["nonce"] = nonce
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
 
-    def connect(self, session: Session, text: bytes) -> None:
-        """Take over what CONNECT says, or close, with nats-server's last words, which may be none."""
+    def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:
+        """Take over what CONNECT says, at once or in a later turn, and call `accepted`; or close, with
+        nats-server's last words, which may be none. A CONNECT after the first need not show itself again."""
         try:
             options = msgspec.json.decode(text, type=ConnectOptions | None) or ConnectOptions()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             session.close_with(None)
             return
-        if not self._may_connect(session, options):
+
+        def judge(identity: Identity | None) -> None:
+            if not session.doomed:
+                self._accept(session, options, identity, accepted)
+
+        session.wait()
+        if options.account:
+            judge(None)
+        elif session.authorized and not options.shows_itself:
+            judge(session.identity)
+        else:
+            self._check(options, nonce, judge)
+
+    def _check(self, options: ConnectOptions, nonce: str, judge: Verdict) -> None:
+        authenticator = self._authenticator
+
+        def verdict(identity: Identity | None) -> None:
+            if identity is None or authenticator is self._authenticator:
+                judge(identity)
+            else:
+                # The settings were read anew while the password was checked.
+                self.readmit(identity, judge)
+
+        authenticator.check(options, nonce, verdict)
+
+    def readmit(self, identity: Identity, verdict: Verdict) -> None:
+        """Call `verdict` with who a client that was let in is by the settings of now, or None."""
+        self._authenticator.readmit(identity, verdict)
+
+    def _accept(
+        self,
+        session: Session,
+        options: ConnectOptions,
+        identity: Identity | None,
+        accepted: Callable[[], None],
+    ) -> None:
+        if identity is None:
             session.close_with(b"Authorization Violation")
             return
         session.authorized = True
+        session.identity = identity
+        session.permit(identity.permissions)
+        accepted()
         if options.protocol not in KNOWN_PROTOCOLS:
             session.close_with(b"invalid client protocol")
             return
@@ -90,13 +149,5 @@ class Handshake:
                 setattr(session, name, value)
         if session.no_responders and not session.headers:
             session.close_with(b"no responders requires headers support")
-
-    def _may_connect(self, session: Session, options: ConnectOptions) -> bool:
-        """There are no accounts. A CONNECT after the first need not repeat the credentials."""
-        credentials = (options.user, options.password, options.auth_token)
-        if options.account:
-            return False
-        if session.authorized and credentials == (None, None, None):
-            return True
-        user, password, token = credentials
-        return self._authenticator.accepts(user=user, password=password, token=token)
+            return
+        session.proceed()

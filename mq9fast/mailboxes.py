@@ -39,7 +39,7 @@ class Mailboxes:
         self._delivery = delivery
         self._intake = intake
         self._store = store
-        self._most_mailboxes = most_mailboxes
+        self.most_mailboxes = most_mailboxes
         self._purges: deque[Ended] = deque()
         self._unforgotten: list[Ended] = []
         self.over_limit = 0
@@ -97,7 +97,7 @@ class Mailboxes:
         expired = self.directory.get_expired(address)
         if expired is not None:
             self._end(expired)
-        if self._most_mailboxes and self.directory.live_count >= self._most_mailboxes:
+        if self.most_mailboxes and self.directory.live_count >= self.most_mailboxes:
             self.over_limit += 1
             raise CommandError("limit_exceeded")
         mailbox = self.directory.open(address, public)

@@ -5,8 +5,11 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from mq9fast.broker import Broker, in_url
+from mq9fast.errors import StartError
+from mq9fast.reload import reload
 from mq9fast.settings import Settings
 from mq9fast.version import VERSION
 
@@ -16,8 +19,11 @@ log = logging.getLogger("mq9fast.server")
 SWITCH_SECONDS = 0.0005
 
 
-async def serve(settings: Settings) -> None:
-    """Run a broker until a signal ends it (SIGTERM, SIGINT: stop; SIGUSR2: lame duck, then stop)."""
+async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
+    """Run a broker until a signal ends it (SIGTERM, SIGINT: stop; SIGUSR2: lame duck, then stop).
+
+    On SIGHUP, `load` is asked for the settings of now.
+    """
     loop = asyncio.get_running_loop()
     broker = Broker(settings)
     ending = asyncio.Event()
@@ -31,6 +37,7 @@ async def serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGTERM, ending.set)
     loop.add_signal_handler(signal.SIGINT, end)
     loop.add_signal_handler(signal.SIGUSR2, retiring.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, broker, load)
     await broker.start()
     host, port = broker.address
     if not _is_loopback(host) and not broker.handshake.auth_required:
@@ -40,6 +47,15 @@ async def serve(settings: Settings) -> None:
     await ending.wait()
     retirement.cancel()
     await broker.stop()
+
+
+def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
+    if not broker.serving:
+        return
+    try:
+        reload(broker, load())
+    except StartError as error:
+        log.error("the settings stay as they are: %s", error)
 
 
 async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Event) -> None:
@@ -52,16 +68,16 @@ def _is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, load: Callable[[], Settings]) -> int:
     """Run a broker in an event loop of its own, uvloop's where there is one; returns the exit status.
 
-    Raises StartError.
+    `load` gives the settings anew, or raises SettingsError. Raises StartError.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings, load))
     else:
-        uvloop.run(serve(settings))
+        uvloop.run(serve(settings, load))
     return 0

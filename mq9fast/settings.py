@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, StructType, Type, UnionType
 
-from mq9fast.errors import StartError
+from mq9fast.errors import SettingsError
+from mq9fast.users import PermissionLists, User, check_password, check_permissions, check_users
 
 _YEAR = 365 * 86400
 _HUGE = 2**63 - 1
@@ -21,10 +22,6 @@ LimitBytes = Annotated[Limit, Meta(extra={"unit": "bytes"})]
 Seconds = Annotated[float, Meta(gt=0, le=_YEAR, extra={"unit": "seconds"})]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=_YEAR, extra={"unit": "seconds"})]
 Secret = Annotated[Text | None, Meta(extra={"secret": True})]
-
-
-class SettingsError(StartError):
-    """The settings cannot be used: one sentence that names the culprit and never holds a secret."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +91,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lame_duck_duration: Annotated[
         SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
     ] = 30.0
+    # Of the TOML file only.
+    users: tuple[User, ...] = ()
+    default_permissions: PermissionLists | None = None
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -102,6 +102,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(f"{name} is set, but {needed}, which it needs, is not")
         if self.token and self.user:
             raise SettingsError("token is set, and so are user and password: only one of the two can be used")
+        if self.users and (self.token or self.user):
+            raise SettingsError("users are listed, and user or token is set too: use only one of them")
+        check_users(self.users)
+        check_permissions(self.default_permissions, "default_permissions")
+        check_password(self.password or "", "password")
+        check_password(self.token or "", "token")
 
     @property
     def explicit(self) -> frozenset[str]:
@@ -127,6 +133,22 @@ _NEEDS = (
 )
 
 
+# Listeners, the store, and what INFO promised. All others change on SIGHUP.
+_FIXED = {
+    "host",
+    "port",
+    "data_dir",
+    "sync",
+    "sync_interval",
+    "monitor_host",
+    "monitor_port",
+    "max_payload",
+    "max_control_line",
+    "tls_verify",
+    "server_name",
+}
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table, as read off a field of `Settings`.
 
@@ -140,6 +162,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     help: str
     unit: str
     secret: bool
+
+    @property
+    def fixed(self) -> bool:
+        """Whether only a restart changes it."""
+        return self.name in _FIXED
 
     @property
     def flag(self) -> str:

@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec.inspect import BoolType, FloatType, IntType
 
-from mq9fast.settings import SETTINGS, Setting, Settings, SettingsError
+from mq9fast.errors import SettingsError
+from mq9fast.settings import SETTINGS, Setting, Settings
+from mq9fast.users import PermissionLists, User
 from mq9fast.version import VERSION
 
 if sys.version_info >= (3, 11):
@@ -17,6 +19,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
+# What has no flag and no variable: settings of a shape that those do not take.
+FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists}
 _BY_NAME = {row.name: row for row in SETTINGS}
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -99,12 +103,23 @@ def _read_file(path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in _read_toml(path).items():
         row = _BY_NAME.get(key.replace("-", "_"))
+        if key in FILE_ONLY:
+            values[key] = _converted(key, value, path)
+            continue
         if row is None:
             raise SettingsError(f"the config file {path!r} has an unknown key {key!r}")
         if row.name in values:
             raise SettingsError(f"the config file {path!r} gives {row.name} twice")
         values[row.name] = _checked(row, value, f"the config file {path!r}")
     return values
+
+
+def _converted(key: str, value: Any, path: str) -> Any:
+    try:
+        return msgspec.convert(value, FILE_ONLY[key])
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        # What msgspec says names the place and the types, never the value.
+        raise SettingsError(f"{key}, given by the config file {path!r}, cannot be used: {error}") from None
 
 
 def _read_toml(path: str) -> dict[str, Any]:

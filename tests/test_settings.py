@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.inspect import BoolType, FloatType, IntType
 
-from mq9fast.settings import SETTINGS, Setting, Settings, SettingsError
+from mq9fast.errors import SettingsError
+from mq9fast.settings import SETTINGS, Setting, Settings
 from mq9fast.sources import load_settings
 
 DEFAULTS = {

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from mq9fast.settings import SETTINGS, Setting, SettingsError
+from mq9fast.errors import SettingsError
+from mq9fast.settings import SETTINGS, Setting
 from mq9fast.sources import load_settings
 from tests.test_settings import sentence, toml
 

@@ -7,6 +7,7 @@ client on the agenda, and the end of the turn hands everything to the socket in 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.outbuf cimport OutBuf
+from mq9fast._core.permissions cimport SubjectFilter
 from mq9fast._core.views cimport View
 
 
@@ -65,6 +66,7 @@ cdef class Subscription:
     cdef readonly bytes sid
     cdef readonly bytes subject
     cdef readonly bytes queue            # None outside queue groups
+    cdef SubjectFilter filter            # what its client may have of the messages that match; None = all
     cdef readonly uint64_t maximum       # ends after so many deliveries; 0 = no end
     cdef readonly uint64_t delivered
 

@@ -27,9 +27,9 @@ cdef class Intake:
     cdef dict refusals                    # error code -> JSON reply
 
     # Limits; 0 = none.
-    cdef uint64_t most_messages
-    cdef uint64_t most_mailbox_bytes
-    cdef uint64_t most_store_bytes
+    cdef public uint64_t most_messages
+    cdef public uint64_t most_mailbox_bytes
+    cdef public uint64_t most_store_bytes
     cdef Py_ssize_t stall_bytes           # gathered and not durable, past which senders have to wait
 
     cdef public bint full                 # too little disk for messages; what frees some is still taken

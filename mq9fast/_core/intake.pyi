@@ -26,6 +26,9 @@ class Intake:
     write_out: Callable[[], Any] | None
     command: Callable[[bytes, bytes, bytes], Any] | None
     full: bool
+    most_messages: int
+    most_mailbox_bytes: int
+    most_store_bytes: int
     auto_create: Callable[[bytes], Mailbox | None] | None
     @property
     def turn(self) -> Turn: ...

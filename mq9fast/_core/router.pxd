@@ -23,7 +23,7 @@ cdef class Router:
         self, Match* match, Py_ssize_t start, Py_ssize_t end, Client sender,
         View subject, View reply, View header, View payload,
     ) except -1
-    cdef bint can_take(self, Subscription subscription, Client sender) noexcept
+    cdef bint can_take(self, Subscription subscription, Client sender, View subject) except *
     cdef int press(self, Client sender, Client receiver) except -1
     cdef int no_responders(self, Client sender, View subject, View reply) except -1
     cdef int subscribe(self, Subscription subscription) except -1

@@ -51,7 +51,7 @@ cdef class Router:
         cdef Py_ssize_t start = match.plain
         for i in range(match.plain):
             subscription = <Subscription>match.subscriptions[i]
-            if self.can_take(subscription, sender):
+            if self.can_take(subscription, sender, subject):
                 subscription.send(subject, reply, header, payload)
                 self.press(sender, subscription.client)
                 delivered += 1
@@ -76,16 +76,17 @@ cdef class Router:
         first = <Py_ssize_t>(self.dice % <uint64_t>count)
         for i in range(count):
             subscription = <Subscription>match.subscriptions[start + (first + i) % count]
-            if self.can_take(subscription, sender):
+            if self.can_take(subscription, sender, subject):
                 subscription.send(subject, reply, header, payload)
                 self.press(sender, subscription.client)
                 return 1
         return 0
 
-    cdef bint can_take(self, Subscription subscription, Client sender) noexcept:
+    cdef bint can_take(self, Subscription subscription, Client sender, View subject) except *:
         return (
             not subscription.client.doomed and not subscription.exhausted()
             and (subscription.client is not sender or sender.echo)
+            and (subscription.filter is None or subscription.filter.admits(subject))
         )
 
     cdef int press(self, Client sender, Client receiver) except -1:

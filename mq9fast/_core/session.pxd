@@ -7,6 +7,7 @@ from mq9fast._core.delivery cimport Delivery
 from mq9fast._core.inbuf cimport InBuf, Scratch
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.parser cimport Bounds, Operation, Outcome
+from mq9fast._core.permissions cimport Permissions
 from mq9fast._core.router cimport Router
 from mq9fast._core.views cimport View
 
@@ -19,10 +20,11 @@ cdef class Core:
     cdef readonly Intake intake
     cdef Scratch scratch
     cdef Bounds bounds
-    cdef Py_ssize_t most_subscriptions    # per connection; 0 = no limit
+    cdef public Py_ssize_t most_subscriptions     # per connection; 0 = no limit
 
     # Of every connection, those closed included.
     cdef readonly uint64_t refused_subscriptions      # past the limit
+    cdef readonly uint64_t violations                 # of permissions
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t closed_out_messages
@@ -36,15 +38,22 @@ cdef class Session(Client):
     cdef Core core
     cdef InBuf inbuf
     cdef public bint authorized           # false: only CONNECT is taken
+    cdef public object identity           # who it is, for those who let it in; the core does not look at it
+    cdef Permissions permissions          # None = everything
+    cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
+    cdef bint working
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
 
+    cdef int work(self) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef int publish(self, const Operation* op) except -1
+    cdef bint may_publish(self, const Operation* op) except *
+    cdef int violate(self, bytes sentence) except -1
     cdef int subscribe(self, const Operation* op) except -1
     cdef bint is_full(self) except *
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue)
     cdef int unsubscribe(self, const Operation* op) except -1
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
-    cdef int refuse_subscription(self, const Operation* op) except -1
+    cdef int refuse_subscription(self, View subject, View queue, bytes sid=*) except -1
     cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1
     cdef int ok(self) except -1

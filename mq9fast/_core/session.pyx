@@ -11,9 +11,10 @@ from mq9fast._core.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
+from mq9fast._core.permissions cimport Permissions
 from mq9fast._core.router cimport Router
 from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
-from mq9fast._core.views cimport View, slice_from, starts_with, to_bytes, view
+from mq9fast._core.views cimport View, nothing, slice_from, starts_with, to_bytes, view, view_of
 
 
 cdef class Core:
@@ -74,13 +75,17 @@ cdef class Session(Client):
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """Handle every whole frame of what was read."""
+        self.inbuf.filled(nbytes)
+        self.heard_bytes += <uint64_t>nbytes
+        self.work()
+
+    cdef int work(self) except -1:
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
         cdef Py_ssize_t used = 0
         op.frame = 0
-        self.inbuf.filled(nbytes)
-        self.heard_bytes += <uint64_t>nbytes
-        while used < self.inbuf.size and not self.doomed:
+        self.working = True
+        while used < self.inbuf.size and not self.doomed and not self.waiting:
             if not self.authorized and (self.inbuf.data[used] | 0x20) != c'c':
                 self.doom(b"Authorization Violation")
                 break
@@ -92,7 +97,44 @@ cdef class Session(Client):
             self.handle(&op)
         if self.doomed:
             used = self.inbuf.size
+        self.working = False
+        if self.waiting:
+            self.connection.pause()
         self.inbuf.keep(used, op.frame if outcome == NEED_MORE else 0)
+        return 0
+
+    def wait(self) -> None:
+        """Handle nothing more of what was read until `proceed`."""
+        self.waiting = True
+
+    def proceed(self) -> None:
+        """CONNECT was accepted: answer it, and go on with what came after it."""
+        self.waiting = False
+        if not self.doomed:
+            self.ok()
+        if not self.working and self.connection is not None:
+            self.inbuf.filled(0)
+            self.work()
+            if not self.waiting:
+                self.connection.resume()
+
+    def permit(self, Permissions permissions) -> None:
+        """Set what the client may do from here on; None for everything. What it is subscribed to and may not
+        be any longer ends, and it is told so."""
+        cdef Subscription subscription
+        cdef View subject, queue
+        self.permissions = permissions
+        for subscription in list(self.subscriptions.values()):
+            subject = view_of(subscription.subject)
+            queue = nothing() if subscription.queue is None else view_of(subscription.queue)
+            if permissions is None:
+                subscription.filter = None
+            elif permissions.may_subscribe(subject, queue):
+                subscription.filter = permissions.filter_of(subject)
+            else:
+                del self.subscriptions[subscription.sid]
+                self.core.drop(subscription)
+                self.refuse_subscription(subject, queue, subscription.sid)
 
     cdef int handle(self, const Operation* op) except -1:
         if op.verb == VERB_PUB or op.verb == VERB_HPUB:
@@ -105,8 +147,6 @@ cdef class Session(Client):
             return self.say(view(b"PONG\r\n", 6))
         if op.verb == VERB_CONNECT:
             self.connection.connect(to_bytes(op.payload))
-            if not self.doomed:
-                self.ok()
         elif op.verb == VERB_ERROR:
             return self.doom(None)
         return 0
@@ -126,10 +166,30 @@ cdef class Session(Client):
             return self.doom(None)
         if self.pedantic and (has_wildcard(op.subject) or not valid_subject(op.subject)):
             self.error(b"Invalid Publish Subject")
+        if self.permissions is not None and not self.may_publish(op):
+            return 0
         self.ok()
         if is_ours(op.subject):
             return self.core.intake.publish(self, op)
         return self.core.router.publish(self, op)
+
+    cdef bint may_publish(self, const Operation* op) except *:
+        """Whether its permissions allow the publish; it is told if not. The broker answers what `$mq9.` is
+        asked, so a reply subject has to be one that the client could hear of, or publish to, by itself."""
+        if not self.permissions.may_publish(op.subject):
+            self.violate(b'Permissions Violation for Publish to "' + to_bytes(op.subject) + b'"')
+            return False
+        if not is_ours(op.subject) or op.reply.size == 0 or self.permissions.may_publish(op.reply):
+            return True
+        if self.permissions.may_subscribe(op.reply, nothing()):
+            return True
+        self.violate(b'Permissions Violation for Publish with Reply of "' + to_bytes(op.reply) + b'"')
+        return False
+
+    cdef int violate(self, bytes sentence) except -1:
+        self.core.violations += 1
+        self.error(sentence)
+        return 0
 
     cdef int subscribe(self, const Operation* op) except -1:
         """SUB. A sid in use stays what it is, as on nats-server."""
@@ -145,15 +205,19 @@ cdef class Session(Client):
             return 0
         if subscription is not None:
             return self.ok()
+        if self.permissions is not None and not self.permissions.may_subscribe(op.subject, op.queue):
+            return self.refuse_subscription(op.subject, op.queue)
         if not valid_subject(op.subject):
             self.error(b"Invalid Subject")
             return 0
         if is_ours(op.subject):
             subscription = self.subscribe_to_mailbox(op, sid, queue)
             if subscription is None:
-                return self.refuse_subscription(op)
+                return self.refuse_subscription(op.subject, op.queue)
         else:
             subscription = Subscription(self, sid, to_bytes(op.subject), queue)
+            if self.permissions is not None:
+                subscription.filter = self.permissions.filter_of(op.subject)
             self.core.router.subscribe(subscription)
         self.subscriptions[sid] = subscription
         return self.ok()
@@ -176,12 +240,14 @@ cdef class Session(Client):
             return None
         return self.core.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 
-    cdef int refuse_subscription(self, const Operation* op) except -1:
-        sentence = b'Permissions Violation for Subscription to "' + to_bytes(op.subject) + b'"'
-        if op.queue.size:
-            sentence += b' using queue "' + to_bytes(op.queue) + b'"'
-        self.error(sentence)
-        return 0
+    cdef int refuse_subscription(self, View subject, View queue, bytes sid=None) except -1:
+        """Tell of a subscription that may not be; `sid` names one that there was."""
+        sentence = b'Permissions Violation for Subscription to "' + to_bytes(subject) + b'"'
+        if queue.size:
+            sentence += b' using queue "' + to_bytes(queue) + b'"'
+        if sid is not None:
+            sentence += b' (sid "' + sid + b'")'
+        return self.violate(sentence)
 
     cdef int unsubscribe(self, const Operation* op) except -1:
         """UNSUB sid [max], where max counts from the beginning of the subscription."""

@@ -15,6 +15,8 @@ cdef inline bint is_ours(View subject) noexcept:
 
 cdef bint valid_subject(View subject) noexcept
 cdef bint has_wildcard(View subject) noexcept
+cdef bint covers(View pattern, View subject) noexcept
+cdef bint overlap(View a, View b) noexcept
 
 
 cdef struct Match:

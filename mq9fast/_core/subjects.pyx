@@ -62,6 +62,40 @@ cdef bint has_wildcard(View subject) noexcept:
         subject = slice_from(subject, token.size + 1)
 
 
+cdef bint covers(View pattern, View subject) noexcept:
+    """Whether every subject that `subject` stands for, which may have wildcards too, matches `pattern`."""
+    cdef View wanted, token
+    while True:
+        wanted = first_token(pattern)
+        token = first_token(subject)
+        if is_token(wanted, c'>'):
+            return token.size > 0
+        if is_token(token, c'>') or token.size == 0:
+            return False
+        if not is_token(wanted, c'*') and not same(wanted, token):
+            return False
+        if wanted.size == pattern.size or token.size == subject.size:
+            return wanted.size == pattern.size and token.size == subject.size
+        pattern = slice_from(pattern, wanted.size + 1)
+        subject = slice_from(subject, token.size + 1)
+
+
+cdef bint overlap(View a, View b) noexcept:
+    """Whether any subject matches both."""
+    cdef View one, other
+    while True:
+        one = first_token(a)
+        other = first_token(b)
+        if is_token(one, c'>') or is_token(other, c'>'):
+            return True
+        if not is_token(one, c'*') and not is_token(other, c'*') and not same(one, other):
+            return False
+        if one.size == a.size or other.size == b.size:
+            return one.size == a.size and other.size == b.size
+        a = slice_from(a, one.size + 1)
+        b = slice_from(b, other.size + 1)
+
+
 cdef class Node:
     """One place in the trie; an empty one is dropped."""
 

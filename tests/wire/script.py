@@ -5,6 +5,7 @@ A file is a row of blocks. What a block consists of:
     == a name                   begins a block; `== a name, cut anywhere` plays it once for every place where
                                 what is sent first can be cut in two writes
     with max_payload=64         the server's settings, with the names of mq9fast
+    with config=users.toml      a file of settings beside the *.wire files; nats-server's is users.conf
     differs because ...         the servers differ on purpose, and why; without it no line may name one
     # anything                  a remark
 
@@ -93,7 +94,10 @@ def read(path: Path) -> list[Block]:
             differs = False
         elif line.startswith("with "):
             assert not blocks[-1].steps, where
-            blocks[-1].settings.update(pair.split("=") for pair in line.split()[1:])
+            settings = dict(pair.split("=") for pair in line.split()[1:])
+            if "config" in settings:
+                settings["config"] = str(path.with_name(settings["config"]))
+            blocks[-1].settings.update(settings)
         elif line.startswith("differs because "):
             differs = True
         elif line and not line.startswith("#"):

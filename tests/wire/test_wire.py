@@ -53,6 +53,8 @@ def configuration(settings: dict[str, str]) -> str:
     for name, value in settings.items():
         if name in {"user", "password", "token"}:
             sign_in.append(f"{name}: {value}")
+        elif name == "config":
+            lines.append(Path(value).with_suffix(".conf").read_text())
         elif name == "ping_interval":
             lines.append(f'{name}: "{value}s"')
         elif name == "auth_timeout":

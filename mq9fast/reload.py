@@ -1,0 +1,70 @@
+"""Settings taken over while the broker runs (SIGHUP): who may connect and do what, limits, certificates."""
+
+import logging
+from functools import partial
+
+from mq9fast.auth import Identity
+from mq9fast.broker import Broker
+from mq9fast.connection import Connection
+from mq9fast.errors import SettingsError
+from mq9fast.settings import SETTINGS, Settings
+from mq9fast.tls import renew
+
+log = logging.getLogger("mq9fast.reload")
+
+
+def reload(broker: Broker, settings: Settings) -> None:
+    """Have `broker` go by `settings` from now on, and look again at everybody who is connected.
+
+    Raises SettingsError for the first setting that only a restart can change, StartError for TLS files that
+    cannot be used; then everything is as before.
+    """
+    _check_fixed(broker.settings, settings)
+    if broker.handshake.tls is not None:
+        renew(broker.handshake.tls, settings)
+    broker.settings = settings
+    broker.handshake.set(settings)
+    _set_limits(broker, settings)
+    for connection in list(broker.connections.values()):
+        _look_again(broker, connection)
+    logging.getLogger().setLevel(settings.log_level.upper())
+    log.info("the settings were read anew")
+
+
+def _check_fixed(old: Settings, new: Settings) -> None:
+    for row in SETTINGS:
+        if row.fixed and getattr(old, row.name) != getattr(new, row.name):
+            raise SettingsError(f"{row.name} cannot change while the broker runs")
+    if (old.tls_cert is None) != (new.tls_cert is None):
+        raise SettingsError("TLS cannot be turned on or off while the broker runs")
+
+
+def _set_limits(broker: Broker, settings: Settings) -> None:
+    core, intake = broker.core, broker.core.intake
+    core.most_subscriptions = settings.max_subscriptions
+    intake.most_messages = settings.max_mailbox_messages
+    intake.most_mailbox_bytes = settings.max_mailbox_bytes
+    intake.most_store_bytes = settings.max_store_bytes
+    intake.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
+    broker.mailboxes.most_mailboxes = settings.max_mailboxes
+    broker.clock.min_free = settings.min_free
+
+
+def _look_again(broker: Broker, connection: Connection) -> None:
+    """A client stays if what it showed would let it in now, with the permissions of now."""
+    session = connection.session
+    # Whose password is being checked meets these settings when that is done.
+    if session.authorized and not session.waiting:
+        broker.handshake.readmit(session.identity, partial(_judge, connection))
+
+
+def _judge(connection: Connection, identity: Identity | None) -> None:
+    session = connection.session
+    if session.doomed:
+        return
+    if identity is None:
+        log.info("%s:%d may not stay", *connection.peer)
+        session.close_with(b"Authorization Violation")
+        return
+    session.identity = identity
+    session.permit(identity.permissions)

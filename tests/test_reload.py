@@ -1,0 +1,197 @@
+"""SIGHUP: settings read anew, without dropping who may stay."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import bcrypt
+import nats
+import pytest
+
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+ANNA = '[[users]]\nuser = "anna"\npassword = "anna"\n'
+BERTA = '[[users]]\nuser = "berta"\npassword = "berta"\n'
+VIOLATION = "-ERR 'Authorization Violation'"
+StartBroker = Callable[..., Broker]
+
+
+class Configured:
+    """A broker with a file of settings that can be written anew."""
+
+    def __init__(self, start_broker: StartBroker, path: Path, text: str, *flags: str) -> None:
+        self.path = path
+        path.write_text(text)
+        self.broker = start_broker("--config", str(path), *flags)
+
+    @property
+    def port(self) -> int:
+        return self.broker.port
+
+    def reload(self, text: str, line: str = "the settings were read anew") -> None:
+        """Write the file and have it read; wait until the log says so."""
+        before = self.broker.log.read_text().count(line)
+        self.path.write_text(text)
+        self.broker.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.broker.log.read_text().count(line) > before)
+
+    def user(self, name: str) -> Wire:
+        wire = Wire(self.port, {"user": name, "pass": name})
+        wire.ping()
+        return wire
+
+
+def test_who_may_stay_is_not_dropped(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA + BERTA)
+    anna, berta = broker.user("anna"), broker.user("berta")
+    anna.sub("news")
+    anna.ping()
+    broker.reload(ANNA + '[[users]]\nuser = "cleo"\npassword = "cleo"\n')
+    assert berta.line() == VIOLATION
+    assert berta.closed()
+    berta.close()
+    with broker.user("cleo") as cleo:
+        cleo.pub("news", "still there")
+    assert anna.message().payload == b"still there"
+    with Wire(broker.port, {"user": "berta", "pass": "berta"}) as gone:
+        assert gone.line() == VIOLATION
+    anna.close()
+
+
+def test_a_changed_password_drops_who_gave_the_old_one(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    with broker.user("anna") as anna:
+        broker.reload(ANNA.replace('password = "anna"', 'password = "other"'))
+        assert anna.line() == VIOLATION
+        assert anna.closed()
+
+
+def test_a_password_replaced_by_its_hash_drops_nobody(start_broker: StartBroker, tmp_path: Path) -> None:
+    hashed = bcrypt.hashpw(b"anna", bcrypt.gensalt(4)).decode()
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    with broker.user("anna") as anna:
+        broker.reload(ANNA.replace('password = "anna"', f'password = "{hashed}"'))
+        anna.ping()
+        broker.reload(ANNA.replace('password = "anna"', f'password = "{hashed}"') + BERTA)
+        anna.ping()
+        broker.user("anna").close()
+
+
+def test_permissions_change_while_connected(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    msg = f"{MAILBOX}MSG."
+    with broker.user("anna") as anna:
+        anna.create(name="kept")
+        for sid, subject in enumerate(["a.b", "c.*", f"{msg}kept", f"{msg}lost", "_INBOX.>"]):
+            anna.sub(subject, str(sid), "q" if subject == "a.b" else "")
+        anna.ping()
+        permissions = f"""
+            permissions.publish = ["c.*", "{msg}kept"]
+            permissions.subscribe = {{ allow = ["c.*", "{msg}kept", "_INBOX.>"], deny = "c.secret" }}
+        """
+        broker.reload(ANNA + permissions)
+        lost = f'{msg}lost" (sid "3")'
+        assert {anna.line(), anna.line()} == {
+            '-ERR \'Permissions Violation for Subscription to "a.b" using queue "q" (sid "0")\'',
+            f"-ERR 'Permissions Violation for Subscription to \"{lost}'",
+        }
+        anna.pub("c.secret", "1")
+        anna.pub("c.open", "2")
+        assert anna.message().payload == b"2"
+        anna.pub("a.b", "3")
+        assert anna.line() == "-ERR 'Permissions Violation for Publish to \"a.b\"'"
+        anna.pub(f"{msg}kept", "4")
+        assert anna.message().payload == b"4"
+        broker.reload(ANNA)
+        anna.pub("c.secret", "5")
+        assert anna.message().payload == b"5"
+
+
+def test_authentication_turned_on_and_off(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", "")
+    with Wire(broker.port) as anybody:
+        anybody.ping()
+        broker.reload('token = "t0ken"')
+        assert anybody.line() == VIOLATION
+    with Wire(broker.port, {"auth_token": "t0ken"}) as known:
+        known.ping()
+        assert known.info["auth_required"] is True
+        broker.reload("")
+        known.ping()
+        with Wire(broker.port) as anybody:
+            anybody.ping()
+            assert not anybody.info.get("auth_required")
+        broker.reload(ANNA)
+        assert known.line() == VIOLATION
+
+
+def test_limits_change(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(
+        start_broker, tmp_path / "mq9.toml", "max_mailbox_messages = 1\nmax_subscriptions = 1"
+    )
+    with Wire(broker.port) as wire:
+        wire.create(name="a")
+        assert "msg_id" in wire.msg("a", "0")
+        assert wire.msg("a", "1")["code"] == "limit_exceeded"
+        broker.reload(
+            "max_mailbox_messages = 2\nmax_subscriptions = 2\nmax_connections = 1\nauto_create = true"
+        )
+        assert "msg_id" in wire.msg("a", "1")
+        assert wire.msg("a", "2")["code"] == "limit_exceeded"
+        assert "msg_id" in wire.msg("new", "0")
+        wire.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n")
+        assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
+        with Wire(broker.port, None) as refused:
+            assert refused.line() == "-ERR 'maximum connections exceeded'"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("server_name = 'x'", "server_name cannot change while the broker runs"),
+        ("max_payload = 5", "max_payload cannot change while the broker runs"),
+        ("sync = 'never'", "sync cannot change while the broker runs"),
+        ("nonsense = 1", "unknown key 'nonsense'"),
+        ("[[users", "is not valid TOML"),
+        (ANNA + "nkey = 'x'", "needs either user and password, or nkey"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_over_changes_nothing(
+    start_broker: StartBroker, tmp_path: Path, text: str, reason: str
+) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", BERTA)
+    with broker.user("berta") as berta:
+        broker.reload(text, "the settings stay as they are: ")
+        assert reason in broker.broker.log.read_text()
+        berta.ping()
+        broker.user("berta").close()
+
+
+def test_flags_still_win_over_the_file(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", "", "--max-subscriptions", "1")
+    broker.reload("max_subscriptions = 5")
+    with Wire(broker.port) as wire:
+        wire.send("SUB a 1\r\nSUB b 2\r\n")
+        assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
+
+
+def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+
+    async def run() -> None:
+        lost: list[str] = []
+
+        async def note() -> None:
+            lost.append("disconnected")
+
+        client = await nats.connect(broker.broker.url, user="anna", password="anna", disconnected_cb=note)
+        inbox = await client.subscribe("a")
+        for number in range(5):
+            broker.reload(ANNA + BERTA * (number % 2))
+            await client.publish("a", b"%d" % number)
+            assert (await inbox.next_msg(5)).data == b"%d" % number
+        assert not lost
+        await client.close()
+
+    asyncio.run(run())
