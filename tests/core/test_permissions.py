@@ -1,0 +1,146 @@
+"""Permissions against a second reading of the rules, written without regard to speed."""
+
+import re
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mq9fast._core.permissions import Permissions
+from tests.core.parts import MANY
+
+MSG = b"$mq9.AI.MAILBOX.MSG."
+PRIORITIES = (b"critical", b"urgent", b"normal")
+TOKENS = st.sampled_from([b"a", b"b", b"ab", b"*"])
+LITERALS = st.lists(st.sampled_from([b"a", b"b", b"ab"]), min_size=1, max_size=4).map(b".".join)
+# `>` only at the end.
+PATTERNS = st.tuples(st.lists(TOKENS, min_size=1, max_size=3), st.booleans()).map(
+    lambda it: b".".join([*it[0], b">"]) if it[1] else b".".join(it[0])
+) | st.just(b">")
+LISTS = st.lists(PATTERNS, max_size=3).map(tuple)
+OPTIONAL = st.none() | LISTS
+
+
+def matches(pattern: bytes, literal: bytes) -> bool:
+    """NATS's wildcards as a regular expression."""
+    wanted = re.escape(pattern).replace(rb"\*", rb"[^.]+").replace(rb">", rb".+")
+    return re.fullmatch(wanted, literal, re.DOTALL) is not None
+
+
+def permit(
+    publish_allow: tuple[bytes, ...] | None = None,
+    publish_deny: tuple[bytes, ...] = (),
+    allow: tuple[bytes, ...] | None = None,
+    deny: tuple[bytes, ...] = (),
+) -> Permissions:
+    return Permissions(
+        publish_allow,
+        publish_deny,
+        None if allow is None else tuple((it, None) for it in allow),
+        tuple((it, None) for it in deny),
+        7,
+    )
+
+
+@MANY
+@given(OPTIONAL, LISTS, st.lists(LITERALS, max_size=5))
+def test_publish(allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], subjects: list[bytes]) -> None:
+    permissions = permit(allow, deny)
+    for subject in subjects * 2:  # the second time it is remembered
+        allowed = allow is None or any(matches(it, subject) for it in allow)
+        denied = any(matches(it, subject) for it in deny)
+        assert permissions.publishes(subject) == (allowed and not denied)
+
+
+UNIVERSE = [b".".join(it) for n in (1, 2, 3, 4) for it in product([b"a", b"b", b"ab"], repeat=n)]
+
+
+@MANY
+@given(PATTERNS, PATTERNS)
+def test_a_subscription_is_covered_if_all_it_stands_for_is(pattern: bytes, subject: bytes) -> None:
+    """Over every literal of up to four tokens, which is longer than any pattern here is wide."""
+    stands_for = [it for it in UNIVERSE if matches(subject, it)]
+    covered = all(matches(pattern, it) for it in stands_for)
+    assert permit(allow=(pattern,)).subscribes(subject) == covered
+    assert permit(deny=(pattern,)).subscribes(subject) == (not covered)
+
+
+@MANY
+@given(LISTS, PATTERNS)
+def test_a_wildcard_subscription_is_spared_what_is_denied(deny: tuple[bytes, ...], subject: bytes) -> None:
+    permissions = permit(deny=deny)
+    for literal in UNIVERSE:
+        if matches(subject, literal):
+            assert permissions.delivers(subject, literal) == (not any(matches(it, literal) for it in deny))
+
+
+ADDRESSES = st.lists(st.sampled_from([b"a", b"b"]), min_size=1, max_size=2).map(b".".join)
+MAILBOX_PATTERNS = st.builds(
+    lambda *tokens: MSG + b".".join(it for it in tokens if it),
+    st.sampled_from([b"a", b"b", b"*"]),
+    st.sampled_from([b"", b"a", b"*", b"urgent"]),
+    st.sampled_from([b"", b">", b"*", b"normal"]),
+)
+MAILBOX_LISTS = st.lists(MAILBOX_PATTERNS, max_size=2).map(tuple)
+
+
+@MANY
+@given(st.none() | MAILBOX_LISTS, MAILBOX_LISTS, ADDRESSES, st.sampled_from([b"", *PRIORITIES]))
+def test_a_message_goes_by_its_mailbox_and_by_its_priority(
+    allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], address: bytes, priority: bytes
+) -> None:
+    names = [MSG + address, MSG + address + b"." + (priority or b"normal")]
+    wanted = allow is None or any(matches(it, name) for it in allow for name in names)
+    wanted = wanted and not any(matches(it, name) for it in deny for name in names)
+    subject = MSG + address + (b"." + priority if priority else b"")
+    assert permit(allow, deny).publishes(subject) == wanted
+
+
+@MANY
+@given(st.none() | MAILBOX_LISTS, MAILBOX_LISTS, ADDRESSES)
+def test_a_mailbox_may_be_read_if_each_of_its_priorities_may(
+    allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], address: bytes
+) -> None:
+    permissions = permit(allow=allow, deny=deny)
+    each = [permissions.subscribes(MSG + address + b"." + priority) for priority in PRIORITIES]
+    assert permissions.subscribes(MSG + address) == all(each)
+    assert permissions.subscribes(MSG + address + b".*") == all(each)
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "queue", "expected"),
+    [
+        ([(b"a", None)], [], b"q", True),
+        ([(b"a", b"q")], [], None, False),
+        ([(b"a", b"q")], [], b"q", True),
+        ([(b"a", b"q")], [], b"r", False),
+        ([(b"a", b"q.*")], [], b"q.1", True),
+        ([(b"a", b"q"), (b"a", b"r")], [], b"r", True),
+        ([(b"a", None), (b"a", b"q")], [], b"r", False),
+        ([(b"a", None), (b"b", b"q")], [], b"r", True),
+        ([(b"a", None), (b"a", b"q")], [], None, True),
+        (None, [(b"a", b"q")], None, True),
+        (None, [(b"a", b"q")], b"q", False),
+        (None, [(b"a", b"q")], b"r", True),
+        (None, [(b"a", None)], b"r", False),
+        (None, [(b"a", None), (b"a", b"q")], b"r", False),
+    ],
+)
+def test_queues(
+    allow: list[tuple[bytes, bytes | None]] | None,
+    deny: list[tuple[bytes, bytes | None]],
+    queue: bytes | None,
+    expected: bool,
+) -> None:
+    permissions = Permissions(None, (), None if allow is None else tuple(allow), tuple(deny), 7)
+    assert permissions.subscribes(b"a", queue) is expected
+
+
+def test_many_subjects_do_not_make_it_grow() -> None:
+    """What is remembered is bounded, and forgetting it changes no verdict."""
+    permissions = permit((b"ok.*",))
+    for number in range(5000):
+        assert permissions.publishes(b"ok.%d" % number)
+        assert not permissions.publishes(b"no.%d" % number)
+    assert permissions.publishes(b"ok." + b"x" * 4000)
