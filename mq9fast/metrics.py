@@ -55,6 +55,7 @@ class BrokerCollector:
                 "Clients cut off because they did not read",
                 core.agenda.slow_consumers,
             ),
+            ("mq9fast_permission_violations", "Publishes and subscriptions refused", core.violations),
             ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
             ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
             ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),

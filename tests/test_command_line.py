@@ -76,7 +76,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_main_runs_the_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Settings] = []
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, _load: object) -> int:
         ran.append(settings)
         return 7
 
@@ -88,7 +88,7 @@ def test_main_runs_the_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_failed_start_is_one_sentence(server: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, _load: object) -> int:
         raise StartError("port 4222 of 127.0.0.1 is in use")
 
     server.run = run
@@ -118,7 +118,7 @@ def root_level() -> Iterator[None]:
 def test_log_lines(
     server: Any, root_level: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, _load: object) -> int:
         logging.getLogger("mq9fast.x").debug("hidden")
         logging.getLogger("mq9fast.x").warning("seen")
         return 0

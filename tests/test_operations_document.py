@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 from mq9fast.settings import SETTINGS, Setting
+from mq9fast.sources import load_settings
+from mq9fast.users import PermissionLists
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
@@ -28,3 +30,12 @@ def test_every_metric_that_is_named_exists() -> None:
     named = set(re.findall(r"`(mq9fast_\w+)`", DOCUMENT + (ROOT / "docs" / "protocol.md").read_text()))
     assert named
     assert [name for name in named if f'"{name.removesuffix("_total")}"' not in counted] == []
+
+
+def test_the_users_that_are_shown_can_be_used(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "mq9.toml"
+    path.write_text(shown)
+    settings = load_settings(["--config", str(path)], {})
+    assert [user.user for user in settings.users] == ["planner", None]
+    assert settings.default_permissions == PermissionLists(publish=(), subscribe=())
