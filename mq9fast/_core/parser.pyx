@@ -1,7 +1,7 @@
 """Bytes in, operations out; see parser.pxd."""
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memchr, memset
+from libc.string cimport memchr, memcmp, memset
 
 from mq9fast._core.views cimport View, read_decimal, to_bytes, view
 
@@ -169,8 +169,72 @@ cdef const char* end_of_line(
     return end
 
 
+cdef inline const char* end_of_token(const char* at, const char* end) noexcept:
+    """The first byte that is a blank or a control character, or `end`."""
+    while at < end and <unsigned char>at[0] > c' ':
+        at += 1
+    return at
+
+
+cdef inline const char* read_digits(const char* at, const char* end, Py_ssize_t* number) noexcept:
+    number[0] = 0
+    while at < end and c'0' <= at[0] <= c'9':
+        number[0] = number[0] * 10 + (at[0] - c'0')
+        at += 1
+    return at
+
+
+cdef inline bint parse_usual_publish(
+    const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op
+) noexcept:
+    """Find `PUB subject [reply] size`, written as clients do and complete: one look at each byte of the line.
+    False for everything else, wrong or not, which is for `parse` to read."""
+    cdef const char* end = data + min(size, bounds.control_line_bytes)
+    cdef const char* subject = data + 4
+    cdef const char* reply
+    cdef const char* at
+    cdef const char* digits
+    cdef Py_ssize_t total = 0
+    if size < 4 or memcmp(data, b"PUB ", 4) != 0:
+        return False
+    at = end_of_token(subject, end)
+    if at == subject or at == end or at[0] != c' ':
+        return False
+    op.subject = view(subject, at - subject)
+    op.reply = view(NULL, 0)
+    digits = at + 1
+    at = read_digits(digits, end, &total)
+    if at < end and at[0] != c'\r':
+        reply = digits
+        at = end_of_token(at, end)
+        if at == reply or at == end or at[0] != c' ':
+            return False
+        op.reply = view(reply, at - reply)
+        digits = at + 1
+        at = read_digits(digits, end, &total)
+    if end - at < 2 or at[0] != c'\r' or at[1] != c'\n' or not 0 < at - digits <= MOST_SIZE_DIGITS:
+        return False
+    at += 2
+    if total > bounds.payload_bytes or size - (at - data) < total + 2:
+        return False
+    if at[total] != c'\r' or at[total + 1] != c'\n':
+        return False
+    op.verb = VERB_PUB
+    op.frame = at - data + total + 2
+    op.payload = view(at, total)
+    op.header = op.queue = op.sid = view(NULL, 0)
+    op.maximum = 0
+    return True
+
+
 cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
     """Find the first frame of `data`, which is at least one byte long."""
+    if parse_usual_publish(data, size, bounds, op):
+        return FOUND
+    return parse_any(data, size, bounds, op)
+
+
+cdef Outcome parse_any(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
     cdef Py_ssize_t verb_size = 0
     cdef Py_ssize_t start
     cdef Outcome outcome
