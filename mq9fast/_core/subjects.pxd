@@ -47,6 +47,7 @@ cdef class Sublist:
     cdef readonly uint64_t generation      # rises with every change
     cdef uint64_t seed
     cdef Match** cache
+    cdef Match* last          # what `match` returned before, in the cache; or NULL
     cdef list found_plain
     cdef dict found_groups
 
