@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mq9fast.broker")
 
-# One read of a socket; more per read is more per turn and per write.
-READ_BYTES = 262144
+# One read of a socket, and what one connection may read in a turn: larger turns fall out of the caches.
+READ_BYTES = 131072
 # Senders wait once this much of a turn is gathered and not durable, or of a receiver's output is not written.
 STALL_BYTES = 8 << 20
 BACKLOG = 4096

@@ -122,6 +122,8 @@ class Committer:
         for client in core.agenda.take_doomed():
             if client.connection is not None:
                 client.connection.close()
+        if not self._finishing:
+            core.agenda.resume_sated()
         if core.agenda.has_stalled() and self._stall_timer is None and not self._finishing:
             self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
 

@@ -17,6 +17,7 @@ cdef class Agenda:
     cdef list doomed          # clients to close
     cdef list stalled         # clients that were told to stop sending
     cdef list exhausted       # subscriptions that had their last delivery
+    cdef list sated           # clients that read their share of this turn
     cdef public object wake   # called once when the agenda stops being empty
     cdef bint awake
     cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
@@ -46,6 +47,7 @@ cdef class Client:
     cdef readonly bint doomed             # nothing more is read from it or delivered to it
     cdef bint dirty
     cdef bint stalled
+    cdef bint sated                       # read its share of this turn
     cdef Py_ssize_t max_pending_bytes
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 

@@ -17,6 +17,7 @@ cdef class Agenda:
         self.doomed = []
         self.stalled = []
         self.exhausted = []
+        self.sated = []
 
     cdef int call(self) except -1:
         if not self.awake:
@@ -60,6 +61,14 @@ cdef class Agenda:
             elif client.writable and client.out.size:
                 client.connection.write(client.out.take())
 
+    def resume_sated(self) -> None:
+        """Let the clients read on that read their share of the turn that ends."""
+        cdef Client client
+        sated, self.sated = self.sated, []
+        for client in sated:
+            client.sated = False
+            if client.connection is not None and not client.stalled:
+                client.connection.resume()
 
 cdef class Client:
     """The state of one connection that the rest of the broker may touch."""

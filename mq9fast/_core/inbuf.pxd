@@ -16,7 +16,8 @@ cdef class InBuf:
 
     # One read: where to, how many came, and (after parsing) what was used and the size of the next frame.
     cdef object buffer(self)
-    cdef void filled(self, Py_ssize_t count) noexcept
+    cdef bint reads_into_own(self) noexcept
+    cdef bint filled(self, Py_ssize_t count) noexcept      # whether there was no room for more
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1
 
     # DANGER: what `filled` left to parse; good until `keep`.

@@ -41,15 +41,25 @@ cdef class InBuf:
     cdef object buffer(self):
         if self.kept == 0:
             return self.scratch.memory
-        return PyMemoryView_FromMemory(self.own + self.kept, self.own_room - self.kept, PyBUF_WRITE)
+        if self.reads_into_own():
+            return PyMemoryView_FromMemory(self.own + self.kept, self.own_room - self.kept, PyBUF_WRITE)
+        return PyMemoryView_FromMemory(
+            self.scratch.data + self.kept, self.scratch.room - self.kept, PyBUF_WRITE
+        )
 
-    cdef void filled(self, Py_ssize_t count) noexcept:
-        if self.kept:
+    cdef bint filled(self, Py_ssize_t count) noexcept:
+        self.size = self.kept + count
+        if self.reads_into_own():
             self.data = self.own
-            self.size = self.kept + count
-        else:
-            self.data = self.scratch.data
-            self.size = count
+            return self.size == self.own_room
+        self.data = self.scratch.data
+        if self.kept:
+            memcpy(self.data, self.own, <size_t>self.kept)
+        return self.size == self.scratch.room
+
+    cdef bint reads_into_own(self) noexcept:
+        """A large frame gathers where it is; the beginning of a small one is put before what is read next."""
+        return self.kept > self.scratch.room // 2
 
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1:
         """Keep what was not used of the last read. `needed` is the whole length of the frame that it begins,
@@ -64,7 +74,9 @@ cdef class InBuf:
             return 0
         if self.data == self.own and used:
             memmove(self.own, self.own + used, <size_t>rest)
-        room = max(min(needed, max(2 * rest, LARGEST_GUESS_BYTES)), rest) + LEAST_READ_BYTES
+        room = rest
+        if rest > self.scratch.room // 2:
+            room = max(min(needed, max(2 * rest, LARGEST_GUESS_BYTES)), rest) + LEAST_READ_BYTES
         if self.own_room < room:
             grown = <char*>PyMem_Realloc(self.own, <size_t>room)
             if grown is NULL:

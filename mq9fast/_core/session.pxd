@@ -44,6 +44,7 @@ cdef class Session(Client):
     cdef bint working
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
 
+    cdef int sate(self) except -1
     cdef int work(self) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef int publish(self, const Operation* op) except -1

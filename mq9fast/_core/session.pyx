@@ -75,9 +75,20 @@ cdef class Session(Client):
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """Handle every whole frame of what was read."""
-        self.inbuf.filled(nbytes)
+        cdef bint full = self.inbuf.filled(nbytes)
         self.heard_bytes += <uint64_t>nbytes
         self.work()
+        if full:
+            self.sate()
+
+    cdef int sate(self) except -1:
+        """A read that filled its room is a connection's share of a turn: the rest is for the next."""
+        if not self.sated and not self.stalled and not self.waiting and self.connection is not None:
+            self.sated = True
+            self.agenda.sated.append(self)
+            self.connection.pause()
+            self.agenda.call()
+        return 0
 
     cdef int work(self) except -1:
         cdef Operation op

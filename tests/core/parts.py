@@ -175,6 +175,7 @@ class Parts:
             self.delivery.pump(self.store)
         self.core.finish_exhausted()
         self.agenda.flush()
+        self.agenda.resume_sated()
         for client in self.agenda.take_doomed():
             assert client.connection is not None
             client.connection.close()

@@ -124,3 +124,28 @@ def test_what_follows_an_error_is_not_read() -> None:
     assert reader.output() == b""
     parts.end_turn()
     assert writer.connection.closing
+
+
+def test_one_full_read_is_a_connections_share_of_a_turn() -> None:
+    parts = Parts(read_bytes=4096)
+    writer = parts.session()
+    frame = pub(b"s", b"x" * 80)
+    writer.feed((frame * 100)[:4096])
+    assert not writer.connection.reading
+    assert parts.woken == 1
+    parts.end_turn()
+    assert writer.connection.reading
+    writer.feed((frame * 100)[4096:8000])
+    assert writer.connection.reading
+    writer.feed((frame * 100)[8000:])
+    assert writer.session.in_messages == 100
+
+
+def test_the_beginning_of_a_frame_leaves_reads_as_large_as_before() -> None:
+    parts = Parts(read_bytes=64 * KIB)
+    writer = parts.session()
+    writer.feed(pub(b"s") + b"PUB s 10")
+    assert len(writer.session.get_buffer(-1)) > 60 * KIB
+    writer.feed(b"0\r\n" + b"x" * 100 + b"\r\n")
+    assert len(writer.session.get_buffer(-1)) == 64 * KIB
+    assert writer.session.in_messages == 2
