@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test quicktest lint bench build debug sdist clean
+.PHONY: run test quicktest lint bench perf build debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -25,6 +25,9 @@ lint: build
 
 bench: build
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
+
+perf: build
+	$(BIN)/python -m bench.regression $(ARGS)
 
 build: $(VENV)/ready
 	$(BIN)/python setup.py -q build_ext --inplace -j2 $$(test ! -e build/debug || echo --force)

@@ -24,14 +24,12 @@ class MemoryBatch:
     """Changes that wait for MemoryStore.write."""
 
     def __init__(self) -> None:
-        self.changes: list[tuple[bytes, bytes | None]] = []
+        self.changes: dict[bytes, bytes | None] = {}
         self.ranges: list[tuple[bytes, bytes]] = []
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self.changes.append((key, value))
+        self.put = self.changes.__setitem__
 
     def delete(self, key: bytes) -> None:
-        self.changes.append((key, None))
+        self.changes[key] = None
 
     def delete_range(self, first: bytes, end: bytes) -> None:
         self.ranges.append((first, end))
@@ -46,7 +44,7 @@ class MemoryStore:
 
     def write(self, batch: MemoryBatch) -> None:
         self._check()
-        for key, value in batch.changes:
+        for key, value in batch.changes.items():
             if value is None:
                 self.pairs.pop(key, None)
             else:
@@ -231,8 +229,8 @@ CODES = (
 
 
 def pub(subject: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
-    """A PUB."""
-    return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+    """A PUB, as clients write it."""
+    return b"PUB %b %b%d\r\n%b\r\n" % (subject, reply and reply + b" ", len(payload), payload)
 
 
 def cut(data: bytes, *places: int) -> list[bytes]:
