@@ -8,5 +8,5 @@ from bench.regression.contests import CONTESTS
 
 @pytest.mark.parametrize("name", CONTESTS)
 def test_a_part_that_got_slower_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-k", name, "--handicap", "50"]) == 1
+    assert main(["-k", name, "--rounds", "2", "--handicap", "8"]) == 1
     assert capsys.readouterr().err == f"slower than they were: {name}\n"

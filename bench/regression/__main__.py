@@ -18,7 +18,6 @@ else:
     import tomli as tomllib
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")
-ROUNDS = 15
 # A side runs at least so long a round, so that the clock's steps do not matter.
 ROUND_SECONDS = 0.02
 
@@ -34,12 +33,12 @@ def seconds(work: Callable[[], object], times: int, prepare: Callable[[], object
     return total
 
 
-def ratio(contest: Contest, handicap: int) -> float:
+def ratio(contest: Contest, rounds: int, handicap: int) -> float:
     """How many times faster the part is than its twin; `handicap` has the part do its work so many times."""
     once = max(seconds(contest.twin, 1, lambda: None), 1e-6)
     times = max(1, round(ROUND_SECONDS / once))
     part, twin = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         part.append(seconds(contest.part, times * handicap, contest.prepare))
         twin.append(seconds(contest.twin, times, lambda: None))
     return min(twin) / min(part)
@@ -49,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     """Print a line for each contest; the exit status is 1 if any is below its threshold."""
     parser = argparse.ArgumentParser(prog="bench.regression", description=__doc__)
     parser.add_argument("-k", metavar="NAME", default="", help="only contests whose name contains this")
+    parser.add_argument("--rounds", type=int, default=15, help="of which the best of each side counts")
     parser.add_argument(
         "--handicap", type=int, default=1, help="have every part do its work so many times, to see it fail"
     )
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, make in CONTESTS.items():
         if options.k not in name:
             continue
-        found = ratio(make(), options.handicap)
+        found = ratio(make(), options.rounds, options.handicap)
         passed = found >= thresholds[name]
         print(f"{name:20} {found:8.1f} {thresholds[name]:8.1f} {'' if passed else 'SLOWER'}", flush=True)
         if not passed:
