@@ -6,6 +6,7 @@ import errno
 import logging
 import secrets
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
 
 if TYPE_CHECKING:
-    from mq9fast.monitoring import Monitor
+    from mq9fast.monitoring.monitor import Monitor
 
 log = logging.getLogger("mq9fast.broker")
 
@@ -89,6 +90,7 @@ class Broker:
     def _wire(self) -> None:
         settings, store = self.settings, self._store
         agenda = Agenda()
+        agenda.now_ms = time.time_ns() // 1_000_000
         directory = Directory(secrets.randbits(64), 0)
         router = Router(agenda, secrets.randbits(64), min(STALL_BYTES, settings.max_pending // 2))
         delivery = Delivery(directory, router, agenda)
@@ -148,9 +150,9 @@ class Broker:
         settings = self.settings
         if settings.monitor_port < 0:
             return
-        from mq9fast.monitoring import Monitor
+        from mq9fast.monitoring.monitor import Monitor
 
-        monitor = Monitor(self)
+        monitor = Monitor(self, self._store)
         try:
             await monitor.start(settings.monitor_host, settings.monitor_port)
         except StartError as error:

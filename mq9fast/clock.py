@@ -32,7 +32,7 @@ class Clock:
         self._timer = self._loop.call_soon(self._tick)
 
     def _tick(self) -> None:
-        self._mailboxes.directory.now_ms = time.time_ns() // 1_000_000
+        self._mailboxes.directory.now_ms = self._core.agenda.now_ms = time.time_ns() // 1_000_000
         more = self._mailboxes.expire_due()
         try:
             more = self._mailboxes.purge_some() or more

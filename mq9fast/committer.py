@@ -39,6 +39,8 @@ class Syncer:
     def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         self._loop = loop
         self._store = store
+        self.syncs = 0
+        self.sync_seconds = 0.0
         self._requests: queue.SimpleQueue[Callable[[StoreError | None], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="mq9fast-sync", daemon=True)
         self._thread.start()
@@ -55,10 +57,13 @@ class Syncer:
     def _run(self) -> None:
         while (done := self._requests.get()) is not None:
             failure: StoreError | None = None
+            begun = time.perf_counter()
             try:
                 self._store.sync()
             except StoreError as error:
                 failure = error
+            self.syncs += 1
+            self.sync_seconds += time.perf_counter() - begun
             self._loop.call_soon_threadsafe(done, failure)
 
 
@@ -82,7 +87,7 @@ class Committer:
         self._sync_each_turn = sync == "always"
         self._sync_interval = sync_interval
         self._stall_bytes = stall_bytes
-        self._syncer = Syncer(self._loop, store)
+        self.syncer = Syncer(self._loop, store)
         self._syncing: Turn | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
@@ -107,7 +112,7 @@ class Committer:
     # The end of a turn.
 
     def _wake(self) -> None:
-        self._mailboxes.directory.now_ms = time.time_ns() // 1_000_000
+        self._mailboxes.directory.now_ms = self._core.agenda.now_ms = time.time_ns() // 1_000_000
         self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
@@ -199,7 +204,7 @@ class Committer:
 
     def _begin_sync(self) -> None:
         self._syncing = self._core.intake.unreleased = self._next_turn()
-        self._syncer.request(self._synced)
+        self.syncer.request(self._synced)
 
     def _synced(self, failure: StoreError | None) -> None:
         turn, self._syncing, self._core.intake.unreleased = self._syncing, None, None
@@ -243,7 +248,7 @@ class Committer:
     def _sync_now(self) -> None:
         if self._unsynced:
             self._unsynced = False
-            self._syncer.request(self._interval_synced)
+            self.syncer.request(self._interval_synced)
         else:
             self._sync_later()
 
@@ -275,4 +280,4 @@ class Committer:
         self._finishing = True
         if self._interval_timer is not None:
             self._interval_timer.cancel()
-        self._syncer.stop()
+        self.syncer.stop()

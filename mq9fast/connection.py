@@ -32,6 +32,9 @@ class Connection(asyncio.BufferedProtocol):
     `upgrade` is the TLS to begin after INFO; None where the transport is as secure as it is meant to be.
     """
 
+    # How its client came, in nats-server's word for it.
+    type = "nats"
+
     def __init__(
         self,
         core: "Core",
@@ -156,6 +159,23 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    # The monitor's side.
+
+    @property
+    def pending_bytes(self) -> int:
+        """What its socket has not taken yet."""
+        held = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return self.session.pending_bytes + held
+
+    @property
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Cipher suite, TLS version and bits; None without TLS."""
+        if self._transport is None or self._tls is None:
+            return None
+        return cast("tuple[str, str, int] | None", self._transport.get_extra_info("cipher"))
+
+    # Ending.
+
     def close(self) -> None:
         """Write what is left and close; a peer that does not take it is cut off."""
         transport = self._transport
@@ -201,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         else:
             self._unanswered_pings += 1
-            self.session.write(b"PING\r\n")
+            self.session.ping()
         self._ping_later()
 
 

@@ -4,6 +4,7 @@ import secrets
 import ssl
 import string
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -11,6 +12,7 @@ from mq9fast._core.session import Session
 from mq9fast.auth import Authenticator, Credentials, Identity, Verdict
 from mq9fast.passwords import Passwords
 from mq9fast.settings import Settings
+from mq9fast.text import printable
 from mq9fast.version import VERSION
 
 # What clients compare against the versions of nats-server, for features they would otherwise not use.
@@ -19,6 +21,10 @@ KNOWN_PROTOCOLS = {None, 0, 1}
 ID_CHARACTERS = string.ascii_uppercase + string.digits
 ID_LENGTH = 56
 NONCE_BYTES = 11
+# What is kept of what a client says of itself.
+MOST_NAME = 256
+MOST_SOFTWARE = 64
+KNOWN_SOFTWARE = 256
 
 
 class ConnectOptions(Credentials):
@@ -31,7 +37,7 @@ class ConnectOptions(Credentials):
     no_responders: bool | None = None
     account: str | None = None
     protocol: int | None = None
-    # Of no use here, but of the wrong type they are a CONNECT that nats-server refuses.
+    # Shown by monitoring.
     name: str | None = None
     lang: str | None = None
     version: str | None = None
@@ -53,6 +59,8 @@ class Handshake:
         self.server_name = settings.server_name or self.server_id
         self._passwords = passwords
         self._port = port
+        # Clients are of few kinds: each name of one is kept once.
+        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MOST_SOFTWARE))
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
@@ -147,7 +155,17 @@ class Handshake:
             value = getattr(options, name)
             if value is not None:
                 setattr(session, name, value)
+        self._note(session, options)
         if session.no_responders and not session.headers:
             session.close_with(b"no responders requires headers support")
             return
         session.proceed()
+
+    def _note(self, session: Session, options: ConnectOptions) -> None:
+        """Keep what the client says of itself."""
+        if options.name is not None:
+            session.name = printable(options.name, MOST_NAME)
+        if options.lang is not None:
+            session.lang = self._software(options.lang)
+        if options.version is not None:
+            session.version = self._software(options.version)

@@ -20,9 +20,15 @@ cdef class Agenda:
     cdef list sated           # clients that read their share of this turn
     cdef public object wake   # called once when the agenda stops being empty
     cdef bint awake
+    cdef public uint64_t now_ms               # of this turn or the clock's last tick, Unix milliseconds
     cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
 
+    # Of every client, those closed included, as of the last flush.
+    cdef readonly uint64_t out_messages
+    cdef readonly uint64_t out_bytes
+
     cdef int call(self) except -1
+    cdef void note_output(self, Client client) noexcept
 
 
 cdef class Client:
@@ -32,6 +38,11 @@ cdef class Client:
     cdef public object connection
     cdef readonly dict subscriptions      # sid -> Subscription
     cdef dict retired                     # those past their last delivery that still hold messages, as keys
+
+    # What it says of itself in CONNECT, for monitoring; None until then.
+    cdef public str name
+    cdef public str lang
+    cdef public str version
 
     # What it negotiated in CONNECT.
     cdef public bint verbose
@@ -56,6 +67,10 @@ cdef class Client:
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t out_messages
     cdef readonly uint64_t out_bytes
+    cdef readonly uint64_t started_ms     # Unix milliseconds, as the next
+    cdef readonly uint64_t active_ms      # when it last sent or was sent messages, or subscribed
+    cdef uint64_t noted_messages          # of out_messages and out_bytes, what the agenda has counted
+    cdef uint64_t noted_bytes
 
     cdef int touch(self) except -1
     cdef int say(self, View line) except -1

@@ -50,12 +50,22 @@ cdef class Agenda:
             if client.connection is not None:
                 client.connection.resume()
 
+    cdef void note_output(self, Client client) noexcept:
+        """Count what a client was sent since the last time, once a turn instead of once a message."""
+        if client.out_messages != client.noted_messages:
+            self.out_messages += client.out_messages - client.noted_messages
+            self.out_bytes += client.out_bytes - client.noted_bytes
+            client.noted_messages = client.out_messages
+            client.noted_bytes = client.out_bytes
+            client.active_ms = self.now_ms
+
     def flush(self) -> None:
         """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
         while self.dirty:
             client = self.dirty.pop()
             client.dirty = False
+            self.note_output(client)
             if client.connection is None:
                 client.out.discard()
             elif client.writable and client.out.size:
@@ -82,6 +92,7 @@ cdef class Client:
         self.retired = {}
         self.out = OutBuf()
         self.writable = True
+        self.started_ms = self.active_ms = agenda.now_ms
         # nats-server's defaults, which last until CONNECT says otherwise.
         self.verbose = self.pedantic = self.echo = True
 

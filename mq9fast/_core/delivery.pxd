@@ -13,7 +13,7 @@ from mq9fast._core.views cimport View
 
 cdef class MailboxSubscription(Subscription):
     # Exactly one of reader and group is there while it is attached.
-    cdef Mailbox mailbox
+    cdef readonly Mailbox mailbox
     cdef Reader reader
     cdef Group group
     cdef Member member

@@ -4,7 +4,9 @@ from mq9fast._core.router import Router
 from mq9fast._core.turn import Turn
 from mq9fast.store.base import Store
 
-class MailboxSubscription(Subscription): ...
+class MailboxSubscription(Subscription):
+    @property
+    def mailbox(self) -> Mailbox: ...
 
 class Delivery:
     def __init__(self, directory: Directory, router: Router, agenda: Agenda) -> None: ...

@@ -35,6 +35,21 @@ cdef class Group(Source):
         self.holding = Holding()
         self.since = mailbox.next_id
 
+    @property
+    def member_count(self) -> int:
+        """Subscriptions in it."""
+        return len(self.members)
+
+    @property
+    def returned_count(self) -> int:
+        """Messages that came back and wait for another member."""
+        return self.holding.returned_count()
+
+    @property
+    def held_count(self) -> int:
+        """Messages that members hold."""
+        return self.holding.size - self.holding.returned_count()
+
     cdef Member join(self, Subscription subscription, int ranks):
         cdef Member member = Member(subscription, ranks)
         self.members.append(member)

@@ -38,6 +38,9 @@ cdef class Holding:
     cdef inline Heap returned(self, uint64_t rank):
         return self.critical if rank == CRITICAL else self.urgent if rank == URGENT else self.normal
 
+    cdef inline Py_ssize_t returned_count(self) noexcept:
+        return self.critical.size + self.urgent.size + self.normal.size
+
     cdef Hold* find(self, uint64_t msg_id) noexcept
     cdef Hold* add(self, int rank, uint64_t msg_id, uint64_t size) except NULL
     cdef void drop(self, Hold* hold, HoldList* holder) noexcept

@@ -33,6 +33,11 @@ cdef class Mailbox:
         """Subscriptions and queue groups that read it."""
         return len(self.sources) if self.sources else 0
 
+    @property
+    def queue_groups(self) -> list:
+        """The queue groups that read it."""
+        return list(self.groups.values()) if self.groups else []
+
     def count_of(self, int rank) -> int:
         """Messages of one rank, 0 (critical) to 2 (normal); IndexError for another."""
         if not 0 <= rank < RANKS:

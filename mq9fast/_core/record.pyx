@@ -136,6 +136,13 @@ def read_message(bytes value not None):
     return message.created_ms, to_bytes(message.header), to_bytes(message.payload)
 
 
+def created_ms(bytes value not None) -> int:
+    """When a stored message was accepted, Unix milliseconds; CorruptRecord if it is none."""
+    cdef StoredMessage message
+    unpack_message(value, &message)
+    return message.created_ms
+
+
 def write_message(uint64_t created_ms, bytes header not None, bytes payload not None) -> bytes:
     """The stored value of a message."""
     return pack_message(created_ms, view_of(header), view_of(payload))

@@ -27,8 +27,8 @@ cdef class Core:
     cdef readonly uint64_t violations                 # of permissions
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
-    cdef readonly uint64_t closed_out_messages
-    cdef readonly uint64_t closed_out_bytes
+    cdef readonly uint64_t subscribed                 # subscriptions made
+    cdef readonly uint64_t unsubscribed               # and ended
 
     cdef int drop(self, Subscription subscription) except -1
     cdef int finish(self, Subscription subscription) except -1
@@ -43,6 +43,8 @@ cdef class Session(Client):
     cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
     cdef bint working
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
+    cdef uint64_t pinged_ns               # when the ping was sent that its round trip is taken from; 0 = none
+    cdef readonly uint64_t rtt_ns         # of its last ping that was answered; 0 = none yet
 
     cdef int sate(self) except -1
     cdef int work(self) except -1
@@ -57,4 +59,5 @@ cdef class Session(Client):
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=*) except -1
     cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1
+    cdef int ponged(self) except -1
     cdef int ok(self) except -1

@@ -1,5 +1,7 @@
 """One client's side of the protocol; see session.pxd."""
 
+import time
+
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.address cimport split_filter
@@ -9,7 +11,7 @@ from mq9fast._core.inbuf cimport InBuf, Scratch
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
-    VERB_PING, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
+    VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.permissions cimport Permissions
 from mq9fast._core.router cimport Router
@@ -43,6 +45,7 @@ cdef class Core:
     cdef int finish(self, Subscription subscription) except -1:
         """End a subscription of its client that had its last delivery."""
         del subscription.client.subscriptions[subscription.sid]
+        self.unsubscribed += 1
         if isinstance(subscription, MailboxSubscription):
             return self.delivery.retire(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
@@ -94,6 +97,7 @@ cdef class Session(Client):
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
         cdef Py_ssize_t used = 0
+        cdef uint64_t before = self.in_messages
         op.frame = 0
         self.working = True
         while used < self.inbuf.size and not self.doomed and not self.waiting:
@@ -106,6 +110,8 @@ cdef class Session(Client):
                 break
             used += op.frame
             self.handle(&op)
+        if self.in_messages != before:
+            self.active_ms = self.agenda.now_ms
         if self.doomed:
             used = self.inbuf.size
         self.working = False
@@ -144,6 +150,7 @@ cdef class Session(Client):
                 subscription.filter = permissions.filter_of(subject)
             else:
                 del self.subscriptions[subscription.sid]
+                self.core.unsubscribed += 1
                 self.core.drop(subscription)
                 self.refuse_subscription(subject, queue, subscription.sid)
 
@@ -158,8 +165,21 @@ cdef class Session(Client):
             return self.say(view(b"PONG\r\n", 6))
         if op.verb == VERB_CONNECT:
             self.connection.connect(to_bytes(op.payload))
+        elif op.verb == VERB_PONG:
+            return self.ponged()
         elif op.verb == VERB_ERROR:
             return self.doom(None)
+        return 0
+
+    def ping(self) -> None:
+        """Ping the client and take the time until it answers."""
+        self.pinged_ns = time.monotonic_ns()
+        self.say(view(b"PING\r\n", 6))
+
+    cdef int ponged(self) except -1:
+        if self.pinged_ns:
+            self.rtt_ns = max(<uint64_t>time.monotonic_ns() - self.pinged_ns, <uint64_t>1)
+            self.pinged_ns = 0
         return 0
 
     cdef int ok(self) except -1:
@@ -231,6 +251,8 @@ cdef class Session(Client):
                 subscription.filter = self.permissions.filter_of(op.subject)
             self.core.router.subscribe(subscription)
         self.subscriptions[sid] = subscription
+        self.core.subscribed += 1
+        self.active_ms = self.agenda.now_ms
         return self.ok()
 
     cdef bint is_full(self) except *:
@@ -269,7 +291,9 @@ cdef class Session(Client):
                 self.end_after(subscription, op.maximum)
             else:
                 del self.subscriptions[sid]
+                self.core.unsubscribed += 1
                 self.core.drop(subscription)
+            self.active_ms = self.agenda.now_ms
         return self.ok()
 
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1:
@@ -305,9 +329,8 @@ cdef class Session(Client):
         self.connection = None
         self.out.discard()
         subscriptions, self.subscriptions = self.subscriptions, {}
+        self.core.unsubscribed += <uint64_t>len(subscriptions)
         self.retired = {}
         self.parked = {}
         for subscription in [*subscriptions.values(), *retired]:
             self.core.drop(subscription)
-        self.core.closed_out_messages += self.out_messages
-        self.core.closed_out_bytes += self.out_bytes

@@ -48,6 +48,8 @@ cdef class Sublist:
     cdef uint64_t seed
     cdef Match** cache
     cdef Match* last          # what `match` returned before, in the cache; or NULL
+    cdef readonly uint64_t lookups         # matches asked for, repetitions of the one before aside
+    cdef readonly uint64_t misses          # of them, those that were not in the cache
     cdef list found_plain
     cdef dict found_groups
 

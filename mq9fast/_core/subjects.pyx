@@ -231,6 +231,7 @@ cdef class Sublist:
             return known
         hashed = hash_view(subject, self.seed)
         known = self.cache[hashed & (CACHE_SLOTS - 1)]
+        self.lookups += 1
         if (
             known is not NULL and known.generation == self.generation and known.hash == hashed
             and same(known.subject, subject)
@@ -238,6 +239,7 @@ cdef class Sublist:
             self.last = known
             return known
         self.last = NULL
+        self.misses += 1
         self.found_plain.clear()
         self.found_groups.clear()
         if subject.size:
@@ -316,6 +318,22 @@ cdef class Sublist:
         PyMem_Free(slot[0])
         slot[0] = match
         return match
+
+    def fanout(self):
+        """(subjects in the cache, the most subscriptions one of them matches, those of all of them)."""
+        cdef Py_ssize_t i, size
+        cdef Py_ssize_t cached = 0
+        cdef Py_ssize_t most = 0
+        cdef Py_ssize_t total = 0
+        cdef Match* match
+        for i in range(CACHE_SLOTS):
+            match = self.cache[i]
+            if match is not NULL and match.generation == self.generation:
+                size = match.ends[match.groups - 1] if match.groups else match.plain
+                cached += 1
+                most = max(most, size)
+                total += size
+        return cached, most, total
 
     def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
         """Subscribe `client` to `subject`, for tests and benchmarks; ValueError if it is not valid."""

@@ -1,37 +1,15 @@
 """What a broker counts, as Prometheus reads it."""
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+
+from mq9fast.monitoring.varz import memory_bytes
 
 if TYPE_CHECKING:
     from mq9fast.broker import Broker
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a broker's connections have moved so far, those closed included."""
-
-    in_messages: int
-    in_bytes: int
-    out_messages: int
-    out_bytes: int
-    subscriptions: int
-
-
-def traffic(broker: "Broker") -> Traffic:
-    """Add up the connections of a broker."""
-    core = broker.core
-    sessions = [connection.session for connection in broker.connections.values()]
-    return Traffic(
-        core.in_messages,
-        core.in_bytes,
-        core.closed_out_messages + sum(session.out_messages for session in sessions),
-        core.closed_out_bytes + sum(session.out_bytes for session in sessions),
-        sum(len(session.subscriptions) for session in sessions),
-    )
 
 
 class BrokerCollector:
@@ -39,16 +17,17 @@ class BrokerCollector:
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
+        self._started = time.time()
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, counters since the start of the broker."""
         broker, core = self._broker, self._broker.core
-        directory, moved = broker.mailboxes.directory, traffic(self._broker)
+        directory, syncer = broker.mailboxes.directory, broker.committer.syncer
         for name, help_text, value in (
-            ("mq9fast_in_messages", "Messages received from clients", moved.in_messages),
-            ("mq9fast_in_bytes", "Bytes of messages received from clients", moved.in_bytes),
-            ("mq9fast_out_messages", "Messages sent to clients", moved.out_messages),
-            ("mq9fast_out_bytes", "Bytes of messages sent to clients", moved.out_bytes),
+            ("mq9fast_in_messages", "Messages received from clients", core.in_messages),
+            ("mq9fast_in_bytes", "Bytes of messages received from clients", core.in_bytes),
+            ("mq9fast_out_messages", "Messages sent to clients", core.agenda.out_messages),
+            ("mq9fast_out_bytes", "Bytes of messages sent to clients", core.agenda.out_bytes),
             ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
             (
                 "mq9fast_slow_consumers",
@@ -61,6 +40,7 @@ class BrokerCollector:
             ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),
             ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
             ("mq9fast_batches_failed", "Batches the store did not take", broker.committer.failed_batches),
+            ("process_cpu_seconds", "Processor time used", time.process_time()),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
         refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])
@@ -69,12 +49,21 @@ class BrokerCollector:
         refused.add_metric(["mailboxes"], broker.mailboxes.over_limit)
         refused.add_metric(["messages"], core.intake.over_limit)
         yield refused
+        yield SummaryMetricFamily(
+            "mq9fast_sync_seconds",
+            "Fsyncs of the log and the time they took",
+            count_value=syncer.syncs,
+            sum_value=syncer.sync_seconds,
+        )
         for name, help_text, value in (
             ("mq9fast_connections", "Connections open now", len(broker.connections)),
-            ("mq9fast_subscriptions", "Subscriptions now", moved.subscriptions),
+            ("mq9fast_subscriptions", "Subscriptions now", core.subscribed - core.unsubscribed),
             ("mq9fast_mailboxes", "Mailboxes living now", directory.live_count),
             ("mq9fast_mailbox_messages", "Messages stored now", directory.message_count),
             ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", directory.size_bytes),
             ("mq9fast_store_healthy", "1 while the store takes writes", int(broker.committer.healthy)),
+            # Not prometheus-client's own: with many connections, counting open files takes long.
+            ("process_resident_memory_bytes", "Resident memory", memory_bytes()),
+            ("process_start_time_seconds", "Start of the broker, Unix seconds", self._started),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)

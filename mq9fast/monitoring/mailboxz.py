@@ -1,0 +1,172 @@
+"""/mailboxz: how many mailboxes there are and what they hold, and a page of them in order of address."""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from mq9fast._core.group import Group
+from mq9fast._core.mailbox import Mailbox
+from mq9fast._core.record import created_ms, key_of_message
+from mq9fast.errors import UNREADABLE
+from mq9fast.monitoring.page import JSON, Page, Query, Refused, in_order, json_list, json_with, read_query
+from mq9fast.monitoring.privacy import Privacy, shown_address
+from mq9fast.monitoring.words import timestamp
+from mq9fast.store import record
+from mq9fast.store.base import Store
+from mq9fast.text import printable
+
+if TYPE_CHECKING:
+    from mq9fast.broker import Broker
+
+DEFAULT_LIMIT = 1024
+MOST = 2**53
+PRIORITIES = ("critical", "urgent", "normal")
+# Addresses read from the store at a time.
+RUN = 128
+MOST_CURSORS = 1024
+
+
+class MailboxzQuery(Query, frozen=True):
+    """What may be asked for."""
+
+    limit: Annotated[int, Meta(ge=0, le=MOST)] = DEFAULT_LIMIT
+    cursor: str = ""
+
+    takes: ClassVar[dict[str, str]] = {
+        "limit": "a whole number of mailboxes",
+        "cursor": "what an earlier page gave as next, not too long ago",
+    }
+
+
+class MailboxInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One mailbox. `uid` tells those apart whose addresses are not shown in full."""
+
+    address: str
+    uid: int
+    public: bool
+    ttl: int
+    expires: str = ""
+    messages: dict[str, int]
+    bytes: int
+    oldest_message: str = ""
+    next_id: int
+    subscribers: int
+
+
+class GroupInfo(msgspec.Struct):
+    """A queue group: its members, the messages they hold, and those that came back and wait."""
+
+    name: str
+    members: int
+    held: int
+    returned: int
+
+
+class Mailboxz:
+    """The page of one broker."""
+
+    def __init__(self, broker: "Broker", store: Store) -> None:
+        self._broker = broker
+        self._mailboxes = broker.mailboxes
+        self._directory = broker.mailboxes.directory
+        self._privacy = Privacy(self._directory)
+        self._store = store
+        self._cursors = Cursors()
+
+    def page(self, query: str) -> Page:
+        """Raises Refused (400)."""
+        asked = read_query(query, MailboxzQuery)
+        after = self._cursors.place(asked.cursor) if asked.cursor else b""
+        if after is None:
+            raise Refused(400, f"The parameter cursor must be {asked.takes['cursor']}.")
+        return Page(200, JSON, self._pieces(asked.limit or DEFAULT_LIMIT, after))
+
+    def _pieces(self, limit: int, after: bytes) -> Iterator[bytes]:
+        directory = self._directory
+        try:
+            chosen = yield from self._choose(limit + 1, after)
+            head: dict[str, Any] = {
+                "server_id": self._broker.handshake.server_id,
+                "now": timestamp(time.time_ns() // 1_000_000),
+                "total": directory.live_count,
+                "messages": directory.message_count,
+                "bytes": directory.size_bytes,
+                "expired": self._mailboxes.expired,
+                "limit": limit,
+            }
+            if len(chosen) > limit:
+                head["next"] = self._cursors.keep(chosen[limit - 1].address)
+            yield from json_with(head, "mailboxes", in_order(map(self._entry, chosen[:limit])))
+        except UNREADABLE:
+            raise Refused(503, "The store could not be read.") from None
+
+    def _choose(self, most: int, after: bytes) -> Generator[bytes, None, list[Mailbox]]:
+        """At most so many of the living mailboxes behind an address, found piece by piece."""
+        first, end = record.mailbox_key(after + b"\0"), record.after_all(record.MAILBOXES)
+        chosen: list[Mailbox] = []
+        while len(chosen) < most:
+            keys = [key for key, _ in islice(self._store.scan(first, end), RUN)]
+            mailboxes = (self._directory.get(key.removeprefix(record.MAILBOXES)) for key in keys)
+            chosen += [mailbox for mailbox in mailboxes if mailbox is not None]
+            yield b""
+            if len(keys) < RUN:
+                break
+            first = keys[-1] + b"\0"
+        return chosen[:most]
+
+    def _entry(self, mailbox: Mailbox) -> Iterator[bytes]:
+        groups = mailbox.queue_groups
+        deadline = mailbox.renewed_ms + mailbox.ttl_seconds * 1000
+        oldest = self._oldest_ms(mailbox)
+        info = MailboxInfo(
+            address=shown_address(mailbox),
+            uid=mailbox.uid,
+            public=mailbox.public,
+            ttl=mailbox.ttl_seconds,
+            expires=timestamp(deadline) if mailbox.ttl_seconds else "",
+            messages={name: mailbox.count_of(rank) for rank, name in enumerate(PRIORITIES)},
+            bytes=mailbox.size_bytes,
+            oldest_message="" if oldest is None else timestamp(oldest),
+            next_id=mailbox.next_id,
+            subscribers=mailbox.source_count - len(groups),
+        )
+        yield from json_with(info, "groups", json_list(map(self._group, groups)))
+
+    def _oldest_ms(self, mailbox: Mailbox) -> int | None:
+        """When the oldest of its durable messages was accepted, Unix milliseconds."""
+        times = []
+        for rank in range(len(PRIORITIES)):
+            if mailbox.count_of(rank) and mailbox.head_of(rank) < mailbox.durable_id:
+                bounds = (mailbox.head_of(rank), mailbox.durable_id)
+                first, end = (key_of_message(mailbox.uid, rank, msg_id) for msg_id in bounds)
+                times += [created_ms(value) for _, value in islice(self._store.scan(first, end), 1)]
+        return min(times, default=None)
+
+    def _group(self, group: Group) -> GroupInfo:
+        name = self._privacy.name(printable(group.name.decode("utf-8", "replace")))
+        return GroupInfo(name, group.member_count, group.held_count, group.returned_count)
+
+
+class Cursors:
+    """Where pages ended, by words that tell nothing: an address would be one that may not be shown."""
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[str, bytes] = OrderedDict()
+
+    def keep(self, address: bytes) -> str:
+        """A cursor for going on behind an address; the oldest is forgotten when there are too many."""
+        cursor = secrets.token_urlsafe(12)
+        self._places[cursor] = address
+        if len(self._places) > MOST_CURSORS:
+            self._places.popitem(last=False)
+        return cursor
+
+    def place(self, cursor: str) -> bytes | None:
+        """The address that a cursor stands for, or None."""
+        return self._places.get(cursor)

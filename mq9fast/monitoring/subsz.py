@@ -1,0 +1,118 @@
+"""/subsz: figures of the subscriptions, and a page of them, in nats-server's words."""
+
+import time
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from msgspec import Meta
+
+from mq9fast._core.address import split_destination
+from mq9fast._core.client import Subscription
+from mq9fast._core.subjects import is_valid_subject
+from mq9fast.monitoring.page import JSON, Page, Query, Refused, json_list, json_page, json_with, read_query
+from mq9fast.monitoring.privacy import PREFIX, Privacy
+from mq9fast.monitoring.subscriptions import details
+from mq9fast.monitoring.words import timestamp
+
+if TYPE_CHECKING:
+    from mq9fast.broker import Broker
+
+DEFAULT_LIMIT = 1024
+MOST = 2**53
+PRIORITIES = (b".critical", b".urgent", b".normal")
+# Connections that are looked through between two looks at the clock.
+RUN = 512
+
+
+class SubszQuery(Query, frozen=True):
+    """What may be asked for."""
+
+    subs: bool = False
+    limit: Annotated[int, Meta(ge=0, le=MOST)] = DEFAULT_LIMIT
+    offset: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    test: str = ""
+
+    takes: ClassVar[dict[str, str]] = {
+        "subs": "true or false",
+        "limit": "a whole number of subscriptions",
+        "offset": "a whole number of subscriptions",
+        "test": "a subject that can be published to",
+    }
+
+
+class Subsz:
+    """The page of one broker."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._privacy = Privacy(broker.mailboxes.directory)
+
+    def page(self, query: str) -> Page:
+        """Raises Refused (400)."""
+        asked = read_query(query, SubszQuery)
+        test = asked.test.encode("utf-8", "replace")
+        if test and not _can_be_published_to(test):
+            raise Refused(400, f"The parameter test must be {asked.takes['test']}.")
+        if not asked.subs:
+            return json_page(self._figures(asked, 0))
+        return Page(200, JSON, self._listed(asked, test))
+
+    def _figures(self, asked: SubszQuery, total: int) -> dict[str, object]:
+        core = self._broker.core
+        sublist = core.router.sublist
+        cached, most, matched = sublist.fanout()
+        return {
+            "server_id": self._broker.handshake.server_id,
+            "now": timestamp(time.time_ns() // 1_000_000),
+            "num_subscriptions": core.subscribed - core.unsubscribed,
+            "num_cache": cached,
+            "num_inserts": core.subscribed,
+            "num_removes": core.unsubscribed,
+            "num_matches": sublist.lookups,
+            "cache_hit_rate": 1 - sublist.misses / sublist.lookups if sublist.lookups else 0.0,
+            "max_fanout": most,
+            "avg_fanout": matched / cached if cached else 0.0,
+            "total": total,
+            "offset": asked.offset,
+            "limit": asked.limit or DEFAULT_LIMIT,
+        }
+
+    def _listed(self, asked: SubszQuery, test: bytes) -> Iterator[bytes]:
+        limit = asked.limit or DEFAULT_LIMIT
+        shown: list[Subscription] = []
+        total = 0
+        for number, some in enumerate(self._matching(test)):
+            start = max(asked.offset - total, 0)
+            if start < len(some) and len(shown) < limit:
+                shown += islice(some, start, start + limit - len(shown))
+            total += len(some)
+            if number % RUN == 0:
+                yield b""
+        listed = json_list(details(shown, self._privacy))
+        yield from json_with(self._figures(asked, total), "subscriptions_list", listed)
+
+    def _matching(self, test: bytes) -> Iterator[Collection[Subscription]]:
+        """The subscriptions that a message to `test` would match, all if it is empty."""
+        if test and not test.startswith(b"$mq9."):
+            plain, groups = self._broker.core.router.sublist.matches(test)
+            yield from (plain, *groups)
+            return
+        wanted = _readers_of(test)
+        for connection in list(self._broker.connections.values()):
+            some = connection.session.subscriptions.values()
+            yield [one for one in some if one.subject in wanted] if test else some
+
+
+def _can_be_published_to(subject: bytes) -> bool:
+    return is_valid_subject(subject) and not {b"*", b">"} & set(subject.split(b"."))
+
+
+def _readers_of(subject: bytes) -> set[bytes]:
+    """The subjects that a mailbox's message to `subject` is delivered to; none if that is no such subject."""
+    prefix = PREFIX.encode()
+    destination = split_destination(subject.removeprefix(prefix)) if subject.startswith(prefix) else None
+    if destination is None:
+        return set()
+    address, rank = destination
+    return {prefix + address + tail for tail in (b"", b".*", PRIORITIES[rank])}
