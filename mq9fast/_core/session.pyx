@@ -176,6 +176,12 @@ cdef class Session(Client):
         self.pinged_ns = time.monotonic_ns()
         self.say(view(b"PING\r\n", 6))
 
+    def time_round_trip(self) -> None:
+        """Have `rtt_ns` known soon, if it is not and the client is one that answers pings."""
+        # Who says no language may be a person.
+        if self.rtt_ns == 0 and self.pinged_ns == 0 and self.lang is not None and not self.doomed:
+            self.ping()
+
     cdef int ponged(self) except -1:
         if self.pinged_ns:
             self.rtt_ns = max(<uint64_t>time.monotonic_ns() - self.pinged_ns, <uint64_t>1)

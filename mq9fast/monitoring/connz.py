@@ -151,10 +151,7 @@ class Connz:
         else:
             listed = json_list(map(self._privacy.subject, subscriptions))
             yield from json_with(info, "subscriptions_list", listed)
-        session = connection.session
-        if session.rtt_ns == 0 and session.lang and session.connection is not None:
-            # To be known the next time. Who says no language may be a person, who would not answer.
-            session.ping()
+        connection.session.time_round_trip()
 
     def _info(self, connection: Connection, now_ms: int) -> ConnInfo:
         session = connection.session

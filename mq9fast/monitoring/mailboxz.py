@@ -3,9 +3,9 @@
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,7 @@ from mq9fast._core.group import Group
 from mq9fast._core.mailbox import Mailbox
 from mq9fast._core.record import created_ms, key_of_message
 from mq9fast.errors import UNREADABLE
-from mq9fast.monitoring.page import JSON, Page, Query, Refused, in_order, json_list, json_with, read_query
+from mq9fast.monitoring.page import JSON, Page, Query, Refused, json_list, json_with, read_query
 from mq9fast.monitoring.privacy import Privacy, shown_address
 from mq9fast.monitoring.words import timestamp
 from mq9fast.store import record
@@ -88,37 +88,48 @@ class Mailboxz:
         return Page(200, JSON, self._pieces(asked.limit or DEFAULT_LIMIT, after))
 
     def _pieces(self, limit: int, after: bytes) -> Iterator[bytes]:
-        directory = self._directory
+        yield msgspec.json.encode(self._totals(limit))[:-1] + b',"mailboxes":['
+        shown = 0
+        last = b""
         try:
-            chosen = yield from self._choose(limit + 1, after)
-            head: dict[str, Any] = {
-                "server_id": self._broker.handshake.server_id,
-                "now": timestamp(time.time_ns() // 1_000_000),
-                "total": directory.live_count,
-                "messages": directory.message_count,
-                "bytes": directory.size_bytes,
-                "expired": self._mailboxes.expired,
-                "limit": limit,
-            }
-            if len(chosen) > limit:
-                head["next"] = self._cursors.keep(chosen[limit - 1].address)
-            yield from json_with(head, "mailboxes", in_order(map(self._entry, chosen[:limit])))
+            for mailboxes in self._living(after):
+                for mailbox in mailboxes:
+                    if shown == limit:
+                        yield b'],"next":"%b"}' % self._cursors.keep(last).encode()
+                        return
+                    if shown:
+                        yield b","
+                    yield from self._entry(mailbox)
+                    last = mailbox.address
+                    shown += 1
+                yield b""
+            yield b"]}"
         except UNREADABLE:
             raise Refused(503, "The store could not be read.") from None
 
-    def _choose(self, most: int, after: bytes) -> Generator[bytes, None, list[Mailbox]]:
-        """At most so many of the living mailboxes behind an address, found piece by piece."""
-        first, end = record.mailbox_key(after + b"\0"), record.after_all(record.MAILBOXES)
-        chosen: list[Mailbox] = []
-        while len(chosen) < most:
+    def _totals(self, limit: int) -> dict[str, object]:
+        directory = self._directory
+        return {
+            "server_id": self._broker.handshake.server_id,
+            "now": timestamp(time.time_ns() // 1_000_000),
+            "total": directory.live_count,
+            "messages": directory.message_count,
+            "bytes": directory.size_bytes,
+            "expired": self._mailboxes.expired,
+            "limit": limit,
+        }
+
+    def _living(self, after: bytes) -> Iterator[list[Mailbox]]:
+        """The living mailboxes behind an address, some at a time: a million are never held at once."""
+        end = record.after_all(record.MAILBOXES)
+        while True:
+            first = record.mailbox_key(after + b"\0")
             keys = [key for key, _ in islice(self._store.scan(first, end), RUN)]
             mailboxes = (self._directory.get(key.removeprefix(record.MAILBOXES)) for key in keys)
-            chosen += [mailbox for mailbox in mailboxes if mailbox is not None]
-            yield b""
+            yield [mailbox for mailbox in mailboxes if mailbox is not None]
             if len(keys) < RUN:
-                break
-            first = keys[-1] + b"\0"
-        return chosen[:most]
+                return
+            after = keys[-1].removeprefix(record.MAILBOXES)
 
     def _entry(self, mailbox: Mailbox) -> Iterator[bytes]:
         groups = mailbox.queue_groups
