@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import cast
 
 import h11
@@ -165,7 +166,8 @@ class HttpConnection(asyncio.Protocol):
         headers = [("content-type", page.content_type), ("connection", "close")]
         if length is not None:
             headers.append(("content-length", str(length)))
-        self._write(h11.Response(status_code=page.status, headers=headers))
+        reason = HTTPStatus(page.status).phrase.encode()
+        self._write(h11.Response(status_code=page.status, reason=reason, headers=headers))
 
     def _write(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
         if data := self._http.send(event):

@@ -1,0 +1,21 @@
+"""A broker with a monitoring port, which a module's tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Broker
+from tests.monitoring.pages import monitor_port
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("monitored") / "data", "--monitor-port", "0")
+    yield broker
+    broker.end()
+
+
+@pytest.fixture(scope="module")
+def port(monitored: Broker) -> int:
+    """Of its monitoring."""
+    return monitor_port(monitored)

@@ -1,0 +1,44 @@
+"""Pages of the monitoring port, as HTTP clients get them."""
+
+import http.client
+import json
+import re
+from typing import Any
+
+from tests.harness import Broker
+
+
+def monitor_port(broker: Broker) -> int:
+    found = re.findall(r"monitoring on http://127.0.0.1:(\d+)", broker.log.read_text())
+    assert found, broker.log.read_text()
+    return int(found[-1])
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, response.getheader("content-type", ""), body
+
+
+def read(port: int, path: str) -> dict[str, Any]:
+    """A JSON page that is there."""
+    status, content_type, body = get(port, path)
+    assert (status, content_type) == (200, "application/json"), body
+    page = json.loads(body)
+    assert isinstance(page, dict)
+    return page
+
+
+def refusal(port: int, path: str) -> str:
+    """The sentence of a 400."""
+    status, content_type, body = get(port, path)
+    assert (status, content_type) == (400, "text/plain; charset=utf-8"), body
+    return body.decode()
+
+
+def metrics(port: int) -> dict[str, float]:
+    text = get(port, "/metrics")[2].decode()
+    return {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if not line.startswith("#")}

@@ -1,0 +1,183 @@
+"""The monitoring port as HTTP clients see it."""
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.harness import Broker, Wire
+from tests.monitoring.pages import get, monitor_port, read
+
+PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mailboxz", "/metrics")
+
+
+def ask(port: int, request: bytes) -> bytes:
+    """All that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        raw.sendall(request)
+        received = b""
+        while more := raw.recv(65536):
+            received += more
+    return received
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_a_healthy_broker_says_so(port: int) -> None:
+    assert get(port, "/healthz") == (200, "application/json", b'{"status":"ok"}')
+
+
+def test_the_index_links_to_every_page(port: int) -> None:
+    status, content_type, body = get(port, "/")
+    assert (status, content_type) == (200, "text/html; charset=utf-8")
+    assert re.findall(r'href="\.(.*?)"', body.decode()) == list(PAGES[1:])
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_head_has_the_status_and_no_body(port: int, path: str) -> None:
+    assert get(port, path, "HEAD")[0::2] == (200, b"")
+
+
+def test_unknown_paths_and_other_methods(port: int) -> None:
+    status, _, body = get(port, "/nothing")
+    assert status == 404
+    assert b"/healthz" in body
+    assert get(port, "/varz", "POST")[0] == 405
+    assert get(port, "/connz?sort=nonsense", "HEAD")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01 nonsense\r\n\r\n", b"400"),
+        (b"GET /varz\r\n\r\n", b"400"),
+        (b"GET /varz HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 20000, b"431"),
+    ],
+)
+def test_what_is_no_request_is_told_so(port: int, request_bytes: bytes, status: bytes) -> None:
+    assert ask(port, request_bytes).startswith(b"HTTP/1.1 " + status)
+    assert get(port, "/healthz")[0] == 200
+
+
+def test_a_client_of_http_1_0_gets_its_page(port: int) -> None:
+    head, _, body = ask(port, b"GET /connz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body.startswith(b"{") and body.endswith(b"}")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    path=st.sampled_from(PAGES),
+    query=st.one_of(
+        st.text("abcxyz=&%+;0123456789-_.~/?", max_size=60),
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    ["sort", "limit", "offset", "subs", "cid", "auth", "state", "test", "cursor"]
+                ),
+                st.sampled_from(
+                    ["", "0", "1", "-1", "true", "cid", "%00", "%ff", "9" * 30, "detail", "a.b", "1.5"]
+                ),
+            )
+        ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)),
+    ),
+)
+def test_no_query_is_answered_by_anything_but_a_page_or_a_sentence(port: int, path: str, query: str) -> None:
+    status, content_type, body = get(port, f"{path}?{query}")
+    assert status in {200, 400}, body
+    if status == 400:
+        assert content_type.startswith("text/plain")
+        assert re.fullmatch(rb"The parameter \w+ must be .*\.\n", body)
+
+
+def test_too_many_parameters(port: int) -> None:
+    assert get(port, "/connz?" + "&".join(f"a{n}=1" for n in range(40)))[2].startswith(b"There are more than")
+
+
+def test_of_a_repeated_parameter_the_first_counts_and_unknown_ones_are_passed_over(port: int) -> None:
+    assert read(port, "/connz?limit=3&limit=x&fruit=apple")["limit"] == 3
+
+
+def test_a_reader_that_stops_harms_nobody(monitored: Broker, port: int) -> None:
+    with Wire(monitored.port) as wire, socket.socket() as slow:
+        for number in range(20_000):
+            wire.send(f"SUB some.subject.that.is.long.enough.{number:0100} {number}\r\n")
+        wire.ping()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", port))
+        before = monitored.rss_bytes
+        slow.sendall(b"GET /subsz?subs=1&limit=20000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.5)
+        assert get(port, "/healthz")[0] == 200
+        assert len(read(port, "/subsz?subs=1&limit=20000")["subscriptions_list"]) == 20_000
+        assert monitored.rss_bytes - before < 30 << 20
+
+
+def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
+    start_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    first = start_broker("--monitor-port", "0")
+    taken = str(monitor_port(first))
+    with pytest.raises(AssertionError, match=f"the monitoring port {taken} of 127.0.0.1 is in use"):
+        start_broker("--monitor-port", taken)
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            holder.bind(("127.0.0.1", 8222))
+            holder.listen()
+        except OSError:
+            pass  # somebody else holds it, which serves as well
+        broker = Broker(tmp_path / "default", monitor=True)
+        try:
+            assert "running without monitoring: the monitoring port 8222" in broker.log.read_text()
+        finally:
+            broker.end()
+
+
+def test_a_broker_that_stops_drops_what_is_being_answered(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--monitor-port", "0")
+    with socket.create_connection(("127.0.0.1", monitor_port(broker)), timeout=10) as idle:
+        assert broker.stop() == 0
+        assert idle.recv(1) == b""
+
+
+def test_varz_is_there_only_once_clients_can_connect(tmp_path: Path) -> None:
+    client_port, http_port = free_port(), free_port()
+    command = [sys.executable, "-m", "mq9fast", "--port", str(client_port), "--monitor-port", str(http_port)]
+    process = subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path / "data")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    answered = 0
+
+    def poll() -> None:
+        nonlocal answered
+        end = time.monotonic() + 20
+        while time.monotonic() < end and answered < 5:
+            try:
+                status = get(http_port, "/varz")[0]
+            except OSError:
+                continue
+            assert status == 200
+            with Wire(client_port) as wire:
+                wire.ping()
+            answered += 1
+
+    poller = threading.Thread(target=poll)
+    poller.start()
+    poller.join()
+    process.terminate()
+    process.wait(20)
+    assert answered == 5

@@ -1,0 +1,60 @@
+"""/varz."""
+
+import os
+import re
+import time
+
+from tests.harness import Broker, Wire
+from tests.monitoring.pages import get, read
+
+
+def test_it_counts(monitored: Broker, port: int) -> None:
+    before = read(port, "/varz")
+    with Wire(monitored.port) as wire:
+        wire.sub("a.*")
+        wire.pub("a.b", "12345")
+        assert wire.message().payload == b"12345"
+        varz = read(port, "/varz")
+    assert varz["port"] == monitored.port
+    assert varz["connections"] == before["connections"] + 1
+    assert varz["total_connections"] == before["total_connections"] + 1
+    assert varz["subscriptions"] == before["subscriptions"] + 1
+    assert varz["in_bytes"] - before["in_bytes"] == varz["out_bytes"] - before["out_bytes"] == 5
+    assert varz["in_msgs"] - before["in_msgs"] == varz["out_msgs"] - before["out_msgs"] == 1
+    assert varz["http_req_stats"]["/varz"] == before["http_req_stats"]["/varz"] + 1
+
+
+def test_what_closed_connections_did_stays_counted(monitored: Broker, port: int) -> None:
+    before = read(port, "/varz")
+    with Wire(monitored.port) as wire:
+        wire.send(
+            "SUB a 1\r\nSUB b 2\r\nUNSUB 2 1\r\nSUB c 3\r\nUNSUB 3\r\nPUB a 2\r\nhi\r\nPUB b 2\r\nho\r\n"
+        )
+        wire.ping()
+        assert read(port, "/varz")["subscriptions"] == before["subscriptions"] + 1
+    end = time.monotonic() + 5
+    while read(port, "/varz")["connections"] > before["connections"]:
+        assert time.monotonic() < end
+    varz = read(port, "/varz")
+    assert varz["subscriptions"] == before["subscriptions"]
+    assert varz["out_msgs"] - before["out_msgs"] == 2
+    assert varz["out_bytes"] - before["out_bytes"] == 4
+
+
+def test_it_says_what_the_process_uses(monitored: Broker, port: int) -> None:
+    with Wire(monitored.port) as wire:
+        read(port, "/varz")
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            wire.send("PUB nobody 2\r\nhi\r\n" * 1000)
+            wire.ping()
+    varz = read(port, "/varz")
+    assert 5 < varz["cpu"] <= 100 * varz["cores"]
+    assert varz["cores"] == os.cpu_count()
+    assert 1_000_000 < varz["mem"] < 1 << 30
+    assert varz["http_port"] == port
+    assert re.fullmatch(r"(\d+m)?\d+s", varz["uptime"])
+
+
+def test_it_takes_no_parameters(port: int) -> None:
+    assert get(port, "/varz?mode=1&x=%")[0] == 200
