@@ -1,0 +1,229 @@
+"""/connz."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.harness import Broker, Wire, wait_until
+from tests.monitoring.pages import monitor_port, read, refusal
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+# How many connections the tests share, and what the number of each has it do: subscribe and send so often.
+CLIENTS = 5
+ORDERS = {
+    "cid": [1, 2, 3, 4, 5],
+    "start": [1, 2, 3, 4, 5],
+    "subs": [5, 4, 3, 2, 1],
+    "msgs_from": [5, 4, 3, 2, 1],
+    "bytes_from": [5, 4, 3, 2, 1],
+    "msgs_to": [1, 2, 3, 4, 5],
+    "bytes_to": [1, 2, 3, 4, 5],
+    "uptime": [1, 2, 3, 4, 5],
+}
+
+
+@pytest.fixture(scope="module")
+def clients(monitored: Broker) -> Iterator[list[Wire]]:
+    """Connections 1 to 5 of the broker."""
+    with ExitStack() as stack:
+        wires = []
+        for number in range(1, CLIENTS + 1):
+            # Who says a language is pinged, and these do not answer.
+            options = {"name": f"worker-{number}", "version": f"2.9.{number}"}
+            options |= {"lang": "python3"} if number == 3 else {}
+            wires.append(stack.enter_context(Wire(monitored.port, options)))
+            for sid in range(number):
+                wires[-1].sub(f"c{number}.{sid}", str(sid), queue="q" if sid == 1 else "")
+            wires[-1].ping()
+        for number, wire in enumerate(wires, 1):
+            for _ in range(number):
+                wire.pub(f"c{CLIENTS + 1 - number}.0", "12345")
+            wire.ping()
+        yield wires
+
+
+def cids(page: dict[str, Any]) -> list[int]:
+    return [connection["cid"] for connection in page["connections"]]
+
+
+def test_every_connection_is_there(clients: list[Wire], port: int) -> None:
+    page = read(port, "/connz")
+    assert cids(page) == [1, 2, 3, 4, 5]
+    assert (page["num_connections"], page["total"], page["offset"], page["limit"]) == (5, 5, 0, 1024)
+    assert page["server_id"] == read(port, "/varz")["server_id"]
+    third = page["connections"][2]
+    assert (third["kind"], third["type"]) == ("Client", "nats")
+    assert (third["ip"], third["port"]) == clients[2].socket.getsockname()
+    assert (third["in_msgs"], third["in_bytes"], third["out_msgs"], third["out_bytes"]) == (3, 15, 3, 15)
+    assert (third["subscriptions"], third["pending_bytes"]) == (3, 0)
+    assert (third["name"], third["lang"], third["version"]) == ("worker-3", "python3", "2.9.3")
+    assert TIME.fullmatch(third["start"]) and TIME.fullmatch(third["last_activity"])
+    assert page["now"] >= third["last_activity"] >= third["start"]
+    assert re.fullmatch(r"\d+s", third["uptime"]) and re.fullmatch(r"\d+s", third["idle"])
+    assert "subscriptions_list" not in third and "tls_version" not in third
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+def test_order(clients: list[Wire], port: int, sort: str) -> None:
+    assert cids(read(port, f"/connz?sort={sort}")) == ORDERS[sort]
+
+
+@pytest.mark.parametrize("sort", ["pending", "last", "idle", "rtt"])
+def test_other_orders_hold_everybody(clients: list[Wire], port: int, sort: str) -> None:
+    assert sorted(cids(read(port, f"/connz?sort={sort}"))) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("sort", ["cid", "subs"])
+@pytest.mark.parametrize(
+    ("offset", "limit", "shown"),
+    [(0, 2, slice(2)), (2, 2, slice(2, 4)), (4, 9, slice(4, 5)), (5, 1, slice(0))],
+)
+def test_a_page(clients: list[Wire], port: int, sort: str, offset: int, limit: int, shown: slice) -> None:
+    page = read(port, f"/connz?sort={sort}&offset={offset}&limit={limit}")
+    assert cids(page) == ORDERS[sort][shown]
+    assert (page["offset"], page["limit"], page["total"]) == (offset, limit, 5)
+    assert page["num_connections"] == len(ORDERS[sort][shown])
+
+
+def test_no_limit_is_the_usual_one(clients: list[Wire], port: int) -> None:
+    assert read(port, "/connz?limit=0")["limit"] == 1024
+
+
+def test_one_by_its_number(clients: list[Wire], port: int) -> None:
+    page = read(port, "/connz?cid=4")
+    assert (cids(page), page["num_connections"], page["total"], page["limit"]) == ([4], 1, 5, 1)
+    assert cids(read(port, "/connz?cid=400")) == []
+
+
+@pytest.mark.parametrize("yes", ["1", "true", "True"])
+def test_subscriptions(clients: list[Wire], port: int, yes: str) -> None:
+    shown = read(port, f"/connz?subs={yes}&cid=2")["connections"][0]
+    assert shown["subscriptions_list"] == ["c2.0", "c2.1"]
+    assert "subscriptions_list" not in read(port, "/connz?subs=0&cid=2")["connections"][0]
+
+
+def test_subscriptions_in_detail(clients: list[Wire], port: int) -> None:
+    clients[1].send("UNSUB 1 7\r\n")
+    clients[1].ping()
+    shown = read(port, "/connz?subs=detail&cid=2")["connections"][0]["subscriptions_list_detail"]
+    assert shown == [
+        {"subject": "c2.0", "sid": "0", "msgs": 4, "cid": 2},
+        {"subject": "c2.1", "sid": "1", "msgs": 0, "cid": 2, "qgroup": "q", "max": 7},
+    ]
+
+
+def test_states(clients: list[Wire], port: int) -> None:
+    for state in ("open", "any", "all", ""):
+        assert len(cids(read(port, f"/connz?state={state}"))) == CLIENTS
+    for sort in ("cid", "stop", "reason", "subs"):
+        closed = read(port, f"/connz?state=closed&sort={sort}")
+        assert (closed["connections"], closed["total"]) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sort=age",
+        "sort=stop",
+        "sort=reason",
+        "limit=-1",
+        "limit=x",
+        "limit=1.5",
+        "offset=-1",
+        "offset=0x1",
+        "cid=-1",
+        "cid=one",
+        "subs=2",
+        "subs=details",
+        "auth=maybe",
+        "state=gone",
+        "limit=" + "9" * 40,
+    ],
+)
+def test_a_bad_parameter_is_named(clients: list[Wire], port: int, query: str) -> None:
+    name = query.partition("=")[0]
+    assert refusal(port, f"/connz?{query}").startswith(f"The parameter {name} ")
+
+
+def test_the_round_trip_is_known_once_it_was_taken(monitored: Broker, port: int, clients: list[Wire]) -> None:
+    with Wire(monitored.port, {"lang": "python3"}) as wire, Wire(monitored.port) as person:
+        wire.ping()
+        person.ping()
+        number, other = wire.info["client_id"], person.info["client_id"]
+        assert "rtt" not in read(port, f"/connz?cid={number}")["connections"][0]
+        read(port, "/connz")
+        assert wire.line() == "PING"
+        wire.send("PONG\r\nPONG\r\n")
+        wire.ping()
+        rtt = read(port, f"/connz?cid={number}")["connections"][0]["rtt"]
+        assert re.fullmatch(r"\d+(\.\d+)?(µs|ms|s)", rtt)
+        person.ping()
+        assert "rtt" not in read(port, f"/connz?cid={other}")["connections"][0]
+
+
+def test_activity_is_messages_and_subscriptions_and_no_pings(monitored: Broker, port: int) -> None:
+    with Wire(monitored.port) as sender, Wire(monitored.port) as reader:
+        reader.sub("activity.x")
+        reader.ping()
+
+        def active(wire: Wire) -> str:
+            shown = read(port, f"/connz?cid={wire.info['client_id']}")["connections"][0]
+            return str(shown["last_activity"])
+
+        begun, idle = active(reader), active(sender)
+        time.sleep(0.6)
+        sender.ping()
+        reader.ping()
+        assert (active(reader), active(sender)) == (begun, idle)
+        sender.pub("activity.x")
+        reader.message()
+        assert active(reader) > begun
+        assert active(sender) > idle
+        after = active(reader)
+        time.sleep(0.6)
+        reader.send("UNSUB 1\r\n")
+        reader.ping()
+        assert active(reader) > after
+
+
+def test_what_waits_for_a_reader_is_pending(monitored: Broker, port: int) -> None:
+    with Wire(monitored.port) as sender, Wire(monitored.port, receive_bytes=4096) as deaf:
+        deaf.sub("pending.x")
+        deaf.ping()
+        for _ in range(60):
+            sender.pub("pending.x", b"x" * 100_000)
+        sender.ping()
+        first = read(port, "/connz?sort=pending&limit=1")["connections"][0]
+        assert first["cid"] == deaf.info["client_id"]
+        assert 100_000 < first["pending_bytes"] < 6_500_000
+
+
+def test_what_a_client_says_of_itself_cannot_spoil_a_page(monitored: Broker, port: int) -> None:
+    odd = {"name": "\x1b[2J\u202e" + "n" * 3000, "lang": "l" * 500 + "\n", "version": "\x00v"}
+    with Wire(monitored.port, odd) as wire:
+        wire.ping()
+        wire.send(b"SUB \x1b[2J.\xff\xfe 1\r\n")
+        wire.ping()
+        shown = read(port, f"/connz?subs=1&cid={wire.info['client_id']}")["connections"][0]
+    assert shown["name"] == "\ufffd[2J\ufffd" + "n" * 251
+    assert (shown["lang"], shown["version"]) == ("l" * 64, "\ufffdv")
+    assert shown["subscriptions_list"] == ["\ufffd[2J.\ufffd\ufffd"]
+
+
+def test_a_thousand_connections_in_order_while_they_go(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--monitor-port", "0")
+    port = monitor_port(broker)
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(broker.port)) for _ in range(1200)]
+        for number, wire in enumerate(wires):
+            wire.send("".join(f"SUB s {sid}\r\n" for sid in range(number % 7)))
+            wire.ping()
+        page = read(port, "/connz?sort=subs&limit=1000&offset=100")
+        subscribed = [connection["subscriptions"] for connection in page["connections"]]
+        assert subscribed == sorted((number % 7 for number in range(1200)), reverse=True)[100:1100]
+        assert len(set(cids(page))) == 1000
+    wait_until(lambda: read(port, "/connz")["total"] == 0)

@@ -1,0 +1,104 @@
+"""/subsz and its other name."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness import MAILBOX, Broker, Wire
+from tests.monitoring.pages import read, refusal
+
+SUBJECTS = [("a.b", ""), ("a.*", ""), ("a.>", "q"), ("a.b", "q"), ("z", "")]
+TAILS = ["", ".*", ".urgent", ".critical", ".normal"]
+
+
+@pytest.fixture(scope="module")
+def wire(monitored: Broker) -> Iterator[Wire]:
+    """The only client: it subscribes to SUBJECTS, and to a public mailbox in every way."""
+    with Wire(monitored.port) as wire:
+        for number, (subject, queue) in enumerate(SUBJECTS):
+            wire.sub(subject, str(number), queue)
+        wire.create(name="public.box", public=True)
+        for tail in TAILS:
+            wire.sub(f"{MAILBOX}MSG.public.box{tail}", f"box{tail}")
+        wire.ping()
+        yield wire
+
+
+def subjects(page: dict[str, Any]) -> list[str]:
+    return [row["subject"] for row in page["subscriptions_list"]]
+
+
+def test_figures(wire: Wire, port: int) -> None:
+    before = read(port, "/subsz")
+    assert before["num_subscriptions"] == len(SUBJECTS) + len(TAILS)
+    assert (before["total"], before["offset"], before["limit"]) == (0, 0, 1024)
+    assert "subscriptions_list" not in before
+    # The subject that was published to before is known without being looked up.
+    wire.send("SUB more 99\r\nUNSUB 99\r\n" + "PUB a.b 0\r\n\r\nPUB a.b 0\r\n\r\nPUB nobody 0\r\n\r\n" * 3)
+    wire.ping()
+    wire.waiting.clear()
+    after = read(port, "/subscriptionsz")
+    changes = {name: after[name] - before[name] for name in ("num_inserts", "num_removes", "num_matches")}
+    assert changes == {"num_inserts": 1, "num_removes": 1, "num_matches": 6}
+    assert (after["num_cache"], after["max_fanout"], after["avg_fanout"]) == (2, 4, 2.0)
+    assert before["cache_hit_rate"] < after["cache_hit_rate"] < 1
+
+
+def test_all_subscriptions(wire: Wire, port: int) -> None:
+    page = read(port, "/subsz?subs=1")
+    mailboxes = [f"{MAILBOX}MSG.public.box{tail}" for tail in TAILS]
+    assert subjects(page) == [subject for subject, _ in SUBJECTS] + mailboxes
+    assert page["total"] == page["num_subscriptions"] == len(page["subscriptions_list"])
+    third = page["subscriptions_list"][2]
+    assert (third["qgroup"], third["sid"]) == ("q", "2")
+
+
+@pytest.mark.parametrize(("offset", "limit", "count"), [(0, 3, 3), (8, 5, 2), (10, 1, 0), (2, 0, 8)])
+def test_a_page(wire: Wire, port: int, offset: int, limit: int, count: int) -> None:
+    page = read(port, f"/subsz?subs=1&offset={offset}&limit={limit}")
+    assert subjects(page) == subjects(read(port, "/subsz?subs=1"))[offset : offset + count]
+    assert (page["total"], page["offset"], page["limit"]) == (10, offset, limit or 1024)
+
+
+def test_pages_over_several_connections(wire: Wire, monitored: Broker, port: int) -> None:
+    with Wire(monitored.port) as second, Wire(monitored.port) as third:
+        for other in (second, third):
+            other.send("SUB x 1\r\nSUB y 2\r\n")
+            other.ping()
+        listed = [(row["cid"], row["sid"]) for row in read(port, "/subsz?subs=1")["subscriptions_list"]]
+        assert len(set(listed)) == 14
+        paged = []
+        for offset in range(0, 15, 3):
+            page = read(port, f"/subsz?subs=1&offset={offset}&limit=3")
+            paged += [(row["cid"], row["sid"]) for row in page["subscriptions_list"]]
+        assert paged == listed
+
+
+@pytest.mark.parametrize(
+    ("test", "found"),
+    [
+        ("a.b", ["a.*", "a.>", "a.b", "a.b"]),
+        ("a.c.d", ["a.>"]),
+        ("nobody", []),
+        (f"{MAILBOX}MSG.public.box", ["", ".*", ".normal"]),
+        (f"{MAILBOX}MSG.public.box.urgent", ["", ".*", ".urgent"]),
+        (f"{MAILBOX}MSG.public", []),
+        (f"{MAILBOX}CREATE", []),
+    ],
+)
+def test_who_would_get_a_message(wire: Wire, port: int, test: str, found: list[str]) -> None:
+    page = read(port, f"/subsz?subs=1&test={test}")
+    prefix = f"{MAILBOX}MSG.public.box" if test.startswith("$") else ""
+    assert sorted(subjects(page)) == sorted(prefix + one for one in found)
+    assert page["total"] == len(found)
+
+
+@pytest.mark.parametrize(
+    "query", ["subs=detail", "limit=-1", "limit=all", "offset=-1", "test=a.*", "test=a..b", "test=>"]
+)
+def test_a_bad_parameter_is_named(port: int, query: str) -> None:
+    for path in ("/subsz", "/subscriptionsz"):
+        assert refusal(port, f"{path}?{query}").startswith(
+            f"The parameter {query.partition('=')[0]} must be "
+        )
