@@ -4,6 +4,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -12,8 +13,8 @@ from msgspec import Meta
 
 from mq9fast._core.group import Group
 from mq9fast._core.mailbox import Mailbox
-from mq9fast._core.record import created_ms, key_of_message
-from mq9fast.errors import UNREADABLE
+from mq9fast._core.record import CorruptRecord, created_ms, key_of_message
+from mq9fast.errors import StoreError
 from mq9fast.monitoring.page import JSON, Page, Query, Refused, json_list, json_with, read_query
 from mq9fast.monitoring.privacy import Privacy, shown_address
 from mq9fast.monitoring.words import timestamp
@@ -104,7 +105,7 @@ class Mailboxz:
                     shown += 1
                 yield b""
             yield b"]}"
-        except UNREADABLE:
+        except StoreError:
             raise Refused(503, "The store could not be read.") from None
 
     def _totals(self, limit: int) -> dict[str, object]:
@@ -150,13 +151,14 @@ class Mailboxz:
         yield from json_with(info, "groups", json_list(map(self._group, groups)))
 
     def _oldest_ms(self, mailbox: Mailbox) -> int | None:
-        """When the oldest of its durable messages was accepted, Unix milliseconds."""
+        """When the oldest of its durable messages was accepted, Unix milliseconds; None if not known."""
         times = []
         for rank in range(len(PRIORITIES)):
             if mailbox.count_of(rank) and mailbox.head_of(rank) < mailbox.durable_id:
                 bounds = (mailbox.head_of(rank), mailbox.durable_id)
                 first, end = (key_of_message(mailbox.uid, rank, msg_id) for msg_id in bounds)
-                times += [created_ms(value) for _, value in islice(self._store.scan(first, end), 1)]
+                with suppress(CorruptRecord):
+                    times += [created_ms(value) for _, value in islice(self._store.scan(first, end), 1)]
         return min(times, default=None)
 
     def _group(self, group: Group) -> GroupInfo:

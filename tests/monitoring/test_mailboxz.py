@@ -5,12 +5,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from mq9fast._core.mailbox import Directory
+from mq9fast.errors import StoreError
+from mq9fast.monitoring.mailboxz import Mailboxz
+from mq9fast.monitoring.page import Refused
+from tests.core.parts import MemoryStore
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 from tests.monitoring.pages import monitor_port, read, refusal
+from tests.test_corrupt_store import overwrite
 
 
 @pytest.fixture
@@ -191,6 +198,29 @@ def test_a_cursor_is_good_more_than_once_and_another_is_refused(port: int, wire:
 @pytest.mark.parametrize("query", ["limit=-1", "limit=x", "limit=1.5", "limit=" + "9" * 30])
 def test_a_bad_parameter_is_named(port: int, query: str) -> None:
     assert refusal(port, f"/mailboxz?{query}").startswith("The parameter limit must be ")
+
+
+def test_a_store_that_cannot_be_read() -> None:
+    store = MemoryStore()
+    store.failing = StoreError("broken")
+    mailboxes = SimpleNamespace(directory=Directory(0, 0), expired=0)
+    broker: Any = SimpleNamespace(mailboxes=mailboxes, handshake=SimpleNamespace(server_id="id"))
+    with pytest.raises(Refused, match="could not be read") as refused:
+        list(Mailboxz(broker, cast(Any, store)).page("").pieces)
+    assert refused.value.status == 503
+
+
+def test_a_message_that_cannot_be_read(empty: Broker) -> None:
+    with Wire(empty.port) as wire:
+        for name in ("bad", "good"):
+            wire.create(name=name, public=True)
+            wire.msg(name, f"message of {name}")
+    empty.stop()
+    overwrite(empty.data_dir, b"m", b"message of bad", b"garbage")
+    empty.start()
+    bad, good = read(monitor_port(empty), "/mailboxz")["mailboxes"]
+    assert "oldest_message" not in bad
+    assert "oldest_message" in good
 
 
 def test_many_mailboxes_hold_up_nobody(empty: Broker) -> None:
