@@ -65,7 +65,7 @@ class ConnzQuery(Query, frozen=True):
     }
 
 
-class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
+class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One connection, in the order of nats-server's fields. What is not known is left out."""
 
     cid: int
@@ -141,9 +141,9 @@ class Connz:
         return (yield from _first(heapq.merge(*runs), asked.offset, limit))
 
     def _entry(self, connection: Connection, asked: ConnzQuery, now_ms: int) -> Iterator[bytes]:
-        subscriptions = list(connection.session.subscriptions.values())
+        subscriptions = list(connection.session.subscriptions.values()) if asked.subs else []
         info = self._info(connection, now_ms)
-        if not subscriptions or not asked.subs:
+        if not subscriptions:
             yield msgspec.json.encode(info)
         elif asked.subs == "detail":
             listed = json_list(details(subscriptions, self._privacy))

@@ -45,7 +45,7 @@ class MailboxzQuery(Query, frozen=True):
     }
 
 
-class MailboxInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
+class MailboxInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One mailbox. `uid` tells those apart whose addresses are not shown in full."""
 
     address: str
@@ -60,7 +60,7 @@ class MailboxInfo(msgspec.Struct, omit_defaults=True, kw_only=True):
     subscribers: int
 
 
-class GroupInfo(msgspec.Struct):
+class GroupInfo(msgspec.Struct, gc=False):
     """A queue group: its members, the messages they hold, and those that came back and wait."""
 
     name: str

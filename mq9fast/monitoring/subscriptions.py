@@ -9,7 +9,7 @@ from mq9fast.monitoring.privacy import Privacy
 from mq9fast.text import printable
 
 
-class SubDetail(msgspec.Struct, omit_defaults=True):
+class SubDetail(msgspec.Struct, omit_defaults=True, gc=False):
     """One subscription. `msgs` is what was delivered on it, `max` where it ends."""
 
     subject: str

@@ -1,0 +1,34 @@
+"""/connz of connections with TLS."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nats
+
+from tests.harness import Broker
+from tests.monitoring.pages import monitor_port, read
+from tests.test_tls import Certificates
+
+
+async def shown_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:
+    """What the page says of an unmodified client while it is connected."""
+    client = await nats.connect(broker.url, tls=certificates.context(), name="secured", connect_timeout=10)
+    try:
+        (shown,) = (await asyncio.to_thread(read, monitor_port(broker), "/connz"))["connections"]
+    finally:
+        await client.close()
+    assert isinstance(shown, dict)
+    return shown
+
+
+def test_version_and_cipher(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    broker = start_broker("--monitor-port", "0", *files)
+    shown = asyncio.run(shown_of_client(broker, certificates))
+    assert (shown["name"], shown["lang"], shown["tls_version"]) == ("secured", "python3", "1.3")
+    assert shown["tls_cipher_suite"].startswith("TLS_")
+    varz = read(monitor_port(broker), "/varz")
+    assert (varz["tls_required"], varz["tls_verify"]) == (True, False)
