@@ -14,6 +14,7 @@ from mq9fast.monitoring.page import JSON, Page, Query, Refused, in_order, json_l
 from mq9fast.monitoring.privacy import Privacy
 from mq9fast.monitoring.subscriptions import details
 from mq9fast.monitoring.words import duration, timestamp, uptime
+from mq9fast.text import printable
 
 if TYPE_CHECKING:
     from mq9fast.broker import Broker
@@ -89,6 +90,7 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     version: str = ""
     tls_version: str = ""
     tls_cipher_suite: str = ""
+    authorized_user: str = ""
 
 
 class Connz:
@@ -142,7 +144,7 @@ class Connz:
 
     def _entry(self, connection: Connection, asked: ConnzQuery, now_ms: int) -> Iterator[bytes]:
         subscriptions = list(connection.session.subscriptions.values()) if asked.subs else []
-        info = self._info(connection, now_ms)
+        info = self._info(connection, now_ms, asked.auth)
         if not subscriptions:
             yield msgspec.json.encode(info)
         elif asked.subs == "detail":
@@ -153,8 +155,9 @@ class Connz:
             yield from json_with(info, "subscriptions_list", listed)
         connection.session.time_round_trip()
 
-    def _info(self, connection: Connection, now_ms: int) -> ConnInfo:
+    def _info(self, connection: Connection, now_ms: int, auth: bool) -> ConnInfo:
         session = connection.session
+        user = session.identity.name if auth and session.authorized else ""
         cipher, tls_version, _ = connection.cipher or ("", "", 0)
         return ConnInfo(
             cid=session.cid,
@@ -178,6 +181,7 @@ class Connz:
             version=session.version or "",
             tls_version=tls_version.removeprefix("TLSv"),
             tls_cipher_suite=cipher,
+            authorized_user=self._privacy.name(printable(user)),
         )
 
 

@@ -227,3 +227,28 @@ def test_a_thousand_connections_in_order_while_they_go(start_broker: Callable[..
         assert subscribed == sorted((number % 7 for number in range(1200)), reverse=True)[100:1100]
         assert len(set(cids(page))) == 1000
     wait_until(lambda: read(port, "/connz")["total"] == 0)
+
+
+def test_who_signed_in(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--monitor-port", "0", "--user", "planner", "--password", "secret")
+    port = monitor_port(broker)
+    with Wire(broker.port, {"user": "planner", "pass": "secret"}) as wire, Wire(broker.port, None):
+        wire.ping()
+        known, unknown = read(port, "/connz?auth=1")["connections"]
+        assert known["authorized_user"] == "planner"
+        assert "authorized_user" not in unknown
+        assert "authorized_user" not in read(port, "/connz")["connections"][0]
+        # As a private address it is nobody's to see, though clients may be called after their mailbox.
+        wire.create(name="planner")
+        assert read(port, "/connz?auth=1&limit=1")["connections"][0]["authorized_user"] == "p\u2026"
+    text = str(read(port, "/varz")) + str(read(port, "/connz?auth=1&subs=detail"))
+    assert "secret" not in text
+
+
+def test_a_token_is_not_shown(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--monitor-port", "0", "--token", "very-secret")
+    with Wire(broker.port, {"auth_token": "very-secret"}) as wire:
+        wire.ping()
+        shown = read(monitor_port(broker), "/connz?auth=1")["connections"]
+    assert "authorized_user" not in shown[0]
+    assert "very-secret" not in str(shown)
