@@ -1,12 +1,14 @@
 """/subsz and its other name."""
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire
-from tests.monitoring.pages import read, refusal
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.monitoring.pages import monitor_port, read, refusal
 
 SUBJECTS = [("a.b", ""), ("a.*", ""), ("a.>", "q"), ("a.b", "q"), ("z", "")]
 TAILS = ["", ".*", ".urgent", ".critical", ".normal"]
@@ -92,6 +94,23 @@ def test_who_would_get_a_message(wire: Wire, port: int, test: str, found: list[s
     prefix = f"{MAILBOX}MSG.public.box" if test.startswith("$") else ""
     assert sorted(subjects(page)) == sorted(prefix + one for one in found)
     assert page["total"] == len(found)
+
+
+def test_what_new_settings_end_is_removed(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+    config = tmp_path / "mq9.toml"
+    anna = '[[users]]\nuser = "anna"\npassword = "anna"\n'
+    config.write_text(anna)
+    broker = start_broker("--monitor-port", "0", "--config", str(config))
+    port = monitor_port(broker)
+    with Wire(broker.port, {"user": "anna", "pass": "anna"}) as wire:
+        wire.send("SUB a 1\r\nSUB b 2\r\n")
+        wire.ping()
+        config.write_text(anna + 'permissions.subscribe = "a"\n')
+        broker.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: read(port, "/subsz")["num_removes"] == 1)
+        assert subjects(read(port, "/subsz?subs=1")) == ["a"]
+        assert read(port, "/subsz")["num_subscriptions"] == 1
+    wait_until(lambda: read(port, "/varz")["subscriptions"] == 0)
 
 
 @pytest.mark.parametrize(
