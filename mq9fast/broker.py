@@ -28,6 +28,7 @@ from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
+from mq9fast.tlslistener import TlsListener
 
 if TYPE_CHECKING:
     from mq9fast.monitoring import Monitor
@@ -60,6 +61,7 @@ class Broker:
         self.lame_duck = False
         self.monitor: Monitor | None = None
         self._listener: asyncio.Server | None = None
+        self._tls_listener: TlsListener | None = None
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
@@ -137,7 +139,23 @@ class Broker:
         port = self._listener.sockets[0].getsockname()[1]
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls)
-        await self._listener.start_serving()
+        if tls is None:
+            await self._listener.start_serving()
+            return
+        self._tls_listener = TlsListener(
+            self._listener.sockets,
+            self._connection,
+            tls,
+            handshake_seconds=settings.auth_timeout,
+            first=settings.tls_handshake_first,
+            backlog=BACKLOG,
+        )
+
+    def _stop_listening(self) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        if self._tls_listener is not None:
+            self._tls_listener.close()
 
     async def _monitor(self) -> None:
         """Open the monitoring port. That the default one is in use is no reason not to start."""
@@ -158,7 +176,7 @@ class Broker:
         self.monitor = monitor
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
-    def _connection(self) -> asyncio.BaseProtocol:
+    def _connection(self) -> Connection | Refusal:
         if len(self.connections) >= self.settings.max_connections:
             self.refused_connections += 1
             return Refusal(self.handshake)
@@ -169,7 +187,6 @@ class Broker:
             self.total_connections,
             self.settings.max_pending,
             self._closed,
-            self.handshake.tls,
         )
         self.connections[connection.session.cid] = connection
         return connection
@@ -181,7 +198,7 @@ class Broker:
         """Stop accepting, finish what was accepted, write it out, close."""
         if self._listener is None:
             return
-        self._listener.close()
+        self._stop_listening()
         if self.monitor is not None:
             self.monitor.close()
         self._clock.stop()
@@ -212,7 +229,7 @@ class Broker:
             return
         self.lame_duck = True
         log.info("lame duck: closing %d connections", len(self.connections))
-        self._listener.close()
+        self._stop_listening()
         connections = list(self.connections.values())
         for connection in connections:
             connection.session.write(

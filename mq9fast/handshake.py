@@ -1,8 +1,11 @@
 """INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS protocol)."""
 
+import platform
 import secrets
 import ssl
 import string
+import sys
+from typing import Any
 
 import msgspec
 
@@ -49,25 +52,34 @@ class Handshake:
         self.ping_max = settings.ping_max
         self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
         self.server_name = settings.server_name or self.server_id
-        self._info = {
+        self._info: dict[str, Any] = {
             "server_id": self.server_id,
             "server_name": self.server_name,
             "version": PROTOCOL_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
-            "go": "",
+            # The language of the server; some clients fail without it.
+            "go": f"{sys.implementation.name}{platform.python_version()}",
             "host": settings.host,
             "port": port,
             "headers": True,
             "max_payload": settings.max_payload,
-            "auth_required": self.auth_required,
-            "tls_required": tls is not None,
-            "tls_verify": tls is not None and tls.verify_mode == ssl.CERT_REQUIRED,
         }
+        # What is false is left out, as on nats-server.
+        if self.auth_required:
+            self._info["auth_required"] = True
+        if tls is not None:
+            self._info["tls_required"] = True
+            if tls.verify_mode == ssl.CERT_REQUIRED:
+                self._info["tls_verify"] = True
+        if settings.advertised:
+            self._info["connect_urls"] = settings.advertised
 
     def info(self, client_id: int, client_ip: str, *, lame_duck: bool = False) -> bytes:
         """The INFO line for one client."""
-        fields = {**self._info, "client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
+        fields = {**self._info, "client_id": client_id, "client_ip": client_ip}
+        if lame_duck:
+            fields["ldm"] = True
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
 
     def connect(self, session: Session, text: bytes) -> None:

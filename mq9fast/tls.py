@@ -11,6 +11,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_cert is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         # Without a password of ours OpenSSL would ask for one on the terminal, and a service hang there.
         context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
