@@ -1,9 +1,11 @@
 """asyncio in front of a session: the socket, its timers, its back-pressure. No bytes are looked at here."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from mq9fast._core.delivery import MailboxSubscription
 from mq9fast._core.session import Session
 from mq9fast.handshake import Handshake
 from mq9fast.sockets import tune
@@ -11,12 +13,16 @@ from mq9fast.sockets import tune
 if TYPE_CHECKING:
     from mq9fast._core.session import Core
 
+log = logging.getLogger("mq9fast.connection")
+
 # What a transport may hold before it says pause, and when it says resume: a message that a socket has not
 # taken keeps its place behind more urgent ones only while it is not in here.
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 # How long a closing connection may take to write its last words.
 LAST_WORDS_SECONDS = 2.0
+# How often in a write deadline a paused transport is looked at.
+LOOKS = 4
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -47,6 +53,9 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unanswered_pings = 0
         self._bytes_at_ping = 0
+        self._watch: asyncio.TimerHandle | None = None
+        self._unsent_bytes = -1
+        self._stuck_since = 0.0
 
     def greeting(self, host: str) -> bytes:
         """The INFO for a client at this address, for who sends it ahead of the transport."""
@@ -75,13 +84,17 @@ class Connection(asyncio.BufferedProtocol):
         if self.session.connection is None:
             return
         self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
         self.session.closed()
         self._on_closed(self)
 
     def pause_writing(self) -> None:
         self.session.pause_writing()
+        self._unsent_bytes = -1
+        if self._watch is None:
+            self._look_later()
 
     def resume_writing(self) -> None:
         self.session.resume_writing()
@@ -144,6 +157,27 @@ class Connection(asyncio.BufferedProtocol):
             self._unanswered_pings += 1
             self.session.write(b"PING\r\n")
         self._ping_later()
+
+    def _look_later(self) -> None:
+        self._watch = self._loop.call_later(self._handshake.write_deadline / LOOKS, self._look)
+
+    def _look(self) -> None:
+        """Cut off a client that is paused and took nothing for the deadline, while plain messages waited."""
+        self._watch = None
+        if self._transport is None or self._transport.is_closing() or self.session.writable:
+            return
+        unsent, now = self._transport.get_write_buffer_size(), self._loop.time()
+        if unsent != self._unsent_bytes or not self.session.messages_wait or self._reads_mailboxes():
+            self._unsent_bytes, self._stuck_since = unsent, now
+        elif now - self._stuck_since >= self._handshake.write_deadline:
+            log.info("%s:%d took nothing for %g seconds: cut off", *self.peer, now - self._stuck_since)
+            self.session.cut_off()
+            return
+        self._look_later()
+
+    def _reads_mailboxes(self) -> bool:
+        """Whether it may be mailboxes that fill its socket: it may take as long as it wants then."""
+        return any(isinstance(each, MailboxSubscription) for each in self.session.subscriptions.values())
 
 
 class Refusal(asyncio.Protocol):

@@ -48,6 +48,7 @@ class Handshake:
         self.tls = tls
         self.auth_required = self._authenticator.required
         self.auth_timeout = settings.auth_timeout
+        self.write_deadline = settings.write_deadline
         self.ping_interval = settings.ping_interval
         self.ping_max = settings.ping_max
         self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))

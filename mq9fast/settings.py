@@ -84,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="most that may wait for a slow reader of plain subjects", extra={"unit": "bytes"}),
     ] = 64 * 2**20
+    write_deadline: Annotated[
+        Seconds, Meta(description="time a reader of plain subjects may take nothing of what waits for it")
+    ] = 10.0
     max_mailboxes: Annotated[Limit, Meta(description="most mailboxes, 0 is no limit")] = 0
     max_mailbox_messages: Annotated[
         Limit, Meta(description="most messages in one mailbox, 0 is no limit")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,14 @@ class Broker:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("the broker is not running")
+
+    def metric(self, name: str) -> int:
+        """A figure of /metrics; the broker was started with --monitor-port 0."""
+        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
+        with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=WAIT_SECONDS) as answer:
+            values = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+        assert values is not None, name
+        return int(float(values[1]))
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed."""

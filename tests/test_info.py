@@ -1,4 +1,4 @@
-"""INFO: each field that clients of nats-server read is there, of the same type, and absent where it is not."""
+"""INFO: the fields that clients read on nats-server are there, of the same type, or absent alike."""
 
 import asyncio
 import json

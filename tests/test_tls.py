@@ -319,7 +319,7 @@ def test_a_stop_hands_over_through_tls_what_a_reader_has_yet_to_take(
 def test_a_slow_reader_through_tls_gets_all_of_a_mailbox(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    broker = tls_broker("--sync", "never", "--max-pending", "100000")
+    broker = tls_broker("--sync", "never", "--max-pending", "100000", "--write-deadline", "0.3")
     count = 5000
     frame = f"PUB {MAILBOX}MSG.box 1000\r\n".encode() + b"x" * 1000 + b"\r\n"
     with (

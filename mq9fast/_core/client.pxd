@@ -46,6 +46,7 @@ cdef class Client:
     cdef bint dirty
     cdef bint stalled
     cdef Py_ssize_t max_pending_bytes
+    cdef uint64_t paused_at               # out_messages when it was last not writable; mailboxes add nothing then
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 
     # What it has done.
@@ -58,6 +59,7 @@ cdef class Client:
     cdef int say(self, View line) except -1
     cdef int doom(self, bytes error) except -1
     cdef int stall(self) except -1
+    cdef int give_up(self) except -1
 
 
 cdef class Subscription:
