@@ -58,6 +58,7 @@ class Broker:
         self.address = (settings.host, settings.port)
         self.total_connections = 0
         self.refused_connections = 0
+        self.most_connections = settings.max_connections
         self.lame_duck = False
         self.monitor: Monitor | None = None
         self._listener: asyncio.Server | None = None
@@ -177,7 +178,7 @@ class Broker:
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
     def _connection(self) -> Connection | Refusal:
-        if len(self.connections) >= self.settings.max_connections:
+        if len(self.connections) >= self.most_connections:
             self.refused_connections += 1
             return Refusal(self.handshake)
         self.total_connections += 1

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from mq9fast.broker import Broker, in_url
+from mq9fast.descriptors import descriptors_for
 from mq9fast.settings import Settings
 from mq9fast.version import VERSION
 
@@ -20,6 +21,7 @@ async def serve(settings: Settings) -> None:
     """Run a broker until a signal ends it (SIGTERM, SIGINT: stop; SIGUSR2: lame duck, then stop)."""
     loop = asyncio.get_running_loop()
     broker = Broker(settings)
+    broker.most_connections = descriptors_for(settings.max_connections)
     ending = asyncio.Event()
     retiring = asyncio.Event()
 
