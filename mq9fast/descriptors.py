@@ -1,13 +1,9 @@
 """File descriptors: one a connection, and some for everything else."""
 
-import logging
-
 try:
     import resource
 except ImportError:  # a platform without such limits
     resource = None  # type: ignore[assignment]
-
-log = logging.getLogger("mq9fast.descriptors")
 
 # For the store's files, the monitoring port, the log and the event loop.
 RESERVED = 256
@@ -34,6 +30,4 @@ def descriptors_for(connections: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return connections
-    most = max(soft - RESERVED, soft // 2)
-    log.warning("max_connections is %d, but %d file descriptors leave room for %d", connections, soft, most)
-    return most
+    return max(soft - RESERVED, soft // 2)

@@ -34,6 +34,9 @@ async def serve(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGINT, end)
     loop.add_signal_handler(signal.SIGUSR2, retiring.set)
     await broker.start()
+    # The default is what systems may allow, not what anybody asked for.
+    if broker.most_connections < settings.max_connections and "max_connections" in settings.explicit:
+        log.warning("file descriptors leave room for %d connections", broker.most_connections)
     host, port = broker.address
     if not _is_loopback(host) and not broker.handshake.auth_required:
         log.warning("listening on %s without authentication: whoever reaches the port may connect", host)
