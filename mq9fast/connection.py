@@ -181,12 +181,15 @@ class Connection(asyncio.BufferedProtocol):
 
 
 class Refusal(asyncio.Protocol):
-    """A connection past max_connections: told why, and closed."""
+    """A connection past max_connections: told why, and closed; after INFO, unless TLS was to come first."""
 
     def __init__(self, handshake: Handshake) -> None:
         self._handshake = handshake
+        self.greets = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        transport.write(self._handshake.info(0, "") + b"-ERR 'maximum connections exceeded'\r\n")
+        host, *_ = transport.get_extra_info("peername") or ("",)
+        info = self._handshake.info(0, host) if self.greets else b""
+        transport.write(info + b"-ERR 'maximum connections exceeded'\r\n")
         transport.close()

@@ -72,10 +72,12 @@ class TlsListener:
     async def _admit(self, client: socket.socket, host: str, port: int) -> None:
         protocol = self._connect()
         try:
+            tls_first = self._first == "on" or (self._first == "auto" and await self._begins(client))
             if isinstance(protocol, Refusal):
+                protocol.greets = not tls_first
                 await self._loop.connect_accepted_socket(lambda: protocol, client)
                 return
-            if self._first == "off" or (self._first == "auto" and not await self._begins(client)):
+            if not tls_first:
                 await self._loop.sock_sendall(client, protocol.greeting(host))
             await self._loop.connect_accepted_socket(
                 lambda: protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds

@@ -223,6 +223,18 @@ def test_a_lame_duck_and_a_stop_wait_for_no_handshake(
         broker._close_output()
 
 
+def test_past_max_connections_the_reason_comes_without_info_where_tls_comes_first(
+    tls_broker: Callable[..., Broker],
+) -> None:
+    broker = tls_broker("--max-connections", "1", "--tls-handshake-first", "on")
+    with (
+        socket.create_connection(("127.0.0.1", broker.port), timeout=5),
+        socket.create_connection(("127.0.0.1", broker.port), timeout=5) as refused,
+    ):
+        assert refused.recv(65536) == b"-ERR 'maximum connections exceeded'\r\n"
+        assert refused.recv(65536) == b""
+
+
 def test_handshakes_count_as_connections(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:

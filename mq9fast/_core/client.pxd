@@ -46,7 +46,7 @@ cdef class Client:
     cdef bint dirty
     cdef bint stalled
     cdef Py_ssize_t max_pending_bytes
-    cdef uint64_t paused_at               # out_messages when it was last not writable; mailboxes add nothing then
+    cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 
     # What it has done.

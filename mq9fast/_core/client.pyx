@@ -147,7 +147,7 @@ cdef class Client:
 
     @property
     def messages_wait(self) -> bool:
-        """Whether messages of plain subjects wait for the transport. Mailboxes hand over nothing meanwhile."""
+        """Whether messages of plain subjects wait for the transport; mailboxes hand over none meanwhile."""
         return not self.writable and self.out.size > 0 and self.out_messages != self.paused_at
 
     def cut_off(self) -> None:
