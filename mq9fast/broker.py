@@ -30,6 +30,7 @@ from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
+from mq9fast.tlslistener import TlsListener
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.monitor import Monitor
@@ -59,10 +60,12 @@ class Broker:
         self.address = (settings.host, settings.port)
         self.total_connections = 0
         self.refused_connections = 0
+        self.most_connections = settings.max_connections
         self.lame_duck = False
         self.serving = False
         self.monitor: Monitor | None = None
         self._listener: asyncio.Server | None = None
+        self._tls_listener: TlsListener | None = None
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
@@ -143,7 +146,23 @@ class Broker:
         port = self._listener.sockets[0].getsockname()[1]
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
-        await self._listener.start_serving()
+        if tls is None:
+            await self._listener.start_serving()
+            return
+        self._tls_listener = TlsListener(
+            self._listener.sockets,
+            self._connection,
+            tls,
+            handshake_seconds=settings.auth_timeout,
+            first=settings.tls_handshake_first,
+            backlog=BACKLOG,
+        )
+
+    def _stop_listening(self) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        if self._tls_listener is not None:
+            self._tls_listener.close()
 
     async def _monitor(self) -> None:
         """Open the monitoring port. That the default one is in use is no reason not to start."""
@@ -164,8 +183,8 @@ class Broker:
         self.monitor = monitor
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
-    def _connection(self) -> asyncio.BaseProtocol:
-        if len(self.connections) >= self.settings.max_connections:
+    def _connection(self) -> Connection | Refusal:
+        if len(self.connections) >= self.most_connections:
             self.refused_connections += 1
             return Refusal(self.handshake)
         self.total_connections += 1
@@ -175,7 +194,6 @@ class Broker:
             self.total_connections,
             self.settings.max_pending,
             self._closed,
-            self.handshake.tls,
         )
         self.connections[connection.session.cid] = connection
         return connection
@@ -188,7 +206,7 @@ class Broker:
         if self._listener is None:
             return
         self.serving = False
-        self._listener.close()
+        self._stop_listening()
         if self.monitor is not None:
             self.monitor.close()
         self.clock.stop()
@@ -220,12 +238,10 @@ class Broker:
             return
         self.lame_duck = True
         log.info("lame duck: closing %d connections", len(self.connections))
-        self._listener.close()
+        self._stop_listening()
         connections = list(self.connections.values())
         for connection in connections:
-            connection.session.write(
-                self.handshake.info(connection.session.cid, connection.peer[0], lame_duck=True)
-            )
+            connection.inform(lame_duck=True)
         pause = self.settings.lame_duck_duration / max(len(connections), 1)
         for connection in connections:
             await asyncio.sleep(pause)
