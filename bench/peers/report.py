@@ -60,7 +60,7 @@ def _verdicts(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from table_head(HEADS)
     for row in rows:
         for verdict in row["verdicts"]:
-            yield _line(_verdict_cells(row, verdict))
+            yield table_line(_verdict_cells(row, verdict))
 
 
 def _verdict_cells(row: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
@@ -98,13 +98,13 @@ def _details(results: dict[str, Any]) -> Iterator[str]:
     yield from table_head(DETAILS)
     for row in results["rows"]:
         for name, side in row["sides"].items():
-            yield _line(_detail_cells(row, name, side))
+            yield table_line(_detail_cells(row, name, side))
     yield ""
     yield "## The machine's limits"
     yield ""
     yield from table_head(["limit", "best of three"])
     for name, limit in results["limits"].items():
-        yield _line([name, f"{limit:,.0f}"])
+        yield table_line([name, f"{limit:,.0f}"])
 
 
 def _detail_cells(row: dict[str, Any], name: str, side: dict[str, Any]) -> list[str]:
@@ -125,9 +125,9 @@ def _detail_cells(row: dict[str, Any], name: str, side: dict[str, Any]) -> list[
 
 
 def table_head(heads: Sequence[str]) -> Iterator[str]:
-    yield _line(heads)
-    yield _line(["---"] * len(heads))
+    yield table_line(heads)
+    yield table_line(["---"] * len(heads))
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -20,7 +20,9 @@ EVERY_SECOND = "JetStream, sync 1s"
 ALWAYS = "JetStream, sync always"
 
 
-def send(server: Server, *, row: str, count: int, connections: int = 1, names: int = 1) -> Figures:
+def send(
+    server: Server, *, row: str, count: int, connections: int = 1, names: int = 1, body: bytes = BODY
+) -> Figures:
     """Pipelined over so many connections, each with its share of the names."""
     wires = [Wire(server.port) for _ in range(connections)]
     all_names = [f"bench.{n:06}" for n in range(names)]
@@ -29,7 +31,7 @@ def send(server: Server, *, row: str, count: int, connections: int = 1, names: i
     sources, sinks = [], []
     for n, wire in enumerate(wires):
         mine = all_names[n * names // connections : (n + 1) * names // connections]
-        parts = acknowledged(wire, kept, mine, BODY, count // names, connections)
+        parts = acknowledged(wire, kept, mine, body, count // names, connections)
         sources += parts[0]
         sinks += parts[1]
     with Lap(server) as lap:
