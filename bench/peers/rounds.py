@@ -1,12 +1,15 @@
 """Taking turns: every side once a round, each with a server of its own that has the machine to itself."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.peers.contest import Contest, Figure, Side
+
+FAILURES = (OSError, EOFError, RuntimeError, AssertionError, subprocess.SubprocessError)
 
 
 @dataclass
@@ -31,15 +34,17 @@ def run(contests: Sequence[Contest], rounds: int, place: Path) -> Run:
 
 
 def _measure(side: Side, directory: Path, result: Run) -> None:
-    server = side.setup.start(directory)
+    server = None
     try:
+        server = side.setup.start(directory)
         for row, figure in side.work(server).items():
             result.figures.setdefault(row, {}).setdefault(side.label, []).append(figure)
-    except (OSError, EOFError, RuntimeError, AssertionError) as error:
+    except FAILURES as error:
         result.failures.append(f"{side.label}: {error!r}")
         tell(f"  failed: {error!r}")
     finally:
-        server.end()
+        if server is not None:
+            server.end()
         shutil.rmtree(directory)
 
 

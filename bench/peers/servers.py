@@ -39,6 +39,8 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while not listens(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
+                if self.process.poll() is None:
+                    self.end()
                 raise RuntimeError(f"{command} did not start: {(self.place / 'log').read_text()[-2000:]}")
             time.sleep(0.002)
 

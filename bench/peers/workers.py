@@ -3,6 +3,7 @@
 import re
 import selectors
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 from bench.peers.exchange import PATIENCE_SECONDS, READ_BYTES
@@ -99,5 +100,7 @@ def drain(workers: Sequence[Worker], count: int, is_empty: Callable[[], bool]) -
                 wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.unsent else 0)
                 if wanted != key.events:
                     selector.modify(worker.socket, wanted, worker)
-        while not is_empty():
-            pass
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_empty():
+        if time.monotonic() > deadline:
+            raise TimeoutError("something is left that no worker was given")
