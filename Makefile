@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test quicktest lint bench perf build debug sdist clean
+.PHONY: run test quicktest lint bench bench-peers bench-growth perf build debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -26,6 +26,12 @@ lint: build
 bench: build
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
 
+bench-peers: build $(VENV)/ready-to-draw
+	$(BIN)/python -m bench.peers $(ARGS)
+
+bench-growth: build
+	$(BIN)/python -m bench.peers.growth $(ARGS)
+
 perf: build
 	$(BIN)/python -m bench.regression $(ARGS)
 
@@ -43,6 +49,10 @@ sdist: $(VENV)/ready
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@
+
+$(VENV)/ready-to-draw: $(VENV)/ready
+	$(BIN)/python -m pip install -q -e '.[bench]'
 	touch $@
 
 clean:

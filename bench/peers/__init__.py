@@ -1,0 +1,1 @@
+"""The whole broker beside real peers, in one run on one machine."""

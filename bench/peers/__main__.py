@@ -1,0 +1,80 @@
+"""`python -m bench.peers`: run the contests, print the table, and keep it if it is a whole run."""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.peers import results, rows_core, rows_memory, rows_priority, rows_read, rows_send, versions
+from bench.peers.contest import Contest
+from bench.peers.draw import draw
+from bench.peers.machine import describe, limits
+from bench.peers.report import markdown
+from bench.peers.rounds import run, tell
+
+ROOT = Path(__file__).parents[2]
+ROOMS = [rows_core, rows_send, rows_read, rows_memory, rows_priority]
+QUICK_SCALE = 0.05
+QUICK_ROUNDS = 2
+ROUNDS = 5
+
+
+def main() -> int:
+    options = arguments()
+    scale = QUICK_SCALE if options.quick else 1.0
+    contests = chosen([each for room in ROOMS for each in room.contests(scale)], options.k)
+    place = ROOT / "build" / "peers"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    tell(f"{len(contests)} contests, {rounds} rounds each")
+    measured_limits = limits(place, scale)
+    outcome = run(contests, rounds, place)
+    everything = {
+        **versions.run(ROOT),
+        "rounds": rounds,
+        "scale": scale,
+        "machine": describe(place),
+        "limits": measured_limits,
+        "rows": results.rows(contests, outcome),
+        "skipped": outcome.skipped,
+        "failures": outcome.failures,
+    }
+    whole = rounds >= ROUNDS and not (options.quick or options.k or outcome.failures)
+    keep(everything, whole=whole, place=place)
+    return 1 if outcome.failures else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
+    parser.add_argument("-k", default="", metavar="TEXT", help="only contests with a row whose name has it")
+    parser.add_argument(
+        "--quick", action="store_true", help="a twentieth of the messages, two rounds: no results"
+    )
+    parser.add_argument("--rounds", type=int, default=0, help=f"default: {ROUNDS}, and fewer are not kept")
+    return parser.parse_args()
+
+
+def chosen(contests: list[Contest], text: str) -> list[Contest]:
+    return [each for each in contests if any(text.lower() in row.name.lower() for row in each.rows)]
+
+
+def keep(everything: dict[str, Any], *, whole: bool, place: Path) -> None:
+    """A whole run goes to bench/results and docs; what is less stays in `place`."""
+    directory = ROOT / "bench" / "results" if whole else place
+    directory.mkdir(exist_ok=True)
+    text = markdown(everything)
+    (directory / f"{everything['date']}.json").write_text(
+        json.dumps(everything, indent=1, ensure_ascii=False) + "\n"
+    )
+    (directory / f"{everything['date']}.md").write_text(text)
+    picture = ROOT / "docs" / "performance.png" if whole else place / "performance.png"
+    draw(everything, picture)
+    print(text)
+    tell(f"kept in {directory}, drawn in {picture}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The NATS protocol as bytes, and the two ways of storing by it: mailboxes and JetStream."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.peers.exchange import Marks, Sink, Source, Window, exchange
+from bench.peers.servers import Server, Setup
+from tests.harness import MAILBOX, Wire
+
+MARK = b"~"
+ACKS = b"acks"
+# Of a reply in JSON.
+END = b"}"
+# More is refused past 10,000 by default, and slower where that is allowed.
+JETSTREAM_WINDOW = 4000
+NATS_SERVER = Path(__file__).parents[2] / ".venv" / "bin" / "nats-server"
+
+
+def payload(size: int) -> bytes:
+    """Ends in MARK, which occurs nowhere else."""
+    return b"x" * (size - 1) + MARK
+
+
+def pub(subject: str, body: bytes, reply: bytes = b"") -> bytes:
+    return b"PUB %s %s%d\r\n%s\r\n" % (subject.encode(), reply and reply + b" ", len(body), body)
+
+
+def delivered_bytes(subject: str, sid: str, size: int) -> int:
+    return len(f"MSG {subject} {sid} {size}\r\n") + size + 2
+
+
+class NatsServer(Server):
+    """nats-server with a configuration made of lines; `{place}` in them is its directory."""
+
+    def __init__(self, place: Path, lines: Sequence[str] = ()) -> None:
+        self.lines = lines
+        super().__init__(place)
+
+    def command(self) -> list[str]:
+        config = self.place / "nats.conf"
+        lines = [f"listen: 127.0.0.1:{self.port}", *self.lines]
+        config.write_text("\n".join(lines).replace("{place}", str(self.place)))
+        return [str(NATS_SERVER), "-c", str(config)]
+
+
+NATS = Setup("nats-server", "defaults", NatsServer)
+
+
+def jetstream(sync_interval: str = "") -> Setup:
+    """File storage, one replica; a reader is not cut off when 64 MiB wait for it."""
+    lines = ["store_dir: '{place}/data'", "max_file_store: 32GB"]
+    if sync_interval:
+        lines.append(f"sync_interval: {sync_interval}")
+    settings = f"file, R1, sync_interval {sync_interval or '2m (default)'}"
+    text = "jetstream {\n" + "\n".join(lines) + "\n}"
+    return Setup("JetStream", settings, lambda place: NatsServer(place, [text, "max_pending: 1GB"]))
+
+
+class Mailboxes:
+    """Messages kept by mq9fast: one mailbox a name."""
+
+    subject = MAILBOX + "MSG."
+    window = 0
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+
+    def make(self, names: Sequence[str]) -> None:
+        requests = [pub(MAILBOX + "CREATE", b'{"name":"%s"}' % each.encode(), b"made") for each in names]
+        self.wire.sub("made", "made")
+        self.wire.ping()
+        exchange([Source(self.wire.socket, requests)], [Marks(self.wire.socket, END, len(requests))])
+
+    def stored(self, names: Sequence[str]) -> int:
+        return sum(int(self.wire.list(name, limit=1)["total"]) for name in names)
+
+
+class Stream:
+    """Messages kept by JetStream: one stream, one subject a name."""
+
+    subject = "js."
+    name = "BENCH"
+    window = JETSTREAM_WINDOW
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+
+    def make(self, names: Sequence[str] = (), **config: Any) -> None:
+        self.call(
+            f"STREAM.CREATE.{self.name}",
+            {"name": self.name, "subjects": ["js.>"], "storage": "file", "num_replicas": 1, **config},
+        )
+
+    def stored(self, names: Sequence[str] = ()) -> int:
+        """In the whole stream."""
+        return int(self.call(f"STREAM.INFO.{self.name}")["state"]["messages"])
+
+    def consumer(self, config: dict[str, Any]) -> None:
+        name = config.get("durable_name", "")
+        verb = f"CONSUMER.DURABLE.CREATE.{self.name}.{name}" if name else f"CONSUMER.CREATE.{self.name}"
+        self.call(verb, {"stream_name": self.name, "config": {"deliver_policy": "all", **config}})
+
+    def unacknowledged(self, consumer: str) -> int:
+        """Delivered or not."""
+        info = self.call(f"CONSUMER.INFO.{self.name}.{consumer}")
+        return int(info["num_pending"]) + int(info["num_ack_pending"])
+
+    def last(self, name: str) -> None:
+        """Read the last message under a name."""
+        self.call(f"STREAM.MSG.GET.{self.name}", {"last_by_subj": self.subject + name})
+
+    def call(self, verb: str, request: Any = None) -> Any:
+        answer = self.wire.request(f"$JS.API.{verb}", json.dumps(request) if request else b"").json
+        if "error" in answer:
+            raise RuntimeError(f"{verb}: {answer['error']}")
+        return answer
+
+
+Keeper = Mailboxes | Stream
+
+
+def keeper(server: Server, wire: Wire) -> Keeper:
+    return Stream(wire) if isinstance(server, NatsServer) else Mailboxes(wire)
+
+
+def acknowledged(
+    wire: Wire, kept: Keeper, names: Sequence[str], body: bytes, times: int = 1, connections: int = 1
+) -> tuple[list[Source], list[Sink]]:
+    """What sends to each of the names in turn, so many times over, and what waits for the replies.
+
+    Without a window everything is in flight that TCP takes.
+    """
+    inbox = f"acks.{id(wire)}"
+    wire.sub(inbox, "acks")
+    wire.ping()
+    frames = [pub(kept.subject + name, body, inbox.encode()) for name in names]
+    if kept.window:
+        window = max(4, kept.window // connections)
+        return [], [Window(wire.socket, frames, times, END, window)]
+    return [Source(wire.socket, frames, times)], [Marks(wire.socket, END, len(frames) * times)]
+
+
+def store(server: Server, names: Sequence[str], body: bytes, times: int = 1) -> None:
+    """So many messages under each name."""
+    with Wire(server.port) as wire:
+        kept = keeper(server, wire)
+        kept.make(names)
+        exchange(*acknowledged(wire, kept, names, body, times))

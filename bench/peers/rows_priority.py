@@ -1,0 +1,90 @@
+"""A critical message that is sent while a slow subscriber is still busy with a gigabyte of normal ones."""
+
+import socket
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from bench.peers.contest import BYTES, MICROSECONDS, Contest, Figure, Row, Side
+from bench.peers.nats import payload, pub, store
+from bench.peers.servers import Server, mq9fast
+from tests.harness import MAILBOX, Wire
+
+Figures = Mapping[str, Figure]
+LATENCY = "critical message amid a 1 GB backlog, subscriber at 50 MB/s: reply to arrival"
+AHEAD = "critical message amid it: bytes ahead that the kernel had not got at its reply"
+BODY_BYTES = 10_000
+READER_BYTES = 64 << 10
+READER_BYTES_PER_SECOND = 50e6
+CRITICALS = 20
+BETWEEN_BYTES = 4 << 20
+CRITICAL_MARK = b"!"
+# What asyncio holds, and a source's share of one turn.
+HANDED_OUT_BYTES = (64 << 10) + (128 << 10)
+
+
+class SlowReader:
+    """Reads at its pace, in pieces of 64 KiB, with a receive buffer no larger."""
+
+    def __init__(self, port: int) -> None:
+        self.wire = Wire(port, receive_bytes=READER_BYTES)
+        self.wire.read_along("bench")
+        self.wire.socket.settimeout(60)
+        self.next = time.perf_counter()
+
+    def read(self) -> bytes:
+        time.sleep(max(0.0, self.next - time.perf_counter()))
+        data = self.wire.socket.recv(READER_BYTES)
+        self.next = max(self.next, time.perf_counter()) + len(data) / READER_BYTES_PER_SECOND
+        return data
+
+    def skip(self, size: int) -> None:
+        while size > 0:
+            size -= len(self.read())
+
+    def read_to_critical(self) -> int:
+        """Bytes up to it."""
+        size = 0
+        while CRITICAL_MARK not in (data := self.read()):
+            size += len(data)
+        return size + data.index(CRITICAL_MARK)
+
+
+def critical(server: Server, *, count: int) -> Figures:
+    store(server, ["bench"], payload(BODY_BYTES), count)
+    sender, reader = Wire(server.port), SlowReader(server.port)
+    sender.sub("acks")
+    sender.ping()
+    frame = pub(MAILBOX + "MSG.bench.critical", b"x" * 99 + CRITICAL_MARK, b"acks")
+    latencies, ahead = [], []
+    for _ in range(CRITICALS):
+        reader.skip(BETWEEN_BYTES)
+        sender.socket.sendall(frame)
+        sender.message()
+        began = time.perf_counter()
+        handed_down = in_kernel(reader.wire.socket)
+        ahead.append(max(0, reader.read_to_critical() - handed_down))
+        latencies.append(time.perf_counter() - began)
+    return {LATENCY: Figure(max(latencies) * 1e6), AHEAD: Figure(max(ahead))}
+
+
+def in_kernel(receiver: socket.socket) -> int:
+    """Bytes that its peer gave the kernel and that it has not read, as Linux tells."""
+    mine, peer = f":{receiver.getsockname()[1]:04X}", f":{receiver.getpeername()[1]:04X}"
+    total = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ends = fields[1][8:], fields[2][8:]
+        sending, received = (int(each, 16) for each in fields[4].split(":"))
+        if ends == (mine, peer):
+            total += received
+        elif ends == (peer, mine):
+            total += sending
+    return total
+
+
+def contests(scale: float) -> list[Contest]:
+    work = partial(critical, count=max(20_000, round(100_000 * scale)))
+    rows = [Row(LATENCY, MICROSECONDS), Row(AHEAD, BYTES, most=HANDED_OUT_BYTES)]
+    return [Contest(rows, [Side(mq9fast("interval"), work, f"worst of {CRITICALS}")])]

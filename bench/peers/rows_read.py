@@ -1,0 +1,131 @@
+"""A million stored messages: the memory they add, their replay, and a group that works them off."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from bench.peers import nats, resp
+from bench.peers.contest import BYTES, RATE, Contest, Figure, Lap, Row, Side
+from bench.peers.exchange import Marks, exchange
+from bench.peers.nats import MARK, Mailboxes, Stream, jetstream, payload, pub
+from bench.peers.servers import Server, mq9fast
+from bench.peers.workers import GROUP, NatsWorker, RedisWorker, drain
+from tests.harness import Wire
+
+Figures = Mapping[str, Figure]
+BODY = payload(100)
+MEMORY = "memory added by 1,000,000 stored messages nobody reads"
+REPLAY = "replay of 1,000,000 messages to a new subscriber"
+DRAIN = "1,000,000 messages drained by a queue group of 8, each answered"
+MEMBERS = 8
+# Of those tried, from 100 to 10,000, the fastest.
+READ_COUNT = 5000
+GROUP_COUNT = 1000
+PULL_BATCH = 2000
+
+
+def mailbox(server: Server, *, count: int) -> Figures:
+    memory = fill(server, count)
+    wire = Wire(server.port)
+    kept = Mailboxes(wire)
+    reader = Wire(server.port)
+    with Lap(server) as replay:
+        reader.read_along("bench")
+        exchange([], [Marks(reader.socket, MARK, count)])
+    reader.close()
+    members = [Wire(server.port) for _ in range(MEMBERS)]
+    with Lap(server) as drained:
+        for member in members:
+            member.read_along("bench", queue="workers")
+        drain([NatsWorker(member) for member in members], count, lambda: kept.stored(["bench"]) == 0)
+    return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
+
+
+def stream(server: Server, *, count: int) -> Figures:
+    memory = fill(server, count)
+    wire = Wire(server.port)
+    kept = Stream(wire)
+    reader = Wire(server.port)
+    reader.sub("deliver")
+    reader.ping()
+    with Lap(server) as replay:
+        kept.consumer({"deliver_subject": "deliver", "ack_policy": "none", "mem_storage": True})
+        exchange([], [Marks(reader.socket, MARK, count)])
+    reader.close()
+    kept.consumer({"durable_name": "W", "ack_policy": "explicit", "max_ack_pending": -1, "max_waiting": 512})
+    members = [Wire(server.port) for _ in range(MEMBERS)]
+    workers = []
+    for n, member in enumerate(members):
+        member.sub(f"pulled.{n}")
+        member.ping()
+        ask = pub(f"$JS.API.CONSUMER.MSG.NEXT.{kept.name}.W", b'{"batch":%d}' % PULL_BATCH, b"pulled.%d" % n)
+        workers.append(NatsWorker(member, ask, PULL_BATCH))
+    with Lap(server) as drained:
+        for worker in workers:
+            worker.unsent = worker.answer([])
+            worker.write()
+        drain(workers, count, lambda: kept.unacknowledged("W") == 0)
+    return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
+
+
+def redis_stream(server: Server, *, count: int) -> Figures:
+    before = server.settled_rss_bytes()
+    resp.store(server, count, BODY)
+    memory = Figure(server.settled_rss_bytes() - before)
+    with Lap(server) as replay:
+        read_all(resp.Resp(server.port), count)
+    control = resp.Resp(server.port)
+    control.call("XGROUP", "CREATE", resp.STREAM, GROUP, "0")
+    workers = [RedisWorker(resp.Resp(server.port), n, GROUP_COUNT) for n in range(MEMBERS)]
+    with Lap(server) as drained:
+        for worker in workers:
+            worker.unsent = worker.ask
+            worker.write()
+        drain(workers, count, lambda: control.integer("XPENDING", resp.STREAM, GROUP) == 0)
+    return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
+
+
+def fill(server: Server, count: int) -> Figure:
+    """Returns the memory that it takes the server."""
+    before = server.settled_rss_bytes()
+    nats.store(server, ["bench"], BODY, count)
+    return Figure(server.settled_rss_bytes() - before)
+
+
+def read_all(connection: resp.Resp, count: int) -> None:
+    """XREAD from the last id seen, so many entries at a time."""
+    marks, last = 0, b"0"
+    while marks < count:
+        connection.socket.sendall(resp.command("XREAD", "COUNT", READ_COUNT, "STREAMS", resp.STREAM, last))
+        batch, tail = 0, b""
+        while batch < min(READ_COUNT, count - marks):
+            data = connection.socket.recv(1 << 20)
+            batch += data.count(MARK)
+            tail = tail[-200:] + data
+        last = resp.ENTRY_ID.findall(tail[-400:])[-1]
+        marks += batch
+
+
+def contests(scale: float) -> list[Contest]:
+    count = max(1, round(100 * scale)) * 10_000
+    return [
+        Contest(
+            [
+                Row(MEMORY, BYTES, {"JetStream": 1.0, "Redis, everysec": None}, most=150e6),
+                Row(REPLAY, RATE, {"JetStream": 2.0, "Redis, everysec": 2.0}),
+                Row(DRAIN, RATE, {"JetStream": 2.0, "Redis, everysec": 2.0}),
+            ],
+            [
+                Side(mq9fast("interval"), partial(mailbox, count=count)),
+                Side(
+                    jetstream(),
+                    partial(stream, count=count),
+                    f"push consumer without acks or flow control; pulls of {PULL_BATCH:,}, explicit acks",
+                ),
+                Side(
+                    resp.redis("everysec"),
+                    partial(redis_stream, count=count),
+                    f"XREAD COUNT {READ_COUNT:,}; XREADGROUP COUNT {GROUP_COUNT:,}, an XACK for each",
+                ),
+            ],
+        )
+    ]

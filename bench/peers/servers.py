@@ -1,0 +1,121 @@
+"""The contenders as processes: each in its own directory, on a free port of the loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.peers import process
+from tests.harness import Broker
+
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+class Server:
+    """A process that listens on `port`. A subclass says which: `command` may write files into `place`."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.environment: dict[str, str] = {}
+        self.start()
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Returns once it accepts connections."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        command = self.command()
+        with (self.place / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **self.environment}, cwd=self.place
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not listens(self.port):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                if self.process.poll() is None:
+                    self.end()
+                raise RuntimeError(f"{command} did not start: {(self.place / 'log').read_text()[-2000:]}")
+            time.sleep(0.002)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def cpu_seconds(self) -> float:
+        return process.cpu_seconds(self.pid)
+
+    def rss_bytes(self) -> int:
+        return process.rss_bytes(self.pid)
+
+    def settled_rss_bytes(self) -> int:
+        """Once it uses no CPU to speak of: what it does behind a reply is done."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            before = self.cpu_seconds()
+            time.sleep(0.5)
+            if self.cpu_seconds() - before < 0.025:
+                break
+        return self.rss_bytes()
+
+    def stop(self) -> None:
+        """Asks it to stop, as an operator would."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(STOP_SECONDS)
+
+    def end(self) -> None:
+        """At once, with its children: what they leave is thrown away."""
+        family = process.family(self.pid)
+        for each in family:
+            os.kill(each, signal.SIGKILL)
+        self.process.wait()
+        while any(process.runs(each) for each in family):
+            time.sleep(0.01)
+
+
+class Mq9fast(Server):
+    def __init__(self, place: Path, *flags: str) -> None:
+        self.flags = flags
+        super().__init__(place)
+
+    def start(self) -> None:
+        self.place.mkdir(parents=True, exist_ok=True)
+        self.broker = Broker(self.place / "data", *self.flags)
+        self.port, self.process = self.broker.port, self.broker.process
+
+    def stop(self) -> None:
+        self.broker.stop()
+
+    def end(self) -> None:
+        self.broker.end()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A contender, how it is set, and how to start it in a directory; `missing` says why it cannot be."""
+
+    name: str
+    settings: str
+    start: Callable[[Path], Server]
+    missing: str = ""
+
+
+def mq9fast(sync: str = "always", *flags: str) -> Setup:
+    return Setup("mq9fast", f"--sync {sync}", lambda place: Mq9fast(place, "--sync", sync, *flags))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,33 @@
+"""What was measured: date, commit, and the version of everything that took part."""
+
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.peers import amqp, resp
+from bench.peers.nats import NATS_SERVER
+
+
+def run(root: Path) -> dict[str, Any]:
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "commit": _commit(root),
+        "versions": {
+            "mq9fast": ", ".join(f"{name} {version(name)}" for name in ("mq9fast", "rocksdict", "uvloop")),
+            "nats-server": _said([str(NATS_SERVER), "--version"]),
+            "Redis": _said([resp.program() or "", "--version"]) if resp.program() else "absent",
+            "RabbitMQ": path.parents[1].name if (path := amqp.program()) else "absent",
+        },
+    }
+
+
+def _commit(root: Path) -> str:
+    short = _said(["git", "-C", str(root), "rev-parse", "--short", "HEAD"])
+    changed = _said(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    return f"{short} with changes" if changed else short
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
