@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import secrets
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from mq9fast._core.turn import Turn
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
-from mq9fast.connection import Connection, Refusal
+from mq9fast.connection import LAST_WORDS_SECONDS, Connection, Refusal
 from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
@@ -30,6 +32,7 @@ from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
+from mq9fast.websocket import WebSocketPort
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.monitor import Monitor
@@ -62,7 +65,8 @@ class Broker:
         self.lame_duck = False
         self.serving = False
         self.monitor: Monitor | None = None
-        self._listener: asyncio.Server | None = None
+        self.websocket: WebSocketPort | None = None
+        self._listeners: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
@@ -79,6 +83,8 @@ class Broker:
                 self.mailboxes.load()
             except UNREADABLE as error:
                 raise StartError(f"the data directory {directory} cannot be used: {error}") from error
+            undo.callback(self._listeners.clear)
+            undo.callback(self._stop_listening)
             await self._listen(tls)
             undo.pop_all()
         self.clock = Clock(
@@ -133,17 +139,56 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        loop = asyncio.get_running_loop()
-        try:
-            self._listener = await loop.create_server(
-                self._connection, settings.host, settings.port, backlog=BACKLOG, start_serving=False
-            )
-        except OSError as error:
-            raise StartError(_why_not_listening(settings.host, settings.port, error)) from error
-        port = self._listener.sockets[0].getsockname()[1]
+        port = await self._bind(self._connection, settings.host, settings.port)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
-        await self._listener.start_serving()
+        if settings.ws_port >= 0:
+            await self._listen_for_websockets(tls if settings.ws_tls else None)
+        for listener in self._listeners:
+            await listener.start_serving()
+
+    async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
+        settings = self.settings
+        websocket = WebSocketPort(settings, functools.partial(self._connection, "websocket"))
+        port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
+        own = {"host": settings.ws_host, "port": port}
+        without_tls = {"tls_required": False, "tls_verify": False}
+        self.handshake.elsewhere["websocket"] = own if tls is not None else {**own, **without_tls}
+        self.websocket = websocket
+        scheme = "ws" if tls is None else "wss"
+        log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
+        if websocket.origins.all and not self.handshake.auth_required:
+            log.warning("any web page whose reader reaches the WebSocket port may connect: see ws_origins")
+
+    async def _bind(
+        self,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> int:
+        """Take a port, without serving on it yet; returns which."""
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                protocol,
+                host,
+                port,
+                backlog=BACKLOG,
+                start_serving=False,
+                ssl=tls,
+                ssl_handshake_timeout=self.settings.auth_timeout + LAST_WORDS_SECONDS if tls else None,
+            )
+        except OSError as error:
+            raise StartError(_why_not_listening(host, port, error)) from error
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
+    def _stop_listening(self) -> None:
+        """Take no new connection, from a peer that has not quite become one neither."""
+        for listener in self._listeners:
+            listener.close()
+        if self.websocket is not None:
+            self.websocket.close()
 
     async def _monitor(self) -> None:
         """Open the monitoring port. That the default one is in use is no reason not to start."""
@@ -164,10 +209,10 @@ class Broker:
         self.monitor = monitor
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
-    def _connection(self) -> asyncio.BaseProtocol:
+    def _connection(self, kind: str = "nats") -> Connection | Refusal:
         if len(self.connections) >= self.settings.max_connections:
             self.refused_connections += 1
-            return Refusal(self.handshake)
+            return Refusal(self.handshake, kind)
         self.total_connections += 1
         connection = Connection(
             self.core,
@@ -175,7 +220,8 @@ class Broker:
             self.total_connections,
             self.settings.max_pending,
             self._closed,
-            self.handshake.tls,
+            self.handshake.tls if kind == "nats" else None,
+            kind,
         )
         self.connections[connection.session.cid] = connection
         return connection
@@ -185,10 +231,10 @@ class Broker:
 
     async def stop(self) -> None:
         """Stop accepting, finish what was accepted, write it out, close."""
-        if self._listener is None:
+        if not self._listeners:
             return
         self.serving = False
-        self._listener.close()
+        self._stop_listening()
         if self.monitor is not None:
             self.monitor.close()
         self.clock.stop()
@@ -216,16 +262,14 @@ class Broker:
 
     async def retire(self) -> None:
         """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
-        if self.lame_duck or self._listener is None:
+        if self.lame_duck or not self._listeners:
             return
         self.lame_duck = True
         log.info("lame duck: closing %d connections", len(self.connections))
-        self._listener.close()
+        self._stop_listening()
         connections = list(self.connections.values())
         for connection in connections:
-            connection.session.write(
-                self.handshake.info(connection.session.cid, connection.peer[0], lame_duck=True)
-            )
+            connection.session.write(connection.info(lame_duck=True))
         pause = self.settings.lame_duck_duration / max(len(connections), 1)
         for connection in connections:
             await asyncio.sleep(pause)

@@ -30,6 +30,7 @@ class Connection(asyncio.BufferedProtocol):
     """One connection. `on_closed(connection)` is called once it is gone.
 
     `upgrade` is the TLS to begin after INFO; None where the transport is as secure as it is meant to be.
+    `kind` is the port's that it came by, "nats" or "websocket".
     """
 
     # How its client came, in nats-server's word for it.
@@ -43,7 +44,9 @@ class Connection(asyncio.BufferedProtocol):
         max_pending_bytes: int,
         on_closed: Callable[["Connection"], None],
         upgrade: ssl.SSLContext | None = None,
+        kind: str = "nats",
     ) -> None:
+        self.kind = kind
         self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
         if upgrade is None:
             self._read_into_session()
@@ -68,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         self.peer = (host, port)
         self._nonce = self._handshake.nonce()
-        info = self._handshake.info(self.session.cid, host, self._nonce)
+        info = self.info(self._nonce)
         self.session.authorized = not self._handshake.auth_required
         self.session.identity = ANYBODY
         if self._tls is None:
@@ -141,6 +144,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self.session.resume_writing()
+
+    def info(self, nonce: str = "", *, lame_duck: bool = False) -> bytes:
+        """The INFO line for this client."""
+        return self._handshake.info(self.session.cid, self.peer[0], nonce, self.kind, lame_duck=lame_duck)
+
+    @property
+    def last_words(self) -> bytes | None:
+        """Why it is closed, as -ERR says it; None where nothing is said."""
+        return self.session.last_words if self.session.doomed else b"Server Shutdown"
 
     # The session's side.
 
@@ -228,10 +240,13 @@ class Connection(asyncio.BufferedProtocol):
 class Refusal(asyncio.Protocol):
     """A connection past max_connections: told why, and closed."""
 
-    def __init__(self, handshake: Handshake) -> None:
+    last_words = b"maximum connections exceeded"
+
+    def __init__(self, handshake: Handshake, kind: str = "nats") -> None:
         self._handshake = handshake
+        self._kind = kind
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        transport.write(self._handshake.info(0, "") + b"-ERR 'maximum connections exceeded'\r\n")
+        transport.write(self._handshake.info(0, "", kind=self._kind) + b"-ERR '%s'\r\n" % self.last_words)
         transport.close()

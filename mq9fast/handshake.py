@@ -5,6 +5,7 @@ import ssl
 import string
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
 import msgspec
 
@@ -61,6 +62,8 @@ class Handshake:
         self._port = port
         # Clients are of few kinds: each name of one is kept once.
         self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MOST_SOFTWARE))
+        # What INFO says otherwise to clients of another port than this one.
+        self.elsewhere: dict[str, dict[str, Any]] = {"nats": {}}
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
@@ -90,9 +93,12 @@ class Handshake:
         """What a client with an NKEY is to sign; empty where there are none."""
         return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.challenges else ""
 
-    def info(self, client_id: int, client_ip: str, nonce: str = "", *, lame_duck: bool = False) -> bytes:
-        """The INFO line for one client."""
-        fields = {**self._info, "client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
+    def info(
+        self, client_id: int, client_ip: str, nonce: str = "", kind: str = "nats", *, lame_duck: bool = False
+    ) -> bytes:
+        """The INFO line for one client; `kind` is the port's that it came by, "nats" or "websocket"."""
+        own = {"client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
+        fields = {**self._info, **self.elsewhere[kind], **own}
         if nonce:
             fields["nonce"] = nonce
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
