@@ -60,14 +60,14 @@ def _origin(text: str) -> tuple[str, str, int] | None:
     """Scheme, host and port; None for anything but an origin."""
     try:
         parts = urlsplit(text)
-        port = parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if not parts.scheme or not parts.hostname or parts.path not in {"", "/"} or parts.query or parts.fragment:
+    if not parts.scheme or not host or parts.path not in {"", "/"} or parts.query or parts.fragment:
         return None
     if port is None:
         port = 443 if parts.scheme == "https" else 80
-    return parts.scheme, parts.hostname, port
+    return parts.scheme, host, port
 
 
 class Upgrade:
@@ -105,6 +105,8 @@ class Upgrade:
         if request.method != b"GET":
             raise UpgradeError(405, "the method must be GET")
         headers = _Headers(request)
+        if not headers.first(b"host"):
+            raise UpgradeError(400, "the header Host is missing")
         if not headers.list_has(b"upgrade", b"websocket"):
             raise UpgradeError(400, "the header Upgrade must be websocket")
         if not headers.list_has(b"connection", b"upgrade"):

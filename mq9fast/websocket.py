@@ -231,6 +231,7 @@ class WebSocketPort:
         self.upgrading: set[WebSocket] = set()
         # A read is handled before the next one begins, whoever's it is.
         self.scratch = memoryview(bytearray(READ_BYTES))
+        self._closed = False
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
@@ -246,10 +247,11 @@ class WebSocketPort:
     def begun(self, peer: WebSocket) -> None:
         """Take a peer that is to send its request."""
         self.upgrading.add(peer)
-        if len(self.upgrading) > self._most_upgrading:
+        if self._closed or len(self.upgrading) > self._most_upgrading:
             peer.abort()
 
     def close(self) -> None:
-        """Drop the peers that have not become connections yet."""
+        """Drop the peers that have not become connections yet, those still at their TLS included."""
+        self._closed = True
         for peer in list(self.upgrading):
             peer.abort()

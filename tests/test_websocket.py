@@ -126,6 +126,7 @@ UPGRADES = {
     "POST": (request("POST / HTTP/1.1"), 405),
     "HEAD": (request("HEAD / HTTP/1.1"), 405),
     "no Host": (request(Host=None), 400),
+    "no Host in HTTP/1.0": (request("GET / HTTP/1.0", Host=None), 400),
     "no Upgrade": (request(Upgrade=None), 400),
     "Upgrade to something else": (request(Upgrade="h2c"), 400),
     "no Connection": (request(Connection=None), 400),
@@ -231,6 +232,14 @@ def silent_end(peer: socket.socket) -> bool:
         return peer.recv(65536) == b""
     except ConnectionError:
         return True
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=40))
+@settings(max_examples=300)
+def test_no_origin_upsets_the_list(origin: str) -> None:
+    origins = Origins(ORIGINS)
+    for text in (origin, f"https://{origin}", f"https://good.example{origin}"):
+        assert not origins.allow(text) or "good.example" in text.lower() or "plain.example" in text.lower()
 
 
 @given(st.binary(max_size=300))
