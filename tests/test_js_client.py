@@ -1,7 +1,10 @@
 """The official JavaScript client, over TCP and over WebSocket: what its scripts in tests/js observe."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import bcrypt
+import nkeys
 import pytest
 
 from tests.harness import MAILBOX, Broker, Wire
@@ -110,6 +113,28 @@ def test_javascript_signs_in_with_a_token(start_broker: Start, transport: str) -
         assert script.line() == {"in": True, "user": None}
         script.tell({"token": "Secret"})
         assert script.line() == {"in": False, "name": "AuthorizationError"}
+        script.tell(None)
+
+
+@transports
+def test_javascript_signs_in_with_an_nkey_or_a_hashed_password(
+    start_broker: Start, tmp_path: Path, transport: str
+) -> None:
+    seeds = [nkeys.encode_seed(bytes([number] * 32), nkeys.PREFIX_BYTE_USER) for number in (1, 2)]
+    known = nkeys.from_seed(bytearray(seeds[0])).public_key.decode()
+    hashed = bcrypt.hashpw(b"slow", bcrypt.gensalt(10)).decode()
+    config = tmp_path / "mq9.toml"
+    config.write_text(f'[[users]]\nnkey = "{known}"\n[[users]]\nuser = "ann"\npassword = "{hashed}"\n')
+    broker = start_broker("--ws-port", "0", "--config", str(config))
+    with Script("sign_in.mjs", url_of(broker, transport)) as script:
+        for credentials, expected in (
+            ({"seed": seeds[0].decode()}, {"in": True, "user": None}),
+            ({"seed": seeds[1].decode()}, {"in": False, "name": "AuthorizationError"}),
+            ({"user": "ann", "pass": "slow"}, {"in": True, "user": "ann"}),
+            ({"user": "ann", "pass": "Slow"}, {"in": False, "name": "AuthorizationError"}),
+        ):
+            script.tell(credentials)
+            assert script.line() == expected, credentials
         script.tell(None)
 
 

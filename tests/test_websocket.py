@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import bcrypt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -445,6 +446,25 @@ def test_no_frames_upset_the_broker(ws_broker: Broker, junk: list[bytes]) -> Non
         wire.frames(*junk)
         wire.socket.raw.shutdown(socket.SHUT_WR)
         assert wire.closed(READ_SECONDS)
+
+
+def test_what_follows_a_password_that_takes_time_waits_for_it(start_broker: Start, tmp_path: Path) -> None:
+    """Checking a hash is no matter of one turn; what came meanwhile, in any number of reads, is not lost."""
+    hashed = bcrypt.hashpw(b"slow", bcrypt.gensalt(10)).decode()
+    config = tmp_path / "mq9.toml"
+    config.write_text(f'[[users]]\nuser = "ann"\npassword = "{hashed}"\n')
+    connect = b'CONNECT {"user":"ann","pass":"%s","verbose":false,"headers":true}\r\n'
+    flood = b"PUB nobody 1000\r\n" + b"x" * 1000 + b"\r\n"
+    broker = start_broker("--ws-port", "0", "--config", str(config))
+    with WebWire(broker.ws_port, None) as wire, WebWire(broker.ws_port, None) as wrong:
+        wire.frames(frame(BINARY, connect % b"slow" + SESSION[:10]), frame(BINARY, SESSION[10:]))
+        wrong.frames(frame(BINARY, connect % b"Slow" + SESSION))
+        for _ in range(5):
+            wire.frames(*[frame(BINARY, flood * 10 + flood[:7]), frame(TEXT, flood[7:])] * 50)
+        assert wire.take(len(HEARD), READ_SECONDS) == HEARD
+        wire.ping(READ_SECONDS)
+        assert wrong.closed(READ_SECONDS)
+        assert wrong.unread == b"-ERR 'Authorization Violation'\r\n"
 
 
 # What goes out.

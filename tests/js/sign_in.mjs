@@ -1,12 +1,15 @@
 // Connect with each set of credentials that the test gives, until it gives null: what comes of it.
+import { nkeyAuthenticator } from "@nats-io/nats-core";
 import { failure, finish, open, say, told } from "./lib.mjs";
 
 let credentials;
 while ((credentials = await told()) !== null) {
+  const { seed, ...options } = credentials;
+  if (seed) options.authenticator = nkeyAuthenticator(new TextEncoder().encode(seed));
   let client;
   const error = await failure(
     (async () => {
-      client = await open({ ...credentials, reconnect: false, timeout: 10000 });
+      client = await open({ ...options, reconnect: false, timeout: 10000 });
       await client.flush();
     })(),
   );
