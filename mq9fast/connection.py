@@ -30,11 +30,8 @@ class Connection(asyncio.BufferedProtocol):
     """One connection. `on_closed(connection)` is called once it is gone.
 
     `upgrade` is the TLS to begin after INFO; None where the transport is as secure as it is meant to be.
-    `kind` is the port's that it came by, "nats" or "websocket".
+    `type` is how its client came, in nats-server's word for it: "nats" or "websocket".
     """
-
-    # How its client came, in nats-server's word for it.
-    type = "nats"
 
     def __init__(
         self,
@@ -44,9 +41,9 @@ class Connection(asyncio.BufferedProtocol):
         max_pending_bytes: int,
         on_closed: Callable[["Connection"], None],
         upgrade: ssl.SSLContext | None = None,
-        kind: str = "nats",
+        type: str = "nats",
     ) -> None:
-        self.kind = kind
+        self.type = type
         self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
         if upgrade is None:
             self._read_into_session()
@@ -147,7 +144,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def info(self, nonce: str = "", *, lame_duck: bool = False) -> bytes:
         """The INFO line for this client."""
-        return self._handshake.info(self.session.cid, self.peer[0], nonce, self.kind, lame_duck=lame_duck)
+        return self._handshake.info(self.session.cid, self.peer[0], nonce, self.type, lame_duck=lame_duck)
 
     @property
     def last_words(self) -> bytes | None:
@@ -182,7 +179,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def cipher(self) -> tuple[str, str, int] | None:
         """Cipher suite, TLS version and bits; None without TLS."""
-        if self._transport is None or self._tls is None:
+        if self._transport is None:
             return None
         return cast("tuple[str, str, int] | None", self._transport.get_extra_info("cipher"))
 

@@ -103,7 +103,7 @@ def with_peer(test: Callable[[Peer], None]) -> None:
 
 def test_the_connection_is_one_of_its_kind_and_sets_the_socket_up() -> None:
     def test(peer: Peer) -> None:
-        assert peer.connection.kind == "websocket"
+        assert peer.connection.type == "websocket"
         assert peer.connection.peer == ("192.0.2.7", 7)
         assert b'"port":8080' in peer.info
         assert b'"client_ip":"192.0.2.7"' in peer.info
