@@ -4,15 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+NODE_MODULES := tests/js/node_modules
+
 .PHONY: run test quicktest lint bench bench-peers bench-growth perf build debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
 
-test: build lint
+test: build lint $(NODE_MODULES)/ready
 	$(BIN)/python -m pytest $(ARGS)
 
-quicktest: build
+quicktest: build $(NODE_MODULES)/ready
 	$(BIN)/python -m pytest -x --ignore=tests/fault $(ARGS)
 
 lint: build
@@ -55,5 +57,12 @@ $(VENV)/ready-to-draw: $(VENV)/ready
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	touch $@
 
+# The JavaScript client, with the Node that is in $(VENV); without one the tests that need it are skipped.
+$(NODE_MODULES)/ready: tests/js/package-lock.json $(VENV)/ready
+	mkdir -p $(NODE_MODULES)
+	PATH="$(abspath $(BIN)):$$PATH"; ! command -v npm || npm ci --prefix tests/js --loglevel error
+	mkdir -p $(NODE_MODULES)
+	touch $@
+
 clean:
-	rm -rf build dist *.egg-info mq9fast/_core/*.c mq9fast/_core/*.so $(VENV)
+	rm -rf build dist *.egg-info mq9fast/_core/*.c mq9fast/_core/*.so $(VENV) $(NODE_MODULES)

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import secrets
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from mq9fast._core.turn import Turn
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
-from mq9fast.connection import Connection, Refusal
+from mq9fast.connection import LAST_WORDS_SECONDS, Connection, Refusal
 from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
@@ -31,6 +33,7 @@ from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
 from mq9fast.tlslistener import TlsListener
+from mq9fast.websocket import WebSocketPort
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.monitor import Monitor
@@ -64,7 +67,8 @@ class Broker:
         self.lame_duck = False
         self.serving = False
         self.monitor: Monitor | None = None
-        self._listener: asyncio.Server | None = None
+        self.websocket: WebSocketPort | None = None
+        self._listeners: list[asyncio.Server] = []
         self._tls_listener: TlsListener | None = None
 
     async def start(self) -> None:
@@ -82,6 +86,8 @@ class Broker:
                 self.mailboxes.load()
             except UNREADABLE as error:
                 raise StartError(f"the data directory {directory} cannot be used: {error}") from error
+            undo.callback(self._listeners.clear)
+            undo.callback(self._stop_listening)
             await self._listen(tls)
             undo.pop_all()
         self.clock = Clock(
@@ -136,21 +142,19 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        loop = asyncio.get_running_loop()
-        try:
-            self._listener = await loop.create_server(
-                self._connection, settings.host, settings.port, backlog=BACKLOG, start_serving=False
-            )
-        except OSError as error:
-            raise StartError(_why_not_listening(settings.host, settings.port, error)) from error
-        port = self._listener.sockets[0].getsockname()[1]
+        port = await self._bind(self._connection, settings.host, settings.port)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
+        if settings.ws_port >= 0:
+            await self._listen_for_websockets(tls if settings.ws_tls else None)
+        clients, *others = self._listeners
+        for listener in others:
+            await listener.start_serving()
         if tls is None:
-            await self._listener.start_serving()
+            await clients.start_serving()
             return
         self._tls_listener = TlsListener(
-            self._listener.sockets,
+            clients.sockets,
             self._connection,
             tls,
             handshake_seconds=settings.auth_timeout,
@@ -158,11 +162,50 @@ class Broker:
             backlog=BACKLOG,
         )
 
+    async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
+        settings = self.settings
+        websocket = WebSocketPort(settings, functools.partial(self._connection, "websocket"))
+        port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
+        own = {"host": settings.ws_host, "port": port, "connect_urls": ()}
+        without_tls = {"tls_required": False, "tls_verify": False}
+        self.handshake.elsewhere["websocket"] = own if tls is not None else {**own, **without_tls}
+        self.websocket = websocket
+        scheme = "ws" if tls is None else "wss"
+        log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
+        if websocket.origins.all and not self.handshake.auth_required:
+            log.warning("any web page whose reader reaches the WebSocket port may connect: see ws_origins")
+
+    async def _bind(
+        self,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> int:
+        """Take a port, without serving on it yet; returns which."""
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                protocol,
+                host,
+                port,
+                backlog=BACKLOG,
+                start_serving=False,
+                ssl=tls,
+                ssl_handshake_timeout=self.settings.auth_timeout + LAST_WORDS_SECONDS if tls else None,
+            )
+        except OSError as error:
+            raise StartError(_why_not_listening(host, port, error)) from error
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
     def _stop_listening(self) -> None:
-        assert self._listener is not None
-        self._listener.close()
+        """Take no new connection, from a peer that has not quite become one neither."""
+        for listener in self._listeners:
+            listener.close()
         if self._tls_listener is not None:
             self._tls_listener.close()
+        if self.websocket is not None:
+            self.websocket.close()
 
     async def _monitor(self) -> None:
         """Open the monitoring port. That the default one is in use is no reason not to start."""
@@ -183,10 +226,10 @@ class Broker:
         self.monitor = monitor
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
-    def _connection(self) -> Connection | Refusal:
+    def _connection(self, kind: str = "nats") -> Connection | Refusal:
         if len(self.connections) >= self.most_connections:
             self.refused_connections += 1
-            return Refusal(self.handshake)
+            return Refusal(self.handshake, kind)
         self.total_connections += 1
         connection = Connection(
             self.core,
@@ -194,6 +237,7 @@ class Broker:
             self.total_connections,
             self.settings.max_pending,
             self._closed,
+            kind,
         )
         self.connections[connection.session.cid] = connection
         return connection
@@ -203,7 +247,7 @@ class Broker:
 
     async def stop(self) -> None:
         """Stop accepting, finish what was accepted, write it out, close."""
-        if self._listener is None:
+        if not self._listeners:
             return
         self.serving = False
         self._stop_listening()
@@ -234,7 +278,7 @@ class Broker:
 
     async def retire(self) -> None:
         """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
-        if self.lame_duck or self._listener is None:
+        if self.lame_duck or not self._listeners:
             return
         self.lame_duck = True
         log.info("lame duck: closing %d connections", len(self.connections))

@@ -29,11 +29,9 @@ LOOKS = 4
 class Connection(asyncio.BufferedProtocol):
     """One connection. `on_closed(connection)` is called once it is gone.
 
-    What comes up before its transport is there waits for it.
+    What comes up before its transport is there waits for it. `type` is how its client came, in nats-server's
+    word for it: "nats" or "websocket".
     """
-
-    # How its client came, in nats-server's word for it.
-    type = "nats"
 
     def __init__(
         self,
@@ -42,7 +40,9 @@ class Connection(asyncio.BufferedProtocol):
         cid: int,
         max_pending_bytes: int,
         on_closed: Callable[["Connection"], None],
+        type: str = "nats",
     ) -> None:
+        self.type = type
         self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
         self.session.pause_writing()
         # The transport calls straight into the session, which parses what was read.
@@ -66,7 +66,7 @@ class Connection(asyncio.BufferedProtocol):
     def greeting(self, host: str) -> bytes:
         """The INFO for a client at this address, for who sends it ahead of the transport."""
         self._greeted = True
-        return self._handshake.info(self.session.cid, host, self._nonce)
+        return self._handshake.info(self.session.cid, host, self._nonce, self.type)
 
     # The transport's side.
 
@@ -107,6 +107,11 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.session.resume_writing()
 
+    @property
+    def last_words(self) -> bytes | None:
+        """Why it is closed, as -ERR says it; None where nothing is said."""
+        return self.session.last_words if self.session.doomed else b"Server Shutdown"
+
     # The session's side.
 
     def write(self, data: bytes) -> None:
@@ -128,9 +133,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def inform(self, *, lame_duck: bool = False) -> None:
         """Send INFO again: it changed."""
-        self.session.write(
-            self._handshake.info(self.session.cid, self.peer[0], self._nonce, lame_duck=lame_duck)
+        info = self._handshake.info(
+            self.session.cid, self.peer[0], self._nonce, self.type, lame_duck=lame_duck
         )
+        self.session.write(info)
 
     @property
     def pending_bytes(self) -> int:
@@ -219,13 +225,16 @@ class Connection(asyncio.BufferedProtocol):
 class Refusal(asyncio.Protocol):
     """A connection past max_connections: told why, and closed; after INFO, unless TLS was to come first."""
 
-    def __init__(self, handshake: Handshake) -> None:
+    last_words = b"maximum connections exceeded"
+
+    def __init__(self, handshake: Handshake, kind: str = "nats") -> None:
         self._handshake = handshake
+        self._kind = kind
         self.greets = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         host, *_ = transport.get_extra_info("peername") or ("",)
-        info = self._handshake.info(0, host) if self.greets else b""
-        transport.write(info + b"-ERR 'maximum connections exceeded'\r\n")
+        info = self._handshake.info(0, host, kind=self._kind) if self.greets else b""
+        transport.write(info + b"-ERR '%b'\r\n" % self.last_words)
         transport.close()

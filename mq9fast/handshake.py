@@ -64,6 +64,8 @@ class Handshake:
         self._port = port
         # Clients are of few kinds: each name of one is kept once.
         self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MOST_SOFTWARE))
+        # What INFO says otherwise to clients of another port than this one.
+        self.elsewhere: dict[str, dict[str, Any]] = {"nats": {}}
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
@@ -86,29 +88,24 @@ class Handshake:
             "port": self._port,
             "headers": True,
             "max_payload": settings.max_payload,
+            "auth_required": self.auth_required,
+            "tls_required": self.tls is not None,
+            "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
+            "connect_urls": settings.advertised,
         }
-        # What is false is left out, as on nats-server.
-        if self.auth_required:
-            self._info["auth_required"] = True
-        if self.tls is not None:
-            self._info["tls_required"] = True
-            if self.tls.verify_mode == ssl.CERT_REQUIRED:
-                self._info["tls_verify"] = True
-        if settings.advertised:
-            self._info["connect_urls"] = settings.advertised
 
     def nonce(self) -> str:
         """What a client with an NKEY is to sign; empty where there are none."""
         return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.challenges else ""
 
-    def info(self, client_id: int, client_ip: str, nonce: str = "", *, lame_duck: bool = False) -> bytes:
-        """The INFO line for one client."""
-        fields = {**self._info, "client_id": client_id, "client_ip": client_ip}
-        if nonce:
-            fields["nonce"] = nonce
-        if lame_duck:
-            fields["ldm"] = True
-        return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
+    def info(
+        self, client_id: int, client_ip: str, nonce: str = "", kind: str = "nats", *, lame_duck: bool = False
+    ) -> bytes:
+        """The INFO line for one client; `kind` is the port's that it came by, "nats" or "websocket"."""
+        own = {"client_id": client_id, "client_ip": client_ip, "nonce": nonce, "ldm": lame_duck}
+        fields = {**self._info, **self.elsewhere[kind], **own}
+        # What is false or empty is left out, as on nats-server.
+        return b"INFO " + msgspec.json.encode({name: it for name, it in fields.items() if it}) + b"\r\n"
 
     def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:
         """Take over what CONNECT says, at once or in a later turn, and call `accepted`; or close, with

@@ -10,6 +10,7 @@ from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import SettingsError
 from mq9fast.settings import SETTINGS, Settings
 from mq9fast.tls import renew
+from mq9fast.upgrade import Origins
 
 log = logging.getLogger("mq9fast.reload")
 
@@ -18,13 +19,16 @@ def reload(broker: Broker, settings: Settings) -> None:
     """Have `broker` go by `settings` from now on, and look again at everybody who is connected.
 
     Raises SettingsError for the first setting that only a restart can change, StartError for TLS files that
-    cannot be used; then everything is as before.
+    cannot be used and origins that are none; then everything is as before.
     """
     _check_fixed(broker.settings, settings)
+    Origins(settings.ws_origins)
     if broker.handshake.tls is not None:
         renew(broker.handshake.tls, settings)
     advertised, broker.settings = broker.settings.advertised, settings
     broker.handshake.set(settings)
+    if broker.websocket is not None:
+        broker.websocket.set(settings)
     _set_limits(broker, settings)
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:

@@ -45,8 +45,8 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     if broker.most_connections < settings.max_connections and "max_connections" in settings.explicit:
         log.warning("file descriptors leave room for %d connections", broker.most_connections)
     host, port = broker.address
-    if not _is_loopback(host) and not broker.handshake.auth_required:
-        log.warning("listening on %s without authentication: whoever reaches the port may connect", host)
+    if not broker.handshake.auth_required:
+        _warn_of_open_ports(broker)
     print(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}", flush=True)
     retirement = loop.create_task(_retire_when(retiring, broker, ending))
     await ending.wait()
@@ -67,6 +67,13 @@ async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Eve
     await asked.wait()
     await broker.retire()
     ending.set()
+
+
+def _warn_of_open_ports(broker: Broker) -> None:
+    hosts = {broker.settings.host} | ({broker.settings.ws_host} if broker.websocket else set())
+    for host in sorted(hosts):
+        if not _is_loopback(host):
+            log.warning("listening on %s without authentication: whoever reaches the port may connect", host)
 
 
 def _is_loopback(host: str) -> bool:

@@ -46,6 +46,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=-1, le=65535, description="port of the HTTP monitor, 0 takes a free one, -1 turns it off"),
     ] = 8222
+    ws_host: Annotated[Text, Meta(description="address of the WebSocket port")] = "127.0.0.1"
+    ws_port: Annotated[
+        int,
+        Meta(ge=-1, le=65535, description="port for WebSocket clients, 0 takes a free one, -1 turns it off"),
+    ] = -1
+    ws_tls: Annotated[bool, Meta(description="TLS on the WebSocket port too, where --tls-cert is set")] = True
+    ws_origins: Annotated[
+        Text | None, Meta(description="web pages that may connect, as in https://a.org,https://b.org:8443")
+    ] = None
     max_payload: Annotated[
         int,
         Meta(ge=1, le=64 * 2**20, description="largest message with its headers", extra={"unit": "bytes"}),
@@ -165,6 +174,9 @@ _FIXED = {
     "sync_interval",
     "monitor_host",
     "monitor_port",
+    "ws_host",
+    "ws_port",
+    "ws_tls",
     "max_payload",
     "max_control_line",
     "tls_verify",

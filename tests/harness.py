@@ -75,6 +75,11 @@ class Broker:
         return f"nats://127.0.0.1:{self.port}"
 
     @property
+    def ws_port(self) -> int:
+        """The WebSocket port, which only the log names."""
+        return int(re.findall(r"for WebSocket clients on .*:(\d+)$", self.log.read_text(), re.MULTILINE)[-1])
+
+    @property
     def rss_bytes(self) -> int:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -144,11 +149,7 @@ class Wire:
         connect: dict[str, Any] | None = {},  # noqa: B006
         receive_bytes: int = 0,
     ) -> None:
-        self.socket = socket.socket()
-        if receive_bytes:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = self.open(port, receive_bytes)
         self.unread = bytearray()
         self.inbox = 0
         self.waiting: list[Message] = []
@@ -156,6 +157,15 @@ class Wire:
         if connect is not None:
             options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, **connect}
             self.send(f"CONNECT {json.dumps(options)}\r\n")
+
+    def open(self, port: int, receive_bytes: int) -> Any:
+        """The socket to speak over."""
+        opened = socket.socket()
+        if receive_bytes:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        opened.connect(("127.0.0.1", port))
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
     def send(self, data: str | bytes) -> None:
         self.socket.sendall(data.encode() if isinstance(data, str) else data)

@@ -30,7 +30,9 @@ def help_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 @every_setting
 def test_help(help_text: str, row: Setting) -> None:
-    default = "none" if row.default is None else "false" if row.default is False else row.default
+    default = "none" if row.default is None else row.default
+    if isinstance(default, bool):
+        default = str(default).lower()
     assert f" {row.flag}" in help_text
     assert f"{row.help} (default: {default}{row.unit and ' ' + row.unit})" in help_text
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.certificates import Certificates
 from tests.harness import Broker, Wire
+from tests.webwire import WebWire
 
 Start = Callable[..., Broker]
 
@@ -21,8 +22,8 @@ def start_plain(start_broker: Start, tmp_path: Path) -> Start:
 
 
 def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
-    broker = start_plain("--monitor-port", "0")
-    with Wire(broker.port) as wire, Wire(broker.port) as reader:
+    broker = start_plain("--monitor-port", "0", "--ws-port", "0")
+    with Wire(broker.port) as wire, Wire(broker.port) as reader, WebWire(broker.ws_port) as web:
         wire.create(name="plain.loop")
         for number in range(3000):
             wire.pub("$mq9.AI.MAILBOX.MSG.plain.loop", f"{number}".rjust(400))
@@ -33,6 +34,8 @@ def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
         assert [int(message.payload) for message in replayed[1:]] == list(range(3000))
         wire.msg("plain.loop", "live")
         assert reader.message().payload == b"live"
+        web.read_along("plain.loop")
+        assert [message.msg_id for message in web.messages(3)] == [3000, 0, 1]
         assert wire.delete("plain.loop", 0) == {"deleted": True}
     assert broker.stop() == 0
 

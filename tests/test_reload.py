@@ -10,6 +10,7 @@ import nats
 import pytest
 
 from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.webwire import WebWire
 
 ANNA = '[[users]]\nuser = "anna"\npassword = "anna"\n'
 BERTA = '[[users]]\nuser = "berta"\npassword = "berta"\n'
@@ -195,3 +196,20 @@ def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_p
         await client.close()
 
     asyncio.run(run())
+
+
+def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> None:
+    old, new = "https://old.example", "https://new.example"
+    broker = Configured(start_broker, tmp_path / "mq9.toml", f'ws_origins = "{old}"\n', "--ws-port", "0")
+    port = broker.broker.ws_port
+    with WebWire(port, Origin=old) as stays:
+        broker.reload(f'ws_origins = "{new}"\n')
+        stays.ping()
+    with WebWire(port, Origin=new) as wire:
+        wire.ping()
+    with pytest.raises(AssertionError, match="403"):
+        WebWire(port, Origin=old)
+    broker.reload('ws_origins = "new.example"\n', "the settings stay as they are: ws_origins holds")
+    broker.reload("ws_port = 1\nws_tls = false\n", "the settings stay as they are: ws_tls cannot change")
+    with WebWire(port, Origin=new) as wire:
+        wire.ping()

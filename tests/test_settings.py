@@ -21,6 +21,10 @@ DEFAULTS = {
     "sync_interval": 1.0,
     "monitor_host": "127.0.0.1",
     "monitor_port": 8222,
+    "ws_host": "127.0.0.1",
+    "ws_port": -1,
+    "ws_tls": True,
+    "ws_origins": None,
     "max_payload": 1048576,
     "log_level": "info",
     "user": None,
@@ -61,6 +65,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
 WRONG_NUMBERS: dict[str, list[float]] = {
     "port": [-1, 65536],
     "monitor_port": [-2, 65536],
+    "ws_port": [-2, 65536],
     "sync_interval": [0, -1, 1e300],
     "max_payload": [0, 67108865],
     "max_control_line": [63, 1048577],
@@ -81,6 +86,7 @@ WRONG_NUMBERS: dict[str, list[float]] = {
 LOW_AND_HIGH: dict[str, tuple[float, float]] = {
     "port": (0, 65535),
     "monitor_port": (-1, 65535),
+    "ws_port": (-1, 65535),
     "max_payload": (1, 67108864),
     "max_control_line": (64, 1048576),
     "ping_max": (1, 2**63 - 1),
@@ -151,7 +157,7 @@ def named(name: str) -> Setting:
 def two_values(row: Setting) -> tuple[Any, Any]:
     """Two good values of a setting, the first of them not its default."""
     if isinstance(row.kind, BoolType):
-        return True, False
+        return not row.default, row.default
     if row.choices:
         return row.choices[1], row.choices[0]
     if isinstance(row.kind, IntType | FloatType):

@@ -56,6 +56,7 @@ cdef class Client:
     cdef OutBuf out
     cdef readonly bint writable           # false while the transport holds more than its high-water mark
     cdef readonly bint doomed             # nothing more is read from it or delivered to it
+    cdef readonly bytes last_words        # why it is doomed, as -ERR said it; None where nothing was said
     cdef bint dirty
     cdef bint stalled
     cdef bint sated                       # read its share of this turn

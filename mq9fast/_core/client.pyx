@@ -130,6 +130,7 @@ cdef class Client:
         if self.doomed:
             return 0
         self.doomed = True
+        self.last_words = error
         if error is not None:
             self.error(error)
         self.agenda.doomed.append(self)

@@ -46,7 +46,7 @@ cdef class Session(Client):
     cdef uint64_t pinged_ns               # when the ping was sent that its round trip is taken from; 0 = none
     cdef readonly uint64_t rtt_ns         # of its last ping that was answered; 0 = none yet
 
-    cdef int sate(self) except -1
+    cpdef int sate(self) except -1
     cdef int work(self) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef int publish(self, const Operation* op) except -1

