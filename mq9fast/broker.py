@@ -22,7 +22,7 @@ from mq9fast._core.turn import Turn
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
-from mq9fast.connection import LAST_WORDS_SECONDS, Connection, Refusal
+from mq9fast.connection import Connection, Refusal
 from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
@@ -148,26 +148,25 @@ class Broker:
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
         clients, *others = self._listeners
-        for listener in others:
+        for listener in others if tls is not None else self._listeners:
             await listener.start_serving()
-        if tls is None:
-            await clients.start_serving()
-            return
-        self._tls_listener = TlsListener(
-            clients.sockets,
-            self._connection,
-            tls,
-            handshake_seconds=settings.auth_timeout,
-            first=settings.tls_handshake_first,
-            backlog=BACKLOG,
-        )
+        if tls is not None:
+            self._tls_listener = TlsListener(
+                clients.sockets,
+                self._connection,
+                tls,
+                handshake_seconds=settings.auth_timeout,
+                first=settings.tls_handshake_first,
+                backlog=BACKLOG,
+            )
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
         websocket = WebSocketPort(settings, functools.partial(self._connection, "websocket"))
         port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
-        own = {"host": settings.ws_host, "port": port, "connect_urls": ()}
-        without_tls = {"tls_required": False, "tls_verify": False}
+        # The addresses that are advertised are those of the other port.
+        own = {"host": settings.ws_host, "port": port, "connect_urls": None}
+        without_tls = {"tls_required": None, "tls_verify": None}
         self.handshake.elsewhere["websocket"] = own if tls is not None else {**own, **without_tls}
         self.websocket = websocket
         scheme = "ws" if tls is None else "wss"
@@ -191,7 +190,7 @@ class Broker:
                 backlog=BACKLOG,
                 start_serving=False,
                 ssl=tls,
-                ssl_handshake_timeout=self.settings.auth_timeout + LAST_WORDS_SECONDS if tls else None,
+                ssl_handshake_timeout=self.settings.auth_timeout if tls else None,
             )
         except OSError as error:
             raise StartError(_why_not_listening(host, port, error)) from error
