@@ -5,6 +5,7 @@ A payload ends in MARK, which occurs nowhere else: whoever receives only counts 
 
 import re
 import selectors
+import shutil
 import threading
 from collections.abc import Callable
 
@@ -50,6 +51,17 @@ def send_and_count(sender: Wire, data: bytes, counter: Counter, count: int) -> N
     thread.start()
     counter.read_until(count)
     thread.join()
+
+
+def test_start_on_an_empty_store(measure: Measure, start_broker: StartBroker) -> None:
+    """From the process's beginning to the line that says it serves, monitoring included."""
+    broker = start_broker("--monitor-port", "0")
+
+    def empty() -> None:
+        broker.kill()
+        shutil.rmtree(broker.data_dir)
+
+    measure(1, broker.start, setup=empty, rounds=10)
 
 
 # Plain subjects.

@@ -22,7 +22,7 @@ from mq9fast._core.turn import Turn
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
-from mq9fast.connection import LAST_WORDS_SECONDS, Connection, Refusal
+from mq9fast.connection import Connection, Refusal
 from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.listing import Listing
@@ -32,6 +32,7 @@ from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
+from mq9fast.tlslistener import TlsListener
 from mq9fast.websocket import WebSocketPort
 
 if TYPE_CHECKING:
@@ -62,11 +63,13 @@ class Broker:
         self.address = (settings.host, settings.port)
         self.total_connections = 0
         self.refused_connections = 0
+        self.most_connections = settings.max_connections
         self.lame_duck = False
         self.serving = False
         self.monitor: Monitor | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []
+        self._tls_listener: TlsListener | None = None
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
@@ -144,15 +147,26 @@ class Broker:
         self.handshake = Handshake(settings, port, tls, self._passwords)
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
-        for listener in self._listeners:
+        clients, *others = self._listeners
+        for listener in others if tls is not None else self._listeners:
             await listener.start_serving()
+        if tls is not None:
+            self._tls_listener = TlsListener(
+                clients.sockets,
+                self._connection,
+                tls,
+                handshake_seconds=settings.auth_timeout,
+                first=settings.tls_handshake_first,
+                backlog=BACKLOG,
+            )
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
         websocket = WebSocketPort(settings, functools.partial(self._connection, "websocket"))
         port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
-        own = {"host": settings.ws_host, "port": port}
-        without_tls = {"tls_required": False, "tls_verify": False}
+        # The addresses that are advertised are those of the other port.
+        own = {"host": settings.ws_host, "port": port, "connect_urls": None}
+        without_tls = {"tls_required": None, "tls_verify": None}
         self.handshake.elsewhere["websocket"] = own if tls is not None else {**own, **without_tls}
         self.websocket = websocket
         scheme = "ws" if tls is None else "wss"
@@ -176,7 +190,7 @@ class Broker:
                 backlog=BACKLOG,
                 start_serving=False,
                 ssl=tls,
-                ssl_handshake_timeout=self.settings.auth_timeout + LAST_WORDS_SECONDS if tls else None,
+                ssl_handshake_timeout=self.settings.auth_timeout if tls else None,
             )
         except OSError as error:
             raise StartError(_why_not_listening(host, port, error)) from error
@@ -187,6 +201,8 @@ class Broker:
         """Take no new connection, from a peer that has not quite become one neither."""
         for listener in self._listeners:
             listener.close()
+        if self._tls_listener is not None:
+            self._tls_listener.close()
         if self.websocket is not None:
             self.websocket.close()
 
@@ -210,7 +226,7 @@ class Broker:
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
     def _connection(self, kind: str = "nats") -> Connection | Refusal:
-        if len(self.connections) >= self.settings.max_connections:
+        if len(self.connections) >= self.most_connections:
             self.refused_connections += 1
             return Refusal(self.handshake, kind)
         self.total_connections += 1
@@ -220,7 +236,6 @@ class Broker:
             self.total_connections,
             self.settings.max_pending,
             self._closed,
-            self.handshake.tls if kind == "nats" else None,
             kind,
         )
         self.connections[connection.session.cid] = connection
@@ -269,7 +284,7 @@ class Broker:
         self._stop_listening()
         connections = list(self.connections.values())
         for connection in connections:
-            connection.session.write(connection.info(lame_duck=True))
+            connection.inform(lame_duck=True)
         pause = self.settings.lame_duck_duration / max(len(connections), 1)
         for connection in connections:
             await asyncio.sleep(pause)

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from mq9fast._core.delivery import MailboxSubscription
 from mq9fast._core.session import Session
 from mq9fast.auth import ANYBODY
 from mq9fast.handshake import Handshake
+from mq9fast.sockets import tune
 
 if TYPE_CHECKING:
     from mq9fast._core.session import Core
@@ -20,17 +20,17 @@ log = logging.getLogger("mq9fast.connection")
 # taken keeps its place behind more urgent ones only while it is not in here.
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
-# The same for the kernel, which would otherwise take megabytes that the peer has no room for yet.
-UNSENT_BYTES = 262144
 # How long a closing connection may take to write its last words.
 LAST_WORDS_SECONDS = 2.0
+# How often in a write deadline a paused transport is looked at.
+LOOKS = 4
 
 
 class Connection(asyncio.BufferedProtocol):
     """One connection. `on_closed(connection)` is called once it is gone.
 
-    `upgrade` is the TLS to begin after INFO; None where the transport is as secure as it is meant to be.
-    `type` is how its client came, in nats-server's word for it: "nats" or "websocket".
+    What comes up before its transport is there waits for it. `type` is how its client came, in nats-server's
+    word for it: "nats" or "websocket".
     """
 
     def __init__(
@@ -40,111 +40,72 @@ class Connection(asyncio.BufferedProtocol):
         cid: int,
         max_pending_bytes: int,
         on_closed: Callable[["Connection"], None],
-        upgrade: ssl.SSLContext | None = None,
         type: str = "nats",
     ) -> None:
         self.type = type
         self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
-        if upgrade is None:
-            self._read_into_session()
+        self.session.pause_writing()
+        # The transport calls straight into the session, which parses what was read.
+        self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
+        self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
         self.peer: tuple[str, int] = ("", 0)
         self._handshake = handshake
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._secured = upgrade is None
-        self._tls = upgrade
+        self._greeted = False
+        self._nonce = handshake.nonce()
+        self._signing_in = False
         self._timer: asyncio.TimerHandle | None = None
-        self._upgrade: asyncio.Task[None] | None = None
         self._unanswered_pings = 0
         self._bytes_at_ping = 0
+        self._watch: asyncio.TimerHandle | None = None
+        self._unsent_bytes = -1
+        self._stuck_since = 0.0
+
+    def greeting(self, host: str) -> bytes:
+        """The INFO for a client at this address, for who sends it ahead of the transport."""
+        self._greeted = True
+        return self._handshake.info(self.session.cid, host, self._nonce, self.type)
 
     # The transport's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
-        transport = cast(asyncio.Transport, transport)
-        self._take(transport)
+        self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
+        tune(transport.get_extra_info("socket"))
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         self.peer = (host, port)
-        self._nonce = self._handshake.nonce()
-        info = self.info(self._nonce)
+        if not self._greeted:
+            transport.write(self.greeting(host))
         self.session.authorized = not self._handshake.auth_required
         self.session.identity = ANYBODY
-        if self._tls is None:
-            transport.write(info)
-        else:
-            # What comes up before TLS does is not for the open: it waits.
-            self.session.pause_writing()
-            self._upgrade = self._loop.create_task(self._start_tls(self._tls, info))
+        self.session.resume_writing()
         self._signing_in = self._handshake.auth_required
         if self._signing_in:
             self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
         else:
             self._ping_later()
 
-    def _take(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
-        tcp: socket.socket | None = transport.get_extra_info("socket")
-        if tcp is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-
-    def _read_into_session(self) -> None:
-        """Have the transport call straight into the session, which parses what was read."""
-        self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
-        self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.session.get_buffer(sizehint)
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Something came before TLS did, and so before INFO: that is no client of ours."""
-        assert self._transport is not None
-        self._transport.abort()
-
-    async def _start_tls(self, context: ssl.SSLContext, info: bytes) -> None:
-        """Upgrade after INFO, as NATS does. Nothing is awaited between the two: the client's hello, which
-        answers INFO, must not meet the plain protocol."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        self._transport.write(info)
-        self._read_into_session()
-        try:
-            upgraded = await self._loop.start_tls(
-                self._transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=self._handshake.auth_timeout + LAST_WORDS_SECONDS,
-            )
-        except (OSError, ssl.SSLError) as error:
-            log.info("the TLS handshake of %s:%d failed: %r", *self.peer, error)
-            self.connection_lost(None)
-            return
-        if upgraded is not None:
-            self._take(upgraded)
-            self._secured = True
-            self.session.resume_writing()
-
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is None:
+        if self.session.connection is None:
             return
         self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
         self.session.closed()
         self._on_closed(self)
 
     def pause_writing(self) -> None:
         self.session.pause_writing()
+        self._unsent_bytes = -1
+        if self._watch is None:
+            self._look_later()
 
     def resume_writing(self) -> None:
         self.session.resume_writing()
-
-    def info(self, nonce: str = "", *, lame_duck: bool = False) -> bytes:
-        """The INFO line for this client."""
-        return self._handshake.info(self.session.cid, self.peer[0], nonce, self.type, lame_duck=lame_duck)
 
     @property
     def last_words(self) -> bytes | None:
@@ -168,7 +129,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    # The monitor's side.
+    # The broker's side.
+
+    def inform(self, *, lame_duck: bool = False) -> None:
+        """Send INFO again: it changed."""
+        cid, (host, _) = self.session.cid, self.peer
+        self.session.write(self._handshake.info(cid, host, self._nonce, self.type, lame_duck=lame_duck))
 
     @property
     def pending_bytes(self) -> int:
@@ -190,8 +156,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._secured:
-            transport.write(self.session.take_output())
+        transport.write(self.session.take_output())
         transport.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -233,17 +198,41 @@ class Connection(asyncio.BufferedProtocol):
             self.session.ping()
         self._ping_later()
 
+    def _look_later(self) -> None:
+        self._watch = self._loop.call_later(self._handshake.write_deadline / LOOKS, self._look)
+
+    def _look(self) -> None:
+        """Cut off a client that is paused and took nothing for the deadline, while plain messages waited."""
+        self._watch = None
+        if self._transport is None or self._transport.is_closing() or self.session.writable:
+            return
+        unsent, now = self._transport.get_write_buffer_size(), self._loop.time()
+        if unsent != self._unsent_bytes or not self.session.messages_wait or self._reads_mailboxes():
+            self._unsent_bytes, self._stuck_since = unsent, now
+        elif now - self._stuck_since >= self._handshake.write_deadline:
+            log.info("%s:%d took nothing for %g seconds: cut off", *self.peer, now - self._stuck_since)
+            self.session.cut_off()
+            return
+        self._look_later()
+
+    def _reads_mailboxes(self) -> bool:
+        """Whether it may be mailboxes that fill its socket: it may take as long as it wants then."""
+        return any(isinstance(each, MailboxSubscription) for each in self.session.subscriptions.values())
+
 
 class Refusal(asyncio.Protocol):
-    """A connection past max_connections: told why, and closed."""
+    """A connection past max_connections: told why, and closed; after INFO, unless TLS was to come first."""
 
     last_words = b"maximum connections exceeded"
 
     def __init__(self, handshake: Handshake, kind: str = "nats") -> None:
         self._handshake = handshake
         self._kind = kind
+        self.greets = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        transport.write(self._handshake.info(0, "", kind=self._kind) + b"-ERR '%s'\r\n" % self.last_words)
+        host, *_ = transport.get_extra_info("peername") or ("",)
+        info = self._handshake.info(0, host, kind=self._kind) if self.greets else b""
+        transport.write(info + b"-ERR '%s'\r\n" % self.last_words)
         transport.close()

@@ -1,8 +1,10 @@
 """INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS protocol)."""
 
+import platform
 import secrets
 import ssl
 import string
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -62,7 +64,7 @@ class Handshake:
         self._port = port
         # Clients are of few kinds: each name of one is kept once.
         self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MOST_SOFTWARE))
-        # What INFO says otherwise to clients of another port than this one.
+        # What INFO says otherwise to clients of another port than this one; None is left out.
         self.elsewhere: dict[str, dict[str, Any]] = {"nats": {}}
         self.set(settings)
 
@@ -71,23 +73,31 @@ class Handshake:
         self._authenticator = Authenticator(settings, self._passwords)
         self.auth_required = self._authenticator.required
         self.auth_timeout = settings.auth_timeout
+        self.write_deadline = settings.write_deadline
         self.ping_interval = settings.ping_interval
         self.ping_max = settings.ping_max
-        self._info = {
+        self._info: dict[str, Any] = {
             "server_id": self.server_id,
             "server_name": self.server_name,
             "version": PROTOCOL_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
-            "go": "",
+            # The language of the server; some clients fail without it.
+            "go": f"{sys.implementation.name}{platform.python_version()}",
             "host": settings.host,
             "port": self._port,
             "headers": True,
             "max_payload": settings.max_payload,
-            "auth_required": self.auth_required,
-            "tls_required": self.tls is not None,
-            "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
         }
+        # What is false is left out, as on nats-server.
+        if self.auth_required:
+            self._info["auth_required"] = True
+        if self.tls is not None:
+            self._info["tls_required"] = True
+            if self.tls.verify_mode == ssl.CERT_REQUIRED:
+                self._info["tls_verify"] = True
+        if settings.advertised:
+            self._info["connect_urls"] = settings.advertised
 
     def nonce(self) -> str:
         """What a client with an NKEY is to sign; empty where there are none."""
@@ -97,10 +107,16 @@ class Handshake:
         self, client_id: int, client_ip: str, nonce: str = "", kind: str = "nats", *, lame_duck: bool = False
     ) -> bytes:
         """The INFO line for one client; `kind` is the port's that it came by, "nats" or "websocket"."""
-        own = {"client_id": client_id, "client_ip": client_ip, "ldm": lame_duck}
-        fields = {**self._info, **self.elsewhere[kind], **own}
+        fields = {**self._info, "client_id": client_id, "client_ip": client_ip}
+        for name, value in self.elsewhere[kind].items():
+            if value is None:
+                fields.pop(name, None)
+            else:
+                fields[name] = value
         if nonce:
             fields["nonce"] = nonce
+        if lame_duck:
+            fields["ldm"] = True
         return b"INFO " + msgspec.json.encode(fields) + b"\r\n"
 
     def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:

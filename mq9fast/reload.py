@@ -6,6 +6,7 @@ from functools import partial
 from mq9fast.auth import Identity
 from mq9fast.broker import Broker
 from mq9fast.connection import Connection
+from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import SettingsError
 from mq9fast.settings import SETTINGS, Settings
 from mq9fast.tls import renew
@@ -24,12 +25,14 @@ def reload(broker: Broker, settings: Settings) -> None:
     Origins(settings.ws_origins)
     if broker.handshake.tls is not None:
         renew(broker.handshake.tls, settings)
-    broker.settings = settings
+    advertised, broker.settings = broker.settings.advertised, settings
     broker.handshake.set(settings)
     if broker.websocket is not None:
         broker.websocket.set(settings)
     _set_limits(broker, settings)
     for connection in list(broker.connections.values()):
+        if settings.advertised != advertised:
+            connection.inform()
         _look_again(broker, connection)
     logging.getLogger().setLevel(settings.log_level.upper())
     log.info("the settings were read anew")
@@ -50,6 +53,7 @@ def _set_limits(broker: Broker, settings: Settings) -> None:
     intake.most_mailbox_bytes = settings.max_mailbox_bytes
     intake.most_store_bytes = settings.max_store_bytes
     intake.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
+    broker.most_connections = descriptors_for(settings.max_connections)
     broker.mailboxes.most_mailboxes = settings.max_mailboxes
     broker.clock.min_free = settings.min_free
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from mq9fast.broker import Broker, in_url
+from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import StartError
 from mq9fast.reload import reload
 from mq9fast.settings import Settings
@@ -26,6 +27,7 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     """
     loop = asyncio.get_running_loop()
     broker = Broker(settings)
+    broker.most_connections = descriptors_for(settings.max_connections)
     ending = asyncio.Event()
     retiring = asyncio.Event()
 
@@ -39,6 +41,9 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     loop.add_signal_handler(signal.SIGUSR2, retiring.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, broker, load)
     await broker.start()
+    # The default is what systems may allow, not what anybody asked for.
+    if broker.most_connections < settings.max_connections and "max_connections" in settings.explicit:
+        log.warning("file descriptors leave room for %d connections", broker.most_connections)
     host, port = broker.address
     if not broker.handshake.auth_required:
         _warn_of_open_ports(broker)

@@ -3,6 +3,7 @@
 The table is the `Settings` struct itself: names, types, limits, defaults and help are read off its fields.
 """
 
+import re
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
@@ -14,6 +15,7 @@ from mq9fast.users import PermissionLists, User, check_password, check_permissio
 
 _YEAR = 365 * 86400
 _HUGE = 2**63 - 1
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
 
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
 Count = Annotated[int, Meta(ge=1, le=_HUGE)]
@@ -67,7 +69,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Annotated[Text | None, Meta(description="PEM file with the certificate's key")] = None
     tls_ca: Annotated[Text | None, Meta(description="PEM file with the authorities of clients")] = None
     tls_verify: Annotated[bool, Meta(description="demand a certificate that --tls-ca signed")] = False
+    tls_handshake_first: Annotated[
+        Literal["off", "on", "auto"],
+        Meta(description="TLS before INFO: never, always, or for clients that begin it at once"),
+    ] = "off"
     server_name: Annotated[Text | None, Meta(description="name told to clients, none makes one up")] = None
+    advertise: Annotated[
+        Text | None, Meta(description="other ways in, told to clients, as host:port,host:port")
+    ] = None
     auto_create: Annotated[bool, Meta(description="let the first message create its mailbox")] = False
     max_control_line: Annotated[
         int,
@@ -81,6 +90,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="most that may wait for a slow reader of plain subjects", extra={"unit": "bytes"}),
     ] = 64 * 2**20
+    write_deadline: Annotated[
+        Seconds, Meta(description="time a reader of plain subjects may take nothing of what waits for it")
+    ] = 10.0
     max_mailboxes: Annotated[Limit, Meta(description="most mailboxes, 0 is no limit")] = 0
     max_mailbox_messages: Annotated[
         Limit, Meta(description="most messages in one mailbox, 0 is no limit")
@@ -107,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, needed in _NEEDS:
-            if getattr(self, name) and not getattr(self, needed):
+            if getattr(self, name) not in _UNSET and not getattr(self, needed):
                 raise SettingsError(f"{name} is set, but {needed}, which it needs, is not")
         if self.token and self.user:
             raise SettingsError("token is set, and so are user and password: only one of the two can be used")
@@ -117,6 +129,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         check_permissions(self.default_permissions, "default_permissions")
         check_password(self.password or "", "password")
         check_password(self.token or "", "token")
+        for address in self.advertised:
+            found = _ADDRESS.fullmatch(address)
+            if found is None or not 1 <= int(found[1]) <= 65535:
+                raise SettingsError(f"advertise holds {address!r}, which is not host:port")
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        """The addresses in `advertise`, as host:port."""
+        return tuple(map(str.strip, self.advertise.split(","))) if self.advertise else ()
 
     @property
     def explicit(self) -> frozenset[str]:
@@ -131,6 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
+_UNSET = (None, False, "", "off")
 _NEEDS = (
     ("user", "password"),
     ("password", "user"),
@@ -139,6 +161,7 @@ _NEEDS = (
     ("tls_ca", "tls_cert"),
     ("tls_verify", "tls_cert"),
     ("tls_verify", "tls_ca"),
+    ("tls_handshake_first", "tls_cert"),
 )
 
 
@@ -157,6 +180,7 @@ _FIXED = {
     "max_payload",
     "max_control_line",
     "tls_verify",
+    "tls_handshake_first",
     "server_name",
 }
 

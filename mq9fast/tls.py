@@ -11,6 +11,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     if settings.tls_cert is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, settings)
     if settings.tls_verify:
         context.verify_mode = ssl.CERT_REQUIRED

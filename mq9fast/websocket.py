@@ -193,10 +193,10 @@ class WebSocket(asyncio.BufferedProtocol):
     def _feed(self, connection: Connection, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            room = connection.get_buffer(len(rest))
+            room = connection.session.get_buffer(len(rest))
             size = min(len(room), len(rest))
             room[:size] = rest[:size]
-            connection.buffer_updated(size)
+            connection.session.buffer_updated(size)
             rest = rest[size:]
 
     def _send_pong(self) -> None:

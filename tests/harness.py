@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +23,16 @@ class Broker:
     """`python -m mq9fast` on a free port, in its own data directory."""
 
     def __init__(
-        self, data_dir: Path, *flags: str, env: dict[str, str] | None = None, monitor: bool = False
+        self,
+        data_dir: Path,
+        *flags: str,
+        env: dict[str, str] | None = None,
+        monitor: bool = False,
+        descriptors: int = 0,
     ) -> None:
-        """`monitor`: keep the default monitoring port; else it is off unless a flag says otherwise."""
+        """`monitor`: keep the default monitoring port; else it is off unless a flag says otherwise.
+        `descriptors`: as many as the system allows the process, if not 0."""
+        self.descriptors = descriptors
         self.data_dir = data_dir
         self.log = data_dir.with_name(data_dir.name + ".log")
         monitoring = () if monitor else ("--monitor-port", "-1")
@@ -38,6 +47,7 @@ class Broker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **self.env},
+                preexec_fn=self._limit if self.descriptors else None,
             )
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
@@ -47,6 +57,18 @@ class Broker:
             self.kill()
             raise AssertionError(f"the broker did not start: {line!r} {self.log.read_text()}")
         self.port = int(found[2])
+
+    def _limit(self) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
+
+    @property
+    def open_descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    @property
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def url(self) -> str:
@@ -63,6 +85,14 @@ class Broker:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("the broker is not running")
+
+    def metric(self, name: str) -> int:
+        """A figure of /metrics; the broker was started with --monitor-port 0."""
+        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
+        with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=WAIT_SECONDS) as answer:
+            values = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+        assert values is not None, name
+        return int(float(values[1]))
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed."""

@@ -7,9 +7,9 @@ import bcrypt
 import nkeys
 import pytest
 
+from tests.certificates import Certificates
 from tests.harness import MAILBOX, Broker, Wire
 from tests.node import Script, needs_node
-from tests.test_tls import Certificates
 
 Start = Callable[..., Broker]
 pytestmark = needs_node

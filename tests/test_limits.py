@@ -1,10 +1,20 @@
 """Every limit from both sides: up to it all is well, past it limit_exceeded, and nothing is lost."""
 
+import asyncio
 import json
+import shutil
+import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
+import nats
 import pytest
 
+from mq9fast.broker import Broker as InProcess
+from mq9fast.clock import TICK_SECONDS
+from mq9fast.settings import Settings
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 
 MSG = MAILBOX + "MSG."
@@ -183,6 +193,95 @@ def test_max_payload(start_broker: Start) -> None:
     with Wire(broker.port) as wire:
         wire.read_along("a")
         assert wire.message().payload == b"x" * 100
+
+
+def test_max_control_line(start_broker: Start) -> None:
+    broker = start_broker("--max-control-line", "100")
+    with Wire(broker.port, None) as wire:
+        # The verb does not count, as on nats-server.
+        wire.send(f"CONNECT {json.dumps({'verbose': False})}\r\nSUB {'s' * 98} 1\r\n")
+        wire.ping()
+        wire.send(f"SUB {'s' * 99} 2\r\n")
+        assert wire.closed()
+        assert wire.unread == b"-ERR 'maximum control line exceeded'\r\n"
+
+
+def test_max_pending(start_broker: Start) -> None:
+    """As much in one turn as may wait, and more than that once nothing is taken."""
+    broker = start_broker("--max-pending", "2000000", "--write-deadline", "60")
+    with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
+        reader.sub("a")
+        reader.ping()
+        sender.send(b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 1900)
+        sender.ping()
+        assert len(reader.messages(1900)) == 1900
+        sender.send(b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 20_000)
+        sender.ping(30)
+        assert reader.closed(30)
+        assert reader.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
+
+
+def test_ping_max(start_broker: Start) -> None:
+    broker = start_broker("--ping-interval", "0.3", "--ping-max", "3")
+    with Wire(broker.port) as answering, Wire(broker.port) as silent:
+        began = time.monotonic()
+        # Two that go unanswered are not too many, nor is any number of them with an answer between.
+        for _ in range(2):
+            for _ in range(3):
+                assert answering.line() == "PING"
+            answering.send("PONG\r\n")
+        assert [silent.line() for _ in range(4)] == ["PING"] * 3 + ["-ERR 'Stale Connection'"]
+        assert silent.closed()
+        assert time.monotonic() - began >= 0.3 * 6
+        answering.ping()
+
+
+def test_auth_timeout(start_broker: Start) -> None:
+    broker = start_broker("--token", "t", "--auth-timeout", "1")
+    began = time.monotonic()
+    with Wire(broker.port, None) as early, Wire(broker.port, None) as late:
+        time.sleep(0.6)
+        early.send('CONNECT {"auth_token":"t","verbose":false}\r\n')
+        early.ping()
+        assert late.closed()
+        assert 0.9 < time.monotonic() - began < 3
+        assert late.unread == b"-ERR 'Authentication Timeout'\r\n"
+        early.ping()
+
+
+@pytest.mark.parametrize(("free", "taken"), [(1000, True), (999, False)])
+def test_min_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, taken: bool) -> None:
+    """With as many bytes of free disk as `min_free` messages are taken, with one less they are not."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+    async def send() -> bytes:
+        broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"), min_free=1000))
+        await broker.start()
+        await asyncio.sleep(TICK_SECONDS)
+        client = await nats.connect(f"nats://127.0.0.1:{broker.address[1]}")
+        await client.request(MAILBOX + "CREATE", b'{"name":"a"}')
+        answer = await client.request(MSG + "a", b"x")
+        await client.close()
+        await broker.stop()
+        return answer.data
+
+    assert (b'"msg_id":0' in asyncio.run(send())) is taken
+
+
+def test_lame_duck_duration(start_broker: Start) -> None:
+    """Ten clients are gone once it is over, and the last of them no sooner."""
+    broker = start_broker("--lame-duck-duration", "1")
+    wires = [Wire(broker.port) for _ in range(10)]
+    for wire in wires:
+        wire.ping()
+    began = time.monotonic()
+    broker.process.send_signal(signal.SIGUSR2)
+    for number, wire in enumerate(wires, 1):
+        assert wire.closed()
+        assert number / 10 * 0.8 < time.monotonic() - began < number / 10 + 1.5
+        wire.close()
+    assert broker.process.wait(10) == 0
+    broker._close_output()
 
 
 def test_without_auto_create_a_message_makes_no_mailbox(start_broker: Start) -> None:

@@ -1,15 +1,28 @@
 """Where uvloop does not exist, asyncio's own loop serves as well."""
 
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.certificates import Certificates
 from tests.harness import Broker, Wire
 from tests.webwire import WebWire
 
+Start = Callable[..., Broker]
 
-def test_the_broker_runs_without_uvloop(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+
+@pytest.fixture
+def start_plain(start_broker: Start, tmp_path: Path) -> Start:
+    """Start brokers that find no uvloop."""
     (tmp_path / "uvloop.py").write_text('raise ImportError("there is no uvloop")')
-    broker = start_broker("--monitor-port", "0", "--ws-port", "0", env={"PYTHONPATH": str(tmp_path)})
+    return lambda *flags: start_broker(*flags, env={"PYTHONPATH": str(tmp_path)})
+
+
+def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
+    broker = start_plain("--monitor-port", "0", "--ws-port", "0")
     with Wire(broker.port) as wire, Wire(broker.port) as reader, WebWire(broker.ws_port) as web:
         wire.create(name="plain.loop")
         for number in range(3000):
@@ -24,4 +37,35 @@ def test_the_broker_runs_without_uvloop(start_broker: Callable[..., Broker], tmp
         web.read_along("plain.loop")
         assert [message.msg_id for message in web.messages(3)] == [3000, 0, 1]
         assert wire.delete("plain.loop", 0) == {"deleted": True}
+    assert broker.stop() == 0
+
+
+@pytest.mark.parametrize("first", ["off", "on", "auto"])
+def test_tls_without_uvloop(start_plain: Start, tmp_path: Path, first: str) -> None:
+    files = Certificates(tmp_path)
+    broker = start_plain(
+        *("--tls-cert", files.cert("server"), "--tls-key", files.key("server")),
+        *("--tls-handshake-first", first, "--auth-timeout", "0.5"),
+    )
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=5))
+        clear = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=5))
+        clear.sendall(b"PING\r\n")
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=5))
+        if first == "off":
+            assert plain.recv(65536).startswith(b"INFO ")
+        with files.context().wrap_socket(plain, server_hostname="localhost") as peer:
+            if first != "off":
+                assert peer.recv(65536).startswith(b"INFO ")
+            peer.sendall(b"PING\r\n")
+            assert peer.recv(65536) == b"PONG\r\n"
+            for other in (silent, clear):
+                while data := other.recv(65536):
+                    assert data.startswith(b"INFO ")
+            peer.sendall(b"SUB a 1\r\n" + b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 500 + b"NO\r\n")
+            said = b""
+            while data := peer.recv(65536):
+                said += data
+            assert said.count(b"MSG a 1 1000\r\n") == 500
+            assert said.endswith(b"-ERR 'Unknown Protocol Operation'\r\n")
     assert broker.stop() == 0

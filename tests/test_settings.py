@@ -34,12 +34,15 @@ DEFAULTS = {
     "tls_key": None,
     "tls_ca": None,
     "tls_verify": False,
+    "tls_handshake_first": "off",
     "server_name": None,
+    "advertise": None,
     "auto_create": False,
     "max_control_line": 4096,
     "max_connections": 65536,
     "max_subscriptions": 0,
     "max_pending": 67108864,
+    "write_deadline": 10.0,
     "max_mailboxes": 0,
     "max_mailbox_messages": 0,
     "max_mailbox_bytes": 0,
@@ -57,6 +60,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "tls_key": {"tls_cert": "c"},
     "tls_ca": {"tls_cert": "c", "tls_key": "k"},
     "tls_verify": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
+    "tls_handshake_first": {"tls_cert": "c", "tls_key": "k"},
 }
 WRONG_NUMBERS: dict[str, list[float]] = {
     "port": [-1, 65536],
@@ -68,6 +72,7 @@ WRONG_NUMBERS: dict[str, list[float]] = {
     "max_connections": [0],
     "max_subscriptions": [-1, 2**63],
     "max_pending": [0],
+    "write_deadline": [0],
     "max_mailboxes": [-1],
     "max_mailbox_messages": [-1],
     "max_mailbox_bytes": [-1],
@@ -157,6 +162,8 @@ def two_values(row: Setting) -> tuple[Any, Any]:
         return row.choices[1], row.choices[0]
     if isinstance(row.kind, IntType | FloatType):
         return row.default + 1, row.default + 2
+    if row.name == "advertise":
+        return "a.example:4222", "b.example:4222, [::1]:65535"
     return f"{row.name}-1", f"{row.name} = ü#2"
 
 
@@ -356,6 +363,8 @@ def test_wrong_flags(argv: list[str], text: str) -> None:
         ({"tls_ca": "a"}, ["tls_ca", "tls_cert"]),
         ({"tls_verify": True}, ["tls_verify", "tls_cert"]),
         ({"tls_verify": True, "tls_cert": "c", "tls_key": "k"}, ["tls_verify", "tls_ca"]),
+        ({"tls_handshake_first": "on"}, ["tls_handshake_first", "tls_cert"]),
+        ({"tls_handshake_first": "auto"}, ["tls_handshake_first", "tls_cert"]),
     ],
 )
 def test_cross_checks(told: Told, values: dict[str, Any], names: list[str]) -> None:
@@ -382,6 +391,41 @@ def test_sources_are_checked_together(told: Told) -> None:
     assert "token" in told.error()
     told.argv = []
     assert told.load().user == "u"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a:",
+        ":1",
+        "a:0",
+        "a:65536",
+        "a:1,",
+        ",a:1",
+        "a:1,,b:1",
+        "a b:1",
+        "nats://a:1",
+        "u@a:1",
+        "::1:5",
+        "a:x",
+    ],
+)
+def test_addresses_that_are_none(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^advertise holds '.*', which is not host:port$"):
+        load_settings([f"--advertise={text}"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("a:1", ("a:1",)),
+        ("a.example:4222,10.0.0.1:65535 , [fe80::1]:1", ("a.example:4222", "10.0.0.1:65535", "[fe80::1]:1")),
+    ],
+)
+def test_addresses(text: str, addresses: tuple[str, ...]) -> None:
+    assert load_settings([f"--advertise={text}"], {}).advertised == addresses
+    assert Settings().advertised == ()
 
 
 # Secrets

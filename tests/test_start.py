@@ -1,5 +1,6 @@
 """How a broker comes up, and why it does not."""
 
+import asyncio
 import os
 import re
 import select
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nats
 import pytest
 from rocksdict import Options, Rdict
 
@@ -244,3 +246,50 @@ def test_an_encrypted_key_is_refused_not_asked_about(tmp_path: Path) -> None:
     said = refused("--tls-cert", cert, "--tls-key", key, "--data-dir", tmp_path / "data")
     assert str(key) in said
     assert "pass phrase" not in said
+
+
+# It starts again.
+
+
+def test_a_client_that_keeps_trying_is_served_by_the_next_one_at_once(
+    start_broker: Callable[..., Broker],
+) -> None:
+    """SIGKILL leaves nothing behind that the next one on the same port and directory has to wait for."""
+    broker = start_broker()
+    broker.flags = ("--port", str(broker.port), *broker.flags[2:])
+
+    async def run() -> None:
+        async def ignore(_: Exception) -> None: ...
+
+        client = await nats.connect(
+            broker.url,
+            error_cb=ignore,
+            reconnect_time_wait=0.05,
+            max_reconnect_attempts=-1,
+            connect_timeout=5,
+        )
+        box = await client.subscribe("$mq9.AI.MAILBOX.MSG.box")
+        await client.request("$mq9.AI.MAILBOX.CREATE", b'{"name":"box"}', timeout=10)
+        for number in range(5):
+            assert children(broker.process.pid) == ""
+            await asyncio.to_thread(broker.restart, kill=True)
+            for _ in range(100):
+                try:
+                    answer = await client.request("$mq9.AI.MAILBOX.MSG.box", b"%d" % number, timeout=1)
+                    break
+                except (nats.errors.Error, asyncio.TimeoutError):
+                    await asyncio.sleep(0.05)
+            assert b"msg_id" in answer.data
+        seen = set()
+        while len(seen) < 5:
+            seen.add((await box.next_msg(timeout=20)).data)
+        assert seen == {b"0", b"1", b"2", b"3", b"4"}
+        await client.close()
+
+    asyncio.run(run())
+
+
+def children(pid: int) -> str:
+    """The processes that a process has started, where the system tells."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return path.read_text() if path.exists() else ""

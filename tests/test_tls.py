@@ -3,62 +3,19 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
 
+from tests.certificates import Certificates
 from tests.harness import MAILBOX, Broker, Wire
-
-
-class Certificates:
-    """An authority, a server of 127.0.0.1 and localhost, a client, and a client of another authority."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._authority("ca")
-        self._authority("other")
-        self._signed("server", "ca", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-        self._signed("client", "ca", "extendedKeyUsage=clientAuth")
-        self._signed("stranger", "other", "extendedKeyUsage=clientAuth")
-
-    def cert(self, name: str) -> str:
-        return str(self.path / f"{name}.pem")
-
-    def key(self, name: str) -> str:
-        return str(self.path / f"{name}.key")
-
-    def context(self, client: str | None = None, authority: str = "ca") -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.cert(authority))
-        if client:
-            context.load_cert_chain(self.cert(client), self.key(client))
-        return context
-
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.path)
-
-    def _authority(self, name: str) -> None:
-        self._openssl(
-            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
-        )
-
-    def _signed(self, name: str, authority: str, extension: str) -> None:
-        self._openssl(
-            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
-        )
-        (self.path / f"{name}.ext").write_text(extension)
-        self._openssl(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key"),
-            *("-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem"),
-        )
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +31,17 @@ def tls_broker(
     return lambda *flags: start_broker(*files, *flags)
 
 
-async def use_mailbox(url: str, context: ssl.SSLContext) -> None:
+async def use_mailbox(url: str, context: ssl.SSLContext, name: str = "box", **options: Any) -> None:
     """What an unmodified client does, with payloads of more than one TLS record."""
     payload = bytes(range(256)) * 1000
-    client = await nats.connect(url, tls=context, allow_reconnect=False, connect_timeout=10)
+    client = await nats.connect(url, tls=context, allow_reconnect=False, connect_timeout=10, **options)
     try:
-        created = await client.request(f"{MAILBOX}CREATE", b'{"name":"box"}', timeout=10)
+        created = await client.request(f"{MAILBOX}CREATE", json.dumps({"name": name}).encode(), timeout=10)
         assert "error" not in json.loads(created.data)
         for _ in range(5):
-            sent = await client.request(f"{MAILBOX}MSG.box", payload, timeout=10)
+            sent = await client.request(f"{MAILBOX}MSG.{name}", payload, timeout=10)
             assert "msg_id" in json.loads(sent.data)
-        box = await client.subscribe(f"{MAILBOX}MSG.box")
+        box = await client.subscribe(f"{MAILBOX}MSG.{name}")
         for _ in range(5):
             assert (await box.next_msg(timeout=10)).data == payload
     finally:
@@ -114,7 +71,8 @@ def test_tls_from_end_to_end(tls_broker: Callable[..., Broker], certificates: Ce
     # A client that trusts another authority does not go on.
     assert asyncio.run(is_turned_away(url, certificates.context(authority="other")))
     with Wire(broker.port, None) as wire:
-        assert (wire.info["tls_required"], wire.info["tls_verify"]) == (True, False)
+        assert wire.info["tls_required"] is True
+        assert "tls_verify" not in wire.info
 
 
 def test_tls_can_demand_a_certificate(tls_broker: Callable[..., Broker], certificates: Certificates) -> None:
@@ -207,12 +165,185 @@ def test_nothing_is_taken_in_plain_text_before_tls(
 def test_what_comes_up_during_the_handshake_waits_for_its_end(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    """Neither said in the open nor dropped: a PING that nobody hears would make the connection stale."""
-    broker = tls_broker("--ping-interval", "0.5", "--ping-max", "1")
+    """Neither said in the open nor dropped; and nobody is pinged who cannot answer yet."""
+    broker = tls_broker("--ping-interval", "0.3", "--ping-max", "1", "--auth-timeout", "5")
     with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as plain:
         assert plain.recv(65536).endswith(b"}\r\n")
-        time.sleep(0.6)
+        time.sleep(0.8)
         with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
             assert peer.recv(6) == b"PING\r\n"
             peer.sendall(b"PING\r\n")
             assert peer.recv(6) == b"PONG\r\n"
+
+
+# TLS before INFO.
+
+
+@pytest.mark.parametrize("first", ["on", "auto"])
+def test_tls_may_come_before_info(
+    tls_broker: Callable[..., Broker], certificates: Certificates, first: str
+) -> None:
+    broker = tls_broker("--tls-handshake-first", first)
+    url = f"tls://localhost:{broker.port}"
+    asyncio.run(use_mailbox(url, certificates.context(), tls_handshake_first=True))
+    with (
+        socket.create_connection(("127.0.0.1", broker.port), timeout=5) as plain,
+        certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
+    ):
+        assert peer.recv(65536).startswith(b'INFO {"server_id"')
+        peer.sendall(b"PING\r\n")
+        assert peer.recv(65536) == b"PONG\r\n"
+    assert broker.stop() == 0
+
+
+def test_auto_takes_each_client_as_it_comes(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    broker = tls_broker("--tls-handshake-first", "auto", "--tls-ca", certificates.cert("ca"), "--tls-verify")
+    url = f"tls://localhost:{broker.port}"
+    for n, first in enumerate((True, False, True)):
+        context = certificates.context("client")
+        asyncio.run(use_mailbox(url, context, name=f"box.{n}", tls_handshake_first=first))
+    assert asyncio.run(is_turned_away(url, certificates.context("stranger")))
+
+
+@pytest.mark.parametrize("first", ["off", "on", "auto"])
+def test_a_lame_duck_and_a_stop_wait_for_no_handshake(
+    tls_broker: Callable[..., Broker], certificates: Certificates, first: str
+) -> None:
+    broker = tls_broker("--tls-handshake-first", first, "--auth-timeout", "60", "--lame-duck-duration", "0.2")
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as silent:
+        time.sleep(0.2)
+        began = time.monotonic()
+        broker.process.send_signal(signal.SIGUSR2)
+        while silent.recv(65536):
+            pass
+        assert broker.process.wait(10) == 0
+        assert time.monotonic() - began < 2.5
+        broker._close_output()
+
+
+def test_past_max_connections_the_reason_comes_without_info_where_tls_comes_first(
+    tls_broker: Callable[..., Broker],
+) -> None:
+    broker = tls_broker("--max-connections", "1", "--tls-handshake-first", "on")
+    with (
+        socket.create_connection(("127.0.0.1", broker.port), timeout=5),
+        socket.create_connection(("127.0.0.1", broker.port), timeout=5) as refused,
+    ):
+        assert refused.recv(65536) == b"-ERR 'maximum connections exceeded'\r\n"
+        assert refused.recv(65536) == b""
+
+
+def test_handshakes_count_as_connections(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    broker = tls_broker("--max-connections", "2", "--auth-timeout", "1")
+    silent = [Wire(broker.port, None) for _ in range(2)]
+    with Wire(broker.port, None) as refused:
+        assert refused.closed()
+        assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
+    for wire in silent:
+        assert wire.closed()
+        wire.close()
+    asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
+
+
+# What TLS itself has to hold.
+
+
+def connect_tls(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """A connection that has read INFO and said CONNECT."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    plain.recv(65536)
+    peer = context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+    peer.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("version", "accepted"),
+    [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)],
+)
+@pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated")
+def test_tls_versions(
+    tls_broker: Callable[..., Broker], certificates: Certificates, version: ssl.TLSVersion, accepted: bool
+) -> None:
+    broker = tls_broker()
+    context = certificates.context()
+    # What OpenSSL itself would not offer any more.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    if accepted:
+        with connect_tls(broker.port, context) as peer:
+            peer.sendall(b"PING\r\n")
+            assert peer.recv(6) == b"PONG\r\n"
+    else:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connect_tls(broker.port, context)
+    assert broker.stop() == 0
+
+
+def read_to_the_end(peer: ssl.SSLSocket, pause: float = 0.0) -> bytes:
+    """All that comes until close_notify; SSLEOFError if the connection ends without it."""
+    said = bytearray()
+    while data := peer.recv(65536):
+        said += data
+        time.sleep(pause)
+    return bytes(said)
+
+
+def test_last_words_come_through_tls_behind_all_that_was_written(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    broker = tls_broker()
+    payload = b"x" * 1000
+    with connect_tls(broker.port, certificates.context()) as peer:
+        peer.sendall(b"SUB a 1\r\n" + b"PUB a 1000\r\n%s\r\n" % payload * 500 + b"PUB a 9999999\r\n")
+        said = read_to_the_end(peer)
+    message = b"MSG a 1 1000\r\n%s\r\n" % payload
+    assert said == message * 500 + b"-ERR 'Maximum Payload Violation'\r\n"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_stop_hands_over_through_tls_what_a_reader_has_yet_to_take(
+    tls_broker: Callable[..., Broker], certificates: Certificates, sign: int
+) -> None:
+    """More than its socket takes at once: nothing of it is cut short, and close_notify ends it."""
+    broker = tls_broker("--lame-duck-duration", "0")
+    count = 1500
+    with (
+        connect_tls(broker.port, certificates.context()) as reader,
+        connect_tls(broker.port, certificates.context()) as sender,
+    ):
+        reader.sendall(b"SUB a 1\r\nPING\r\n")
+        assert reader.recv(6) == b"PONG\r\n"
+        sender.sendall(b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * count + b"PING\r\n")
+        assert sender.recv(6) == b"PONG\r\n"
+        broker.process.send_signal(sign)
+        time.sleep(0.3)
+        said = read_to_the_end(reader, pause=0.002)
+    assert said.count(b"MSG a 1 1000\r\n") == count
+    assert broker.process.wait(20) == 0
+    broker._close_output()
+
+
+def test_a_slow_reader_through_tls_gets_all_of_a_mailbox(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    broker = tls_broker("--sync", "never", "--max-pending", "100000", "--write-deadline", "0.3")
+    count = 5000
+    frame = f"PUB {MAILBOX}MSG.box 1000\r\n".encode() + b"x" * 1000 + b"\r\n"
+    with (
+        connect_tls(broker.port, certificates.context()) as sender,
+        connect_tls(broker.port, certificates.context()) as reader,
+    ):
+        sender.sendall(f'PUB {MAILBOX}CREATE 14\r\n{{"name":"box"}}\r\n'.encode() + frame * count)
+        sender.sendall(b"PING\r\n")
+        assert sender.recv(6) == b"PONG\r\n"
+        reader.sendall(f"SUB {MAILBOX}MSG.box 1\r\n".encode())
+        time.sleep(1.5)
+        said = bytearray()
+        while said.count(b" $mq9.AI.MAILBOX.DELETE.") < count:
+            said += reader.recv(65536)
+    assert [int(found) for found in re.findall(rb"DELETE\.box\.(\d+) ", said)] == list(range(count))

@@ -192,6 +192,14 @@ def test_info_says_what_nats_servers_does(ports: Ports) -> None:
         assert wire.info["auth_required"] is True
 
 
+def test_other_ways_in_are_not_told_to_websockets(start_broker: Start) -> None:
+    """They are addresses of the other port, which a page could do nothing with."""
+    broker = start_broker("--ws-port", "0", "--advertise", "192.0.2.1:4222")
+    with Wire(broker.port) as plain, WebWire(broker.ws_port) as web:
+        assert plain.info["connect_urls"] == ["192.0.2.1:4222"]
+        assert "connect_urls" not in web.info
+
+
 def test_what_comes_with_the_upgrade_is_refused(ws_broker: Broker) -> None:
     for rest in (frame(BINARY, b"PING\r\n"), b"x"):
         assert status(ws_broker.ws_port, request() + rest) == 400

@@ -5,10 +5,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from mq9fast.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, UNSENT_BYTES, Connection, Refusal
+from mq9fast.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, Connection, Refusal
 from mq9fast.handshake import Handshake
 from mq9fast.passwords import Passwords
 from mq9fast.settings import Settings
+from mq9fast.sockets import UNSENT_BYTES
 from mq9fast.websocket import PONG, READ_BYTES, WebSocket, WebSocketPort, parting
 from mq9fast.websocket import frame as server_frame
 from tests.core.parts import Parts
@@ -58,6 +59,9 @@ class FakeTransport(asyncio.Transport):
     def abort(self) -> None:
         self.closed = self.aborted = True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"socket": self.socket, "peername": ("192.0.2.7", 7)}.get(name, default)
 
@@ -78,7 +82,7 @@ class Peer:
 
     def _connect(self) -> Connection | Refusal:
         core = self.parts.core
-        self.connection = Connection(core, self.handshake, 1, 1 << 20, lambda _: None, None, "websocket")
+        self.connection = Connection(core, self.handshake, 1, 1 << 20, lambda _: None, "websocket")
         self.connection.session.verbose = False
         return self.connection
 

@@ -61,6 +61,7 @@ cdef class Client:
     cdef bint stalled
     cdef bint sated                       # read its share of this turn
     cdef Py_ssize_t max_pending_bytes
+    cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 
     # What it has done.
@@ -77,6 +78,7 @@ cdef class Client:
     cdef int say(self, View line) except -1
     cdef int doom(self, bytes error) except -1
     cdef int stall(self) except -1
+    cdef int give_up(self) except -1
 
 
 cdef class Subscription:

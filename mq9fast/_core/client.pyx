@@ -112,10 +112,13 @@ cdef class Client:
             # Too much for one turn: from here on the transport says whether the client can take more.
             self.connection.write(self.out.take())
         else:
-            self.out.discard()
-            self.agenda.slow_consumers += 1
-            self.doom(b"Slow Consumer")
+            self.give_up()
         return 0
+
+    cdef int give_up(self) except -1:
+        self.out.discard()
+        self.agenda.slow_consumers += 1
+        return self.doom(b"Slow Consumer")
 
     cdef int say(self, View line) except -1:
         """Write a protocol line."""
@@ -161,6 +164,16 @@ cdef class Client:
     def pause_writing(self) -> None:
         """The transport holds more than its high-water mark."""
         self.writable = False
+        self.paused_at = self.out_messages
+
+    @property
+    def messages_wait(self) -> bool:
+        """Whether messages of plain subjects wait for the transport; mailboxes hand over none meanwhile."""
+        return not self.writable and self.out.size > 0 and self.out_messages != self.paused_at
+
+    def cut_off(self) -> None:
+        """Close the connection as that of a slow consumer: what waits for it is dropped."""
+        self.give_up()
 
 
 cdef class Subscription:

@@ -12,7 +12,6 @@ from libc.string cimport memcpy, memmove
 
 cdef enum:
     LEAST_READ_BYTES = 4096
-    LARGEST_GUESS_BYTES = 65536
 
 
 cdef class Scratch:
@@ -76,7 +75,7 @@ cdef class InBuf:
             memmove(self.own, self.own + used, <size_t>rest)
         room = rest
         if rest > self.scratch.room // 2:
-            room = max(min(needed, max(2 * rest, LARGEST_GUESS_BYTES)), rest) + LEAST_READ_BYTES
+            room = max(min(needed, 2 * rest), rest) + LEAST_READ_BYTES
         if self.own_room < room:
             grown = <char*>PyMem_Realloc(self.own, <size_t>room)
             if grown is NULL:

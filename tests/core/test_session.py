@@ -135,6 +135,42 @@ def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -
     assert reader.output() == b"-ERR 'Slow Consumer'\r\n"
 
 
+def test_as_much_may_wait_as_max_pending_says_and_not_a_byte_more() -> None:
+    parts = Parts(max_pending_bytes=10 * KIB)
+    for more, doomed in ((0, False), (1, True)):
+        reader, writer = parts.session(), parts.session()
+        reader.feed(b"SUB a 1\r\n")
+        reader.session.pause_writing()
+        for _ in range(10):
+            writer.feed(pub(b"a", b"x" * 1000))
+        rest = 10 * KIB - reader.session.pending_bytes
+        reader.session.write(b"x" * (rest + more))
+        assert reader.session.doomed is doomed
+        parts.agenda.take_doomed()
+        reader.session.closed()
+
+
+def test_messages_wait_only_behind_a_transport_that_is_full() -> None:
+    parts = Parts()
+    mailbox_with(parts, b"box", b"one")
+    reader, writer = parts.session(), parts.session()
+    reader.feed(b"SUB a 1\r\nSUB %bbox 2\r\n" % MSG)
+    writer.feed(pub(b"a", b"x"))
+    assert not reader.session.messages_wait
+    parts.end_turn()
+    reader.session.pause_writing()
+    assert not reader.session.messages_wait
+    # Neither what is no message, nor what a mailbox holds back, which is not handed over.
+    reader.session.write(b"PING\r\n")
+    writer.feed(pub(MSG + b"box", b"two"))
+    parts.end_turn()
+    assert not reader.session.messages_wait
+    writer.feed(pub(b"a", b"x"))
+    assert reader.session.messages_wait
+    reader.session.resume_writing()
+    assert not reader.session.messages_wait
+
+
 def test_one_turn_gathers_no_more_for_a_client_than_may_wait_for_it() -> None:
     parts = Parts(max_pending_bytes=10 * KIB)
     reader, writer = parts.session(), parts.session()

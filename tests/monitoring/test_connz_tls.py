@@ -7,9 +7,9 @@ from typing import Any
 
 import nats
 
+from tests.certificates import Certificates
 from tests.harness import Broker
 from tests.monitoring.pages import monitor_port, read
-from tests.test_tls import Certificates
 from tests.webwire import WebWire
 
 

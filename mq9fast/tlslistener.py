@@ -1,0 +1,106 @@
+"""The port of clients where TLS is on: INFO in the open, then TLS, or TLS from the first byte."""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from mq9fast.connection import Connection, Refusal
+
+log = logging.getLogger("mq9fast.tls")
+
+# How long `auto` waits for a client to begin: nats-server's figure.
+FALLBACK_SECONDS = 0.05
+# Without descriptors there is nobody to accept; they come back as connections go.
+RETRY_SECONDS = 0.1
+
+
+class TlsListener:
+    """Accepts on bound sockets, and makes of each client a `connect()` once its TLS handshake is done.
+
+    INFO is on its way before the transport exists, so that whatever the client answers meets TLS and nothing
+    else. `first` is the setting tls_handshake_first; `handshake_seconds` is what a handshake may take.
+    """
+
+    def __init__(
+        self,
+        bound: Iterable[socket.socket],
+        connect: Callable[[], Connection | Refusal],
+        context: ssl.SSLContext,
+        *,
+        handshake_seconds: float,
+        first: str,
+        backlog: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connect = connect
+        self._context = context
+        self._handshake_seconds = handshake_seconds
+        self._first = first
+        self._tasks: set[asyncio.Task[None]] = set()
+        for each in bound:
+            # The loop's own wrappers cannot be accepted on.
+            listener = socket.socket(fileno=os.dup(each.fileno()))
+            listener.listen(backlog)
+            listener.setblocking(False)
+            self._run(self._accept(listener))
+
+    def close(self) -> None:
+        """Stop accepting, and give up the handshakes that are not done."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            while True:
+                try:
+                    client, (host, port, *_) = await self._loop.sock_accept(listener)
+                except OSError:
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    client.setblocking(False)
+                    self._run(self._admit(client, host, port))
+
+    async def _admit(self, client: socket.socket, host: str, port: int) -> None:
+        protocol = self._connect()
+        try:
+            tls_first = self._first == "on" or (self._first == "auto" and await self._begins(client))
+            if isinstance(protocol, Refusal):
+                protocol.greets = not tls_first
+                await self._loop.connect_accepted_socket(lambda: protocol, client)
+                return
+            if not tls_first:
+                await self._loop.sock_sendall(client, protocol.greeting(host))
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.info("the TLS handshake of %s:%d failed: %r", host, port, error)
+            self._give_up(protocol, client)
+        except asyncio.CancelledError:
+            self._give_up(protocol, client)
+            raise
+
+    def _give_up(self, protocol: Connection | Refusal, client: socket.socket) -> None:
+        protocol.connection_lost(None)
+        client.close()
+
+    async def _begins(self, client: socket.socket) -> bool:
+        """Whether the client says something before it is told anything."""
+        spoken = asyncio.Event()
+        self._loop.add_reader(client, spoken.set)
+        try:
+            await asyncio.wait_for(spoken.wait(), FALLBACK_SECONDS)
+        except asyncio.TimeoutError:
+            return False
+        finally:
+            self._loop.remove_reader(client)
+        return True

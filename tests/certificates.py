@@ -1,0 +1,49 @@
+"""Certificates for tests of TLS, made by openssl."""
+
+import ssl
+import subprocess
+from pathlib import Path
+
+
+class Certificates:
+    """An authority, a server of 127.0.0.1 and localhost, a client, and a client of another authority."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._authority("ca")
+        self._authority("other")
+        self._signed("server", "ca", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self._signed("client", "ca", "extendedKeyUsage=clientAuth")
+        self._signed("stranger", "other", "extendedKeyUsage=clientAuth")
+
+    def cert(self, name: str) -> str:
+        return str(self.path / f"{name}.pem")
+
+    def key(self, name: str) -> str:
+        return str(self.path / f"{name}.key")
+
+    def context(self, client: str | None = None, authority: str = "ca") -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.cert(authority))
+        if client:
+            context.load_cert_chain(self.cert(client), self.key(client))
+        return context
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.path)
+
+    def _authority(self, name: str) -> None:
+        self._openssl(
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
+        )
+
+    def _signed(self, name: str, authority: str, extension: str) -> None:
+        self._openssl(
+            *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+        )
+        (self.path / f"{name}.ext").write_text(extension)
+        self._openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key"),
+            *("-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem"),
+        )

@@ -1,0 +1,109 @@
+"""The system gives out no more file descriptors: the broker goes on, and serves again once there are some."""
+
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Certificates
+from tests.harness import Broker, Wire, wait_until
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+REFUSED = b"-ERR 'maximum connections exceeded'\r\n"
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def limited(stack: ExitStack, path: Path, descriptors: int, *flags: str) -> Broker:
+    broker = Broker(path / "data", *flags, descriptors=descriptors)
+    stack.callback(broker.end)
+    return broker
+
+
+def serves(port: int) -> bool:
+    try:
+        with Wire(port) as wire:
+            wire.ping()
+    except (OSError, EOFError, AssertionError):
+        return False
+    return True
+
+
+def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path, stack: ExitStack) -> None:
+    broker = limited(stack, tmp_path, 400, "--max-connections", "1000")
+    assert "WARNING mq9fast.server: file descriptors leave room for 200 connections" in broker.log.read_text()
+    wires = [stack.enter_context(Wire(broker.port)) for _ in range(200)]
+    for wire in wires:
+        wire.ping()
+    for _ in range(50):
+        with Wire(broker.port, None) as refused:
+            assert refused.closed()
+            assert refused.unread == REFUSED
+    # The store has what it needs.
+    assert wires[0].create(name="box")["is_new"]
+    assert wires[0].msg("box", "hello") == {"msg_id": 0}
+    for wire in wires[100:]:
+        wire.close()
+    wait_until(lambda: serves(broker.port))
+
+
+def test_a_limit_that_is_high_enough_is_raised_without_a_word(tmp_path: Path, stack: ExitStack) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+    try:
+        broker = limited(stack, tmp_path, 0, "--max-connections", "500")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "descriptors" not in broker.log.read_text()
+    wires = [stack.enter_context(Wire(broker.port)) for _ in range(500)]
+    for wire in wires:
+        wire.ping()
+    with Wire(broker.port, None) as refused:
+        assert refused.closed()
+        assert refused.unread == REFUSED
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: ExitStack, tls: bool) -> None:
+    """Taken away from under it, which no reserve foresees."""
+    files = Certificates(tmp_path)
+    flags = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"), "--auth-timeout", "30")
+    broker = limited(stack, tmp_path, 0, *(flags if tls else ()))
+
+    def knock() -> socket.socket:
+        return stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=10))
+
+    inside = [knock() for _ in range(10)]
+    for client in inside:
+        assert client.recv(65536).startswith(b"INFO ")
+    limits = resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE, (broker.open_descriptors, limits[1]))
+    outside = [knock() for _ in range(20)]
+    before = broker.cpu_seconds
+    time.sleep(1.0)
+    assert broker.cpu_seconds - before < 0.3
+    assert broker.process.poll() is None
+    for client in (*outside, *inside[5:]):
+        client.close()
+
+    def greets() -> bool:
+        with socket.create_connection(("127.0.0.1", broker.port), timeout=10) as client:
+            try:
+                return client.recv(65536).startswith(b"INFO ")
+            except OSError:
+                return False
+
+    wait_until(greets, 10)
+    if not tls:
+        inside[0].sendall(b"PING\r\n")
+        assert inside[0].recv(6) == b"PONG\r\n"
+    assert broker.stop() == 0

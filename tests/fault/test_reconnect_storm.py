@@ -1,0 +1,137 @@
+"""Two thousand clients drop and come back at once, again and again: all are served, nothing is left over."""
+
+import contextlib
+import resource
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+CLIENTS = 2000
+TASKS = 500
+ROUNDS = 6
+MEGABYTE = 1 << 20
+MOST_GROWTH = 12 * MEGABYTE
+# The store may have opened another log or table meanwhile.
+STORE_FILES = 3
+RESET = b"\1\0\0\0\0\0\0\0"
+DELIVERED = b" $mq9.AI.MAILBOX.DELETE."
+
+
+@pytest.fixture(autouse=True)
+def descriptors() -> Iterator[None]:
+    """Room for the clients in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < CLIENTS + 300:
+        pytest.skip("the system allows too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, CLIENTS + 300), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Client:
+    """Reads a plain subject, a mailbox of its own, and is one of a queue group."""
+
+    def __init__(self, port: int, number: int) -> None:
+        self.number = number
+        self.said = b""
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.socket.sendall(
+            b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n'
+            b"SUB storm 1\r\n"
+            + f"SUB {MAILBOX}MSG.own.n{number} 2\r\nSUB {MAILBOX}MSG.tasks workers 3\r\nPING\r\n".encode()
+        )
+
+    def read_until(self, mark: bytes) -> None:
+        while mark not in self.said:
+            data = self.socket.recv(65536)
+            assert data, (self.number, self.said)
+            self.said += data
+
+    def drop(self) -> None:
+        """A reset, or an orderly end."""
+        if self.number % 2:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.socket.close()
+
+
+def storm(broker: Broker, sender: Wire) -> list[Client]:
+    """All of them connect, and have what is theirs."""
+    clients = [Client(broker.port, number) for number in range(CLIENTS)]
+    for client in clients:
+        client.read_until(b"PONG\r\n")
+        assert client.said.startswith(b"INFO {")
+        assert b"-ERR" not in client.said
+    sender.pub("storm", "news")
+    for client in clients:
+        client.read_until(b"\r\nnews\r\n")
+        client.read_until(f" $mq9.AI.MAILBOX.DELETE.own.n{client.number}.0 ".encode())
+        assert client.said.count(f"MSG {MAILBOX}MSG.own.".encode()) == 1
+    return clients
+
+
+def held(clients: list[Client]) -> Counter[bytes]:
+    """How often each task was given to somebody."""
+    return Counter(
+        line.split(b" ")[3]
+        for client in clients
+        for line in client.said.split(b"\r\n")
+        if line.startswith(f"MSG {MAILBOX}MSG.tasks ".encode())
+    )
+
+
+def test_a_reconnect_storm(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--sync", "never", "--monitor-port", "0")
+    with Wire(broker.port) as sender:
+        for number in range(CLIENTS):
+            assert sender.create(name=f"own.n{number}")["is_new"]
+            sender.pub(f"{MAILBOX}MSG.own.n{number}", "mine")
+        sender.create(name="tasks")
+        for number in range(TASKS):
+            sender.pub(f"{MAILBOX}MSG.tasks", f"{number}")
+        assert sender.list("tasks", limit=1)["total"] == TASKS
+        idle = broker.open_descriptors
+        sizes, times = [], []
+        for _ in range(ROUNDS):
+            began = time.monotonic()
+            clients = storm(broker, sender)
+            times.append(round(time.monotonic() - began, 2))
+            # No task is with two of them, and none is lost with those who were there before.
+            given: Counter[bytes] = Counter()
+            deadline = time.monotonic() + 30
+            while len(given := held(clients)) < TASKS and time.monotonic() < deadline:
+                for client in clients:
+                    client.socket.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        client.said += client.socket.recv(65536)
+            assert (len(given), set(given.values())) == (TASKS, {1})
+            for client in clients:
+                client.drop()
+            sizes.append(broker.rss_bytes)
+        wait_until(lambda: broker.metric("mq9fast_connections") == 1, 20)
+        wait_until(lambda: broker.open_descriptors <= idle + STORE_FILES)
+        assert broker.metric("mq9fast_subscriptions") == 0
+        assert max(sizes[1:]) - sizes[0] < MOST_GROWTH, [size // MEGABYTE for size in sizes]
+        assert sender.list("tasks", limit=1)["total"] == TASKS
+        print(f"rounds in {times} s, memory in MB {[size // MEGABYTE for size in sizes]}")
+
+
+def test_a_storm_of_clients_that_say_nothing(start_broker: Callable[..., Broker]) -> None:
+    """They connect and are gone before a word is said, and so before anything is read of them."""
+    broker = start_broker()
+    with Wire(broker.port) as other:
+        other.ping()
+        idle = broker.open_descriptors
+        for _ in range(3):
+            for number in range(CLIENTS):
+                with socket.create_connection(("127.0.0.1", broker.port), timeout=30) as client:
+                    if number % 2:
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            other.ping(20)
+        wait_until(lambda: broker.open_descriptors <= idle + STORE_FILES, 20)

@@ -1,0 +1,143 @@
+"""A client that drains leaves without a loss: what was for it came, what it did not take goes to others."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from tests.harness import MAILBOX, Broker, Wire
+
+COUNT = 2000
+Handler = Callable[[Msg], Awaitable[None]]
+
+
+def noting(seen: Counter[bytes], *, began: asyncio.Event | None = None, answer: bool = False) -> Handler:
+    async def handle(message: Msg) -> None:
+        seen[message.data] += 1
+        if began is not None:
+            began.set()
+        await asyncio.sleep(0)
+        if answer:
+            await message.respond(b"")
+
+    return handle
+
+
+async def publish(client: Client, subject: str, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        await client.publish(subject, b"%d" % number)
+    await client.flush()
+
+
+@pytest.fixture
+def url(broker: Broker) -> str:
+    return broker.url
+
+
+def test_a_subscriber_that_drains_handles_all_that_was_sent_before(url: str) -> None:
+    async def run() -> None:
+        seen: Counter[bytes] = Counter()
+        reader, sender = await nats.connect(url), await nats.connect(url)
+        await reader.subscribe("drain.plain", cb=noting(seen))
+        await reader.flush()
+        await publish(sender, "drain.plain", 0, COUNT)
+        await reader.drain()
+        assert seen == Counter(b"%d" % number for number in range(COUNT))
+        # Nobody is there any more, and the sender learns so.
+        with pytest.raises(nats.errors.NoRespondersError):
+            await sender.request("drain.plain", b"", timeout=5)
+        await sender.close()
+
+    asyncio.run(run())
+
+
+def test_a_member_that_drains_leaves_the_rest_to_the_others(url: str) -> None:
+    async def run() -> None:
+        seen = [Counter[bytes](), Counter[bytes]()]
+        members = [await nats.connect(url) for _ in seen]
+        sender = await nats.connect(url)
+        for member, counter in zip(members, seen, strict=True):
+            await member.subscribe("drain.group", "workers", cb=noting(counter))
+            await member.flush()
+        await publish(sender, "drain.group", 0, COUNT // 2)
+        sending = asyncio.create_task(publish(sender, "drain.group", COUNT // 2, COUNT // 2))
+        await members[0].drain()
+        await sending
+        await members[1].drain()
+        assert all(seen)
+        assert sum(seen, Counter[bytes]()) == Counter(b"%d" % number for number in range(COUNT))
+        await sender.close()
+
+    asyncio.run(run())
+
+
+def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str) -> None:
+    """What it did not answer goes to the group again; what it answers while it drains is deleted."""
+
+    async def run() -> None:
+        seen = [Counter[bytes](), Counter[bytes]()]
+        members = [await nats.connect(url) for _ in seen]
+        sender = await nats.connect(url)
+        await sender.request(MAILBOX + "CREATE", b'{"name":"%s"}' % address.encode())
+        began = asyncio.Event()
+        for member, counter in zip(members, seen, strict=True):
+            handle = noting(counter, began=began if counter is seen[0] else None, answer=True)
+            await member.subscribe(f"{MAILBOX}MSG.{address}", "workers", cb=handle)
+            await member.flush()
+        await publish(sender, f"{MAILBOX}MSG.{address}", 0, COUNT)
+        await asyncio.wait_for(began.wait(), 10)
+        await members[0].drain()
+        for _ in range(500):
+            listed = await sender.request(f"{MAILBOX}LIST.{address}", b'{"limit":1}')
+            if b'"total":0' in listed.data:
+                break
+            await asyncio.sleep(0.01)
+        assert b'"total":0' in listed.data
+        await members[1].drain()
+        assert all(seen)
+        assert set(seen[0]) | set(seen[1]) == {b"%d" % number for number in range(COUNT)}
+        await sender.close()
+
+    asyncio.run(run())
+
+
+def test_a_reader_of_a_mailbox_that_drains_may_come_back_to_all_of_it(url: str, address: str) -> None:
+    async def run() -> None:
+        sender = await nats.connect(url)
+        await sender.request(MAILBOX + "CREATE", b'{"name":"%s"}' % address.encode())
+        await publish(sender, f"{MAILBOX}MSG.{address}", 0, COUNT)
+        for _ in range(2):
+            seen: Counter[bytes] = Counter()
+            reader = await nats.connect(url)
+            began = asyncio.Event()
+            subscription = await reader.subscribe(f"{MAILBOX}MSG.{address}", cb=noting(seen, began=began))
+            await asyncio.wait_for(began.wait(), 10)
+            await subscription.drain()
+            early = list(seen)
+            assert early == [b"%d" % number for number in range(len(early))]
+            await reader.close()
+        await sender.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("queue", ["", "workers"])
+def test_between_unsub_and_pong_comes_what_was_sent_before_and_nothing_after(
+    broker: Broker, queue: str
+) -> None:
+    with Wire(broker.port) as reader, Wire(broker.port) as sender:
+        reader.sub("drain.raw", "1", queue)
+        reader.ping()
+        sender.send(b"PUB drain.raw 5\r\nfirst\r\n" * COUNT)
+        sender.ping()
+        reader.send("UNSUB 1\r\n")
+        reader.ping(20)
+        assert len(reader.waiting) == COUNT
+        sender.pub("drain.raw", "late")
+        sender.ping()
+        reader.ping()
+        assert len(reader.waiting) == COUNT

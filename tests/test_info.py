@@ -1,0 +1,171 @@
+"""INFO: the fields that clients read on nats-server are there, of the same type, or absent alike."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from tests.certificates import Certificates
+from tests.harness import Broker, Wire, wait_until
+from tests.wire.test_wire import NATS_SERVER, NatsServer
+
+Start = Callable[..., Broker]
+# Said by one of the two only: what no client needs, or what is about a part that mq9fast does not have.
+NOT_OURS = {"git_commit", "xkey", "api_lvl", "cluster", "domain", "jetstream"}
+NOT_THEIRS = {"mq9fast"}
+Settings = dict[str, str]
+
+
+def info_of(port: int) -> dict[str, Any]:
+    with Wire(port, None) as wire:
+        return wire.info
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Iterator[Callable[[Settings], dict[str, Any]]]:
+    """The INFO of a nats-server with these settings."""
+    servers: list[NatsServer] = []
+    if NATS_SERVER is None:
+        pytest.skip("there is no nats-server")
+
+    def start(settings: Settings) -> dict[str, Any]:
+        servers.append(NatsServer(tmp_path, settings))
+        return info_of(servers[-1].port)
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+def settings_of(name: str, files: Certificates) -> tuple[list[str], Settings]:
+    """The same thing said to mq9fast and to nats-server."""
+    cert, key, ca = files.cert("server"), files.key("server"), files.cert("ca")
+    tls = ["--tls-cert", cert, "--tls-key", key]
+    tls_block = f'cert_file: "{cert}", key_file: "{key}"'
+    return {
+        "default": ([], {}),
+        "token": (["--token", "secret"], {"token": "secret"}),
+        "payload": (["--max-payload", "5000"], {"max_payload": "5000"}),
+        "name": (["--server-name", "rose"], {"server_name": "rose"}),
+        "tls": (tls, {"tls": f"{{{tls_block}}}"}),
+        "verify": (
+            [*tls, "--tls-ca", ca, "--tls-verify"],
+            {"tls": f'{{{tls_block}, ca_file: "{ca}", verify: true}}'},
+        ),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["default", "token", "payload", "name", "tls", "verify"])
+def test_every_field_is_as_on_nats_server(
+    start_broker: Start,
+    theirs: Callable[[Settings], dict[str, Any]],
+    certificates: Certificates,
+    name: str,
+) -> None:
+    flags, settings = settings_of(name, certificates)
+    their, our = theirs(settings), info_of(start_broker(*flags).port)
+    assert our.keys() - NOT_THEIRS == their.keys() - NOT_OURS
+    for field in our.keys() - NOT_THEIRS:
+        assert type(our[field]) is type(their[field]), field
+    # What depends on the settings alone is the same; no field is false, null or empty.
+    for field in our.keys() - NOT_THEIRS - {"server_id", "server_name", "version", "go", "port", "client_id"}:
+        assert our[field] == their[field], field
+    assert all(our.values())
+
+
+def test_what_identifies_a_server(start_broker: Start) -> None:
+    broker = start_broker()
+    first, second = info_of(broker.port), info_of(broker.port)
+    assert re.fullmatch(r"[A-Z0-9]{56}", first["server_id"])
+    assert first["server_name"] == first["server_id"]
+    assert re.fullmatch(r"2\.\d+\.\d+", first["version"])
+    assert re.fullmatch(r"\w+\d+\.\d+\..+", first["go"])
+    assert second["client_id"] > first["client_id"]
+    assert {**first, "client_id": 0} == {**second, "client_id": 0}
+    broker.restart()
+    assert info_of(broker.port)["server_id"] != first["server_id"]
+    named = start_broker("--server-name", "rose")
+    assert info_of(named.port)["server_name"] == "rose"
+
+
+def has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as attempt:
+        try:
+            attempt.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost", "::", "::1"])
+def test_host_and_port_are_those_it_listens_on(start_broker: Start, host: str) -> None:
+    """As they were given, which is what nats-server says; port 0 is the one that was taken."""
+    if ":" in host and not has_ipv6():
+        pytest.skip("there is no IPv6")
+    broker = start_broker("--host", host)
+    to = "::1" if ":" in host else "127.0.0.1"
+    with socket.create_connection((to, broker.port), timeout=5) as client:
+        info = json.loads(client.recv(65536).removeprefix(b"INFO "))
+    assert (info["host"], info["port"], info["client_ip"]) == (host, broker.port, to)
+
+
+def test_a_client_learns_other_ways_in(start_broker: Start) -> None:
+    """A client that knew one address finds its way by another one once the first leads nowhere."""
+    reserve = start_broker()
+    broker = start_broker("--advertise", f"127.0.0.1:{reserve.port}, nowhere.invalid:4222")
+    assert info_of(broker.port)["connect_urls"] == [f"127.0.0.1:{reserve.port}", "nowhere.invalid:4222"]
+    assert "connect_urls" not in info_of(reserve.port)
+
+    async def move() -> None:
+        async def ignore(_: Exception) -> None: ...
+
+        client = await nats.connect(broker.url, error_cb=ignore, reconnect_time_wait=0.05, connect_timeout=1)
+        assert len(client.discovered_servers) == 2
+        await asyncio.to_thread(broker.stop)
+        for _ in range(200):
+            await asyncio.sleep(0.05)
+            if client.is_connected and client.connected_url.port == reserve.port:
+                break
+        await client.flush()
+        assert client.connected_url.port == reserve.port
+        await client.close()
+
+    asyncio.run(move())
+
+
+def test_a_lame_duck_says_so_and_where_else_to_go(start_broker: Start) -> None:
+    broker = start_broker("--advertise", "other.example:4222", "--lame-duck-duration", "1")
+
+    async def listen() -> None:
+        told = asyncio.Event()
+
+        async def on_lame_duck() -> None:
+            told.set()
+
+        client = await nats.connect(broker.url, allow_reconnect=False, lame_duck_mode_cb=on_lame_duck)
+        with Wire(broker.port) as wire:
+            before = wire.info
+            wire.ping()
+            broker.process.send_signal(signal.SIGUSR2)
+            info = json.loads(wire.line().removeprefix("INFO "))
+        assert info == {**before, "ldm": True}
+        assert info["connect_urls"] == ["other.example:4222"]
+        await asyncio.wait_for(told.wait(), 5)
+        assert not client.is_closed
+        await client.close()
+
+    asyncio.run(listen())
+    wait_until(lambda: broker.process.poll() == 0, 10)
+    broker._close_output()

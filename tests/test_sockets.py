@@ -1,0 +1,39 @@
+"""What the broker asks of the system for a connection, on both event loops."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from mq9fast.broker import Broker
+from mq9fast.settings import Settings
+from mq9fast.sockets import KEEPALIVE_COUNT, OPTIONS
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+async def look(settings: Settings) -> None:
+    broker = Broker(settings)
+    await broker.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", broker.address[1])
+    assert (await reader.readline()).startswith(b"INFO ")
+    (connection,) = broker.connections.values()
+    assert connection._transport is not None
+    tcp = connection._transport.get_extra_info("socket")
+    assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    for option, value in OPTIONS:
+        assert tcp.getsockopt(socket.IPPROTO_TCP, option) == value
+    writer.close()
+    await broker.stop()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_keep_alives_and_no_delay(tmp_path: Path, run: Run) -> None:
+    assert (socket.TCP_NODELAY, 1) in OPTIONS
+    if hasattr(socket, "TCP_KEEPCNT"):
+        assert (socket.TCP_KEEPCNT, KEEPALIVE_COUNT) in OPTIONS
+    run(look(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"))))

@@ -1,0 +1,116 @@
+"""write_deadline: who takes nothing of the plain messages that wait for it is cut off, nobody else."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+
+import pytest
+
+from tests.fault.load import READ_SECONDS, frames
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+Start = Callable[..., Broker]
+DEADLINE = 1.0
+FLAGS = ("--write-deadline", str(DEADLINE), "--sync", "never", "--monitor-port", "0")
+# More than the kernel and a transport hold, and much less than what makes senders wait.
+FLOOD = 7000
+# What stays within the kernel.
+TRICKLE = 50
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def publish(wire: Wire, subject: str, count: int) -> None:
+    wire.send(b"PUB %s 1000\r\n%s\r\n" % (subject.encode(), b"x" * 1000) * count)
+    wire.ping(READ_SECONDS)
+
+
+def slow_consumers(broker: Broker) -> int:
+    return broker.metric("mq9fast_slow_consumers_total")
+
+
+def test_who_takes_nothing_is_cut_off_with_the_reason(start_broker: Start, stack: ExitStack) -> None:
+    broker = start_broker(*FLAGS)
+    slow = stack.enter_context(Wire(broker.port, receive_bytes=65536))
+    sender = stack.enter_context(Wire(broker.port))
+    slow.sub("flood")
+    slow.ping()
+    began = time.monotonic()
+    publish(sender, "flood", FLOOD)
+    wait_until(lambda: "took nothing for" in broker.log.read_text(), DEADLINE * 3)
+    assert time.monotonic() - began > DEADLINE * 0.9
+    assert slow.closed(READ_SECONDS)
+    assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
+    assert slow.unread.count(b"MSG flood") < FLOOD
+    assert slow_consumers(broker) == 1
+    sender.ping()
+    # One that reads nothing at all is gone soon after as well.
+    deaf = stack.enter_context(Wire(broker.port, receive_bytes=65536))
+    deaf.sub("flood")
+    deaf.ping()
+    publish(sender, "flood", FLOOD)
+    wait_until(lambda: broker.metric("mq9fast_connections") == 1, DEADLINE * 2 + 5)
+    assert slow_consumers(broker) == 2
+
+
+def test_who_takes_something_in_time_stays(start_broker: Start, stack: ExitStack) -> None:
+    """Far slower than what comes, but never still for as long as the deadline."""
+    broker = start_broker(*FLAGS)
+    slow = stack.enter_context(Wire(broker.port, receive_bytes=65536))
+    sender = stack.enter_context(Wire(broker.port))
+    slow.sub("flood")
+    slow.ping()
+    publish(sender, "flood", FLOOD)
+    ends = time.monotonic() + 3 * DEADLINE
+    while time.monotonic() < ends:
+        slow.fill(1)
+        slow.fill(1)
+        time.sleep(DEADLINE / 5)
+    assert sum(1 for _ in islice(frames(slow), FLOOD)) == FLOOD
+    slow.ping()
+    assert slow_consumers(broker) == 0
+
+
+def test_a_reader_of_a_mailbox_may_take_as_long_as_it_wants(start_broker: Start, stack: ExitStack) -> None:
+    """Also with pings that wait behind the mailbox, and with plain messages that do."""
+    broker = start_broker(*FLAGS, "--ping-interval", "0.5", "--ping-max", "100")
+    readers = [stack.enter_context(Wire(broker.port, receive_bytes=65536)) for _ in range(4)]
+    sender = stack.enter_context(Wire(broker.port))
+    sender.create(name="box")
+    for number, reader in enumerate(readers):
+        reader.read_along("box", queue="workers" if number % 2 else "")
+        reader.ping()
+    for reader in readers[2:]:
+        reader.sub("also", "2")
+        reader.ping()
+    publish(sender, f"{MAILBOX}MSG.box", FLOOD)
+    publish(sender, "also", TRICKLE)
+    time.sleep(DEADLINE * 3)
+    assert slow_consumers(broker) == 0
+    for reader in readers[::2]:
+        seen = {"$mq9.AI.MAILBOX.MSG.box": 0, "also": 0}
+        wanted = FLOOD + (TRICKLE if reader in readers[2:] else 0)
+        for message in islice(frames(reader), wanted):
+            seen[message.subject] += 1
+        assert seen["$mq9.AI.MAILBOX.MSG.box"] == FLOOD
+    for reader in readers[1::2]:
+        reader.send("PING\r\n")
+    assert not any(reader.closed(0.1) for reader in readers[1::2])
+
+
+def test_what_the_kernel_took_waits_for_nobody(start_broker: Start, stack: ExitStack) -> None:
+    broker = start_broker(*FLAGS)
+    idle = stack.enter_context(Wire(broker.port))
+    sender = stack.enter_context(Wire(broker.port))
+    idle.sub("trickle")
+    idle.ping()
+    publish(sender, "trickle", TRICKLE)
+    time.sleep(DEADLINE * 2)
+    assert len(idle.messages(TRICKLE)) == TRICKLE
+    idle.ping()
+    assert slow_consumers(broker) == 0
