@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import bcrypt
 import nats
 import pytest
 
+from tests.certificates import Certificates
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 from tests.webwire import WebWire
 
@@ -153,6 +156,7 @@ def test_limits_change(start_broker: StartBroker, tmp_path: Path) -> None:
         ("server_name = 'x'", "server_name cannot change while the broker runs"),
         ("max_payload = 5", "max_payload cannot change while the broker runs"),
         ("sync = 'never'", "sync cannot change while the broker runs"),
+        ("tls_cert = 'x'\ntls_key = 'y'", "TLS cannot be turned on or off"),
         ("nonsense = 1", "unknown key 'nonsense'"),
         ("[[users", "is not valid TOML"),
         (ANNA + "nkey = 'x'", "needs either user and password, or nkey"),
@@ -213,3 +217,42 @@ def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> 
     broker.reload("ws_port = 1\nws_tls = false\n", "the settings stay as they are: ws_tls cannot change")
     with WebWire(port, Origin=new) as wire:
         wire.ping()
+
+
+def test_a_renewed_certificate_is_shown_to_who_comes(start_broker: StartBroker, tmp_path: Path) -> None:
+    files, renewed = Certificates(tmp_path), Certificates(make_directory(tmp_path / "renewed"))
+    settings = f'tls_cert = "{files.cert("server")}"\ntls_key = "{files.key("server")}"\n'
+    flags = ("--ws-port", "0", "--tls-handshake-first", "on")
+    broker = Configured(start_broker, tmp_path / "mq9.toml", settings, *flags)
+    ports = (broker.port, broker.broker.ws_port)
+    with secure(ports[0], files) as stays:
+        for name in ("server.pem", "server.key"):
+            (renewed.path / name).replace(files.path / name)
+        broker.reload(settings)
+        stays.sendall(b"PING\r\n")
+        assert stays.recv(100) == b"PONG\r\n"
+    for port in ports:
+        secure(port, renewed, hear_info=port == broker.port).close()
+        with pytest.raises(ssl.SSLError):
+            secure(port, files)
+    Path(files.cert("server")).write_text("no certificate")
+    broker.reload(settings, "the settings stay as they are: the TLS files")
+    secure(broker.port, renewed).close()
+
+
+def make_directory(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def secure(port: int, trusted: Certificates, *, hear_info: bool = True) -> ssl.SSLSocket:
+    """A TLS connection to who shows a certificate of the trusted authority."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+    try:
+        peer = trusted.context().wrap_socket(plain, server_hostname="localhost")
+    except ssl.SSLError:
+        plain.close()
+        raise
+    if hear_info:
+        assert peer.recv(65536).startswith(b"INFO ")
+    return peer
