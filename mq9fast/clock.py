@@ -1,4 +1,4 @@
-"""One clock: mailboxes expire, what they held is dropped, and the disk is looked at."""
+"""One clock: mailboxes expire, what they held is dropped, the disk is looked at, and a quiet store rests."""
 
 import asyncio
 import logging
@@ -15,6 +15,8 @@ log = logging.getLogger("mq9fast.clock")
 TICK_SECONDS = 0.25
 # Between two shares of work when there is more than one turn should do.
 BUSY_TICK_SECONDS = 0.005
+# Ticks without a write after which the store gives back what writing took.
+QUIET_TICKS = 8
 
 
 class Clock:
@@ -28,6 +30,8 @@ class Clock:
         self._committer = committer
         self._data_dir = data_dir
         self.min_free = min_free
+        self._written = 0
+        self._quiet_ticks = 0
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_soon(self._tick)
 
@@ -39,6 +43,7 @@ class Clock:
         except StoreError as error:
             self._committer.complain("reading failed", error)
         self._look_for_room()
+        self._rest_when_quiet()
         if not self._core.intake.turn.empty:
             self._core.agenda.ask()
         self._timer = self._loop.call_later(BUSY_TICK_SECONDS if more else TICK_SECONDS, self._tick)
@@ -55,6 +60,13 @@ class Clock:
                 log.error("messages are refused: less than %d bytes of disk are free", self.min_free)
             else:
                 log.info("messages are taken again: there is room on the disk")
+
+    def _rest_when_quiet(self) -> None:
+        written = self._committer.written_batches
+        self._quiet_ticks = self._quiet_ticks + 1 if written == self._written else 0
+        self._written = written
+        if self._quiet_ticks == QUIET_TICKS:
+            self._committer.rest()
 
     def stop(self) -> None:
         """Tick no more."""

@@ -96,6 +96,7 @@ class Committer:
         self._complained = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.written_batches = 0
         self.failed_batches = 0
         self._refused = False
         self._unsynced = False
@@ -199,6 +200,7 @@ class Committer:
             self._fail(turn, error)
         else:
             turn.written()
+            self.written_batches += 1
             self._refused = False
             self._unsynced = True
 
@@ -237,6 +239,14 @@ class Committer:
     def _set_idle(self) -> None:
         if self._syncing is None and self._core.intake.turn.empty:
             self._idle.set()
+
+    def rest(self) -> None:
+        """Nothing was written for a while: have the store give back memory, if it is well."""
+        if self.healthy:
+            try:
+                self._store.rest()
+            except StoreError as error:
+                self.complain("the store could not give back memory", error)
 
     # Syncs of `interval`.
 

@@ -27,6 +27,10 @@ class Store(Protocol):
         """Whether a write would have to wait for the store to catch up with itself."""
         ...
 
+    def rest(self) -> None:
+        """Nothing was written for a while: have memory given back that writing took, in the background."""
+        ...
+
     def get(self, key: bytes) -> bytes | None: ...
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The pairs from `first` up to but not `end`, as they are when the scan begins."""

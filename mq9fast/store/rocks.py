@@ -20,6 +20,8 @@ from mq9fast.store.base import Batch
 
 MEMTABLE_BYTES = 32 << 20
 MEMTABLES = 3
+# Less than this is not worth a table of its own.
+WORTH_FLUSHING_BYTES = 4 << 20
 BLOCK_CACHE_BYTES = 32 << 20
 # Replays read block after block: fewer of them, at no great cost to reading one message.
 BLOCK_BYTES = 16384
@@ -69,6 +71,14 @@ class RocksStore:
 
     def busy(self) -> bool:
         return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
+
+    def rest(self) -> None:
+        try:
+            held = self._db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
+            if held > WORTH_FLUSHING_BYTES:
+                self._db.flush(False)
+        except Exception as error:
+            raise StoreError(str(error)) from error
 
     def get(self, key: bytes) -> bytes | None:
         try:

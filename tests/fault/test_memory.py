@@ -6,10 +6,11 @@ from itertools import islice
 
 from tests.fault.conftest import MILLION, Million
 from tests.fault.load import frames, publish_many
-from tests.harness import Wire
+from tests.harness import Wire, wait_until
 
 MEGABYTE = 1 << 20
 MOST_ADDED = 150 * MEGABYTE
+MOST_LEFT = 40 * MEGABYTE
 # What one reader that stopped may cost: the output of one turn and what its transport holds, with some slack.
 # To hold what is left for it in memory would cost 150 of these.
 MOST_PER_READER = MEGABYTE
@@ -20,6 +21,11 @@ MOST_NOISE = 60 * MEGABYTE
 
 def test_a_million_stored_messages_cost_little_memory(million: Million) -> None:
     assert million.rss_after - million.rss_before < MOST_ADDED
+
+
+def test_memory_that_writing_took_is_given_back_when_it_is_quiet(million: Million) -> None:
+    """What is left is the store's bookkeeping: less than its write buffers, which were full."""
+    wait_until(lambda: million.broker.rss_bytes - million.rss_before < MOST_LEFT, 20)
 
 
 def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> None:
