@@ -91,7 +91,7 @@ def test_match_cached(measure: Measure, literals: int, wildcards: int) -> None:
 def test_match_uncached(measure: Measure, literals: int, wildcards: int) -> None:
     """Each subject is new to the cache: more of them are asked for in turn than it has slots."""
     trie = sublist(literals, wildcards)
-    subjects = [b"orders.eu.customer%d.new%d" % (i % 1000, i) for i in range(20_000)]
+    subjects = [b"orders.eu.customer%d.new%d" % (i % 1000, i) for i in range(100_000)]
 
     def ask() -> None:
         for subject in subjects:

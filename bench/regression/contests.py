@@ -132,7 +132,7 @@ def match() -> Contest:
             trie.add(client, subject)
             twin.add(subject)
     # More of them than the cache has slots.
-    subjects = [b"orders.eu.customer%d.new%d" % (i % 1000, i) for i in range(10_000)]
+    subjects = [b"orders.eu.customer%d.new%d" % (i % 1000, i) for i in range(100_000)]
 
     def part() -> None:
         for subject in subjects:

@@ -3,8 +3,9 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.matches cimport Match
 from mq9fast._core.parser cimport Operation
-from mq9fast._core.subjects cimport Match, Sublist, is_ours
+from mq9fast._core.subjects cimport Sublist, is_ours
 from mq9fast._core.views cimport View, nothing, to_bytes, view_of
 
 

@@ -1,9 +1,9 @@
 """Plain subjects: what is valid, and who is subscribed to what (NATS subject rules: tokens, `*` and `>`)."""
 
-from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Subscription
+from mq9fast._core.matches cimport Match, MatchCache
 from mq9fast._core.table cimport Table
 from mq9fast._core.views cimport View, starts_with, view
 
@@ -17,18 +17,6 @@ cdef bint valid_subject(View subject) noexcept
 cdef bint has_wildcard(View subject) noexcept
 cdef bint covers(View pattern, View subject) noexcept
 cdef bint overlap(View a, View b) noexcept
-
-
-cdef struct Match:
-    # Who gets a message on one subject, in one allocation. Subscriptions are borrowed: a Match is used only
-    # while its generation is the Sublist's.
-    uint64_t hash
-    uint64_t generation
-    View subject              # points behind the arrays
-    Py_ssize_t plain          # the first so many subscriptions each get the message
-    Py_ssize_t groups         # then one of each group does; ends[i] is where group i stops
-    PyObject** subscriptions
-    Py_ssize_t* ends
 
 
 cdef class Node:
@@ -46,7 +34,7 @@ cdef class Sublist:
     cdef readonly Py_ssize_t size
     cdef readonly uint64_t generation      # rises with every change
     cdef uint64_t seed
-    cdef Match** cache
+    cdef MatchCache cache
     cdef Match* last          # what `match` returned before, in the cache; or NULL
     cdef readonly uint64_t lookups         # matches asked for, repetitions of the one before aside
     cdef readonly uint64_t misses          # of them, those that were not in the cache
@@ -60,4 +48,3 @@ cdef class Sublist:
 
     cdef int collect(self, Node node, View rest) except -1
     cdef int collect_from(self, Node node) except -1
-    cdef Match* pack(self, View subject, uint64_t hashed) except NULL

@@ -1,17 +1,16 @@
 """Plain subjects: a trie of tokens, and a cache of what literal subjects matched."""
 
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr
 
 from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.matches cimport Match, MatchCache, pack
 from mq9fast._core.table cimport Table
 from mq9fast._core.views cimport View, hash_view, same, slice_from, to_bytes, view, view_of
 
 cdef enum:
     MOST_TOKENS = 4096        # a control line of the default length holds half as many
-    CACHE_SLOTS = 4096        # a power of two; each holds the last subject that hashed to it
 
 
 cdef inline View first_token(View subject) noexcept:
@@ -150,16 +149,7 @@ cdef class Sublist:
         self.root = Node.__new__(Node)
         self.found_plain = []
         self.found_groups = {}
-        self.cache = <Match**>PyMem_Calloc(CACHE_SLOTS, sizeof(Match*))
-        if self.cache is NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        cdef Py_ssize_t i
-        if self.cache is not NULL:
-            for i in range(CACHE_SLOTS):
-                PyMem_Free(self.cache[i])
-            PyMem_Free(self.cache)
+        self.cache = MatchCache()
 
     cdef int insert(self, Subscription subscription) except -1:
         """Add a subscription whose subject is valid."""
@@ -230,21 +220,17 @@ cdef class Sublist:
         if known is not NULL and known.generation == self.generation and same(known.subject, subject):
             return known
         hashed = hash_view(subject, self.seed)
-        known = self.cache[hashed & (CACHE_SLOTS - 1)]
         self.lookups += 1
-        if (
-            known is not NULL and known.generation == self.generation and known.hash == hashed
-            and same(known.subject, subject)
-        ):
-            self.last = known
+        known = self.last = self.cache.find(subject, hashed, self.generation)
+        if known is not NULL:
             return known
-        self.last = NULL
         self.misses += 1
         self.found_plain.clear()
         self.found_groups.clear()
         if subject.size:
             self.collect(self.root, subject)
-        known = self.pack(subject, hashed)
+        known = pack(self.found_plain, self.found_groups, subject, hashed, self.generation)
+        self.cache.keep(known)
         # Not kept until the next time: a subscription that ends must not outlive its client here.
         self.found_plain.clear()
         self.found_groups.clear()
@@ -282,58 +268,9 @@ cdef class Sublist:
                 self.found_groups.setdefault(queue, []).extend(members)
         return 0
 
-    cdef Match* pack(self, View subject, uint64_t hashed) except NULL:
-        """Lay what was collected into one block and give it the cache's slot."""
-        cdef Py_ssize_t total = len(self.found_plain)
-        cdef Py_ssize_t groups = len(self.found_groups)
-        cdef Py_ssize_t i = 0
-        cdef Py_ssize_t group = 0
-        cdef Match* match
-        cdef Match** slot = &self.cache[hashed & (CACHE_SLOTS - 1)]
-        for members in self.found_groups.values():
-            total += len(members)
-        match = <Match*>PyMem_Malloc(
-            sizeof(Match) + <size_t>total * sizeof(PyObject*) + <size_t>groups * sizeof(Py_ssize_t)
-            + <size_t>subject.size
-        )
-        if match is NULL:
-            raise MemoryError
-        match.subscriptions = <PyObject**>(match + 1)
-        match.ends = <Py_ssize_t*>(match.subscriptions + total)
-        for subscription in self.found_plain:
-            match.subscriptions[i] = <PyObject*>subscription
-            i += 1
-        match.plain = i
-        for members in self.found_groups.values():
-            for subscription in members:
-                match.subscriptions[i] = <PyObject*>subscription
-                i += 1
-            match.ends[group] = i
-            group += 1
-        match.groups = groups
-        match.subject = view(<char*>(match.ends + groups), subject.size)
-        memcpy(<char*>match.subject.data, subject.data, <size_t>subject.size)
-        match.hash = hashed
-        match.generation = self.generation
-        PyMem_Free(slot[0])
-        slot[0] = match
-        return match
-
     def fanout(self):
         """(subjects in the cache, the most subscriptions one of them matches, those of all of them)."""
-        cdef Py_ssize_t i, size
-        cdef Py_ssize_t cached = 0
-        cdef Py_ssize_t most = 0
-        cdef Py_ssize_t total = 0
-        cdef Match* match
-        for i in range(CACHE_SLOTS):
-            match = self.cache[i]
-            if match is not NULL and match.generation == self.generation:
-                size = match.ends[match.groups - 1] if match.groups else match.plain
-                cached += 1
-                most = max(most, size)
-                total += size
-        return cached, most, total
+        return self.cache.fanout(self.generation)
 
     def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
         """Subscribe `client` to `subject`, for tests and benchmarks; ValueError if it is not valid."""

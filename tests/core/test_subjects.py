@@ -163,9 +163,20 @@ def test_a_change_anywhere_invalidates_what_was_cached() -> None:
 def test_more_subjects_than_the_cache_holds() -> None:
     sublist, client = trie()
     subscriptions = {b"s.%d" % i: sublist.add(client, b"s.%d" % i) for i in range(10_000)}
-    for _ in range(2):
+    for _ in range(3):
         for subject, subscription in subscriptions.items():
             assert sublist.matches(subject) == ([subscription], [])
+    # It grew, and holds most of them: those that share a slot push each other out.
+    known, most, total = sublist.fanout()
+    assert known == total > 7000
+    assert most == 1
+
+
+def test_the_cache_does_not_grow_for_ever() -> None:
+    sublist, _ = trie()
+    for i in range(200_000):
+        sublist.matches(b"inbox.%d" % i)
+    assert 20_000 < sublist.fanout()[0] <= 32_768
 
 
 def test_a_subscription_that_left_is_let_go_of() -> None:
