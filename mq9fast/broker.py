@@ -66,6 +66,7 @@ class Broker:
         self.most_connections = settings.max_connections
         self.lame_duck = False
         self.serving = False
+        self.settings_since_ms = time.time_ns() // 1_000_000
         self.monitor: Monitor | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []

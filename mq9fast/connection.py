@@ -49,6 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
         self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
         self.peer: tuple[str, int] = ("", 0)
+        self._agenda = core.agenda
         self._handshake = handshake
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
@@ -193,6 +194,7 @@ class Connection(asyncio.BufferedProtocol):
             self._bytes_at_ping = heard
             self._unanswered_pings = 0
         elif self._unanswered_pings >= self._handshake.ping_max:
+            self._agenda.stale_connections += 1
             self.session.close_with(b"Stale Connection")
             return
         else:

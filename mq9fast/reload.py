@@ -1,6 +1,7 @@
 """Settings taken over while the broker runs (SIGHUP): who may connect and do what, limits, certificates."""
 
 import logging
+import time
 from functools import partial
 
 from mq9fast.auth import Identity
@@ -26,6 +27,7 @@ def reload(broker: Broker, settings: Settings) -> None:
     if broker.handshake.tls is not None:
         renew(broker.handshake.tls, settings)
     advertised, broker.settings = broker.settings.advertised, settings
+    broker.settings_since_ms = time.time_ns() // 1_000_000
     broker.handshake.set(settings)
     if broker.websocket is not None:
         broker.websocket.set(settings)

@@ -22,6 +22,7 @@ cdef class Agenda:
     cdef bint awake
     cdef public uint64_t now_ms               # of this turn or the clock's last tick, Unix milliseconds
     cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
+    cdef public uint64_t stale_connections    # clients cut off because nothing was heard of them
 
     # Of every client, those closed included, as of the last flush.
     cdef readonly uint64_t out_messages

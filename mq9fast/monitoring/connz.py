@@ -29,7 +29,8 @@ Sort = Literal[
     "last", "idle", "uptime", "rtt", "stop", "reason",
 ]  # fmt: skip
 
-# What each order looks at. The largest comes first, but of "cid" and "start", which are one order.
+# What each order looks at. The largest comes first, but of "cid" and "start", which are one order. By uptime
+# that is who came last, as on nats-server.
 KEYS: dict[str, Callable[[Connection], int]] = {
     "subs": lambda it: len(it.session.subscriptions),
     "pending": lambda it: it.pending_bytes,
@@ -39,7 +40,7 @@ KEYS: dict[str, Callable[[Connection], int]] = {
     "bytes_from": lambda it: it.session.in_bytes,
     "last": lambda it: it.session.active_ms,
     "idle": lambda it: -it.session.active_ms,
-    "uptime": lambda it: -it.session.started_ms,
+    "uptime": lambda it: it.session.cid,
     "rtt": lambda it: it.session.rtt_ns,
 }
 

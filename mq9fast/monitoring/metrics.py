@@ -34,6 +34,11 @@ class BrokerCollector:
                 "Clients cut off because they did not read",
                 core.agenda.slow_consumers,
             ),
+            (
+                "mq9fast_stale_connections",
+                "Clients cut off because nothing was heard of them",
+                core.agenda.stale_connections,
+            ),
             ("mq9fast_permission_violations", "Publishes and subscriptions refused", core.violations),
             ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
             ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),

@@ -62,6 +62,9 @@ class Varz:
             "max_control_line": settings.max_control_line,
             "max_payload": settings.max_payload,
             "max_pending": settings.max_pending,
+            "tls_timeout": settings.auth_timeout,
+            "write_deadline": int(settings.write_deadline * 1_000_000_000),
+            "config_load_time": timestamp(broker.settings_since_ms),
         }
 
     def _figures(self) -> dict[str, object]:
@@ -81,12 +84,24 @@ class Varz:
             "leafnodes": 0,
             "in_msgs": core.in_messages,
             "in_bytes": core.in_bytes,
+            "in_client_msgs": core.in_messages,
+            "in_client_bytes": core.in_bytes,
             "out_msgs": core.agenda.out_messages,
             "out_bytes": core.agenda.out_bytes,
+            "out_client_msgs": core.agenda.out_messages,
+            "out_client_bytes": core.agenda.out_bytes,
             "slow_consumers": core.agenda.slow_consumers,
+            "slow_consumer_stats": of_clients(core.agenda.slow_consumers),
+            "stale_connections": core.agenda.stale_connections,
+            "stale_connection_stats": of_clients(core.agenda.stale_connections),
             "subscriptions": core.subscribed - core.unsubscribed,
             "http_req_stats": dict(self._requests),
         }
+
+
+def of_clients(count: int) -> dict[str, int]:
+    """A count by kind of connection: there are clients only."""
+    return {"clients": count, "routes": 0, "gateways": 0, "leafs": 0}
 
 
 class CpuMeter:

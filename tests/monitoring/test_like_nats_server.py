@@ -21,18 +21,9 @@ Fields = dict[str, Any]
 # Fields of nats-server that mean nothing here, and ours that it does not have.
 MISSING = {
     "/varz": {
-        *(
-            "git_commit",
-            "go",
-            "gomaxprocs",
-            "config_load_time",
-            "config_digest",
-            "feature_flags",
-            "system_account",
-        ),
-        *("cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream", "tls_timeout", "write_deadline"),
-        *("in_client_msgs", "in_client_bytes", "out_client_msgs", "out_client_bytes", "stalled_clients"),
-        *("stale_connections", "stale_connection_stats", "slow_consumer_stats", "disk_io_wait_stats"),
+        *("git_commit", "go", "gomaxprocs", "config_digest", "feature_flags", "system_account"),
+        *("cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"),
+        *("stalled_clients", "disk_io_wait_stats"),
     },
     "connection": {"name_tag"},
     "subscription": {"account", "account_tag"},
