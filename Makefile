@@ -6,7 +6,7 @@ ARGS ?=
 
 NODE_MODULES := tests/js/node_modules
 
-.PHONY: run test quicktest lint bench bench-peers bench-growth perf build debug sdist clean
+.PHONY: run test quicktest lint bench bench-peers bench-growth bench-memory bench-cores perf build debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -33,6 +33,12 @@ bench-peers: build $(VENV)/ready-to-draw
 
 bench-growth: build
 	$(BIN)/python -m bench.peers.growth $(ARGS)
+
+bench-memory: build
+	$(BIN)/python -m bench.peers.memory
+
+bench-cores: build
+	$(BIN)/python -m bench.peers.cores
 
 perf: build
 	$(BIN)/python -m bench.regression $(ARGS)

@@ -14,6 +14,8 @@ from tests.harness import Broker
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
+# Half seconds.
+QUIET_LOOKS = 7
 
 
 class Server:
@@ -55,13 +57,13 @@ class Server:
         return process.rss_bytes(self.pid)
 
     def settled_rss_bytes(self) -> int:
-        """Once it uses no CPU to speak of: what it does behind a reply is done."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
+        """Once it used no CPU to speak of for a while: what it does behind a reply is done."""
+        deadline = time.monotonic() + 30
+        quiet = 0
+        while time.monotonic() < deadline and quiet < QUIET_LOOKS:
             before = self.cpu_seconds()
             time.sleep(0.5)
-            if self.cpu_seconds() - before < 0.025:
-                break
+            quiet = quiet + 1 if self.cpu_seconds() - before < 0.025 else 0
         return self.rss_bytes()
 
     def stop(self) -> None:
