@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from bench.peers import versions
 from bench.peers.contest import RATE
 from bench.peers.report import table_head, table_line, value
 from bench.peers.rounds import tell
@@ -20,6 +21,7 @@ from bench.peers.rows_core import publish, publish_to_nobody
 from bench.peers.rows_send import send
 from bench.peers.servers import Server, mq9fast
 
+ROOT = Path(__file__).parents[2]
 ROUNDS = 5
 ROW = "rate"
 Work = Callable[[Server], object]
@@ -56,21 +58,35 @@ def together(name: str, brokers: int) -> tuple[float, float]:
     return sum(rate for rate, _ in found), statistics.mean(cores for _, cores in found)
 
 
+def compare(name: str) -> list[str]:
+    """The cells of a line: one broker, two, and what that gains."""
+    found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    for number in range(ROUNDS):
+        for brokers, rounds in found.items():
+            tell(f"{name}: round {number + 1} of {ROUNDS}, {brokers}")
+            rounds.append(together(name, brokers))
+    (one, cores), (two, each) = (
+        (statistics.median(rate for rate, _ in rounds), statistics.median(used for _, used in rounds))
+        for rounds in found.values()
+    )
+    return [name, value(one, RATE), f"{cores:.2f}", value(two, RATE), f"{each:.2f}", f"{two / one:.2f}×"]
+
+
 def main() -> int:
-    print(f"{os.cpu_count()} cores; medians of {ROUNDS} alternating rounds\n")
-    print("\n".join(table_head(["work", "one broker", "its cores", "two brokers", "cores of each", "gain"])))
-    for name in WORKS:
-        found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
-        for number in range(ROUNDS):
-            for brokers, rounds in found.items():
-                tell(f"{name}: round {number + 1} of {ROUNDS}, {brokers}")
-                rounds.append(together(name, brokers))
-        (one, cores), (two, each) = (
-            (statistics.median(rate for rate, _ in rounds), statistics.median(used for _, used in rounds))
-            for rounds in found.values()
-        )
-        cells = [name, value(one, RATE), f"{cores:.2f}", value(two, RATE), f"{each:.2f}", f"{two / one:.2f}×"]
-        print(table_line(cells), flush=True)
+    facts = versions.run(ROOT)
+    lines = [
+        f"# What a second core could give, {facts['date']}",
+        "",
+        f"Commit {facts['commit']}, {os.cpu_count()} cores, medians of {ROUNDS} alternating rounds.",
+        "",
+        *table_head(["work", "one broker", "its cores", "two brokers", "cores of each", "gain"]),
+        *(table_line(compare(name)) for name in WORKS),
+        "",
+    ]
+    results = ROOT / "bench" / "results"
+    results.mkdir(exist_ok=True)
+    (results / f"{facts['date']}-cores.md").write_text("\n".join(lines))
+    print("\n".join(lines))
     return 0
 
 
