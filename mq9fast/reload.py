@@ -63,13 +63,11 @@ def _look_again(broker: Broker, connection: Connection) -> None:
     session = connection.session
     # Whose password is being checked meets these settings when that is done.
     if session.authorized and not session.waiting:
-        broker.handshake.readmit(session.identity, partial(_judge, connection))
+        broker.handshake.readmit(session, partial(_judge, connection))
 
 
 def _judge(connection: Connection, identity: Identity | None) -> None:
     session = connection.session
-    if session.doomed:
-        return
     if identity is None:
         log.info("%s:%d may not stay", *connection.peer)
         session.close_with(b"Authorization Violation")

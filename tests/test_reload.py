@@ -82,6 +82,22 @@ def test_a_password_replaced_by_its_hash_drops_nobody(start_broker: StartBroker,
         broker.user("anna").close()
 
 
+def test_of_two_reloads_the_last_counts_whatever_takes_longer(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    """The first has a password compared with its hash, the second has nothing to compare that takes time."""
+    slow, quick = (bcrypt.hashpw(name, bcrypt.gensalt(12)).decode() for name in (b"anna", b"zoe"))
+    zoe = f'[[users]]\nuser = "zoe"\npassword = "{quick}"\n'
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    with broker.user("anna") as anna:
+        broker.reload(ANNA.replace('password = "anna"', f'password = "{slow}"') + zoe)
+        broker.reload(ANNA + 'permissions.publish = "allowed"\n' + zoe)
+        # Her password is checked after the one that was being checked.
+        broker.user("zoe").close()
+        anna.pub("secret", "x")
+        assert anna.line() == "-ERR 'Permissions Violation for Publish to \"secret\"'"
+
+
 def test_permissions_change_while_connected(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
     msg = f"{MAILBOX}MSG."
