@@ -162,7 +162,8 @@ class Broker:
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        websocket = WebSocketPort(settings, functools.partial(self._connection, "websocket"))
+        connect = functools.partial(self._connection, "websocket")
+        websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))
         port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
         # The addresses that are advertised are those of the other port.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
@@ -226,7 +227,9 @@ class Broker:
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
     def _connection(self, kind: str = "nats") -> Connection | Refusal:
-        if len(self.connections) >= self.most_connections:
+        # A peer that asks for an upgrade has its descriptor already.
+        upgrading = len(self.websocket.upgrading) if self.websocket is not None and kind == "nats" else 0
+        if len(self.connections) + upgrading >= self.most_connections:
             self.refused_connections += 1
             return Refusal(self.handshake, kind)
         self.total_connections += 1

@@ -541,10 +541,15 @@ def test_max_connections_counts_both_kinds(start_broker: Start) -> None:
 
 
 def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> None:
-    broker = start_broker("--ws-port", "0", "--max-connections", "2", "--auth-timeout", "60")
-    peers = [socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) for _ in range(3)]
-    with peers.pop() as third:
-        assert silent_end(third)
+    broker = start_broker("--ws-port", "0", "--max-connections", "100", "--auth-timeout", "60")
+    peers = [
+        socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) for _ in range(101)
+    ]
+    with peers.pop() as last:
+        assert silent_end(last)
+    with Wire(broker.port, None) as refused:
+        assert refused.closed()
+        assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
     peers.pop().close()
 
     def taken() -> bool:
@@ -556,7 +561,8 @@ def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> Non
         return True
 
     wait_until(taken)
-    peers.pop().close()
+    for peer in peers:
+        peer.close()
 
 
 def test_a_frame_of_any_size_costs_no_memory(start_broker: Start) -> None:
