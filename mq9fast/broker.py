@@ -54,6 +54,11 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def stall_bytes(max_pending: int) -> int:
+    """What of a receiver's output may be unwritten before its senders wait."""
+    return min(STALL_BYTES, max_pending // 2)
+
+
 class Broker:
     """One broker in the running event loop. `start` raises StartError; `address` is known from then on."""
 
@@ -101,7 +106,7 @@ class Broker:
         agenda = Agenda()
         agenda.now_ms = time.time_ns() // 1_000_000
         directory = Directory(secrets.randbits(64), 0)
-        router = Router(agenda, secrets.randbits(64), min(STALL_BYTES, settings.max_pending // 2))
+        router = Router(agenda, secrets.randbits(64), stall_bytes(settings.max_pending))
         delivery = Delivery(directory, router, agenda)
         intake = Intake(
             directory,
@@ -155,7 +160,7 @@ class Broker:
                 clients.sockets,
                 self._connection,
                 tls,
-                handshake_seconds=settings.auth_timeout,
+                handshake_seconds=lambda: self.handshake.auth_timeout,
                 first=settings.tls_handshake_first,
                 backlog=BACKLOG,
             )

@@ -1,9 +1,12 @@
 """SIGHUP: settings read anew, without dropping who may stay."""
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,6 +167,56 @@ def test_limits_change(start_broker: StartBroker, tmp_path: Path) -> None:
         assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
         with Wire(broker.port, None) as refused:
             assert refused.line() == "-ERR 'maximum connections exceeded'"
+
+
+def test_what_may_wait_for_a_reader_changes_for_who_is_connected(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", "")
+    with Wire(broker.port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
+        slow.sub("flood")
+        slow.ping()
+        broker.reload("max_pending = 1000000")
+        for _ in range(20):
+            sender.pub("flood", b"x" * 1_000_000)
+        sender.ping()
+        assert slow.closed()
+
+
+def test_a_reload_does_not_end_a_lame_duck(start_broker: StartBroker, tmp_path: Path) -> None:
+    text = 'lame_duck_duration = 60\nadvertise = "{}:4222"\n'
+    broker = Configured(start_broker, tmp_path / "mq9.toml", text.format("a"))
+    with Wire(broker.port) as wire:
+        wire.ping()
+        broker.broker.process.send_signal(signal.SIGUSR2)
+        assert '"ldm":true' in wire.line()
+        broker.reload(text.format("b"))
+        line = wire.line()
+        assert '"b:4222"' in line
+        assert '"ldm":true' in line
+        assert broker.broker.stop() == 0
+
+
+def test_a_signal_that_comes_before_it_serves_counts_once_it_does(tmp_path: Path) -> None:
+    """It reads its settings from a pipe at first, and so waits there for the signal."""
+    pipe, file = tmp_path / "mq9.toml", tmp_path / "new.toml"
+    os.mkfifo(pipe)
+    file.write_text("max_subscriptions = 1")
+    flags = ("--config", pipe, "--port", "0", "--monitor-port", "-1", "--data-dir", tmp_path / "data")
+    command = [sys.executable, "-m", "mq9fast", *map(str, flags)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with pipe.open("w") as first:
+                process.send_signal(signal.SIGHUP)
+                file.replace(pipe)
+                first.write("max_subscriptions = 5")
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            with Wire(port) as wire:
+                wire.send("SUB a 1\r\nSUB b 2\r\n")
+                assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

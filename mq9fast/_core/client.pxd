@@ -61,7 +61,7 @@ cdef class Client:
     cdef bint stalled                     # told to stop sending, by the agenda's `stalled`
     cdef bint sated                       # read its share of this turn
     cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
-    cdef Py_ssize_t max_pending_bytes
+    cdef public Py_ssize_t max_pending_bytes
     cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 
