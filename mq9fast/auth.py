@@ -110,7 +110,8 @@ class Authenticator:
         from nacl.signing import VerifyKey
 
         identity = self._keys.get(given.nkey or "")
-        if identity is None:
+        # Who came while there were no NKEYs was given nothing to sign.
+        if identity is None or not nonce:
             return None
         try:
             VerifyKey(public_key(identity.name)).verify(nonce.encode(), _decoded(given.sig or ""))

@@ -1,6 +1,8 @@
 """SIGHUP: settings read anew, without dropping who may stay."""
 
 import asyncio
+import base64
+import json
 import os
 import signal
 import socket
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import bcrypt
 import nats
+import nkeys
 import pytest
 
 from tests.certificates import Certificates
@@ -269,6 +272,19 @@ def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_p
         await client.close()
 
     asyncio.run(run())
+
+
+def test_who_came_before_there_were_nkeys_signs_nothing(start_broker: StartBroker, tmp_path: Path) -> None:
+    """A signature of nothing would be good for ever, for whoever heard it."""
+    seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
+    pair = nkeys.from_seed(bytearray(seed))
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    with Wire(broker.port, None) as early:
+        assert "nonce" not in early.info
+        broker.reload(f'auth_timeout = 60\n[[users]]\nnkey = "{pair.public_key.decode()}"\n')
+        options = {"nkey": pair.public_key.decode(), "sig": base64.b64encode(pair.sign(b"")).decode()}
+        early.send(f"CONNECT {json.dumps(options)}\r\n")
+        assert early.line() == VIOLATION
 
 
 def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> None:
