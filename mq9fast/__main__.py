@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     `argv` is the command line without the program's name, by default that of the process.
     Raises SystemExit(0) once --help or --version is printed.
     """
+    # Until somebody listens to it, it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         load = partial(load_settings, sys.argv[1:] if argv is None else argv, os.environ)
         settings = load()
@@ -28,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"mq9fast: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _log_to_stderr(level: str) -> None:

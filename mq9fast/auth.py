@@ -37,6 +37,7 @@ ANYBODY = Identity("anybody")
 # The end of a bcrypt hash; what comes before it is its cost and salt.
 DIGEST_CHARACTERS = 31
 Verdict = Callable[[Identity | None], None]
+Wanted = Callable[[], bool]
 
 
 class Authenticator:
@@ -71,19 +72,21 @@ class Authenticator:
         """Whether a client may sign a nonce."""
         return bool(self._keys)
 
-    def check(self, given: Credentials, nonce: str, verdict: Verdict) -> None:
-        """Call `verdict` with who it is, or None, at once or in a later turn of the event loop."""
+    def check(self, given: Credentials, nonce: str, verdict: Verdict, wanted: Wanted) -> None:
+        """Call `verdict` with who it is, or None, at once or in a later turn of the event loop if it is
+        still `wanted` then."""
         if not self.required:
             verdict(ANYBODY)
         elif given.nkey and self._keys:
             verdict(self._signer(given, nonce))
         elif self._token is not None:
-            self._compare(self._token, given.auth_token, verdict)
+            self._compare(self._token, given.auth_token, verdict, wanted)
         else:
             # For a name that is not known, the same work is done, so that the time does not tell.
-            self._compare(self._users.get(given.user or "", self._nobody), given.password, verdict)
+            expected = self._users.get(given.user or "", self._nobody)
+            self._compare(expected, given.password, verdict, wanted)
 
-    def readmit(self, known: Identity, verdict: Verdict) -> None:
+    def readmit(self, known: Identity, verdict: Verdict, wanted: Wanted) -> None:
         """Like `check`, for whom other settings let in: it may stay if what it showed would let it in now."""
         found = {"user": self._users, "nkey": self._keys}.get(known.kind, {}).get(known.name)
         if known.kind == "token":
@@ -93,13 +96,13 @@ class Authenticator:
         elif found is None or found.secret == known.secret:
             verdict(found)
         else:
-            self._compare(found, known.secret, verdict)
+            self._compare(found, known.secret, verdict, wanted)
 
-    def _compare(self, expected: Identity, given: str | None, verdict: Verdict) -> None:
+    def _compare(self, expected: Identity, given: str | None, verdict: Verdict, wanted: Wanted) -> None:
         def done(right: bool) -> None:
             verdict(expected if right and expected is not self._nobody else None)
 
-        self._passwords.check(expected.secret, given or "", done)
+        self._passwords.check(expected.secret, given or "", done, wanted)
 
     def _signer(self, given: Credentials, nonce: str) -> Identity | None:
         """Whose private NKEY signed the nonce of this connection's INFO."""
@@ -107,7 +110,8 @@ class Authenticator:
         from nacl.signing import VerifyKey
 
         identity = self._keys.get(given.nkey or "")
-        if identity is None:
+        # Who came while there were no NKEYs was given nothing to sign.
+        if identity is None or not nonce:
             return None
         try:
             VerifyKey(public_key(identity.name)).verify(nonce.encode(), _decoded(given.sig or ""))

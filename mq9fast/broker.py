@@ -54,6 +54,11 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def stall_bytes(max_pending: int) -> int:
+    """What of a receiver's output may be unwritten before its senders wait."""
+    return min(STALL_BYTES, max_pending // 2)
+
+
 class Broker:
     """One broker in the running event loop. `start` raises StartError; `address` is known from then on."""
 
@@ -102,7 +107,7 @@ class Broker:
         agenda = Agenda()
         agenda.now_ms = time.time_ns() // 1_000_000
         directory = Directory(secrets.randbits(64), 0)
-        router = Router(agenda, secrets.randbits(64), min(STALL_BYTES, settings.max_pending // 2))
+        router = Router(agenda, secrets.randbits(64), stall_bytes(settings.max_pending))
         delivery = Delivery(directory, router, agenda)
         intake = Intake(
             directory,
@@ -156,14 +161,15 @@ class Broker:
                 clients.sockets,
                 self._connection,
                 tls,
-                handshake_seconds=settings.auth_timeout,
+                handshake_seconds=lambda: self.handshake.auth_timeout,
                 first=settings.tls_handshake_first,
                 backlog=BACKLOG,
             )
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        websocket = WebSocketPort(settings, functools.partial(self._connection, "websocket"))
+        connect = functools.partial(self._connection, "websocket")
+        websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))
         port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
         # The addresses that are advertised are those of the other port.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
@@ -227,7 +233,9 @@ class Broker:
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
     def _connection(self, kind: str = "nats") -> Connection | Refusal:
-        if len(self.connections) >= self.most_connections:
+        # A peer that asks for an upgrade has its descriptor already.
+        upgrading = len(self.websocket.upgrading) if self.websocket is not None and kind == "nats" else 0
+        if len(self.connections) + upgrading >= self.most_connections:
             self.refused_connections += 1
             return Refusal(self.handshake, kind)
         self.total_connections += 1

@@ -126,23 +126,34 @@ class Handshake:
         elif session.authorized and not options.shows_itself:
             judge(session.identity)
         else:
-            self._check(options, nonce, judge)
+            self._check(session, options, nonce, judge)
 
-    def _check(self, options: ConnectOptions, nonce: str, judge: Verdict) -> None:
+    def _check(self, session: Session, options: ConnectOptions, nonce: str, judge: Verdict) -> None:
         authenticator = self._authenticator
 
         def verdict(identity: Identity | None) -> None:
-            if identity is None or authenticator is self._authenticator:
+            if authenticator is self._authenticator:
                 judge(identity)
             else:
                 # The settings were read anew while the password was checked.
-                self.readmit(identity, judge)
+                self._check(session, options, nonce, judge)
 
-        authenticator.check(options, nonce, verdict)
+        authenticator.check(options, nonce, verdict, lambda: not session.doomed)
 
-    def readmit(self, identity: Identity, verdict: Verdict) -> None:
-        """Call `verdict` with who a client that was let in is by the settings of now, or None."""
-        self._authenticator.readmit(identity, verdict)
+    def readmit(self, session: Session, verdict: Verdict) -> None:
+        """Call `verdict` with who a client that was let in is by the settings of now, or None; not at all if
+        the client, or the settings, are others before that is known."""
+        authenticator, identity = self._authenticator, session.identity
+
+        def wanted() -> bool:
+            same = authenticator is self._authenticator and identity is session.identity
+            return same and not session.doomed
+
+        def judge(found: Identity | None) -> None:
+            if wanted():
+                verdict(found)
+
+        authenticator.readmit(identity, judge, wanted)
 
     def _accept(
         self,

@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from mq9fast.users import BCRYPT_HASH
 
@@ -13,11 +14,16 @@ from mq9fast.users import BCRYPT_HASH
 BCRYPT_BYTES = 72
 
 
+# Who asks for a check, and whether the answer still matters.
+Asker = tuple[Callable[[bool], None], Callable[[], bool]]
+LEAST_TO_SIFT = 64
+
+
 class Passwords:
     """Compares in constant time. A bcrypt hash takes a tenth of a second and is checked in a thread.
 
-    That a password was right is remembered as a digest under a key of this process, so that a fleet that
-    reconnects does not pay for it again.
+    That a password was right is remembered as a digest under a key of this process, and what several ask for
+    is checked once: so a fleet that reconnects, to a broker that was just started too, pays for it once.
     """
 
     def __init__(self) -> None:
@@ -25,9 +31,18 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._proved: dict[str, bytes] = {}
         self._thread: ThreadPoolExecutor | None = None
+        # By hash and password; the first is the one that is checked, or the next to be.
+        self._asked: dict[tuple[str, bytes], tuple[bytes, list[Asker]]] = {}
+        self._askers = 0
+        self._most_askers = LEAST_TO_SIFT
+        self._busy = False
+        self._closed = False
 
-    def check(self, expected: str, given: str, then: Callable[[bool], None]) -> None:
-        """Call `then` with whether `given` is right: at once, or, for a hash, in a later turn of the loop."""
+    def check(
+        self, expected: str, given: str, then: Callable[[bool], None], wanted: Callable[[], bool]
+    ) -> None:
+        """Call `then` with whether `given` is right: at once, or, for a hash, in a later turn of the loop, if
+        that is still `wanted` when its turn comes."""
         text = given.encode("utf-8", "surrogatepass")
         if not BCRYPT_HASH.fullmatch(expected):
             then(hmac.compare_digest(expected.encode(), text))
@@ -36,25 +51,59 @@ class Passwords:
         if hmac.compare_digest(self._proved.get(expected, b""), digest):
             then(True)
             return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "mq9fast-auth")
-        work = self._loop.run_in_executor(self._thread, _is_hash_of, expected.encode(), text)
+        _, askers = self._asked.setdefault((expected, digest), (text, []))
+        askers.append((then, wanted))
+        self._askers += 1
+        if self._askers > self._most_askers:
+            self._sift()
+        self._begin()
 
-        def done(work: "asyncio.Future[bool]") -> None:
-            if work.cancelled():
-                return
-            if work.result():
-                self._proved[expected] = digest
-            then(work.result())
+    def _sift(self) -> None:
+        """Forget who is gone: what asks and leaves must not pile up behind those who stay."""
+        asked, self._asked, self._askers = self._asked, {}, 0
+        for key, (text, askers) in asked.items():
+            if staying := [asker for asker in askers if asker[1]()]:
+                self._asked[key] = (text, staying)
+                self._askers += len(staying)
+        self._most_askers = max(2 * self._askers, LEAST_TO_SIFT)
 
-        work.add_done_callback(done)
+    def _begin(self) -> None:
+        """Have the thread check what was asked for first and is still wanted."""
+        while self._asked and not self._busy and not self._closed:
+            (expected, digest), (text, askers) = next(iter(self._asked.items()))
+            if not any(wanted() for _, wanted in askers):
+                self._take(expected, digest)
+                continue
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "mq9fast-auth")
+            self._busy = True
+            work = self._loop.run_in_executor(self._thread, _is_hash_of, expected.encode(), text)
+            work.add_done_callback(partial(self._checked, expected, digest))
+
+    def _checked(self, expected: str, digest: bytes, work: "asyncio.Future[bool]") -> None:
+        self._busy = False
+        if self._closed or work.cancelled():
+            return
+        right = work.result()
+        if right:
+            self._proved[expected] = digest
+        for then, _ in self._take(expected, digest):
+            then(right)
+        self._begin()
+
+    def _take(self, expected: str, digest: bytes) -> list[Asker]:
+        """Who asked for this check, which is done."""
+        _, askers = self._asked.pop((expected, digest), (b"", []))
+        self._askers -= len(askers)
+        return askers
 
     def forget(self, but: set[str]) -> None:
         """Forget what was proved of hashes that nobody has any longer."""
         self._proved = {known: digest for known, digest in self._proved.items() if known in but}
 
     def close(self) -> None:
-        """Check nothing more; what was not begun is never told."""
+        """Check nothing more, and tell nobody of what is being checked."""
+        self._closed = True
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 

@@ -5,7 +5,7 @@ import time
 from functools import partial
 
 from mq9fast.auth import Identity
-from mq9fast.broker import Broker
+from mq9fast.broker import Broker, stall_bytes
 from mq9fast.connection import Connection
 from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import SettingsError
@@ -34,7 +34,7 @@ def reload(broker: Broker, settings: Settings) -> None:
     _set_limits(broker, settings)
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:
-            connection.inform()
+            connection.inform(lame_duck=broker.lame_duck)
         _look_again(broker, connection)
     logging.getLogger().setLevel(settings.log_level.upper())
     log.info("the settings were read anew")
@@ -58,6 +58,9 @@ def _set_limits(broker: Broker, settings: Settings) -> None:
     broker.most_connections = descriptors_for(settings.max_connections)
     broker.mailboxes.most_mailboxes = settings.max_mailboxes
     broker.clock.min_free = settings.min_free
+    core.router.stall_bytes = stall_bytes(settings.max_pending)
+    for connection in broker.connections.values():
+        connection.session.max_pending_bytes = settings.max_pending
 
 
 def _look_again(broker: Broker, connection: Connection) -> None:
@@ -65,13 +68,11 @@ def _look_again(broker: Broker, connection: Connection) -> None:
     session = connection.session
     # Whose password is being checked meets these settings when that is done.
     if session.authorized and not session.waiting:
-        broker.handshake.readmit(session.identity, partial(_judge, connection))
+        broker.handshake.readmit(session, partial(_judge, connection))
 
 
 def _judge(connection: Connection, identity: Identity | None) -> None:
     session = connection.session
-    if session.doomed:
-        return
     if identity is None:
         log.info("%s:%d may not stay", *connection.peer)
         session.close_with(b"Authorization Violation")

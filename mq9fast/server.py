@@ -30,17 +30,27 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     broker.most_connections = descriptors_for(settings.max_connections)
     ending = asyncio.Event()
     retiring = asyncio.Event()
+    early = asyncio.Event()
 
     def end() -> None:
         if ending.is_set():
             os._exit(1)
         ending.set()
 
+    def hang_up() -> None:
+        if broker.serving:
+            _reload(broker, load)
+        else:
+            early.set()
+
     loop.add_signal_handler(signal.SIGTERM, ending.set)
     loop.add_signal_handler(signal.SIGINT, end)
     loop.add_signal_handler(signal.SIGUSR2, retiring.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, broker, load)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await broker.start()
+    if early.is_set():
+        _reload(broker, load)
     # The default is what systems may allow, not what anybody asked for.
     if broker.most_connections < settings.max_connections and "max_connections" in settings.explicit:
         log.warning("file descriptors leave room for %d connections", broker.most_connections)
@@ -55,8 +65,6 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
 
 
 def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
-    if not broker.serving:
-        return
     try:
         reload(broker, load())
     except StartError as error:

@@ -22,7 +22,7 @@ class TlsListener:
     """Accepts on bound sockets, and makes of each client a `connect()` once its TLS handshake is done.
 
     INFO is on its way before the transport exists, so that whatever the client answers meets TLS and nothing
-    else. `first` is the setting tls_handshake_first; `handshake_seconds` is what a handshake may take.
+    else. `first` is the setting tls_handshake_first; `handshake_seconds()` is what a handshake may take.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TlsListener:
         connect: Callable[[], Connection | Refusal],
         context: ssl.SSLContext,
         *,
-        handshake_seconds: float,
+        handshake_seconds: Callable[[], float],
         first: str,
         backlog: int,
     ) -> None:
@@ -80,7 +80,7 @@ class TlsListener:
             if not tls_first:
                 await self._loop.sock_sendall(client, protocol.greeting(host))
             await self._loop.connect_accepted_socket(
-                lambda: protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds
+                lambda: protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds()
             )
         except (OSError, ssl.SSLError) as error:
             log.info("the TLS handshake of %s:%d failed: %r", host, port, error)

@@ -23,6 +23,8 @@ log = logging.getLogger("mq9fast.websocket")
 
 # One read of a socket. Frames are read in Python: no more of them are to hold up a turn than fit in here.
 READ_BYTES = 65536
+# Peers that may ask for an upgrade where there is no room for them, to hear why not.
+TO_BE_TOLD = 64
 FINAL = 0x80
 BINARY, CLOSE, PONG = 0x2, 0x8, 0xA
 MOST_REASON_BYTES = 123
@@ -223,11 +225,15 @@ class WebSocketPort:
     """What the WebSockets of one port share. `connect()` makes the connection behind one, or refuses it.
 
     A peer has as long for its request as it has to sign in, and no more peers may be at theirs at a time than
-    there may be connections. Raises StartError for origins that are none.
+    `room()` says there may be further connections, but for a few, which are to be told so. Raises StartError
+    for origins that are none.
     """
 
-    def __init__(self, settings: Settings, connect: Callable[[], Connection | Refusal]) -> None:
+    def __init__(
+        self, settings: Settings, connect: Callable[[], Connection | Refusal], room: Callable[[], int]
+    ) -> None:
         self.connect = connect
+        self._room = room
         self.upgrading: set[WebSocket] = set()
         # A read is handled before the next one begins, whoever's it is.
         self.scratch = memoryview(bytearray(READ_BYTES))
@@ -238,7 +244,6 @@ class WebSocketPort:
         """Go by these settings from now on; StartError, and no change, for origins that are none."""
         self.origins = Origins(settings.ws_origins)
         self.upgrade_seconds = settings.auth_timeout
-        self._most_upgrading = settings.max_connections
 
     def protocol(self) -> WebSocket:
         """The protocol of a new peer."""
@@ -247,7 +252,7 @@ class WebSocketPort:
     def begun(self, peer: WebSocket) -> None:
         """Take a peer that is to send its request."""
         self.upgrading.add(peer)
-        if self._closed or len(self.upgrading) > self._most_upgrading:
+        if self._closed or len(self.upgrading) > max(self._room(), TO_BE_TOLD):
             peer.abort()
 
     def close(self) -> None:

@@ -1,14 +1,20 @@
 """SIGHUP: settings read anew, without dropping who may stay."""
 
 import asyncio
+import base64
+import json
+import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import bcrypt
 import nats
+import nkeys
 import pytest
 
 from tests.certificates import Certificates
@@ -82,6 +88,22 @@ def test_a_password_replaced_by_its_hash_drops_nobody(start_broker: StartBroker,
         broker.user("anna").close()
 
 
+def test_of_two_reloads_the_last_counts_whatever_takes_longer(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    """The first has a password compared with its hash, the second has nothing to compare that takes time."""
+    slow, quick = (bcrypt.hashpw(name, bcrypt.gensalt(12)).decode() for name in (b"anna", b"zoe"))
+    zoe = f'[[users]]\nuser = "zoe"\npassword = "{quick}"\n'
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    with broker.user("anna") as anna:
+        broker.reload(ANNA.replace('password = "anna"', f'password = "{slow}"') + zoe)
+        broker.reload(ANNA + 'permissions.publish = "allowed"\n' + zoe)
+        # Her password is checked after the one that was being checked.
+        broker.user("zoe").close()
+        anna.pub("secret", "x")
+        assert anna.line() == "-ERR 'Permissions Violation for Publish to \"secret\"'"
+
+
 def test_permissions_change_while_connected(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
     msg = f"{MAILBOX}MSG."
@@ -150,6 +172,56 @@ def test_limits_change(start_broker: StartBroker, tmp_path: Path) -> None:
             assert refused.line() == "-ERR 'maximum connections exceeded'"
 
 
+def test_what_may_wait_for_a_reader_changes_for_who_is_connected(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    broker = Configured(start_broker, tmp_path / "mq9.toml", "")
+    with Wire(broker.port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
+        slow.sub("flood")
+        slow.ping()
+        broker.reload("max_pending = 1000000")
+        for _ in range(20):
+            sender.pub("flood", b"x" * 1_000_000)
+        sender.ping()
+        assert slow.closed()
+
+
+def test_a_reload_does_not_end_a_lame_duck(start_broker: StartBroker, tmp_path: Path) -> None:
+    text = 'lame_duck_duration = 60\nadvertise = "{}:4222"\n'
+    broker = Configured(start_broker, tmp_path / "mq9.toml", text.format("a"))
+    with Wire(broker.port) as wire:
+        wire.ping()
+        broker.broker.process.send_signal(signal.SIGUSR2)
+        assert '"ldm":true' in wire.line()
+        broker.reload(text.format("b"))
+        line = wire.line()
+        assert '"b:4222"' in line
+        assert '"ldm":true' in line
+        assert broker.broker.stop() == 0
+
+
+def test_a_signal_that_comes_before_it_serves_counts_once_it_does(tmp_path: Path) -> None:
+    """It reads its settings from a pipe at first, and so waits there for the signal."""
+    pipe, file = tmp_path / "mq9.toml", tmp_path / "new.toml"
+    os.mkfifo(pipe)
+    file.write_text("max_subscriptions = 1")
+    flags = ("--config", pipe, "--port", "0", "--monitor-port", "-1", "--data-dir", tmp_path / "data")
+    command = [sys.executable, "-m", "mq9fast", *map(str, flags)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            with pipe.open("w") as first:
+                process.send_signal(signal.SIGHUP)
+                file.replace(pipe)
+                first.write("max_subscriptions = 5")
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            with Wire(port) as wire:
+                wire.send("SUB a 1\r\nSUB b 2\r\n")
+                assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -200,6 +272,19 @@ def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_p
         await client.close()
 
     asyncio.run(run())
+
+
+def test_who_came_before_there_were_nkeys_signs_nothing(start_broker: StartBroker, tmp_path: Path) -> None:
+    """A signature of nothing would be good for ever, for whoever heard it."""
+    seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
+    pair = nkeys.from_seed(bytearray(seed))
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    with Wire(broker.port, None) as early:
+        assert "nonce" not in early.info
+        broker.reload(f'auth_timeout = 60\n[[users]]\nnkey = "{pair.public_key.decode()}"\n')
+        options = {"nkey": pair.public_key.decode(), "sig": base64.b64encode(pair.sign(b"")).decode()}
+        early.send(f"CONNECT {json.dumps(options)}\r\n")
+        assert early.line() == VIOLATION
 
 
 def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> None:

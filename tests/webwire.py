@@ -145,3 +145,11 @@ class WebWire(Wire):
     def frames(self, *frames: bytes) -> None:
         """Send frames as they are, in one piece."""
         self.socket.raw.sendall(b"".join(frames))
+
+
+def silent_end(peer: socket.socket) -> bool:
+    """Whether a peer is closed on without a word."""
+    try:
+        return peer.recv(65536) == b""
+    except ConnectionError:
+        return True

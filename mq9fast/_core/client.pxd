@@ -59,9 +59,10 @@ cdef class Client:
     cdef readonly bint doomed             # nothing more is read from it or delivered to it
     cdef readonly bytes last_words        # why it is doomed, as -ERR said it; None where nothing was said
     cdef bint dirty
-    cdef bint stalled
+    cdef bint stalled                     # told to stop sending, by the agenda's `stalled`
     cdef bint sated                       # read its share of this turn
-    cdef Py_ssize_t max_pending_bytes
+    cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
+    cdef public Py_ssize_t max_pending_bytes
     cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 
@@ -79,6 +80,7 @@ cdef class Client:
     cdef int say(self, View line) except -1
     cdef int doom(self, bytes error) except -1
     cdef int stall(self) except -1
+    cdef int read_on(self) except -1
     cdef int give_up(self) except -1
 
 

@@ -47,8 +47,7 @@ cdef class Agenda:
         stalled, self.stalled = self.stalled, []
         for client in stalled:
             client.stalled = False
-            if client.connection is not None:
-                client.connection.resume()
+            client.read_on()
 
     cdef void note_output(self, Client client) noexcept:
         """Count what a client was sent since the last time, once a turn instead of once a message."""
@@ -77,8 +76,8 @@ cdef class Agenda:
         sated, self.sated = self.sated, []
         for client in sated:
             client.sated = False
-            if client.connection is not None and not client.stalled:
-                client.connection.resume()
+            client.read_on()
+
 
 cdef class Client:
     """The state of one connection that the rest of the broker may touch."""
@@ -143,6 +142,12 @@ cdef class Client:
             self.agenda.stalled.append(self)
             self.connection.pause()
             self.agenda.call()
+        return 0
+
+    cdef int read_on(self) except -1:
+        """Read from the client again, unless there is another reason not to."""
+        if self.connection is not None and not (self.stalled or self.sated or self.waiting):
+            self.connection.resume()
         return 0
 
     def error(self, bytes sentence not None) -> None:

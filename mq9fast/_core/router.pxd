@@ -13,7 +13,7 @@ cdef class Router:
     cdef readonly Sublist sublist
     cdef Agenda agenda
     cdef uint64_t dice        # state of the generator that picks group members
-    cdef Py_ssize_t stall_bytes
+    cdef public Py_ssize_t stall_bytes
 
     cdef int publish(self, Client sender, const Operation* op) except -1
     cdef int answer(self, View reply, View body) except -1

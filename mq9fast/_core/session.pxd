@@ -40,7 +40,6 @@ cdef class Session(Client):
     cdef public bint authorized           # false: only CONNECT is taken
     cdef public object identity           # who it is, for those who let it in; the core does not look at it
     cdef Permissions permissions          # None = everything
-    cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
     cdef bint working
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
     cdef uint64_t pinged_ns               # when the ping was sent that its round trip is taken from; 0 = none

@@ -19,6 +19,11 @@ from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
 from mq9fast._core.views cimport View, nothing, slice_from, starts_with, to_bytes, view, view_of
 
 
+cdef enum:
+    # What is read ahead of a client whose CONNECT is judged: not to read at all would be not to see it leave.
+    MOST_KEPT_BYTES = 4096
+
+
 cdef class Core:
     """What every session of a broker shares. Sizes are in bytes."""
 
@@ -115,9 +120,9 @@ cdef class Session(Client):
         if self.doomed:
             used = self.inbuf.size
         self.working = False
-        if self.waiting:
-            self.connection.pause()
         self.inbuf.keep(used, op.frame if outcome == NEED_MORE else 0)
+        if self.waiting and self.inbuf.kept > MOST_KEPT_BYTES:
+            self.connection.pause()
         return 0
 
     def wait(self) -> None:
@@ -132,8 +137,7 @@ cdef class Session(Client):
         if not self.working and self.connection is not None:
             self.inbuf.filled(0)
             self.work()
-            if not self.waiting:
-                self.connection.resume()
+            self.read_on()
 
     def permit(self, Permissions permissions) -> None:
         """Set what the client may do from here on; None for everything. What it is subscribed to and may not

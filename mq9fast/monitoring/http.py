@@ -10,6 +10,7 @@ from typing import cast
 
 import h11
 
+from mq9fast.descriptors import RESERVED
 from mq9fast.errors import StartError
 from mq9fast.monitoring.page import Page, Refused, Route
 
@@ -21,6 +22,8 @@ PATIENCE_SECONDS = 10.0
 SLICE_SECONDS = 0.001
 SLICE_BYTES = 65536
 REST_SECONDS = 0.001
+# Connections at a time: half of the descriptors that are kept from clients. Past it the oldest has to go.
+MOST_CONNECTIONS = RESERVED // 2
 HIGH_WATER_BYTES = 4 * SLICE_BYTES
 
 
@@ -32,7 +35,7 @@ class HttpServer:
         self.requests: Counter[str] = Counter(dict.fromkeys(routes, 0))
         # Of all pages that are being sent, one at a time takes its slice.
         self.slice = asyncio.Lock()
-        self.connections: set[HttpConnection] = set()
+        self.connections: dict[HttpConnection, None] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> None:
@@ -48,6 +51,14 @@ class HttpServer:
         """The port it listens on."""
         assert self._server is not None
         return cast(int, self._server.sockets[0].getsockname()[1])
+
+    def take(self, connection: "HttpConnection") -> None:
+        """Count a new connection, at the cost of the oldest if there are too many."""
+        self.connections[connection] = None
+        if len(self.connections) > MOST_CONNECTIONS:
+            oldest = next(iter(self.connections))
+            del self.connections[oldest]
+            oldest.abort()
 
     def close(self) -> None:
         """Stop listening, and drop what is being answered."""
@@ -71,11 +82,11 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self._server.connections.add(self)
+        self._server.take(self)
         self._timer = self._loop.call_later(PATIENCE_SECONDS, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._server.connections.pop(self, None)
         self._timer.cancel()
         if self._answer is not None:
             self._answer.cancel()

@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,22 @@ def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path
     for wire in wires[100:]:
         wire.close()
     wait_until(lambda: serves(broker.port))
+
+
+def test_upgrades_that_never_end_leave_descriptors(tmp_path: Path, stack: ExitStack) -> None:
+    broker = limited(stack, tmp_path, 600, "--ws-port", "0", "--auth-timeout", "60")
+    wire = stack.enter_context(Wire(broker.port))
+    wire.ping()
+    for _ in range(500):
+        last = stack.enter_context(socket.create_connection(("127.0.0.1", broker.ws_port), timeout=10))
+    with suppress(ConnectionResetError):
+        assert last.recv(1) == b""
+    with Wire(broker.port, None) as refused:
+        assert refused.closed()
+        assert refused.unread == REFUSED
+    assert wire.create(name="box")["is_new"]
+    assert wire.msg("box", "hello") == {"msg_id": 0}
+    assert broker.open_descriptors < 500
 
 
 def test_a_limit_that_is_high_enough_is_raised_without_a_word(tmp_path: Path, stack: ExitStack) -> None:

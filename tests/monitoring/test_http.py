@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mq9fast.monitoring.http import MOST_CONNECTIONS
 from tests.harness import Broker, Wire
 from tests.monitoring.pages import get, monitor_port, read
 
@@ -48,6 +50,20 @@ def test_the_index_links_to_every_page(port: int) -> None:
 @pytest.mark.parametrize("path", PAGES)
 def test_head_has_the_status_and_no_body(port: int, path: str) -> None:
     assert get(port, path, "HEAD")[0::2] == (200, b"")
+
+
+def test_requests_that_never_end_neither_pile_up_nor_keep_others_out(port: int) -> None:
+    with ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            for _ in range(MOST_CONNECTIONS + 20)
+        ]
+        assert get(port, "/healthz")[0] == 200
+        for first in idle[:20]:
+            with suppress(ConnectionResetError):
+                assert first.recv(1) == b""
+        idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_unknown_paths_and_other_methods(port: int) -> None:

@@ -28,7 +28,7 @@ PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mail
 @pytest.fixture(scope="module")
 def addresses(monitored: Broker) -> Iterator[list[str]]:
     """Private addresses: of mailboxes with messages, readers and groups, of some to come and some gone, and
-    some that clients use as their own name, as a queue, a subject or a subscription's id."""
+    some that clients use as their own name or language, as a queue, a subject or a subscription's id."""
     with ExitStack() as stack:
         wire = stack.enter_context(Wire(monitored.port))
         made = [wire.create(**PREFIXES[number % 2])["mail_address"] for number in range(PRIVATE)]
@@ -37,7 +37,8 @@ def addresses(monitored: Broker) -> Iterator[list[str]]:
         to_come = [f"still.to.come.{number}" for number in range(5)]
         for number, address in enumerate(made + gone + to_come):
             wire.pub(f"{MAILBOX}MSG.{address}", b"hello")
-            reader = stack.enter_context(Wire(monitored.port, {"name": address} if address in made else {}))
+            said = ("name", "lang", "version") if address in made else ()
+            reader = stack.enter_context(Wire(monitored.port, dict.fromkeys(said, address)))
             for tail in ("", ".*", ".urgent"):
                 reader.sub(f"{MAILBOX}MSG.{address}{tail}", f"s{tail}")
                 reader.sub(f"{MAILBOX}MSG.{address}{tail}", f"q{tail}", queue="group")

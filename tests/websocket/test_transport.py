@@ -75,7 +75,7 @@ class Peer:
         self.parts = Parts()
         self.handshake = Handshake(Settings(), 4222, None, Passwords())
         self.handshake.elsewhere["websocket"] = {"port": 8080}
-        self.port = WebSocketPort(Settings(), self._connect)
+        self.port = WebSocketPort(Settings(), self._connect, lambda: 1)
         self.transport = FakeTransport()
         self.protocol: WebSocket = self.port.protocol()
         self.protocol.connection_made(self.transport)

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from mq9fast.errors import SettingsError
 from mq9fast.settings import SETTINGS, Setting
 from mq9fast.sources import load_settings
-from tests.test_settings import sentence, toml
-
-every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
-
+from tests.settings.told import sentence, toml
 
 # The first text of a run may take a second: hypothesis builds a table of all characters.
 patient = effort(deadline=None, suppress_health_check=[HealthCheck.too_slow])

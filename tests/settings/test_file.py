@@ -1,0 +1,72 @@
+"""The config file: which it is, and why it cannot be read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mq9fast.errors import SettingsError
+from mq9fast.settings import Settings
+from mq9fast.sources import load_settings
+from tests.settings.told import Told, sentence
+
+
+def test_config_by_variable(told: Told) -> None:
+    told.path.write_text("port = 5")
+    assert load_settings([], {"MQ9FAST_CONFIG": str(told.path)}).port == 5
+
+
+def test_config_by_flag_wins(told: Told, tmp_path: Path) -> None:
+    told.lines = ["port = 6"]
+    told.environ = {"MQ9FAST_CONFIG": str(tmp_path / "absent")}
+    assert told.load().port == 6
+
+
+def test_empty_config(told: Told) -> None:
+    told.lines = ["", "# nothing"]
+    assert told.load() == Settings()
+
+
+def absent(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (absent, "cannot be read: No such file or directory"),
+        (Path.mkdir, "cannot be read: Is a directory"),
+        (lambda path: path.symlink_to(path), "cannot be read: "),
+        (lambda path: path.write_text("port = "), "is not valid TOML: "),
+        (lambda path: path.write_text("port = 1\nport = 2"), "is not valid TOML: "),
+        (lambda path: path.write_bytes(b"host = '\xff'"), "is not valid TOML: "),
+        (lambda path: path.write_bytes(b"\x00\x01"), "is not valid TOML: "),
+        (lambda path: path.write_text(f"port = {'[' * 9999}"), "is not valid TOML: "),
+        (lambda path: path.write_text(f"port = {'9' * 9999}"), ""),
+        (lambda path: path.write_text(f"port = 0x{'f' * 9999}"), ""),
+    ],
+)
+def test_config_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Any], reason: str) -> None:
+    path = tmp_path / "mq9.toml"
+    make(path)
+    for argv, environ in (["--config", str(path)], {}), ([], {"MQ9FAST_CONFIG": str(path)}):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(argv, environ)
+        assert f"the config file {str(path)!r} {reason}".rstrip() in sentence(caught.value)
+
+
+def test_config_without_permission(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    told.lines = ["port = 1"]
+    assert told.error() == f"the config file {str(told.path)!r} cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize("path", ["", "\x00", "a\x00b", "\ud800"])
+def test_config_path_that_is_none(path: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be read") as caught:
+        load_settings(["--config", path], {"MQ9FAST_CONFIG": "other"})
+    assert repr(path) in sentence(caught.value)

@@ -1,0 +1,60 @@
+"""No message holds a secret."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mq9fast.errors import SettingsError
+from mq9fast.settings import Settings
+from mq9fast.sources import load_settings
+from tests.settings.told import Told, every_source, named, sentence
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize("name", ["password", "token"])
+@every_source
+def test_no_message_holds_a_secret(tmp_path: Path, name: str, source: str) -> None:
+    alone = {"password": {}, "token": {"user": "u", "password": "p"}}[name]
+    for value in [f"{SECRET}\n", SECRET, *([[SECRET], {SECRET: SECRET}] if source == "file" else [])]:
+        told = Told(tmp_path)
+        told.tell(source, named(name), value)
+        for other, companion in alone.items():
+            told.tell("variable", named(other), companion)
+        text = told.error()
+        assert SECRET not in text
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [f"--pasword={SECRET}"],
+        ["--pasword", SECRET],
+        ["--user=u", "--password", "my", SECRET],
+        ["--user=u", "--password", "my", f"-{SECRET}".replace("h", "x")],
+        [f"--port={SECRET}"],
+        [f"--sync={SECRET}"],
+    ],
+)
+def test_no_message_about_flags_holds_a_secret(argv: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(argv, {})
+    assert SECRET[1:] not in sentence(caught.value)
+
+
+@pytest.mark.parametrize("line", [f"token = {SECRET}", f"token = '{SECRET}", f'token = "{SECRET}\\x"'])
+def test_no_message_about_invalid_toml_holds_a_secret(told: Told, line: str) -> None:
+    told.lines = [line]
+    assert SECRET not in told.error()
+
+
+@pytest.mark.parametrize("values", [{"token": SECRET}, {"user": "u", "password": SECRET}])
+def test_repr_holds_no_secret(values: dict[str, Any]) -> None:
+    settings = Settings(**values)
+    for text in (repr(settings), str(settings), f"{settings}", str(settings.__rich_repr__())):
+        assert SECRET not in text
+        assert "***" in text
+    assert repr(Settings()).startswith("Settings(host='127.0.0.1', port=4222, ")
+    assert "password=None, token=None" in repr(Settings())

@@ -1,0 +1,180 @@
+"""Where a setting comes from, and which source wins."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.inspect import BoolType, FloatType, IntType
+
+from mq9fast.settings import SETTINGS, Setting, Settings
+from mq9fast.sources import load_settings
+from tests.settings.told import Told, every_setting, every_source, named
+
+DEFAULTS = {
+    "host": "127.0.0.1",
+    "port": 4222,
+    "data_dir": "./mq9-data",
+    "sync": "always",
+    "sync_interval": 1.0,
+    "monitor_host": "127.0.0.1",
+    "monitor_port": 8222,
+    "ws_host": "127.0.0.1",
+    "ws_port": -1,
+    "ws_tls": True,
+    "ws_origins": None,
+    "max_payload": 1048576,
+    "log_level": "info",
+    "user": None,
+    "password": None,
+    "token": None,
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_ca": None,
+    "tls_verify": False,
+    "tls_handshake_first": "off",
+    "server_name": None,
+    "advertise": None,
+    "auto_create": False,
+    "max_control_line": 4096,
+    "max_connections": 65536,
+    "max_subscriptions": 0,
+    "max_pending": 67108864,
+    "write_deadline": 10.0,
+    "max_mailboxes": 0,
+    "max_mailbox_messages": 0,
+    "max_mailbox_bytes": 0,
+    "max_store_bytes": 0,
+    "min_free": 134217728,
+    "ping_interval": 120.0,
+    "ping_max": 2,
+    "auth_timeout": 2.0,
+    "lame_duck_duration": 30.0,
+}
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "user": {"password": "p"},
+    "password": {"user": "u"},
+    "tls_cert": {"tls_key": "k"},
+    "tls_key": {"tls_cert": "c"},
+    "tls_ca": {"tls_cert": "c", "tls_key": "k"},
+    "tls_verify": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
+    "tls_handshake_first": {"tls_cert": "c", "tls_key": "k"},
+}
+LOW_AND_HIGH: dict[str, tuple[float, float]] = {
+    "port": (0, 65535),
+    "monitor_port": (-1, 65535),
+    "ws_port": (-1, 65535),
+    "max_payload": (1, 67108864),
+    "max_control_line": (64, 1048576),
+    "ping_max": (1, 2**63 - 1),
+    "lame_duck_duration": (0.0, 31536000.0),
+}
+
+
+def two_values(row: Setting) -> tuple[Any, Any]:
+    """Two good values of a setting, the first of them not its default."""
+    if isinstance(row.kind, BoolType):
+        return not row.default, row.default
+    if row.choices:
+        return row.choices[1], row.choices[0]
+    if isinstance(row.kind, IntType | FloatType):
+        return row.default + 1, row.default + 2
+    if row.name == "advertise":
+        return "a.example:4222", "b.example:4222, [::1]:65535"
+    return f"{row.name}-1", f"{row.name} = ü#2"
+
+
+def test_defaults() -> None:
+    settings = load_settings([], {})
+    assert {row.name: getattr(settings, row.name) for row in SETTINGS} == DEFAULTS
+    assert settings == Settings()
+    assert settings.explicit == frozenset()
+
+
+@every_setting
+@every_source
+def test_one_source(told: Told, row: Setting, source: str) -> None:
+    value, _ = two_values(row)
+    told.tell(source, row, value)
+    for name, companion in COMPANIONS.get(row.name, {}).items():
+        told.tell(source, named(name), companion)
+    settings = told.load()
+    assert getattr(settings, row.name) == value
+    assert type(getattr(settings, row.name)) is type(value)
+    assert settings.explicit == {row.name, *COMPANIONS.get(row.name, {})}
+
+
+@every_setting
+@pytest.mark.parametrize(
+    ("winner", "loser"), [("flag", "variable"), ("flag", "file"), ("variable", "file")], ids="-over-".join
+)
+def test_precedence(told: Told, row: Setting, winner: str, loser: str) -> None:
+    losing, winning = two_values(row)
+    told.tell(loser, row, losing)
+    told.tell(winner, row, winning)
+    for name, companion in COMPANIONS.get(row.name, {}).items():
+        told.tell("file", named(name), companion)
+    assert getattr(told.load(), row.name) == winning
+
+
+@every_setting
+def test_flag_wins_over_all(told: Told, row: Setting) -> None:
+    losing, winning = two_values(row)
+    told.tell("file", row, losing)
+    told.tell("variable", row, losing)
+    told.tell("flag", row, winning)
+    for name, companion in COMPANIONS.get(row.name, {}).items():
+        told.tell("file", named(name), companion)
+    assert getattr(told.load(), row.name) == winning
+
+
+@pytest.mark.parametrize(("name", "ends"), LOW_AND_HIGH.items())
+@every_source
+def test_limits_are_inclusive(tmp_path: Path, name: str, ends: tuple[float, float], source: str) -> None:
+    for value in ends:
+        told = Told(tmp_path)
+        told.tell(source, named(name), value)
+        assert getattr(told.load(), name) == value
+
+
+def test_a_value_may_follow_its_flag() -> None:
+    settings = load_settings(["--monitor-port", "-1", "--port", "0", "--sync", "never"], {})
+    assert (settings.monitor_port, settings.port, settings.sync) == (-1, 0, "never")
+
+
+@pytest.mark.parametrize("text", ["true", "1", "yes", "TRUE", "Yes"])
+def test_words_for_true(text: str) -> None:
+    assert load_settings([], {"MQ9FAST_AUTO_CREATE": text}).auto_create is True
+
+
+@pytest.mark.parametrize("text", ["false", "0", "no", "False"])
+def test_words_for_false(text: str) -> None:
+    assert load_settings([], {"MQ9FAST_AUTO_CREATE": text}).auto_create is False
+
+
+@pytest.mark.parametrize("text", ["null", "None", "none", "0", "false"])
+def test_no_text_is_taken_for_none(text: str) -> None:
+    assert load_settings([], {"MQ9FAST_TOKEN": text}).token == text
+
+
+def test_a_whole_number_of_seconds_in_the_file(told: Told) -> None:
+    told.lines = ["sync_interval = 3"]
+    assert told.load().sync_interval == 3.0
+
+
+def test_keys_of_the_file_may_have_dashes(told: Told) -> None:
+    told.lines = ["max-payload = 5", "max_connections = 6"]
+    settings = told.load()
+    assert (settings.max_payload, settings.max_connections) == (5, 6)
+
+
+def test_other_variables_are_left_alone() -> None:
+    assert load_settings([], {"PORT": "1", "MQ9FAST_OTHER": "x", "MQ9FAST_GIVEN": "x"}) == Settings()
+
+
+def test_a_default_given_is_explicit() -> None:
+    assert load_settings(["--monitor-port=8222"], {}).explicit == {"monitor_port"}
+
+
+def test_a_value_set_in_code_is_explicit() -> None:
+    assert Settings(monitor_port=9000).explicit == {"monitor_port"}
+    assert Settings().explicit == frozenset()

@@ -1,0 +1,87 @@
+"""Settings that need or exclude each other, and lists in one."""
+
+import re
+from typing import Any
+
+import pytest
+
+from mq9fast.errors import SettingsError
+from mq9fast.settings import Settings
+from mq9fast.sources import load_settings
+from tests.settings.told import Told, named
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"user": "u"}, ["user", "password"]),
+        ({"password": "p"}, ["password", "user"]),
+        ({"user": "u", "password": "p", "token": "t"}, ["token", "user", "password"]),
+        ({"tls_cert": "c"}, ["tls_cert", "tls_key"]),
+        ({"tls_key": "k"}, ["tls_key", "tls_cert"]),
+        ({"tls_ca": "a"}, ["tls_ca", "tls_cert"]),
+        ({"tls_verify": True}, ["tls_verify", "tls_cert"]),
+        ({"tls_verify": True, "tls_cert": "c", "tls_key": "k"}, ["tls_verify", "tls_ca"]),
+        ({"tls_handshake_first": "on"}, ["tls_handshake_first", "tls_cert"]),
+        ({"tls_handshake_first": "auto"}, ["tls_handshake_first", "tls_cert"]),
+    ],
+)
+def test_cross_checks(told: Told, values: dict[str, Any], names: list[str]) -> None:
+    for name, value in values.items():
+        told.tell("variable", named(name), value)
+    text = told.error()
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
+    with pytest.raises(SettingsError):
+        Settings(**values)
+
+
+def test_good_combinations() -> None:
+    Settings(token="t")
+    Settings(user="u", password="p")
+    Settings(tls_cert="c", tls_key="k")
+    Settings(tls_cert="c", tls_key="k", tls_ca="a")
+    Settings(tls_cert="c", tls_key="k", tls_ca="a", tls_verify=True)
+
+
+def test_sources_are_checked_together(told: Told) -> None:
+    told.tell("file", named("user"), "u")
+    told.tell("variable", named("password"), "p")
+    told.tell("flag", named("token"), "t")
+    assert "token" in told.error()
+    told.argv = []
+    assert told.load().user == "u"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a:",
+        ":1",
+        "a:0",
+        "a:65536",
+        "a:1,",
+        ",a:1",
+        "a:1,,b:1",
+        "a b:1",
+        "nats://a:1",
+        "u@a:1",
+        "::1:5",
+        "a:x",
+    ],
+)
+def test_addresses_that_are_none(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^advertise holds '.*', which is not host:port$"):
+        load_settings([f"--advertise={text}"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("a:1", ("a:1",)),
+        ("a.example:4222,10.0.0.1:65535 , [fe80::1]:1", ("a.example:4222", "10.0.0.1:65535", "[fe80::1]:1")),
+    ],
+)
+def test_addresses(text: str, addresses: tuple[str, ...]) -> None:
+    assert load_settings([f"--advertise={text}"], {}).advertised == addresses
+    assert Settings().advertised == ()

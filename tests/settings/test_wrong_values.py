@@ -1,0 +1,114 @@
+"""Values, keys and flags that cannot be used, and what is said of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.inspect import BoolType, FloatType, IntType
+
+from mq9fast.errors import SettingsError
+from mq9fast.settings import Setting
+from mq9fast.sources import load_settings
+from tests.settings.told import Told, every_setting, every_source, named, sentence
+
+WRONG_NUMBERS: dict[str, list[float]] = {
+    "port": [-1, 65536],
+    "monitor_port": [-2, 65536],
+    "ws_port": [-2, 65536],
+    "sync_interval": [0, -1, 1e300],
+    "max_payload": [0, 67108865],
+    "max_control_line": [63, 1048577],
+    "max_connections": [0],
+    "max_subscriptions": [-1, 2**63],
+    "max_pending": [0],
+    "write_deadline": [0],
+    "max_mailboxes": [-1],
+    "max_mailbox_messages": [-1],
+    "max_mailbox_bytes": [-1],
+    "min_free": [-1],
+    "max_store_bytes": [-1, 2**64],
+    "ping_interval": [0],
+    "ping_max": [0],
+    "auth_timeout": [0],
+    "lame_duck_duration": [-0.5],
+}
+
+
+def wrong_values(row: Setting, source: str) -> list[Any]:
+    in_file = source == "file"
+    if isinstance(row.kind, IntType | FloatType):
+        others: list[Any] = [True, [1], {"a": 1}] if in_file else []
+        return [*WRONG_NUMBERS.get(row.name, []), float("nan"), float("inf"), "x", "", "1.2.3", *others]
+    if isinstance(row.kind, BoolType):
+        return [] if source == "flag" else ["maybe", "", 2, 0.5]
+    if in_file:
+        return ["", "a\tb", "a\n", "\x00", 7, True, ["x"], {"a": "b"}]
+    return ["", "a\tb", "a\n", "\udcff"]
+
+
+@every_setting
+@every_source
+def test_wrong_values(tmp_path: Path, row: Setting, source: str) -> None:
+    for value in wrong_values(row, source):
+        told = Told(tmp_path)
+        told.tell(source, row, value)
+        text = told.error()
+        place = {"flag": row.flag, "variable": row.variable, "file": str(told.path)}[source]
+        assert text.startswith(f"{row.name}, given by the ")
+        assert place in text
+        assert text.endswith(f"must be {row.expected}")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("port", "a whole number from 0 to 65535"),
+        ("sync_interval", "a number of seconds above 0 and at most 31536000"),
+        ("lame_duck_duration", "a number of seconds of at least 0 and at most 31536000"),
+        ("sync", "one of always, interval, never"),
+        ("auto_create", "true or false"),
+        ("host", "text of at least one character, none of them a control character"),
+    ],
+)
+def test_what_a_value_must_be(name: str, expected: str) -> None:
+    assert named(name).expected == expected
+
+
+def test_a_wrong_value_that_loses_is_still_told(told: Told) -> None:
+    told.tell("variable", named("port"), "x")
+    told.tell("flag", named("port"), 1)
+    assert "MQ9FAST_PORT" in told.error()
+
+
+@pytest.mark.parametrize("key", ["prot", "config", "given", "explicit", "MAX_PAYLOAD", "version", ""])
+def test_unknown_key(told: Told, key: str) -> None:
+    told.lines = [f"{json.dumps(key)} = 1"]
+    assert told.error() == f"the config file {str(told.path)!r} has an unknown key {key!r}"
+
+
+def test_a_table_is_an_unknown_key(told: Told) -> None:
+    told.lines = ["[tls]", 'cert = "c"']
+    assert "'tls'" in told.error()
+
+
+def test_a_key_given_twice(told: Told) -> None:
+    told.lines = ["max-payload = 5", "max_payload = 5"]
+    assert told.error() == f"the config file {str(told.path)!r} gives max_payload twice"
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--port"], "argument --port: expected one argument"),
+        (["--prot", "1"], "there is no flag '--prot'"),
+        (["--por=1"], "there is no flag '--por'"),
+        (["-x"], "the command line has an argument that belongs to no flag"),
+        (["nats://localhost"], "the command line has an argument that belongs to no flag"),
+        (["--given=port"], "there is no flag '--given'"),
+    ],
+)
+def test_wrong_flags(argv: list[str], text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(argv, {})
+    assert sentence(caught.value) == text

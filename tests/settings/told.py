@@ -1,0 +1,66 @@
+"""What a broker is told, for tests of settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mq9fast.errors import SettingsError
+from mq9fast.settings import SETTINGS, Setting, Settings
+from mq9fast.sources import load_settings
+
+every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+every_source = pytest.mark.parametrize("source", ["flag", "variable", "file"])
+
+
+class Told:
+    """What a broker is told, gathered source by source; `load` reads it as a start of the broker does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.argv: list[str] = []
+        self.environ: dict[str, str] = {}
+        self.path = directory / "mq9.toml"
+        self.lines: list[str] = []
+
+    def tell(self, source: str, row: Setting, value: Any) -> None:
+        if source == "file":
+            self.lines.append(f"{row.name} = {toml(value)}")
+        elif source == "variable":
+            self.environ[row.variable] = str(value)
+        elif isinstance(value, bool):
+            self.argv.append(row.flag if value else row.flag.replace("--", "--no-"))
+        else:
+            self.argv.append(f"{row.flag}={value}")
+
+    def load(self) -> Settings:
+        argv = list(self.argv)
+        if self.lines:
+            self.path.write_text("\n".join(self.lines))
+            argv += ["--config", str(self.path)]
+        return load_settings(argv, self.environ)
+
+    def error(self) -> str:
+        with pytest.raises(SettingsError) as caught:
+            self.load()
+        return sentence(caught.value)
+
+
+def sentence(error: SettingsError) -> str:
+    text = str(error)
+    assert text
+    assert "\n" not in text
+    assert not text.endswith(".")
+    return text
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)} = {toml(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)
+
+
+def named(name: str) -> Setting:
+    return next(row for row in SETTINGS if row.name == name)

@@ -1,0 +1,83 @@
+"""Servers with a WebSocket port: ours, and nats-server to compare it with."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.harness import START_SECONDS, Broker, wait_until
+from tests.webwire import WebWire
+from tests.wire.test_wire import NATS_SERVER, NatsServer
+
+SERVERS = ["mq9fast", "nats-server"]
+ORIGINS = "https://Good.example, http://plain.example:8080"
+NATS_LINE = re.compile(r"Listening for websocket clients on wss?://.*:(\d+)\n")
+
+
+class Ports(NamedTuple):
+    """The WebSocket ports of one server: open to all, and with origins, a token and short patience."""
+
+    open: int
+    strict: int
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def ports(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    """Two brokers of ours, or two real nats-servers with the same settings."""
+    directory = tmp_path_factory.mktemp(server)
+    if server == "mq9fast":
+        strict = ("--token", "secret", "--auth-timeout", "0.5", "--ws-origins", ORIGINS)
+        brokers = [
+            Broker(directory / "open", "--ws-port", "0"),
+            Broker(
+                directory / "strict", "--ws-port", "0", *strict, "--ping-interval", "0.3", "--ping-max", "1"
+            ),
+        ]
+        yield Ports(*(broker.ws_port for broker in brokers))
+        for broker in brokers:
+            broker.end()
+        return
+    if NATS_SERVER is None:
+        pytest.skip("there is no nats-server")
+    allowed = ", ".join(f'"{origin.strip()}"' for origin in ORIGINS.split(","))
+    with_websocket = 'listen: "127.0.0.1:-1", no_tls: true'
+    sets = [
+        {"websocket": f"{{ {with_websocket} }}"},
+        {
+            "websocket": f"{{ {with_websocket}, allowed_origins: [{allowed}] }}",
+            "token": "secret",
+            "auth_timeout": "0.5",
+            "ping_interval": "0.3",
+            "ping_max": "1",
+        },
+    ]
+    found, servers = [], []
+    for number, options in enumerate(sets):
+        path = directory / str(number)
+        path.mkdir()
+        servers.append(NatsServer(path, options))
+        log = servers[-1].log
+        wait_until(lambda log=log: NATS_LINE.search(log.read_text()), START_SECONDS)
+        found.append(int(NATS_LINE.findall(log.read_text())[0]))
+    yield Ports(*found)
+    for nats_server in servers:
+        nats_server.end()
+
+
+@pytest.fixture(scope="module")
+def ws_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("ws") / "data", "--ws-port", "0")
+    yield broker
+    broker.end()
+
+
+@pytest.fixture
+def web(ws_broker: Broker) -> Iterator[WebWire]:
+    with WebWire(ws_broker.ws_port) as wire:
+        yield wire

@@ -1,0 +1,126 @@
+"""Limits and back-pressure over WebSocket."""
+
+import socket
+from collections.abc import Callable
+from itertools import islice
+
+from tests.fault.load import READ_SECONDS, frames, publish_many
+from tests.harness import Broker, Wire, wait_until
+from tests.webwire import BINARY, PING, WebWire, frame, silent_end
+
+Start = Callable[..., Broker]
+MEGABYTE = 1 << 20
+
+
+def test_max_connections_counts_both_kinds(start_broker: Start) -> None:
+    broker = start_broker("--ws-port", "0", "--max-connections", "2")
+    with Wire(broker.port) as plain, WebWire(broker.ws_port) as web:
+        with WebWire(broker.ws_port, None) as one_too_many:
+            assert one_too_many.info["port"] == broker.ws_port
+            assert one_too_many.closed()
+            assert one_too_many.unread == b"-ERR 'maximum connections exceeded'\r\n"
+            assert one_too_many.goodbye == (1008, "Maximum Connections Exceeded")
+        with Wire(broker.port, None) as one_too_many_too:
+            assert one_too_many_too.closed()
+        plain.ping()
+        web.ping()
+
+
+def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> None:
+    broker = start_broker("--ws-port", "0", "--max-connections", "100", "--auth-timeout", "60")
+    peers = [
+        socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) for _ in range(101)
+    ]
+    with peers.pop() as last:
+        assert silent_end(last)
+    with Wire(broker.port, None) as refused:
+        assert refused.closed()
+        assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
+    peers.pop().close()
+
+    def taken() -> bool:
+        try:
+            with WebWire(broker.ws_port) as wire:
+                wire.ping()
+        except (EOFError, ConnectionError):
+            return False
+        return True
+
+    wait_until(taken)
+    for peer in peers:
+        peer.close()
+
+
+def test_a_frame_of_any_size_costs_no_memory(start_broker: Start) -> None:
+    """One message of 60 MB, which says to be of 4 EB: what is in it counts, and is handled as it comes."""
+    broker = start_broker("--ws-port", "0")
+    with WebWire(broker.ws_port) as wire:
+        before = broker.rss_bytes
+        wire.frames(frame(BINARY, b"", size=2**62))
+        # The frame's key repeats every four bytes, and this is as long.
+        piece = frame(BINARY, b"PUB none 984\r\n" + b"x" * 984 + b"\r\n")[8:]
+        assert len(piece) % 4 == 0
+        for _ in range(60):
+            wire.frames(piece * 1000)
+        wire.frames(frame(BINARY, b"PING\r\n")[6:])
+        assert wire.line(READ_SECONDS) == "PONG"
+        assert broker.rss_bytes - before < 10 * MEGABYTE
+
+
+def test_pings_to_one_that_does_not_read_cost_no_memory(start_broker: Start) -> None:
+    broker = start_broker("--ws-port", "0", "--max-pending", str(MEGABYTE))
+    with WebWire(broker.ws_port, receive_bytes=65536) as deaf, WebWire(broker.ws_port) as other:
+        other.ping()
+        before = broker.rss_bytes
+        for _ in range(60):
+            deaf.frames(frame(PING, b"x" * 125) * 8000)
+        other.ping(READ_SECONDS)
+        assert broker.rss_bytes - before < 20 * MEGABYTE
+        deaf.ping(READ_SECONDS)
+        assert set(deaf.socket.pongs) == {b"x" * 125}
+
+
+def test_a_reader_of_a_mailbox_that_does_not_read_costs_no_memory_and_loses_nothing(
+    start_broker: Start,
+) -> None:
+    broker = start_broker("--ws-port", "0", "--sync", "never", "--max-pending", str(4 * MEGABYTE))
+    count = 150_000
+    with WebWire(broker.ws_port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
+        sender.create(name="box")
+        slow.read_along("box")
+        slow.ping()
+        before = broker.rss_bytes
+        publish_many(sender, "box", count, b"x" * 1000)
+        critical = sender.msg("box.critical", "now")["msg_id"]
+        # The store has some memory of its own, however much there is in it.
+        assert broker.rss_bytes - before < 100 * MEGABYTE
+        order = [message.msg_id for message in islice(frames(slow), count + 1)]
+        # It overtakes all but what the sockets held already.
+        assert order.index(critical) < 10_000
+        order.remove(critical)
+        assert order == list(range(count))
+
+
+def test_a_slow_reader_of_a_plain_subject_is_cut_off(start_broker: Start) -> None:
+    broker = start_broker("--ws-port", "0", "--max-pending", str(MEGABYTE))
+    with WebWire(broker.ws_port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
+        slow.sub("flood")
+        slow.ping()
+        for _ in range(10):
+            sender.send(b"PUB flood 1000\r\n%s\r\n" % (b"x" * 1000) * 1000)
+        sender.ping(READ_SECONDS)
+        assert slow.closed(READ_SECONDS)
+        assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
+        assert slow.goodbye == (1008, "Slow Consumer (Pending Bytes)")
+
+
+def test_senders_over_websocket_are_stalled_alike(start_broker: Start) -> None:
+    """What one sends faster than its reader takes it waits in its own socket, and nothing is lost."""
+    broker = start_broker("--ws-port", "0", "--max-pending", str(8 * MEGABYTE))
+    with Wire(broker.port, receive_bytes=65536) as reader, WebWire(broker.ws_port) as sender:
+        reader.sub("flow")
+        reader.ping()
+        for number in range(5000):
+            sender.pub("flow", str(number).rjust(400))
+        got = [int(message.payload) for message in islice(frames(reader), 5000)]
+        assert got == list(range(5000))

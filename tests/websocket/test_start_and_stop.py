@@ -1,0 +1,87 @@
+"""The WebSocket port opens with the broker, and says goodbye with it."""
+
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mq9fast.errors import StartError
+from mq9fast.upgrade import Origins
+from tests.harness import MAILBOX, Broker, wait_until
+from tests.test_start import refused
+from tests.webwire import WebWire, silent_end
+
+Start = Callable[..., Broker]
+
+
+def test_it_is_off_unless_asked_for(start_broker: Start) -> None:
+    assert "WebSocket" not in start_broker().log.read_text()
+
+
+def test_a_websocket_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = refused("--port", "0", "--ws-port", port, "--data-dir", tmp_path / "data")
+    assert port in said
+    assert "in use" in said
+    Broker(tmp_path / "data").end()
+
+
+@pytest.mark.parametrize(
+    "origin", ["example.org", "https://", "https://a.org/path", "https://a.org:x", "a,,b"]
+)
+def test_origins_that_are_none_are_named(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(StartError, match="ws_origins holds"):
+        Origins(origin)
+    if origin == "example.org":
+        data = ("--data-dir", tmp_path / "data")
+        assert "example.org" in refused("--port", "0", "--ws-port", "0", "--ws-origins", origin, *data)
+
+
+def test_a_port_that_is_open_to_any_page_is_warned_about(start_broker: Start) -> None:
+    warning = "any web page"
+    assert warning in start_broker("--ws-port", "0").log.read_text()
+    for flags in (("--ws-origins", "https://a.org"), ("--token", "secret")):
+        assert warning not in start_broker("--ws-port", "0", *flags).log.read_text()
+    world = start_broker("--ws-port", "0", "--ws-host", "0.0.0.0")
+    wait_until(lambda: "listening on 0.0.0.0 without authentication" in world.log.read_text())
+
+
+def test_a_stop_says_goodbye_to_all(start_broker: Start) -> None:
+    broker = start_broker("--ws-port", "0")
+    with WebWire(broker.ws_port) as web, socket.create_connection(("127.0.0.1", broker.ws_port)) as half:
+        web.create(name="box")
+        web.sub("r")
+        half.sendall(b"GET / ")
+        web.pub(f"{MAILBOX}MSG.box", "last", reply="r")
+        web.ping()
+        assert broker.stop() == 0
+        assert web.closed()
+        heard = b"".join(message.payload for message in web.waiting) + web.unread
+        assert b'{"msg_id":0}' in heard
+        assert web.goodbye == (1001, "Server Shutdown")
+        assert silent_end(half)
+
+
+def test_a_lame_duck_tells_websockets_too(start_broker: Start) -> None:
+    broker = start_broker("--ws-port", "0", "--lame-duck-duration", "0.3")
+    with WebWire(broker.ws_port) as web, WebWire(broker.ws_port) as other:
+        for wire in (web, other):
+            wire.ping()
+        broker.process.send_signal(signal.SIGUSR2)
+        for wire in (web, other):
+            line = wire.line()
+            assert '"ldm":true' in line
+            assert f'"port":{broker.ws_port}' in line
+        with socket.socket() as attempt:
+            assert attempt.connect_ex(("127.0.0.1", broker.ws_port)) != 0
+        for wire in (web, other):
+            assert wire.closed()
+            assert wire.unread.endswith(b"-ERR 'Server Shutdown'\r\n")
+            assert wire.goodbye == (1001, "Server Shutdown")
+    assert broker.process.wait(20) == 0
+    broker._close_output()
