@@ -221,7 +221,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reads_mailboxes(self) -> bool:
         """Whether it may be mailboxes that fill its socket: it may take as long as it wants then."""
-        return any(isinstance(each, MailboxSubscription) for each in self.session.subscriptions.values())
+        subscriptions = self.session.subscriptions.values()
+        return self.session.fed or any(isinstance(each, MailboxSubscription) for each in subscriptions)
 
 
 class Refusal(asyncio.Protocol):

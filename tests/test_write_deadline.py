@@ -15,6 +15,8 @@ DEADLINE = 1.0
 FLAGS = ("--write-deadline", str(DEADLINE), "--sync", "never", "--monitor-port", "0")
 # More than the kernel and a transport hold, and much less than what makes senders wait.
 FLOOD = 7000
+# A message that is.
+LARGE = 7_000_000
 # What stays within the kernel.
 TRICKLE = 50
 
@@ -101,6 +103,29 @@ def test_a_reader_of_a_mailbox_may_take_as_long_as_it_wants(start_broker: Start,
     for reader in readers[1::2]:
         reader.send("PING\r\n")
     assert not any(reader.closed(0.1) for reader in readers[1::2])
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["with a maximum", "at any time"])
+def test_so_may_one_that_left_its_mailbox_until_it_has_what_it_was_sent(
+    start_broker: Start, stack: ExitStack, early: bool
+) -> None:
+    broker = start_broker(*FLAGS, "--max-payload", str(LARGE))
+    reader = stack.enter_context(Wire(broker.port, receive_bytes=65536))
+    sender = stack.enter_context(Wire(broker.port))
+    sender.create(name="box")
+    sender.msg("box", bytes(LARGE))
+    reader.sub("flood", "2")
+    reader.read_along("box")
+    reader.send("UNSUB 1 1\r\n" if early else "")
+    reader.fill(READ_SECONDS)
+    reader.send("" if early else "UNSUB 1\r\n")
+    reader.send("PUB flood 0\r\n\r\n")
+    time.sleep(DEADLINE * 3)
+    assert [len(message.payload) for message in reader.messages(2, READ_SECONDS)] == [LARGE, 0]
+    reader.ping()
+    assert slow_consumers(broker) == 0
+    publish(sender, "flood", FLOOD)
+    wait_until(lambda: slow_consumers(broker) == 1, DEADLINE * 3)
 
 
 def test_what_the_kernel_took_waits_for_nobody(start_broker: Start, stack: ExitStack) -> None:

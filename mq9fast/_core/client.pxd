@@ -64,6 +64,7 @@ cdef class Client:
     cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
     cdef public Py_ssize_t max_pending_bytes
     cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
+    cdef readonly bint fed                # by a mailbox that it reads no more, and not all of that was taken
     cdef dict parked                      # mailbox sources that wait for its socket, as keys
 
     # What it has done.
@@ -81,6 +82,7 @@ cdef class Client:
     cdef int doom(self, bytes error) except -1
     cdef int stall(self) except -1
     cdef int read_on(self) except -1
+    cdef void left_mailbox(self) noexcept
     cdef int give_up(self) except -1
 
 

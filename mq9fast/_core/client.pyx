@@ -69,6 +69,8 @@ cdef class Agenda:
                 client.out.discard()
             elif client.writable and client.out.size:
                 client.connection.write(client.out.take())
+                if client.writable:
+                    client.fed = False
 
     def resume_sated(self) -> None:
         """Let the clients read on that read their share of the turn that ends."""
@@ -149,6 +151,11 @@ cdef class Client:
         if self.connection is not None and not (self.stalled or self.sated or self.waiting):
             self.connection.resume()
         return 0
+
+    cdef void left_mailbox(self) noexcept:
+        """A subscription to a mailbox ends: what was delivered on it may still wait for the socket."""
+        if not self.writable or self.out.size:
+            self.fed = True
 
     def error(self, bytes sentence not None) -> None:
         """Write -ERR with nats-server's text for it."""

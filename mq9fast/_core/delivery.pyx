@@ -235,6 +235,7 @@ cdef class Delivery:
         """The client's socket drained: what waited for it goes on."""
         cdef Source source
         client.writable = True
+        client.fed = False
         if client.out.size and not client.dirty:
             client.touch()
         parked, client.parked = client.parked, {}

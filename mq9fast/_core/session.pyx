@@ -44,6 +44,7 @@ cdef class Core:
     cdef int drop(self, Subscription subscription) except -1:
         """End a subscription where messages are routed; its client forgets it itself."""
         if isinstance(subscription, MailboxSubscription):
+            subscription.client.left_mailbox()
             return self.delivery.detach(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
@@ -52,6 +53,7 @@ cdef class Core:
         del subscription.client.subscriptions[subscription.sid]
         self.unsubscribed += 1
         if isinstance(subscription, MailboxSubscription):
+            subscription.client.left_mailbox()
             return self.delivery.retire(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
