@@ -15,6 +15,7 @@ from rocksdict import (
     WriteBatch,
 )
 
+from mq9fast._core.rows import Rows
 from mq9fast.errors import StartError, StoreError
 from mq9fast.store.base import Batch
 
@@ -24,7 +25,7 @@ MEMTABLES = 3
 WORTH_FLUSHING_BYTES = 4 << 20
 BLOCK_CACHE_BYTES = 32 << 20
 # Replays read block after block: fewer of them, at no great cost to reading one message.
-BLOCK_BYTES = 16384
+BLOCK_BYTES = 32768
 BLOOM_BITS_PER_KEY = 10
 # A file whose keys are mostly deletions is compacted soon: a drained mailbox must not slow reading down.
 DELETION_WINDOW = 4096
@@ -87,13 +88,14 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        # The iterator points into the options without keeping them: this frame does.
+        # The iterator points into the options without keeping them.
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
         try:
-            yield from cast("Iterator[tuple[bytes, bytes]]", self._db.items(from_key=first, read_opt=options))
+            items = self._db.items(from_key=first, read_opt=options)
         except Exception as error:
             raise StoreError(str(error)) from error
+        return Rows(cast("Iterator[tuple[bytes, bytes]]", iter(items)), options, StoreError)
 
     def close(self) -> None:
         try:
