@@ -9,6 +9,7 @@ from mq9fast._core.session import Core
 from mq9fast.committer import Committer
 from mq9fast.errors import StoreError
 from mq9fast.mailboxes import Mailboxes
+from mq9fast.memory import trim
 
 log = logging.getLogger("mq9fast.clock")
 
@@ -67,6 +68,9 @@ class Clock:
         self._written = written
         if self._quiet_ticks == QUIET_TICKS:
             self._committer.rest()
+        elif self._quiet_ticks == 2 * QUIET_TICKS:
+            # By now the store is done.
+            trim()
 
     def stop(self) -> None:
         """Tick no more."""
