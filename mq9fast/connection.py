@@ -9,7 +9,7 @@ from mq9fast._core.delivery import MailboxSubscription
 from mq9fast._core.session import Session
 from mq9fast.auth import ANYBODY
 from mq9fast.handshake import Handshake
-from mq9fast.sockets import tune
+from mq9fast.sockets import hold_back, tune
 
 if TYPE_CHECKING:
     from mq9fast._core.session import Core
@@ -164,6 +164,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(LAST_WORDS_SECONDS, transport.abort)
+
+    def reads_mailboxes(self) -> None:
+        """Its client subscribed to a mailbox for the first time."""
+        if self._transport is not None:
+            hold_back(self._transport.get_extra_info("socket"))
 
     def connect(self, options: bytes) -> None:
         """CONNECT: the handshake's policy decides."""

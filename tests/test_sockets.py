@@ -11,7 +11,7 @@ import uvloop
 
 from mq9fast.broker import Broker
 from mq9fast.settings import Settings
-from mq9fast.sockets import KEEPALIVE_COUNT, OPTIONS
+from mq9fast.sockets import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -27,12 +27,20 @@ async def look(settings: Settings) -> None:
     assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     for option, value in OPTIONS:
         assert tcp.getsockopt(socket.IPPROTO_TCP, option) == value
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        before = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        assert before != UNSENT_BYTES
+        for subject, after in ((b"plain", before), (b"$mq9.AI.MAILBOX.MSG.a", UNSENT_BYTES)):
+            writer.write(b"SUB %b %b\r\nPING\r\n" % (subject, subject))
+            while await reader.readline() != b"PONG\r\n":
+                pass
+            assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == after
     writer.close()
     await broker.stop()
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_keep_alives_and_no_delay(tmp_path: Path, run: Run) -> None:
+def test_keep_alives_no_delay_and_little_ahead_of_readers_of_mailboxes(tmp_path: Path, run: Run) -> None:
     assert (socket.TCP_NODELAY, 1) in OPTIONS
     if hasattr(socket, "TCP_KEEPCNT"):
         assert (socket.TCP_KEEPCNT, KEEPALIVE_COUNT) in OPTIONS

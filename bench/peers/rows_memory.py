@@ -72,7 +72,7 @@ def contests(scale: float) -> list[Contest]:
         Contest([Row(IDLE, BYTES, {NATS.name: 1.0})], [Side(mq9fast(), idle), Side(NATS, idle)]),
         Contest(
             [
-                Row(EACH, BYTES, {"JetStream": 1.0}, most=600),
+                Row(EACH, BYTES, {"JetStream": None}, most=600),
                 Row(START, SECONDS, {"JetStream": 1.0}, most=10),
             ],
             [

@@ -41,6 +41,7 @@ cdef class Session(Client):
     cdef public object identity           # who it is, for those who let it in; the core does not look at it
     cdef Permissions permissions          # None = everything
     cdef bint working
+    cdef bint reads_mailboxes             # or did
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
     cdef uint64_t pinged_ns               # when the ping was sent that its round trip is taken from; 0 = none
     cdef readonly uint64_t rtt_ns         # of its last ping that was answered; 0 = none yet

@@ -9,6 +9,7 @@ from mq9fast._core.router import Router
 @type_check_only
 class _SessionConnection(_Connection, Protocol):
     def connect(self, options: bytes, /) -> None: ...
+    def reads_mailboxes(self) -> None: ...
 
 class Core:
     def __init__(

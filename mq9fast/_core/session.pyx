@@ -69,7 +69,8 @@ cdef class Core:
 cdef class Session(Client):
     """The protocol of one connection.
 
-    `connection` is asked to write(bytes), close(), pause() and resume(), and gets connect(json).
+    `connection` is asked to write(bytes), close(), pause() and resume(), gets connect(json), and hears
+    of the first subscription to a mailbox by reads_mailboxes().
     """
 
     def __cinit__(
@@ -283,6 +284,9 @@ cdef class Session(Client):
             return None
         if not split_filter(slice_from(op.subject, 20), &address, &ranks):
             return None
+        if not self.reads_mailboxes:
+            self.reads_mailboxes = True
+            self.connection.reads_mailboxes()
         return self.core.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=None) except -1:

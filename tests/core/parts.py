@@ -75,6 +75,7 @@ class FakeConnection:
         self.connects: list[bytes] = []
         self.reading = True
         self.closing = False
+        self.mailbox_reader = False
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
@@ -90,6 +91,9 @@ class FakeConnection:
 
     def connect(self, options: bytes) -> None:
         self.connects.append(options)
+
+    def reads_mailboxes(self) -> None:
+        self.mailbox_reader = True
 
 
 class Parts:

@@ -116,7 +116,9 @@ def test_the_connection_is_one_of_its_kind_and_sets_the_socket_up() -> None:
         assert peer.transport.limits == (HIGH_WATER_BYTES, LOW_WATER_BYTES)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             option = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-            assert option in peer.transport.socket.options
+            assert option not in peer.transport.socket.options
+            peer.feed(frame(BINARY, b"SUB $mq9.AI.MAILBOX.MSG.a 1\r\nSUB $mq9.AI.MAILBOX.MSG.b 2\r\n"))
+            assert peer.transport.socket.options.count(option) == 1
         assert not peer.port.upgrading
 
     with_peer(test)
