@@ -54,8 +54,8 @@ def _side(row: Row, side: Side, figures: list[Figure]) -> dict[str, Any]:
 def _verdict(row: Row, ours: float, peer: str, theirs: float) -> dict[str, Any]:
     """`ratio`: how many times better ours is, also where less is better."""
     target = row.ratios.get(peer)
-    # The ceiling belongs to the promise, not to peers that are there for information.
-    most = row.most if target or not peer else None
+    # The ceiling belongs to the promise, not to peers that are there for information beside it.
+    most = row.most if target or not any(row.ratios.values()) else None
     met = None if target is None and most is None else most is None or ours <= most
     result: dict[str, Any] = {"peer": peer, "target": target, "most": most}
     if peer:
