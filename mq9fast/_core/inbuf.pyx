@@ -2,7 +2,7 @@
 
 Reads land in memory shared by all connections, because a read is parsed before the next one begins: an idle
 connection costs no buffer. Only the beginning of a frame whose rest has not come is copied out, into memory
-of the connection's own, and the reads that complete it land right behind it.
+of the connection's own: a small one is put in front of what is read next, a large one gathers where it is.
 """
 
 from cpython.buffer cimport PyBUF_WRITE
