@@ -9,7 +9,7 @@ from mq9fast._core.delivery import MailboxSubscription
 from mq9fast._core.session import Session
 from mq9fast.auth import ANYBODY
 from mq9fast.handshake import Handshake
-from mq9fast.sockets import hold_back, tune
+from mq9fast.sockets import hold_back, tune, untaken_bytes
 
 if TYPE_CHECKING:
     from mq9fast._core.session import Core
@@ -61,7 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unanswered_pings = 0
         self._bytes_at_ping = 0
         self._watch: asyncio.TimerHandle | None = None
-        self._unsent_bytes = -1
+        self._untaken_bytes = -1
         self._stuck_since = 0.0
 
     def greeting(self, host: str) -> bytes:
@@ -101,7 +101,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.session.pause_writing()
-        self._unsent_bytes = -1
+        self._untaken_bytes = -1
         if self._watch is None:
             self._look_later()
 
@@ -215,9 +215,10 @@ class Connection(asyncio.BufferedProtocol):
         self._watch = None
         if self._transport is None or self._transport.is_closing() or self.session.writable:
             return
-        unsent, now = self._transport.get_write_buffer_size(), self._loop.time()
-        if unsent != self._unsent_bytes or not self.session.messages_wait or self._reads_mailboxes():
-            self._unsent_bytes, self._stuck_since = unsent, now
+        untaken, now = self._transport.get_write_buffer_size(), self._loop.time()
+        untaken += untaken_bytes(self._transport.get_extra_info("socket"))
+        if untaken != self._untaken_bytes or not self.session.messages_wait or self._reads_mailboxes():
+            self._untaken_bytes, self._stuck_since = untaken, now
         elif now - self._stuck_since >= self._handshake.write_deadline:
             log.info("%s:%d took nothing for %g seconds: cut off", *self.peer, now - self._stuck_since)
             self.session.cut_off()

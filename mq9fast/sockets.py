@@ -1,6 +1,9 @@
 """What the broker asks of the system for its connections."""
 
+import fcntl
 import socket
+import struct
+import termios
 
 # Bytes that may wait in the kernel for a reader of mailboxes: it would otherwise take megabytes that the peer
 # has no room for yet, and what it has taken can no longer be overtaken by what is more urgent. Plain subjects
@@ -37,6 +40,21 @@ def hold_back(connection: socket.socket | None) -> None:
     """Have the kernel take little ahead of a reader of mailboxes; where it cannot be told, that is that."""
     if connection is not None and _is_tcp(connection) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def untaken_bytes(connection: socket.socket | None) -> int:
+    """What the kernel has and the peer has not acknowledged; 0 where the system does not tell.
+
+    A transport hears that there is room only when a third of the kernel's megabytes is free, which a slow
+    reader may take longer over than it may stand still; here every segment it takes shows.
+    """
+    if connection is None or not _is_tcp(connection):
+        return 0
+    try:
+        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
 
 
 def _is_tcp(connection: socket.socket) -> bool:
