@@ -5,7 +5,8 @@ import pytest
 from bench.conftest import Measure
 from mq9fast._core.client import Agenda, Client
 from mq9fast._core.heap import Heap, Ticket, first_ticket
-from mq9fast._core.record import key_of_message, read_message, write_message
+from mq9fast._core.mailbox import Mailbox
+from mq9fast._core.run import stored_messages
 from mq9fast._core.subjects import Sublist
 from mq9fast._core.table import Table
 from tests.core.parts import KIB, Parts, pub
@@ -172,24 +173,38 @@ def test_table_put_and_pop(measure: Measure, size: int) -> None:
 # Records.
 
 
+def gathered(payload_bytes: int) -> tuple[Parts, Mailbox, int]:
+    """A mailbox that was just sent about 64 KiB, not written yet; and how many messages that is."""
+    parts = Parts()
+    mailbox = parts.open(b"box")
+    data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
+    parts.session().feed(data)
+    return parts, mailbox, count
+
+
 @pytest.mark.parametrize("payload_bytes", [100, 10_000])
 def test_record_write(measure: Measure, payload_bytes: int) -> None:
-    payload = b"x" * payload_bytes
+    """A read of messages is parsed, gathered and made into runs."""
+    parts = Parts()
+    parts.open(b"box")
+    peer = parts.session()
+    data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
 
     def write() -> None:
-        for i in range(100):
-            key_of_message(1, 2, i)
-            write_message(i, b"", payload)
+        peer.feed(data)
+        parts.write_out()
+        parts.store.pairs.clear()
 
-    measure(100, write)
+    measure(count, write)
 
 
 @pytest.mark.parametrize("payload_bytes", [100, 10_000])
 def test_record_read(measure: Measure, payload_bytes: int) -> None:
-    value = write_message(1, b"", b"x" * payload_bytes)
+    """Runs are read message by message, as LIST does."""
+    parts, mailbox, count = gathered(payload_bytes)
+    parts.end_turn()
 
     def read() -> None:
-        for _ in range(100):
-            read_message(value)
+        assert sum(1 for _ in stored_messages(parts.store, mailbox, 2, 0)) == count
 
-    measure(100, read)
+    measure(count, read)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.conftest import Measure
-from mq9fast._core.record import key_of_message, write_message
 from mq9fast.store.rocks import RocksStore
+from tests.core.stored import message, message_key
 
 PUTS = 4096
 STORED = 100_000
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[RocksStore]:
 def write(store: RocksStore, ids: range, value: bytes) -> None:
     batch = store.new_batch()
     for msg_id in ids:
-        batch.put(key_of_message(1, 2, msg_id), value)
+        batch.put(message_key(1, 2, msg_id), value)
     store.write(batch)
 
 
@@ -32,7 +32,7 @@ def write(store: RocksStore, ids: range, value: bytes) -> None:
 @pytest.mark.parametrize("per_batch", [1, 64, 1024])
 def test_put_100_B(measure: Measure, store: RocksStore, per_batch: int, synced: bool) -> None:  # noqa: N802
     """`synced`: the log is made durable after each batch."""
-    value = write_message(1, b"", b"x" * 100)
+    value = message(1, b"", b"x" * 100)
     puts = min(PUTS, 64 * per_batch) if synced else PUTS
     starts = itertools.count(0, puts)
 
@@ -48,7 +48,7 @@ def test_put_100_B(measure: Measure, store: RocksStore, per_batch: int, synced: 
 
 @pytest.fixture
 def full_store(store: RocksStore) -> RocksStore:
-    value = write_message(1, b"", b"x" * 100)
+    value = message(1, b"", b"x" * 100)
     for at in range(0, STORED, 1000):
         write(store, range(at, at + 1000), value)
     return store
@@ -56,7 +56,7 @@ def full_store(store: RocksStore) -> RocksStore:
 
 @pytest.mark.parametrize("count", [10, 1000, STORED])
 def test_scan_100_B(measure: Measure, full_store: RocksStore, count: int) -> None:  # noqa: N802
-    first, end = key_of_message(1, 2, 0), key_of_message(1, 2, count)
+    first, end = message_key(1, 2, 0), message_key(1, 2, count)
 
     def scan() -> None:
         assert sum(1 for _ in full_store.scan(first, end)) == count
@@ -65,7 +65,7 @@ def test_scan_100_B(measure: Measure, full_store: RocksStore, count: int) -> Non
 
 
 def test_get_100_B(measure: Measure, full_store: RocksStore) -> None:  # noqa: N802
-    keys = [key_of_message(1, 2, i * 7919 % STORED) for i in range(1000)]
+    keys = [message_key(1, 2, i * 7919 % STORED) for i in range(1000)]
 
     def get() -> None:
         for key in keys:

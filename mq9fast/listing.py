@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from mq9fast._core.mailbox import Directory, Mailbox
-from mq9fast._core.record import id_in_key, key_of_message, read_message
+from mq9fast._core.run import stored_messages
 from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.store.base import Store
 
@@ -70,15 +70,12 @@ class Listing:
         entries: list[bytes] = []
         room = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
         for rank in range(first_rank, len(PRIORITIES)):
-            start = max(mailbox.head_of(rank), first_id if rank == first_rank else 0)
-            if mailbox.count_of(rank) == 0 or start >= mailbox.durable_id:
-                continue
-            keys = (key_of_message(mailbox.uid, rank, n) for n in (start, mailbox.durable_id))
-            for key, value in self._store.scan(*keys):
-                msg_id = id_in_key(key)
+            start = first_id if rank == first_rank else 0
+            for message in stored_messages(self._store, mailbox, rank, start):
+                msg_id = message[0]
                 if len(entries) == request.limit:
                     return entries, _write_cursor(rank, msg_id)
-                entry = _encode(rank, msg_id, value, self._page_bytes - ENVELOPE_BYTES - len(mailbox.address))
+                entry = _encode(rank, message, self._page_bytes - ENVELOPE_BYTES - len(mailbox.address))
                 room -= len(entry) + 1
                 if room < 0 and entries:
                     return entries, _write_cursor(rank, msg_id)
@@ -86,9 +83,9 @@ class Listing:
         return entries, None
 
 
-def _encode(rank: int, msg_id: int, value: bytes, most_bytes: int) -> bytes:
+def _encode(rank: int, message: tuple[int, int, bytes, bytes], most_bytes: int) -> bytes:
     """One message as JSON. A payload that would not fit a page even alone is left out, and said to be."""
-    created_ms, header, payload = read_message(value)
+    msg_id, created_ms, header, payload = message
     entry = Entry(msg_id, PRIORITIES[rank], created_ms // 1000, len(payload), read_headers(header))
     try:
         entry.payload = payload.decode()

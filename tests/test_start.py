@@ -137,25 +137,44 @@ def test_a_data_directory_in_use_is_named(start_broker: Callable[..., Broker]) -
         assert wire.create(name="unharmed")["is_new"]
 
 
+def change_format(data_dir: Path, change: int) -> int:
+    """Add to the format of a stopped broker's directory; returns what it was."""
+    store = Rdict(str(data_dir), Options(raw_mode=True))
+    version = int.from_bytes(store[b"v"], "big")
+    store[b"v"] = (version + change).to_bytes(8, "big")
+    store.close()
+    return version
+
+
 def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
     broker.stop()
-
-    def set_format(change: int) -> None:
-        store = Rdict(str(broker.data_dir), Options(raw_mode=True))
-        store[b"v"] = (int.from_bytes(store[b"v"], "big") + change).to_bytes(8, "big")
-        store.close()
-
-    set_format(1)
+    change_format(broker.data_dir, 1)
     sentence = refused("--data-dir", broker.data_dir)
     assert str(broker.data_dir) in sentence
-    assert "format 2" in sentence
-    set_format(-1)
+    assert "format 3" in sentence
+    change_format(broker.data_dir, -1)
     broker.start()
     with Wire(broker.port) as wire:
         assert not wire.create(name="box")["is_new"]
+
+
+def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker]) -> None:
+    """Format 1 had each message in a row of its own, as messages that come alone still are."""
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        for number in range(3):
+            wire.msg("box", b"%d" % number)
+    broker.stop()
+    assert change_format(broker.data_dir, -1) == 2
+    broker.start()
+    with Wire(broker.port) as wire:
+        assert [message["payload"] for message in wire.list("box")["messages"]] == ["0", "1", "2"]
+    broker.stop()
+    assert change_format(broker.data_dir, 0) == 2
 
 
 def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:

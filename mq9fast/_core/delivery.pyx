@@ -3,7 +3,9 @@
 from mq9fast._core.address cimport RANKS
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.group cimport Group, Member
+from mq9fast._core.gathered cimport Message
 from mq9fast._core.mailbox cimport Directory, Mailbox
+from mq9fast._core.record cimport StoredMessage, unpack_message
 from mq9fast._core.router cimport Router
 from mq9fast._core.source cimport (
     IDLE, MORE_TO_GIVE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, seal
@@ -134,14 +136,18 @@ cdef class Delivery:
         cdef Mailbox mailbox
         cdef Source source
         cdef Envelope envelope
+        cdef const Message* message
+        cdef StoredMessage stored
         for i in range(turn.fresh_count):
             fresh = &turn.fresh[i]
-            if fresh.rank != rank or fresh.value is NULL:
+            if fresh.rank != rank or fresh.message < 0:
                 continue
             mailbox = <Mailbox>fresh.mailbox
             if not mailbox.sources or mailbox.uid != fresh.uid or not mailbox.live:
                 continue
-            seal(&envelope, mailbox, rank, fresh.msg_id, <bytes>fresh.value)
+            message = &turn.gathered.messages[fresh.message]
+            unpack_message(turn.gathered.stored(message), &stored)
+            seal(&envelope, mailbox, rank, fresh.msg_id, &stored, message.spot)
             for source in mailbox.sources:
                 source.offer(&envelope)
                 if not source.caught_up and (
@@ -156,18 +162,23 @@ cdef class Delivery:
         cdef Gone* gone
         cdef Mailbox mailbox
         cdef Group group
+        cdef bint loose
         for i in range(first, turn.gone_count):
             gone = &turn.gone[i]
             mailbox = <Mailbox>gone.mailbox
             if not mailbox.groups or mailbox.uid != gone.uid:
                 continue
-            for group in list(mailbox.groups.values()):
+            loose = False
+            for group in mailbox.groups.values():
                 if durable:
                     group.deleted(gone.msg_id)
                 else:
                     group.not_deleted(gone.msg_id)
-                if not durable or not group.members:
-                    self.read_or_forget(group)
+                loose = loose or not durable or not group.members
+            if loose:
+                for group in list(mailbox.groups.values()):
+                    if not durable or not group.members:
+                        self.read_or_forget(group)
         return 0
 
     def release(self, Turn turn not None) -> None:

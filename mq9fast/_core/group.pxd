@@ -5,6 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.client cimport Subscription
 from mq9fast._core.holding cimport Hold, HoldList, Holding
 from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.run cimport Run
 from mq9fast._core.source cimport Envelope, Pumped, Source
 
 
@@ -37,5 +38,7 @@ cdef class Group(Source):
     cdef Pumped blocked(self, int rank)
     cdef bint takes(self, int rank)
     cdef int give(self, Member member, Hold* hold, Envelope* envelope) except -1
+    cdef int give_first(self, Member member, Envelope* envelope) except -1
+    cdef bint open_row(self, Run run, const Hold* hold, object store) except -1
     cdef Pumped give_returned(self, object store, int rank, Py_ssize_t* budget) except *
     cdef Pumped give_new(self, object store, int rank, Py_ssize_t* budget) except *

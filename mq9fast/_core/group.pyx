@@ -7,10 +7,13 @@ from mq9fast._core.client cimport Subscription
 from mq9fast._core.heap cimport HeapItem
 from mq9fast._core.holding cimport DELETING, HELD, RETURNED, Hold, Holding
 from mq9fast._core.mailbox cimport Mailbox
-from mq9fast._core.record cimport message_key, read_key
+from mq9fast._core.record cimport StoredMessage
+from mq9fast._core.run cimport Run, Runs, row_key
 from mq9fast._core.source cimport (
-    CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, SUBJECT_ROOM, WAITING, Envelope, Pumped, Source, seal
+    CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, WAITING, Envelope, Pumped, Source, cost_of, seal
 )
+
+from mq9fast._core.record import CorruptRecord
 
 
 cdef inline Hold* hold_at(HeapItem* item) noexcept:
@@ -165,20 +168,22 @@ cdef class Group(Source):
         self.holding.give(hold, <void*>member, &member.held)
         return member.subscription.send(envelope.subject, envelope.reply, envelope.header, envelope.payload)
 
+    cdef int give_first(self, Member member, Envelope* envelope) except -1:
+        """Give a message that the group was not given before."""
+        cdef uint64_t size = <uint64_t>(envelope.header.size + envelope.payload.size)
+        cdef Hold* hold = self.holding.add(envelope.rank, envelope.msg_id, size, envelope.spot)
+        self.place[envelope.rank] = envelope.msg_id + 1
+        return self.give(member, hold, envelope)
+
     cdef int offer(self, Envelope* envelope) except -1:
         cdef Member member
-        cdef Hold* hold
         if not self.caught_up:
             return 0
         member = self.choose(envelope.rank)
         if member is None:
             self.caught_up = self.blocked(envelope.rank) == CAUGHT_UP
             return 0
-        hold = self.holding.add(
-            envelope.rank, envelope.msg_id, <uint64_t>(envelope.header.size + envelope.payload.size)
-        )
-        self.place[envelope.rank] = envelope.msg_id + 1
-        return self.give(member, hold, envelope)
+        return self.give_first(member, envelope)
 
     cdef Pumped pump(self, object store) except *:
         """A rank whose takers are all blocked does not hold up members that take only others."""
@@ -213,7 +218,8 @@ cdef class Group(Source):
         cdef Envelope envelope
         cdef Hold* hold
         cdef Member member
-        cdef bytes value
+        cdef StoredMessage message
+        cdef Run run = Run()
         while True:
             hold = hold_at(self.holding.returned(<uint64_t>rank).first())
             if hold is NULL:
@@ -223,35 +229,45 @@ cdef class Group(Source):
             member = self.choose(rank)
             if member is None:
                 return self.blocked(rank)
-            value = store.get(message_key(self.mailbox.uid, rank, hold.item.minor))
-            if value is None:
+            if not self.open_row(run, hold, store):
                 self.holding.drop(hold, NULL)
                 continue
-            seal(&envelope, self.mailbox, rank, hold.item.minor, value)
+            run.read(hold.spot.index, &message)
+            seal(&envelope, self.mailbox, rank, hold.item.minor, &message, hold.spot)
             self.give(member, hold, &envelope)
-            budget[0] -= len(value) + SUBJECT_ROOM
+            budget[0] -= cost_of(&envelope)
+
+    cdef bint open_row(self, Run run, const Hold* hold, object store) except -1:
+        """Open the row of a message, unless it is open; false if it is not there."""
+        cdef uint64_t uid = self.mailbox.uid
+        cdef int rank = <int>hold.item.major
+        cdef bint alone = hold.spot.count == 1
+        cdef bytes value
+        if run.count == hold.spot.count and run.row_id == hold.spot.row_id:
+            return True
+        value = store.get(row_key(uid, rank, &hold.spot))
+        if value is None:
+            return False
+        run.open(hold.spot.row_id, alone, value)
+        if run.count != hold.spot.count:
+            raise CorruptRecord(f"a run of {hold.spot.count} messages has {run.count}")
+        return True
 
     cdef Pumped give_new(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out what the group was not given yet."""
         cdef Envelope envelope
-        cdef Hold* hold
         cdef Member member
-        cdef uint64_t msg_id = 0
-        cdef bytes key, value
-        rows = self.scan(store, rank)
-        if rows is None:
+        cdef Runs runs = self.scan(store, rank)
+        if runs is None:
             return CAUGHT_UP
-        for key, value in rows:
+        while runs.next_message():
             if budget[0] <= 0:
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
                 return self.blocked(rank)
-            read_key(key, &msg_id)
-            seal(&envelope, self.mailbox, rank, msg_id, value)
-            hold = self.holding.add(rank, msg_id, <uint64_t>(envelope.header.size + envelope.payload.size))
-            self.place[rank] = msg_id + 1
-            self.give(member, hold, &envelope)
-            budget[0] -= len(value) + SUBJECT_ROOM
+            seal(&envelope, self.mailbox, rank, runs.msg_id, &runs.message, runs.run.spot(runs.index))
+            self.give_first(member, &envelope)
+            budget[0] -= cost_of(&envelope)
         self.place[rank] = self.mailbox.durable_id
         return CAUGHT_UP

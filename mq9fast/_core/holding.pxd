@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.address cimport CRITICAL, URGENT
 from mq9fast._core.heap cimport Heap, HeapItem
+from mq9fast._core.run cimport Spot
 
 
 cdef enum HoldState:
@@ -14,6 +15,7 @@ cdef enum HoldState:
 
 cdef struct Hold:
     HeapItem item         # major = rank, minor = msg_id
+    Spot spot             # where the message lies
     uint64_t size         # bytes of header and payload
     HoldState state
     void* member          # borrowed; NULL once it left
@@ -42,7 +44,7 @@ cdef class Holding:
         return self.critical.size + self.urgent.size + self.normal.size
 
     cdef Hold* find(self, uint64_t msg_id) noexcept
-    cdef Hold* add(self, int rank, uint64_t msg_id, uint64_t size) except NULL
+    cdef Hold* add(self, int rank, uint64_t msg_id, uint64_t size, Spot spot) except NULL
     cdef void drop(self, Hold* hold, HoldList* holder) noexcept
     cdef void give(self, Hold* hold, void* member, HoldList* holder) noexcept
     cdef int take_back(self, Hold* hold, HoldList* holder) except -1

@@ -4,6 +4,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.heap cimport Heap
+from mq9fast._core.run cimport Spot
 
 cdef enum:
     SMALLEST_ROOM = 16
@@ -44,7 +45,7 @@ cdef class Holding:
             hold = hold.chain
         return hold
 
-    cdef Hold* add(self, int rank, uint64_t msg_id, uint64_t size) except NULL:
+    cdef Hold* add(self, int rank, uint64_t msg_id, uint64_t size, Spot spot) except NULL:
         """A new hold, of nobody yet. The message has none so far."""
         cdef Hold* hold
         cdef Hold** bucket
@@ -58,6 +59,7 @@ cdef class Holding:
         hold.item.slot = -1
         hold.item.owner = hold
         hold.size = size
+        hold.spot = spot
         bucket = &self.buckets[msg_id & <uint64_t>(self.room - 1)]
         hold.chain = bucket[0]
         bucket[0] = hold

@@ -4,7 +4,6 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Agenda, Client
 from mq9fast._core.delivery cimport Delivery
-from mq9fast._core.holding cimport Hold
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.parser cimport Operation
 from mq9fast._core.turn cimport Turn
@@ -19,7 +18,7 @@ cdef class Intake:
     cdef public Turn unreleased           # gathered before, not durable yet; or None
 
     # The Python side.
-    cdef public object read               # read(key) -> stored value or None; raises store_error
+    cdef public object store              # get(key), scan(first, end); raise store_error
     cdef public object store_error        # the exception class, or several
     cdef public object write_out          # write_out() has the store take what the turn's batch holds
     cdef public object command            # command(rest, payload, reply) for all but MSG and DELETE
@@ -46,7 +45,7 @@ cdef class Intake:
     cdef int refuse(self, View reply, str code) except -1
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept
     cdef bint erase(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef bint held_by_group(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint erase_held(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint erase_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef bint is_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef int give_back(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

@@ -5,6 +5,7 @@ from mq9fast._core.client import Agenda
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.mailbox import Directory, Mailbox
 from mq9fast._core.turn import Turn
+from mq9fast.store.base import Store
 
 class Intake:
     def __init__(
@@ -21,7 +22,7 @@ class Intake:
         stall_bytes: int,
     ) -> None: ...
     unreleased: Turn | None
-    read: Callable[[bytes], bytes | None] | None
+    store: Store
     store_error: type[Exception] | tuple[type[Exception], ...] | None
     write_out: Callable[[], Any] | None
     command: Callable[[bytes, bytes, bytes], Any] | None

@@ -5,11 +5,13 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.address cimport RANKS, Rank, split_priority, valid_address
 from mq9fast._core.client cimport Agenda, Client
 from mq9fast._core.delivery cimport Delivery
+from mq9fast._core.erased cimport ErasedRow
 from mq9fast._core.group cimport Group, Member
 from mq9fast._core.holding cimport DELETING, HELD, Hold
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.parser cimport Operation
-from mq9fast._core.record cimport StoredMessage, message_key, unpack_message
+from mq9fast._core.record cimport StoredMessage
+from mq9fast._core.run cimport Spot
 from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, ACK_NOT_DELETED, Turn
 from mq9fast._core.views cimport View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view
 
@@ -137,47 +139,52 @@ cdef class Intake:
         """Put the deletion of a message into the turn; false if there is no such message."""
         cdef int rank = 0
         cdef uint64_t size = 0
-        cdef bint held
-        if msg_id >= mailbox.next_id or (mailbox.uid, msg_id) in self.turn.deleted:
+        if msg_id >= mailbox.next_id:
             return False
-        held = self.held_by_group(mailbox, msg_id, &rank, &size)
-        if not held and not self.is_stored(mailbox, msg_id, &rank, &size):
-            return False
-        self.turn.add_delete(mailbox, rank, msg_id, held)
+        if not self.erase_held(mailbox, msg_id, &rank, &size):
+            if not self.erase_stored(mailbox, msg_id, &rank, &size):
+                return False
         self.directory.removed(mailbox, rank, msg_id, size)
         return True
 
-    cdef bint held_by_group(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """Whether a group has given the message out, which says all about it; every such group lets go."""
+    cdef bint erase_held(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
+        """The same if a group has given the message out, which says all about it; each such group lets go."""
         cdef Group group
         cdef Hold* hold
-        cdef bint held = False
+        cdef ErasedRow row = None
         if not mailbox.groups:
             return False
         for group in mailbox.groups.values():
             hold = group.holding.find(msg_id)
-            if hold is not NULL and hold.state != DELETING:
+            if hold is NULL or hold.state == DELETING:
+                continue
+            if row is None:
                 rank[0] = <int>hold.item.major
                 size[0] = hold.size
-                group.deleting(hold)
-                held = True
-        return held
+                row = self.turn.erased.row(mailbox.uid, rank[0], &hold.spot, self.store)
+                if not self.turn.add_delete(mailbox, row, hold.spot.index, msg_id, True):
+                    return False
+            group.deleting(hold)
+        return row is not None
 
-    cdef bint is_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """Ask the store. What is still in the batch is written first, so that the store knows."""
+    cdef bint erase_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
+        """The same for any other message: the store is asked for it. What is still in the batch is written
+        first, so that it knows."""
         cdef StoredMessage message
-        cdef bytes value
+        cdef Spot spot
+        cdef ErasedRow row
         cdef int wanted
         if msg_id >= mailbox.written_id:
             self.write_out()
         for wanted in range(RANKS - 1, -1, -1):
             if mailbox.count[wanted] == 0:
                 continue
-            value = self.read(message_key(mailbox.uid, wanted, msg_id))
-            if value is not None:
-                unpack_message(value, &message)
+            if self.turn.erased.find(mailbox.uid, wanted, msg_id, self.store, &spot, &message):
                 rank[0] = wanted
                 size[0] = <uint64_t>(message.header.size + message.payload.size)
+                row = self.turn.erased.row(mailbox.uid, wanted, &spot, self.store)
+                if not self.turn.add_delete(mailbox, row, spot.index, msg_id, False):
+                    return False
                 self.retract(mailbox, msg_id)
                 return True
         return False

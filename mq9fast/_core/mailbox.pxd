@@ -5,7 +5,7 @@ durable_id, and only durable ones are ever delivered or listed.
 """
 
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.heap cimport Heap, HeapItem
 from mq9fast._core.record cimport MailboxRecord
@@ -38,7 +38,9 @@ cdef class Mailbox:
     cdef dict sources
     cdef dict groups
 
-    cdef bint touched                     # its record changes with the batch being gathered
+    # Of the batch being gathered: whether the record changes, and per rank one more than its run's index.
+    cdef bint touched
+    cdef uint32_t run[3]
 
     cdef inline uint64_t deadline_ms(self) noexcept:
         return self.renewed_ms + self.ttl_seconds * 1000
@@ -63,6 +65,7 @@ cdef class Directory:
     cdef readonly uint64_t message_count
     cdef readonly uint64_t size_bytes     # of all stored messages
 
+    cpdef Mailbox load(self, bytes address, bytes record)
     cdef Mailbox look_up(self, View address)
     cdef Mailbox look_up_or_make(self, View address)
     cdef int forget_if_unused(self, Mailbox mailbox) except -1

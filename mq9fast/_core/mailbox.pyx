@@ -1,5 +1,7 @@
 """Mailboxes in memory; see mailbox.pxd."""
 
+from itertools import islice
+
 cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -8,9 +10,12 @@ from mq9fast._core.address cimport RANKS, valid_address
 from mq9fast._core.heap cimport Heap, HeapItem
 from mq9fast._core.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
 from mq9fast._core.table cimport Table
-from mq9fast._core.views cimport View, to_bytes, view, view_of
+from mq9fast._core.views cimport View, slice_from, to_bytes, view, view_of
 
 from mq9fast._core.record import CorruptRecord
+
+cdef enum:
+    LOADED_AT_ONCE = 16
 
 
 @cython.no_gc
@@ -44,12 +49,6 @@ cdef class Mailbox:
             raise IndexError(rank)
         return self.count[rank]
 
-    def head_of(self, int rank) -> int:
-        """An id that no stored message of the rank is below; IndexError for no rank."""
-        if not 0 <= rank < RANKS:
-            raise IndexError(rank)
-        return self.head[rank]
-
     cdef void begin(self, uint64_t uid, bint public) noexcept:
         """Start a life: no messages, ids from 0."""
         cdef int rank
@@ -59,6 +58,7 @@ cdef class Mailbox:
         self.next_id = self.written_id = self.durable_id = 0
         for rank in range(RANKS):
             self.head[rank] = self.count[rank] = 0
+            self.run[rank] = 0
         self.size_bytes = self.ttl_seconds = 0
         self.description = None
 
@@ -178,7 +178,7 @@ cdef class Directory:
             return None
         return <Mailbox>found
 
-    def load(self, bytes address not None, bytes record not None) -> Mailbox:
+    cpdef Mailbox load(self, bytes address, bytes record):
         """Take over a stored mailbox at the start; CorruptRecord if `record` is none."""
         cdef MailboxRecord stored
         cdef Mailbox mailbox
@@ -192,6 +192,21 @@ cdef class Directory:
         self.schedule(mailbox)
         self.next_uid = max(self.next_uid, stored.uid + 1)
         return mailbox
+
+    def load_all(self, rows) -> None:
+        """Take over stored mailboxes at the start: (key, record), a byte and the address being the key.
+
+        CorruptRecord for what is no mailbox. Their places in a large table are all over the memory: some
+        are fetched at a time, so that they are not waited for one after the other.
+        """
+        cdef bytes key, record
+        cdef list some
+        rows = iter(rows)
+        while some := list(islice(rows, LOADED_AT_ONCE)):
+            for key, _ in some:
+                self.table.expect(slice_from(view_of(key), 1))
+            for key, record in some:
+                self.load(key[1:], record)
 
     def open(self, bytes address not None, bint public) -> Mailbox:
         """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""

@@ -6,7 +6,8 @@ from mq9fast._core.views cimport View
 
 
 cdef enum:
-    FORMAT_VERSION = 1        # of every value written; store/record.py says what changing it takes
+    FORMAT_VERSION = 2        # of the directory; store/record.py says what changing it takes
+    RECORD_VERSION = 1        # of a mailbox's record and of a message
     MESSAGE_KEY_BYTES = 18
     MESSAGE_FIXED_BYTES = 16
     MAILBOX_FIXED_BYTES = 104
@@ -46,9 +47,20 @@ cdef inline char* put_u64(char* at, uint64_t n) noexcept:
     return at + 8
 
 
-cdef int read_key(bytes key, uint64_t* msg_id) except -1
+cdef inline uint32_t read_u32(const char* at) noexcept:
+    cdef const unsigned char* b = <const unsigned char*>at
+    return (<uint32_t>b[0] << 24) | (<uint32_t>b[1] << 16) | (<uint32_t>b[2] << 8) | <uint32_t>b[3]
+
+
+cdef inline char* put_u32(char* at, uint32_t n) noexcept:
+    cdef int i
+    for i in range(4):
+        at[i] = <char>((n >> (24 - 8 * i)) & 0xFF)
+    return at + 4
+
+
 cdef bytes message_key(uint64_t uid, int rank, uint64_t msg_id)
-cdef bytes pack_message(uint64_t created_ms, View header, View payload)
-cdef int unpack_message(bytes value, StoredMessage* message) except -1
+cdef char* put_message(char* at, uint64_t created_ms, View header, View payload) noexcept
+cdef int unpack_message(View value, StoredMessage* message) except -1
 cdef bytes pack_mailbox(const MailboxRecord* record)
 cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1

@@ -9,6 +9,8 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Client, Subscription
 from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.record cimport StoredMessage
+from mq9fast._core.run cimport Runs, Spot
 from mq9fast._core.views cimport View
 
 
@@ -32,7 +34,7 @@ cdef enum SourceState:
 
 
 cdef struct Envelope:
-    # One message as it is delivered, whoever gets it. DANGER: points into itself and into a stored value.
+    # One message as it is delivered, whoever gets it. DANGER: points into itself and where the message lies.
     char text[2 * SUBJECT_ROOM]
     View subject
     View reply
@@ -40,9 +42,17 @@ cdef struct Envelope:
     View payload
     int rank
     uint64_t msg_id
+    Spot spot
 
 
-cdef int seal(Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, bytes value) except -1
+cdef int seal(
+    Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, const StoredMessage* message, Spot spot
+) except -1
+
+
+cdef inline Py_ssize_t cost_of(const Envelope* envelope) noexcept:
+    """What a delivery counts of PUMP_BYTES."""
+    return envelope.header.size + envelope.payload.size + SUBJECT_ROOM
 
 
 cdef class Source:
@@ -57,7 +67,7 @@ cdef class Source:
     cdef Pumped pump(self, object store) except *
     cdef int park(self) except -1
     cdef bint wants(self, int rank)
-    cdef object scan(self, object store, int rank)
+    cdef Runs scan(self, object store, int rank)
     cdef Pumped finish_pump(self) noexcept
 
     cdef inline bint room_in(self, Client client) noexcept:

@@ -5,17 +5,18 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.address cimport CRITICAL, RANKS, URGENT
 from mq9fast._core.client cimport Client, Subscription
 from mq9fast._core.mailbox cimport Mailbox
-from mq9fast._core.record cimport StoredMessage, message_key, read_key, unpack_message
+from mq9fast._core.record cimport StoredMessage
+from mq9fast._core.run cimport Runs, Spot, durable_messages
 from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
 
 
-cdef int seal(Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, bytes value) except -1:
-    """Write the subjects of a delivery and point at the sender's bytes; CorruptRecord if `value` is none."""
-    cdef StoredMessage message
+cdef int seal(
+    Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, const StoredMessage* message, Spot spot
+) except -1:
+    """Write the subjects of a delivery and point at the sender's bytes."""
     cdef View address = view_of(mailbox.address)
     cdef char* start = envelope.text
     cdef char* at = put(put(start, view(b"$mq9.AI.MAILBOX.MSG.", 20)), address)
-    unpack_message(value, &message)
     if rank == URGENT:
         at = put(at, view(b".urgent", 7))
     elif rank == CRITICAL:
@@ -29,6 +30,7 @@ cdef int seal(Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, by
     envelope.payload = message.payload
     envelope.rank = rank
     envelope.msg_id = msg_id
+    envelope.spot = spot
     return 0
 
 
@@ -67,16 +69,9 @@ cdef class Source:
         """Whether a parked source could take a message of the rank all the same."""
         return False
 
-    cdef object scan(self, object store, int rank):
-        """Iterate over the stored messages of a rank that are durable and not yet given, as (key, value);
-        None if there are none."""
-        cdef Mailbox mailbox = self.mailbox
-        cdef uint64_t start = max(self.place[rank], mailbox.head[rank])
-        if mailbox.count[rank] == 0 or start >= mailbox.durable_id:
-            return None
-        return store.scan(
-            message_key(mailbox.uid, rank, start), message_key(mailbox.uid, rank, mailbox.durable_id)
-        )
+    cdef Runs scan(self, object store, int rank):
+        """The stored messages of a rank that are durable and not yet given; None if there are none."""
+        return durable_messages(store, self.mailbox, rank, self.place[rank])
 
 
 cdef class Reader(Source):
@@ -111,21 +106,19 @@ cdef class Reader(Source):
         cdef Envelope envelope
         cdef Client client = self.subscription.client
         cdef Py_ssize_t budget = PUMP_BYTES
+        cdef Runs runs
         cdef int rank
-        cdef uint64_t msg_id = 0
-        cdef bytes key, value
         for rank in range(RANKS):
-            rows = self.scan(store, rank) if (self.ranks >> rank) & 1 else None
-            if rows is None:
+            runs = self.scan(store, rank) if (self.ranks >> rank) & 1 else None
+            if runs is None:
                 continue
-            for key, value in rows:
+            while runs.next_message():
                 if self.subscription.exhausted() or not client.writable or client.doomed:
                     return WAITING
                 if budget <= 0 or not self.room_in(client):
                     return MORE_TO_GIVE
-                read_key(key, &msg_id)
-                seal(&envelope, self.mailbox, rank, msg_id, value)
+                seal(&envelope, self.mailbox, rank, runs.msg_id, &runs.message, runs.run.spot(runs.index))
                 self.give(&envelope)
-                budget -= len(value) + SUBJECT_ROOM
+                budget -= cost_of(&envelope)
             self.place[rank] = self.mailbox.durable_id
         return self.finish_pump()

@@ -3,7 +3,18 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.views cimport View
+from mq9fast._core.views cimport View, hash_view
+
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define mq9fast_prefetch(at) __builtin_prefetch(at)
+    #else
+    #define mq9fast_prefetch(at)
+    #endif
+    """
+    void mq9fast_prefetch(const void* at) noexcept
 
 
 cdef struct Slot:
@@ -21,6 +32,11 @@ cdef class Table:
     cdef PyObject* find(self, View key) noexcept
     cdef int insert(self, bytes key, object value) except -1
     cdef bint remove(self, View key) noexcept
+
+    cdef inline void expect(self, View key) noexcept:
+        """`key` will be asked for soon: have the processor fetch where it belongs meanwhile."""
+        if self.room:
+            mq9fast_prefetch(&self.slots[hash_view(key, self.seed) & <uint64_t>(self.room - 1)])
 
     cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept
     cdef int resize(self, Py_ssize_t room) except -1

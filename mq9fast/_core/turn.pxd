@@ -3,6 +3,8 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.erased cimport Erased, ErasedRow
+from mq9fast._core.gathered cimport Gathered
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.views cimport View
 
@@ -25,7 +27,7 @@ cdef struct Ack:
 cdef struct Fresh:
     # A message for those who read along live.
     PyObject* mailbox         # owned
-    PyObject* value           # owned bytes as stored; NULL once it was deleted again
+    Py_ssize_t message        # index in what was gathered; -1 once it was deleted again
     uint64_t uid
     uint64_t msg_id
     int rank
@@ -53,7 +55,8 @@ cdef class Turn:
     cdef readonly Py_ssize_t bytes            # gathered since the turn began
     cdef list touched                 # mailboxes whose record goes into the next write
     cdef list deferred                # called with whether the turn became durable
-    cdef set deleted                  # (uid, msg_id) deleted since the last write
+    cdef Gathered gathered            # messages
+    cdef Erased erased                # and those deleted, since the last write
 
     cdef Ack* acks
     cdef Py_ssize_t ack_count
@@ -84,7 +87,9 @@ cdef class Turn:
     cdef int add_message(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
     ) except -1
-    cdef int add_delete(self, Mailbox mailbox, int rank, uint64_t msg_id, bint held) except -1
+    cdef bint add_delete(
+        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, bint held
+    ) except -1
     cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1
     cdef void retract(self, Mailbox mailbox, uint64_t msg_id) noexcept
     cdef int mark(self, Mailbox mailbox) except -1

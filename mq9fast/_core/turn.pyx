@@ -4,8 +4,10 @@ from cpython.mem cimport PyMem_Free
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.erased cimport Erased, ErasedRow
+from mq9fast._core.gathered cimport Gathered
 from mq9fast._core.mailbox cimport Mailbox
-from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES, message_key, pack_message
+from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
 from mq9fast._core.vector cimport with_room
 from mq9fast._core.views cimport View, put, view_of
 
@@ -24,7 +26,8 @@ cdef class Turn:
     def __cinit__(self, batch):
         self.touched = []
         self.deferred = []
-        self.deleted = set()
+        self.gathered = Gathered()
+        self.erased = Erased()
         self.renew(batch)
 
     def __dealloc__(self):
@@ -45,7 +48,6 @@ cdef class Turn:
         while self.fresh_count > fresh:
             self.fresh_count -= 1
             Py_XDECREF(self.fresh[self.fresh_count].mailbox)
-            Py_XDECREF(self.fresh[self.fresh_count].value)
         while self.gone_count > gone:
             self.gone_count -= 1
             Py_XDECREF(self.gone[self.gone_count].mailbox)
@@ -67,10 +69,9 @@ cdef class Turn:
     cdef int add_message(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
     ) except -1:
-        cdef bytes value = pack_message(now_ms, header, payload)
+        cdef Py_ssize_t message = self.gathered.add(mailbox, rank, msg_id, now_ms, header, payload)
         cdef Py_ssize_t added = MESSAGE_KEY_BYTES + MESSAGE_FIXED_BYTES + header.size + payload.size
         cdef Fresh* fresh
-        self.put(message_key(mailbox.uid, rank, msg_id), value)
         self.batch_bytes += added
         self.bytes += added
         self.touch(mailbox)
@@ -78,7 +79,7 @@ cdef class Turn:
             self.fresh = <Fresh*>with_room(self.fresh, self.fresh_count, &self.fresh_room, sizeof(Fresh))
             fresh = &self.fresh[self.fresh_count]
             fresh.mailbox = owned(mailbox)
-            fresh.value = owned(value)
+            fresh.message = message
             fresh.uid = mailbox.uid
             fresh.msg_id = msg_id
             fresh.rank = rank
@@ -86,11 +87,14 @@ cdef class Turn:
             self.fresh_count += 1
         return 0
 
-    cdef int add_delete(self, Mailbox mailbox, int rank, uint64_t msg_id, bint held) except -1:
-        """Delete a stored message. `held`: a queue group holds it and has to hear how the batch went."""
+    cdef bint add_delete(
+        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, bint held
+    ) except -1:
+        """Delete a stored message of a row; false if it is deleted already. `held`: a queue group holds it
+        and has to hear how the batch went."""
         cdef Gone* gone
-        self.delete(message_key(mailbox.uid, rank, msg_id))
-        self.deleted.add((mailbox.uid, msg_id))
+        if not row.add(index):
+            return False
         self.batch_bytes += MESSAGE_KEY_BYTES
         self.bytes += MESSAGE_KEY_BYTES
         self.touch(mailbox)
@@ -101,7 +105,7 @@ cdef class Turn:
             gone.uid = mailbox.uid
             gone.msg_id = msg_id
             self.gone_count += 1
-        return 0
+        return True
 
     cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1:
         """Answer on `reply`, unless that is empty, once the turn is durable."""
@@ -127,8 +131,7 @@ cdef class Turn:
         cdef Py_ssize_t i
         for i in range(self.fresh_count - 1, -1, -1):
             if self.fresh[i].msg_id == msg_id and self.fresh[i].uid == mailbox.uid:
-                Py_XDECREF(self.fresh[i].value)
-                self.fresh[i].value = NULL
+                self.fresh[i].message = -1
                 return
 
     cdef int mark(self, Mailbox mailbox) except -1:
@@ -162,6 +165,10 @@ cdef class Turn:
         batch = self.batch
         if self.batch_bytes == 0:
             return None
+        self.gathered.write(self.put)
+        if self.fresh_count == 0:
+            self.gathered.clear()
+        self.erased.write(self.put, self.delete)
         for mailbox in self.touched:
             mailbox.touched = False
             if mailbox.live:
@@ -169,7 +176,6 @@ cdef class Turn:
                 mailbox.written_id = mailbox.next_id
                 self.mark(mailbox)
         self.touched = []
-        self.deleted = set()
         self.renew(new_batch())
         return batch
 

@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from mq9fast._core.group import Group
 from mq9fast._core.mailbox import Mailbox
-from mq9fast._core.record import CorruptRecord, created_ms, key_of_message
+from mq9fast._core.record import CorruptRecord
+from mq9fast._core.run import stored_messages
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.page import JSON, Page, Query, Refused, json_list, json_with, read_query
 from mq9fast.monitoring.privacy import Privacy, shown_address
@@ -154,11 +155,9 @@ class Mailboxz:
         """When the oldest of its durable messages was accepted, Unix milliseconds; None if not known."""
         times = []
         for rank in range(len(PRIORITIES)):
-            if mailbox.count_of(rank) and mailbox.head_of(rank) < mailbox.durable_id:
-                bounds = (mailbox.head_of(rank), mailbox.durable_id)
-                first, end = (key_of_message(mailbox.uid, rank, msg_id) for msg_id in bounds)
-                with suppress(CorruptRecord):
-                    times += [created_ms(value) for _, value in islice(self._store.scan(first, end), 1)]
+            with suppress(CorruptRecord):
+                messages = stored_messages(self._store, mailbox, rank, 0)
+                times += [created_ms for _, created_ms, _, _ in islice(messages, 1)]
         return min(times, default=None)
 
     def _group(self, group: Group) -> GroupInfo:

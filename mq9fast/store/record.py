@@ -4,13 +4,15 @@
     'v'                                      version(8)             the format of the whole directory
     'u'                                      next_uid(8)            uids below were given to mailboxes
     'b' address                              a mailbox record
-    'm' uid(8) rank(1) msg_id(8)             a message; rank 0 critical, 1 urgent, 2 normal
+    'm' uid(8) rank(1) msg_id(8)             a message that came alone; rank 0 critical, 1 urgent, 2 normal
+    'm' uid(8) rank(1) last_id(8) 0(1)       a run: messages that came in one turn, under the id of the last
+    'm' uid(8) rank(1) last_id(8)            the mark of that run, once something of it is deleted
     'p' uid(8)                               count(8) size(8)       an ended mailbox's messages, to be dropped
 
     mailbox record
     0      1      2         4              8     16        24            32
     +------+------+---------+--------------+-----+---------+-------------+-------------+
-    | ver. | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
+    | 1    | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
     +------+------+---------+--------------+-----+---------+-------------+-------------+
     40                56 .. 64            88           96        104
     +-----------------------+-------------+------------+---------+-------------------+
@@ -21,14 +23,28 @@
     message
     0      1   2                   4               8              16
     +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    | ver. | 0 | attributes length | header length | created_ms   | attributes | header | payload |
+    | 1    | 0 | attributes length | header length | created_ms   | attributes | header | payload |
     +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    The header lies as it goes out in HMSG, `NATS/1.0` line and closing blank line included. Version 1 writes
-    no attributes and passes over those it finds.
+    The header lies as it goes out in HMSG, `NATS/1.0` line and closing blank line included. No attributes are
+    written yet, and those that are found are passed over.
+
+    run, of 2 to 64 messages
+    0      1       2   8                                 8 + 12 * count
+    +------+-------+---+---------------------------------+----------------------------+
+    | 2    | count | 0 | count times: msg_id(8) end(4)   | messages, each as above    |
+    +------+-------+---+---------------------------------+----------------------------+
+    end: where the message ends, counted from where the first begins.
+
+    mark
+    0      1   8               16
+    +------+---+---------------+
+    | 3    | 0 | deleted       |    bit n (1 << n): the n-th message of the run is deleted
+    +------+---+---------------+
+    A run and its mark go together once all of it is deleted.
 
 A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and
-write records, and keeps reading the versions before; a directory of a higher version is refused, because an
-old broker would not know what it overwrites.
+write records with _core/run.pxd's, and keeps reading the versions before; a directory of a higher version is
+refused, because an old broker would not know what it overwrites. Format 1 had no runs.
 """
 
 from mq9fast._core.record import format_version
@@ -70,18 +86,17 @@ def after_all(prefix: bytes) -> bytes:
 
 
 def check_format(store: Store, directory: str) -> None:
-    """Note the format in a new store; StartError for one of a newer format, or one that is not ours."""
+    """Note the format in a new or older store; StartError for a newer format, or a store that is not ours."""
     stored = store.get(VERSION_KEY)
-    if stored is None:
-        if next(store.scan(b"", LAST_KEY), None) is not None:
-            raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
-        batch = store.new_batch()
-        batch.put(VERSION_KEY, number(format_version()))
-        store.write(batch)
-        return
-    version = int.from_bytes(stored, "big")
+    if stored is None and next(store.scan(b"", LAST_KEY), None) is not None:
+        raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
+    version = 0 if stored is None else int.from_bytes(stored, "big")
     if version > format_version():
         raise StartError(
             f"the data directory {directory} has format {version}, and this version of mq9fast "
             f"reads up to {format_version()}"
         )
+    if version < format_version():
+        batch = store.new_batch()
+        batch.put(VERSION_KEY, number(format_version()))
+        store.write(batch)

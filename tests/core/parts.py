@@ -128,7 +128,7 @@ class Parts:
             most_store_bytes=0,
             stall_bytes=8 * KIB * KIB,
         )
-        self.intake.read = self.store.get
+        self.intake.store = self.store  # type: ignore[assignment]
         self.intake.store_error = OSError
         self.intake.write_out = self.write_out
         self.intake.command = lambda *command: self.commands.append(command)

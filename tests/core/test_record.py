@@ -1,6 +1,5 @@
-"""What is stored: round trips, corruption that is noticed, and keys in the order of delivery."""
+"""What is stored: messages and mailboxes there and back, and corruption that is noticed."""
 
-import itertools
 import struct
 
 import pytest
@@ -8,33 +7,34 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mq9fast._core.mailbox import Directory
-from mq9fast._core.record import (
-    CorruptRecord,
-    format_version,
-    id_in_key,
-    key_of_message,
-    read_message,
-    write_message,
-)
+from mq9fast._core.record import CorruptRecord
+from mq9fast._core.run import stored_messages
 from tests.core.parts import MANY, Parts, pub
-
-U64 = st.integers(0, 2**64 - 1)
-RANK = st.integers(0, 2)
+from tests.core.stored import mailbox_record, message, message_key
 
 
-@MANY
-@given(U64, st.binary(max_size=100), st.binary(max_size=100))
-def test_a_message_there_and_back(created_ms: int, header: bytes, payload: bytes) -> None:
-    value = write_message(created_ms, header, payload)
-    assert read_message(value) == (created_ms, header, payload)
-    assert len(value) == 16 + len(header) + len(payload)
-    assert value[:4] == bytes([format_version(), 0, 0, 0])
+def read(value: bytes) -> tuple[int, bytes, bytes]:
+    """What the core makes of a stored message: (created_ms, header, payload)."""
+    parts = Parts()
+    mailbox = parts.directory.load(b"a", mailbox_record(next_id=9, count2=1))
+    parts.store.pairs = {message_key(0, 2, 5): value}
+    [(msg_id, *fields)] = stored_messages(parts.store, mailbox, 2, 0)
+    assert msg_id == 5
+    created_ms, header, payload = fields
+    return created_ms, header, payload
 
 
 def test_the_layout_of_a_message() -> None:
-    """As drawn in store/record.py; attributes, which this version never writes, are passed over."""
-    value = struct.pack(">BxHIQ", 1, 5, 3, 77) + b"attrs" + b"hdr" + b"payload"
-    assert read_message(value) == (77, b"hdr", b"payload")
+    """As it is written; attributes, which this version never writes, are passed over."""
+    parts = Parts()
+    parts.directory.now_ms = 77
+    mailbox = parts.open(b"a")
+    parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
+    parts.write_out()
+    written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
+    assert written == message(77, b"NATS/1.0\r\n\r\n", b"payload")
+    assert read(written) == (77, b"NATS/1.0\r\n\r\n", b"payload")
+    assert read(message(77, b"hdr", b"payload", attributes=b"attrs")) == (77, b"hdr", b"payload")
 
 
 @MANY
@@ -45,82 +45,38 @@ def test_the_layout_of_a_message() -> None:
 @example(struct.pack(">BxHIQ", 1, 0, 1, 0))
 @example(struct.pack(">BxHIQ", 0, 0, 0, 0))
 @example(struct.pack(">BxHIQ", 2, 0, 0, 0))
+@example(struct.pack(">BxHIQ", 3, 0, 0, 0))
 @example(struct.pack(">BxHI", 1, 0, 0))
 @example(struct.pack(">BxHIQ", 1, 2, 3, 0) + bytes(4))
 @example(struct.pack(">BxHIQ", 1, 2, 3, 0) + bytes(5))
 def test_any_bytes_as_a_message(value: bytes) -> None:
     """CorruptRecord, or exactly what the lengths say and nothing from beyond the end."""
-    fits = len(value) >= 16 and value[0] == format_version()
+    fits = len(value) >= 16 and value[0] == 1
     if fits:
-        _, attributes, header, created_ms = struct.unpack(">BxHIQ", value[:16])[0:1] + struct.unpack(
-            ">HIQ", value[2:16]
-        )
+        attributes, header, created_ms = struct.unpack(">HIQ", value[2:16])
         fits = 16 + attributes + header <= len(value)
     if not fits:
         with pytest.raises(CorruptRecord):
-            read_message(value)
+            read(value)
         return
     start = 16 + attributes
-    assert read_message(value) == (created_ms, value[start : start + header], value[start + header :])
+    assert read(value) == (created_ms, value[start : start + header], value[start + header :])
 
 
 @MANY
 @given(st.binary(min_size=20, max_size=60), st.data())
 def test_a_message_cut_short_or_altered_never_crashes(body: bytes, data: st.DataObject) -> None:
-    value = bytearray(write_message(123, body[:10], body[10:]))
+    value = bytearray(message(123, body[:10], body[10:]))
     value[data.draw(st.integers(0, 15))] = data.draw(st.integers(0, 255))
     size = data.draw(st.integers(0, len(value)))
     try:
-        _, header, payload = read_message(bytes(value[:size]))
+        _, header, payload = read(bytes(value[:size]))
     except CorruptRecord:
         return
     assert header + payload in bytes(value[:size])
 
 
-# Keys.
-
-
-@MANY
-@given(st.lists(st.tuples(U64, RANK, U64), max_size=20))
-def test_keys_are_in_order_of_delivery(messages: list[tuple[int, int, int]]) -> None:
-    keys = [key_of_message(*message) for message in messages]
-    assert sorted(keys) == [key_of_message(*message) for message in sorted(messages)]
-    assert [id_in_key(key) for key in keys] == [msg_id for _, _, msg_id in messages]
-    assert {len(key) for key in keys} <= {18}
-
-
-def test_keys_around_every_carry() -> None:
-    ids = sorted({0, 1, *(2**bits + d for bits in range(1, 64) for d in (-1, 0, 1)), 2**64 - 1})
-    for rank in range(3):
-        keys = [key_of_message(5, rank, msg_id) for msg_id in ids]
-        assert all(a < b for a, b in itertools.pairwise(keys))
-    assert key_of_message(4, 2, 2**64 - 1) < key_of_message(5, 0, 0)
-    assert key_of_message(5, 0, 2**64 - 1) < key_of_message(5, 1, 0)
-
-
-@pytest.mark.parametrize("key", [b"", b"m", bytes(17), bytes(19)])
-def test_what_is_no_key(key: bytes) -> None:
-    with pytest.raises(CorruptRecord):
-        id_in_key(key)
-
-
-@pytest.mark.parametrize("arguments", [(-1, 0, 0), (2**64, 0, 0), (0, 0, -1), (0, 0, 2**64), (0, 2**31, 0)])
-def test_numbers_that_do_not_fit_a_key(arguments: tuple[int, int, int]) -> None:
-    with pytest.raises(OverflowError):
-        key_of_message(*arguments)
-
-
 # Mailbox records.
-
-
-def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
-    """As drawn in store/record.py."""
-    names = ("uid", "next_id", "renewed_ms", "ttl_seconds")
-    numbers = [fields.get(name, 0) for name in names]
-    heads = [fields.get(f"head{rank}", 0) for rank in range(3)]
-    counts = [fields.get(f"count{rank}", 0) for rank in range(3)]
-    rest = [*numbers, *heads, *counts, fields.get("size_bytes", 0), 0]
-    return struct.pack(">BBxxI12Q", 1, fields.get("public", 0), len(description), *rest) + description
 
 
 FIELDS = ("uid", "next_id", "renewed_ms", "ttl_seconds", "head0", "head1", "head2", "size_bytes")
@@ -144,7 +100,6 @@ def test_a_mailbox_there_and_back(
     for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
         assert getattr(mailbox, name) == fields.get(name, 0)
     assert [mailbox.count_of(rank) for rank in range(3)] == counts
-    assert [mailbox.head_of(rank) for rank in range(3)] == [fields.get(f"head{rank}", 0) for rank in range(3)]
     assert parts.directory.message_count == mailbox.total_count == sum(counts)
     assert parts.directory.next_uid == mailbox.uid + 1
     parts.intake.turn.touch_mailbox(mailbox)
@@ -177,11 +132,11 @@ def test_any_bytes_as_a_mailbox(record: bytes) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (key_of_message(0, 2, 0), b""),
-        (key_of_message(0, 2, 0), b"\x09" * 40),
-        (key_of_message(0, 2, 0), write_message(1, b"h" * 9, b"")[:20]),
-        (key_of_message(0, 2, 0) + b"longer", write_message(1, b"", b"x")),
-        (key_of_message(0, 2, 0)[:10] + b"\x00\x01", write_message(1, b"", b"x")),
+        (message_key(0, 2, 0), b""),
+        (message_key(0, 2, 0), b"\x09" * 40),
+        (message_key(0, 2, 0), message(1, b"h" * 9, b"")[:20]),
+        (message_key(0, 2, 0) + b"longer", message(1, b"", b"x")),
+        (message_key(0, 2, 0)[:10] + b"\x00\x01", message(1, b"", b"x")),
     ],
     ids=["empty", "other version", "cut short", "long key", "short key"],
 )
@@ -205,7 +160,7 @@ def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
         parts.open(address)
         parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG." + address, address))
     parts.end_turn()
-    parts.store.pairs[key_of_message(1, 2, 0)] = b"corrupt"
+    parts.store.pairs[message_key(1, 2, 0)] = b"corrupt"
     for address in (b"a", b"bad", b"c"):
         readers.append(parts.session())
         readers[-1].feed(b"SUB $mq9.AI.MAILBOX.MSG.%b 1\r\n" % address)

@@ -1,0 +1,39 @@
+"""Rows as drawn in mq9fast/store/record.py, written by hand."""
+
+import struct
+
+# (msg_id, created_ms, header, payload)
+Stored = tuple[int, int, bytes, bytes]
+
+
+def message_key(uid: int, rank: int, msg_id: int) -> bytes:
+    return struct.pack(">cQBQ", b"m", uid, rank, msg_id)
+
+
+def run_key(uid: int, rank: int, last_id: int) -> bytes:
+    return message_key(uid, rank, last_id) + b"\0"
+
+
+def message(created_ms: int, header: bytes, payload: bytes, attributes: bytes = b"") -> bytes:
+    return struct.pack(">BxHIQ", 1, len(attributes), len(header), created_ms) + attributes + header + payload
+
+
+def run(messages: list[Stored]) -> bytes:
+    entries, bodies = b"", b""
+    for msg_id, *fields in messages:
+        bodies += message(*fields)
+        entries += struct.pack(">QI", msg_id, len(bodies))
+    return struct.pack(">BB6x", 2, len(messages)) + entries + bodies
+
+
+def mark(deleted: int) -> bytes:
+    return struct.pack(">B7xQ", 3, deleted)
+
+
+def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
+    names = ("uid", "next_id", "renewed_ms", "ttl_seconds")
+    numbers = [fields.get(name, 0) for name in names]
+    heads = [fields.get(f"head{rank}", 0) for rank in range(3)]
+    counts = [fields.get(f"count{rank}", 0) for rank in range(3)]
+    rest = [*numbers, *heads, *counts, fields.get("size_bytes", 0), 0]
+    return struct.pack(">BBxxI12Q", 1, fields.get("public", 0), len(description), *rest) + description

@@ -1,0 +1,286 @@
+"""Runs: messages of a turn share a row, what is deleted of it is passed over, and it goes with the last."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mq9fast._core.mailbox import Mailbox
+from mq9fast._core.record import CorruptRecord
+from mq9fast._core.run import stored_messages
+from tests.core.parts import MANY, Parts, pub
+from tests.core.stored import Stored, mailbox_record, mark, message, message_key, run, run_key
+
+SUFFIXES = (b".critical", b".urgent", b"")
+RUN = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]
+
+
+def send(parts: Parts, rank: int, payload: bytes) -> None:
+    parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a" + SUFFIXES[rank], payload))
+
+
+def delete(parts: Parts, msg_id: int) -> bool:
+    """Ask for a deletion, and hear how it went once the turn is over."""
+    peer = parts.session()
+    peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
+    answer = peer.after_turn()
+    assert (b"true" in answer) != (b"false" in answer), answer
+    return b"true" in answer
+
+
+def payloads(parts: Parts, mailbox: Mailbox, rank: int, start: int = 0) -> dict[int, bytes]:
+    messages = stored_messages(parts.store, mailbox, rank, start)
+    return {msg_id: payload for msg_id, _, _, payload in messages}
+
+
+def rows(parts: Parts) -> dict[bytes, bytes]:
+    """Rows of messages; mailbox records are not."""
+    return {key: value for key, value in parts.store.pairs.items() if key.startswith(b"m")}
+
+
+def stored_run(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
+    """A mailbox whose messages are RUN."""
+    parts = Parts()
+    parts.store.pairs = {run_key(0, 2, 9): run(RUN)}
+    return parts, parts.directory.load(b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest))
+
+
+def test_the_layout_of_a_run() -> None:
+    parts = Parts()
+    parts.directory.now_ms = 77
+    mailbox = parts.open(b"a")
+    for rank, payload in [(2, b"n0"), (0, b"c"), (2, b""), (2, b"n3")]:
+        send(parts, rank, payload)
+    parts.end_turn()
+    normal = run([(0, 77, b"", b"n0"), (2, 77, b"", b""), (3, 77, b"", b"n3")])
+    assert rows(parts) == {
+        run_key(mailbox.uid, 2, 3): normal,
+        message_key(mailbox.uid, 0, 1): message(77, b"", b"c"),
+    }
+    assert delete(parts, 2)
+    assert rows(parts)[message_key(mailbox.uid, 2, 3)] == mark(0b010)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [
+        *((64, 0, 1), (65, 0, 2), (128, 0, 2), (129, 0, 3)),
+        *((2, 4080, 1), (2, 4081, 2), (3, 8176, 3), (2, 50_000, 2)),
+    ],
+)
+def test_how_much_shares_a_row(count: int, size: int, expected: int) -> None:
+    """At most 64 messages, and at most 8 KiB of them as they are stored."""
+    parts = Parts()
+    mailbox = parts.open(b"a")
+    for _ in range(count):
+        send(parts, 2, b"x" * size)
+    parts.end_turn()
+    assert len(rows(parts)) == expected
+    assert payloads(parts, mailbox, 2) == dict.fromkeys(range(count), b"x" * size)
+
+
+def test_a_run_goes_with_its_last_message() -> None:
+    parts, mailbox = stored_run()
+    assert delete(parts, 4)
+    assert payloads(parts, mailbox, 2) == {3: b"three", 9: b"nine"}
+    assert not delete(parts, 4)
+    assert delete(parts, 9)
+    assert payloads(parts, mailbox, 2) == {3: b"three"}
+    assert delete(parts, 3)
+    assert rows(parts) == {}
+    assert not delete(parts, 3)
+    assert (mailbox.total_count, mailbox.size_bytes) == (0, 50 - 5 - 0 - 7)
+
+
+def test_a_run_that_goes_within_one_turn_leaves_no_mark() -> None:
+    parts, mailbox = stored_run()
+    peer = parts.session()
+    for msg_id in (3, 9, 4, 4, 3):
+        peer.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id))
+    parts.end_turn()
+    assert (rows(parts), mailbox.total_count) == ({}, 0)
+
+
+def test_messages_deleted_in_the_turn_they_came_in() -> None:
+    parts = Parts()
+    mailbox = parts.open(b"a")
+    reader = parts.session()
+    reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a 1\r\n")
+    reader.after_turn()
+    for payload in (b"zero", b"one", b"two"):
+        send(parts, 2, payload)
+    parts.session().feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.1"))
+    send(parts, 2, b"three")
+    parts.end_turn()
+    assert payloads(parts, mailbox, 2) == {0: b"zero", 2: b"two", 3: b"three"}
+    frames = [
+        b"MSG $mq9.AI.MAILBOX.MSG.a 1 $mq9.AI.MAILBOX.DELETE.a.%d %d\r\n%b\r\n" % (number, len(text), text)
+        for number, text in [(0, b"zero"), (2, b"two"), (3, b"three")]
+    ]
+    assert reader.output() == b"".join(frames)
+
+
+@pytest.mark.parametrize("start", range(11))
+def test_reading_from_the_middle_of_a_run(start: int) -> None:
+    parts, mailbox = stored_run()
+    parts.store.pairs[message_key(0, 2, 9)] = mark(0b010)
+    assert payloads(parts, mailbox, 2, start) == {
+        msg_id: payload for msg_id, payload in [(3, b"three"), (9, b"nine")] if msg_id >= start
+    }
+
+
+@pytest.mark.parametrize("queue", [b"", b"q "], ids=["plain", "queue"])
+def test_readers_get_what_is_left_of_a_run(queue: bytes) -> None:
+    parts, _ = stored_run(count=2)
+    parts.store.pairs[message_key(0, 2, 9)] = mark(0b001)
+    reader = parts.session()
+    reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")
+    frames = [
+        b"MSG $mq9.AI.MAILBOX.MSG.a 1 $mq9.AI.MAILBOX.DELETE.a.4 0\r\n\r\n",
+        b"HMSG $mq9.AI.MAILBOX.MSG.a 1 $mq9.AI.MAILBOX.DELETE.a.9 3 7\r\nhdrnine\r\n",
+    ]
+    assert reader.after_turn() == b"".join(frames)
+
+
+def test_what_comes_back_to_a_group_comes_out_of_its_run_again() -> None:
+    parts, _ = stored_run()
+    first, second = parts.session(), parts.session()
+    first.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
+    assert first.after_turn().count(b"MSG $mq9") == 3
+    second.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
+    assert delete(parts, 4)
+    first.feed(b"UNSUB 1\r\n")
+    given = second.after_turn()
+    assert given.count(b"MSG $mq9") == 2
+    assert b"DELETE.a.3 5\r\nthree" in given
+    assert b"DELETE.a.9 3 7\r\nhdrnine" in given
+
+
+def test_a_deletion_that_the_store_cannot_look_up_changes_nothing() -> None:
+    """Neither what is stored nor what a group holds."""
+    parts, mailbox = stored_run()
+    member = parts.session()
+    member.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
+    assert member.after_turn().count(b"MSG $mq9") == 3
+    parts.store.failing = OSError()
+    member.feed(b"SUB in 2\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
+    parts.store.failing = None
+    assert member.after_turn() == b"MSG in 2 17\r\nstore_unavailable\r\n"
+    assert mailbox.total_count == 3
+    assert delete(parts, 4)
+    assert payloads(parts, mailbox, 2) == {3: b"three", 9: b"nine"}
+
+
+ACTION = st.one_of(
+    st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from([0, 10, 5000, 9000, 20_000])),
+    st.tuples(st.just("many"), st.integers(0, 2), st.integers(2, 70)),
+    st.tuples(st.just("delete"), st.integers(0, 150), st.just(0)),
+    st.tuples(st.just("turn"), st.just(0), st.just(0)),
+)
+
+
+@MANY
+@given(st.lists(ACTION, max_size=40))
+@example([("many", 2, 70), ("turn", 0, 0), *(("delete", n, 0) for n in range(70)), ("turn", 0, 0)])
+@example([("many", 2, 3), ("many", 1, 3), ("many", 2, 3), ("turn", 0, 0), ("delete", 7, 0), ("delete", 7, 0)])
+def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
+    parts = Parts()
+    mailbox = parts.open(b"a")
+    model: list[dict[int, bytes]] = [{}, {}, {}]
+    for what, number, size in [*actions, ("turn", 0, 0)]:
+        if what in {"send", "many"}:
+            for payload in [b"x" * size] if what == "send" else [b"%d" % n for n in range(size)]:
+                model[number][mailbox.next_id] = payload
+                send(parts, number, payload)
+        elif what == "delete":
+            parts.session().feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % number))
+            for rank in range(3):
+                model[rank].pop(number, None)
+        else:
+            parts.end_turn()
+            assert [payloads(parts, mailbox, rank) for rank in range(3)] == model
+            assert [mailbox.count_of(rank) for rank in range(3)] == [len(each) for each in model]
+            assert mailbox.size_bytes == sum(len(each) for rank in model for each in rank.values())
+            assert mailbox.total_count or not rows(parts)
+
+
+# Corruption.
+
+
+def expected(value: bytes) -> list[Stored] | None:
+    """A second reading of a run; None if it is none."""
+    if len(value) < 8 or value[0] != 2 or not 2 <= value[1] <= 64:
+        return None
+    first = 8 + 12 * value[1]
+    entries = list(struct.iter_unpack(">QI", value[8:first])) if len(value) >= first else []
+    ends = [end for _, end in entries]
+    if not entries or ends != sorted(ends) or first + ends[-1] != len(value):
+        return None
+    found = []
+    for (msg_id, end), begin in zip(entries, [0, *ends], strict=False):
+        body = value[first + begin : first + end]
+        if len(body) < 16 or body[0] != 1:
+            return None
+        attributes, header, created_ms = struct.unpack(">HIQ", body[2:16])
+        at = 16 + attributes + header
+        if at > len(body):
+            return None
+        found.append((msg_id, created_ms, body[16 + attributes : at], body[at:]))
+    return found
+
+
+def altered() -> Iterator[bytes]:
+    """Every byte of a run's head and of its messages' heads, altered."""
+    whole = run(RUN)
+    for at in range(8 + 12 * 3 + 16):
+        for byte in (0, 1, 2, 16, 65, 255):
+            yield whole[:at] + bytes([byte]) + whole[at + 1 :]
+    yield from (whole[:size] for size in range(len(whole)))
+    yield whole + b"x"
+
+
+@pytest.mark.parametrize("value", list(altered()))
+def test_an_altered_run_is_noticed_or_read_as_it_says(value: bytes) -> None:
+    parts, mailbox = stored_run()
+    parts.store.pairs[run_key(0, 2, 9)] = value
+    wanted = expected(value)
+    if wanted is not None:
+        assert list(stored_messages(parts.store, mailbox, 2, 0)) == wanted
+        return
+    with pytest.raises(CorruptRecord):
+        list(stored_messages(parts.store, mailbox, 2, 0))
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        {message_key(0, 2, 9): run(RUN)},
+        {run_key(0, 2, 9): message(1, b"", b"")},
+        {run_key(0, 2, 9): run(RUN[:1])},
+        {message_key(0, 2, 9): mark(1)},
+        {message_key(0, 2, 8): mark(1), run_key(0, 2, 9): run(RUN)},
+        {message_key(0, 2, 9): mark(1)[:-1], run_key(0, 2, 9): run(RUN)},
+        {message_key(0, 2, 9): mark(1), message_key(0, 2, 8): mark(1), run_key(0, 2, 9): run(RUN)},
+    ],
+    ids=[
+        *("run alone", "message as run", "run of one"),
+        *("mark alone", "mark of another", "short mark", "two marks"),
+    ],
+)
+def test_rows_that_do_not_go_together(pairs: dict[bytes, bytes]) -> None:
+    parts, mailbox = stored_run()
+    parts.store.pairs = pairs
+    with pytest.raises(CorruptRecord):
+        list(stored_messages(parts.store, mailbox, 2, 0))
+
+
+def test_a_mark_that_is_none_refuses_deletions() -> None:
+    parts, mailbox = stored_run()
+    parts.store.pairs[message_key(0, 2, 9)] = b"corrupt"
+    parts.intake.store_error = CorruptRecord
+    peer = parts.session()
+    peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
+    assert peer.after_turn() == b"MSG in 1 17\r\nstore_unavailable\r\n"
+    assert mailbox.total_count == 3
