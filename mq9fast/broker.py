@@ -33,10 +33,10 @@ from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.tls import tls_context
 from mq9fast.tlslistener import TlsListener
-from mq9fast.websocket import WebSocketPort
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.monitor import Monitor
+    from mq9fast.websocket import WebSocketPort
 
 log = logging.getLogger("mq9fast.broker")
 
@@ -121,7 +121,7 @@ class Broker:
             stall_bytes=STALL_BYTES,
         )
         self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
-        intake.read = store.get
+        intake.store = store
         intake.store_error = UNREADABLE
         intake.command = Commands(
             agenda, intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
@@ -167,6 +167,9 @@ class Broker:
             )
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
+        # Imported only where there is such a port, like monitoring: a start is an eighth of a second in all.
+        from mq9fast.websocket import WebSocketPort
+
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
         websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))

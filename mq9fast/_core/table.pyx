@@ -5,6 +5,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.pages cimport in_huge_pages
 from mq9fast._core.views cimport View, hash_view, same, view, view_of
 
 cdef enum:
@@ -108,6 +109,7 @@ cdef class Table:
         cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>room, sizeof(Slot))
         if grown is NULL:
             raise MemoryError
+        in_huge_pages(grown, <size_t>room * sizeof(Slot))
         self.slots = grown
         self.room = room
         for i in range(old_room):
