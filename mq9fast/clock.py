@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import shutil
-import time
 
 from mq9fast._core.session import Core
 from mq9fast.committer import Committer
@@ -37,7 +36,7 @@ class Clock:
         self._timer = self._loop.call_soon(self._tick)
 
     def _tick(self) -> None:
-        self._mailboxes.directory.now_ms = self._core.agenda.now_ms = time.time_ns() // 1_000_000
+        self._core.tell_time()
         more = self._mailboxes.expire_due()
         try:
             more = self._mailboxes.purge_some() or more

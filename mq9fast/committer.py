@@ -16,6 +16,7 @@ from mq9fast._core.session import Core
 from mq9fast._core.turn import Turn
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.mailboxes import Mailboxes
+from mq9fast.sockets import ready_descriptor
 from mq9fast.store.base import Store
 from mq9fast.store.record import mailbox_key
 
@@ -92,15 +93,16 @@ class Committer:
         self._stall_timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
         self._interval_timer: asyncio.TimerHandle | None = None
-        self._finishing = False
         self._complained = 0.0
         self._idle = asyncio.Event()
-        self._idle.set()
         self.written_batches = 0
         self.failed_batches = 0
         self._refused = False
         self._unsynced = False
         core.agenda.wake = self._wake
+        core.commit = self._commit
+        core.stalled = self._resume_stalled_later
+        core.ready_descriptor = ready_descriptor(self._loop)
         core.intake.write_out = self._write_out
         if sync == "interval":
             self._sync_later()
@@ -113,24 +115,16 @@ class Committer:
     # The end of a turn.
 
     def _wake(self) -> None:
-        self._mailboxes.directory.now_ms = self._core.agenda.now_ms = time.time_ns() // 1_000_000
-        self._loop.call_soon(self._end_turn)
+        self._core.tell_time()
+        self._loop.call_soon(self._core.end_turn)
 
-    def _end_turn(self) -> None:
-        core = self._core
-        core.agenda.begin()
-        core.finish_exhausted()
+    def _commit(self) -> None:
         self._advance()
-        if core.delivery.has_waiting:
+        if self._core.delivery.has_waiting:
             self._pump()
-        core.finish_exhausted()
-        core.agenda.flush()
-        for client in core.agenda.take_doomed():
-            if client.connection is not None:
-                client.connection.close()
-        if not self._finishing:
-            core.agenda.resume_sated()
-        if core.agenda.has_stalled() and self._stall_timer is None and not self._finishing:
+
+    def _resume_stalled_later(self) -> None:
+        if self._stall_timer is None:
             self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
 
     def _resume_stalled(self) -> None:
@@ -163,7 +157,6 @@ class Committer:
         turn = self._core.intake.turn
         if turn.empty:
             return
-        self._idle.clear()
         if self._syncing is not None:
             if turn.batch_bytes > EARLY_WRITE_BYTES and not self._store.busy():
                 self._write_out()
@@ -179,7 +172,7 @@ class Committer:
 
     def _must_wait(self) -> bool:
         """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
-        if self._finishing or not self._store.busy():
+        if self._core.finishing or not self._store.busy():
             return False
         self._loop.call_later(BUSY_SECONDS, self._core.agenda.ask)
         return True
@@ -218,7 +211,7 @@ class Committer:
             self._write_out()
             turn.not_written()
             self._fail(turn, failure)
-        self._end_turn()
+        self._core.end_turn()
         self._set_idle()
 
     def _fail(self, turn: Turn, error: StoreError) -> None:
@@ -237,7 +230,7 @@ class Committer:
             log.error("%s: %s", what, error)
 
     def _set_idle(self) -> None:
-        if self._syncing is None and self._core.intake.turn.empty:
+        if self._core.finishing and self._syncing is None and self._core.intake.turn.empty:
             self._idle.set()
 
     def rest(self) -> None:
@@ -251,7 +244,7 @@ class Committer:
     # Syncs of `interval`.
 
     def _sync_later(self) -> None:
-        if self._finishing:
+        if self._core.finishing:
             return
         self._interval_timer = self._loop.call_later(self._sync_interval, self._sync_now)
 
@@ -273,11 +266,12 @@ class Committer:
     async def finish(self) -> None:
         """Wait until everything accepted is durable and answered, and stop the thread. Nobody who was told to
         stop sending is let go on, and a store that is busy is waited for."""
-        self._finishing = True
+        self._core.finishing = True
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         self._core.agenda.ask()
         await asyncio.sleep(0)
+        self._set_idle()
         await self._idle.wait()
         self.close()
         try:
@@ -287,7 +281,7 @@ class Committer:
 
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
-        self._finishing = True
+        self._core.finishing = True
         if self._interval_timer is not None:
             self._interval_timer.cancel()
         self.syncer.stop()

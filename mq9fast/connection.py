@@ -74,6 +74,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = transport = cast(asyncio.Transport, transport)
+        # The session writes once a turn, and only while there is a transport.
+        self.write = transport.write
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         tune(transport.get_extra_info("socket"))
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
@@ -114,11 +116,6 @@ class Connection(asyncio.BufferedProtocol):
         return self.session.last_words if self.session.doomed else b"Server Shutdown"
 
     # The session's side.
-
-    def write(self, data: bytes) -> None:
-        """Write one turn's frames."""
-        if self._transport is not None:
-            self._transport.write(data)
 
     def pause(self) -> None:
         """Stop reading: what this client sends is more than others can take."""

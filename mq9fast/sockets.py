@@ -1,5 +1,6 @@
 """What the broker asks of the system for its connections."""
 
+import asyncio
 import fcntl
 import socket
 import struct
@@ -55,6 +56,11 @@ def untaken_bytes(connection: socket.socket | None) -> int:
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])
+
+
+def ready_descriptor(loop: asyncio.AbstractEventLoop) -> int:
+    """A descriptor that is readable while any socket of the loop's is, which uvloop gives; -1 from others."""
+    return int(getattr(loop, "_get_backend_id", lambda: -1)())
 
 
 def _is_tcp(connection: socket.socket) -> bool:

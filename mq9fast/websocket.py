@@ -198,7 +198,7 @@ class WebSocket(asyncio.BufferedProtocol):
             room = connection.session.get_buffer(len(rest))
             size = min(len(room), len(rest))
             room[:size] = rest[:size]
-            connection.session.buffer_updated(size)
+            connection.session.receive(size)
             rest = rest[size:]
 
     def _send_pong(self) -> None:

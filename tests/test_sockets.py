@@ -1,6 +1,7 @@
 """What the broker asks of the system for a connection, on both event loops."""
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -11,7 +12,7 @@ import uvloop
 
 from mq9fast.broker import Broker
 from mq9fast.settings import Settings
-from mq9fast.sockets import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES
+from mq9fast.sockets import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES, ready_descriptor
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -45,3 +46,27 @@ def test_keep_alives_no_delay_and_little_ahead_of_readers_of_mailboxes(tmp_path:
     if hasattr(socket, "TCP_KEEPCNT"):
         assert (socket.TCP_KEEPCNT, KEEPALIVE_COUNT) in OPTIONS
     run(look(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"))))
+
+
+async def look_for_ready() -> None:
+    descriptor = ready_descriptor(asyncio.get_running_loop())
+    here, there = socket.socketpair()
+    with here, there:
+        reader, writer = await asyncio.open_connection(sock=here)
+        await asyncio.sleep(0.01)
+        assert select.select([descriptor], [], [], 0)[0] == []
+        there.send(b"x")
+        assert select.select([descriptor], [], [], 0)[0] == [descriptor]
+        assert await reader.read(1) == b"x"
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_uvloop_tells_whether_any_socket_is_ready() -> None:
+    uvloop.run(look_for_ready())
+
+
+def test_asyncio_does_not_tell_whether_any_socket_is_ready() -> None:
+    loop = asyncio.new_event_loop()
+    assert ready_descriptor(loop) == -1
+    loop.close()

@@ -18,8 +18,10 @@ cdef class Agenda:
     cdef list stalled         # clients that were told to stop sending
     cdef list exhausted       # subscriptions that had their last delivery
     cdef list sated           # clients that read their share of this turn
-    cdef public object wake   # called once when the agenda stops being empty
-    cdef bint awake
+    cdef public object wake   # called once when the agenda stops being empty, but by whoever holds it
+    cdef bint awake           # the end of the turn is to come
+    cdef bint held            # who holds it sees to the end of the turn
+    cdef bint ending          # the turn ends, and its flush is to come
     cdef public uint64_t now_ms               # of this turn or the clock's last tick, Unix milliseconds
     cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
     cdef public uint64_t stale_connections    # clients cut off because nothing was heard of them
@@ -29,6 +31,11 @@ cdef class Agenda:
     cdef readonly uint64_t out_bytes
 
     cdef int call(self) except -1
+    cdef int note_dirty(self, Client client) except -1
+    cpdef void begin(self) noexcept
+    cpdef int flush(self) except -1
+    cpdef int close_doomed(self) except -1
+    cpdef int resume_sated(self) except -1
     cdef void note_output(self, Client client) noexcept
 
 

@@ -10,7 +10,7 @@ cdef enum:
 
 
 cdef class Agenda:
-    """What the end of this turn has to visit. `wake()`, to be set, is called once there is anything."""
+    """What the end of this turn has to visit. `wake()`, to be set, has it come once there is anything."""
 
     def __cinit__(self):
         self.dirty = []
@@ -22,24 +22,28 @@ cdef class Agenda:
     cdef int call(self) except -1:
         if not self.awake:
             self.awake = True
-            self.wake()
+            if not self.held:
+                self.wake()
         return 0
 
-    def begin(self) -> None:
-        """The end of the turn runs now: what comes up from here on calls for another."""
+    cpdef void begin(self) noexcept:
+        """The end of the turn runs now: but for output, what comes up from here on calls for another."""
         self.awake = False
+        self.ending = True
 
     def ask(self) -> None:
         """Have the end of the turn run, whatever is on the agenda."""
         self.call()
 
-    def take_doomed(self) -> list:
-        """The clients to close, each with its last words already written."""
-        doomed, self.doomed = self.doomed, []
-        return doomed
-
-    def has_stalled(self) -> bool:
-        return bool(self.stalled)
+    cpdef int close_doomed(self) except -1:
+        """Close the clients whose last words are written."""
+        cdef Client client
+        if self.doomed:
+            doomed, self.doomed = self.doomed, []
+            for client in doomed:
+                if client.connection is not None:
+                    client.connection.close()
+        return 0
 
     def resume_stalled(self) -> None:
         """Let the clients that were told to stop send again."""
@@ -48,6 +52,12 @@ cdef class Agenda:
         for client in stalled:
             client.stalled = False
             client.read_on()
+
+    cdef int note_dirty(self, Client client) except -1:
+        """The client has something to write."""
+        client.dirty = True
+        self.dirty.append(client)
+        return 0 if self.ending else self.call()
 
     cdef void note_output(self, Client client) noexcept:
         """Count what a client was sent since the last time, once a turn instead of once a message."""
@@ -58,9 +68,10 @@ cdef class Agenda:
             client.noted_bytes = client.out_bytes
             client.active_ms = self.now_ms
 
-    def flush(self) -> None:
+    cpdef int flush(self) except -1:
         """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
+        self.ending = False
         while self.dirty:
             client = self.dirty.pop()
             client.dirty = False
@@ -71,14 +82,17 @@ cdef class Agenda:
                 client.connection.write(client.out.take())
                 if client.writable:
                     client.fed = False
+        return 0
 
-    def resume_sated(self) -> None:
+    cpdef int resume_sated(self) except -1:
         """Let the clients read on that read their share of the turn that ends."""
         cdef Client client
-        sated, self.sated = self.sated, []
-        for client in sated:
-            client.sated = False
-            client.read_on()
+        if self.sated:
+            sated, self.sated = self.sated, []
+            for client in sated:
+                client.sated = False
+                client.read_on()
+        return 0
 
 
 cdef class Client:
@@ -104,9 +118,7 @@ cdef class Client:
 
     cdef int touch(self) except -1:
         if not self.dirty:
-            self.dirty = True
-            self.agenda.dirty.append(self)
-            self.agenda.call()
+            self.agenda.note_dirty(self)
         if self.out.size <= self.max_pending_bytes or self.doomed:
             return 0
         if self.writable and self.connection is not None:

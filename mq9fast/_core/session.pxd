@@ -22,6 +22,12 @@ cdef class Core:
     cdef Bounds bounds
     cdef public Py_ssize_t most_subscriptions     # per connection; 0 = no limit
 
+    # The end of a turn.
+    cdef public object commit         # commit() takes the turn to the store, and reads on from that
+    cdef public object stalled        # stalled() is called at the end of a turn that has clients wait
+    cdef public int ready_descriptor  # readable while any socket is; -1 where there is none
+    cdef public bint finishing        # nobody who was told to stop sending is let go on
+
     # Of every connection, those closed included.
     cdef readonly uint64_t refused_subscriptions      # past the limit
     cdef readonly uint64_t violations                 # of permissions
@@ -30,6 +36,11 @@ cdef class Core:
     cdef readonly uint64_t subscribed                 # subscriptions made
     cdef readonly uint64_t unsubscribed               # and ended
 
+    cdef bint hold(self) noexcept
+    cdef int let_go(self, bint at_once) except -1
+    cpdef void tell_time(self) noexcept
+    cpdef int end_turn(self) except -1
+    cpdef int finish_exhausted(self) except -1
     cdef int drop(self, Subscription subscription) except -1
     cdef int finish(self, Subscription subscription) except -1
 
@@ -46,6 +57,7 @@ cdef class Session(Client):
     cdef uint64_t pinged_ns               # when the ping was sent that its round trip is taken from; 0 = none
     cdef readonly uint64_t rtt_ns         # of its last ping that was answered; 0 = none yet
 
+    cpdef int receive(self, Py_ssize_t nbytes) except -1
     cpdef int sate(self) except -1
     cdef int work(self) except -1
     cdef int handle(self, const Operation* op) except -1

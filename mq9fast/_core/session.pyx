@@ -16,6 +16,7 @@ from mq9fast._core.parser cimport (
 from mq9fast._core.permissions cimport Permissions
 from mq9fast._core.router cimport Router
 from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
+from mq9fast._core.system cimport is_readable, unix_ms
 from mq9fast._core.views cimport View, nothing, slice_from, starts_with, to_bytes, view, view_of
 
 
@@ -40,6 +41,48 @@ cdef class Core:
         self.bounds.control_line_bytes = control_line_bytes
         self.bounds.payload_bytes = payload_bytes
         self.most_subscriptions = most_subscriptions
+        self.ready_descriptor = -1
+
+    cpdef void tell_time(self) noexcept:
+        """Have everybody go by the time of now."""
+        self.agenda.now_ms = self.intake.directory.now_ms = unix_ms()
+
+    cdef bint hold(self) noexcept:
+        """Begin a turn, if none is under way; whoever did it says at its end how it ends, by `let_go`."""
+        if self.agenda.awake:
+            return False
+        self.tell_time()
+        self.agenda.held = True
+        return True
+
+    cdef int let_go(self, bint at_once) except -1:
+        """The turn that was begun ends now, if that may be and no other socket has a part in it, or soon."""
+        self.agenda.held = False
+        if not self.agenda.awake:
+            return 0
+        if at_once and self.ready_descriptor >= 0 and not is_readable(self.ready_descriptor):
+            return self.end_turn()
+        self.agenda.wake()
+        return 0
+
+    cpdef int end_turn(self) except -1:
+        """Hand on what came up in the turn: what is for the store, then one write per connection."""
+        cdef Agenda agenda = self.agenda
+        agenda.begin()
+        try:
+            self.finish_exhausted()
+            if self.intake.turn.bytes or self.intake.turn.deferred or self.delivery.waiting:
+                self.commit()
+                self.finish_exhausted()
+        finally:
+            agenda.flush()
+        agenda.close_doomed()
+        if self.finishing:
+            return 0
+        agenda.resume_sated()
+        if agenda.stalled:
+            self.stalled()
+        return 0
 
     cdef int drop(self, Subscription subscription) except -1:
         """End a subscription where messages are routed; its client forgets it itself."""
@@ -57,13 +100,15 @@ cdef class Core:
             return self.delivery.retire(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
-    def finish_exhausted(self) -> None:
+    cpdef int finish_exhausted(self) except -1:
         """End the subscriptions that had their last delivery since the last call."""
         cdef Subscription subscription
-        exhausted, self.agenda.exhausted = self.agenda.exhausted, []
-        for subscription in exhausted:
-            if subscription.client.subscriptions.get(subscription.sid) is subscription:
-                self.finish(subscription)
+        if self.agenda.exhausted:
+            exhausted, self.agenda.exhausted = self.agenda.exhausted, []
+            for subscription in exhausted:
+                if subscription.client.subscriptions.get(subscription.sid) is subscription:
+                    self.finish(subscription)
+        return 0
 
 
 cdef class Session(Client):
@@ -85,12 +130,22 @@ cdef class Session(Client):
         return self.inbuf.buffer()
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
+        """The transport read so much. Where nobody else has anything to say, the turn ends with that."""
+        cdef bint holds = self.core.hold()
+        try:
+            self.receive(nbytes)
+        finally:
+            if holds:
+                self.core.let_go(not self.sated)
+
+    cpdef int receive(self, Py_ssize_t nbytes) except -1:
         """Handle every whole frame of what was read."""
         cdef bint full = self.inbuf.filled(nbytes)
         self.heard_bytes += <uint64_t>nbytes
         self.work()
         if full:
             self.sate()
+        return 0
 
     cpdef int sate(self) except -1:
         """A read that filled its room is a connection's share of a turn: the rest is for the next."""

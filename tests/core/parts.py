@@ -142,6 +142,8 @@ class Parts:
             payload_bytes=payload_bytes,
             most_subscriptions=most_subscriptions,
         )
+        self.core.commit = self._commit
+        self.core.stalled = lambda: None
         self.clients = 0
 
     def _wake(self) -> None:
@@ -166,21 +168,17 @@ class Parts:
         if batch is not None:
             self.store.write(batch)
 
-    def end_turn(self) -> None:
+    def _commit(self) -> None:
         """What the committer does under --sync interval."""
-        self.agenda.begin()
-        self.core.finish_exhausted()
         self.write_out()
         if not self.intake.turn.empty:
             self.delivery.release(self.intake.next_turn(Turn(MemoryBatch())))
         if self.delivery.has_waiting:
             self.delivery.pump(self.store)
-        self.core.finish_exhausted()
-        self.agenda.flush()
-        self.agenda.resume_sated()
-        for client in self.agenda.take_doomed():
-            assert client.connection is not None
-            client.connection.close()
+
+    def end_turn(self) -> None:
+        """End the turn, whether anything asked for that or not."""
+        self.core.end_turn()
 
 
 class Peer:

@@ -27,13 +27,13 @@ def read(value: bytes) -> tuple[int, bytes, bytes]:
 def test_the_layout_of_a_message() -> None:
     """As it is written; attributes, which this version never writes, are passed over."""
     parts = Parts()
-    parts.directory.now_ms = 77
     mailbox = parts.open(b"a")
     parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
     parts.write_out()
     written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
-    assert written == message(77, b"NATS/1.0\r\n\r\n", b"payload")
-    assert read(written) == (77, b"NATS/1.0\r\n\r\n", b"payload")
+    now_ms = parts.directory.now_ms
+    assert written == message(now_ms, b"NATS/1.0\r\n\r\n", b"payload")
+    assert read(written) == (now_ms, b"NATS/1.0\r\n\r\n", b"payload")
     assert read(message(77, b"hdr", b"payload", attributes=b"attrs")) == (77, b"hdr", b"payload")
 
 

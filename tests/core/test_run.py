@@ -49,15 +49,15 @@ def stored_run(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
 
 def test_the_layout_of_a_run() -> None:
     parts = Parts()
-    parts.directory.now_ms = 77
     mailbox = parts.open(b"a")
-    for rank, payload in [(2, b"n0"), (0, b"c"), (2, b""), (2, b"n3")]:
-        send(parts, rank, payload)
+    frames = [pub(b"$mq9.AI.MAILBOX.MSG.a", payload) for payload in (b"n0", b"", b"n3")]
+    parts.session().feed(frames[0] + pub(b"$mq9.AI.MAILBOX.MSG.a.critical", b"c") + frames[1] + frames[2])
+    now_ms = parts.directory.now_ms
     parts.end_turn()
-    normal = run([(0, 77, b"", b"n0"), (2, 77, b"", b""), (3, 77, b"", b"n3")])
+    normal = run([(0, now_ms, b"", b"n0"), (2, now_ms, b"", b""), (3, now_ms, b"", b"n3")])
     assert rows(parts) == {
         run_key(mailbox.uid, 2, 3): normal,
-        message_key(mailbox.uid, 0, 1): message(77, b"", b"c"),
+        message_key(mailbox.uid, 0, 1): message(now_ms, b"", b"c"),
     }
     assert delete(parts, 2)
     assert rows(parts)[message_key(mailbox.uid, 2, 3)] == mark(0b010)

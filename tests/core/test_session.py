@@ -146,7 +146,7 @@ def test_as_much_may_wait_as_max_pending_says_and_not_a_byte_more() -> None:
         rest = 10 * KIB - reader.session.pending_bytes
         reader.session.write(b"x" * (rest + more))
         assert reader.session.doomed is doomed
-        parts.agenda.take_doomed()
+        parts.agenda.close_doomed()
         reader.session.closed()
 
 

@@ -169,7 +169,7 @@ def test_a_full_read_is_a_peers_share_of_a_turn() -> None:
         empty = frame(BINARY)
         peer.feed(*[empty] * (READ_BYTES // len(empty)))
         assert peer.transport.reading
-        peer.feed(frame(BINARY, b"\r\n" * (READ_BYTES // 2))[:READ_BYTES])
+        peer.feed(frame(BINARY, b"PING\r\n" * (READ_BYTES // 6))[:READ_BYTES])
         assert not peer.transport.reading
         peer.parts.end_turn()
         assert peer.transport.reading

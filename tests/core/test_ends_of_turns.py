@@ -1,0 +1,103 @@
+"""When a turn ends: with the read that began it where nobody else has a part in it, else once it is woken."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.core.parts import KIB, Parts, Peer, pub
+
+
+class Sockets:
+    """A pipe that stands for every socket of a loop: readable while any of them is."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._other = os.pipe()
+
+    def become_ready(self) -> None:
+        os.write(self._other, b"x")
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        os.close(self._other)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    sockets = Sockets()
+    yield sockets
+    sockets.close()
+
+
+def pair(sockets: Sockets, read_bytes: int = 64 * KIB) -> tuple[Parts, Peer, Peer]:
+    """A reader of `a` and a writer, past a turn."""
+    parts = Parts(read_bytes=read_bytes)
+    reader, writer = parts.session(), parts.session()
+    reader.feed(b"SUB a 1\r\n")
+    parts.core.ready_descriptor = sockets.descriptor
+    return parts, reader, writer
+
+
+def test_a_turn_that_nobody_else_has_a_part_in_ends_with_its_read(sockets: Sockets) -> None:
+    parts, reader, writer = pair(sockets)
+    for _ in range(2):
+        writer.feed(pub(b"a", b"x") * 3)
+        assert reader.connection.written == [b"MSG a 1 1\r\nx\r\n" * 3]
+        reader.connection.written.clear()
+    assert parts.woken == 0
+
+
+def test_a_turn_of_several_sockets_is_one_write(sockets: Sockets) -> None:
+    parts, reader, writer = pair(sockets)
+    sockets.become_ready()
+    for _ in range(2):
+        writer.feed(pub(b"a", b"x"))
+    assert reader.connection.written == []
+    assert parts.woken == 1
+    parts.end_turn()
+    assert reader.connection.written == [b"MSG a 1 1\r\nx\r\n" * 2]
+
+
+def test_a_read_that_says_nothing_to_anybody_ends_no_turn(sockets: Sockets) -> None:
+    parts, _, writer = pair(sockets)
+    writer.feed(b"PUB nobody 1\r\nx\r\n")
+    sockets.become_ready()
+    writer.feed(b"PUB nobody 1\r\nx\r\n")
+    assert parts.woken == 0
+
+
+def test_a_full_read_leaves_the_turn_to_others_too(sockets: Sockets) -> None:
+    parts, _, writer = pair(sockets, read_bytes=4 * KIB)
+    writer.feed(pub(b"a", bytes(8 * KIB)), most=4 * KIB)
+    assert not writer.connection.reading
+    assert parts.woken == 1
+    parts.end_turn()
+    assert writer.connection.reading
+
+
+def test_what_is_stored_is_answered_with_its_read(sockets: Sockets) -> None:
+    parts, reader, writer = pair(sockets)
+    parts.open(b"box")
+    writer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x", reply=b"a"))
+    assert reader.connection.written == [b'MSG a 1 12\r\n{"msg_id":0}\r\n']
+    assert parts.woken == 0
+
+
+def test_a_client_that_errs_is_closed_with_its_read(sockets: Sockets) -> None:
+    _, _, writer = pair(sockets)
+    writer.feed(b"BOO\r\n")
+    assert writer.connection.closing
+
+
+def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
+    parts, reader, writer = pair(sockets)
+    parts.open(b"box")
+
+    def fail() -> None:
+        raise RuntimeError
+
+    parts.core.commit = fail
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            writer.feed(pub(b"a", b"x") + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
+        assert reader.output() == b"MSG a 1 1\r\nx\r\n"
