@@ -13,7 +13,7 @@ from mq9fast._core.views cimport View
 
 cdef class Agenda:
     """What the end of this turn of the event loop has to visit."""
-    cdef list dirty           # clients with bytes to write
+    cdef Client dirty         # the last client that has bytes to write, which knows the one before it
     cdef list doomed          # clients to close
     cdef list stalled         # clients that were told to stop sending
     cdef list exhausted       # subscriptions that had their last delivery
@@ -65,7 +65,8 @@ cdef class Client:
     cdef readonly bint writable           # false while the transport holds more than its high-water mark
     cdef readonly bint doomed             # nothing more is read from it or delivered to it
     cdef readonly bytes last_words        # why it is doomed, as -ERR said it; None where nothing was said
-    cdef bint dirty
+    cdef bint dirty                       # on the agenda with bytes to write
+    cdef Client dirty_before              # the client that was put there before it
     cdef bint stalled                     # told to stop sending, by the agenda's `stalled`
     cdef bint sated                       # read its share of this turn
     cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept

@@ -13,7 +13,6 @@ cdef class Agenda:
     """What the end of this turn has to visit. `wake()`, to be set, has it come once there is anything."""
 
     def __cinit__(self):
-        self.dirty = []
         self.doomed = []
         self.stalled = []
         self.exhausted = []
@@ -56,7 +55,8 @@ cdef class Agenda:
     cdef int note_dirty(self, Client client) except -1:
         """The client has something to write."""
         client.dirty = True
-        self.dirty.append(client)
+        client.dirty_before = self.dirty
+        self.dirty = client
         return 0 if self.ending else self.call()
 
     cdef void note_output(self, Client client) noexcept:
@@ -72,8 +72,10 @@ cdef class Agenda:
         """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
         self.ending = False
-        while self.dirty:
-            client = self.dirty.pop()
+        while self.dirty is not None:
+            client = self.dirty
+            self.dirty = client.dirty_before
+            client.dirty_before = None
             client.dirty = False
             self.note_output(client)
             if client.connection is None:

@@ -13,7 +13,7 @@ cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
 
 cdef enum:
-    SMALLEST_BYTES = 512
+    SMALLEST_BYTES = 472          # with what Python adds, what its allocator hands out and cuts down cheaply
     LARGEST_EXPECTED_BYTES = 1 << 20
 
 
