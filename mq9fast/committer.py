@@ -28,6 +28,8 @@ EARLY_WRITE_BYTES = 1 << 20
 # with itself is left alone.
 STALL_SECONDS = 0.01
 BUSY_SECONDS = 0.005
+# How often it is looked whether all is durable, by a broker that stops.
+FINISHED_SECONDS = 0.001
 # How often reading is tried again from a store that failed.
 RETRY_SECONDS = 1.0
 # At most one log line about failed turns in this time.
@@ -83,6 +85,8 @@ class Committer:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._core = core
+        self._intake = core.intake
+        self._delivery = core.delivery
         self._mailboxes = mailboxes
         self._store = store
         self._sync_each_turn = sync == "always"
@@ -94,7 +98,6 @@ class Committer:
         self._retry_timer: asyncio.TimerHandle | None = None
         self._interval_timer: asyncio.TimerHandle | None = None
         self._complained = 0.0
-        self._idle = asyncio.Event()
         self.written_batches = 0
         self.failed_batches = 0
         self._refused = False
@@ -103,14 +106,14 @@ class Committer:
         core.commit = self._commit
         core.stalled = self._resume_stalled_later
         core.ready_descriptor = ready_descriptor(self._loop)
-        core.intake.write_out = self._write_out
+        self._intake.write_out = self._write_out
         if sync == "interval":
             self._sync_later()
 
     @property
     def healthy(self) -> bool:
         """Whether the store takes messages, as far as is known."""
-        return not self._refused and not self._core.intake.full
+        return not self._refused and not self._intake.full
 
     # The end of a turn.
 
@@ -120,7 +123,7 @@ class Committer:
 
     def _commit(self) -> None:
         self._advance()
-        if self._core.delivery.has_waiting:
+        if self._delivery.has_waiting:
             self._pump()
 
     def _resume_stalled_later(self) -> None:
@@ -129,7 +132,7 @@ class Committer:
 
     def _resume_stalled(self) -> None:
         self._stall_timer = None
-        if self._core.intake.turn.bytes > self._stall_bytes:
+        if self._intake.turn.bytes > self._stall_bytes:
             self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
         else:
             self._core.agenda.resume_stalled()
@@ -140,7 +143,7 @@ class Committer:
             return
         self._write_out()
         try:
-            self._core.delivery.pump(self._store)
+            self._delivery.pump(self._store)
         except UNREADABLE as error:
             self.complain("reading failed", error)
             if self._retry_timer is None:
@@ -154,7 +157,7 @@ class Committer:
 
     def _advance(self) -> None:
         """Take the gathered turn as far as it can go now."""
-        turn = self._core.intake.turn
+        turn = self._intake.turn
         if turn.empty:
             return
         if self._syncing is not None:
@@ -167,8 +170,7 @@ class Committer:
         if turn.has_written and self._sync_each_turn:
             self._begin_sync()
         else:
-            self._core.delivery.release(self._next_turn())
-            self._set_idle()
+            self._delivery.release(self._next_turn())
 
     def _must_wait(self) -> bool:
         """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
@@ -178,12 +180,12 @@ class Committer:
         return True
 
     def _next_turn(self) -> Turn:
-        """Begin another turn; returns the one so far."""
-        return self._core.intake.next_turn(Turn(self._store.new_batch()))
+        """Begin another turn; returns the one so far, whose batch was written: the next has its empty one."""
+        return self._intake.next_turn(Turn(self._intake.turn.batch))
 
     def _write_out(self) -> None:
         """Have the store take what the turn gathered; what it does not take has failed."""
-        turn = self._core.intake.turn
+        turn = self._intake.turn
         batch = turn.take_batch(mailbox_key, self._store.new_batch)
         if batch is None:
             return
@@ -198,21 +200,20 @@ class Committer:
             self._unsynced = True
 
     def _begin_sync(self) -> None:
-        self._syncing = self._core.intake.unreleased = self._next_turn()
+        self._syncing = self._intake.unreleased = self._next_turn()
         self.syncer.request(self._synced)
 
     def _synced(self, failure: StoreError | None) -> None:
-        turn, self._syncing, self._core.intake.unreleased = self._syncing, None, None
+        turn, self._syncing, self._intake.unreleased = self._syncing, None, None
         assert turn is not None
         if failure is None:
-            self._core.delivery.release(turn)
+            self._delivery.release(turn)
         else:
             # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
             self._write_out()
             turn.not_written()
             self._fail(turn, failure)
         self._core.end_turn()
-        self._set_idle()
 
     def _fail(self, turn: Turn, error: StoreError) -> None:
         """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it."""
@@ -220,7 +221,7 @@ class Committer:
         self._refused = True
         self.complain("a turn could not be stored", error)
         self._mailboxes.take_back(turn)
-        self._core.delivery.fail(turn, CommandError("store_unavailable").reply())
+        self._delivery.fail(turn, CommandError("store_unavailable").reply())
 
     def complain(self, what: str, error: Exception) -> None:
         """Log what went wrong with the store, but not all the time."""
@@ -228,10 +229,6 @@ class Committer:
         if now - self._complained > COMPLAINT_SECONDS or not self._complained:
             self._complained = now
             log.error("%s: %s", what, error)
-
-    def _set_idle(self) -> None:
-        if self._core.finishing and self._syncing is None and self._core.intake.turn.empty:
-            self._idle.set()
 
     def rest(self) -> None:
         """Nothing was written for a while: have the store give back memory, if it is well."""
@@ -271,8 +268,8 @@ class Committer:
             self._stall_timer.cancel()
         self._core.agenda.ask()
         await asyncio.sleep(0)
-        self._set_idle()
-        await self._idle.wait()
+        while self._syncing is not None or not self._intake.turn.empty:  # noqa: ASYNC110 (rare, unlike turns)
+            await asyncio.sleep(FINISHED_SECONDS)
         self.close()
         try:
             self._store.sync()

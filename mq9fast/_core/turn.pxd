@@ -48,7 +48,7 @@ cdef struct Mark:
 
 
 cdef class Turn:
-    cdef object batch                 # the store's: put(key, value), delete(key), delete_range(first, end)
+    cdef readonly object batch        # the store's: put(key, value), delete(key), delete_range(first, end)
     cdef object put
     cdef object delete
     cdef readonly Py_ssize_t batch_bytes      # gathered since the last write

@@ -50,11 +50,13 @@ class RocksStore:
             raise StartError(_why_not_open(path, error)) from error
 
     def new_batch(self) -> Batch:
-        return cast(Batch, WriteBatch(raw_mode=True))
+        # In raw mode, which costs twice as much to say by name.
+        batch: Batch = WriteBatch(True)
+        return batch
 
     def write(self, batch: Batch) -> None:
         try:
-            self._db.write(cast(WriteBatch, batch))
+            self._db.write(batch)  # type: ignore[arg-type]
         except Exception as error:
             self._log_broken = True
             raise StoreError(str(error)) from error
