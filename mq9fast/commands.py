@@ -13,7 +13,6 @@ import msgspec
 from mq9fast._core.client import Agenda
 from mq9fast._core.intake import Intake
 from mq9fast._core.router import Router
-from mq9fast._core.turn import Turn
 from mq9fast.address import check_address
 from mq9fast.errors import CommandError
 from mq9fast.listing import Listing, ListRequest
@@ -57,7 +56,7 @@ class Commands:
         self._router = router
         self._mailboxes = mailboxes
         self._listing = listing
-        self._listed_turn: Turn | None = None
+        self._listed_turn = 0
         self._listed_bytes = 0
         self._table = {
             b"CREATE": Command(CreateRequest, self._create),
@@ -100,8 +99,8 @@ class Commands:
         address = check_address(tail.decode("utf-8", "replace"))
 
         def answer(_durable: bool) -> None:
-            if self._intake.turn is not self._listed_turn:
-                self._listed_turn, self._listed_bytes = self._intake.turn, 0
+            if self._intake.turn_number != self._listed_turn:
+                self._listed_turn, self._listed_bytes = self._intake.turn_number, 0
             if self._listed_bytes >= LISTED_BYTES_PER_TURN:
                 self._intake.turn.defer(answer, WAITING_LIST_BYTES)
                 self._agenda.ask()

@@ -28,6 +28,8 @@ EARLY_WRITE_BYTES = 1 << 20
 # with itself is left alone.
 STALL_SECONDS = 0.01
 BUSY_SECONDS = 0.005
+# A turn of no more than this is used again: its room is nothing to give back.
+SPARE_BYTES = 1 << 20
 # How often it is looked whether all is durable, by a broker that stops.
 FINISHED_SECONDS = 0.001
 # How often reading is tried again from a store that failed.
@@ -94,6 +96,7 @@ class Committer:
         self._stall_bytes = stall_bytes
         self.syncer = Syncer(self._loop, store)
         self._syncing: Turn | None = None
+        self._spare: Turn | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
         self._interval_timer: asyncio.TimerHandle | None = None
@@ -170,7 +173,7 @@ class Committer:
         if turn.has_written and self._sync_each_turn:
             self._begin_sync()
         else:
-            self._delivery.release(self._next_turn())
+            self._release(self._next_turn())
 
     def _must_wait(self) -> bool:
         """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
@@ -181,7 +184,18 @@ class Committer:
 
     def _next_turn(self) -> Turn:
         """Begin another turn; returns the one so far, whose batch was written: the next has its empty one."""
-        return self._intake.next_turn(Turn(self._intake.turn.batch))
+        batch, successor, self._spare = self._intake.turn.batch, self._spare, None
+        if successor is None:
+            successor = Turn(batch)
+        else:
+            successor.renew(batch)
+        return self._intake.next_turn(successor)
+
+    def _release(self, turn: Turn) -> None:
+        self._delivery.release(turn)
+        if turn.bytes < SPARE_BYTES:
+            turn.clear()
+            self._spare = turn
 
     def _write_out(self) -> None:
         """Have the store take what the turn gathered; what it does not take has failed."""
@@ -207,7 +221,7 @@ class Committer:
         turn, self._syncing, self._intake.unreleased = self._syncing, None, None
         assert turn is not None
         if failure is None:
-            self._delivery.release(turn)
+            self._release(turn)
         else:
             # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
             self._write_out()

@@ -38,3 +38,4 @@ cdef class Erased:
         self, uint64_t uid, int rank, uint64_t msg_id, object store, Spot* spot, StoredMessage* message
     ) except -1
     cdef int write(self, object put, object delete) except -1
+    cdef void clear(self) noexcept

@@ -85,6 +85,12 @@ cdef class Erased:
                 delete(key)
             if row.count > 1:
                 delete(run_key(row.uid, row.rank, row.row_id))
-        self.rows = {}
-        self.last = self.found = None
+        self.clear()
         return 0
+
+    cdef void clear(self) noexcept:
+        """Forget what was collected and looked up."""
+        if self.rows:
+            self.rows.clear()
+        self.last = None
+        self.found = None

@@ -15,6 +15,7 @@ cdef class Intake:
     cdef Delivery delivery
     cdef Agenda agenda
     cdef readonly Turn turn               # gathering now
+    cdef readonly uint64_t turn_number    # of that
     cdef public Turn unreleased           # gathered before, not durable yet; or None
 
     # The Python side.

@@ -44,6 +44,7 @@ cdef class Intake:
         """Gather into `successor` from here on; returns the turn so far."""
         turn = self.turn
         self.turn = successor
+        self.turn_number += 1
         return turn
 
     cdef int publish(self, Client client, const Operation* op) except -1:

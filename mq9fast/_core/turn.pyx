@@ -144,6 +144,17 @@ cdef class Turn:
         self.mark_count += 1
         return 0
 
+    def clear(self) -> None:
+        """Forget everything, but keep the room: the turn is over, and to be used for another, by `renew`."""
+        self.drop_after(0, 0, 0, 0)
+        self.arena_size = 0
+        self.fresh_ranks = 0
+        self.bytes = 0
+        self.deferred.clear()
+        self.gathered.clear()
+        self.erased.clear()
+        self.not_written()
+
     def renew(self, batch not None) -> None:
         """Gather into `batch` from here on; the one before was written."""
         self.batch = batch
