@@ -48,8 +48,8 @@ cdef class Core:
         self.agenda.now_ms = self.intake.directory.now_ms = unix_ms()
 
     cdef bint hold(self) noexcept:
-        """Begin a turn, if none is under way; whoever did it says at its end how it ends, by `let_go`."""
-        if self.agenda.awake:
+        """Begin a turn that may end at once, if none is under way; whoever did it then calls `let_go`."""
+        if self.agenda.awake or self.ready_descriptor < 0:
             return False
         self.tell_time()
         self.agenda.held = True
@@ -60,7 +60,7 @@ cdef class Core:
         self.agenda.held = False
         if not self.agenda.awake:
             return 0
-        if at_once and self.ready_descriptor >= 0 and not is_readable(self.ready_descriptor):
+        if at_once and not is_readable(self.ready_descriptor):
             return self.end_turn()
         self.agenda.wake()
         return 0
