@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mq9fast._core.client import Agenda
+from mq9fast._core.core import Core
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory
 from mq9fast._core.router import Router
-from mq9fast._core.session import Core
 from mq9fast._core.turn import Turn
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
@@ -137,6 +137,7 @@ class Broker:
             payload_bytes=settings.max_payload,
             most_subscriptions=settings.max_subscriptions,
         )
+        self.core.busy_poll_us = settings.busy_poll
         self.committer = Committer(
             self.core,
             self.mailboxes,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 
-from mq9fast._core.session import Core
+from mq9fast._core.core import Core
 from mq9fast.committer import Committer
 from mq9fast.errors import StoreError
 from mq9fast.mailboxes import Mailboxes

@@ -11,8 +11,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
-from mq9fast._core.session import Core
+from mq9fast._core.core import Core
 from mq9fast._core.turn import Turn
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.mailboxes import Mailboxes
@@ -109,6 +110,7 @@ class Committer:
         core.commit = self._commit
         core.stalled = self._resume_stalled_later
         core.ready_descriptor = ready_descriptor(self._loop)
+        core.poll_soon = partial(self._loop.call_soon, core.busy_poll)
         self._intake.write_out = self._write_out
         if sync == "interval":
             self._sync_later()

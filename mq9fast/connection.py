@@ -12,7 +12,7 @@ from mq9fast.handshake import Handshake
 from mq9fast.sockets import hold_back, tune, untaken_bytes
 
 if TYPE_CHECKING:
-    from mq9fast._core.session import Core
+    from mq9fast._core.core import Core
 
 log = logging.getLogger("mq9fast.connection")
 

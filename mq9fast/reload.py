@@ -51,6 +51,7 @@ def _check_fixed(old: Settings, new: Settings) -> None:
 def _set_limits(broker: Broker, settings: Settings) -> None:
     core, intake = broker.core, broker.core.intake
     core.most_subscriptions = settings.max_subscriptions
+    core.busy_poll_us = settings.busy_poll
     intake.most_messages = settings.max_mailbox_messages
     intake.most_mailbox_bytes = settings.max_mailbox_bytes
     intake.most_store_bytes = settings.max_store_bytes

@@ -23,6 +23,7 @@ Limit = Annotated[int, Meta(ge=0, le=_HUGE)]
 LimitBytes = Annotated[Limit, Meta(extra={"unit": "bytes"})]
 Seconds = Annotated[float, Meta(gt=0, le=_YEAR, extra={"unit": "seconds"})]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=_YEAR, extra={"unit": "seconds"})]
+Microseconds = Annotated[int, Meta(ge=0, le=10_000, extra={"unit": "microseconds"})]
 Secret = Annotated[Text | None, Meta(extra={"secret": True})]
 
 
@@ -109,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ping_interval: Annotated[Seconds, Meta(description="time between pings to a silent client")] = 120.0
     ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is stale")] = 2
     auth_timeout: Annotated[Seconds, Meta(description="time a client has to sign in")] = 2.0
+    busy_poll: Annotated[
+        Microseconds, Meta(description="time to look for what comes next before going to sleep, 0 is none")
+    ] = 100
     lame_duck_duration: Annotated[
         SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
     ] = 30.0

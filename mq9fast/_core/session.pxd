@@ -2,47 +2,12 @@
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.client cimport Agenda, Client, Subscription
-from mq9fast._core.delivery cimport Delivery
-from mq9fast._core.inbuf cimport InBuf, Scratch
-from mq9fast._core.intake cimport Intake
-from mq9fast._core.parser cimport Bounds, Operation, Outcome
+from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.core cimport Core
+from mq9fast._core.inbuf cimport InBuf
+from mq9fast._core.parser cimport Operation, Outcome
 from mq9fast._core.permissions cimport Permissions
-from mq9fast._core.router cimport Router
 from mq9fast._core.views cimport View
-
-
-cdef class Core:
-    """What every session of a broker shares."""
-    cdef readonly Agenda agenda
-    cdef readonly Router router
-    cdef readonly Delivery delivery
-    cdef readonly Intake intake
-    cdef Scratch scratch
-    cdef Bounds bounds
-    cdef public Py_ssize_t most_subscriptions     # per connection; 0 = no limit
-
-    # The end of a turn.
-    cdef public object commit         # commit() takes the turn to the store, and reads on from that
-    cdef public object stalled        # stalled() is called at the end of a turn that has clients wait
-    cdef public int ready_descriptor  # readable while any socket is; -1 where there is none
-    cdef public bint finishing        # nobody who was told to stop sending is let go on
-
-    # Of every connection, those closed included.
-    cdef readonly uint64_t refused_subscriptions      # past the limit
-    cdef readonly uint64_t violations                 # of permissions
-    cdef readonly uint64_t in_messages
-    cdef readonly uint64_t in_bytes
-    cdef readonly uint64_t subscribed                 # subscriptions made
-    cdef readonly uint64_t unsubscribed               # and ended
-
-    cdef bint hold(self) noexcept
-    cdef int let_go(self, bint at_once) except -1
-    cpdef void tell_time(self) noexcept
-    cpdef int end_turn(self) except -1
-    cpdef int finish_exhausted(self) except -1
-    cdef int drop(self, Subscription subscription) except -1
-    cdef int finish(self, Subscription subscription) except -1
 
 
 cdef class Session(Client):

@@ -6,109 +6,20 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.address cimport split_filter
 from mq9fast._core.client cimport Agenda, Client, Subscription
-from mq9fast._core.delivery cimport Delivery, MailboxSubscription
-from mq9fast._core.inbuf cimport InBuf, Scratch
-from mq9fast._core.intake cimport Intake
+from mq9fast._core.core cimport Core
+from mq9fast._core.inbuf cimport InBuf
 from mq9fast._core.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.permissions cimport Permissions
-from mq9fast._core.router cimport Router
 from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
-from mq9fast._core.system cimport is_readable, unix_ms
 from mq9fast._core.views cimport View, nothing, slice_from, starts_with, to_bytes, view, view_of
 
 
 cdef enum:
     # What is read ahead of a client whose CONNECT is judged: not to read at all would be not to see it leave.
     MOST_KEPT_BYTES = 4096
-
-
-cdef class Core:
-    """What every session of a broker shares. Sizes are in bytes."""
-
-    def __cinit__(
-        self, Agenda agenda not None, Router router not None, Delivery delivery not None,
-        Intake intake not None, *, Py_ssize_t read_bytes, Py_ssize_t control_line_bytes,
-        Py_ssize_t payload_bytes, Py_ssize_t most_subscriptions,
-    ):
-        self.agenda = agenda
-        self.router = router
-        self.delivery = delivery
-        self.intake = intake
-        self.scratch = Scratch(read_bytes)
-        self.bounds.control_line_bytes = control_line_bytes
-        self.bounds.payload_bytes = payload_bytes
-        self.most_subscriptions = most_subscriptions
-        self.ready_descriptor = -1
-
-    cpdef void tell_time(self) noexcept:
-        """Have everybody go by the time of now."""
-        self.agenda.now_ms = self.intake.directory.now_ms = unix_ms()
-
-    cdef bint hold(self) noexcept:
-        """Begin a turn that may end at once, if none is under way; whoever did it then calls `let_go`."""
-        if self.agenda.awake or self.ready_descriptor < 0:
-            return False
-        self.tell_time()
-        self.agenda.held = True
-        return True
-
-    cdef int let_go(self, bint at_once) except -1:
-        """The turn that was begun ends now, if that may be and no other socket has a part in it, or soon."""
-        self.agenda.held = False
-        if not self.agenda.awake:
-            return 0
-        if at_once and not is_readable(self.ready_descriptor):
-            return self.end_turn()
-        self.agenda.wake()
-        return 0
-
-    cpdef int end_turn(self) except -1:
-        """Hand on what came up in the turn: what is for the store, then one write per connection."""
-        cdef Agenda agenda = self.agenda
-        agenda.begin()
-        try:
-            self.finish_exhausted()
-            if self.intake.turn.bytes or self.intake.turn.deferred or self.delivery.waiting:
-                self.commit()
-                self.finish_exhausted()
-        finally:
-            agenda.flush()
-        agenda.close_doomed()
-        if self.finishing:
-            return 0
-        agenda.resume_sated()
-        if agenda.stalled:
-            self.stalled()
-        return 0
-
-    cdef int drop(self, Subscription subscription) except -1:
-        """End a subscription where messages are routed; its client forgets it itself."""
-        if isinstance(subscription, MailboxSubscription):
-            subscription.client.left_mailbox()
-            return self.delivery.detach(<MailboxSubscription>subscription)
-        return self.router.unsubscribe(subscription)
-
-    cdef int finish(self, Subscription subscription) except -1:
-        """End a subscription of its client that had its last delivery."""
-        del subscription.client.subscriptions[subscription.sid]
-        self.unsubscribed += 1
-        if isinstance(subscription, MailboxSubscription):
-            subscription.client.left_mailbox()
-            return self.delivery.retire(<MailboxSubscription>subscription)
-        return self.router.unsubscribe(subscription)
-
-    cpdef int finish_exhausted(self) except -1:
-        """End the subscriptions that had their last delivery since the last call."""
-        cdef Subscription subscription
-        if self.agenda.exhausted:
-            exhausted, self.agenda.exhausted = self.agenda.exhausted, []
-            for subscription in exhausted:
-                if subscription.client.subscriptions.get(subscription.sid) is subscription:
-                    self.finish(subscription)
-        return 0
 
 
 cdef class Session(Client):

@@ -1,7 +1,10 @@
 """What is asked of the system in every turn, without a detour by way of Python."""
 
 from libc.stdint cimport uint64_t
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
 
 cdef extern from "<poll.h>" nogil:
     struct pollfd:
@@ -18,9 +21,23 @@ cdef inline uint64_t unix_ms() noexcept:
     return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1_000_000
 
 
-cdef inline bint is_readable(int descriptor) noexcept:
+cdef inline uint64_t monotonic_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
+cdef inline bint is_readable(int descriptor) noexcept nogil:
     """Whether there is something to read; an error counts, as reading tells which."""
     cdef pollfd asked
     asked.fd = descriptor
     asked.events = <short>POLLIN
     return poll(&asked, 1, 0) != 0
+
+
+cdef inline void poll_busily(int descriptor, uint64_t most_ns) noexcept nogil:
+    """Wait until there is something to read, awake and for so long at most. Whoever else wants the processor
+    has it meanwhile."""
+    cdef uint64_t end_ns = monotonic_ns() + most_ns
+    while not is_readable(descriptor) and monotonic_ns() < end_ns:
+        sched_yield()

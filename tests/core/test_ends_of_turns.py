@@ -1,6 +1,8 @@
 """When a turn ends: with the read that began it where nobody else has a part in it, else once it is woken."""
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -101,3 +103,49 @@ def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
         with pytest.raises(RuntimeError):
             writer.feed(pub(b"a", b"x") + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
         assert reader.output() == b"MSG a 1 1\r\nx\r\n"
+
+
+def asked_to_poll(parts: Parts) -> list[None]:
+    """Grows by one whenever busy_poll is asked for."""
+    asked: list[None] = []
+    parts.core.poll_soon = lambda: asked.append(None)
+    return asked
+
+
+def test_brisk_turns_are_followed_by_busy_polling(sockets: Sockets) -> None:
+    parts, _, writer = pair(sockets)
+    asked = asked_to_poll(parts)
+    parts.core.busy_poll_us = 60_000_000
+    for _ in range(3):
+        writer.feed(pub(b"a", b"x"))
+    assert len(asked) == 2
+    # What others have a part in says nothing of who comes next.
+    sockets.become_ready()
+    writer.feed(pub(b"a", b"x"))
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(("busy_poll_us", "pause"), [(0, 0.0), (1000, 0.01)], ids=["not asked for", "quiet"])
+def test_turns_that_are_not_brisk_are_not(sockets: Sockets, busy_poll_us: int, pause: float) -> None:
+    parts, _, writer = pair(sockets)
+    asked = asked_to_poll(parts)
+    parts.core.busy_poll_us = busy_poll_us
+    for _ in range(3):
+        time.sleep(pause)
+        writer.feed(pub(b"a", b"x"))
+    assert asked == []
+
+
+def test_busy_polling_ends_with_what_comes_and_keeps_nobody_from_python(sockets: Sockets) -> None:
+    parts, _, _ = pair(sockets)
+    parts.core.busy_poll_us = 600_000_000
+    other = threading.Timer(0.05, sockets.become_ready)
+    other.start()
+    parts.core.busy_poll()
+    other.join()
+
+
+def test_busy_polling_ends_in_time(sockets: Sockets) -> None:
+    parts, _, _ = pair(sockets)
+    parts.core.busy_poll_us = 1000
+    parts.core.busy_poll()

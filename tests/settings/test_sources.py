@@ -45,6 +45,7 @@ DEFAULTS = {
     "max_mailbox_bytes": 0,
     "max_store_bytes": 0,
     "min_free": 134217728,
+    "busy_poll": 100,
     "ping_interval": 120.0,
     "ping_max": 2,
     "auth_timeout": 2.0,

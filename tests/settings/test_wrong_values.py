@@ -27,6 +27,7 @@ WRONG_NUMBERS: dict[str, list[float]] = {
     "max_mailbox_messages": [-1],
     "max_mailbox_bytes": [-1],
     "min_free": [-1],
+    "busy_poll": [-1, 10_001],
     "max_store_bytes": [-1, 2**64],
     "ping_interval": [0],
     "ping_max": [0],
