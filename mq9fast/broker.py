@@ -105,7 +105,6 @@ class Broker:
     def _wire(self) -> None:
         settings, store = self.settings, self._store
         agenda = Agenda()
-        agenda.now_ms = time.time_ns() // 1_000_000
         directory = Directory(secrets.randbits(64), 0)
         router = Router(agenda, secrets.randbits(64), stall_bytes(settings.max_pending))
         delivery = Delivery(directory, router, agenda)
@@ -137,6 +136,7 @@ class Broker:
             payload_bytes=settings.max_payload,
             most_subscriptions=settings.max_subscriptions,
         )
+        self.core.tell_time()
         self.core.busy_poll_us = settings.busy_poll
         self.committer = Committer(
             self.core,

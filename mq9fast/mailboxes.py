@@ -50,7 +50,7 @@ class Mailboxes:
         stored = self._store.get(record.NEXT_UID_KEY)
         directory = self.directory
         directory.reserve_uids(0 if stored is None else int.from_bytes(stored, "big"))
-        directory.load_all(self._store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)))
+        directory.load(self._store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)))
         for key, value in self._store.scan(record.PURGES, record.after_all(record.PURGES)):
             uid = int.from_bytes(key[1:], "big")
             directory.reserve_uids(uid + 1)

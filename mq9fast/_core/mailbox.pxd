@@ -65,7 +65,7 @@ cdef class Directory:
     cdef readonly uint64_t message_count
     cdef readonly uint64_t size_bytes     # of all stored messages
 
-    cpdef Mailbox load(self, bytes address, bytes record)
+    cdef int take_over(self, View address, bytes record) except -1
     cdef Mailbox look_up(self, View address)
     cdef Mailbox look_up_or_make(self, View address)
     cdef int forget_if_unused(self, Mailbox mailbox) except -1

@@ -178,22 +178,7 @@ cdef class Directory:
             return None
         return <Mailbox>found
 
-    cpdef Mailbox load(self, bytes address, bytes record):
-        """Take over a stored mailbox at the start; CorruptRecord if `record` is none."""
-        cdef MailboxRecord stored
-        cdef Mailbox mailbox
-        unpack_mailbox(record, &stored)
-        if not valid_address(view_of(address)):
-            raise CorruptRecord(f"a mailbox is stored under {address!r}, which is no address")
-        mailbox = self.look_up_or_make(view_of(address))
-        mailbox.load(&stored)
-        mailbox.description = to_bytes(stored.description) if stored.description.size else None
-        self.recount(mailbox)
-        self.schedule(mailbox)
-        self.next_uid = max(self.next_uid, stored.uid + 1)
-        return mailbox
-
-    def load_all(self, rows) -> None:
+    def load(self, rows) -> None:
         """Take over stored mailboxes at the start: (key, record), a byte and the address being the key.
 
         CorruptRecord for what is no mailbox. Their places in a large table are all over the memory: some
@@ -206,7 +191,21 @@ cdef class Directory:
             for key, _ in some:
                 self.table.expect(slice_from(view_of(key), 1))
             for key, record in some:
-                self.load(key[1:], record)
+                self.take_over(slice_from(view_of(key), 1), record)
+
+    cdef int take_over(self, View address, bytes record) except -1:
+        cdef MailboxRecord stored
+        cdef Mailbox mailbox
+        unpack_mailbox(record, &stored)
+        if not valid_address(address):
+            raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is no address")
+        mailbox = self.look_up_or_make(address)
+        mailbox.load(&stored)
+        mailbox.description = to_bytes(stored.description) if stored.description.size else None
+        self.recount(mailbox)
+        self.schedule(mailbox)
+        self.next_uid = max(self.next_uid, stored.uid + 1)
+        return 0
 
     def open(self, bytes address not None, bint public) -> Mailbox:
         """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""

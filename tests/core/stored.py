@@ -2,6 +2,8 @@
 
 import struct
 
+from mq9fast._core.mailbox import Directory, Mailbox
+
 # (msg_id, created_ms, header, payload)
 Stored = tuple[int, int, bytes, bytes]
 
@@ -37,3 +39,11 @@ def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
     counts = [fields.get(f"count{rank}", 0) for rank in range(3)]
     rest = [*numbers, *heads, *counts, fields.get("size_bytes", 0), 0]
     return struct.pack(">BBxxI12Q", 1, fields.get("public", 0), len(description), *rest) + description
+
+
+def load(directory: Directory, address: bytes, record: bytes) -> Mailbox:
+    """Have a directory take over a stored mailbox."""
+    directory.load([(b"b" + address, record)])
+    mailbox = directory.get(address)
+    assert mailbox is not None
+    return mailbox

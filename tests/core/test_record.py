@@ -10,13 +10,13 @@ from mq9fast._core.mailbox import Directory
 from mq9fast._core.record import CorruptRecord
 from mq9fast._core.run import stored_messages
 from tests.core.parts import MANY, Parts, pub
-from tests.core.stored import mailbox_record, message, message_key
+from tests.core.stored import load, mailbox_record, message, message_key
 
 
 def read(value: bytes) -> tuple[int, bytes, bytes]:
     """What the core makes of a stored message: (created_ms, header, payload)."""
     parts = Parts()
-    mailbox = parts.directory.load(b"a", mailbox_record(next_id=9, count2=1))
+    mailbox = load(parts.directory, b"a", mailbox_record(next_id=9, count2=1))
     parts.store.pairs = {message_key(0, 2, 5): value}
     [(msg_id, *fields)] = stored_messages(parts.store, mailbox, 2, 0)
     assert msg_id == 5
@@ -95,7 +95,7 @@ def test_a_mailbox_there_and_back(
     fields |= {f"count{rank}": count for rank, count in enumerate(counts)}
     record = mailbox_record(description, public=public, **fields)
     parts = Parts()
-    mailbox = parts.directory.load(b"a.b", record)
+    mailbox = load(parts.directory, b"a.b", record)
     assert (mailbox.live, mailbox.public, mailbox.description) == (True, public, description or None)
     for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
         assert getattr(mailbox, name) == fields.get(name, 0)
@@ -118,10 +118,10 @@ def test_any_bytes_as_a_mailbox(record: bytes) -> None:
     directory = Directory(1, 0)
     size = int.from_bytes(record[4:8], "big")
     if len(record) >= 104 and record[0] == 1 and len(record) == 104 + size:
-        directory.load(b"a", record)
+        load(directory, b"a", record)
         return
     with pytest.raises(CorruptRecord):
-        directory.load(b"a", record)
+        load(directory, b"a", record)
     assert (directory.get(b"a"), directory.live_count, list(directory)) == (None, 0, [])
 
 
@@ -142,7 +142,7 @@ def test_any_bytes_as_a_mailbox(record: bytes) -> None:
 )
 def test_a_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: bytes) -> None:
     parts = Parts()
-    parts.directory.load(b"a", mailbox_record(next_id=2**50, count2=1))
+    load(parts.directory, b"a", mailbox_record(next_id=2**50, count2=1))
     parts.store.pairs = {key: value}
     reader = parts.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")

@@ -11,7 +11,7 @@ from mq9fast._core.mailbox import Mailbox
 from mq9fast._core.record import CorruptRecord
 from mq9fast._core.run import stored_messages
 from tests.core.parts import MANY, Parts, pub
-from tests.core.stored import Stored, mailbox_record, mark, message, message_key, run, run_key
+from tests.core.stored import Stored, load, mailbox_record, mark, message, message_key, run, run_key
 
 SUFFIXES = (b".critical", b".urgent", b"")
 RUN = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]
@@ -44,7 +44,7 @@ def stored_run(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
     """A mailbox whose messages are RUN."""
     parts = Parts()
     parts.store.pairs = {run_key(0, 2, 9): run(RUN)}
-    return parts, parts.directory.load(b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest))
+    return parts, load(parts.directory, b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest))
 
 
 def test_the_layout_of_a_run() -> None:
