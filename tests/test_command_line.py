@@ -14,6 +14,7 @@ from mq9fast.__main__ import main
 from mq9fast.errors import StartError
 from mq9fast.settings import SETTINGS, Setting, Settings
 from mq9fast.version import VERSION
+from tests.harness import START_SECONDS
 
 every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
 
@@ -138,14 +139,14 @@ def test_errors_do_not_load_the_server() -> None:
         "import sys; from mq9fast.__main__ import main; status = main(['--port=x'])\n"
         "print(status, 'mq9fast.server' in sys.modules, 'asyncio' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=START_SECONDS)
     assert ran.stdout == "1 False False\n"
     assert ran.stderr == "mq9fast: port, given by the flag --port, must be a whole number from 0 to 65535\n"
 
 
 def test_run_as_a_module() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "mq9fast", "--sync=x"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "mq9fast", "--sync=x"], capture_output=True, text=True, timeout=START_SECONDS
     )
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ import pytest
 from mq9fast.broker import Broker
 from mq9fast.errors import StoreError
 from mq9fast.settings import Settings
-from tests.harness import MAILBOX, Wire
+from tests.harness import MAILBOX, WAIT_SECONDS, Wire
 
 
 class Disk:
@@ -24,7 +24,7 @@ class Disk:
         self._serving = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
-        assert self._serving.wait(10)
+        assert self._serving.wait(WAIT_SECONDS)
 
     async def _run(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
@@ -33,7 +33,7 @@ class Disk:
         sync = broker._store.sync
 
         def sync_when_open() -> None:
-            assert self.open.wait(30)
+            assert self.open.wait(WAIT_SECONDS)
             if self.failures:
                 self.failures -= 1
                 raise StoreError("the disk gave no reason")
@@ -48,7 +48,7 @@ class Disk:
     def end(self) -> None:
         self.open.set()
         self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(10)
+        self._thread.join(WAIT_SECONDS)
 
 
 @pytest.fixture

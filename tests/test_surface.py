@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.harness import MAILBOX, Broker, Wire
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
 
 CODES = {
     "bad_request",
@@ -33,8 +33,6 @@ CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck
 def examples(count: int) -> settings:
     return settings(
         max_examples=count,
-        deadline=None,
-        derandomize=True,
         database=None,
         phases=PHASES,
         suppress_health_check=CHECKS,
@@ -197,7 +195,7 @@ def test_every_subscription_is_survived(
         else:
             assert refused is None
             live.unread[:0] = line.encode() + b"\r\n"
-            live.read_message(1)
+            live.read_message(WAIT_SECONDS)
     live.send("UNSUB s\r\n")
     live.ping()
     live.waiting.clear()
@@ -364,8 +362,6 @@ def test_mailboxes_are_what_a_simple_model_says(tmp_path: Path, sync: str) -> No
     case.settings = settings(
         max_examples=18,
         stateful_step_count=25,
-        deadline=None,
-        derandomize=True,
         database=None,
         phases=PHASES,
         suppress_health_check=CHECKS,

@@ -4,9 +4,9 @@ import random
 import threading
 from collections.abc import Iterator
 
-from tests.harness import MAILBOX, Message, Wire
+from tests.harness import MAILBOX, WAIT_SECONDS, Message, Wire
 
-READ_SECONDS = 60.0
+READ_SECONDS = WAIT_SECONDS
 
 
 def frames(wire: Wire, timeout: float = READ_SECONDS) -> Iterator[Message]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certificates
-from tests.harness import Broker, Wire, wait_until
+from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 REFUSED = b"-ERR 'maximum connections exceeded'\r\n"
@@ -27,6 +27,10 @@ def limited(stack: ExitStack, path: Path, descriptors: int, *flags: str) -> Brok
     broker = Broker(path / "data", *flags, descriptors=descriptors)
     stack.callback(broker.end)
     return broker
+
+
+def knock(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
 
 
 def serves(port: int) -> bool:
@@ -57,11 +61,11 @@ def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path
 
 
 def test_upgrades_that_never_end_leave_descriptors(tmp_path: Path, stack: ExitStack) -> None:
-    broker = limited(stack, tmp_path, 600, "--ws-port", "0", "--auth-timeout", "60")
+    broker = limited(stack, tmp_path, 600, "--ws-port", "0", "--auth-timeout", "600")
     wire = stack.enter_context(Wire(broker.port))
     wire.ping()
     for _ in range(500):
-        last = stack.enter_context(socket.create_connection(("127.0.0.1", broker.ws_port), timeout=10))
+        last = stack.enter_context(knock(broker.ws_port))
     with suppress(ConnectionResetError):
         assert last.recv(1) == b""
     with Wire(broker.port, None) as refused:
@@ -92,18 +96,15 @@ def test_a_limit_that_is_high_enough_is_raised_without_a_word(tmp_path: Path, st
 def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: ExitStack, tls: bool) -> None:
     """Taken away from under it, which no reserve foresees."""
     files = Certificates(tmp_path)
-    flags = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"), "--auth-timeout", "30")
+    flags = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"), "--auth-timeout", "600")
     broker = limited(stack, tmp_path, 0, *(flags if tls else ()))
 
-    def knock() -> socket.socket:
-        return stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=10))
-
-    inside = [knock() for _ in range(10)]
+    inside = [stack.enter_context(knock(broker.port)) for _ in range(10)]
     for client in inside:
         assert client.recv(65536).startswith(b"INFO ")
     limits = resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE, (broker.open_descriptors, limits[1]))
-    outside = [knock() for _ in range(20)]
+    outside = [stack.enter_context(knock(broker.port)) for _ in range(20)]
     before = broker.cpu_seconds
     # Whoever spins on an accept that fails uses all of it.
     time.sleep(1.0)
@@ -113,13 +114,13 @@ def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: Ex
         client.close()
 
     def greets() -> bool:
-        with socket.create_connection(("127.0.0.1", broker.port), timeout=10) as client:
+        with knock(broker.port) as client:
             try:
                 return client.recv(65536).startswith(b"INFO ")
             except OSError:
                 return False
 
-    wait_until(greets, 10)
+    wait_until(greets)
     if not tls:
         inside[0].sendall(b"PING\r\n")
         assert inside[0].recv(6) == b"PONG\r\n"

@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.fault.load import Watcher, Writer, read_stored
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.harness import MAILBOX, START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until
 
 MEGABYTE = 1 << 20
 DISK_MEGABYTES = 192
 PAYLOAD_BYTES = 60_000
-# RocksDB looks for room every five seconds.
-RESUME_SECONDS = 30.0
 MOST_LOG_BYTES = 10_000
 
 
@@ -56,10 +54,10 @@ def mount(path: Path) -> tuple[Path, Callable[[], object]]:
 
     def release() -> None:
         keeper.kill()
-        keeper.communicate(timeout=10)
+        keeper.communicate(timeout=WAIT_SECONDS)
 
     if keeper.stdout.readline() != b"ready\n":
-        keeper.wait(10)
+        keeper.wait(WAIT_SECONDS)
         reason = keeper.stderr.read().decode().strip()
         release()
         pytest.skip(f"no small file system to fill: neither mount nor unshare -rm works here ({reason})")
@@ -142,7 +140,7 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(broker: Broker, disk
         assert wire.message().payload == b"still here"
 
         disk.clear()
-        wait_until(lambda: "msg_id" in wire.msg("held", "again"), RESUME_SECONDS)
+        wait_until(lambda: "msg_id" in wire.msg("held", "again"))
         fresh = wire.msg("full", b"fresh")["msg_id"]
         assert fresh > max(stored)
         stored[fresh] = b"fresh"
@@ -183,16 +181,15 @@ def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: 
     watcher = Watcher(broker.port, addresses)
     for thread in (watcher, *writers):
         thread.start()
-    wait_until(lambda: all(writer.refused for writer in writers), 60)
+    wait_until(lambda: all(writer.refused for writer in writers))
     disk.clear()
     before = [len(writer.acknowledged) for writer in writers]
     wait_until(
-        lambda: all(len(w.acknowledged) > count + 100 for w, count in zip(writers, before, strict=True)),
-        RESUME_SECONDS,
+        lambda: all(len(w.acknowledged) > count + 100 for w, count in zip(writers, before, strict=True))
     )
     broker.kill()
     for thread in (watcher, *writers):
-        thread.join(20)
+        thread.join(WAIT_SECONDS)
     broker.start()
     stored = {
         (address, msg_id): payload
@@ -242,7 +239,10 @@ def test_a_broker_stops_and_starts_with_a_full_disk(broker: Broker, disk: Disk) 
     assert broker.stop() == 0
     # It cannot open its store, and says so in a sentence.
     done = subprocess.run(
-        [sys.executable, "-m", "mq9fast", *broker.flags], capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "mq9fast", *broker.flags],
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
     )
     assert done.returncode == 1
     assert re.fullmatch(r"mq9fast: .*No space left on device.*\n", done.stderr), done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.load import READ_SECONDS
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
 
 WORKERS = 20
 KILLS = 20
@@ -33,7 +33,7 @@ class Worker:
     def kill(self) -> None:
         self.killed_ns = time.monotonic_ns()
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(WAIT_SECONDS)
 
     def ready(self) -> bool:
         return self.journal.exists() and "ready" in self.journal.read_text()
@@ -100,7 +100,7 @@ def test_workers_killed_at_work_lose_no_task_and_share_none(
     with Wire(broker.port) as wire:
         wire.create(name="tasks")
         workers = [hire(broker.port, "tasks") for _ in range(WORKERS)]
-        wait_until(lambda: all(worker.ready() for worker in workers), 30)
+        wait_until(lambda: all(worker.ready() for worker in workers))
         send_tasks(wire, "tasks")
         living = list(workers)
         for _ in range(KILLS):
@@ -108,7 +108,7 @@ def test_workers_killed_at_work_lose_no_task_and_share_none(
             living.pop(chance.randrange(len(living))).kill()
             living.append(hire(broker.port, "tasks"))
             workers.append(living[-1])
-        wait_until(lambda: wire.list("tasks", limit=1)["total"] == 0, 60)
+        wait_until(lambda: wire.list("tasks", limit=1)["total"] == 0, 300)
     done = {msg_id for worker in workers for event, msg_id, _ in worker.events() if event == "done"}
     assert done == set(range(TASKS))
     assert check_holders(workers) > 0

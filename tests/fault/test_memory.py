@@ -25,7 +25,7 @@ def test_a_million_stored_messages_cost_little_memory(million: Million) -> None:
 
 def test_memory_that_writing_took_is_given_back_when_it_is_quiet(million: Million) -> None:
     """What is left is the store's bookkeeping: less than its write buffers, which were full."""
-    wait_until(lambda: million.broker.rss_bytes - million.rss_before < MOST_LEFT, 20)
+    wait_until(lambda: million.broker.rss_bytes - million.rss_before < MOST_LEFT)
 
 
 def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> None:

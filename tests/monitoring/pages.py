@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from tests.harness import Broker
+from tests.harness import WAIT_SECONDS, Broker
 
 
 def monitor_port(broker: Broker) -> int:
@@ -15,7 +15,7 @@ def monitor_port(broker: Broker) -> int:
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
     connection.request(method, path)
     response = connection.getresponse()
     body = response.read()

@@ -36,7 +36,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.harness import Wire
+from tests.harness import WAIT_SECONDS, Wire
 
 SERVERS = ("mq9fast", "nats-server")
 DEFAULT_CONNECT = 'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n'
@@ -209,7 +209,7 @@ class Play:
 
 
 def next_line(wire: Wire) -> bytes:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WAIT_SECONDS
     while b"\r\n" not in wire.unread:
         wire.fill(deadline - time.monotonic())
     line, _, rest = bytes(wire.unread).partition(b"\r\n")
@@ -219,7 +219,7 @@ def next_line(wire: Wire) -> bytes:
 
 def sync(wire: Wire, where: str) -> None:
     """Have everything be read that was sent; what comes before PONG stays unread."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WAIT_SECONDS
     try:
         wire.send("PING\r\n")
         while not wire.unread.endswith(b"PONG\r\n"):

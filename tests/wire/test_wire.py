@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import START_SECONDS, Broker, wait_until
+from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, wait_until
 from tests.wire.script import SERVERS, Block, play, read
 
 FILES = sorted(Path(__file__).parent.glob("*.wire"))
@@ -43,7 +43,7 @@ class NatsServer:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(WAIT_SECONDS)
 
 
 def configuration(settings: dict[str, str]) -> str:
