@@ -5,9 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import MAILBOX, Broker, Wire
 from tests.members import Connect
+
+# Generated tests are the same in every run, and may take as long as they do on a busy machine.
+settings.register_profile(
+    "mq9fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mq9fast")
 
 _names = itertools.count()
 

@@ -17,8 +17,7 @@ from mq9fast._core.session import Session
 from mq9fast._core.turn import Turn
 
 KIB = 1024
-# Generated tests are the same in every run.
-MANY = settings(max_examples=500, derandomize=True, deadline=None)
+MANY = settings(max_examples=500)
 
 
 class MemoryBatch:

@@ -65,9 +65,7 @@ class AgainstASortedList(RuleBasedStateMachine):
 
 
 TestAgainstASortedList = AgainstASortedList.TestCase
-TestAgainstASortedList.settings = settings(
-    max_examples=100, stateful_step_count=40, derandomize=True, deadline=None
-)
+TestAgainstASortedList.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def check(heap: Heap, inside: list[Ticket]) -> None:

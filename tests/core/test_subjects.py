@@ -137,9 +137,7 @@ class AgainstBruteForce(RuleBasedStateMachine):
 
 
 TestAgainstBruteForce = AgainstBruteForce.TestCase
-TestAgainstBruteForce.settings = settings(
-    max_examples=80, stateful_step_count=30, derandomize=True, deadline=None
-)
+TestAgainstBruteForce.settings = settings(max_examples=80, stateful_step_count=30)
 
 
 def test_plain_subscriptions_of_one_subject_in_order() -> None:

@@ -78,9 +78,7 @@ class AgainstADict(RuleBasedStateMachine):
 
 
 TestAgainstADict = AgainstADict.TestCase
-TestAgainstADict.settings = settings(
-    max_examples=100, stateful_step_count=40, derandomize=True, deadline=None
-)
+TestAgainstADict.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def test_the_hash_is_the_one_this_file_reckons_with() -> None:

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as effort
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast.errors import SettingsError
@@ -13,8 +12,6 @@ from mq9fast.settings import SETTINGS, Setting
 from mq9fast.sources import load_settings
 from tests.settings.told import sentence, toml
 
-# The first text of a run may take a second: hypothesis builds a table of all characters.
-patient = effort(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 VARIABLES = [row.variable for row in SETTINGS]
 SCALARS = (
     st.booleans()
@@ -37,19 +34,16 @@ def load_or_refuse(argv: list[str], environ: dict[str, str]) -> None:
         sentence(error)
 
 
-@patient
 @given(st.dictionaries(st.sampled_from(VARIABLES), st.text(st.characters()) | SCALARS.map(str), max_size=4))
 def test_any_variables(environ: dict[str, str]) -> None:
     load_or_refuse([], environ)
 
 
-@patient
 @given(st.text(st.characters()).map("/absent/{}".format))
 def test_any_config_path(path: str) -> None:
     load_or_refuse([], {"MQ9FAST_CONFIG": path})
 
 
-@patient
 @given(st.sampled_from(SETTINGS), st.text(st.characters()) | SCALARS.map(str))
 def test_any_flag_value(row: Setting, value: str) -> None:
     load_or_refuse([f"{row.flag}={value}"], {})
@@ -63,7 +57,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 KEYS = st.sampled_from([row.name for row in SETTINGS] + ["max-payload"]) | st.text(max_size=3).map(json.dumps)
 
 
-@patient
 @given(values=st.dictionaries(KEYS, LITERALS, max_size=4))
 def test_any_values_in_the_file(scratch: Path, values: dict[str, str]) -> None:
     text = "\n".join(f"{key} = {value}" for key, value in values.items())
@@ -71,7 +64,6 @@ def test_any_values_in_the_file(scratch: Path, values: dict[str, str]) -> None:
     load_or_refuse(["--config", str(scratch)], {})
 
 
-@patient
 @given(data=st.binary() | st.text(alphabet="ports=[]{}'\"\\\n#.0xe-:TZ").map(str.encode))
 def test_any_file(scratch: Path, data: bytes) -> None:
     scratch.write_bytes(data)

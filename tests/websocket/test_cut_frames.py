@@ -39,7 +39,7 @@ def test_a_message_may_be_cut_anywhere(ws_broker: Broker, opcode: int) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_frames_that_hold_a_session_are_that_session(ws_broker: Broker, data: st.DataObject) -> None:
     """Its bytes in any frames, of any kind, with pings between them, and those frames in any packets."""
     stream = SESSION * data.draw(st.integers(1, 5), "sessions")
@@ -66,7 +66,7 @@ def test_any_frames_that_hold_a_session_are_that_session(ws_broker: Broker, data
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_frames_upset_the_broker(ws_broker: Broker, junk: list[bytes]) -> None:
     with WebWire(ws_broker.ws_port, None) as wire:
         wire.frames(*junk)
