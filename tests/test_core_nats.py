@@ -5,13 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from tests.harness import Broker, Wire
+from tests.clients import connect
+from tests.harness import WAIT_SECONDS, Broker, Wire
 
 HEADER = b"NATS/1.0\r\nA: 1\r\n\r\n"
 
@@ -325,8 +325,8 @@ def test_what_came_before_a_violation_was_done(broker: Broker, wire: Wire) -> No
 
 def test_a_nats_client(broker: Broker) -> None:
     async def run() -> None:
-        client: Client = await nats.connect(broker.url)
-        other: Client = await nats.connect(broker.url)
+        client: Client = await connect(broker.url)
+        other: Client = await connect(broker.url)
         seen: list[Msg] = []
 
         async def respond(message: Msg) -> None:
@@ -340,14 +340,14 @@ def test_a_nats_client(broker: Broker) -> None:
             assert answer.data == b"N%d" % n
         assert [m.headers for m in seen] == [{"K": "v"}] * 20
         with pytest.raises(NoRespondersError):
-            await client.request("service", b"", timeout=1)
+            await client.request("service")
         subscription = await client.subscribe("stream.>")
         await subscription.unsubscribe(limit=3)
         await client.flush()
         for n in range(5):
             await other.publish("stream.a", b"%d" % n)
         await other.flush()
-        assert [(await subscription.next_msg(1)).data for _ in range(3)] == [b"0", b"1", b"2"]
+        assert [(await subscription.next_msg(WAIT_SECONDS)).data for _ in range(3)] == [b"0", b"1", b"2"]
         await other.drain()
         await client.close()
 

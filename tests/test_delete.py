@@ -3,11 +3,11 @@
 import asyncio
 import json
 
-import nats
 import pytest
 from nats.aio.client import Client
 
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.clients import connect, until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
 
 MSG = MAILBOX + "MSG."
 
@@ -148,23 +148,27 @@ def test_orders_in_headers_are_none(wire: Wire, address: str) -> None:
 @pytest.mark.parametrize("how", ["respond", "ack", "ack_sync", "term"])
 def test_a_nats_client_answers(broker: Broker, address: str, how: str) -> None:
     async def run() -> None:
-        client: Client = await nats.connect(broker.url)
+        client: Client = await connect(broker.url)
         await client.request(MAILBOX + "CREATE", json.dumps({"name": address}).encode())
         for n in range(3):
             await client.publish(MSG + address, b"%d" % n)
         subscription = await client.subscribe(MSG + address, queue="workers")
         for n in range(3):
-            message = await subscription.next_msg(2)
+            message = await subscription.next_msg(WAIT_SECONDS)
             assert message.data == b"%d" % n
             if n != 1:
                 await (message.respond(b"") if how == "respond" else getattr(message, how)())
         await client.flush()
-        page: dict[str, object] = {}
-        for _ in range(100):
+
+        async def left() -> list[int]:
             page = json.loads((await client.request(f"{MAILBOX}LIST.{address}")).data)
-            if page["total"] == 1:
-                break
-        assert [message["msg_id"] for message in page["messages"]] == [1]  # type: ignore[attr-defined]
+            return [message["msg_id"] for message in page["messages"]]
+
+        async def one_is_left() -> bool:
+            return len(await left()) == 1
+
+        await until(one_is_left)
+        assert await left() == [1]
         await client.close()
 
     asyncio.run(run())
@@ -172,21 +176,21 @@ def test_a_nats_client_answers(broker: Broker, address: str, how: str) -> None:
 
 def test_a_nats_client_refuses(broker: Broker, address: str) -> None:
     async def run() -> None:
-        client: Client = await nats.connect(broker.url)
+        client: Client = await connect(broker.url)
         await client.request(MAILBOX + "CREATE", json.dumps({"name": address}).encode())
         subscription = await client.subscribe(MSG + address, queue="workers")
         await client.publish(MSG + address, b"work")
-        message = await subscription.next_msg(2)
+        message = await subscription.next_msg(WAIT_SECONDS)
         await message.in_progress()
         await message.nak()
-        again = await subscription.next_msg(2)
+        again = await subscription.next_msg(WAIT_SECONDS)
         assert (again.data, again.reply) == (b"work", message.reply)
         await again.ack()
-        for _ in range(100):
-            if json.loads((await client.request(f"{MAILBOX}LIST.{address}")).data)["total"] == 0:
-                break
-        else:
-            raise AssertionError("it was not deleted")
+
+        async def is_deleted() -> bool:
+            return json.loads((await client.request(f"{MAILBOX}LIST.{address}")).data)["total"] == 0
+
+        await until(is_deleted)
         await client.close()
 
     asyncio.run(run())

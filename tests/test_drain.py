@@ -9,7 +9,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from tests.harness import MAILBOX, Broker, Wire
+from tests.clients import connect, until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
 
 COUNT = 2000
 Handler = Callable[[Msg], Awaitable[None]]
@@ -41,7 +42,7 @@ def url(broker: Broker) -> str:
 def test_a_subscriber_that_drains_handles_all_that_was_sent_before(url: str) -> None:
     async def run() -> None:
         seen: Counter[bytes] = Counter()
-        reader, sender = await nats.connect(url), await nats.connect(url)
+        reader, sender = await connect(url), await connect(url)
         await reader.subscribe("drain.plain", cb=noting(seen))
         await reader.flush()
         await publish(sender, "drain.plain", 0, COUNT)
@@ -49,7 +50,7 @@ def test_a_subscriber_that_drains_handles_all_that_was_sent_before(url: str) -> 
         assert seen == Counter(b"%d" % number for number in range(COUNT))
         # Nobody is there any more, and the sender learns so.
         with pytest.raises(nats.errors.NoRespondersError):
-            await sender.request("drain.plain", b"", timeout=5)
+            await sender.request("drain.plain")
         await sender.close()
 
     asyncio.run(run())
@@ -58,8 +59,8 @@ def test_a_subscriber_that_drains_handles_all_that_was_sent_before(url: str) -> 
 def test_a_member_that_drains_leaves_the_rest_to_the_others(url: str) -> None:
     async def run() -> None:
         seen = [Counter[bytes](), Counter[bytes]()]
-        members = [await nats.connect(url) for _ in seen]
-        sender = await nats.connect(url)
+        members = [await connect(url) for _ in seen]
+        sender = await connect(url)
         for member, counter in zip(members, seen, strict=True):
             await member.subscribe("drain.group", "workers", cb=noting(counter))
             await member.flush()
@@ -80,8 +81,8 @@ def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str)
 
     async def run() -> None:
         seen = [Counter[bytes](), Counter[bytes]()]
-        members = [await nats.connect(url) for _ in seen]
-        sender = await nats.connect(url)
+        members = [await connect(url) for _ in seen]
+        sender = await connect(url)
         await sender.request(MAILBOX + "CREATE", b'{"name":"%s"}' % address.encode())
         began = asyncio.Event()
         for member, counter in zip(members, seen, strict=True):
@@ -89,14 +90,14 @@ def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str)
             await member.subscribe(f"{MAILBOX}MSG.{address}", "workers", cb=handle)
             await member.flush()
         await publish(sender, f"{MAILBOX}MSG.{address}", 0, COUNT)
-        await asyncio.wait_for(began.wait(), 10)
+        await asyncio.wait_for(began.wait(), WAIT_SECONDS)
         await members[0].drain()
-        for _ in range(500):
+
+        async def all_deleted() -> bool:
             listed = await sender.request(f"{MAILBOX}LIST.{address}", b'{"limit":1}')
-            if b'"total":0' in listed.data:
-                break
-            await asyncio.sleep(0.01)
-        assert b'"total":0' in listed.data
+            return b'"total":0' in listed.data
+
+        await until(all_deleted)
         await members[1].drain()
         assert all(seen)
         assert set(seen[0]) | set(seen[1]) == {b"%d" % number for number in range(COUNT)}
@@ -107,15 +108,15 @@ def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str)
 
 def test_a_reader_of_a_mailbox_that_drains_may_come_back_to_all_of_it(url: str, address: str) -> None:
     async def run() -> None:
-        sender = await nats.connect(url)
+        sender = await connect(url)
         await sender.request(MAILBOX + "CREATE", b'{"name":"%s"}' % address.encode())
         await publish(sender, f"{MAILBOX}MSG.{address}", 0, COUNT)
         for _ in range(2):
             seen: Counter[bytes] = Counter()
-            reader = await nats.connect(url)
+            reader = await connect(url)
             began = asyncio.Event()
             subscription = await reader.subscribe(f"{MAILBOX}MSG.{address}", cb=noting(seen, began=began))
-            await asyncio.wait_for(began.wait(), 10)
+            await asyncio.wait_for(began.wait(), WAIT_SECONDS)
             await subscription.drain()
             early = list(seen)
             assert early == [b"%d" % number for number in range(len(early))]
@@ -135,7 +136,7 @@ def test_between_unsub_and_pong_comes_what_was_sent_before_and_nothing_after(
         sender.send(b"PUB drain.raw 5\r\nfirst\r\n" * COUNT)
         sender.ping()
         reader.send("UNSUB 1\r\n")
-        reader.ping(20)
+        reader.ping()
         assert len(reader.waiting) == COUNT
         sender.pub("drain.raw", "late")
         sender.ping()

@@ -4,10 +4,10 @@ import asyncio
 import json
 from collections.abc import Callable
 
-import nats
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.clients import connect
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
 
 MSG = MAILBOX + "MSG."
 DELETE = MAILBOX + "DELETE."
@@ -203,10 +203,10 @@ def test_unsub_ends_a_replay(wire: Wire, broker: Broker, address: str) -> None:
         count = 0
         while not reader.unread.startswith(b"PONG"):
             if reader.unread.startswith(b"MSG"):
-                reader.read_message(5)
+                reader.read_message(WAIT_SECONDS)
                 count += 1
             else:
-                reader.fill(5)
+                reader.fill(WAIT_SECONDS)
         assert count < 40
 
 
@@ -292,7 +292,7 @@ def test_subscribing_amid_traffic_misses_and_repeats_nothing(
             wire.ping()
     wire.ping()
     seen: dict[str, list[int]] = {f"s{n}": [] for n in range(60)}
-    for message in wire.messages(60 * 360, 30):
+    for message in wire.messages(60 * 360):
         assert int(message.payload) == message.msg_id
         seen[message.sid].append(message.msg_id)
     assert wire.silent(0.05)
@@ -305,7 +305,7 @@ def test_each_priority_stays_in_order_whatever_happens(broker: Broker, wire: Wir
     with Wire(broker.port) as reader:
         reader.read_along(address)
         wire.send("".join(f"PUB {MSG}{address}{SUFFIXES[n % 3]} 4\r\n{n:04}\r\n" for n in range(3000)))
-        messages = reader.messages(3000, 20)
+        messages = reader.messages(3000)
     for suffix in SUFFIXES:
         ids = [m.msg_id for m in messages if m.subject == MSG + address + suffix]
         assert ids == sorted(ids)
@@ -322,7 +322,7 @@ def test_what_arrives_during_a_replay_takes_its_place(broker: Broker, wire: Wire
         reader.read_along(address)
         reader.message()
         assert wire.msg(address + ".critical", "now") == {"msg_id": 200}
-        messages = reader.messages(200, 20)
+        messages = reader.messages(200)
     ids = [message.msg_id for message in messages]
     assert sorted(ids) == list(range(1, 201))
     assert ids.index(200) < 150
@@ -341,9 +341,9 @@ def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(
         before = broker.rss_bytes
         for n in range(600):
             wire.pub(MSG + address + (".urgent" if n % 100 == 99 else ""), f"{n:05}" + "x" * 50000)
-        wire.ping(20)
+        wire.ping()
         grown = broker.rss_bytes - before
-        messages = slow.messages(600, 30)
+        messages = slow.messages(600)
         assert sorted(m.msg_id for m in messages) == list(range(600))
         for urgent in (True, False):
             ids = [m.msg_id for m in messages if m.subject.endswith(".urgent") is urgent]
@@ -365,7 +365,7 @@ def test_deleting_what_a_slow_subscriber_was_not_sent_yet(broker: Broker, wire: 
         wire.msg(address, "end")
         messages = []
         while not messages or messages[-1].payload != b"end":
-            messages.append(slow.message(10))
+            messages.append(slow.message())
         assert [m.msg_id for m in messages] == [*range(150), 200]
 
 
@@ -382,7 +382,7 @@ def test_a_mailbox_that_expires_under_a_slow_subscriber(broker: Broker, wire: Wi
         wire.msg(address, "new life")
         messages = []
         while not messages or messages[-1].payload != b"new life":
-            messages.append(slow.message(10))
+            messages.append(slow.message())
         ids = [m.msg_id for m in messages[:-1]]
         assert ids == list(range(len(ids)))
         assert messages[-1].msg_id == 0
@@ -412,20 +412,20 @@ def test_subscriptions_that_end_by_max_leave_nothing_behind(
 
 def test_a_nats_client_reads_its_mailbox(broker: Broker, address: str) -> None:
     async def run() -> None:
-        client = await nats.connect(broker.url)
+        client = await connect(broker.url)
         request = json.dumps({"name": address}).encode()
         assert json.loads((await client.request(MAILBOX + "CREATE", request)).data)["is_new"]
         for suffix in SUFFIXES:
             await client.request(MSG + address + suffix, suffix.encode(), headers={"K": "v"})
         subscription = await client.subscribe(MSG + address)
         for n, suffix in ((2, ".critical"), (1, ".urgent"), (0, "")):
-            message = await subscription.next_msg(2)
+            message = await subscription.next_msg(WAIT_SECONDS)
             assert message.subject == MSG + address + suffix
             assert message.reply == f"{DELETE}{address}.{n}"
             assert message.headers == {"K": "v"}
             assert message.data == suffix.encode()
         await client.publish(MSG + address, b"live")
-        assert (await subscription.next_msg(2)).data == b"live"
+        assert (await subscription.next_msg(WAIT_SECONDS)).data == b"live"
         await client.close()
 
     asyncio.run(run())

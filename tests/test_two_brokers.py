@@ -4,10 +4,9 @@ import asyncio
 import json
 from pathlib import Path
 
-import nats
-
 from mq9fast.broker import Broker
 from mq9fast.settings import Settings
+from tests.clients import connect
 from tests.harness import MAILBOX
 
 
@@ -16,7 +15,7 @@ async def use_both(directory: Path) -> None:
     brokers = [Broker(each) for each in settings]
     for broker in brokers:
         await broker.start()
-    clients = [await nats.connect(f"nats://127.0.0.1:{broker.address[1]}") for broker in brokers]
+    clients = [await connect(f"nats://127.0.0.1:{broker.address[1]}") for broker in brokers]
     for client, payload in zip(clients, (b"to a", b"to b"), strict=True):
         await client.request(MAILBOX + "CREATE", b'{"name": "same"}')
         await client.request(MAILBOX + "MSG.same", payload)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
-import nats
 import nkeys
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire
+from tests.clients import connect
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
 
 MSG = f"{MAILBOX}MSG."
 HASH = bcrypt.hashpw(b"slow", bcrypt.gensalt(10)).decode()
@@ -196,10 +196,10 @@ def test_a_nats_client_is_told_of_a_violation(broker: Broker) -> None:
         async def note(error: Exception) -> None:
             told.set_result(str(error))
 
-        client = await nats.connect(broker.url, user="worker", password="worker", error_cb=note)
+        client = await connect(broker.url, user="worker", password="worker", error_cb=note)
         await client.publish("elsewhere", b"x")
         await client.flush()
-        error = await asyncio.wait_for(told, 5)
+        error = await asyncio.wait_for(told, WAIT_SECONDS)
         assert client.is_connected
         await client.close()
         return error
@@ -209,13 +209,13 @@ def test_a_nats_client_is_told_of_a_violation(broker: Broker) -> None:
 
 def test_a_worker_takes_and_answers_with_its_permissions(broker: Broker) -> None:
     async def run() -> None:
-        planner = await nats.connect(broker.url, user="planner", password="slow")
-        worker = await nats.connect(broker.url, user="worker", password="worker")
+        planner = await connect(broker.url, user="planner", password="slow")
+        worker = await connect(broker.url, user="worker", password="worker")
         tasks = await worker.subscribe(f"{MSG}task.job", queue="g")
         await planner.publish(f"{MSG}task.job", b"do it")
-        message = await tasks.next_msg(5)
+        message = await tasks.next_msg(WAIT_SECONDS)
         assert message.data == b"do it"
-        answer = await worker.request(message.reply, b"", timeout=5)
+        answer = await worker.request(message.reply)
         assert answer.data == b'{"deleted":true}'
         await planner.close()
         await worker.close()
@@ -230,7 +230,7 @@ def test_an_nkey_signs_the_nonce(broker: Broker, tmp_path: Path) -> None:
 
     async def run() -> None:
         for _ in range(2):
-            client = await nats.connect(broker.url, nkeys_seed=str(seed), max_reconnect_attempts=0)
+            client = await connect(broker.url, nkeys_seed=str(seed), max_reconnect_attempts=0)
             await client.publish("nothing", b"x")
             await client.flush()
             await client.close()

@@ -3,10 +3,10 @@
 import asyncio
 import json
 
-import nats
 import pytest
 from nats.aio.msg import Msg
 
+from tests.clients import connect
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 
 REFUSED = [
@@ -187,7 +187,7 @@ def test_a_nats_client_hears_of_a_refused_subscription(broker: Broker) -> None:
         seen.append(message)
 
     async def run() -> None:
-        client = await nats.connect(broker.url, error_cb=on_error, allow_reconnect=False)
+        client = await connect(broker.url, error_cb=on_error, allow_reconnect=False)
         await client.subscribe("$mq9.AI.MAILBOX.MSG.>", cb=on_message)
         await client.flush()
         await client.request(MAILBOX + "CREATE", b"{}")

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nats
-
 from tests.certificates import Certificates
+from tests.clients import connect
 from tests.harness import Broker
 from tests.monitoring.pages import monitor_port, read
 from tests.webwire import WebWire
@@ -15,7 +14,7 @@ from tests.webwire import WebWire
 
 async def shown_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:
     """What the page says of an unmodified client while it is connected."""
-    client = await nats.connect(broker.url, tls=certificates.context(), name="secured", connect_timeout=10)
+    client = await connect(broker.url, tls=certificates.context(), name="secured")
     try:
         (shown,) = (await asyncio.to_thread(read, monitor_port(broker), "/connz"))["connections"]
     finally:
