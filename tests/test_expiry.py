@@ -3,23 +3,46 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from mq9fast.broker import Broker as InProcess
 from mq9fast.errors import StoreError
 from mq9fast.settings import Settings
 from mq9fast.store.base import Batch
 from mq9fast.store.record import mailbox_key
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.clients import until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
 
 MSG = MAILBOX + "MSG."
-# A deadline may be met a second late, and the machine may be slow; never early.
-LATE = 1.0 + 2.0
+# A deadline may be met a second late; never early.
+LATE = 1.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that waits for no fsync: one may take longer than these mailboxes live."""
+    broker = Broker(tmp_path_factory.mktemp("broker") / "data", "--sync", "never")
+    yield broker
+    broker.end()
 
 
 def lives(wire: Wire, address: str) -> bool:
     return "code" not in wire.list(address, limit=1)
+
+
+def see_it_go(wire: Wire, address: str, end: float) -> None:
+    """Wait until a mailbox is gone. Who asks more than a second after its end may not find it, however long
+    the machine takes to ask and to answer."""
+    while True:
+        asked = time.time()
+        if not lives(wire, address):
+            return
+        assert asked < end + LATE
+        time.sleep(0.01)
 
 
 def gone(wire: Wire, address: str) -> None:
@@ -34,10 +57,9 @@ def test_it_lives_its_ttl_and_is_gone_within_a_second(wire: Wire, address: str) 
     wire.create(name=address, ttl=1)
     wire.msg(address, "x")
     written = time.time()
-    while lives(wire, address):
-        assert time.time() < written + 1 + LATE
-        time.sleep(0.01)
-    assert time.time() >= begun + 1
+    see_it_go(wire, address, written + 1)
+    # The broker counts whole milliseconds.
+    assert time.time() > begun + 0.999
     gone(wire, address)
 
 
@@ -69,13 +91,13 @@ def test_only_writes_renew(wire: Wire, broker: Broker, address: str) -> None:
     alive = set(names)
     step = 0
     while alive & {"sub", "list", "delete", "refused", "none", "conflict"}:
-        assert time.time() < begun + 2 + LATE
+        asked = time.time()
         wire.create(name=names["create"])
         wire.msg(names["msg"], "x")
         wire.send(f"SUB {MSG}{names['sub']} s{step}\r\nUNSUB s{step}\r\n")
         wire.list(names["list"])
         wire.delete(names["delete"], step % 40)
-        if time.time() < begun + 1.5:
+        if time.time() < begun + 0.5:
             assert wire.create(name=names["conflict"], public=True, ttl=60)["code"] == "mailbox_conflict"
         wire.create(name=names["refused"], ttl=-1)
         step += 1
@@ -83,6 +105,8 @@ def test_only_writes_renew(wire: Wire, broker: Broker, address: str) -> None:
             if not lives(wire, names[how]):
                 assert time.time() >= before + 1.9
                 alive.discard(how)
+            elif how not in {"create", "msg"}:
+                assert asked < begun + 2 + LATE
         time.sleep(0.05)
     assert alive == {"create", "msg"}
 
@@ -100,7 +124,8 @@ def test_zero_and_absent_never_expire_and_renewals_keep_or_replace(wire: Wire, a
     wire.create(name=shortened, ttl=1)
     wire.create(name=kept)
     begun = time.time()
-    wait_until(lambda: not lives(wire, shortened) and not lives(wire, kept), 1 + LATE)
+    for name in (shortened, kept):
+        see_it_go(wire, name, begun + 1)
     assert time.time() >= begun + 0.9
     assert [lives(wire, name) for name in names] == [True, True, True, True, False, False]
 
@@ -109,13 +134,14 @@ def test_a_mailbox_without_ttl_may_get_one(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.msg(address, "x")
     wire.create(name=address, ttl=1)
-    wait_until(lambda: not lives(wire, address), 1 + LATE)
+    see_it_go(wire, address, time.time() + 1)
 
 
 def test_deadlines_hold_across_restarts(broker: Broker, address: str) -> None:
     short, down, long = (f"{address}-{n}" for n in ("short", "down", "long"))
     with Wire(broker.port) as wire:
         wire.create(name=long, ttl=3600)
+        before = time.time()
         wire.create(name=short, ttl=3)
         wire.create(name=down, ttl=1)
         wire.msg(down, "old")
@@ -125,16 +151,15 @@ def test_deadlines_hold_across_restarts(broker: Broker, address: str) -> None:
         time.sleep(0.02)
     broker.start()
     with Wire(broker.port) as wire:
-        wait_until(lambda: not lives(wire, down), LATE)
+        assert not lives(wire, down)
         assert wire.create(name=down)["is_new"]
         assert wire.msg(down) == {"msg_id": 0}
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
         assert lives(wire, long)
-        if time.time() < begun + 2.9:
-            assert lives(wire, short)
-        wait_until(lambda: not lives(wire, short), 3 + LATE)
-        assert time.time() >= begun + 2.9
+        assert lives(wire, short) or time.time() > before + 2.9
+        see_it_go(wire, short, begun + 3)
+        assert time.time() >= before + 2.9
         assert lives(wire, long)
         assert wire.list(down)["total"] == 1
     broker.restart(kill=True)
@@ -145,19 +170,19 @@ def test_deadlines_hold_across_restarts(broker: Broker, address: str) -> None:
 
 def test_a_message_renews_across_a_restart(broker: Broker, address: str) -> None:
     with Wire(broker.port) as wire:
-        wire.create(name=address, ttl=2)
         begun = time.time()
+        wire.create(name=address, ttl=2)
         while time.time() < begun + 1:
             time.sleep(0.02)
-        wire.msg(address, "renews")
+        before = time.time()
+        assert wire.msg(address, "renews") == {"msg_id": 0}
         renewed = time.time()
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
         while time.time() < begun + 2.2:
             time.sleep(0.02)
-        if time.time() < renewed + 1.9:
-            assert lives(wire, address)
-        wait_until(lambda: not lives(wire, address), 2 + LATE)
+        assert lives(wire, address) or time.time() > before + 1.9
+        see_it_go(wire, address, renewed + 2)
 
 
 def test_an_expired_mailbox_is_never_revived_after_a_restart(
@@ -171,14 +196,14 @@ def test_an_expired_mailbox_is_never_revived_after_a_restart(
             "".join(
                 f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\nPUB {MSG}{address}-{n} 1\r\nx\r\n"
                 for n in range(count)
-                for body in [f'{{"name":"{address}-{n}","ttl":1}}']
+                for body in [f'{{"name":"{address}-{n}","ttl":3}}']
             )
         )
         wire.ping()
         assert lives(wire, f"{address}-{count - 1}")
         written = time.time()
     broker.stop()
-    while time.time() < written + 1.1:
+    while time.time() < written + 3.1:
         time.sleep(0.02)
     broker.start()
     with Wire(broker.port) as wire:
@@ -188,6 +213,12 @@ def test_an_expired_mailbox_is_never_revived_after_a_restart(
     assert codes == ["mailbox_not_found"] * count
 
 
+def seconds_of_a_send(wire: Wire, address: str) -> float:
+    begun = time.monotonic()
+    wire.msg(address, "prompt")
+    return time.monotonic() - begun
+
+
 def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
@@ -195,30 +226,29 @@ def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
     other = address + "-other"
     with Wire(broker.port) as wire:
         wire.create(name=other)
-        wire.create(name=address, ttl=2)
+        wire.create(name=address)
         payload = "".join(chr(33 + n * n * 7919 % 90) for n in range(1000))
         line = f"PUB {MSG}{address} 1000\r\n{payload}\r\n"
         for _ in range(100):
             wire.send(line * 1000)
-            wire.ping(20)
+            wire.ping()
         assert wire.list(address, limit=1)["total"] == 100_000
+        # What a busy machine does to any request is not to be laid to the broker.
+        usual = max(seconds_of_a_send(wire, other) for _ in range(200))
+        wire.create(name=address, ttl=1)
         slowest = 0.0
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + WAIT_SECONDS
         while lives(wire, address):
             assert time.monotonic() < deadline
-            begun = time.monotonic()
-            wire.msg(other, "prompt")
-            slowest = max(slowest, time.monotonic() - begun)
+            slowest = max(slowest, seconds_of_a_send(wire, other))
         for _ in range(200):
-            begun = time.monotonic()
-            wire.msg(other, "prompt")
-            slowest = max(slowest, time.monotonic() - begun)
-        assert slowest < 1
-        before = wire.list(other, limit=1)["total"]
+            slowest = max(slowest, seconds_of_a_send(wire, other))
+        assert slowest < max(1, 10 * usual)
+        sent = wire.list(other, limit=1)["total"]
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
         gone(wire, address)
-        assert wire.list(other, limit=1)["total"] == before
+        assert wire.list(other, limit=1)["total"] == sent
         assert wire.create(name=address)["is_new"]
         assert wire.list(address)["total"] == 0
 
@@ -226,14 +256,23 @@ def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
 def test_many_small_mailboxes_expire_together(start_broker: Callable[..., Broker], address: str) -> None:
     broker = start_broker("--sync", "never", "--max-mailboxes", "3000")
     with Wire(broker.port) as wire:
-        bodies = [f'{{"name":"{address}-{n}","ttl":1}}' for n in range(3000)]
+        bodies = [f'{{"name":"{address}-{n}","ttl":3}}' for n in range(3000)]
         wire.send("".join(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n" for body in bodies))
         wire.ping()
         written = time.time()
         assert wire.create()["code"] == "limit_exceeded"
-        wait_until(lambda: not any(lives(wire, f"{address}-{n}") for n in (0, 1500, 2999)), 1 + LATE)
-        wait_until(lambda: "code" not in wire.create(), LATE)
-        assert time.time() < written + 1 + LATE
+        for n in (0, 1500, 2999):
+            see_it_go(wire, f"{address}-{n}", written + 3)
+        wait_until(lambda: "code" not in wire.create())
+
+
+def megabytes(directory: Path) -> int:
+    """What the files of a store take, some of which may be going."""
+    size = 0
+    for path in directory.iterdir():
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size >> 20
 
 
 def test_the_space_of_an_expired_mailbox_is_used_again(
@@ -243,15 +282,14 @@ def test_the_space_of_an_expired_mailbox_is_used_again(
     broker = start_broker("--sync", "never")
     payload = os.urandom(50_000)
     with Wire(broker.port) as wire:
-        sizes = []
         for _ in range(5):
             wire.create(name=address, ttl=1)
             for _ in range(1200):
                 wire.pub(MSG + address, payload)
-            wire.ping(20)
-            wait_until(lambda: not lives(wire, address), 1 + LATE)
-            sizes.append(sum(path.stat().st_size for path in broker.data_dir.iterdir()) >> 20)
-    assert max(sizes) < 230, sizes  # 60 MB live at a time, 300 MB in all
+            wire.ping()
+            wait_until(lambda: not lives(wire, address))
+        # 60 MB live at a time, 300 MB in all. The store takes its time to clear up.
+        wait_until(lambda: megabytes(broker.data_dir) < 230)
 
 
 def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Path) -> None:
@@ -270,15 +308,22 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
                 raise StoreError("no room")
             write(batch)
 
-        await asyncio.sleep(0.3)
+        async def is_stored() -> bool:
+            return store.get(mailbox_key(b"short")) is not None
+
+        async def is_gone() -> bool:
+            return not await is_stored()
+
+        async def has_ticked() -> bool:
+            return broker.mailboxes.directory.now_ms > 0
+
+        await until(has_ticked)
         broker.mailboxes.create(name="short", ttl=1)
         broker.core.agenda.ask()
-        await asyncio.sleep(0.2)
-        assert store.get(mailbox_key(b"short")) is not None
+        await until(is_stored)
         store.write = write_but_once  # type: ignore[method-assign]
-        await asyncio.sleep(2)
+        await until(is_gone)
         assert refused
-        assert store.get(mailbox_key(b"short")) is None
         await broker.stop()
 
     asyncio.run(expire_amid_a_failure())

@@ -101,7 +101,7 @@ def test_what_is_shown_is_of_no_use(addresses: list[str], port: int) -> None:
 
 def test_a_public_address_is_shown_while_its_mailbox_lives(monitored: Broker, port: int) -> None:
     with Wire(monitored.port, {"name": "public.one"}) as wire:
-        wire.create(name="public.one", public=True, ttl=1)
+        wire.create(name="public.one", public=True)
         wire.sub(f"{MAILBOX}MSG.public.one.urgent", queue="public.one")
         wire.ping()
         path = f"/connz?subs=detail&cid={wire.info['client_id']}"
@@ -113,6 +113,7 @@ def test_a_public_address_is_shown_while_its_mailbox_lives(monitored: Broker, po
         def subject() -> str:
             return str(read(port, path)["connections"][0]["subscriptions_list_detail"][0]["subject"])
 
+        wire.create(name="public.one", public=True, ttl=1)
         wait_until(lambda: subject() == f"{MAILBOX}MSG.pu\u2026.urgent")
 
 
