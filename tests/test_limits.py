@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import nats
 import pytest
 
 from mq9fast.broker import Broker as InProcess
 from mq9fast.clock import TICK_SECONDS
 from mq9fast.settings import Settings
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.clients import connect
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
 
 MSG = MAILBOX + "MSG."
 Start = Callable[..., Broker]
@@ -26,7 +26,7 @@ def test_max_mailboxes(start_broker: Start) -> None:
     with Wire(broker.port) as wire:
         for name in ("a", "b"):
             assert wire.create(name=name)["is_new"]
-        generated = wire.create(ttl=2)["mail_address"]
+        generated = wire.create(ttl=600)["mail_address"]
         for fields in ({"name": "d"}, {}, {"prefix": "p"}, {"name": "d", "public": True}):
             reply = wire.create(**fields)
             assert set(reply) == {"error", "code"}
@@ -38,7 +38,8 @@ def test_max_mailboxes(start_broker: Start) -> None:
     with Wire(broker.port) as wire:
         assert wire.create(name="d")["code"] == "limit_exceeded"
         assert wire.msg(generated) == {"msg_id": 0}
-        wait_until(lambda: "code" not in wire.create(name="d"), 6)
+        wire.create(name=generated, ttl=1)
+        wait_until(lambda: "code" not in wire.create(name="d"))
         assert wire.create(name="e")["code"] == "limit_exceeded"
 
 
@@ -93,7 +94,7 @@ def test_max_store_bytes(start_broker: Start) -> None:
     broker = start_broker("--max-store-bytes", "1000")
     with Wire(broker.port) as wire:
         wire.create(name="a")
-        wire.create(name="b", ttl=2)
+        wire.create(name="b", ttl=600)
         assert wire.msg("a", "x" * 600) == {"msg_id": 0}
         assert wire.msg("b", "x" * 400) == {"msg_id": 0}
         assert wire.msg("a", "x")["code"] == wire.msg("b", "x")["code"] == "limit_exceeded"
@@ -101,7 +102,8 @@ def test_max_store_bytes(start_broker: Start) -> None:
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
         assert wire.msg("a", "x")["code"] == "limit_exceeded"
-        wait_until(lambda: wire.msg("a", "x" * 400).get("msg_id") == 1, 6)
+        wire.create(name="b", ttl=1)
+        wait_until(lambda: wire.msg("a", "x" * 400).get("msg_id") == 1)
         assert wire.msg("a", "x")["code"] == "limit_exceeded"
         wire.delete("a", 0)
         assert wire.msg("a", "x" * 600) == {"msg_id": 2}
@@ -215,14 +217,14 @@ def test_max_pending(start_broker: Start) -> None:
         sender.send(b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 1900)
         sender.ping()
         assert len(reader.messages(1900)) == 1900
-        sender.send(b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 20_000)
-        sender.ping(30)
-        assert reader.closed(30)
+        sender.send(b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * ((kernel_bytes() + 4_000_000) // 1000))
+        sender.ping()
+        assert reader.closed()
         assert reader.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
 
 
 def test_ping_max(start_broker: Start) -> None:
-    broker = start_broker("--ping-interval", "0.3", "--ping-max", "3")
+    broker = start_broker("--ping-interval", "0.8", "--ping-max", "3")
     with Wire(broker.port) as answering, Wire(broker.port) as silent:
         began = time.monotonic()
         # Two that go unanswered are not too many, nor is any number of them with an answer between.
@@ -232,19 +234,19 @@ def test_ping_max(start_broker: Start) -> None:
             answering.send("PONG\r\n")
         assert [silent.line() for _ in range(4)] == ["PING"] * 3 + ["-ERR 'Stale Connection'"]
         assert silent.closed()
-        assert time.monotonic() - began >= 0.3 * 6
+        assert time.monotonic() - began >= 0.8 * 6
         answering.ping()
 
 
 def test_auth_timeout(start_broker: Start) -> None:
-    broker = start_broker("--token", "t", "--auth-timeout", "1")
+    broker = start_broker("--token", "t", "--auth-timeout", "2")
     began = time.monotonic()
     with Wire(broker.port, None) as early, Wire(broker.port, None) as late:
-        time.sleep(0.6)
+        time.sleep(0.5)
         early.send('CONNECT {"auth_token":"t","verbose":false}\r\n')
         early.ping()
         assert late.closed()
-        assert 0.9 < time.monotonic() - began < 3
+        assert time.monotonic() - began > 1.9
         assert late.unread == b"-ERR 'Authentication Timeout'\r\n"
         early.ping()
 
@@ -258,7 +260,7 @@ def test_min_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, ta
         broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"), min_free=1000))
         await broker.start()
         await asyncio.sleep(TICK_SECONDS)
-        client = await nats.connect(f"nats://127.0.0.1:{broker.address[1]}")
+        client = await connect(f"nats://127.0.0.1:{broker.address[1]}")
         await client.request(MAILBOX + "CREATE", b'{"name":"a"}')
         answer = await client.request(MSG + "a", b"x")
         await client.close()
@@ -278,9 +280,9 @@ def test_lame_duck_duration(start_broker: Start) -> None:
     broker.process.send_signal(signal.SIGUSR2)
     for number, wire in enumerate(wires, 1):
         assert wire.closed()
-        assert number / 10 * 0.8 < time.monotonic() - began < number / 10 + 1.5
+        assert time.monotonic() - began > number / 10 * 0.8
         wire.close()
-    assert broker.process.wait(10) == 0
+    assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()
 
 
@@ -338,7 +340,7 @@ def test_an_auto_created_mailbox_does_not_expire_until_told_to(start_broker: Sta
     with Wire(broker.port) as wire:
         assert wire.msg("a") == {"msg_id": 0}
         assert wire.create(name="a", ttl=1)["is_new"] is False
-        wait_until(lambda: "code" in wire.list("a"), 4)
+        wait_until(lambda: "code" in wire.list("a"))
         assert wire.msg("a") == {"msg_id": 0}
 
 
