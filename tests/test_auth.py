@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 
+from tests.clients import connect
 from tests.harness import Broker, Wire
 
 PASSWORD = "pa55-wörd-$ecret"
@@ -116,7 +116,7 @@ def test_nothing_is_taken_after_a_refusal(by_password: Broker) -> None:
 
 
 def test_who_says_nothing_is_closed(start_broker: Callable[..., Broker]) -> None:
-    broker = start_broker("--token", TOKEN, "--auth-timeout", "0.2")
+    broker = start_broker("--token", TOKEN, "--auth-timeout", "1")
     with Wire(broker.port, None) as wire, Wire(broker.port, {"auth_token": TOKEN}) as known:
         assert wire.closed()
         assert wire.unread.lower() == b"-err 'authentication timeout'\r\n"
@@ -138,7 +138,7 @@ def test_nats_clients_sign_in(by_password: Broker, by_token: Broker) -> None:
             (by_password, {"user": "ann", "password": PASSWORD}),
             (by_token, {"token": TOKEN}),
         ):
-            client = await nats.connect(broker.url, **options)
+            client = await connect(broker.url, **options)
             assert (await client.request("$mq9.AI.MAILBOX.CREATE", b"{}")).data
             await client.close()
 

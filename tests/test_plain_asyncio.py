@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certificates
-from tests.harness import Broker, Wire
+from tests.harness import WAIT_SECONDS, Broker, Wire
 from tests.webwire import WebWire
 
 Start = Callable[..., Broker]
@@ -19,6 +19,10 @@ def start_plain(start_broker: Start, tmp_path: Path) -> Start:
     """Start brokers that find no uvloop."""
     (tmp_path / "uvloop.py").write_text('raise ImportError("there is no uvloop")')
     return lambda *flags: start_broker(*flags, env={"PYTHONPATH": str(tmp_path)})
+
+
+def knock(broker: Broker) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS)
 
 
 def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
@@ -45,13 +49,13 @@ def test_tls_without_uvloop(start_plain: Start, tmp_path: Path, first: str) -> N
     files = Certificates(tmp_path)
     broker = start_plain(
         *("--tls-cert", files.cert("server"), "--tls-key", files.key("server")),
-        *("--tls-handshake-first", first, "--auth-timeout", "0.5"),
+        *("--tls-handshake-first", first, "--auth-timeout", "2"),
     )
     with ExitStack() as stack:
-        silent = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=5))
-        clear = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=5))
+        silent = stack.enter_context(knock(broker))
+        clear = stack.enter_context(knock(broker))
         clear.sendall(b"PING\r\n")
-        plain = stack.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=5))
+        plain = stack.enter_context(knock(broker))
         if first == "off":
             assert plain.recv(65536).startswith(b"INFO ")
         with files.context().wrap_socket(plain, server_hostname="localhost") as peer:

@@ -15,7 +15,8 @@ import nats
 import pytest
 
 from tests.certificates import Certificates
-from tests.harness import MAILBOX, Broker, Wire
+from tests.clients import connect
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +35,16 @@ def tls_broker(
 async def use_mailbox(url: str, context: ssl.SSLContext, name: str = "box", **options: Any) -> None:
     """What an unmodified client does, with payloads of more than one TLS record."""
     payload = bytes(range(256)) * 1000
-    client = await nats.connect(url, tls=context, allow_reconnect=False, connect_timeout=10, **options)
+    client = await connect(url, tls=context, allow_reconnect=False, **options)
     try:
-        created = await client.request(f"{MAILBOX}CREATE", json.dumps({"name": name}).encode(), timeout=10)
+        created = await client.request(f"{MAILBOX}CREATE", json.dumps({"name": name}).encode())
         assert "error" not in json.loads(created.data)
         for _ in range(5):
-            sent = await client.request(f"{MAILBOX}MSG.{name}", payload, timeout=10)
+            sent = await client.request(f"{MAILBOX}MSG.{name}", payload)
             assert "msg_id" in json.loads(sent.data)
         box = await client.subscribe(f"{MAILBOX}MSG.{name}")
         for _ in range(5):
-            assert (await box.next_msg(timeout=10)).data == payload
+            assert (await box.next_msg(WAIT_SECONDS)).data == payload
     finally:
         await client.close()
 
@@ -54,9 +55,7 @@ async def is_turned_away(url: str, context: ssl.SSLContext | None) -> bool:
     async def ignore(_: Exception) -> None: ...
 
     try:
-        client = await nats.connect(
-            url, tls=context, allow_reconnect=False, connect_timeout=5, error_cb=ignore
-        )
+        client = await connect(url, tls=context, allow_reconnect=False, connect_timeout=5, error_cb=ignore)
         await client.flush(5)
     except (OSError, ssl.SSLError, nats.errors.Error, asyncio.TimeoutError):
         return True
@@ -88,15 +87,15 @@ def test_tls_can_demand_a_certificate(tls_broker: Callable[..., Broker], certifi
 def test_plain_bytes_on_a_tls_port_get_nothing_and_harm_nobody(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    broker = tls_broker("--auth-timeout", "0.3")
+    broker = tls_broker("--auth-timeout", "2")
     with Wire(broker.port, {}) as plain, Wire(broker.port, None) as silent:
         plain.send(f"SUB > 1\r\nPUB {MAILBOX}CREATE x 0\r\n\r\nPING\r\n")
-        assert plain.closed(20)
+        assert plain.closed()
         assert b"PONG" not in plain.unread
         assert b"MSG" not in plain.unread
         asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
         # Nor does one stay that never begins the handshake.
-        assert silent.closed(20)
+        assert silent.closed()
     assert broker.stop() == 0
 
 
@@ -117,7 +116,7 @@ def test_a_tls_client_amid_load_at_the_stop(
             while data := peer.recv(65536):
                 said += data
             assert b'{"msg_id":0}' in said
-    assert broker.process.wait(20) == 0
+    assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()
 
 
@@ -166,14 +165,16 @@ def test_what_comes_up_during_the_handshake_waits_for_its_end(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     """Neither said in the open nor dropped; and nobody is pinged who cannot answer yet."""
-    broker = tls_broker("--ping-interval", "0.3", "--ping-max", "1", "--auth-timeout", "5")
-    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as plain:
+    broker = tls_broker("--ping-interval", "1", "--ping-max", "1", "--auth-timeout", "60")
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain:
         assert plain.recv(65536).endswith(b"}\r\n")
-        time.sleep(0.8)
+        time.sleep(2.5)
         with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
             assert peer.recv(6) == b"PING\r\n"
             peer.sendall(b"PING\r\n")
-            assert peer.recv(6) == b"PONG\r\n"
+            while (line := peer.recv(6)) == b"PING\r\n":
+                pass
+            assert line == b"PONG\r\n"
 
 
 # TLS before INFO.
@@ -187,7 +188,7 @@ def test_tls_may_come_before_info(
     url = f"tls://localhost:{broker.port}"
     asyncio.run(use_mailbox(url, certificates.context(), tls_handshake_first=True))
     with (
-        socket.create_connection(("127.0.0.1", broker.port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain,
         certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
     ):
         assert peer.recv(65536).startswith(b'INFO {"server_id"')
@@ -211,15 +212,13 @@ def test_auto_takes_each_client_as_it_comes(
 def test_a_lame_duck_and_a_stop_wait_for_no_handshake(
     tls_broker: Callable[..., Broker], certificates: Certificates, first: str
 ) -> None:
-    broker = tls_broker("--tls-handshake-first", first, "--auth-timeout", "60", "--lame-duck-duration", "0.2")
-    with socket.create_connection(("127.0.0.1", broker.port), timeout=5) as silent:
+    broker = tls_broker("--tls-handshake-first", first, "--auth-timeout", "600", "--lame-duck-duration", "0")
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as silent:
         time.sleep(0.2)
-        began = time.monotonic()
         broker.process.send_signal(signal.SIGUSR2)
         while silent.recv(65536):
             pass
-        assert broker.process.wait(10) == 0
-        assert time.monotonic() - began < 2.5
+        assert broker.process.wait(WAIT_SECONDS) == 0
         broker._close_output()
 
 
@@ -228,8 +227,8 @@ def test_past_max_connections_the_reason_comes_without_info_where_tls_comes_firs
 ) -> None:
     broker = tls_broker("--max-connections", "1", "--tls-handshake-first", "on")
     with (
-        socket.create_connection(("127.0.0.1", broker.port), timeout=5),
-        socket.create_connection(("127.0.0.1", broker.port), timeout=5) as refused,
+        socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS),
+        socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as refused,
     ):
         assert refused.recv(65536) == b"-ERR 'maximum connections exceeded'\r\n"
         assert refused.recv(65536) == b""
@@ -238,7 +237,7 @@ def test_past_max_connections_the_reason_comes_without_info_where_tls_comes_firs
 def test_handshakes_count_as_connections(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    broker = tls_broker("--max-connections", "2", "--auth-timeout", "1")
+    broker = tls_broker("--max-connections", "2", "--auth-timeout", "3")
     silent = [Wire(broker.port, None) for _ in range(2)]
     with Wire(broker.port, None) as refused:
         assert refused.closed()
@@ -254,7 +253,7 @@ def test_handshakes_count_as_connections(
 
 def connect_tls(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
     """A connection that has read INFO and said CONNECT."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
     plain.recv(65536)
     peer = context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
     peer.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
@@ -284,12 +283,11 @@ def test_tls_versions(
     assert broker.stop() == 0
 
 
-def read_to_the_end(peer: ssl.SSLSocket, pause: float = 0.0) -> bytes:
+def read_to_the_end(peer: ssl.SSLSocket) -> bytes:
     """All that comes until close_notify; SSLEOFError if the connection ends without it."""
     said = bytearray()
     while data := peer.recv(65536):
         said += data
-        time.sleep(pause)
     return bytes(said)
 
 
@@ -322,9 +320,9 @@ def test_a_stop_hands_over_through_tls_what_a_reader_has_yet_to_take(
         assert sender.recv(6) == b"PONG\r\n"
         broker.process.send_signal(sign)
         time.sleep(0.3)
-        said = read_to_the_end(reader, pause=0.002)
+        said = read_to_the_end(reader)
     assert said.count(b"MSG a 1 1000\r\n") == count
-    assert broker.process.wait(20) == 0
+    assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()
 
 

@@ -32,11 +32,11 @@ def ports(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Por
     """Two brokers of ours, or two real nats-servers with the same settings."""
     directory = tmp_path_factory.mktemp(server)
     if server == "mq9fast":
-        strict = ("--token", "secret", "--auth-timeout", "0.5", "--ws-origins", ORIGINS)
+        strict = ("--token", "secret", "--auth-timeout", "1", "--ws-origins", ORIGINS)
         brokers = [
             Broker(directory / "open", "--ws-port", "0"),
             Broker(
-                directory / "strict", "--ws-port", "0", *strict, "--ping-interval", "0.3", "--ping-max", "1"
+                directory / "strict", "--ws-port", "0", *strict, "--ping-interval", "0.8", "--ping-max", "1"
             ),
         ]
         yield Ports(*(broker.ws_port for broker in brokers))
@@ -52,8 +52,8 @@ def ports(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Por
         {
             "websocket": f"{{ {with_websocket}, allowed_origins: [{allowed}] }}",
             "token": "secret",
-            "auth_timeout": "0.5",
-            "ping_interval": "0.3",
+            "auth_timeout": "1",
+            "ping_interval": "0.8",
             "ping_max": "1",
         },
     ]

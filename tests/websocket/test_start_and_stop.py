@@ -9,7 +9,7 @@ import pytest
 
 from mq9fast.errors import StartError
 from mq9fast.upgrade import Origins
-from tests.harness import MAILBOX, Broker, wait_until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, wait_until
 from tests.test_start import refused
 from tests.webwire import WebWire, silent_end
 
@@ -83,5 +83,5 @@ def test_a_lame_duck_tells_websockets_too(start_broker: Start) -> None:
             assert wire.closed()
             assert wire.unread.endswith(b"-ERR 'Server Shutdown'\r\n")
             assert wire.goodbye == (1001, "Server Shutdown")
-    assert broker.process.wait(20) == 0
+    assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()
