@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bcrypt
-import nats
 import nkeys
 import pytest
 
 from tests.certificates import Certificates
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.clients import connect
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
 from tests.webwire import WebWire
 
 ANNA = '[[users]]\nuser = "anna"\npassword = "anna"\n'
@@ -180,7 +180,7 @@ def test_what_may_wait_for_a_reader_changes_for_who_is_connected(
         slow.sub("flood")
         slow.ping()
         broker.reload("max_pending = 1000000")
-        for _ in range(20):
+        for _ in range(kernel_bytes() // 1_000_000 + 4):
             sender.pub("flood", b"x" * 1_000_000)
         sender.ping()
         assert slow.closed()
@@ -262,12 +262,12 @@ def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_p
         async def note() -> None:
             lost.append("disconnected")
 
-        client = await nats.connect(broker.broker.url, user="anna", password="anna", disconnected_cb=note)
+        client = await connect(broker.broker.url, user="anna", password="anna", disconnected_cb=note)
         inbox = await client.subscribe("a")
         for number in range(5):
             broker.reload(ANNA + BERTA * (number % 2))
             await client.publish("a", b"%d" % number)
-            assert (await inbox.next_msg(5)).data == b"%d" % number
+            assert (await inbox.next_msg(WAIT_SECONDS)).data == b"%d" % number
         assert not lost
         await client.close()
 
@@ -278,10 +278,10 @@ def test_who_came_before_there_were_nkeys_signs_nothing(start_broker: StartBroke
     """A signature of nothing would be good for ever, for whoever heard it."""
     seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
     pair = nkeys.from_seed(bytearray(seed))
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    broker = Configured(start_broker, tmp_path / "mq9.toml", f"auth_timeout = 600\n{ANNA}")
     with Wire(broker.port, None) as early:
         assert "nonce" not in early.info
-        broker.reload(f'auth_timeout = 60\n[[users]]\nnkey = "{pair.public_key.decode()}"\n')
+        broker.reload(f'auth_timeout = 600\n[[users]]\nnkey = "{pair.public_key.decode()}"\n')
         options = {"nkey": pair.public_key.decode(), "sig": base64.b64encode(pair.sign(b"")).decode()}
         early.send(f"CONNECT {json.dumps(options)}\r\n")
         assert early.line() == VIOLATION
@@ -332,7 +332,7 @@ def make_directory(path: Path) -> Path:
 
 def secure(port: int, trusted: Certificates, *, hear_info: bool = True) -> ssl.SSLSocket:
     """A TLS connection to who shows a certificate of the trusted authority."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
     try:
         peer = trusted.context().wrap_socket(plain, server_hostname="localhost")
     except ssl.SSLError:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from tests.fault.load import READ_SECONDS, frames, publish_many
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
 
 MEGABYTE = 1 << 20
 PENDING = 4 * MEGABYTE
@@ -56,12 +56,12 @@ def test_a_slow_reader_of_a_plain_subject_is_cut_off_alone(start_broker: Callabl
         other.ping()
         before = broker.rss_bytes
         # What the sockets hold comes on top of what the broker lets wait.
-        publish_plain(sender, "flood", 40)
+        publish_plain(sender, "flood", kernel_bytes() // MEGABYTE + 36)
         sender.ping(READ_SECONDS)
         assert broker.rss_bytes - before < 40 * MEGABYTE
         # It was given up some seconds after the limit, whether or not it read its last words.
         assert slow.closed(READ_SECONDS)
-        assert len(slow.unread) < 20 * MEGABYTE
+        assert len(slow.unread) < kernel_bytes() + 16 * MEGABYTE
         # Nobody else noticed.
         sender.pub("quiet", "hello")
         assert other.message().payload == b"hello"
@@ -74,7 +74,7 @@ def test_the_last_words_to_a_slow_consumer_name_the_reason(start_broker: Callabl
     with Wire(broker.port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
         slow.sub("flood", "1")
         slow.ping()
-        publish_plain(sender, "flood", 6)
+        publish_plain(sender, "flood", kernel_bytes() // MEGABYTE + 2)
         sender.ping(READ_SECONDS)
         assert slow.closed(READ_SECONDS)
         assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
@@ -151,7 +151,7 @@ def test_silent_peers_are_pinged_and_closed(start_broker: Callable[..., Broker])
     connect = b'CONNECT {"verbose":false}\r\n'
     for beginning in (b"", b"PUB subject", connect + b"PUB subject 100\r\nhalf", connect + b"PING\r\n"):
         with raw(broker.port, beginning) as peer:
-            peer.settimeout(20)
+            peer.settimeout(WAIT_SECONDS)
             said = b""
             while data := peer.recv(65536):
                 said += data
@@ -159,23 +159,23 @@ def test_silent_peers_are_pinged_and_closed(start_broker: Callable[..., Broker])
 
 
 def test_who_does_not_sign_in_is_closed_in_time(start_broker: Callable[..., Broker]) -> None:
-    broker = start_broker("--token", "secret", "--auth-timeout", "0.3")
+    broker = start_broker("--token", "secret", "--auth-timeout", "1")
     for beginning in (b"", b'CONNECT {"auth_token":"sec'):
         with raw(broker.port, beginning) as peer:
-            peer.settimeout(20)
+            peer.settimeout(WAIT_SECONDS)
             said = b""
             while data := peer.recv(65536):
                 said += data
             assert said.endswith(b"-ERR 'Authentication Timeout'\r\n")
     with Wire(broker.port, {"auth_token": "secret"}) as wire:
         wire.ping()
-        time.sleep(0.5)
+        time.sleep(1.5)
         wire.ping()
 
 
 def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable[..., Broker]) -> None:
     """A member that stopped answering pings, its connection still open, gives its messages back."""
-    broker = start_broker("--ping-interval", "0.3", "--ping-max", "1")
+    broker = start_broker("--ping-interval", "1", "--ping-max", "1")
     with Wire(broker.port) as wire:
         wire.create(name="tasks")
         with raw(broker.port, f"SUB {MAILBOX}MSG.tasks workers 1\r\n".encode()) as dead:
@@ -183,7 +183,7 @@ def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable
             for number in range(3):
                 assert wire.msg("tasks", str(number)) == {"msg_id": number}
             wire.sub(f"{MAILBOX}MSG.tasks", "1", queue="workers")
-            got = [wire.message(20).payload for _ in range(3)]
+            got = [wire.message().payload for _ in range(3)]
             assert sorted(got) == [b"0", b"1", b"2"]
 
 
@@ -201,9 +201,9 @@ def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn
         deaf.send(request % "deaf" * 500)
         highest = longest = 0.0
         for _ in range(50):
-            started = time.monotonic()
+            started = broker.loop_seconds
             other.ping(READ_SECONDS)
-            longest = max(longest, time.monotonic() - started)
+            longest = max(longest, broker.loop_seconds - started)
             highest = max(highest, broker.rss_bytes)
             time.sleep(0.02)
         assert highest - before < 100 * MEGABYTE, highest // MEGABYTE
@@ -215,12 +215,12 @@ def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn
 
 
 def test_a_client_that_sends_is_not_stale_whatever_it_sends(start_broker: Callable[..., Broker]) -> None:
-    broker = start_broker("--ping-interval", "0.1", "--ping-max", "1")
+    broker = start_broker("--ping-interval", "0.5", "--ping-max", "1")
     with Wire(broker.port) as silent, Wire(broker.port) as busy:
         silent.ping()
-        for _ in range(60):
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not silent.closed(0.01):
+            assert time.monotonic() < deadline
             busy.send("PUB empty 0\r\n\r\n")
-            time.sleep(0.01)
-        assert silent.closed(2.0)
         assert b"-ERR 'Stale Connection'\r\n" in silent.unread
         busy.ping()
