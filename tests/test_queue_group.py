@@ -3,12 +3,13 @@
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Message, Wire, wait_until
 from tests.members import MSG, Connect, answer, fill, texts, waiting
 
 
@@ -289,12 +290,12 @@ def test_a_slow_member_leaves_the_work_to_others(
         for n in range(300):
             wire.pub(MSG + address, f"{n:03}" + "x" * 30000)
         wire.ping()
-        got = quick.messages(200, 10)
-        while not quick.silent(0.1):
-            got.extend(quick.waiting)
-            quick.waiting.clear()
+        # Whose messages come in order, and the last one among them: the slow one has been full for long.
+        got = [quick.message()]
+        while got[-1].msg_id < 299:
+            got.append(quick.message())
         assert len(got) > 200
-        rest = slow.messages(300 - len(got), 10)
+        rest = slow.messages(300 - len(got))
         assert sorted(m.msg_id for m in [*got, *rest]) == list(range(300))
 
 
@@ -316,7 +317,7 @@ def test_a_slow_member_holds_up_only_the_priorities_that_need_it(
         for n in range(1, 20):
             wire.msg(address, f"n{n}")
             assert texts(normal.messages(1)) == [f"n{n}"]
-        assert len(slow.messages(400, 20)) == 400
+        assert len(slow.messages(400)) == 400
         assert slow.silent(0.05)
 
 
@@ -365,9 +366,10 @@ def test_members_that_come_and_go_lose_and_repeat_nothing_at_once(
     total, sent, answered = 600, 0, Counter[int]()
     members: list[Wire] = []
     step = 0
+    deadline = time.monotonic() + WAIT_SECONDS
     while sum(answered.values()) < total:
         step += 1
-        assert step < 2000
+        assert time.monotonic() < deadline
         if sent < total:
             count = min(20, total - sent)
             suffix = ("", ".urgent", ".critical")[step % 3]
