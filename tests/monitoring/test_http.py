@@ -1,5 +1,6 @@
 """The monitoring port as HTTP clients see it."""
 
+import random
 import re
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mq9fast.monitoring.http import MOST_CONNECTIONS
-from tests.harness import Broker, Wire
+from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 from tests.monitoring.pages import get, monitor_port, read
 
 PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mailboxz", "/metrics")
@@ -23,7 +24,7 @@ PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mail
 
 def ask(port: int, request: bytes) -> bytes:
     """All that comes back until the other side closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as raw:
         raw.sendall(request)
         received = b""
         while more := raw.recv(65536):
@@ -32,9 +33,12 @@ def ask(port: int, request: bytes) -> bytes:
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """A port that the system gives to nobody who does not name it."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as attempt, suppress(OSError):
+            attempt.bind(("127.0.0.1", port))
+            return port
 
 
 def test_a_healthy_broker_says_so(port: int) -> None:
@@ -55,7 +59,7 @@ def test_head_has_the_status_and_no_body(port: int, path: str) -> None:
 def test_requests_that_never_end_neither_pile_up_nor_keep_others_out(port: int) -> None:
     with ExitStack() as stack:
         idle = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS))
             for _ in range(MOST_CONNECTIONS + 20)
         ]
         assert get(port, "/healthz")[0] == 200
@@ -94,7 +98,7 @@ def test_a_client_of_http_1_0_gets_its_page(port: int) -> None:
     assert body.startswith(b"{") and body.endswith(b"}")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(
     path=st.sampled_from(PAGES),
     query=st.one_of(
@@ -151,11 +155,18 @@ def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
         start_broker("--monitor-port", taken)
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            holder.bind(("127.0.0.1", 8222))
-            holder.listen()
-        except OSError:
-            pass  # somebody else holds it, which serves as well
+
+        def is_ours() -> bool:
+            try:
+                holder.bind(("127.0.0.1", 8222))
+                holder.listen()
+            except OSError:
+                return False
+            return True
+
+        # Another run of this test has it for a moment only; whoever has it for good serves as well.
+        with suppress(AssertionError):
+            wait_until(is_ours, 10)
         broker = Broker(tmp_path / "default", monitor=True)
         try:
             assert "running without monitoring: the monitoring port 8222" in broker.log.read_text()
@@ -165,7 +176,7 @@ def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
 
 def test_a_broker_that_stops_drops_what_is_being_answered(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--monitor-port", "0")
-    with socket.create_connection(("127.0.0.1", monitor_port(broker)), timeout=10) as idle:
+    with socket.create_connection(("127.0.0.1", monitor_port(broker)), timeout=WAIT_SECONDS) as idle:
         assert broker.stop() == 0
         assert idle.recv(1) == b""
 
@@ -180,7 +191,7 @@ def test_varz_is_there_only_once_clients_can_connect(tmp_path: Path) -> None:
 
     def poll() -> None:
         nonlocal answered
-        end = time.monotonic() + 20
+        end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end and answered < 5:
             try:
                 status = get(http_port, "/varz")[0]
@@ -195,5 +206,5 @@ def test_varz_is_there_only_once_clients_can_connect(tmp_path: Path) -> None:
     poller.start()
     poller.join()
     process.terminate()
-    process.wait(20)
+    process.wait(WAIT_SECONDS)
     assert answered == 5
