@@ -29,7 +29,7 @@ def tls_broker(
     start_broker: Callable[..., Broker], certificates: Certificates
 ) -> Iterator[Callable[..., Broker]]:
     files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
-    return lambda *flags: start_broker(*files, *flags)
+    return lambda *flags: start_broker(*files, "--auth-timeout", "600", *flags)
 
 
 async def use_mailbox(url: str, context: ssl.SSLContext, name: str = "box", **options: Any) -> None:

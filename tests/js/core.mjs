@@ -1,6 +1,6 @@
 // Publish, subscribe, wildcards, request-reply, queue groups, headers, no responders, drain.
 import { headers } from "@nats-io/nats-core";
-import { failure, finish, open, say, take } from "./lib.mjs";
+import { failure, finish, open, patient, say, take } from "./lib.mjs";
 
 const client = await open();
 say({ connected: client.info.client_id > 0, port: client.info.port, headers: client.info.headers });
@@ -12,7 +12,8 @@ client.publish("js.two.done", new Uint8Array([0, 255, 13, 10]));
 say({ wild: (await take(wild, 2)).map((message) => [message.subject, [...message.data]]) });
 
 client.subscribe("js.double", { callback: (_, message) => message.respond(`${2 * Number(message.string())}`) });
-say({ replies: await Promise.all([1, 2, 3].map(async (n) => (await client.request("js.double", `${n}`)).string())) });
+const double = async (n) => (await client.request("js.double", `${n}`, patient)).string();
+say({ replies: await Promise.all([1, 2, 3].map(double)) });
 
 const members = [0, 1, 2].map(() => client.subscribe("js.work", { queue: "workers" }));
 for (let n = 0; n < 300; n++) client.publish("js.work", `${n}`);
@@ -29,7 +30,7 @@ client.publish("js.headers", "body", { headers: sent, reply: "js.reply" });
 const [received] = await take(withHeaders, 1);
 say({ kind: received.headers.values("Kind"), body: received.string(), reply: received.reply });
 
-say({ nobody: await failure(client.request("js.nobody", "", { timeout: 5000 })) });
+say({ nobody: await failure(client.request("js.nobody", "", patient)) });
 
 // A peer of another kind: what it says goes out of here, what is said here goes to it.
 const peer = client.subscribe("js.to", { max: 1 });

@@ -18,10 +18,13 @@ export const open = (options = {}) => {
   return (servers.startsWith("ws") ? wsconnect : connect)({ servers, ...options });
 };
 
+// How long an answer may take: the client's own second is for machines at rest.
+export const patient = { timeout: 60000 };
+
 // A mailbox command: its reply.
 export const ask = async (client, command, fields = {}) => {
   const payload = typeof fields === "string" ? fields : JSON.stringify(fields);
-  return (await client.request(MAILBOX + command, payload)).json();
+  return (await client.request(MAILBOX + command, payload, patient)).json();
 };
 
 // The next `count` messages of a subscription.

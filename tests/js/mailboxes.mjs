@@ -1,6 +1,6 @@
 // The four commands, replay by priority, answers that discard, and queue groups of a mailbox.
 import { headers } from "@nats-io/nats-core";
-import { ask, finish, MAILBOX, open, say, take, told } from "./lib.mjs";
+import { ask, finish, MAILBOX, open, patient, say, take, told } from "./lib.mjs";
 
 const client = await open();
 const { address } = await told();
@@ -16,7 +16,7 @@ for (const [tail, body] of [["", "n0"], [".urgent", "u1"], ["", "n2"], [".critic
 say({ sent });
 const marked = headers();
 marked.set("Kind", "marked");
-await client.request(`${MAILBOX}MSG.${address}.critical`, "c5", { headers: marked });
+await client.request(`${MAILBOX}MSG.${address}.critical`, "c5", { ...patient, headers: marked });
 const page = await ask(client, `LIST.${address}`, { limit: 2 });
 const rest = await ask(client, `LIST.${address}`, { limit: 10, cursor: page.next });
 say({ total: page.total, listed: [...page.messages, ...rest.messages].map((message) => message.payload) });

@@ -26,7 +26,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture
 def start_wss(start_broker: Start, certificates: Certificates) -> Start:
     files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
-    return lambda *flags, **more: start_broker("--ws-port", "0", *files, *flags, **more)
+    return lambda *flags, **more: start_broker(
+        "--ws-port", "0", "--auth-timeout", "600", *files, *flags, **more
+    )
 
 
 def use(port: int, tls: ssl.SSLContext | None, name: str) -> dict[str, object]:
