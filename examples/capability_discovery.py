@@ -51,8 +51,8 @@ async def main() -> None:
         await ask(orchestrator, "CREATE", name=QUERIES, public=True, desc="who can do what")
         await discard_all(orchestrator, QUERIES)
         agents = [
-            asyncio.create_task(agent("worker001", [need, "report.generation"], seconds=1.2)),
-            asyncio.create_task(agent("worker002", ["text.generation"], seconds=1.2)),
+            asyncio.create_task(agent("worker001", [need, "report.generation"], seconds=2.4)),
+            asyncio.create_task(agent("worker002", ["text.generation"], seconds=2.4)),
         ]
         own = (await ask(orchestrator, "CREATE", ttl=60))["mail_address"]
         inbox = await orchestrator.subscribe(f"$mq9.AI.MAILBOX.MSG.{own}")

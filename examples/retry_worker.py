@@ -42,7 +42,7 @@ async def main() -> None:
             await worker.subscribe(f"$mq9.AI.MAILBOX.MSG.{tasks}", queue="workers", cb=on_task)
         for task in ("easy", "flaky", "impossible"):
             await ask(client, f"MSG.{tasks}", task=task)
-        for _ in range(30):
+        for _ in range(300):
             if (await ask(client, f"LIST.{tasks}"))["total"] == 0:
                 break
             await asyncio.sleep(0.1)

@@ -59,7 +59,7 @@ async def main() -> None:
         workers = [await start_worker(name, done) for name in ("worker-1", "worker-2")]
         for task in tasks[TASKS // 2 :]:
             await ask(orchestrator, "MSG.task.queue", task=task)
-        for _ in range(30):
+        for _ in range(300):
             if (await ask(orchestrator, "LIST.task.queue"))["total"] == 0:
                 break
             await asyncio.sleep(0.1)
