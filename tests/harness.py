@@ -168,6 +168,14 @@ class Wire:
         self.unread = bytearray()
         self.inbox = 0
         self.waiting: list[Message] = []
+        try:
+            self._begin(connect)
+        except BaseException:
+            # The broker may be gone in the middle of it.
+            self.close()
+            raise
+
+    def _begin(self, connect: dict[str, Any] | None) -> None:
         self.info = json.loads(self.line().removeprefix("INFO "))
         if connect is not None:
             options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, **connect}
@@ -178,7 +186,11 @@ class Wire:
         opened = socket.socket()
         if receive_bytes:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        opened.connect(("127.0.0.1", port))
+        try:
+            opened.connect(("127.0.0.1", port))
+        except OSError:
+            opened.close()
+            raise
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return opened
 
