@@ -16,7 +16,7 @@ extensions = [
     Extension(
         f"mq9fast._core.{path.stem}",
         [str(path)],
-        extra_compile_args=[] if os.name == "nt" else [*OPTIMIZE, "-fno-strict-aliasing"],
+        extra_compile_args=[*OPTIMIZE, "-fno-strict-aliasing"],
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
     )
     for path in sorted(Path("mq9fast/_core").glob("*.pyx"))

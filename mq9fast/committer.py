@@ -111,6 +111,7 @@ class Committer:
         core.stalled = self._resume_stalled_later
         core.ready_descriptor = ready_descriptor(self._loop)
         core.poll_soon = partial(self._loop.call_soon, core.busy_poll)
+        core.failed = self._failed
         self._intake.write_out = self._write_out
         if sync == "interval":
             self._sync_later()
@@ -130,6 +131,10 @@ class Committer:
         self._advance()
         if self._delivery.has_waiting:
             self._pump()
+
+    def _failed(self, error: Exception) -> None:
+        """A turn that ended with a read failed, through no fault of the connection that was read."""
+        self._loop.call_exception_handler({"message": "a turn failed", "exception": error})
 
     def _resume_stalled_later(self) -> None:
         if self._stall_timer is None:
@@ -228,16 +233,17 @@ class Committer:
             # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
             self._write_out()
             turn.not_written()
-            self._fail(turn, failure)
+            self._fail(turn, failure, stored=True)
         self._core.end_turn()
 
-    def _fail(self, turn: Turn, error: StoreError) -> None:
-        """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it."""
+    def _fail(self, turn: Turn, error: StoreError, *, stored: bool = False) -> None:
+        """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it.
+        `stored`: the store has it all the same, and goes by it."""
         self.failed_batches += 1
         self._refused = True
         self.complain("a turn could not be stored", error)
         self._mailboxes.take_back(turn)
-        self._delivery.fail(turn, CommandError("store_unavailable").reply())
+        self._delivery.fail(turn, CommandError("store_unavailable").reply(), stored)
 
     def complain(self, what: str, error: Exception) -> None:
         """Log what went wrong with the store, but not all the time."""

@@ -116,3 +116,38 @@ def test_what_came_during_an_fsync_that_fails_is_kept(disk: Disk) -> None:
         assert [message["payload"] for message in wire.list("a")["messages"]] == ["kept"]
         assert wire.delete("a", 1) == {"deleted": True}
         assert wire.list("a")["total"] == 0
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["all that came together", "some of it"])
+def test_what_a_worker_answered_before_an_fsync_that_fails(disk: Disk, count: int) -> None:
+    """The store has the deletions, though nobody was promised them: none is made twice or undone."""
+    with Wire(disk.port) as wire, Wire(disk.port) as worker, Wire(disk.port) as other:
+        wire.create(name="a")
+        wire.send("".join(f"PUB {MAILBOX}MSG.a 1\r\n{n}\r\n" for n in range(count + 2)))
+        worker.sub("answers", "9")
+        worker.read_along("a", queue="workers")
+        assert len(worker.messages(count + 2)) == count + 2
+        disk.open.clear()
+        disk.failures = 1
+        worker.send("".join(f"PUB {MAILBOX}DELETE.a.{n} answers 0\r\n\r\n" for n in range(count)))
+        worker.ping()
+        assert worker.silent(0.1)
+        disk.open.set()
+        assert [each.json["code"] for each in worker.messages(count)] == ["store_unavailable"] * count
+        left = [{"msg_id": n, "payload": str(n)} for n in range(count, count + 2)]
+        for _ in range(2):
+            for n in range(count):
+                assert wire.delete("a", n) == {"deleted": False}
+            listed = wire.list("a")
+            assert listed["total"] == 2
+            assert [{"msg_id": m["msg_id"], "payload": m["payload"]} for m in listed["messages"]] == left
+        other.read_along("a", queue="workers")
+        other.ping()
+        worker.close()
+        assert [message.payload for message in other.messages(2)] == [
+            b"%d" % n for n in range(count, count + 2)
+        ]
+        assert other.silent(0.1)
+        for n in range(count, count + 2):
+            assert wire.delete("a", n) == {"deleted": True}
+        assert wire.list("a")["total"] == 0

@@ -1,7 +1,5 @@
 """The grammar of a mail_address and of what follows `MSG.` and `DELETE.` (docs/protocol.md, Addresses)."""
 
-from libc.stdint cimport uint64_t
-
 from mq9fast._core.views cimport View
 
 

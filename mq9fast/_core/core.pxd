@@ -21,6 +21,7 @@ cdef class Core:
 
     # The end of a turn.
     cdef public object commit         # commit() takes the turn to the store, and reads on from that
+    cdef public object failed         # failed(error) hears of a turn that failed
     cdef public object stalled        # stalled() is called at the end of a turn that has clients wait
     cdef public int ready_descriptor  # readable while any socket is; -1 where there is none
     cdef public bint finishing        # nobody who was told to stop sending is let go on

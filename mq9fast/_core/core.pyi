@@ -41,6 +41,7 @@ class Core:
     def violations(self) -> int: ...
     most_subscriptions: int
     commit: Callable[[], Any] | None
+    failed: Callable[[Exception], Any] | None
     stalled: Callable[[], Any] | None
     ready_descriptor: int
     finishing: bool

@@ -48,20 +48,24 @@ cdef class Core:
         self.agenda.held = False
         if not self.agenda.awake:
             return 0
-        if at_once and not is_readable(self.ready_descriptor):
-            self.end_turn()
-            self.ended_ns = monotonic_ns()
-            if self.brisk:
-                self.poll_soon()
+        if not at_once or is_readable(self.ready_descriptor):
+            self.agenda.wake()
             return 0
-        self.agenda.wake()
+        try:
+            self.end_turn()
+        except Exception as error:
+            self.failed(error)
+        self.ended_ns = monotonic_ns()
+        if self.brisk:
+            self.poll_soon()
         return 0
 
     cpdef void busy_poll(self) noexcept:
         """Look for what comes next for a while, without going to sleep: being woken takes several times as
         long as a turn of one message. Called for behind brisk turns only, so that a quiet broker sleeps."""
-        with nogil:
-            poll_busily(self.ready_descriptor, self.busy_poll_us * 1000)
+        if not self.agenda.awake:
+            with nogil:
+                poll_busily(self.ready_descriptor, self.busy_poll_us * 1000)
 
     cpdef int end_turn(self) except -1:
         """Hand on what came up in the turn: what is for the store, then one write per connection."""

@@ -1,7 +1,5 @@
 """What leaves the broker for mailboxes: replies and pushes of durable turns, reads for who fell behind."""
 
-from libc.stdint cimport uint64_t
-
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.group cimport Group, Member
 from mq9fast._core.mailbox cimport Directory, Mailbox

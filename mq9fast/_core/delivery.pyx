@@ -195,11 +195,11 @@ cdef class Delivery:
             if (turn.fresh_ranks >> rank) & 1:
                 self.push(turn, rank)
 
-    def fail(self, Turn turn not None, bytes error not None) -> None:
-        """The store did not take the turn's last batch: who waits for that gets `error`, and it is forgotten.
-        The turn goes on with what was written before, if anything."""
+    def fail(self, Turn turn not None, bytes error not None, bint stored) -> None:
+        """The turn's last batch failed: who waits for that gets `error`, and it is forgotten. The turn goes
+        on with what was written before, if anything. `stored`: what it deleted is gone all the same."""
         cdef Py_ssize_t i
-        self.settle(turn, turn.written_gone, False)
+        self.settle(turn, turn.written_gone, stored)
         for i in range(turn.written_acks, turn.ack_count):
             self.router.answer(turn.reply_of(&turn.acks[i]), view_of(error))
         for call in turn.cut():

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.record cimport StoredMessage, message_key
-from mq9fast._core.run cimport Run, Runs, Spot, all_of, is_message, pack_mark, run_key, unpack_mark
+from mq9fast._core.run cimport RUN_SPAN, Run, Runs, Spot, all_of, is_message, pack_mark, run_key, unpack_mark
 
 
 cdef class ErasedRow:
@@ -43,7 +43,7 @@ cdef class Erased:
         self, uint64_t uid, int rank, uint64_t msg_id, object store, Spot* spot, StoredMessage* message
     ) except -1:
         """Find a message's row, the message deleted or not; false if there is none. DANGER: `message` points
-        into the row, which is kept until the next call."""
+        into the row, which is kept until the next call of this or of `clear`."""
         cdef int index = -1
         if self.found is not None and self.found_uid == uid and self.found_rank == rank:
             index = self.found.find(msg_id)
@@ -68,7 +68,7 @@ cdef class Erased:
             run = Run()
             run.open(msg_id, True, value)
             return run
-        runs = Runs(store.scan(key, message_key(uid, rank + 1, 0)), msg_id)
+        runs = Runs(store.scan(key, message_key(uid, rank, msg_id + RUN_SPAN)), msg_id)
         return runs.run if runs.next_row() else None
 
     cdef int write(self, object put, object delete) except -1:

@@ -44,7 +44,7 @@ cdef class Gathered:
     cdef Py_ssize_t add(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
     ) except -1
-    cdef OpenRun* open_run(self, Mailbox mailbox, int rank, Py_ssize_t size) except NULL
+    cdef OpenRun* open_run(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL
     cdef bytes pack(self, const OpenRun* run)
     cdef int write(self, object put_row) except -1
     cdef void clear(self) noexcept

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, message_key, put_message, put_u32, put_u64
-from mq9fast._core.run cimport MOST_IN_RUN, RUN_ENTRY_BYTES, RUN_FIXED_BYTES, RUN_VERSION, run_key
+from mq9fast._core.run cimport MOST_IN_RUN, RUN_ENTRY_BYTES, RUN_FIXED_BYTES, RUN_SPAN, RUN_VERSION, run_key
 from mq9fast._core.vector cimport with_room
 from mq9fast._core.views cimport View, put, to_bytes
 
@@ -30,7 +30,7 @@ cdef class Gathered:
         cdef OpenRun* run
         self.arena = <char*>with_room(self.arena, self.arena_size, &self.arena_room, 1, size)
         self.messages = <Message*>with_room(self.messages, self.count, &self.room, sizeof(Message))
-        run = self.open_run(mailbox, rank, size)
+        run = self.open_run(mailbox, rank, msg_id, size)
         message = &self.messages[index]
         message.start = self.arena_size
         message.size = size
@@ -48,12 +48,15 @@ cdef class Gathered:
         self.count += 1
         return index
 
-    cdef OpenRun* open_run(self, Mailbox mailbox, int rank, Py_ssize_t size) except NULL:
-        """The run of the mailbox's rank that has room for `size` bytes, a new one if need be."""
+    cdef OpenRun* open_run(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL:
+        """The run of the mailbox's rank that has room for a message, a new one if need be."""
         cdef OpenRun* run
         if mailbox.run[rank]:
             run = &self.runs[mailbox.run[rank] - 1]
-            if run.count < MOST_IN_RUN and run.size + size <= RUN_BYTES:
+            if (
+                run.count < MOST_IN_RUN and run.size + size <= RUN_BYTES
+                and msg_id - self.messages[run.first].msg_id < RUN_SPAN
+            ):
                 return run
         self.runs = <OpenRun*>with_room(self.runs, self.run_count, &self.run_room, sizeof(OpenRun))
         run = &self.runs[self.run_count]

@@ -4,7 +4,6 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Subscription
 from mq9fast._core.holding cimport Hold, HoldList, Holding
-from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.run cimport Run
 from mq9fast._core.source cimport Envelope, Pumped, Source
 

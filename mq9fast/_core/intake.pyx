@@ -178,7 +178,7 @@ cdef class Intake:
         if msg_id >= mailbox.written_id:
             self.write_out()
         for wanted in range(RANKS - 1, -1, -1):
-            if mailbox.count[wanted] == 0:
+            if mailbox.count[wanted] == 0 or msg_id < mailbox.head[wanted]:
                 continue
             if self.turn.erased.find(mailbox.uid, wanted, msg_id, self.store, &spot, &message):
                 rank[0] = wanted

@@ -4,7 +4,6 @@ Ids of a mailbox, in the order in which they pass: given <= next_id; in the stor
 durable_id, and only durable ones are ever delivered or listed.
 """
 
-from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.heap cimport Heap, HeapItem
@@ -58,6 +57,7 @@ cdef class Mailbox:
 
 cdef class Directory:
     cdef Table table
+    cdef Mailbox last                     # the one that was looked up before, while it lives
     cdef Heap deadlines
     cdef public uint64_t now_ms           # of this turn, Unix milliseconds
     cdef readonly uint64_t next_uid

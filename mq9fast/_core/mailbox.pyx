@@ -10,7 +10,7 @@ from mq9fast._core.address cimport RANKS, valid_address
 from mq9fast._core.heap cimport Heap, HeapItem
 from mq9fast._core.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
 from mq9fast._core.table cimport Table
-from mq9fast._core.views cimport View, slice_from, to_bytes, view, view_of
+from mq9fast._core.views cimport View, same, slice_from, to_bytes, view, view_of
 
 from mq9fast._core.record import CorruptRecord
 
@@ -101,10 +101,14 @@ cdef class Directory:
 
     cdef Mailbox look_up(self, View address):
         """The live mailbox of the address, or None. One past its deadline is not seen, swept or not."""
-        cdef PyObject* found = self.table.find(address)
-        if found is NULL or not (<Mailbox>found).live or (<Mailbox>found).past_deadline(self.now_ms):
-            return None
-        return <Mailbox>found
+        cdef PyObject* found
+        cdef Mailbox last = self.last
+        if last is None or not last.live or not same(view_of(last.address), address):
+            found = self.table.find(address)
+            if found is NULL or not (<Mailbox>found).live:
+                return None
+            self.last = last = <Mailbox>found
+        return None if last.past_deadline(self.now_ms) else last
 
     cdef Mailbox look_up_or_make(self, View address):
         """The mailbox of the address, living or waited for."""
@@ -231,6 +235,7 @@ cdef class Directory:
         self.deadlines.remove(&mailbox.expiry)
         self.uncount(mailbox)
         mailbox.live = False
+        self.last = None
         self.forget_if_unused(mailbox)
 
     def reload(self, Mailbox mailbox not None, bytes record) -> None:

@@ -1,6 +1,6 @@
 """Reading and writing of what is stored. The layout is drawn in mq9fast/store/record.py; the code is here."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.views cimport View
 

@@ -14,6 +14,7 @@ from mq9fast._core.record cimport RECORD_VERSION, StoredMessage
 
 cdef enum:
     MOST_IN_RUN = 64              # the bits of a mark
+    RUN_SPAN = 1024               # ids of a run differ by less, so that who looks for one need not look far
     RUN_VERSION = 2               # first byte of a run
     MARK_VERSION = 3              # and of a mark
     RUN_FIXED_BYTES = 8

@@ -118,7 +118,7 @@ cdef class Runs:
     """
 
     def __cinit__(self, rows not None, uint64_t start):
-        self.rows = rows
+        self.rows = iter(rows)
         self.start = start
         self.run = Run()
 
@@ -129,6 +129,7 @@ cdef class Runs:
         cdef Py_ssize_t size
         self.deleted = 0
         self.index = -1
+        self.run.count = 0
         for key, value in self.rows:
             size = PyBytes_GET_SIZE(key)
             if size != MESSAGE_KEY_BYTES and size != RUN_KEY_BYTES:

@@ -16,6 +16,7 @@ from mq9fast._core.views cimport View
 
 cdef enum:
     SUBJECT_ROOM = 192        # longest prefix, address, rank or id, with slack
+    FRAME_BYTES = 24          # of a delivery beside its subjects, header and payload
     PUMP_BYTES = 131072       # about what one source is given in one turn
     OUTPUT_BYTES = 262144     # no source adds to a client that has this much to write
 
@@ -51,8 +52,9 @@ cdef int seal(
 
 
 cdef inline Py_ssize_t cost_of(const Envelope* envelope) noexcept:
-    """What a delivery counts of PUMP_BYTES."""
-    return envelope.header.size + envelope.payload.size + SUBJECT_ROOM
+    """What a delivery counts of PUMP_BYTES, about what goes out for it."""
+    cdef Py_ssize_t subjects = envelope.subject.size + envelope.reply.size
+    return FRAME_BYTES + subjects + envelope.header.size + envelope.payload.size
 
 
 cdef class Source:

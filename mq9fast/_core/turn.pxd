@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.erased cimport Erased, ErasedRow
 from mq9fast._core.gathered cimport Gathered
-from mq9fast._core.mailbox cimport Directory, Mailbox
+from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.views cimport View
 
 

@@ -145,6 +145,7 @@ class Parts:
         self.core.commit = self._commit
         self.core.stalled = lambda: None
         self.clients = 0
+        self._spare: Turn | None = None
 
     def _wake(self) -> None:
         self.woken += 1
@@ -172,7 +173,15 @@ class Parts:
         """What the committer does under --sync interval."""
         self.write_out()
         if not self.intake.turn.empty:
-            self.delivery.release(self.intake.next_turn(Turn(MemoryBatch())))
+            batch: Any = MemoryBatch()
+            successor, self._spare = self._spare, None
+            if successor is None:
+                successor = Turn(batch)
+            successor.renew(batch)
+            turn = self.intake.next_turn(successor)
+            self.delivery.release(turn)
+            turn.clear()
+            self._spare = turn
         if self.delivery.has_waiting:
             self.delivery.pump(self.store)
 

@@ -1,6 +1,7 @@
 """When a turn ends: with the read that began it where nobody else has a part in it, else once it is woken."""
 
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ class Sockets:
 
     def __init__(self) -> None:
         self.descriptor, self._other = os.pipe()
+
+    @property
+    def ready(self) -> bool:
+        return bool(select.select([self.descriptor], [], [], 0)[0])
 
     def become_ready(self) -> None:
         os.write(self._other, b"x")
@@ -99,9 +104,11 @@ def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
         raise RuntimeError
 
     parts.core.commit = fail
-    for _ in range(2):
-        with pytest.raises(RuntimeError):
-            writer.feed(pub(b"a", b"x") + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
+    failures: list[Exception] = []
+    parts.core.failed = failures.append
+    for count in (1, 2):
+        writer.feed(pub(b"a", b"x") + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
+        assert len(failures) == count
         assert reader.output() == b"MSG a 1 1\r\nx\r\n"
 
 
@@ -142,10 +149,21 @@ def test_busy_polling_ends_with_what_comes_and_keeps_nobody_from_python(sockets:
     other = threading.Timer(0.05, sockets.become_ready)
     other.start()
     parts.core.busy_poll()
+    assert sockets.ready
     other.join()
 
 
-def test_busy_polling_ends_in_time(sockets: Sockets) -> None:
+def test_busy_polling_lasts_as_long_as_it_may(sockets: Sockets) -> None:
     parts, _, _ = pair(sockets)
-    parts.core.busy_poll_us = 1000
+    parts.core.busy_poll_us = 20_000
+    began = time.monotonic()
     parts.core.busy_poll()
+    assert time.monotonic() - began >= 0.02
+
+
+def test_there_is_no_busy_polling_while_a_turn_is_to_end(sockets: Sockets) -> None:
+    parts, _, _ = pair(sockets)
+    parts.core.busy_poll_us = 600_000_000
+    parts.agenda.ask()
+    parts.core.busy_poll()
+    assert not sockets.ready

@@ -81,6 +81,28 @@ def test_how_much_shares_a_row(count: int, size: int, expected: int) -> None:
     assert payloads(parts, mailbox, 2) == dict.fromkeys(range(count), b"x" * size)
 
 
+def test_the_ids_of_a_run_lie_close_together() -> None:
+    """Whoever looks for a message has no further to look."""
+    parts = Parts()
+    mailbox = parts.open(b"a")
+    for rank in (1, *[2] * 1022, 1, 1):
+        send(parts, rank, b"x")
+    parts.end_turn()
+    urgent = {key for key in rows(parts) if key[9] == 1}
+    assert urgent == {run_key(mailbox.uid, 1, 1023), message_key(mailbox.uid, 1, 1024)}
+    for msg_id in (1024, 0, 1023):
+        assert delete(parts, msg_id)
+        assert not delete(parts, msg_id)
+    assert mailbox.count_of(1) == 0
+
+
+def test_what_was_read_to_its_end_is_at_its_end() -> None:
+    parts, mailbox = stored_run()
+    messages = iter(stored_messages(parts.store, mailbox, 2, 0))
+    assert len(list(messages)) == 3
+    assert list(messages) == []
+
+
 def test_a_run_goes_with_its_last_message() -> None:
     parts, mailbox = stored_run()
     assert delete(parts, 4)
