@@ -8,7 +8,7 @@ from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.record cimport StoredMessage, unpack_message
 from mq9fast._core.router cimport Router
 from mq9fast._core.source cimport (
-    IDLE, MORE_TO_GIVE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, seal
+    IDLE, MORE_TO_GIVE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, address_to, seal
 )
 from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, Ack, Fresh, Gone, Mark, Turn
 from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
@@ -147,7 +147,8 @@ cdef class Delivery:
                 continue
             message = &turn.gathered.messages[fresh.message]
             unpack_message(turn.gathered.stored(message), &stored)
-            seal(&envelope, mailbox, rank, fresh.msg_id, &stored, message.spot)
+            address_to(&envelope, mailbox, rank)
+            seal(&envelope, fresh.msg_id, &stored, message.spot)
             for source in mailbox.sources:
                 source.offer(&envelope)
                 if not source.caught_up and (

@@ -10,7 +10,7 @@ from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.record cimport StoredMessage
 from mq9fast._core.run cimport Run, Runs, row_key
 from mq9fast._core.source cimport (
-    CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, WAITING, Envelope, Pumped, Source, cost_of, seal
+    CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, WAITING, Envelope, Pumped, Source, address_to, cost_of, seal
 )
 
 from mq9fast._core.record import CorruptRecord
@@ -220,6 +220,7 @@ cdef class Group(Source):
         cdef Member member
         cdef StoredMessage message
         cdef Run run = Run()
+        address_to(&envelope, self.mailbox, rank)
         while True:
             hold = hold_at(self.holding.returned(<uint64_t>rank).first())
             if hold is NULL:
@@ -233,7 +234,7 @@ cdef class Group(Source):
                 self.holding.drop(hold, NULL)
                 continue
             run.read(hold.spot.index, &message)
-            seal(&envelope, self.mailbox, rank, hold.item.minor, &message, hold.spot)
+            seal(&envelope, hold.item.minor, &message, hold.spot)
             self.give(member, hold, &envelope)
             budget[0] -= cost_of(&envelope)
 
@@ -260,13 +261,14 @@ cdef class Group(Source):
         cdef Runs runs = self.scan(store, rank)
         if runs is None:
             return CAUGHT_UP
+        address_to(&envelope, self.mailbox, rank)
         while runs.next_message():
             if budget[0] <= 0:
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
                 return self.blocked(rank)
-            seal(&envelope, self.mailbox, rank, runs.msg_id, &runs.message, runs.run.spot(runs.index))
+            seal(&envelope, runs.msg_id, &runs.message, runs.run.spot(runs.index))
             self.give_first(member, &envelope)
             budget[0] -= cost_of(&envelope)
         self.place[rank] = self.mailbox.durable_id

@@ -17,7 +17,7 @@ from mq9fast._core.views cimport View
 cdef enum:
     SUBJECT_ROOM = 192        # longest prefix, address, rank or id, with slack
     FRAME_BYTES = 24          # of a delivery beside its subjects, header and payload
-    PUMP_BYTES = 131072       # about what one source is given in one turn
+    PUMP_BYTES = 196608       # about what one source is given in one turn
     OUTPUT_BYTES = 262144     # no source adds to a client that has this much to write
 
 
@@ -37,6 +37,7 @@ cdef enum SourceState:
 cdef struct Envelope:
     # One message as it is delivered, whoever gets it. DANGER: points into itself and where the message lies.
     char text[2 * SUBJECT_ROOM]
+    char* id_at               # where the id goes that ends the reply subject
     View subject
     View reply
     View header
@@ -46,9 +47,8 @@ cdef struct Envelope:
     Spot spot
 
 
-cdef int seal(
-    Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, const StoredMessage* message, Spot spot
-) except -1
+cdef void address_to(Envelope* envelope, Mailbox mailbox, int rank) noexcept
+cdef void seal(Envelope* envelope, uint64_t msg_id, const StoredMessage* message, Spot spot) noexcept
 
 
 cdef inline Py_ssize_t cost_of(const Envelope* envelope) noexcept:

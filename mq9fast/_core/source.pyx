@@ -10,10 +10,8 @@ from mq9fast._core.run cimport Runs, Spot, durable_messages
 from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
 
 
-cdef int seal(
-    Envelope* envelope, Mailbox mailbox, int rank, uint64_t msg_id, const StoredMessage* message, Spot spot
-) except -1:
-    """Write the subjects of a delivery and point at the sender's bytes."""
+cdef void address_to(Envelope* envelope, Mailbox mailbox, int rank) noexcept:
+    """Write the subjects that messages of a rank have, but for their ids."""
     cdef View address = view_of(mailbox.address)
     cdef char* start = envelope.text
     cdef char* at = put(put(start, view(b"$mq9.AI.MAILBOX.MSG.", 20)), address)
@@ -24,14 +22,18 @@ cdef int seal(
     envelope.subject = view(start, at - start)
     start = at
     at = put(put(start, view(b"$mq9.AI.MAILBOX.DELETE.", 23)), address)
-    at = put_decimal(put_byte(at, c'.'), msg_id)
-    envelope.reply = view(start, at - start)
+    envelope.id_at = put_byte(at, c'.')
+    envelope.reply.data = start
+    envelope.rank = rank
+
+
+cdef void seal(Envelope* envelope, uint64_t msg_id, const StoredMessage* message, Spot spot) noexcept:
+    """Put a message into an envelope that is addressed: its id, and where the sender's bytes are."""
+    envelope.reply.size = put_decimal(envelope.id_at, msg_id) - envelope.reply.data
     envelope.header = message.header
     envelope.payload = message.payload
-    envelope.rank = rank
     envelope.msg_id = msg_id
     envelope.spot = spot
-    return 0
 
 
 cdef class Source:
@@ -112,12 +114,13 @@ cdef class Reader(Source):
             runs = self.scan(store, rank) if (self.ranks >> rank) & 1 else None
             if runs is None:
                 continue
+            address_to(&envelope, self.mailbox, rank)
             while runs.next_message():
                 if self.subscription.exhausted() or not client.writable or client.doomed:
                     return WAITING
                 if budget <= 0 or not self.room_in(client):
                     return MORE_TO_GIVE
-                seal(&envelope, self.mailbox, rank, runs.msg_id, &runs.message, runs.run.spot(runs.index))
+                seal(&envelope, runs.msg_id, &runs.message, runs.run.spot(runs.index))
                 self.give(&envelope)
                 budget -= cost_of(&envelope)
             self.place[rank] = self.mailbox.durable_id
