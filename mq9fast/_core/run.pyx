@@ -8,7 +8,7 @@ from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.record cimport (
     MESSAGE_KEY_BYTES, StoredMessage, message_key, put_u64, read_u32, read_u64, unpack_message
 )
-from mq9fast._core.views cimport put_byte, to_bytes, view, view_of
+from mq9fast._core.views cimport to_bytes, view, view_of
 
 from mq9fast._core.record import CorruptRecord
 
@@ -18,14 +18,7 @@ cdef enum:
 
 cdef bytes run_key(uint64_t uid, int rank, uint64_t row_id):
     """The key of a run. Its mark's, which is its last message's own, comes right before it in a scan."""
-    cdef bytes key = PyBytes_FromStringAndSize(NULL, RUN_KEY_BYTES)
-    cdef char* at = PyBytes_AS_STRING(key)
-    at = put_byte(at, c'm')
-    at = put_u64(at, uid)
-    at = put_byte(at, <char>rank)
-    at = put_u64(at, row_id)
-    put_byte(at, 0)
-    return key
+    return message_key(uid, rank, row_id) + b"\0"
 
 
 cdef bytes row_key(uint64_t uid, int rank, const Spot* spot):
