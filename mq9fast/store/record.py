@@ -33,7 +33,8 @@
     +------+-------+---+---------------------------------+----------------------------+
     | 2    | count | 0 | count times: msg_id(8) end(4)   | messages, each as above    |
     +------+-------+---+---------------------------------+----------------------------+
-    end: where the message ends, counted from where the first begins.
+    end: where the message ends, counted from where the first begins. The ids of a run differ by less
+    than 1,024: who looks for a message looks no further.
 
     mark
     0      1   8               16

@@ -169,6 +169,7 @@ def test_who_does_not_sign_in_is_closed_in_time(start_broker: Callable[..., Brok
             assert said.endswith(b"-ERR 'Authentication Timeout'\r\n")
     with Wire(broker.port, {"auth_token": "secret"}) as wire:
         wire.ping()
+        # Who signed in is past being timed.
         time.sleep(1.5)
         wire.ping()
 
