@@ -25,6 +25,7 @@ from mq9fast.committer import Committer
 from mq9fast.connection import Connection, Refusal
 from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
+from mq9fast.health import Health
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.passwords import Passwords
@@ -69,6 +70,7 @@ class Broker:
         self.total_connections = 0
         self.refused_connections = 0
         self.most_connections = settings.max_connections
+        self.health = Health()
         self.lame_duck = False
         self.serving = False
         self.settings_since_ms = time.time_ns() // 1_000_000
@@ -97,7 +99,12 @@ class Broker:
             await self._listen(tls)
             undo.pop_all()
         self.clock = Clock(
-            self.core, self.mailboxes, self.committer, self.settings.data_dir, self.settings.min_free
+            self.core,
+            self.mailboxes,
+            self.committer,
+            self.health,
+            self.settings.data_dir,
+            self.settings.min_free,
         )
         self.serving = True
         await self._monitor()
@@ -142,6 +149,7 @@ class Broker:
             self.core,
             self.mailboxes,
             store,
+            self.health,
             sync=settings.sync,
             sync_interval=settings.sync_interval,
             stall_bytes=STALL_BYTES,

@@ -7,6 +7,7 @@ import shutil
 from mq9fast._core.core import Core
 from mq9fast.committer import Committer
 from mq9fast.errors import StoreError
+from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.memory import trim
 
@@ -17,17 +18,26 @@ TICK_SECONDS = 0.25
 BUSY_TICK_SECONDS = 0.005
 # Ticks without a write after which the store gives back what writing took.
 QUIET_TICKS = 8
+# The fault that /healthz shows while min_free is not met.
+DISK = "disk"
 
 
 class Clock:
     """Ticks for as long as it is not stopped."""
 
     def __init__(
-        self, core: Core, mailboxes: Mailboxes, committer: Committer, data_dir: str, min_free: int
+        self,
+        core: Core,
+        mailboxes: Mailboxes,
+        committer: Committer,
+        health: Health,
+        data_dir: str,
+        min_free: int,
     ) -> None:
         self._core = core
         self._mailboxes = mailboxes
         self._committer = committer
+        self._health = health
         self._data_dir = data_dir
         self.min_free = min_free
         self._written = 0
@@ -57,8 +67,10 @@ class Clock:
         if full != intake.full:
             intake.full = full
             if full:
+                self._health.report(DISK, f"less than {self.min_free} bytes of disk are free")
                 log.error("messages are refused: less than %d bytes of disk are free", self.min_free)
             else:
+                self._health.clear(DISK)
                 log.info("messages are taken again: there is room on the disk")
 
     def _rest_when_quiet(self) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from mq9fast._core.core import Core
 from mq9fast._core.turn import Turn
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
+from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.sockets import ready_descriptor
 from mq9fast.store.base import Store
@@ -35,6 +36,8 @@ SPARE_BYTES = 1 << 20
 FINISHED_SECONDS = 0.001
 # How often reading is tried again from a store that failed.
 RETRY_SECONDS = 1.0
+# The fault that /healthz shows while batches or fsyncs fail.
+WRITES = "writes"
 # At most one log line about failed turns in this time.
 COMPLAINT_SECONDS = 10.0
 
@@ -81,6 +84,7 @@ class Committer:
         core: Core,
         mailboxes: Mailboxes,
         store: Store,
+        health: Health,
         *,
         sync: str,
         sync_interval: float,
@@ -92,6 +96,7 @@ class Committer:
         self._delivery = core.delivery
         self._mailboxes = mailboxes
         self._store = store
+        self._health = health
         self._sync_each_turn = sync == "always"
         self._sync_interval = sync_interval
         self._stall_bytes = stall_bytes
@@ -104,7 +109,6 @@ class Committer:
         self._complained = 0.0
         self.written_batches = 0
         self.failed_batches = 0
-        self._refused = False
         self._unsynced = False
         core.agenda.wake = self._wake
         core.commit = self._commit
@@ -115,11 +119,6 @@ class Committer:
         self._intake.write_out = self._write_out
         if sync == "interval":
             self._sync_later()
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the store takes messages, as far as is known."""
-        return not self._refused and not self._intake.full
 
     # The end of a turn.
 
@@ -217,7 +216,7 @@ class Committer:
         else:
             turn.written()
             self.written_batches += 1
-            self._refused = False
+            self._health.clear(WRITES)
             self._unsynced = True
 
     def _begin_sync(self) -> None:
@@ -240,7 +239,7 @@ class Committer:
         """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it.
         `stored`: the store has it all the same, and goes by it."""
         self.failed_batches += 1
-        self._refused = True
+        self._health.report(WRITES, f"the store does not take writes: {error}")
         self.complain("a turn could not be stored", error)
         self._mailboxes.take_back(turn)
         self._delivery.fail(turn, CommandError("store_unavailable").reply(), stored)
@@ -254,7 +253,7 @@ class Committer:
 
     def rest(self) -> None:
         """Nothing was written for a while: have the store give back memory, if it is well."""
-        if self.healthy:
+        if self._health.ok:
             try:
                 self._store.rest()
             except StoreError as error:
@@ -276,7 +275,8 @@ class Committer:
 
     def _interval_synced(self, failure: StoreError | None) -> None:
         if failure is not None:
-            self._refused = self._unsynced = True
+            self._unsynced = True
+            self._health.report(WRITES, f"the store does not take writes: {failure}")
             self.complain("the log could not be made durable", failure)
         self._sync_later()
 

@@ -66,7 +66,7 @@ class BrokerCollector:
             ("mq9fast_mailboxes", "Mailboxes living now", directory.live_count),
             ("mq9fast_mailbox_messages", "Messages stored now", directory.message_count),
             ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", directory.size_bytes),
-            ("mq9fast_store_healthy", "1 while the store takes writes", int(broker.committer.healthy)),
+            ("mq9fast_store_healthy", "1 while /healthz reports no fault", int(broker.health.ok)),
             # Not prometheus-client's own: with many connections, counting open files takes long.
             ("process_resident_memory_bytes", "Resident memory", memory_bytes()),
             ("process_start_time_seconds", "Start of the broker, Unix seconds", self._started),

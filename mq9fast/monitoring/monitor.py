@@ -61,9 +61,9 @@ class Monitor:
         return Page(200, HTML, (f"<!doctype html><title>mq9fast</title><ul>{links}</ul>\n".encode(),))
 
     def _healthz(self, _query: str) -> Page:
-        if self._broker.committer.healthy:
+        if self._broker.health.ok:
             return json_page({"status": "ok"})
-        body = {"status": "unavailable", "error": "the store does not take writes"}
+        body = {"status": "unavailable", "error": "; ".join(self._broker.health.reasons)}
         return json_page(body)._replace(status=503)
 
     def _metrics(self, _query: str) -> Page:

@@ -1,0 +1,22 @@
+"""Faults by name, as /healthz shows them."""
+
+from mq9fast.health import Health
+
+
+def test_without_a_fault_all_is_well() -> None:
+    health = Health()
+    assert health.ok and health.reasons == []
+
+
+def test_a_fault_stays_until_its_reporter_clears_it() -> None:
+    health = Health()
+    health.report("disk", "the disk is full")
+    health.report("writes", "the store does not take writes: x")
+    health.report("writes", "the store does not take writes: y")
+    assert not health.ok
+    assert health.reasons == ["the disk is full", "the store does not take writes: y"]
+    health.clear("disk")
+    health.clear("disk")
+    assert health.has("writes") and not health.has("disk")
+    health.clear("writes")
+    assert health.ok
