@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 NODE_MODULES := tests/js/node_modules
+# The build tools that pyproject.toml names, each in quotes.
+BUILD_REQUIRES := $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | sed 's/, "/ "/g')
 
 .PHONY: run test quicktest lint bench bench-peers bench-growth bench-memory bench-cores perf build debug sdist clean
 
@@ -17,7 +19,7 @@ test: build lint $(NODE_MODULES)/ready
 quicktest: build $(NODE_MODULES)/ready
 	$(BIN)/python -m pytest -x --ignore=tests/fault $(ARGS)
 
-lint: build
+lint: build $(VENV)/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -25,47 +27,55 @@ lint: build
 	mkdir -p build/lint
 	$(BIN)/cython -Werror -3 -X wraparound=False -X cdivision=True -o build/lint mq9fast/_core/*.pyx
 
-bench: build
+bench: build $(VENV)/ready-to-test
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
 
 bench-peers: build $(VENV)/ready-to-draw
 	$(BIN)/python -m bench.peers $(ARGS)
 
-bench-growth: build
+bench-growth: build $(VENV)/ready-to-test
 	$(BIN)/python -m bench.peers.growth $(ARGS)
 
-bench-memory: build
+bench-memory: build $(VENV)/ready-to-test
 	$(BIN)/python -m bench.peers.memory
 
-bench-cores: build
+bench-cores: build $(VENV)/ready-to-test
 	$(BIN)/python -m bench.peers.cores
 
-perf: build
+perf: build $(VENV)/ready-to-test
 	$(BIN)/python -m bench.regression $(ARGS)
 
 build: $(VENV)/ready
-	$(BIN)/python setup.py -q build_ext --inplace -j2 $$(test ! -e build/debug || echo --force)
+	$(BIN)/python setup.py -q build_ext --inplace $$(test ! -e build/debug || echo --force)
 	@rm -f build/debug
 
 debug: $(VENV)/ready
-	MQ9FAST_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force -j2
+	MQ9FAST_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force
 	@touch build/debug
 
-sdist: $(VENV)/ready
+sdist: $(VENV)/ready-to-test
 	$(BIN)/python -m build
 
+# What a broker needs to run, and the core, compiled once: an editable install compiles it in place.
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip install -q $(BUILD_REQUIRES)
+	$(BIN)/python -m pip install -q --no-build-isolation -e .
 	touch $@
 
-$(VENV)/ready-to-draw: $(VENV)/ready
-	$(BIN)/python -m pip install -q -e '.[bench]'
+# The tools of development besides.
+$(VENV)/ready-to-test: $(VENV)/ready
+	$(BIN)/python -m pip install -q 'pip>=25.1'
+	$(BIN)/python -m pip install -q --group dev
+	touch $@
+
+$(VENV)/ready-to-draw: $(VENV)/ready-to-test
+	$(BIN)/python -m pip install -q --group bench
 	touch $@
 
 # The JavaScript client, by the Node that is in $(VENV), which trusts whom the system trusts. Where it cannot be
 # had the tests that need it are skipped, and it is tried again the next time.
-$(NODE_MODULES)/ready: tests/js/package-lock.json $(VENV)/ready
+$(NODE_MODULES)/ready: tests/js/package-lock.json $(VENV)/ready-to-test
 	PATH="$(abspath $(BIN)):$$PATH"; export NODE_USE_SYSTEM_CA=1; \
 	if npm ci --prefix tests/js --loglevel error; then touch $@; \
 	else echo "npm could not install the JavaScript client: tests that need it are skipped" >&2; fi

@@ -10,6 +10,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("MQ9FAST_DEBUG") == "1"
+PROCESSES = os.cpu_count() or 1
 OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", "-fno-plt"]
 
 extensions = [
@@ -23,8 +24,10 @@ extensions = [
 ]
 
 setup(
+    options={"build_ext": {"parallel": PROCESSES}},
     ext_modules=cythonize(
         extensions,
+        nthreads=PROCESSES,
         annotate=os.environ.get("MQ9FAST_ANNOTATE") == "1",
         compiler_directives={
             "language_level": "3",
@@ -34,5 +37,5 @@ setup(
             "initializedcheck": False,
             "embedsignature": True,
         },
-    )
+    ),
 )
