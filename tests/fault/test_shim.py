@@ -1,0 +1,141 @@
+"""The shim itself: RocksDB's and Python's calls go through it."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fault.shim import Shim
+
+# Reads commands, and prints how each went.
+PROGRAM = """
+import os, sys
+from rocksdict import Options, Rdict, WriteOptions
+db, synced = None, WriteOptions()
+synced.sync = True
+for line in sys.stdin:
+    try:
+        eval(line) if "=" not in line else exec(line)
+        print("ok", flush=True)
+    except Exception as error:
+        print(type(error).__name__, error, flush=True)
+"""
+
+
+class Process:
+    def __init__(self, shim: Shim) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **shim.env},
+            text=True,
+        )
+
+    def do(self, command: str) -> str:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "db"
+
+
+OPEN = "db = Rdict({!r}, Options(raw_mode=True))"
+
+
+def test_calls_of_rocksdb_and_python_fail_while_a_rule_says_so(tmp_path: Path, directory: Path) -> None:
+    shim = Shim(tmp_path)
+    process = Process(shim)
+    try:
+        do = process.do
+        with shim.failing("lock", "LOCK", errno.ENOLCK) as rule:
+            assert "No locks available" in do(OPEN.format(str(directory)))
+        assert rule.seen
+        assert do(OPEN.format(str(directory))) == "ok"
+        assert do("db.put(b'one', b'1')") == "ok"
+        assert do("db.flush(True)") == "ok"
+        with shim.failing("read", "*.sst", errno.EIO) as rule:
+            assert "Input/output error" in do("db.get(b'one')")
+        assert rule.seen
+        assert do("{b'1': 1}[db.get(b'one')]") == "ok"
+        with shim.failing("statvfs", "db", errno.ESTALE, most=1):
+            assert "Stale file handle" in do(f"os.statvfs({str(directory)!r})")
+            assert do(f"os.statvfs({str(directory)!r})") == "ok"
+        with shim.failing("write", "*.log", errno.EIO, skip=1) as rule:
+            assert do("db.put(b'two', b'2')") == "ok"
+            assert "Input/output error" in do("db.put(b'three', b'3')")
+        assert rule.seen == 2
+        do("db.close()")
+        assert do(OPEN.format(str(directory))) == "ok"
+        assert do("db.put(b'three', b'3')") == "ok"
+        with shim.failing("open", "*.sst", errno.EMFILE):
+            assert "Too many open files" in do("db.flush(True)")
+        do("db.close()")
+        for call, pattern, what in (
+            ("read", "CURRENT", "Input/output error"),
+            ("read", "MANIFEST*", "Input/output error"),
+            ("open", "MANIFEST*", "Input/output error"),
+            ("rename", "CURRENT", "Input/output error"),
+        ):
+            with shim.failing(call, pattern, errno.EIO) as rule:
+                assert what in do(OPEN.format(str(directory))), (call, pattern)
+            assert rule.seen
+    finally:
+        process.kill()
+
+
+def test_an_fsync_fails_or_takes_as_long_as_a_rule_says(tmp_path: Path, directory: Path) -> None:
+    shim = Shim(tmp_path)
+    process = Process(shim)
+    try:
+        assert process.do(OPEN.format(str(directory))) == "ok"
+        begun = time.monotonic()
+        with shim.failing("fsync", "*.log", wait=0.3):
+            assert process.do("db.put(b'one', b'1', write_opt=synced)") == "ok"
+        assert time.monotonic() - begun >= 0.3
+        with shim.failing("fsync", "*.log", errno.EIO):
+            assert "Input/output error" in process.do("db.put(b'two', b'2', write_opt=synced)")
+    finally:
+        process.kill()
+
+
+def test_a_power_cut_takes_what_was_not_fsynced(tmp_path: Path, directory: Path) -> None:
+    shim = Shim(tmp_path, directory)
+    state = directory / "state"
+    process = Process(shim)
+    try:
+        assert process.do(OPEN.format(str(directory))) == "ok"
+        assert process.do("db.put(b'kept', b'1', write_opt=synced)") == "ok"
+        assert process.do("db.put(b'lost', b'2')") == "ok"
+        process.do(f"fd = os.open({str(state)!r}, os.O_RDWR | os.O_CREAT)")
+        process.do("os.pwrite(fd, b'first', 0), os.fsync(fd)")
+        process.do("os.pwrite(fd, b'F', 0), os.pwrite(fd, b'more', 9)")
+        assert state.read_bytes() == b"First\0\0\0\0more"
+    finally:
+        process.kill()
+    shim.cut_power()
+    assert state.read_bytes() == b"first"
+    process = Process(shim)
+    try:
+        assert process.do(OPEN.format(str(directory))) == "ok"
+        assert process.do("{None: 1}[db.get(b'lost')]") == "ok"
+        assert process.do("{b'1': 1}[db.get(b'kept')]") == "ok"
+        process.do(f"fd = os.open({str(directory / 'new')!r}, os.O_RDWR | os.O_CREAT)")
+        process.do("os.pwrite(fd, b'new', 0), os.fsync(fd)")
+    finally:
+        process.kill()
+    shim.cut_power(lose_names=True)
+    assert state.read_bytes() == b"first"
+    assert not (directory / "new").exists()
