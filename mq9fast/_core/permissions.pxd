@@ -23,11 +23,14 @@ cdef class SubjectFilter:
 
 cdef class Permissions:
     cdef SubjectFilter publish        # None = everything
-    cdef SubjectFilter deliver        # None = everything; else what wildcard subscriptions are spared
     cdef tuple allow                  # of (subject, queue or None); None = everything
     cdef tuple deny
+    cdef dict filters                 # denied subjects -> SubjectFilter of the subscriptions they apply to
+    cdef uint64_t seed
 
     cdef bint may_publish(self, View subject) except *
     cdef bint may_subscribe(self, View subject, View queue) except *
     cdef bint may_subscribe_as(self, list names, View queue) except *
-    cdef SubjectFilter filter_of(self, View subject)
+    cdef SubjectFilter filter_of(self, View subject, View queue)
+    cdef bint is_of(self, bytes group, View queue) noexcept
+    cdef SubjectFilter filter_for(self, tuple denied)

@@ -11,6 +11,7 @@ from mq9fast._core.views cimport View, slice_from, starts_with, to_bytes, view, 
 cdef enum:
     MOST_KNOWN = 1024             # verdicts remembered, of subjects of at most so many bytes
     MOST_KNOWN_BYTES = 256
+    MOST_FILTERS = 256            # kept, one for each set of entries that applies to a subscription
     MSG_BYTES = 20
 
 cdef bytes MSG = b"$mq9.AI.MAILBOX.MSG."
@@ -72,13 +73,12 @@ cdef class Permissions:
         self, tuple publish_allow, tuple publish_deny not None, tuple subscribe_allow,
         tuple subscribe_deny not None, uint64_t seed,
     ):
-        spared = tuple([subject for subject, queue in subscribe_deny if queue is None])
         if publish_allow is not None or publish_deny:
             self.publish = SubjectFilter(publish_allow, publish_deny, seed)
-        if spared:
-            self.deliver = SubjectFilter(None, spared, seed)
         self.allow = subscribe_allow
         self.deny = subscribe_deny
+        self.filters = {}
+        self.seed = seed
 
     cdef bint may_publish(self, View subject) except *:
         return self.publish is None or self.publish.admits(subject)
@@ -116,18 +116,31 @@ cdef class Permissions:
         if not (in_group if grouped else plain):
             return False
         for subject, group in self.deny:
-            if group is None or (queue.size and covers(view_of(<bytes>group), queue)):
-                if any_covers((subject,), names):
-                    return False
+            if self.is_of(group, queue) and any_covers((subject,), names):
+                return False
         return True
 
-    cdef SubjectFilter filter_of(self, View subject):
-        """What a subscription to `subject` may have of the messages that match it; None for all."""
-        if self.deliver is not None:
-            for pattern in self.deliver.deny:
-                if overlap(view_of(<bytes>pattern), subject):
-                    return self.deliver
+    cdef SubjectFilter filter_of(self, View subject, View queue):
+        """What a subscription to `subject` may receive of the messages that match it; None for all. `queue`
+        is empty outside queue groups."""
+        cdef tuple denied = tuple([pattern for pattern, group in self.deny if self.is_of(group, queue)])
+        for pattern in denied:
+            if overlap(view_of(<bytes>pattern), subject):
+                return self.filter_for(denied)
         return None
+
+    cdef bint is_of(self, bytes group, View queue) noexcept:
+        """Whether an entry for the queue groups `group`, None for every subscription, concerns `queue`."""
+        return group is None or (queue.size > 0 and covers(view_of(group), queue))
+
+    cdef SubjectFilter filter_for(self, tuple denied):
+        """One filter for all subscriptions to which the same entries apply: they share its cache."""
+        found = self.filters.get(denied)
+        if found is None:
+            if len(self.filters) >= MOST_FILTERS:
+                self.filters.clear()
+            found = self.filters[denied] = SubjectFilter(None, denied, self.seed)
+        return found
 
     def publishes(self, bytes subject not None) -> bool:
         """Whether a message may be published on the literal `subject`."""
@@ -137,7 +150,9 @@ cdef class Permissions:
         """Whether `subject` may be subscribed to, in the group `queue` if one is given."""
         return self.may_subscribe(view_of(subject), view_of(queue) if queue else view(NULL, 0))
 
-    def delivers(self, bytes subscribed not None, bytes subject not None) -> bool:
-        """Whether a subscription to `subscribed` gets messages on the literal `subject`, which it matches."""
-        cdef SubjectFilter spared = self.filter_of(view_of(subscribed))
-        return spared is None or spared.admits(view_of(subject))
+    def delivers(self, bytes subscribed not None, bytes subject not None, bytes queue=None) -> bool:
+        """Whether a subscription to `subscribed`, in the group `queue` if one is given, receives messages on
+        the literal `subject`, which it matches."""
+        cdef View group = view_of(queue) if queue else view(NULL, 0)
+        cdef SubjectFilter denied = self.filter_of(view_of(subscribed), group)
+        return denied is None or denied.admits(view_of(subject))

@@ -120,7 +120,7 @@ cdef class Session(Client):
             if permissions is None:
                 subscription.filter = None
             elif permissions.may_subscribe(subject, queue):
-                subscription.filter = permissions.filter_of(subject)
+                subscription.filter = permissions.filter_of(subject, queue)
             else:
                 del self.subscriptions[subscription.sid]
                 self.core.unsubscribed += 1
@@ -227,7 +227,7 @@ cdef class Session(Client):
         else:
             subscription = Subscription(self, sid, to_bytes(op.subject), queue)
             if self.permissions is not None:
-                subscription.filter = self.permissions.filter_of(op.subject)
+                subscription.filter = self.permissions.filter_of(op.subject, op.queue)
             self.core.router.subscribe(subscription)
         self.subscriptions[sid] = subscription
         self.core.subscribed += 1

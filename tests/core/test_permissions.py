@@ -144,3 +144,21 @@ def test_many_subjects_do_not_make_it_grow() -> None:
         assert permissions.publishes(b"ok.%d" % number)
         assert not permissions.publishes(b"no.%d" % number)
     assert permissions.publishes(b"ok." + b"x" * 4000)
+
+
+QUEUES = st.sampled_from([None, b"q", b"q.1", b"r"])
+
+
+@MANY
+@given(
+    st.lists(st.tuples(PATTERNS, st.sampled_from([None, b"q", b"q.*", b">"])), max_size=3), PATTERNS, QUEUES
+)
+def test_a_wildcard_subscription_is_denied_what_its_queue_group_is(
+    deny: list[tuple[bytes, bytes | None]], subject: bytes, queue: bytes | None
+) -> None:
+    permissions = Permissions(None, (), None, tuple(deny), 7)
+    concerned = [it for it, group in deny if group is None or (queue is not None and matches(group, queue))]
+    for literal in UNIVERSE:
+        if matches(subject, literal):
+            denied = any(matches(it, literal) for it in concerned)
+            assert permissions.delivers(subject, literal, queue) == (not denied)
