@@ -177,6 +177,8 @@ cdef inline const char* end_of_token(const char* at, const char* end) noexcept:
 
 
 cdef inline const char* read_digits(const char* at, const char* end, Py_ssize_t* number) noexcept:
+    """Read digits, but no more than one past the longest size: a longer number would overflow."""
+    end = min(end, at + MOST_SIZE_DIGITS + 1)
     number[0] = 0
     while at < end and c'0' <= at[0] <= c'9':
         number[0] = number[0] * 10 + (at[0] - c'0')

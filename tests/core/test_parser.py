@@ -172,6 +172,39 @@ def test_largest_size_that_can_be_announced() -> None:
     assert parsed(b"PUB s 1000000000\r\n") == ([], BAD_ARGUMENTS, 0)
 
 
+@pytest.mark.parametrize("reply", [b"", b"re.ply "], ids=["no reply", "reply"])
+@pytest.mark.parametrize("digits", [10, 18, 19, 20, 21, 39, 4000, 1_000_000])
+def test_a_size_of_any_number_of_digits_is_refused(digits: int, reply: bytes) -> None:
+    for size in (b"9" * digits, b"0" * (digits - 1) + b"1", b"18446744073709551619".zfill(digits)):
+        line = b"PUB s " + reply + size + b"\r\n"
+        assert parsed(line + b"abc\r\n", control_line_bytes=2**21) == ([], BAD_ARGUMENTS, 0)
+        assert parsed(b"H" + line + b"abc\r\n", control_line_bytes=2**21) == ([], BAD_ARGUMENTS, 0)
+
+
+@pytest.mark.parametrize("digits", [9, 10, 11, 20, 4000])
+def test_a_reply_subject_of_digits_is_no_size(digits: int) -> None:
+    reply = b"1" * digits
+    found = operation(PUB, subject=b"s", reply=reply, payload=b"abc")
+    assert parsed(b"PUB s " + reply + b" 3\r\nabc\r\n")[0] == [found]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"9223372036854775807", 2**63 - 1),
+        (b"9223372036854775808", 0),
+        (b"9999999999999999999", 0),
+        (b"18446744073709551615", 0),
+        (b"18446744073709551619", 0),
+        (b"1" * 1_000_000, 0),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_largest_maximum_of_an_unsub(written: bytes, read: int) -> None:
+    found = operation(UNSUB, sid=b"1", maximum=read)
+    assert parsed(b"UNSUB 1 " + written + b"\r\n", control_line_bytes=2**21)[0] == [found]
+
+
 @pytest.mark.parametrize("limit", [16, 64, 4096])
 def test_control_line_at_and_over_the_limit(limit: int) -> None:
     line = b"SUB " + b"s" * (limit - 2) + b" 1"
