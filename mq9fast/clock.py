@@ -1,15 +1,14 @@
 """One clock: mailboxes expire, what they held is dropped, the disk is looked at, and a quiet store rests."""
 
-import asyncio
 import logging
 import shutil
 
 from mq9fast._core.core import Core
 from mq9fast.committer import Committer
-from mq9fast.errors import StoreError
 from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.memory import trim
+from mq9fast.periodic import Periodic, Step
 
 log = logging.getLogger("mq9fast.clock")
 
@@ -23,7 +22,7 @@ DISK = "disk"
 
 
 class Clock:
-    """Ticks for as long as it is not stopped."""
+    """Ticks until it is stopped. Each step of a tick is done even if the one before it fails."""
 
     def __init__(
         self,
@@ -42,21 +41,23 @@ class Clock:
         self.min_free = min_free
         self._written = 0
         self._quiet_ticks = 0
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_soon(self._tick)
+        self._periodic = Periodic(
+            TICK_SECONDS,
+            Step("expiry", self._expire, health),
+            Step("purging", mailboxes.purge_some, health),
+            Step("looking for room on the disk", self._look_for_room, health),
+            Step("giving back memory", self._rest_when_quiet, health),
+            Step("ending the clock's turn", self._end_turn, health),
+            soon=BUSY_TICK_SECONDS,
+        )
 
-    def _tick(self) -> None:
+    def _expire(self) -> bool:
         self._core.tell_time()
-        more = self._mailboxes.expire_due()
-        try:
-            more = self._mailboxes.purge_some() or more
-        except StoreError as error:
-            self._committer.complain("reading failed", error)
-        self._look_for_room()
-        self._rest_when_quiet()
+        return self._mailboxes.expire_due()
+
+    def _end_turn(self) -> None:
         if not self._core.intake.turn.empty:
             self._core.agenda.ask()
-        self._timer = self._loop.call_later(BUSY_TICK_SECONDS if more else TICK_SECONDS, self._tick)
 
     def _look_for_room(self) -> None:
         """Refuse messages while the disk lacks the room that deleting, expiry and compaction need."""
@@ -85,4 +86,4 @@ class Clock:
 
     def stop(self) -> None:
         """Tick no more."""
-        self._timer.cancel()
+        self._periodic.stop()

@@ -7,10 +7,7 @@ not more. Under `interval` and `never` a turn is released as soon as it is writt
 
 import asyncio
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable
 from functools import partial
 
 from mq9fast._core.core import Core
@@ -18,9 +15,11 @@ from mq9fast._core.turn import Turn
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
+from mq9fast.periodic import COMPLAINT_SECONDS, Periodic, Step
 from mq9fast.sockets import ready_descriptor
 from mq9fast.store.base import Store
 from mq9fast.store.record import mailbox_key
+from mq9fast.syncer import Syncer
 
 log = logging.getLogger("mq9fast.committer")
 
@@ -38,42 +37,8 @@ FINISHED_SECONDS = 0.001
 RETRY_SECONDS = 1.0
 # The fault that /healthz shows while batches or fsyncs fail.
 WRITES = "writes"
-# At most one log line about failed turns in this time.
-COMPLAINT_SECONDS = 10.0
-
-
-class Syncer:
-    """A thread that makes the store durable, one request at a time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
-        self._loop = loop
-        self._store = store
-        self.syncs = 0
-        self.sync_seconds = 0.0
-        self._requests: queue.SimpleQueue[Callable[[StoreError | None], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="mq9fast-sync", daemon=True)
-        self._thread.start()
-
-    def request(self, done: Callable[[StoreError | None], None]) -> None:
-        """Sync what was written so far, then have the event loop call `done` with what went wrong."""
-        self._requests.put(done)
-
-    def stop(self) -> None:
-        """Wait for what was requested, and end the thread."""
-        self._requests.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (done := self._requests.get()) is not None:
-            failure: StoreError | None = None
-            begun = time.perf_counter()
-            try:
-                self._store.sync()
-            except StoreError as error:
-                failure = error
-            self.syncs += 1
-            self.sync_seconds += time.perf_counter() - begun
-            self._loop.call_soon_threadsafe(done, failure)
+# The fault that it shows while the syncs of `interval` fail.
+SYNCS = "syncs"
 
 
 class Committer:
@@ -98,18 +63,18 @@ class Committer:
         self._store = store
         self._health = health
         self._sync_each_turn = sync == "always"
-        self._sync_interval = sync_interval
         self._stall_bytes = stall_bytes
         self.syncer = Syncer(self._loop, store)
         self._syncing: Turn | None = None
         self._spare: Turn | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
-        self._interval_timer: asyncio.TimerHandle | None = None
         self._complained = 0.0
         self.written_batches = 0
         self.failed_batches = 0
         self._unsynced = False
+        self._interval_syncing = False
+        self._interval: Periodic | None = None
         core.agenda.wake = self._wake
         core.commit = self._commit
         core.stalled = self._resume_stalled_later
@@ -118,7 +83,7 @@ class Committer:
         core.failed = self._failed
         self._intake.write_out = self._write_out
         if sync == "interval":
-            self._sync_later()
+            self._interval = Periodic(sync_interval, Step("the interval sync", self._sync_interval, health))
 
     # The end of a turn.
 
@@ -226,14 +191,16 @@ class Committer:
     def _synced(self, failure: StoreError | None) -> None:
         turn, self._syncing, self._intake.unreleased = self._syncing, None, None
         assert turn is not None
-        if failure is None:
-            self._release(turn)
-        else:
-            # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
-            self._write_out()
-            turn.not_written()
-            self._fail(turn, failure, stored=True)
-        self._core.end_turn()
+        try:
+            if failure is None:
+                self._release(turn)
+            else:
+                # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
+                self._write_out()
+                turn.not_written()
+                self._fail(turn, failure, stored=True)
+        finally:
+            self._core.end_turn()
 
     def _fail(self, turn: Turn, error: StoreError, *, stored: bool = False) -> None:
         """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it.
@@ -261,24 +228,20 @@ class Committer:
 
     # Syncs of `interval`.
 
-    def _sync_later(self) -> None:
-        if self._core.finishing:
-            return
-        self._interval_timer = self._loop.call_later(self._sync_interval, self._sync_now)
-
-    def _sync_now(self) -> None:
-        if self._unsynced:
+    def _sync_interval(self) -> None:
+        if self._unsynced and not self._interval_syncing:
             self._unsynced = False
+            self._interval_syncing = True
             self.syncer.request(self._interval_synced)
-        else:
-            self._sync_later()
 
     def _interval_synced(self, failure: StoreError | None) -> None:
-        if failure is not None:
-            self._unsynced = True
-            self._health.report(WRITES, f"the store does not take writes: {failure}")
-            self.complain("the log could not be made durable", failure)
-        self._sync_later()
+        self._interval_syncing = False
+        if failure is None:
+            self._health.clear(SYNCS)
+            return
+        self._unsynced = True
+        self._health.report(SYNCS, f"the log cannot be made durable: {failure}")
+        self.complain("the log could not be made durable", failure)
 
     # The end.
 
@@ -301,6 +264,6 @@ class Committer:
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
         self._core.finishing = True
-        if self._interval_timer is not None:
-            self._interval_timer.cancel()
+        if self._interval is not None:
+            self._interval.stop()
         self.syncer.stop()

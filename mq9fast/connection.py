@@ -190,7 +190,17 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = self._loop.call_later(self._handshake.ping_interval, self._ping)
 
     def _ping(self) -> None:
-        """Ping a client that was silent, a PONG being no silence; close one that left too many unanswered."""
+        """Ping a client that was silent, and come again unless it is closed now, even if this fails."""
+        stale = False
+        try:
+            stale = self._ping_or_close()
+        finally:
+            if not stale and self._transport is not None:
+                self._ping_later()
+
+    def _ping_or_close(self) -> bool:
+        """Ping a client that was silent, a PONG being no silence; close one that left too many unanswered.
+        Returns whether it is closed."""
         heard = self.session.heard_bytes
         if heard != self._bytes_at_ping:
             self._bytes_at_ping = heard
@@ -198,29 +208,38 @@ class Connection(asyncio.BufferedProtocol):
         elif self._unanswered_pings >= self._handshake.ping_max:
             self._agenda.stale_connections += 1
             self.session.close_with(b"Stale Connection")
-            return
+            return True
         else:
             self._unanswered_pings += 1
             self.session.ping()
-        self._ping_later()
+        return False
 
     def _look_later(self) -> None:
         self._watch = self._loop.call_later(self._handshake.write_deadline / LOOKS, self._look)
 
     def _look(self) -> None:
-        """Cut off a client that is paused and took nothing for the deadline, while plain messages waited."""
+        """Look at a paused client, and come again while it is paused, even if this fails."""
         self._watch = None
         if self._transport is None or self._transport.is_closing() or self.session.writable:
             return
-        untaken, now = self._transport.get_write_buffer_size(), self._loop.time()
-        untaken += untaken_bytes(self._transport.get_extra_info("socket"))
+        cut_off = False
+        try:
+            cut_off = self._cut_off_if_stuck(self._transport)
+        finally:
+            if not cut_off:
+                self._look_later()
+
+    def _cut_off_if_stuck(self, transport: asyncio.Transport) -> bool:
+        """Cut off a client that took nothing for the deadline, while plain messages waited; whether it is."""
+        untaken, now = transport.get_write_buffer_size(), self._loop.time()
+        untaken += untaken_bytes(transport.get_extra_info("socket"))
         if untaken != self._untaken_bytes or not self.session.messages_wait or self._reads_mailboxes():
             self._untaken_bytes, self._stuck_since = untaken, now
         elif now - self._stuck_since >= self._handshake.write_deadline:
             log.info("%s:%d took nothing for %g seconds: cut off", *self.peer, now - self._stuck_since)
             self.session.cut_off()
-            return
-        self._look_later()
+            return True
+        return False
 
     def _reads_mailboxes(self) -> bool:
         """Whether it may be mailboxes that fill its socket: it may take as long as it wants then."""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,6 +109,18 @@ class Broker:
             values = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
         assert values is not None, name
         return int(float(values[1]))
+
+    @property
+    def health(self) -> str:
+        """What /healthz says is wrong, or nothing; the broker was started with --monitor-port 0."""
+        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
+        try:
+            with urllib.request.urlopen(f"{found[-1]}/healthz", timeout=WAIT_SECONDS) as answer:
+                answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return str(json.loads(error.read())["error"])
+        return ""
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed."""

@@ -1,0 +1,38 @@
+"""The clock goes on when one of its steps fails."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault.shim import Shim
+from tests.harness import Broker, Wire, wait_until
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    return Shim(tmp_path)
+
+
+@pytest.fixture
+def broker(tmp_path: Path, shim: Shim) -> Iterator[Broker]:
+    broker = Broker(tmp_path / "data", "--monitor-port", "0", "--sync", "never", env=shim.env)
+    yield broker
+    broker.end()
+
+
+def test_mailboxes_expire_while_the_disk_cannot_be_asked_for_room(broker: Broker, shim: Shim) -> None:
+    with Wire(broker.port) as wire:
+        with shim.failing("statvfs", "*", errno.EIO) as rule:
+            wait_until(lambda: rule.seen > 1)
+            wire.create(name="short", ttl=1)
+            wire.msg("short", b"x" * 1000)
+            wait_until(lambda: broker.metric("mq9fast_mailboxes") == 0)
+            assert "looking for room on the disk failed: [Errno 5]" in broker.health
+            before = rule.seen
+            wait_until(lambda: rule.seen > before)
+        wait_until(lambda: not broker.health)
+        with shim.failing("statvfs", "*", errno.EIO, most=1) as rule:
+            wait_until(lambda: rule.seen > 2)
+    assert broker.log.read_text().count("looking for room on the disk failed") == 1
