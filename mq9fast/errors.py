@@ -36,6 +36,15 @@ SENTENCES = {
 }
 
 
+# What the core refuses with a sentence of its own, by "code: reason".
+REASONS = {
+    "bad_request: nats_expected": (
+        "A mailbox is not a JetStream stream: Nats-Expected- headers do not apply. "
+        "Use publish or request instead of js.publish."
+    ),
+}
+
+
 class CommandError(Exception):
     """A mailbox command failed: answered with its code and sentence, and nothing else happens.
 
@@ -53,5 +62,8 @@ class CommandError(Exception):
 
 
 def refusals() -> dict[str, bytes]:
-    """The JSON reply of each code with its own sentence."""
-    return {code: CommandError(code).reply() for code in SENTENCES}
+    """The JSON replies of the core: of each code with its own sentence, and of each of REASONS."""
+    replies = {code: CommandError(code).reply() for code in SENTENCES}
+    for key, sentence in REASONS.items():
+        replies[key] = CommandError(key.partition(":")[0], sentence).reply()
+    return replies

@@ -325,7 +325,7 @@ class Wire:
         return self.request(f"{MAILBOX}DELETE.{address}.{msg_id}", body).json
 
     def read_along(self, address: str, sid: str = "1", queue: str = "") -> None:
-        """Subscribe to a mailbox and wait until the broker knows."""
+        """Subscribe to a mailbox, without waiting until the broker has read it."""
         self.sub(f"{MAILBOX}MSG.{address}", sid, queue)
 
     def closed(self, timeout: float = WAIT_SECONDS) -> bool:

@@ -7,6 +7,7 @@ from mq9fast._core.client cimport Agenda, Client
 from mq9fast._core.delivery cimport Delivery
 from mq9fast._core.erased cimport ErasedRow
 from mq9fast._core.group cimport Group, Member
+from mq9fast._core.headers cimport has_name_with
 from mq9fast._core.holding cimport DELETING, HELD, Hold
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.parser cimport Operation
@@ -22,7 +23,8 @@ cdef enum:
 cdef class Intake:
     """Accepts what clients send to `$mq9.` subjects.
 
-    `refusals` maps each error code to the JSON to reply with. Limits are counts and bytes, 0 for none.
+    `refusals` maps each error code, and "code: reason" where a code has several sentences, to the JSON to
+    reply with. Limits are counts and bytes, 0 for none.
     """
 
     def __cinit__(
@@ -80,6 +82,8 @@ cdef class Intake:
         cdef uint64_t msg_id
         if not split_priority(rest, &address, &rank):
             return self.refuse(op.reply, "invalid_address")
+        if op.header.size and has_name_with(op.header, view(b"nats-expected-", 14)):
+            return self.refuse(op.reply, "bad_request: nats_expected")
         mailbox = self.directory.look_up(address)
         if mailbox is None and self.auto_create is None:
             return self.refuse(op.reply, "mailbox_not_found")
