@@ -18,8 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     `argv` is the command line without the program's name, by default that of the process.
     Raises SystemExit(0) once --help or --version is printed.
     """
-    # Until somebody listens to it, it would end the process.
+    # Without a handler it would end the process; `serve` sets one and unblocks it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    # nats-server reopens its log file on it. This log is standard error: there is nothing to reopen.
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         load = partial(load_settings, sys.argv[1:] if argv is None else argv, os.environ)
         settings = load()
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _log_to_stderr(level: str) -> None:

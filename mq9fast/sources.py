@@ -1,6 +1,7 @@
 """Where settings come from: flags, environment variables and the TOML file, in this order of precedence."""
 
 import argparse
+import codecs
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,8 +129,12 @@ def _read_toml(path: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"the config file {path!r} cannot be read: {reason}") from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SettingsError(f"the config file {path!r} is UTF-16 text: save it as UTF-8")
     try:
-        values: dict[str, Any] = tomllib.loads(data.decode())
+        values: dict[str, Any] = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the config file {path!r} is not UTF-8 text: {error.reason}") from None
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"the config file {path!r} is not valid TOML: {error}") from None
     return values

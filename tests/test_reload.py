@@ -222,6 +222,29 @@ def test_a_signal_that_comes_before_it_serves_counts_once_it_does(tmp_path: Path
             process.kill()
 
 
+def test_sigusr1_does_nothing_during_a_start_and_afterwards(tmp_path: Path) -> None:
+    pipe = tmp_path / "mq9.toml"
+    os.mkfifo(pipe)
+    flags = ("--config", pipe, "--port", "0", "--monitor-port", "-1", "--data-dir", tmp_path / "data")
+    command = [sys.executable, "-m", "mq9fast", *map(str, flags)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            # The broker reads its settings from a pipe, and waits there for the signal.
+            with pipe.open("w") as first:
+                process.send_signal(signal.SIGUSR1)
+                first.write("max_subscriptions = 5")
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            with Wire(port) as wire:
+                wire.ping()
+                process.send_signal(signal.SIGUSR1)
+                wire.ping()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT_SECONDS) == 0
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -28,6 +28,13 @@ def test_empty_config(told: Told) -> None:
     assert told.load() == Settings()
 
 
+@pytest.mark.parametrize("text", [b"", b"port = 5", b"\r\nport = 5\r\n", b"# nothing\nport = 5"])
+def test_config_with_a_byte_order_mark(told: Told, text: bytes) -> None:
+    told.path.write_bytes(b"\xef\xbb\xbf" + text)
+    settings = load_settings(["--config", str(told.path)], {})
+    assert settings.port == (5 if text else 4222)
+
+
 def absent(path: Path) -> None:
     path.unlink(missing_ok=True)
 
@@ -40,7 +47,11 @@ def absent(path: Path) -> None:
         (lambda path: path.symlink_to(path), "cannot be read: "),
         (lambda path: path.write_text("port = "), "is not valid TOML: "),
         (lambda path: path.write_text("port = 1\nport = 2"), "is not valid TOML: "),
-        (lambda path: path.write_bytes(b"host = '\xff'"), "is not valid TOML: "),
+        (lambda path: path.write_bytes(b"host = '\xff'"), "is not UTF-8 text: invalid start byte"),
+        (lambda path: path.write_text("port = 5", "utf-16"), "is UTF-16 text: save it as UTF-8"),
+        (lambda path: path.write_bytes(b"\xfe\xff\x00p"), "is UTF-16 text: save it as UTF-8"),
+        (lambda path: path.write_bytes(b"\xef\xbb\xbf" * 2), "is not valid TOML: "),
+        (lambda path: path.write_bytes(b"port = 5\n\xef\xbb\xbf"), "is not valid TOML: "),
         (lambda path: path.write_bytes(b"\x00\x01"), "is not valid TOML: "),
         (lambda path: path.write_text(f"port = {'[' * 9999}"), "is not valid TOML: "),
         (lambda path: path.write_text(f"port = {'9' * 9999}"), ""),
