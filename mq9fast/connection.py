@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +25,10 @@ LOW_WATER_BYTES = 16384
 LAST_WORDS_SECONDS = 2.0
 # How often in a write deadline a paused transport is looked at.
 LOOKS = 4
+# nats-server's figures: how long a new client has for its first PING before it may be pinged, and how old a
+# round trip may become before it is taken again.
+FIRST_PING_SECONDS = 2.0
+ROUND_TRIP_NS = 3600 * 1_000_000_000
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -58,8 +63,10 @@ class Connection(asyncio.BufferedProtocol):
         self._nonce = handshake.nonce()
         self._signing_in = False
         self._timer: asyncio.TimerHandle | None = None
+        self._made_at = 0.0
         self._unanswered_pings = 0
-        self._bytes_at_ping = 0
+        self._heard_bytes = 0
+        self._activity = 0
         self._watch: asyncio.TimerHandle | None = None
         self._untaken_bytes = -1
         self._stuck_since = 0.0
@@ -74,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = transport = cast(asyncio.Transport, transport)
+        self._made_at = self._loop.time()
         # The session writes once a turn, and only while there is a transport.
         self.write = transport.write
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
@@ -190,7 +198,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = self._loop.call_later(self._handshake.ping_interval, self._ping)
 
     def _ping(self) -> None:
-        """Ping a client that was silent, and come again unless it is closed now, even if this fails."""
+        """Ping a client that may be idle, and come again unless it is closed now, even if this fails."""
         stale = False
         try:
             stale = self._ping_or_close()
@@ -199,20 +207,31 @@ class Connection(asyncio.BufferedProtocol):
                 self._ping_later()
 
     def _ping_or_close(self) -> bool:
-        """Ping a client that was silent, a PONG being no silence; close one that left too many unanswered.
+        """Ping a client that did nothing for an interval; close one that left too many pings unanswered.
         Returns whether it is closed."""
-        heard = self.session.heard_bytes
-        if heard != self._bytes_at_ping:
-            self._bytes_at_ping = heard
+        session = self.session
+        if session.heard_bytes != self._heard_bytes:
+            self._heard_bytes = session.heard_bytes
             self._unanswered_pings = 0
-        elif self._unanswered_pings >= self._handshake.ping_max:
+        if not self._is_to_be_pinged():
+            return False
+        if self._unanswered_pings >= self._handshake.ping_max:
             self._agenda.stale_connections += 1
-            self.session.close_with(b"Stale Connection")
+            session.close_with(b"Stale Connection")
             return True
-        else:
-            self._unanswered_pings += 1
-            self.session.ping()
+        self._unanswered_pings += 1
+        session.ping()
         return False
+
+    def _is_to_be_pinged(self) -> bool:
+        """Whether it sent no message, SUB, UNSUB or PING since the last look, or its round trip is unknown or
+        old. A PONG does not count: a client that only answers is pinged every interval, as by nats-server."""
+        session, before = self.session, self._activity
+        self._activity = session.in_messages + session.acts
+        if not session.past_first_ping and self._loop.time() - self._made_at < FIRST_PING_SECONDS:
+            return False
+        timed = session.pinged_ns and time.monotonic_ns() - session.pinged_ns < ROUND_TRIP_NS
+        return not timed or self._activity == before
 
     def _look_later(self) -> None:
         self._watch = self._loop.call_later(self._handshake.write_deadline / LOOKS, self._look)

@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_free: Annotated[
         LimitBytes, Meta(description="free disk below which messages are refused, 0 is no floor")
     ] = 128 * 2**20
-    ping_interval: Annotated[Seconds, Meta(description="time between pings to a silent client")] = 120.0
+    ping_interval: Annotated[Seconds, Meta(description="time between pings to an idle client")] = 120.0
     ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is stale")] = 2
     auth_timeout: Annotated[Seconds, Meta(description="time a client has to sign in")] = 2.0
     busy_poll: Annotated[

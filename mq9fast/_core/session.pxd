@@ -19,7 +19,10 @@ cdef class Session(Client):
     cdef bint working
     cdef bint reads_mailboxes             # or did
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
-    cdef uint64_t pinged_ns               # when the ping was sent that its round trip is taken from; 0 = none
+    cdef readonly uint64_t acts           # its PINGs, SUBs and UNSUBs so far
+    cdef readonly bint past_first_ping    # it sent a PING or PONG: no client library takes a PING before that
+    cdef bint ping_is_out                 # a PING was sent that it did not answer yet
+    cdef readonly uint64_t pinged_ns      # when the last PING was sent, by the monotonic clock; 0 = never
     cdef readonly uint64_t rtt_ns         # of its last ping that was answered; 0 = none yet
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1

@@ -135,6 +135,8 @@ cdef class Session(Client):
         if op.verb == VERB_UNSUB:
             return self.unsubscribe(op)
         if op.verb == VERB_PING:
+            self.acts += 1
+            self.past_first_ping = True
             return self.say(view(b"PONG\r\n", 6))
         if op.verb == VERB_CONNECT:
             self.connection.connect(to_bytes(op.payload))
@@ -147,18 +149,22 @@ cdef class Session(Client):
     def ping(self) -> None:
         """Ping the client and take the time until it answers."""
         self.pinged_ns = time.monotonic_ns()
+        self.ping_is_out = True
         self.say(view(b"PING\r\n", 6))
 
     def time_round_trip(self) -> None:
         """Have `rtt_ns` known soon, if it is not and the client is one that answers pings."""
-        # Who says no language may be a person.
-        if self.rtt_ns == 0 and self.pinged_ns == 0 and self.lang is not None and not self.doomed:
+        # A client without `lang` may be a human on telnet: do not ping it.
+        if self.rtt_ns or self.ping_is_out or self.lang is None or not self.past_first_ping:
+            return
+        if not self.doomed:
             self.ping()
 
     cdef int ponged(self) except -1:
-        if self.pinged_ns:
+        self.past_first_ping = True
+        if self.ping_is_out:
             self.rtt_ns = max(<uint64_t>time.monotonic_ns() - self.pinged_ns, <uint64_t>1)
-            self.pinged_ns = 0
+            self.ping_is_out = False
         return 0
 
     cdef int ok(self) except -1:
@@ -206,6 +212,7 @@ cdef class Session(Client):
         cdef bytes sid = to_bytes(op.sid)
         cdef bytes queue = to_bytes(op.queue) if op.queue.size else None
         cdef Subscription subscription = self.subscriptions.get(sid)
+        self.acts += 1
         if subscription is not None and subscription.exhausted():
             self.core.finish(subscription)
             subscription = None
@@ -268,6 +275,7 @@ cdef class Session(Client):
         """UNSUB sid [max], where max counts from the beginning of the subscription."""
         cdef bytes sid = to_bytes(op.sid)
         cdef Subscription subscription = self.subscriptions.get(sid)
+        self.acts += 1
         if subscription is not None and not subscription.exhausted():
             if op.maximum:
                 self.end_after(subscription, op.maximum)

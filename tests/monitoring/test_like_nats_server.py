@@ -50,6 +50,7 @@ def pages(ports: tuple[int, int], *paths: str) -> list[Fields]:
     with Wire(client_port, {"name": "alike", "lang": "python3", "version": "2.9.0"}) as wire:
         wire.send("SUB a.> 1\r\nSUB a.b q 2\r\nUNSUB 2 9\r\nPUB a.b 5\r\nhello\r\n")
         wire.messages(2)
+        wire.ping()
         get(http_port, "/connz")
         wire.send("PONG\r\nPUB a.b 0\r\n\r\n")
         wire.messages(2)
