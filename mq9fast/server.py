@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mq9fast.broker import Broker, in_url
 from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import StartError
+from mq9fast.overreach import overreaching
 from mq9fast.reload import reload
 from mq9fast.settings import Settings
 from mq9fast.version import VERSION
@@ -55,6 +56,7 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     if broker.most_connections < settings.max_connections and "max_connections" in settings.explicit:
         log.warning("file descriptors leave room for %d connections", broker.most_connections)
     host, port = broker.address
+    _warn_of_permissions(settings)
     if not broker.handshake.auth_required:
         _warn_of_open_ports(broker)
     print(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}", flush=True)
@@ -66,15 +68,23 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
 
 def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
     try:
-        reload(broker, load())
+        settings = load()
+        reload(broker, settings)
     except StartError as error:
         log.error("the settings stay as they are: %s", error)
+    else:
+        _warn_of_permissions(settings)
 
 
 async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Event) -> None:
     await asked.wait()
     await broker.retire()
     ending.set()
+
+
+def _warn_of_permissions(settings: Settings) -> None:
+    for sentence in overreaching(settings):
+        log.warning("%s", sentence)
 
 
 def _warn_of_open_ports(broker: Broker) -> None:

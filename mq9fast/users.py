@@ -111,7 +111,7 @@ def check_permissions(lists: PermissionLists | None, whose: str) -> None:
     if lists is None:
         return
     for direction, rules in (("publish", lists.publish), ("subscribe", lists.subscribe)):
-        lists_of = _as_lists(rules)
+        lists_of = as_lists(rules)
         for entry in (*(lists_of.allowed or ()), *lists_of.denied):
             subject, *queue = entry.split(" ")
             if len(queue) > (direction == "subscribe") or not all(map(_is_subject, (subject, *queue))):
@@ -122,7 +122,7 @@ def permissions(lists: PermissionLists | None, seed: int) -> Permissions | None:
     """The permissions that checked lists come to, None for all; `seed` is random, of 64 bits."""
     if lists is None:
         return None
-    publish, subscribe = _as_lists(lists.publish), _as_lists(lists.subscribe)
+    publish, subscribe = as_lists(lists.publish), as_lists(lists.subscribe)
     return Permissions(
         None if publish.allowed is None else tuple(entry.encode() for entry in publish.allowed),
         tuple(entry.encode() for entry in publish.denied),
@@ -132,7 +132,7 @@ def permissions(lists: PermissionLists | None, seed: int) -> Permissions | None:
     )
 
 
-def _as_lists(rules: Subjects | SubjectLists | None) -> SubjectLists:
+def as_lists(rules: Subjects | SubjectLists | None) -> SubjectLists:
     if rules is None:
         return SubjectLists()
     return rules if isinstance(rules, SubjectLists) else SubjectLists(allow=rules)

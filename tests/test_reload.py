@@ -222,6 +222,19 @@ def test_a_signal_that_comes_before_it_serves_counts_once_it_does(tmp_path: Path
             process.kill()
 
 
+def test_permissions_that_cover_a_mailbox_more_are_warned_of(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    """At a start, and again when the settings are read anew."""
+    text = ANNA + f'permissions.publish = "{MAILBOX}MSG.{{}}"\n'
+    warning = f"WARNING mq9fast.server: user 'anna': the publish permission '{MAILBOX}MSG.{{}}' also covers "
+    broker = Configured(start_broker, tmp_path / "mq9.toml", text.format("tenant.*"))
+    assert broker.broker.log.read_text().count(warning.format("tenant.*")) == 1
+    broker.reload(text.format("other.>"), warning.format("other.>") + "the mailbox 'other'")
+    broker.reload(text.format("other"))
+    assert broker.broker.log.read_text().count("WARNING") == 2
+
+
 def test_sigusr1_does_nothing_during_a_start_and_afterwards(tmp_path: Path) -> None:
     pipe = tmp_path / "mq9.toml"
     os.mkfifo(pipe)
