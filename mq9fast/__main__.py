@@ -4,11 +4,11 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 
 from mq9fast.errors import StartError
+from mq9fast.log import Log
 from mq9fast.sources import load_settings
 
 
@@ -22,30 +22,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # nats-server reopens its log file on it. This log is standard error: there is nothing to reopen.
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    log = Log()
     try:
         load = partial(load_settings, sys.argv[1:] if argv is None else argv, os.environ)
         settings = load()
-        _log_to_stderr(settings.log_level)
+        log.begin(settings.log_level)
         # Imported late: help and bad settings need none of the broker.
         from mq9fast.server import run
 
         return run(settings, load)
     except StartError as error:
-        print(f"mq9fast: {error}", file=sys.stderr)
+        log.say(f"mq9fast: {error}")
+        return 1
+    except Exception:
+        logging.getLogger("mq9fast").critical("the broker ended with a bug", exc_info=True)
         return 1
     finally:
+        log.close()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         signal.signal(signal.SIGUSR1, before)
-
-
-def _log_to_stderr(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    line = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )
-    line.converter = time.gmtime
-    handler.setFormatter(line)
-    logging.basicConfig(handlers=[handler], level=level.upper())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from mq9fast.broker import Broker, in_url
 from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import StartError
+from mq9fast.log import flush_log, print_line
 from mq9fast.overreach import overreaching
 from mq9fast.reload import reload
 from mq9fast.settings import Settings
@@ -59,7 +60,9 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     _warn_of_permissions(settings)
     if not broker.handshake.auth_required:
         _warn_of_open_ports(broker)
-    print(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}", flush=True)
+    flush_log()
+    if not print_line(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}"):
+        log.warning("listening on nats://%s:%d: standard output could not be written", in_url(host), port)
     retirement = loop.create_task(_retire_when(retiring, broker, ending))
     await ending.wait()
     retirement.cancel()

@@ -90,23 +90,23 @@ def test_main_runs_the_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert [settings.port for settings in ran] == [1, 2]
 
 
-def test_a_failed_start_is_one_sentence(server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_start_is_one_sentence(server: Any, capfd: pytest.CaptureFixture[str]) -> None:
     def run(settings: Settings, _load: object) -> int:
         raise StartError("port 4222 of 127.0.0.1 is in use")
 
     server.run = run
     assert main([]) == 1
-    assert capsys.readouterr() == ("", "mq9fast: port 4222 of 127.0.0.1 is in use\n")
+    assert capfd.readouterr() == ("", "mq9fast: port 4222 of 127.0.0.1 is in use\n")
 
 
 @pytest.mark.parametrize(
     "argv", [["--port=x"], ["--port"], ["--prot"], ["x"], ["--auto-create=x"], ["--user=u"]]
 )
 def test_wrong_settings_are_one_sentence(
-    server: Any, argv: list[str], capsys: pytest.CaptureFixture[str]
+    server: Any, argv: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(argv) == 1
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert re.fullmatch(r"mq9fast: .+\n", err)
 
@@ -119,7 +119,7 @@ def root_level() -> Iterator[None]:
 
 
 def test_log_lines(
-    server: Any, root_level: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: Any, root_level: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(settings: Settings, _load: object) -> int:
         logging.getLogger("mq9fast.x").debug("hidden")
@@ -129,7 +129,7 @@ def test_log_lines(
     server.run = run
     monkeypatch.setattr(logging.root, "handlers", [])
     assert main(["--log-level=warning"]) == 0
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING mq9fast\.x: seen\n", err)
 

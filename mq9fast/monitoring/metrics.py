@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
+from mq9fast.log import dropped_lines
 from mq9fast.monitoring.varz import memory_bytes
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class BrokerCollector:
             ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
             ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),
             ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
+            ("mq9fast_log_lines_dropped", "Log lines that could not be written", dropped_lines()),
             ("mq9fast_batches_failed", "Batches the store did not take", broker.committer.failed_batches),
             ("process_cpu_seconds", "Processor time used", time.process_time()),
         ):

@@ -1,0 +1,132 @@
+"""Standard error or standard output that cannot be written stops nobody."""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Certificates
+from tests.harness import START_SECONDS, WAIT_SECONDS, Wire, wait_until
+
+PIPE_BYTES = 65536
+# Of a line about a failed TLS handshake, at least.
+LINE_BYTES = 120
+READY = re.compile(r"listening on nats://127\.0\.0\.1:(\d+)")
+
+
+@contextlib.contextmanager
+def broker(data_dir: Path, *flags: str, stdout: int, stderr: int) -> Iterator[subprocess.Popen[bytes]]:
+    arguments = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(data_dir), *flags)
+    process = subprocess.Popen([sys.executable, "-m", "mq9fast", *arguments], stdout=stdout, stderr=stderr)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(WAIT_SECONDS)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def port_of(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], START_SECONDS)[0]
+    found = READY.search(process.stdout.readline().decode())
+    assert found
+    return int(found[1])
+
+
+def refuse_upgrades(port: int, count: int) -> None:
+    """Have the broker log a line for each of so many upgrades that are none."""
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as peer:
+            peer.sendall(b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 1000))
+            while peer.recv(65536):
+                pass
+
+
+def test_a_pipe_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+    files = Certificates(tmp_path)
+    tls = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"))
+    with broker(tmp_path / "data", *tls, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        port = port_of(process)
+        assert process.stderr is not None
+        logged = 0
+        while logged < 2 * PIPE_BYTES:
+            with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as peer:
+                assert peer.recv(65536).startswith(b"INFO ")
+                peer.sendall(b"this is no TLS\r\n")
+                with contextlib.suppress(ConnectionResetError):
+                    while peer.recv(65536):
+                        pass
+            logged += LINE_BYTES
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 0
+        text = process.stderr.read().decode()
+    # What is still in the pipe, whose pages need not be full.
+    assert len(text) > PIPE_BYTES // 2 and "the TLS handshake of" in text
+
+
+def test_what_was_dropped_is_counted_and_said(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with broker(tmp_path / "data", "--ws-port", "0", stdout=subprocess.PIPE, stderr=writing) as process:
+        os.close(writing)
+        port_of(process)
+        head = os.read(reading, PIPE_BYTES).decode()
+        (ws_port,) = re.findall(r"WebSocket clients on \S+:(\d+)", head)
+        os.close(reading)
+        # Its reader is gone now: every line is lost, and the broker goes on.
+        refuse_upgrades(int(ws_port), 50)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 0
+
+
+@pytest.mark.parametrize("kind", ["closed", "full", "broken"])
+def test_standard_output_is_not_needed_to_start(tmp_path: Path, kind: str) -> None:
+    log = tmp_path / "log"
+    reading, writing = os.pipe()
+    os.close(reading)
+    redirected = {"closed": ">&-", "full": ">/dev/full", "broken": ""}[kind]
+    command = f"exec {sys.executable} -m mq9fast --port 0 --monitor-port -1 --data-dir data {redirected}"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(["sh", "-c", command], cwd=tmp_path, stdout=writing, stderr=stderr)
+    os.close(writing)
+    try:
+        wait_until(lambda: "standard output could not be written" in log.read_text(), START_SECONDS)
+        found = READY.search(log.read_text())
+        assert found
+        with Wire(int(found[1])) as wire:
+            assert wire.create(name="box")["is_new"]
+            assert wire.msg("box", "hello") == {"msg_id": 0}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 0
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"], ids=["closed", "full"])
+def test_a_broker_without_standard_error_serves(tmp_path: Path, redirected: str) -> None:
+    command = f"exec {sys.executable} -m mq9fast --port 0 --monitor-port -1 --host 0.0.0.0 --data-dir data"
+    process = subprocess.Popen(["sh", "-c", f"{command} {redirected}"], cwd=tmp_path, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        with process.stdout as stdout:
+            assert select.select([stdout], [], [], START_SECONDS)[0]
+            found = re.search(r":(\d+)$", stdout.readline().decode())
+        assert found
+        with Wire(int(found[1])) as wire:
+            assert wire.create(name="box")["is_new"]
+            assert wire.msg("box", "hello") == {"msg_id": 0}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 0
+    # Nothing that was meant for standard error went into a file of the store.
+    assert not any(b"without authentication" in each.read_bytes() for each in (tmp_path / "data").iterdir())

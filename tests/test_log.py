@@ -1,0 +1,64 @@
+"""The thread that writes the log."""
+
+import os
+import time
+
+from mq9fast.log import WAITING_BYTES, LineWriter
+
+
+def notice(count: int) -> str:
+    return f"{count} were dropped"
+
+
+def read_all(descriptor: int, until: bytes) -> bytes:
+    data = b""
+    while not data.endswith(until):
+        data += os.read(descriptor, 1 << 20)
+    return data
+
+
+def test_lines_come_out_in_their_order() -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter(writing)
+    for number in range(1000):
+        writer.put(f"line {number}")
+    assert writer.close(10.0)
+    os.close(writing)
+    assert read_all(reading, b"line 999\n").decode().splitlines() == [f"line {n}" for n in range(1000)]
+    os.close(reading)
+
+
+def test_a_reader_that_stopped_costs_lines_and_no_time() -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter(writing, notice)
+    line = "x" * 1000
+    count = 3 * WAITING_BYTES // len(line)
+    used = time.thread_time()
+    for _ in range(count):
+        writer.put(line)
+    assert time.thread_time() - used < 1.0
+    assert not writer.flush(0.01)
+    dropped = writer.dropped
+    assert count // 2 < dropped < count
+    # It reads again: what waited comes, and how much is missing.
+    text = b""
+    while text.count(b"\n") < count - dropped:
+        text += os.read(reading, 1 << 20)
+    writer.put("the end")
+    text += read_all(reading, b"the end\n")
+    assert f"{dropped} were dropped\n".encode() in text
+    writer.put("more")
+    assert read_all(reading, b"more\n") == b"more\n"
+    writer.close(10.0)
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+
+
+def test_a_reader_that_is_gone_costs_lines() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = LineWriter(writing, notice)
+    writer.put("lost")
+    assert not writer.close(10.0)
+    assert writer.dropped == 1
+    os.close(writing)
