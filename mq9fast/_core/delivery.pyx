@@ -140,7 +140,7 @@ cdef class Delivery:
         cdef StoredMessage stored
         for i in range(turn.fresh_count):
             fresh = &turn.fresh[i]
-            if fresh.rank != rank or fresh.message < 0:
+            if fresh.rank != rank or turn.retracted and (fresh.uid, fresh.msg_id) in turn.retracted:
                 continue
             mailbox = <Mailbox>fresh.mailbox
             if not mailbox.sources or mailbox.uid != fresh.uid or not mailbox.live:

@@ -113,6 +113,9 @@ cdef class Session(Client):
         be any longer ends, and it is told so."""
         cdef Subscription subscription
         cdef View subject, queue
+        if permissions is self.permissions:
+            # A CONNECT costs no more the more subscriptions there are.
+            return
         self.permissions = permissions
         for subscription in list(self.subscriptions.values()):
             subject = view_of(subscription.subject)

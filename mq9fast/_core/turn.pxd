@@ -27,7 +27,7 @@ cdef struct Ack:
 cdef struct Fresh:
     # A message for those who read along live.
     PyObject* mailbox         # owned
-    Py_ssize_t message        # index in what was gathered; -1 once it was deleted again
+    Py_ssize_t message        # index in what was gathered
     uint64_t uid
     uint64_t msg_id
     int rank
@@ -68,6 +68,7 @@ cdef class Turn:
     cdef Py_ssize_t fresh_count
     cdef Py_ssize_t fresh_room
     cdef int fresh_ranks              # the set of ranks in fresh
+    cdef set retracted                # (uid, msg_id) of messages in fresh that were deleted again
     cdef Gone* gone
     cdef Py_ssize_t gone_count
     cdef Py_ssize_t gone_room
@@ -91,7 +92,7 @@ cdef class Turn:
         self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, bint held
     ) except -1
     cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1
-    cdef void retract(self, Mailbox mailbox, uint64_t msg_id) noexcept
+    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int mark(self, Mailbox mailbox) except -1
     cdef list cut(self)
     cdef void drop_after(

@@ -26,6 +26,7 @@ cdef class Turn:
     def __cinit__(self, batch):
         self.touched = []
         self.deferred = []
+        self.retracted = set()
         self.gathered = Gathered()
         self.erased = Erased()
         self.renew(batch)
@@ -126,13 +127,11 @@ cdef class Turn:
         self.bytes += reply.size
         return 0
 
-    cdef void retract(self, Mailbox mailbox, uint64_t msg_id) noexcept:
-        """A message of this turn was deleted: nobody is to read it live."""
-        cdef Py_ssize_t i
-        for i in range(self.fresh_count - 1, -1, -1):
-            if self.fresh[i].msg_id == msg_id and self.fresh[i].uid == mailbox.uid:
-                self.fresh[i].message = -1
-                return
+    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """A message that may be of this turn was deleted: nobody is to read it live."""
+        if self.fresh_count:
+            self.retracted.add((mailbox.uid, msg_id))
+        return 0
 
     cdef int mark(self, Mailbox mailbox) except -1:
         cdef Mark* mark
@@ -149,6 +148,7 @@ cdef class Turn:
         self.drop_after(0, 0, 0, 0)
         self.arena_size = 0
         self.fresh_ranks = 0
+        self.retracted.clear()
         self.bytes = 0
         self.deferred.clear()
         self.gathered.clear()
