@@ -20,6 +20,7 @@ from mq9fast.sockets import ready_descriptor
 from mq9fast.store.base import Store
 from mq9fast.store.record import mailbox_key
 from mq9fast.syncer import Syncer
+from mq9fast.timer import Timer
 
 log = logging.getLogger("mq9fast.committer")
 
@@ -67,8 +68,10 @@ class Committer:
         self.syncer = Syncer(self._loop, store)
         self._syncing: Turn | None = None
         self._spare: Turn | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
-        self._retry_timer: asyncio.TimerHandle | None = None
+        self._stall_timer = Timer(self._resume_stalled)
+        self._busy_timer = Timer(core.agenda.ask)
+        self._retry_timer = Timer(core.agenda.ask)
+        self._closed = False
         self._complained = 0.0
         self.written_batches = 0
         self.failed_batches = 0
@@ -77,7 +80,7 @@ class Committer:
         self._interval: Periodic | None = None
         core.agenda.wake = self._wake
         core.commit = self._commit
-        core.stalled = self._resume_stalled_later
+        core.stalled = partial(self._stall_timer.start, STALL_SECONDS)
         core.ready_descriptor = ready_descriptor(self._loop)
         core.poll_soon = partial(self._loop.call_soon, core.busy_poll)
         core.failed = self._failed
@@ -92,6 +95,8 @@ class Committer:
         self._loop.call_soon(self._core.end_turn)
 
     def _commit(self) -> None:
+        if self._closed:
+            return
         self._advance()
         if self._delivery.has_waiting:
             self._pump()
@@ -100,14 +105,9 @@ class Committer:
         """A turn that ended with a read failed, through no fault of the connection that was read."""
         self._loop.call_exception_handler({"message": "a turn failed", "exception": error})
 
-    def _resume_stalled_later(self) -> None:
-        if self._stall_timer is None:
-            self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
-
     def _resume_stalled(self) -> None:
-        self._stall_timer = None
         if self._intake.turn.bytes > self._stall_bytes:
-            self._stall_timer = self._loop.call_later(STALL_SECONDS, self._resume_stalled)
+            self._stall_timer.start(STALL_SECONDS)
         else:
             self._core.agenda.resume_stalled()
 
@@ -120,12 +120,7 @@ class Committer:
             self._delivery.pump(self._store)
         except UNREADABLE as error:
             self.complain("reading failed", error)
-            if self._retry_timer is None:
-                self._retry_timer = self._loop.call_later(RETRY_SECONDS, self._retry)
-
-    def _retry(self) -> None:
-        self._retry_timer = None
-        self._core.agenda.ask()
+            self._retry_timer.start(RETRY_SECONDS)
 
     # Commit.
 
@@ -150,7 +145,7 @@ class Committer:
         """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
         if self._core.finishing or not self._store.busy():
             return False
-        self._loop.call_later(BUSY_SECONDS, self._core.agenda.ask)
+        self._busy_timer.start(BUSY_SECONDS)
         return True
 
     def _next_turn(self) -> Turn:
@@ -249,8 +244,7 @@ class Committer:
         """Wait until everything accepted is durable and answered, and stop the thread. Nobody who was told to
         stop sending is let go on, and a store that is busy is waited for."""
         self._core.finishing = True
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
+        self._stall_timer.stop()
         self._core.agenda.ask()
         await asyncio.sleep(0)
         while self._syncing is not None or not self._intake.turn.empty:  # noqa: ASYNC110 (rare, unlike turns)
@@ -263,7 +257,9 @@ class Committer:
 
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
-        self._core.finishing = True
+        self._core.finishing = self._closed = True
+        for timer in (self._stall_timer, self._busy_timer, self._retry_timer):
+            timer.stop()
         if self._interval is not None:
             self._interval.stop()
         self.syncer.stop()

@@ -80,6 +80,9 @@ class Broker:
     @property
     def loop_seconds(self) -> float:
         """What the thread of the event loop used of a processor: the store's are not the loop's."""
+        used = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat")
+        if used.exists():
+            return int(used.read_text().split()[0]) / 1e9
         return self._cpu_seconds(f"task/{self.process.pid}/")
 
     def _cpu_seconds(self, of: str) -> float:

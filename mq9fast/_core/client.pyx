@@ -37,11 +37,14 @@ cdef class Agenda:
     cpdef int close_doomed(self) except -1:
         """Close the clients whose last words are written."""
         cdef Client client
-        if self.doomed:
-            doomed, self.doomed = self.doomed, []
-            for client in doomed:
+        try:
+            while self.doomed:
+                client = self.doomed.pop()
                 if client.connection is not None:
                     client.connection.close()
+        finally:
+            if self.doomed:
+                self.call()
         return 0
 
     def resume_stalled(self) -> None:
@@ -72,18 +75,23 @@ cdef class Agenda:
         """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
         self.ending = False
-        while self.dirty is not None:
-            client = self.dirty
-            self.dirty = client.dirty_before
-            client.dirty_before = None
-            client.dirty = False
-            self.note_output(client)
-            if client.connection is None:
-                client.out.discard()
-            elif client.writable and client.out.size:
-                client.connection.write(client.out.take())
-                if client.writable:
-                    client.fed = False
+        try:
+            while self.dirty is not None:
+                client = self.dirty
+                self.dirty = client.dirty_before
+                client.dirty_before = None
+                client.dirty = False
+                self.note_output(client)
+                if client.connection is None:
+                    client.out.discard()
+                elif client.writable and client.out.size:
+                    client.connection.write(client.out.take())
+                    if client.writable:
+                        client.fed = False
+        finally:
+            # One that could not be written to keeps the others no longer than this turn.
+            if self.dirty is not None:
+                self.call()
         return 0
 
     cpdef int resume_sated(self) except -1:

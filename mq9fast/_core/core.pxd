@@ -44,6 +44,7 @@ cdef class Core:
     cdef int let_go(self, bint at_once) except -1
     cpdef void tell_time(self) noexcept
     cpdef int end_turn(self) except -1
+    cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept
     cpdef int finish_exhausted(self) except -1
     cdef int drop(self, Subscription subscription) except -1

@@ -77,13 +77,23 @@ cdef class Core:
                 self.commit()
                 self.finish_exhausted()
         finally:
+            self.serve_clients()
+        return 0
+
+    cdef int serve_clients(self) except -1:
+        """Write to clients, close them or read on from them, whatever failed before. A client that cannot be
+        served keeps no other from it."""
+        cdef Agenda agenda = self.agenda
+        try:
             agenda.flush()
-        agenda.close_doomed()
-        if self.finishing:
-            return 0
-        agenda.resume_sated()
-        if agenda.stalled:
-            self.stalled()
+        finally:
+            try:
+                agenda.close_doomed()
+            finally:
+                if not self.finishing:
+                    if agenda.stalled:
+                        self.stalled()
+                    agenda.resume_sated()
         return 0
 
     cdef int drop(self, Subscription subscription) except -1:

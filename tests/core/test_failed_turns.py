@@ -1,0 +1,82 @@
+"""The end of a turn that fails: no client is left paused, unwritten or open because of it."""
+
+import pytest
+
+from tests.core.parts import KIB, FakeConnection, Parts, pub
+
+
+class BrokenConnection(FakeConnection):
+    """A connection whose transport raises."""
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("write")
+
+    def close(self) -> None:
+        raise RuntimeError("close")
+
+    def resume(self) -> None:
+        raise RuntimeError("resume")
+
+
+def broken_commit() -> None:
+    raise RuntimeError("commit")
+
+
+def test_a_failed_commit_leaves_no_client_paused_for_its_share() -> None:
+    parts = Parts(read_bytes=4 * KIB)
+    parts.open(b"box")
+    parts.core.commit = broken_commit
+    peer = parts.session()
+    peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") + b"PUB nobody 8000\r\n", most=4 * KIB)
+    peer.session.sate()
+    assert not peer.connection.reading
+    with pytest.raises(RuntimeError, match="commit"):
+        parts.end_turn()
+    assert peer.connection.reading
+
+
+def test_a_failed_commit_closes_clients_and_has_stalled_ones_resumed() -> None:
+    parts = Parts()
+    parts.open(b"box")
+    asked: list[bool] = []
+    parts.core.stalled = lambda: asked.append(True)
+    parts.core.commit = broken_commit
+    wrong, sender = parts.session(), parts.session()
+    wrong.feed(b"BOO\r\n")
+    sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
+    assert not sender.connection.reading
+    with pytest.raises(RuntimeError, match="commit"):
+        parts.end_turn()
+    assert wrong.connection.closing
+    assert asked == [True]
+
+
+def test_a_client_that_cannot_be_written_to_keeps_no_other_from_its_output() -> None:
+    parts = Parts()
+    readers = [parts.session() for _ in range(3)]
+    for reader in readers:
+        reader.feed(b"SUB a 1\r\n")
+    readers[1].connection = readers[1].session.connection = BrokenConnection()
+    writer = parts.session()
+    writer.feed(pub(b"a", b"x"))
+    parts.agenda.begin()
+    woken = parts.woken
+    with pytest.raises(RuntimeError, match="write"):
+        parts.agenda.flush()
+    assert parts.woken == woken + 1
+    parts.end_turn()
+    for reader in (readers[0], readers[2]):
+        assert b"".join(reader.connection.written) == b"MSG a 1 1\r\nx\r\n"
+
+
+def test_a_client_that_cannot_be_closed_keeps_no_other_open() -> None:
+    parts = Parts()
+    peers = [parts.session() for _ in range(3)]
+    for peer in peers:
+        peer.session.close_with(None)
+    peers[1].connection = peers[1].session.connection = BrokenConnection()
+    with pytest.raises(RuntimeError, match="close"):
+        parts.end_turn()
+    parts.end_turn()
+    assert peers[0].connection.closing
+    assert peers[2].connection.closing

@@ -1,0 +1,64 @@
+"""Timers of the committer: one of each is pending, and none after it was closed."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mq9fast.broker import Broker
+from mq9fast.settings import Settings
+from mq9fast.timer import Timer
+from tests.harness import MAILBOX
+
+
+async def start_and_stop() -> None:
+    calls: list[int] = []
+    timer = Timer(lambda: calls.append(1))
+    for _ in range(3):
+        timer.start(0)
+    await asyncio.sleep(0.01)
+    assert calls == [1]
+    timer.start(0)
+    timer.stop()
+    timer.start(0)
+    await asyncio.sleep(0.01)
+    assert calls == [1]
+
+
+def test_a_timer_is_pending_once_and_never_after_stop() -> None:
+    asyncio.run(start_and_stop())
+
+
+def pending(loop: asyncio.AbstractEventLoop) -> int:
+    """Timers of a loop that are to run."""
+    return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
+
+
+async def stall(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker(Settings(data_dir=str(directory), port=0, monitor_port=-1, sync="never"))
+    await broker.start()
+    loop = asyncio.get_running_loop()
+    reader, writer = await asyncio.open_connection("127.0.0.1", broker.address[1])
+    writer.write(b'CONNECT {"verbose":false}\r\nPING\r\n')
+    await reader.readuntil(b"PONG\r\n")
+    before = pending(loop)
+    store: Any = broker._store
+    monkeypatch.setattr(store, "busy", lambda: True)
+    writer.write(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\nPING\r\n".encode())
+    await reader.readuntil(b"PONG\r\n")
+    for _ in range(50):
+        broker.core.agenda.ask()
+        await asyncio.sleep(0)
+    assert pending(loop) <= before + 1
+    writer.close()
+    await broker.stop()
+    broker.core.agenda.ask()
+    await asyncio.sleep(0)
+    assert pending(loop) == 0
+
+
+def test_a_store_that_stalls_has_one_timer_armed_and_none_survives_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(stall(tmp_path / "data", monkeypatch))
