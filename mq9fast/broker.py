@@ -17,18 +17,20 @@ from mq9fast._core.core import Core
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory
+from mq9fast._core.record import CorruptRecord
 from mq9fast._core.router import Router
 from mq9fast._core.turn import Turn
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
 from mq9fast.connection import Connection, Refusal
-from mq9fast.errors import UNREADABLE, StartError, StoreError, refusals
+from mq9fast.errors import UNREADABLE, ReadError, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.health import Health
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.passwords import Passwords
+from mq9fast.reading import Reading
 from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
@@ -91,8 +93,14 @@ class Broker:
                 check_format(self._store, directory)
                 self._wire()
                 undo.callback(self.committer.close)
+                undo.callback(self.reading.stop)
                 self.mailboxes.load()
-            except UNREADABLE as error:
+            except (ReadError, CorruptRecord) as error:
+                raise StartError(
+                    f"the data directory {directory} holds data that cannot be read: {error}; "
+                    "if the disk is well, restore a backup or salvage what can be read"
+                ) from error
+            except StoreError as error:
                 raise StartError(f"the data directory {directory} cannot be used: {error}") from error
             undo.callback(self._listeners.clear)
             undo.callback(self._stop_listening)
@@ -145,10 +153,12 @@ class Broker:
         )
         self.core.tell_time()
         self.core.busy_poll_us = settings.busy_poll
+        self.reading = Reading(store, delivery, agenda, self.health)
         self.committer = Committer(
             self.core,
             self.mailboxes,
             store,
+            self.reading,
             self.health,
             sync=settings.sync,
             sync_interval=settings.sync_interval,
@@ -274,6 +284,7 @@ class Broker:
         if self.monitor is not None:
             self.monitor.close()
         self.clock.stop()
+        self.reading.stop()
         self._passwords.close()
         for connection in self.connections.values():
             connection.pause()

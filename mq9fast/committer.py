@@ -16,6 +16,7 @@ from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.periodic import COMPLAINT_SECONDS, Periodic, Step
+from mq9fast.reading import Reading
 from mq9fast.sockets import ready_descriptor
 from mq9fast.store.base import Store
 from mq9fast.store.record import mailbox_key
@@ -34,8 +35,6 @@ BUSY_SECONDS = 0.005
 SPARE_BYTES = 1 << 20
 # How often it is looked whether all is durable, by a broker that stops.
 FINISHED_SECONDS = 0.001
-# How often reading is tried again from a store that failed.
-RETRY_SECONDS = 1.0
 # The fault that /healthz shows while batches or fsyncs fail.
 WRITES = "writes"
 # The fault that it shows while the syncs of `interval` fail.
@@ -50,6 +49,7 @@ class Committer:
         core: Core,
         mailboxes: Mailboxes,
         store: Store,
+        reading: Reading,
         health: Health,
         *,
         sync: str,
@@ -62,6 +62,7 @@ class Committer:
         self._delivery = core.delivery
         self._mailboxes = mailboxes
         self._store = store
+        self._reading = reading
         self._health = health
         self._sync_each_turn = sync == "always"
         self._stall_bytes = stall_bytes
@@ -70,7 +71,6 @@ class Committer:
         self._spare: Turn | None = None
         self._stall_timer = Timer(self._resume_stalled)
         self._busy_timer = Timer(core.agenda.ask)
-        self._retry_timer = Timer(core.agenda.ask)
         self._closed = False
         self._complained = 0.0
         self.written_batches = 0
@@ -119,8 +119,7 @@ class Committer:
         try:
             self._delivery.pump(self._store)
         except UNREADABLE as error:
-            self.complain("reading failed", error)
-            self._retry_timer.start(RETRY_SECONDS)
+            self._reading.failed(error)
 
     # Commit.
 
@@ -258,7 +257,7 @@ class Committer:
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
         self._core.finishing = self._closed = True
-        for timer in (self._stall_timer, self._busy_timer, self._retry_timer):
+        for timer in (self._stall_timer, self._busy_timer):
             timer.stop()
         if self._interval is not None:
             self._interval.stop()

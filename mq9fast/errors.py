@@ -17,6 +17,10 @@ class StoreError(Exception):
     """The store could not read or write."""
 
 
+class ReadError(StoreError):
+    """The store could not read what it holds."""
+
+
 # What reading messages back can fail with: the store cannot, or what it holds is none of ours.
 UNREADABLE = (StoreError, CorruptRecord)
 

@@ -144,9 +144,17 @@ class Mailboxes:
             self._purges.append(ended)
 
     def purge_some(self) -> bool:
-        """Drop the messages of a few ended mailboxes; whether there are more."""
+        """Drop the messages of a few ended mailboxes; whether there are more.
+
+        Raises StoreError if those of one could not be read; its turn comes again after the others.
+        """
         for _ in range(min(len(self._purges), PURGED_PER_TURN)):
-            self._purge(self._purges.popleft())
+            ended = self._purges.popleft()
+            try:
+                self._purge(ended)
+            except StoreError:
+                self._purges.append(ended)
+                raise
         return bool(self._purges)
 
     def _purge(self, ended: Ended) -> None:

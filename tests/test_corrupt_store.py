@@ -56,5 +56,5 @@ def test_commands_on_a_corrupt_message_are_answered(broker: Broker) -> None:
 def test_a_corrupt_mailbox_is_named_at_the_start(broker: Broker) -> None:
     broker.stop()
     overwrite(broker.data_dir, b"b", b"described as bad", b"garbage")
-    with pytest.raises(AssertionError, match="cannot be used: a stored value of 7 bytes"):
+    with pytest.raises(AssertionError, match="cannot be read: a stored value of 7 bytes"):
         broker.start()

@@ -22,6 +22,7 @@ cdef class Delivery:
     cdef Router router
     cdef Agenda agenda
     cdef dict waiting         # sources for the pump, as keys
+    cdef dict unreadable      # sources whose reading failed, and with what; in the state QUEUED
 
     # Subscriptions come and go.
     cdef MailboxSubscription attach(

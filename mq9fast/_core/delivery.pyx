@@ -29,6 +29,7 @@ cdef class Delivery:
         self.router = router
         self.agenda = agenda
         self.waiting = {}
+        self.unreadable = {}
 
     cdef MailboxSubscription attach(
         self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
@@ -90,6 +91,7 @@ cdef class Delivery:
     cdef int drop_source(self, Mailbox mailbox, Source source) except -1:
         del mailbox.sources[source]
         self.waiting.pop(source, None)
+        self.unreadable.pop(source, None)
         source.state = IDLE
         return self.directory.forget_if_unused(mailbox)
 
@@ -218,7 +220,7 @@ cdef class Delivery:
     def pump(self, store) -> None:
         """Read on from the store for every source that fell behind, a share each.
 
-        What cannot be read is raised once all had their share; those it concerns wait for the next call.
+        What cannot be read is raised once all had their share; those it concerns wait for `read_again`.
         """
         cdef Source source
         cdef dict waiting = self.waiting
@@ -234,9 +236,18 @@ cdef class Delivery:
             except Exception as error:
                 failure = error
                 source.state = QUEUED
-                self.waiting[source] = None
+                self.unreadable[source] = error
         if failure is not None:
             raise failure
+
+    def read_again(self):
+        """Have the next `pump` go on with what could not be read; returns why one could not, or None."""
+        cdef Source source
+        unreadable, self.unreadable = self.unreadable, {}
+        for source in unreadable:
+            source.state = IDLE
+            self.wait_for_pump(source)
+        return next(iter(unreadable.values()), None)
 
     @property
     def has_waiting(self) -> bool:
@@ -262,6 +273,8 @@ cdef class Delivery:
         if mailbox.sources:
             for source in list(mailbox.sources):
                 source.restart()
+                if self.unreadable.pop(source, None) is not None:
+                    source.state = IDLE
                 if isinstance(source, Group):
                     self.read_or_forget(<Group>source)
                 elif mailbox.live and source.state == IDLE:

@@ -1,8 +1,13 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 class Rows:
     def __init__(
-        self, rows: Iterator[tuple[bytes, bytes]], owner: object, failure: type[Exception]
+        self,
+        iterator: object,
+        options: object,
+        first: bytes,
+        end: bytes,
+        failed: Callable[[bytes, bytes, Exception], Exception],
     ) -> None: ...
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]: ...
     def __next__(self) -> tuple[bytes, bytes]: ...

@@ -1,6 +1,6 @@
 """The store as the broker sees it: ordered keys, atomic batches, and a log that is made durable apart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 
@@ -20,6 +20,9 @@ class Store(Protocol):
     thread, beside the others, and it does not keep the caller's thread from running Python elsewhere.
     """
 
+    read_failed: Callable[[bytes, bytes, str], None] | None
+    """Called, if set, with (first, end, reason) when reading the keys from `first` up to `end` failed."""
+
     def new_batch(self) -> Batch: ...
     def write(self, batch: Batch) -> None: ...
     def sync(self) -> None: ...
@@ -33,7 +36,10 @@ class Store(Protocol):
 
     def get(self, key: bytes) -> bytes | None: ...
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs from `first` up to but not `end`, as they are when the scan begins."""
+        """The pairs from `first` up to but not `end`, as they are when the scan begins.
+
+        It ends without StoreError only where the store confirms that there are no more.
+        """
         ...
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
 """The store on RocksDB. Nothing else imports rocksdict."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +16,7 @@ from rocksdict import (
 )
 
 from mq9fast._core.rows import Rows
-from mq9fast.errors import StartError, StoreError
+from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.store.base import Batch
 
 MEMTABLE_BYTES = 32 << 20
@@ -42,6 +42,7 @@ class RocksStore:
     """
 
     def __init__(self, path: Path) -> None:
+        self.read_failed: Callable[[bytes, bytes, str], None] | None = None
         self._log_broken = False
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,11 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def busy(self) -> bool:
-        return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
+        try:
+            return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
+        except Exception:
+            # The write that comes next says what is wrong.
+            return False
 
     def rest(self) -> None:
         try:
@@ -87,17 +92,24 @@ class RocksStore:
         try:
             return cast("bytes | None", self._db.get(key))
         except Exception as error:
-            raise StoreError(str(error)) from error
+            raise self._unreadable(key, key + b"\0", error) from error
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         # The iterator points into the options without keeping them.
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
         try:
-            items = self._db.items(from_key=first, read_opt=options)
+            iterator = self._db.iter(options)
+            iterator.seek(first)
         except Exception as error:
-            raise StoreError(str(error)) from error
-        return Rows(cast("Iterator[tuple[bytes, bytes]]", iter(items)), options, StoreError)
+            raise self._unreadable(first, end, error) from error
+        return Rows(iterator, options, first, end, self._unreadable)
+
+    def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
+        """What to raise when reading from `first` up to `end` failed."""
+        if self.read_failed is not None:
+            self.read_failed(first, end, str(error))
+        return ReadError(str(error))
 
     def close(self) -> None:
         try:

@@ -149,6 +149,8 @@ def test_a_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: byt
     with pytest.raises(CorruptRecord):
         parts.end_turn()
     assert reader.output() == b""
+    assert not parts.delivery.has_waiting
+    assert isinstance(parts.delivery.read_again(), CorruptRecord)
     assert parts.delivery.has_waiting
 
 
@@ -170,4 +172,6 @@ def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
     assert outputs[0].endswith(b"\r\na\r\n")
     assert outputs[1] == b""
     assert outputs[2].endswith(b"\r\nc\r\n")
+    assert not parts.delivery.has_waiting
+    assert isinstance(parts.delivery.read_again(), CorruptRecord)
     assert parts.delivery.has_waiting

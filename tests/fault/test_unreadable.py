@@ -1,0 +1,171 @@
+"""Reads that fail are errors: nothing is taken for the end of the data, and all of it arrives in the end."""
+
+import errno
+import json
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rocksdict import Options, Rdict
+
+from tests.fault.shim import Shim
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.monitoring.pages import get, monitor_port
+
+MESSAGES = 20_000
+PAYLOAD_BYTES = 200
+
+StartBroker = Callable[..., Broker]
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    return Shim(tmp_path)
+
+
+def fill(wire: Wire, address: str, count: int) -> None:
+    wire.create(name=address)
+    # None that a table would make small.
+    chance = random.Random(address)
+    line = f"PUB {MAILBOX}MSG.{address} {PAYLOAD_BYTES}\r\n".encode()
+    wire.send(b"".join(line + chance.randbytes(PAYLOAD_BYTES) + b"\r\n" for _ in range(count)))
+    wait_until(lambda: wire.list(address, limit=1)["total"] == count)
+
+
+@pytest.fixture
+def broker(start_broker: StartBroker, shim: Shim) -> Broker:
+    """With messages that lie in tables of which nothing is in memory."""
+    broker = start_broker("--monitor-port", "0", "--sync", "never", env=shim.env)
+    with Wire(broker.port) as wire:
+        fill(wire, "tasks", MESSAGES)
+        # Between much else, so that a start does not read the block where its message lies.
+        fill(wire, "small", 1)
+        fill(wire, "rest", 1000)
+    broker.restart()
+    return broker
+
+
+def test_a_reader_gets_each_message_once_after_reads_failed(broker: Broker, shim: Shim) -> None:
+    with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
+        wire.read_along("tasks")
+        wait_until(lambda: rule.seen > 3)
+        wait_until(lambda: "Input/output error" in broker.health)
+        time.sleep(1.5)
+        rule.end()
+        assert [wire.message().msg_id for _ in range(MESSAGES)] == list(range(MESSAGES))
+        assert wire.silent()
+    wait_until(lambda: not broker.health)
+    assert "the store could not be read: IO error" in broker.log.read_text()
+
+
+def test_a_group_gets_each_task_once_after_reads_failed(broker: Broker, shim: Shim) -> None:
+    with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
+        wire.read_along("tasks", queue="workers")
+        wait_until(lambda: rule.seen > 3)
+        time.sleep(2)
+        assert rule.seen < 100, "reading is tried again each second, not all the time"
+        rule.end()
+        taken = []
+        for _ in range(MESSAGES):
+            task = wire.message()
+            taken.append(task.msg_id)
+            wire.pub(task.reply)
+        assert taken == list(range(MESSAGES))
+        wait_until(lambda: wire.list("tasks")["total"] == 0)
+
+
+def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim: Shim) -> None:
+    with Wire(broker.port) as wire:
+        for skip in range(4):
+            with shim.failing("read", "*.sst", errno.EIO, skip=skip) as rule:
+                ids: list[int] = []
+                page = wire.list("tasks")
+                while "code" not in page:
+                    ids += [message["msg_id"] for message in page["messages"]]
+                    assert "next" in page, "the end of the pages is the end of the mailbox"
+                    page = wire.list("tasks", cursor=page["next"])
+                assert page["code"] == "store_unavailable"
+                assert ids == list(range(len(ids)))
+                assert rule.seen > skip
+        with shim.failing("read", "*.sst", errno.EIO):
+            assert wire.delete("tasks", MESSAGES // 2)["code"] == "store_unavailable"
+            wait_until(lambda: "could not be read" in broker.health or "reading failed" in broker.health)
+            # Nobody reads any more, and it is still so.
+            time.sleep(2.5)
+            assert "Input/output error" in broker.health
+        wait_until(lambda: not broker.health)
+        assert wire.delete("tasks", MESSAGES // 2) == {"deleted": True}
+        assert wire.list("tasks", limit=1)["total"] == MESSAGES - 1
+
+
+def test_the_page_of_mailboxes_is_cut_off(broker: Broker, shim: Shim) -> None:
+    port = monitor_port(broker)
+    with shim.failing("read", "*.sst", errno.EIO):
+        status, _, body = get(port, "/mailboxz")
+        assert (status, body) == (503, b"The store could not be read.\n")
+    status, _, body = get(port, "/mailboxz")
+    assert [mailbox["next_id"] for mailbox in json.loads(body)["mailboxes"]] == [1000, 1, MESSAGES]
+
+
+def test_a_purge_goes_on_once_reads_succeed(broker: Broker, shim: Shim) -> None:
+    rows = len(rows_of(broker, b"m"))
+    with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO) as rule:
+        wire.create(name="small", ttl=1)
+        wait_until(lambda: rule.seen > 2)
+        wait_until(lambda: "purging failed" in broker.health)
+        rule.end()
+        wait_until(lambda: not broker.health)
+    assert len(rows_of(broker, b"m")) == rows - 1
+    assert not rows_of(broker, b"p")
+
+
+def rows_of(broker: Broker, prefix: bytes) -> list[bytes]:
+    """The stored keys that begin with a byte. The broker is started again."""
+    broker.stop()
+    db = Rdict(str(broker.data_dir), Options(raw_mode=True))
+    keys = [key for key in db.keys() if key.startswith(prefix)]  # type: ignore[union-attr]  # noqa: SIM118
+    db.close()
+    broker.start()
+    return keys
+
+
+def damage(data_dir: Path) -> Callable[[], None]:
+    """Flip a bit in the middle of the largest table; returns how to flip it back."""
+    table = max(data_dir.glob("*.sst"), key=lambda path: path.stat().st_size)
+    middle = table.stat().st_size // 2
+
+    def flip() -> None:
+        with table.open("r+b") as file:
+            file.seek(middle)
+            byte = file.read(1)[0]
+            file.seek(middle)
+            file.write(bytes([byte ^ 1]))
+
+    flip()
+    return flip
+
+
+def test_a_start_refuses_mailboxes_that_cannot_be_read(start_broker: StartBroker) -> None:
+    count = 5000
+    broker = start_broker("--sync", "never")
+    with Wire(broker.port) as wire:
+        for n in range(count):
+            body = json.dumps({"name": f"mailbox.{n:05}", "desc": f"the mailbox number {n}"})
+            wire.send(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n")
+        wait_until(lambda: wire.list(f"mailbox.{count - 1:05}").get("total") == 0)
+    broker.restart()
+    broker.stop()
+    mend = damage(broker.data_dir)
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="holds data that cannot be read: Corruption"):
+            broker.start()
+    sentence = broker.log.read_text().splitlines()[-1]
+    assert re.fullmatch(rf"mq9fast: the data directory {broker.data_dir} holds data .*", sentence)
+    mend()
+    broker.start()
+    with Wire(broker.port) as wire:
+        for n in range(0, count, 100):
+            assert wire.list(f"mailbox.{n:05}")["total"] == 0
