@@ -34,6 +34,7 @@ from mq9fast.reading import Reading
 from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
+from mq9fast.timekeeping import Timekeeper
 from mq9fast.tls import tls_context
 from mq9fast.tlslistener import TlsListener
 
@@ -95,6 +96,10 @@ class Broker:
                 undo.callback(self.committer.close)
                 undo.callback(self.reading.stop)
                 self.mailboxes.load()
+                self.timekeeper = Timekeeper(self.core.time, self.health, Path(directory))
+                undo.callback(self.timekeeper.close)
+                self.timekeeper.begin(self.mailboxes.directory.newest_ms)
+                self.core.judge()
             except (ReadError, CorruptRecord) as error:
                 raise StartError(
                     f"the data directory {directory} holds data that cannot be read: {error}; "
@@ -110,6 +115,7 @@ class Broker:
             self.core,
             self.mailboxes,
             self.committer,
+            self.timekeeper,
             self.health,
             self.settings.data_dir,
             self.settings.min_free,
@@ -137,9 +143,6 @@ class Broker:
         self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
         intake.store = store
         intake.store_error = UNREADABLE
-        intake.command = Commands(
-            agenda, intake, router, self.mailboxes, Listing(directory, store, settings.max_payload)
-        )
         intake.auto_create = self.mailboxes.auto_create if settings.auto_create else None
         self.core = Core(
             agenda,
@@ -151,7 +154,9 @@ class Broker:
             payload_bytes=settings.max_payload,
             most_subscriptions=settings.max_subscriptions,
         )
-        self.core.tell_time()
+        listing = Listing(directory, store, settings.max_payload, self.core.time)
+        intake.command = Commands(agenda, intake, router, self.mailboxes, listing)
+        self.core.judge()
         self.core.busy_poll_us = settings.busy_poll
         self.reading = Reading(store, delivery, agenda, self.health)
         self.committer = Committer(
@@ -289,6 +294,7 @@ class Broker:
         for connection in self.connections.values():
             connection.pause()
         await self.committer.finish()
+        self.timekeeper.close()
         self.core.agenda.flush()
         for connection in list(self.connections.values()):
             connection.close()

@@ -9,6 +9,8 @@ from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.memory import trim
 from mq9fast.periodic import Periodic, Step
+from mq9fast.readfirst import ReadFirst
+from mq9fast.timekeeping import Timekeeper
 
 log = logging.getLogger("mq9fast.clock")
 
@@ -29,6 +31,7 @@ class Clock:
         core: Core,
         mailboxes: Mailboxes,
         committer: Committer,
+        timekeeper: Timekeeper,
         health: Health,
         data_dir: str,
         min_free: int,
@@ -36,6 +39,7 @@ class Clock:
         self._core = core
         self._mailboxes = mailboxes
         self._committer = committer
+        self._read_first = ReadFirst(core)
         self._health = health
         self._data_dir = data_dir
         self.min_free = min_free
@@ -44,6 +48,7 @@ class Clock:
         self._periodic = Periodic(
             TICK_SECONDS,
             Step("expiry", self._expire, health),
+            Step("noting the time", timekeeper.look, health),
             Step("purging", mailboxes.purge_some, health),
             Step("looking for room on the disk", self._look_for_room, health),
             Step("giving back memory", self._rest_when_quiet, health),
@@ -53,6 +58,8 @@ class Clock:
 
     def _expire(self) -> bool:
         self._core.tell_time()
+        if self._core.overslept:
+            self._read_first.begin()
         return self._mailboxes.expire_due()
 
     def _end_turn(self) -> None:

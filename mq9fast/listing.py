@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from mq9fast._core.brokertime import BrokerTime
 from mq9fast._core.mailbox import Directory, Mailbox
 from mq9fast._core.run import stored_messages
 from mq9fast.errors import UNREADABLE, CommandError
@@ -40,10 +41,11 @@ class Entry(msgspec.Struct, omit_defaults=True):
 class Listing:
     """Reads pages of at most `page_bytes`, which is the broker's max_payload."""
 
-    def __init__(self, directory: Directory, store: Store, page_bytes: int) -> None:
+    def __init__(self, directory: Directory, store: Store, page_bytes: int, time: BrokerTime) -> None:
         self._directory = directory
         self._store = store
         self._page_bytes = page_bytes
+        self._time = time
 
     def page(self, address: bytes, request: ListRequest) -> bytes:
         """The JSON of one page. Raises CommandError mailbox_not_found, bad_request or store_unavailable."""
@@ -75,7 +77,8 @@ class Listing:
                 msg_id = message[0]
                 if len(entries) == request.limit:
                     return entries, _write_cursor(rank, msg_id)
-                entry = _encode(rank, message, self._page_bytes - ENVELOPE_BYTES - len(mailbox.address))
+                most_bytes = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
+                entry = _encode(rank, message, self._time.wall_ms(message[1]), most_bytes)
                 room -= len(entry) + 1
                 if room < 0 and entries:
                     return entries, _write_cursor(rank, msg_id)
@@ -83,10 +86,11 @@ class Listing:
         return entries, None
 
 
-def _encode(rank: int, message: tuple[int, int, bytes, bytes], most_bytes: int) -> bytes:
-    """One message as JSON. A payload that would not fit a page even alone is left out, and said to be."""
-    msg_id, created_ms, header, payload = message
-    entry = Entry(msg_id, PRIORITIES[rank], created_ms // 1000, len(payload), read_headers(header))
+def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, most_bytes: int) -> bytes:
+    """One message, accepted at `wall_ms`, as JSON. A payload that would not fit a page even alone is left
+    out, and said to be."""
+    msg_id, _, header, payload = message
+    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), read_headers(header))
     try:
         entry.payload = payload.decode()
     except UnicodeDecodeError:

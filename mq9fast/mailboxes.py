@@ -96,7 +96,7 @@ class Mailboxes:
         expired = self.directory.get_expired(address)
         if expired is not None:
             self._end(expired)
-        if self.most_mailboxes and self.directory.live_count >= self.most_mailboxes:
+        if self.most_mailboxes and self.directory.live_count >= self.most_mailboxes and not self._end_one():
             self.over_limit += 1
             raise CommandError("limit_exceeded")
         mailbox = self.directory.open(address, public)
@@ -117,6 +117,13 @@ class Mailboxes:
         for mailbox in due:
             self._end(mailbox)
         return len(due) == EXPIRED_PER_TURN
+
+    def _end_one(self) -> bool:
+        """End one mailbox that is past its deadline, which makes room for another; false if there is none."""
+        due = self.directory.take_due(1)
+        for mailbox in due:
+            self._end(mailbox)
+        return bool(due)
 
     def _end(self, mailbox: Mailbox) -> None:
         ended = Ended(mailbox.address, mailbox.uid, mailbox.total_count, mailbox.size_bytes)

@@ -22,7 +22,7 @@ cdef class Agenda:
     cdef bint awake           # the end of the turn is to come
     cdef bint held            # who holds it sees to the end of the turn
     cdef bint ending          # the turn ends, and its flush is to come
-    cdef public uint64_t now_ms               # of this turn or the clock's last tick, Unix milliseconds
+    cdef public uint64_t now_ms               # of this turn or the last tick, broker time in milliseconds
     cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
     cdef public uint64_t stale_connections    # clients cut off because nothing was heard of them
 
@@ -80,7 +80,7 @@ cdef class Client:
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t out_messages
     cdef readonly uint64_t out_bytes
-    cdef readonly uint64_t started_ms     # Unix milliseconds, as the next
+    cdef readonly uint64_t started_ms     # broker time in milliseconds, as the next
     cdef readonly uint64_t active_ms      # when it last sent or was sent messages, or subscribed
     cdef uint64_t noted_messages          # of out_messages and out_bytes, what the agenda has counted
     cdef uint64_t noted_bytes

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.brokertime cimport BrokerTime
 from mq9fast._core.client cimport Agenda, Subscription
 from mq9fast._core.delivery cimport Delivery
 from mq9fast._core.inbuf cimport Scratch
@@ -35,14 +36,20 @@ cdef class Core:
     # Of every connection, those closed included.
     cdef readonly uint64_t refused_subscriptions      # past the limit
     cdef readonly uint64_t violations                 # of permissions
+    cdef readonly uint64_t reads                      # of sockets
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t subscribed                 # subscriptions made
     cdef readonly uint64_t unsubscribed               # and ended
 
+    # What time it is.
+    cdef readonly BrokerTime time
+    cdef readonly bint overslept      # sockets are to be read before any deadline passes: see tell_time
+
     cdef bint hold(self) noexcept
     cdef int let_go(self, bint at_once) except -1
     cpdef void tell_time(self) noexcept
+    cpdef void judge(self) noexcept
     cpdef int end_turn(self) except -1
     cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept

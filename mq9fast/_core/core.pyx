@@ -1,15 +1,21 @@
 """What every session of a broker shares; see core.pxd."""
 
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.brokertime cimport BrokerTime
 from mq9fast._core.client cimport Agenda, Subscription
 from mq9fast._core.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.inbuf cimport Scratch
 from mq9fast._core.intake cimport Intake
+from mq9fast._core.mailbox cimport Directory
 from mq9fast._core.router cimport Router
-from mq9fast._core.system cimport is_readable, monotonic_ns, poll_busily, unix_ms
+from mq9fast._core.system cimport is_readable, monotonic_ns, poll_busily
 
 cdef enum:
     # A turn is brisk that began within so many times busy_poll, which being woken is a part of.
     PATIENCE = 2
+    # More than this between two looks at the time is a gap. The clock's ticks alone make four a second.
+    LONGEST_GAP_MS = 500
 
 
 cdef class Core:
@@ -24,6 +30,7 @@ cdef class Core:
         self.router = router
         self.delivery = delivery
         self.intake = intake
+        self.time = BrokerTime()
         self.scratch = Scratch(read_bytes)
         self.bounds.control_line_bytes = control_line_bytes
         self.bounds.payload_bytes = payload_bytes
@@ -31,8 +38,24 @@ cdef class Core:
         self.ready_descriptor = -1
 
     cpdef void tell_time(self) noexcept:
-        """Have everybody go by the time of now."""
-        self.agenda.now_ms = self.intake.directory.now_ms = unix_ms()
+        """Have everybody go by the time of now.
+
+        After a gap in which the broker did not run, no deadline passes before `judge` is called: clients may
+        have renewed their mailboxes meanwhile, and what they sent waits in sockets that are still to be read.
+        """
+        cdef Directory directory = self.intake.directory
+        cdef uint64_t now_ms = self.time.read()
+        if now_ms > directory.now_ms + LONGEST_GAP_MS:
+            self.overslept = True
+        self.agenda.now_ms = directory.now_ms = now_ms
+        if not self.overslept:
+            directory.judged_ms = now_ms
+
+    cpdef void judge(self) noexcept:
+        """Have all deadlines pass that are due, after a gap too."""
+        cdef Directory directory = self.intake.directory
+        self.overslept = False
+        self.agenda.now_ms = directory.now_ms = directory.judged_ms = self.time.read()
 
     cdef bint hold(self) noexcept:
         """Begin a turn that may end at once, if none is under way; whoever did it then calls `let_go`."""

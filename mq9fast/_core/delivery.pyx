@@ -34,7 +34,7 @@ cdef class Delivery:
     cdef MailboxSubscription attach(
         self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
     ):
-        """Subscribe to a mailbox, living or not."""
+        """Subscribe to a mailbox, living or not. One past its deadline is like one that is gone."""
         cdef MailboxSubscription subscription = MailboxSubscription(client, sid, subject, queue)
         cdef Mailbox mailbox = self.directory.look_up_or_make(address)
         cdef Group group
@@ -96,8 +96,8 @@ cdef class Delivery:
         return self.directory.forget_if_unused(mailbox)
 
     cdef int wait_for_pump(self, Source source) except -1:
-        """Have the end of the turn read on from the store for the source."""
-        if source.state != QUEUED and source.mailbox.live:
+        """Have the end of the turn read on from the store for the source, if it may see its mailbox."""
+        if source.state != QUEUED and self.directory.sees(source.mailbox):
             source.state = QUEUED
             self.waiting[source] = None
             self.agenda.call()
@@ -145,7 +145,7 @@ cdef class Delivery:
             if fresh.rank != rank or turn.retracted and (fresh.uid, fresh.msg_id) in turn.retracted:
                 continue
             mailbox = <Mailbox>fresh.mailbox
-            if not mailbox.sources or mailbox.uid != fresh.uid or not mailbox.live:
+            if not mailbox.sources or mailbox.uid != fresh.uid or not self.directory.sees(mailbox):
                 continue
             message = &turn.gathered.messages[fresh.message]
             unpack_message(turn.gathered.stored(message), &stored)
@@ -229,7 +229,7 @@ cdef class Delivery:
         for source in waiting:
             source.state = IDLE
         for source in waiting:
-            if source.state != IDLE or source.caught_up or not source.mailbox.live:
+            if source.state != IDLE or source.caught_up or not self.directory.sees(source.mailbox):
                 continue
             try:
                 self.pump_one(source, store)
@@ -277,5 +277,5 @@ cdef class Delivery:
                     source.state = IDLE
                 if isinstance(source, Group):
                     self.read_or_forget(<Group>source)
-                elif mailbox.live and source.state == IDLE:
+                elif source.state == IDLE:
                     self.wait_for_pump(source)

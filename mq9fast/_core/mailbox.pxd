@@ -59,11 +59,17 @@ cdef class Directory:
     cdef Table table
     cdef Mailbox last                     # the one that was looked up before, while it lives
     cdef Heap deadlines
-    cdef public uint64_t now_ms           # of this turn, Unix milliseconds
+    cdef public uint64_t now_ms           # of this turn, broker time in milliseconds
+    cdef public uint64_t judged_ms        # deadlines up to here have passed; never ahead of now_ms
+    cdef readonly uint64_t newest_ms      # when the last write was, of all that `load` took over; 0 = none
     cdef readonly uint64_t next_uid
     cdef readonly uint64_t live_count
     cdef readonly uint64_t message_count
     cdef readonly uint64_t size_bytes     # of all stored messages
+
+    cdef inline bint sees(self, Mailbox mailbox) noexcept:
+        """Whether the mailbox lives and is not past its deadline. Clients are served from no other."""
+        return mailbox.live and not mailbox.past_deadline(self.judged_ms)
 
     cdef int take_over(self, View address, bytes record) except -1
     cdef Mailbox look_up(self, View address)

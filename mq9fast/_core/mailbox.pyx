@@ -108,10 +108,10 @@ cdef class Directory:
             if found is NULL or not (<Mailbox>found).live:
                 return None
             self.last = last = <Mailbox>found
-        return None if last.past_deadline(self.now_ms) else last
+        return None if last.past_deadline(self.judged_ms) else last
 
     cdef Mailbox look_up_or_make(self, View address):
-        """The mailbox of the address, living or waited for."""
+        """The mailbox of the address: living, past its deadline, or waited for. See `sees`."""
         cdef PyObject* found = self.table.find(address)
         cdef Mailbox mailbox
         if found is not NULL:
@@ -178,7 +178,7 @@ cdef class Directory:
     def get_expired(self, bytes address not None):
         """The mailbox of a valid address that is past its deadline and not yet ended, or None."""
         cdef PyObject* found = self.table.find(view_of(address))
-        if found is NULL or not (<Mailbox>found).live or not (<Mailbox>found).past_deadline(self.now_ms):
+        if found is NULL or not (<Mailbox>found).live or not (<Mailbox>found).past_deadline(self.judged_ms):
             return None
         return <Mailbox>found
 
@@ -209,6 +209,7 @@ cdef class Directory:
         self.recount(mailbox)
         self.schedule(mailbox)
         self.next_uid = max(self.next_uid, stored.uid + 1)
+        self.newest_ms = max(self.newest_ms, stored.renewed_ms)
         return 0
 
     def open(self, bytes address not None, bint public) -> Mailbox:
@@ -264,10 +265,10 @@ cdef class Directory:
         cdef Mailbox mailbox
         while len(due) < most:
             item = self.deadlines.first()
-            if item is NULL or item.major > self.now_ms:
+            if item is NULL or item.major > self.judged_ms:
                 break
             mailbox = <Mailbox>item.owner
-            if not mailbox.past_deadline(self.now_ms):
+            if not mailbox.past_deadline(self.judged_ms):
                 item.major = mailbox.deadline_ms()
                 self.deadlines.moved(item)
                 continue

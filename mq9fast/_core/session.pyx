@@ -53,6 +53,7 @@ cdef class Session(Client):
         """Handle every whole frame of what was read."""
         cdef bint full = self.inbuf.filled(nbytes)
         self.heard_bytes += <uint64_t>nbytes
+        self.core.reads += 1
         self.work()
         if full:
             self.sate()

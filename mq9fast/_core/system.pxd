@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.types cimport clockid_t
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
@@ -15,10 +16,31 @@ cdef extern from "<poll.h>" nogil:
     int poll(pollfd* descriptors, unsigned long count, int timeout_ms)
 
 
+cdef extern from *:
+    """
+    #include <time.h>
+    /* Goes on while the machine is suspended, where there is such a clock. */
+    #ifdef CLOCK_BOOTTIME
+    #define MQ9FAST_STEADY_CLOCK CLOCK_BOOTTIME
+    #else
+    #define MQ9FAST_STEADY_CLOCK CLOCK_MONOTONIC
+    #endif
+    """
+    const clockid_t MQ9FAST_STEADY_CLOCK
+
+
 cdef inline uint64_t unix_ms() noexcept:
+    """The wall clock, which may be set at any time: for people to read, not to measure by."""
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
     return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1_000_000
+
+
+cdef inline uint64_t steady_ns() noexcept:
+    """A clock that is never set; it counts the time that the machine is suspended."""
+    cdef timespec now
+    clock_gettime(MQ9FAST_STEADY_CLOCK, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
 
 
 cdef inline uint64_t monotonic_ns() noexcept nogil:

@@ -1,7 +1,6 @@
 """/connz: the connections, a page at a time, in nats-server's words."""
 
 import heapq
-import time
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -99,6 +98,7 @@ class Connz:
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
+        self._time = broker.core.time
         self._privacy = Privacy(broker.mailboxes.directory)
 
     def page(self, query: str) -> Page:
@@ -112,10 +112,10 @@ class Connz:
         total = 0 if asked.state == "closed" else len(self._broker.connections)
         limit = 1 if asked.cid else asked.limit or DEFAULT_LIMIT
         shown = yield from self._choose(asked, limit)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._time.now_ms
         head = {
             "server_id": self._broker.handshake.server_id,
-            "now": timestamp(now_ms),
+            "now": timestamp(self._time.wall_ms(now_ms)),
             "num_connections": len(shown),
             "total": total,
             "offset": asked.offset,
@@ -166,8 +166,8 @@ class Connz:
             type=connection.type,
             ip=connection.peer[0],
             port=connection.peer[1],
-            start=timestamp(session.started_ms),
-            last_activity=timestamp(session.active_ms),
+            start=timestamp(self._time.wall_ms(session.started_ms)),
+            last_activity=timestamp(self._time.wall_ms(session.active_ms)),
             rtt=duration(session.rtt_ns) if session.rtt_ns else "",
             uptime=uptime((now_ms - session.started_ms) // 1000),
             idle=uptime((now_ms - session.active_ms) // 1000),

@@ -1,7 +1,6 @@
 """/mailboxz: how many mailboxes there are and what they hold, and a page of them in order of address."""
 
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -76,6 +75,7 @@ class Mailboxz:
     def __init__(self, broker: "Broker", store: Store) -> None:
         self._broker = broker
         self._mailboxes = broker.mailboxes
+        self._time = broker.core.time
         self._directory = broker.mailboxes.directory
         self._privacy = Privacy(self._directory)
         self._store = store
@@ -113,7 +113,7 @@ class Mailboxz:
         directory = self._directory
         return {
             "server_id": self._broker.handshake.server_id,
-            "now": timestamp(time.time_ns() // 1_000_000),
+            "now": timestamp(self._time.wall_ms(self._time.now_ms)),
             "total": directory.live_count,
             "messages": directory.message_count,
             "bytes": directory.size_bytes,
@@ -142,17 +142,17 @@ class Mailboxz:
             uid=mailbox.uid,
             public=mailbox.public,
             ttl=mailbox.ttl_seconds,
-            expires=timestamp(deadline) if mailbox.ttl_seconds else "",
+            expires=timestamp(self._time.wall_ms(deadline)) if mailbox.ttl_seconds else "",
             messages={name: mailbox.count_of(rank) for rank, name in enumerate(PRIORITIES)},
             bytes=mailbox.size_bytes,
-            oldest_message="" if oldest is None else timestamp(oldest),
+            oldest_message="" if oldest is None else timestamp(self._time.wall_ms(oldest)),
             next_id=mailbox.next_id,
             subscribers=mailbox.source_count - len(groups),
         )
         yield from json_with(info, "groups", json_list(map(self._group, groups)))
 
     def _oldest_ms(self, mailbox: Mailbox) -> int | None:
-        """When the oldest of its durable messages was accepted, Unix milliseconds; None if not known."""
+        """When the oldest of its durable messages was accepted, in broker time; None if not known."""
         times = []
         for rank in range(len(PRIORITIES)):
             with suppress(CorruptRecord):

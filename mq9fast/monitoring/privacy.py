@@ -17,7 +17,7 @@ def masked(address: str) -> str:
 
 
 def shown_address(mailbox: Mailbox) -> str:
-    """The address of a public mailbox, or what may be shown of another's."""
+    """The address of a public mailbox that lives, or what may be shown of another's."""
     address = mailbox.address.decode()
     return address if mailbox.live and mailbox.public else masked(address)
 
@@ -38,5 +38,7 @@ class Privacy:
         subject = subscription.subject.decode("utf-8", "replace")
         if isinstance(subscription, MailboxSubscription):
             mailbox = subscription.mailbox
-            return PREFIX + shown_address(mailbox) + subject[len(PREFIX) + len(mailbox.address) :]
+            seen = self._directory.get(mailbox.address) is mailbox
+            address = shown_address(mailbox) if seen else masked(mailbox.address.decode())
+            return PREFIX + address + subject[len(PREFIX) + len(mailbox.address) :]
         return self.name(printable(subject))

@@ -1,6 +1,5 @@
 """/subsz: figures of the subscriptions, and a page of them, in nats-server's words."""
 
-import time
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -64,7 +63,7 @@ class Subsz:
         cached, most, matched = sublist.fanout()
         return {
             "server_id": self._broker.handshake.server_id,
-            "now": timestamp(time.time_ns() // 1_000_000),
+            "now": timestamp(core.time.wall_ms(core.time.now_ms)),
             "num_subscriptions": core.subscribed - core.unsubscribed,
             "num_cache": cached,
             "num_inserts": core.subscribed,

@@ -28,7 +28,7 @@ class Varz:
         self._http_host = http_host
         self.http_port = 0
         self._requests = requests
-        self._started_ms = time.time_ns() // 1_000_000
+        self._started_ms = broker.core.time.now_ms
         self._cpu = CpuMeter()
 
     def page(self, _query: str) -> Page:
@@ -69,10 +69,10 @@ class Varz:
 
     def _figures(self) -> dict[str, object]:
         broker, core = self._broker, self._broker.core
-        now_ms = time.time_ns() // 1_000_000
+        now_ms, wall_ms = core.time.now_ms, core.time.wall_ms
         return {
-            "start": timestamp(self._started_ms),
-            "now": timestamp(now_ms),
+            "start": timestamp(wall_ms(self._started_ms)),
+            "now": timestamp(wall_ms(now_ms)),
             "uptime": uptime((now_ms - self._started_ms) // 1000),
             "mem": memory_bytes(),
             "cores": os.cpu_count() or 1,

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from mq9fast._core.brokertime import BrokerTime
 from mq9fast._core.mailbox import Directory
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.mailboxz import Mailboxz
@@ -206,7 +207,8 @@ def test_a_store_that_cannot_be_read() -> None:
     store = MemoryStore()
     store.failing = StoreError("broken")
     mailboxes = SimpleNamespace(directory=Directory(0, 0), expired=0)
-    broker: Any = SimpleNamespace(mailboxes=mailboxes, handshake=SimpleNamespace(server_id="id"))
+    core, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
+    broker: Any = SimpleNamespace(mailboxes=mailboxes, core=core, handshake=handshake)
     with pytest.raises(Refused, match="could not be read") as refused:
         list(Mailboxz(broker, cast(Any, store)).page("").pieces)
     assert refused.value.status == 503

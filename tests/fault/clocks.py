@@ -1,0 +1,58 @@
+"""Clocks of a broker that a test sets, while the machine's own go on as they are."""
+
+import mmap
+import struct
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+NANOSECONDS = 1_000_000_000
+
+
+@cache
+def library() -> Path:
+    """The library that is preloaded, compiled once for all tests of this process."""
+    source = Path(__file__).with_name("clocks.c")
+    built = Path(tempfile.mkdtemp(prefix="mq9fast-clocks-")) / "clocks.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", built, source], check=True)
+    return built
+
+
+class Clocks:
+    """The environment for brokers, and what their clocks show. Times are in seconds."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        path = tmp_path / "clocks"
+        path.write_bytes(bytes(16))
+        with path.open("r+b") as file:
+            self._offsets = mmap.mmap(file.fileno(), 16)
+        self.env = {"LD_PRELOAD": str(library()), "CLOCKS": str(path)}
+        self._wall = self._steady = 0
+
+    def set_wall(self, unix_seconds: float) -> None:
+        """Set the wall clock, as NTP or an operator does."""
+        self._wall = int((unix_seconds - time.time()) * NANOSECONDS)
+        self._write()
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock forward, or back."""
+        self._wall += int(seconds * NANOSECONDS)
+        self._write()
+
+    def pass_time(self, seconds: float) -> None:
+        """Have time go by, as it does while a machine is suspended: on the wall and since boot."""
+        self._wall += int(seconds * NANOSECONDS)
+        self._steady += int(seconds * NANOSECONDS)
+        self._write()
+
+    @property
+    def wall(self) -> float:
+        """What the wall clock shows."""
+        return time.time() + self._wall / NANOSECONDS
+
+    def _write(self) -> None:
+        # One write each: a broker reads them at any time.
+        struct.pack_into("=q", self._offsets, 8, self._steady)
+        struct.pack_into("=q", self._offsets, 0, self._wall)

@@ -1,0 +1,164 @@
+"""A mailbox past its deadline is seen by nobody, also where the clock has not come to end it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from mq9fast.broker import Broker
+from mq9fast.settings import Settings
+from tests.clients import until
+from tests.harness import MAILBOX
+
+Case = Callable[[Broker, Client], Awaitable[None]]
+# Of the mailboxes in these tests; time is moved on rather than waited for.
+TTL = 60
+
+
+@asynccontextmanager
+async def unswept(data_dir: Path, **settings: Any) -> AsyncIterator[tuple[Broker, Client]]:
+    """A broker whose clock does not tick, and a client of it."""
+    broker = Broker(Settings(port=0, monitor_port=-1, sync="never", data_dir=str(data_dir), **settings))
+    await broker.start()
+    broker.clock.stop()
+    client = await nats.connect(f"nats://127.0.0.1:{broker.address[1]}")
+    try:
+        yield broker, client
+    finally:
+        await client.close()
+        await broker.stop()
+
+
+def run(data_dir: Path, case: Case, **settings: Any) -> None:
+    async def go() -> None:
+        async with unswept(data_dir, **settings) as (broker, client):
+            await case(broker, client)
+
+    asyncio.run(go())
+
+
+async def ask(client: Client, command: str, **fields: Any) -> dict[str, Any]:
+    reply = await client.request(MAILBOX + command, json.dumps(fields).encode(), timeout=30)
+    answer: dict[str, Any] = json.loads(reply.data)
+    return answer
+
+
+def pass_deadlines(broker: Broker) -> None:
+    """Have the deadlines of all mailboxes pass at once."""
+    time = broker.core.time
+    time.begin(time.now_ms + (TTL + 1) * 1000, time.wall_ms(time.now_ms) + (TTL + 1) * 1000)
+    broker.core.judge()
+
+
+async def subscribe(client: Client, address: str, queue: str = "", tail: str = "") -> list[Msg]:
+    """Subscribe, and collect what comes."""
+    got: list[Msg] = []
+
+    async def take(message: Msg) -> None:
+        got.append(message)
+
+    await client.subscribe(f"{MAILBOX}MSG.{address}{tail}", queue=queue, cb=take)
+    return got
+
+
+async def settle(client: Client) -> None:
+    """Wait until the broker has answered all that was sent, and what it pushed has come."""
+    for _ in range(3):
+        await client.flush(30)
+        await asyncio.sleep(0)
+
+
+async def has_message(broker: Broker) -> bool:
+    return broker.mailboxes.directory.message_count > 0
+
+
+def test_a_subscription_replays_nothing_of_it(tmp_path: Path) -> None:
+    async def case(broker: Broker, client: Client) -> None:
+        await ask(client, "CREATE", name="old", ttl=TTL)
+        for n in range(3):
+            await ask(client, "MSG.old", n=n)
+        pass_deadlines(broker)
+        plain, grouped = await subscribe(client, "old"), await subscribe(client, "old", "group")
+        await settle(client)
+        assert (plain, grouped) == ([], [])
+        # Both wait for the next life, and get only that.
+        assert (await ask(client, "CREATE", name="old"))["is_new"]
+        await ask(client, "MSG.old", new=True)
+        await settle(client)
+        assert [json.loads(m.data) for m in plain] == [json.loads(m.data) for m in grouped] == [{"new": True}]
+
+    run(tmp_path / "data", case)
+
+
+def test_a_group_that_was_there_before_gives_nothing_more_out(tmp_path: Path) -> None:
+    async def case(broker: Broker, client: Client) -> None:
+        await ask(client, "CREATE", name="old", ttl=TTL)
+        first: list[Msg] = []
+
+        async def hold(message: Msg) -> None:
+            first.append(message)
+
+        leaving = await client.subscribe(MAILBOX + "MSG.old", queue="group", cb=hold)
+        for n in range(3):
+            await ask(client, "MSG.old", n=n)
+        await settle(client)
+        assert len(first) == 3
+        pass_deadlines(broker)
+        # What is refused, and what a member that leaves held, goes to the other while the mailbox lives.
+        second = await subscribe(client, "old", "group")
+        await first[0].respond(b"-NAK")
+        await leaving.unsubscribe()
+        await settle(client)
+        assert len(first) == 3
+        assert second == []
+
+    run(tmp_path / "data", case)
+
+
+def test_no_command_finds_it(tmp_path: Path) -> None:
+    async def case(broker: Broker, client: Client) -> None:
+        await ask(client, "CREATE", name="old", ttl=TTL)
+        await ask(client, "MSG.old", n=0)
+        pass_deadlines(broker)
+        for command in ("MSG.old", "LIST.old", "DELETE.old.0"):
+            assert (await ask(client, command))["code"] == "mailbox_not_found"
+        assert (await ask(client, "CREATE", name="old", public=True))["is_new"]
+        assert (await ask(client, "LIST.old"))["total"] == 0
+
+    run(tmp_path / "data", case)
+
+
+def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) -> None:
+    async def case(broker: Broker, client: Client) -> None:
+        await ask(client, "CREATE", name="old", ttl=TTL)
+        got = await subscribe(client, "old")
+        await settle(client)
+        store_is_busy = True
+        # The turn with the message waits for the store, and the deadline passes meanwhile.
+        broker._store.busy = lambda: store_is_busy  # type: ignore[method-assign]
+        sent = asyncio.ensure_future(ask(client, "MSG.old", n=0))
+        await until(lambda: has_message(broker))
+        pass_deadlines(broker)
+        store_is_busy = False
+        assert await sent == {"msg_id": 0}
+        await settle(client)
+        assert got == []
+
+    run(tmp_path / "data", case)
+
+
+def test_it_does_not_count_towards_the_limit_of_mailboxes(tmp_path: Path) -> None:
+    async def case(broker: Broker, client: Client) -> None:
+        for n in range(3):
+            await ask(client, "CREATE", name=f"old{n}", ttl=TTL)
+        assert (await ask(client, "CREATE", name="new"))["code"] == "limit_exceeded"
+        pass_deadlines(broker)
+        assert (await ask(client, "CREATE", name="new"))["is_new"]
+
+    run(tmp_path / "data", case, max_mailboxes=3)
