@@ -37,6 +37,7 @@ from mq9fast.store.rocks import RocksStore
 from mq9fast.timekeeping import Timekeeper
 from mq9fast.tls import tls_context
 from mq9fast.tlslistener import TlsListener
+from mq9fast.tracing import TraceReports
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.monitor import Monitor
@@ -175,6 +176,7 @@ class Broker:
         port = await self._bind(self._connection, settings.host, settings.port)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
+        self.core.tracer.report = TraceReports(self.handshake.identity(settings.host))
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
         clients, *others = self._listeners

@@ -46,6 +46,7 @@ REASONS = {
         "A mailbox is not a JetStream stream: Nats-Expected- headers do not apply. "
         "Use publish or request instead of js.publish."
     ),
+    "bad_request: nats_trace_only": "A mailbox takes no message that is only to be traced (Nats-Trace-Only).",
 }
 
 

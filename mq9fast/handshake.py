@@ -94,6 +94,10 @@ class Handshake:
             "connect_urls": settings.advertised,
         }
 
+    def identity(self, host: str) -> dict[str, Any]:
+        """What the broker says of itself in message traces, in nats-server's words."""
+        return {"name": self.server_name, "host": host, "id": self.server_id, "ver": PROTOCOL_VERSION}
+
     def nonce(self) -> str:
         """What a client with an NKEY is to sign; empty where there are none."""
         return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.challenges else ""

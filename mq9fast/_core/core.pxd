@@ -9,6 +9,7 @@ from mq9fast._core.inbuf cimport Scratch
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.parser cimport Bounds
 from mq9fast._core.router cimport Router
+from mq9fast._core.trace cimport Tracer
 
 
 cdef class Core:
@@ -16,6 +17,7 @@ cdef class Core:
     cdef readonly Router router
     cdef readonly Delivery delivery
     cdef readonly Intake intake
+    cdef readonly Tracer tracer
     cdef Scratch scratch
     cdef Bounds bounds
     cdef public Py_ssize_t most_subscriptions     # per connection; 0 = no limit

@@ -6,6 +6,7 @@ from mq9fast._core.client import Agenda
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.router import Router
+from mq9fast._core.trace import Tracer
 
 class Core:
     def __init__(
@@ -30,6 +31,8 @@ class Core:
     def intake(self) -> Intake: ...
     @property
     def reads(self) -> int: ...
+    @property
+    def tracer(self) -> Tracer: ...
     @property
     def in_messages(self) -> int: ...
     @property

@@ -10,6 +10,7 @@ from mq9fast._core.intake cimport Intake
 from mq9fast._core.mailbox cimport Directory
 from mq9fast._core.router cimport Router
 from mq9fast._core.system cimport is_readable, monotonic_ns, poll_busily
+from mq9fast._core.trace cimport Tracer
 
 cdef enum:
     # A turn is brisk that began within so many times busy_poll, which being woken is a part of.
@@ -31,6 +32,7 @@ cdef class Core:
         self.delivery = delivery
         self.intake = intake
         self.time = BrokerTime()
+        self.tracer = Tracer(router)
         self.scratch = Scratch(read_bytes)
         self.bounds.control_line_bytes = control_line_bytes
         self.bounds.payload_bytes = payload_bytes

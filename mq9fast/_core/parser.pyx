@@ -104,6 +104,10 @@ cdef Outcome parse_payload(
     if header_size.data is not NULL and not read_size(header_size, total, &header):
         return BAD_ARGUMENTS
     if <Py_ssize_t>total > bounds.payload_bytes:
+        # The header may ask for a trace; of the payload the size is told alone.
+        if size - line >= <Py_ssize_t>header:
+            op.header = view(body, <Py_ssize_t>header)
+            op.payload = view(NULL, <Py_ssize_t>(total - header))
         return PAYLOAD_TOO_LARGE
     op.frame = line + <Py_ssize_t>total + 2
     if size < op.frame:

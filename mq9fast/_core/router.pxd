@@ -15,6 +15,13 @@ cdef class Router:
     cdef uint64_t dice        # state of the generator that picks group members
     cdef public Py_ssize_t stall_bytes
 
+    cdef inline Py_ssize_t pick(self, Py_ssize_t count) noexcept:
+        """One of so many, at random."""
+        self.dice ^= self.dice << 13
+        self.dice ^= self.dice >> 7
+        self.dice ^= self.dice << 17
+        return <Py_ssize_t>(self.dice % <uint64_t>count)
+
     cdef int publish(self, Client sender, const Operation* op) except -1
     cdef int answer(self, View reply, View body) except -1
     cdef Py_ssize_t deliver(
@@ -26,6 +33,7 @@ cdef class Router:
     ) except -1
     cdef bint can_take(self, Subscription subscription, Client sender, View subject) except *
     cdef int press(self, Client sender, Client receiver) except -1
+    cdef int nobody_took(self, Client sender, const Operation* op) except -1
     cdef int no_responders(self, Client sender, View subject, View reply) except -1
     cdef int subscribe(self, Subscription subscription) except -1
     cdef int unsubscribe(self, Subscription subscription) except -1

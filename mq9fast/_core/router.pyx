@@ -26,8 +26,8 @@ cdef class Router:
 
     cdef int publish(self, Client sender, const Operation* op) except -1:
         cdef Py_ssize_t delivered = self.deliver(sender, op.subject, op.reply, op.header, op.payload)
-        if delivered == 0 and op.reply.size and sender.no_responders and sender.headers:
-            self.no_responders(sender, op.subject, op.reply)
+        if delivered == 0:
+            self.nobody_took(sender, op)
         return 0
 
     cdef int answer(self, View reply, View body) except -1:
@@ -69,12 +69,9 @@ cdef class Router:
     ) except -1:
         """Send to one member, beginning the search for one that can take it at random."""
         cdef Py_ssize_t count = end - start
-        cdef Py_ssize_t first, i
+        cdef Py_ssize_t first = self.pick(count)
+        cdef Py_ssize_t i
         cdef Subscription subscription
-        self.dice ^= self.dice << 13
-        self.dice ^= self.dice >> 7
-        self.dice ^= self.dice << 17
-        first = <Py_ssize_t>(self.dice % <uint64_t>count)
         for i in range(count):
             subscription = <Subscription>match.subscriptions[start + (first + i) % count]
             if self.can_take(subscription, sender, subject):
@@ -94,6 +91,12 @@ cdef class Router:
         """A receiver that does not keep up slows its senders down before it is cut off."""
         if sender is not None and not receiver.writable and receiver.out.size > self.stall_bytes:
             sender.stall()
+        return 0
+
+    cdef int nobody_took(self, Client sender, const Operation* op) except -1:
+        """Nobody was sent the message: its sender is told if it asked for that."""
+        if op.reply.size and sender.no_responders and sender.headers:
+            self.no_responders(sender, op.subject, op.reply)
         return 0
 
     cdef int no_responders(self, Client sender, View subject, View reply) except -1:

@@ -7,6 +7,7 @@ from mq9fast._core.core cimport Core
 from mq9fast._core.inbuf cimport InBuf
 from mq9fast._core.parser cimport Operation, Outcome
 from mq9fast._core.permissions cimport Permissions
+from mq9fast._core.trace cimport Trace
 from mq9fast._core.views cimport View
 
 
@@ -30,7 +31,9 @@ cdef class Session(Client):
     cdef int work(self) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef int publish(self, const Operation* op) except -1
-    cdef bint may_publish(self, const Operation* op) except *
+    cdef int publish_traced(self, const Operation* op, Trace trace) except -1
+    cdef bint permits_publish(self, View subject) except *
+    cdef bytes publish_violation(self, const Operation* op)
     cdef int violate(self, bytes sentence) except -1
     cdef int subscribe(self, const Operation* op) except -1
     cdef bint is_full(self) except *
@@ -39,5 +42,6 @@ cdef class Session(Client):
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=*) except -1
     cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1
+    cdef int trace_too_large(self, const Operation* op) except -1
     cdef int ponged(self) except -1
     cdef int ok(self) except -1

@@ -13,8 +13,9 @@ from mq9fast._core.parser cimport (
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.permissions cimport Permissions
-from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
-from mq9fast._core.views cimport View, nothing, slice_from, starts_with, to_bytes, view, view_of
+from mq9fast._core.subjects cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
+from mq9fast._core.trace cimport Trace, asks_for_trace, read_trace
+from mq9fast._core.views cimport View, nothing, same, slice_from, starts_with, to_bytes, view, view_of
 
 
 cdef enum:
@@ -178,6 +179,8 @@ cdef class Session(Client):
 
     cdef int publish(self, const Operation* op) except -1:
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
+        cdef Trace trace
+        cdef bytes violation
         self.in_messages += 1
         self.in_bytes += size
         self.core.in_messages += 1
@@ -186,25 +189,56 @@ cdef class Session(Client):
             return self.doom(None)
         if self.pedantic and (has_wildcard(op.subject) or not valid_subject(op.subject)):
             self.error(b"Invalid Publish Subject")
-        if self.permissions is not None and not self.may_publish(op):
-            return 0
+        if op.header.size and asks_for_trace(op.header):
+            trace = read_trace(self, op)
+            if trace is not None:
+                return self.publish_traced(op, trace)
+        violation = self.publish_violation(op)
+        if violation is not None:
+            return self.violate(violation)
         self.ok()
         if is_ours(op.subject):
             return self.core.intake.publish(self, op)
         return self.core.router.publish(self, op)
 
-    cdef bint may_publish(self, const Operation* op) except *:
-        """Whether its permissions allow the publish; it is told if not. The broker answers what `$mq9.` is
-        asked, so a reply subject has to be one that the client could hear of, or publish to, by itself."""
-        if not self.permissions.may_publish(op.subject):
-            self.violate(b'Permissions Violation for Publish to "' + to_bytes(op.subject) + b'"')
-            return False
-        if not is_ours(op.subject) or op.reply.size == 0 or self.permissions.may_publish(op.reply):
-            return True
-        if self.permissions.may_subscribe(op.reply, nothing()):
-            return True
-        self.violate(b'Permissions Violation for Publish with Reply of "' + to_bytes(op.reply) + b'"')
-        return False
+    cdef int publish_traced(self, const Operation* op, Trace trace) except -1:
+        """Publish a message that asks for its trace. A mailbox takes none that is only to be traced."""
+        cdef bytes violation
+        cdef View destination = view_of(trace.destination)
+        if is_reserved(destination) or not self.permits_publish(destination):
+            return self.violate(b'Permissions Violation for Publish to "' + trace.destination + b'"')
+        violation = self.publish_violation(op)
+        if violation is not None:
+            trace.error = violation.decode("utf-8", "replace")
+            self.violate(violation)
+            return self.core.tracer.send(trace)
+        self.ok()
+        if not is_ours(op.subject):
+            self.core.tracer.publish(trace, op)
+        elif not trace.only:
+            self.core.intake.publish(self, op)
+        else:
+            trace.error = "Not delivered because a mailbox takes no message that is only to be traced"
+            self.agenda.call()
+            self.core.intake.refuse(op.reply, "bad_request: nats_trace_only")
+        return self.core.tracer.send(trace)
+
+    cdef bint permits_publish(self, View subject) except *:
+        return self.permissions is None or self.permissions.may_publish(subject)
+
+    cdef bytes publish_violation(self, const Operation* op):
+        """nats-server's sentence on a publish that is not allowed; None if it is. The broker answers what
+        `$mq9.` is asked, so a reply subject has to be one that the client could publish or subscribe to."""
+        if is_reserved(op.subject) or not self.permits_publish(op.subject):
+            return b'Permissions Violation for Publish to "' + to_bytes(op.subject) + b'"'
+        if op.reply.size == 0:
+            return None
+        if not is_routed_reply(op.reply) and (
+            self.permissions is None or not is_ours(op.subject) or self.permissions.may_publish(op.reply)
+            or self.permissions.may_subscribe(op.reply, nothing())
+        ):
+            return None
+        return b'Permissions Violation for Publish with Reply of "' + to_bytes(op.reply) + b'"'
 
     cdef int violate(self, bytes sentence) except -1:
         self.core.violations += 1
@@ -226,6 +260,9 @@ cdef class Session(Client):
             return 0
         if subscription is not None:
             return self.ok()
+        # nats-server keeps this group for its own subscriptions.
+        if same(op.queue, view(b"_sys_", 5)):
+            return self.refuse_subscription(op.subject, op.queue)
         if self.permissions is not None and not self.permissions.may_subscribe(op.subject, op.queue):
             return self.refuse_subscription(op.subject, op.queue)
         if not valid_subject(op.subject):
@@ -308,8 +345,20 @@ cdef class Session(Client):
         if outcome == LINE_TOO_LONG:
             return self.doom(b"maximum control line exceeded")
         if outcome == PAYLOAD_TOO_LARGE:
+            self.trace_too_large(op)
             return self.doom(b"Maximum Payload Violation")
         return self.doom(b"Unknown Protocol Operation" if outcome == BAD_VERB else None)
+
+    cdef int trace_too_large(self, const Operation* op) except -1:
+        """Tell of a message past max_payload, if what was read of it asks for its trace."""
+        cdef Trace trace
+        if op.header.size == 0 or not self.headers or not asks_for_trace(op.header):
+            return 0
+        trace = read_trace(self, op)
+        if trace is not None and self.permits_publish(view_of(trace.destination)):
+            trace.error = "maximum payload exceeded"
+            self.core.tracer.send(trace)
+        return 0
 
     def resume_writing(self) -> None:
         """The transport is below its low-water mark: what waited for the socket goes on."""

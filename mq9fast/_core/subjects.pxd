@@ -13,6 +13,20 @@ cdef inline bint is_ours(View subject) noexcept:
     return starts_with(subject, view(b"$mq9.", 5))
 
 
+cdef inline bint is_routed_reply(View subject) noexcept:
+    """Whether it is a subject that replies between nats-servers travel on: no client may publish there."""
+    if subject.size < 5 or subject.data[0] != c'_' and subject.data[0] != c'$':
+        return False
+    if starts_with(subject, view(b"_GR_.", 5)):
+        return subject.size > 5
+    return starts_with(subject, view(b"$GR.", 4))
+
+
+cdef inline bint is_reserved(View subject) noexcept:
+    """Whether nats-server keeps the subject to itself."""
+    return is_routed_reply(subject) or starts_with(subject, view(b"$NRG.", 5))
+
+
 cdef bint valid_subject(View subject) noexcept
 cdef bint has_wildcard(View subject) noexcept
 cdef bint covers(View pattern, View subject) noexcept

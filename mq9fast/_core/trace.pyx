@@ -1,0 +1,114 @@
+"""Traces of messages; see trace.pxd."""
+
+from mq9fast._core.client cimport Client, Subscription
+from mq9fast._core.matches cimport Match
+from mq9fast._core.parser cimport Operation
+from mq9fast._core.subjects cimport has_wildcard, is_ours, valid_subject
+from mq9fast._core.views cimport View, nothing, to_bytes, view, view_of
+
+cdef extern from "<string.h>" nogil:
+    const char* memmem(const char* data, size_t size, const char* wanted, size_t length)
+
+cdef enum:
+    MOST_RECEIVERS = 1000         # that a trace names: it is made in one piece
+
+cdef bytes DESTINATION = b"\r\nNats-Trace-Dest:"
+cdef bytes ONLY = b"\r\nNats-Trace-Only:"
+
+
+cdef const char* find(View header, bytes name) noexcept:
+    """The name of a header with the line end before and the colon behind it, or NULL."""
+    cdef View wanted = view_of(name)
+    return memmem(header.data, <size_t>header.size, wanted.data, <size_t>wanted.size)
+
+
+cdef bint asks_for_trace(View header) noexcept:
+    return find(header, DESTINATION) is not NULL
+
+
+cdef bytes value_of(View header, bytes name):
+    """The value of the first header of this name, without blanks around it; empty if there is none."""
+    cdef const char* at = find(header, name)
+    if at is NULL:
+        return b""
+    at += len(name)
+    return to_bytes(view(at, header.data + header.size - at)).partition(b"\r")[0].strip(b" ")
+
+
+cdef class Trace:
+    """What became of one message."""
+
+
+cdef Trace read_trace(Client sender, const Operation* op):
+    """The trace that a message asks for; None if it names no destination."""
+    cdef Trace trace
+    cdef bytes destination = value_of(op.header, DESTINATION)
+    if not destination:
+        return None
+    trace = Trace.__new__(Trace)
+    trace.destination = destination
+    trace.only = value_of(op.header, ONLY).lower() in (b"1", b"true", b"on")
+    trace.sender = sender
+    trace.subject = to_bytes(op.subject)
+    trace.header = to_bytes(op.header)
+    trace.size = op.header.size + op.payload.size
+    trace.receivers = []
+    return trace
+
+
+cdef class Tracer:
+    """Delivers messages to plain subjects as the router does, and notes for whom they were."""
+
+    def __cinit__(self, Router router not None):
+        self.router = router
+
+    cdef int publish(self, Trace trace, const Operation* op) except -1:
+        cdef Match* match = self.router.sublist.match(op.subject)
+        cdef Py_ssize_t start = match.plain
+        cdef Py_ssize_t taken = 0
+        cdef Py_ssize_t i, j, first, count
+        for i in range(match.plain):
+            taken += self.offer(trace, <Subscription>match.subscriptions[i], op)
+        for i in range(match.groups):
+            count = match.ends[i] - start
+            first = self.router.pick(count)
+            for j in range(count):
+                if self.offer(trace, <Subscription>match.subscriptions[start + (first + j) % count], op):
+                    taken += 1
+                    break
+            start = match.ends[i]
+        if taken == 0:
+            self.router.nobody_took(trace.sender, op)
+        return 0
+
+    cdef bint offer(self, Trace trace, Subscription subscription, const Operation* op) except *:
+        """Whether the subscription takes the message, which it is sent unless it is only to be traced."""
+        cdef Client sender = trace.sender
+        cdef str error = None
+        if subscription.client is sender and not sender.echo:
+            error = "Not delivered because of no echo"
+        elif subscription.filter is not None and not subscription.filter.admits(op.subject):
+            error = "Not delivered because subscription denies this subject"
+        elif subscription.client.doomed:
+            error = "Not delivered because client is closed"
+        elif subscription.exhausted():
+            error = "Not delivered because auto-unsubscribe exceeded"
+        elif not trace.only:
+            subscription.send(op.subject, op.reply, op.header, op.payload)
+            self.router.press(sender, subscription.client)
+        if len(trace.receivers) < MOST_RECEIVERS:
+            trace.receivers.append((subscription, error))
+        return error is None
+
+    cdef int send(self, Trace trace) except -1:
+        """Publish the trace as the broker, unless its destination is no subject of a plain message."""
+        cdef View subject = view_of(trace.destination)
+        cdef bytes header, body
+        if self.report is None or is_ours(subject) or has_wildcard(subject) or not valid_subject(subject):
+            return 0
+        # Written into a MSG line as it is.
+        if any([c <= 32 for c in trace.destination]):
+            return 0
+        header, body = self.report(trace)
+        self.router.deliver(None, subject, nothing(), view_of(header), view_of(body))
+        return 0
