@@ -34,6 +34,8 @@ class Identity:
 
 
 ANYBODY = Identity("anybody")
+# A client that may have the right password, and has to show it again.
+UNPROVED = Identity("unproved")
 # The end of a bcrypt hash; what comes before it is its cost and salt.
 DIGEST_CHARACTERS = 31
 Verdict = Callable[[Identity | None], None]
@@ -87,7 +89,11 @@ class Authenticator:
             self._compare(expected, given.password, verdict, wanted)
 
     def readmit(self, known: Identity, verdict: Verdict, wanted: Wanted) -> None:
-        """Like `check`, for whom other settings let in: it may stay if what it showed would let it in now."""
+        """Like `check`, for a client that other settings let in and whose password is not kept.
+
+        It may stay if its user or token is still there and the password is the same. If a hash was replaced
+        by another, nobody can tell, and the verdict is UNPROVED.
+        """
         found = {"user": self._users, "nkey": self._keys}.get(known.kind, {}).get(known.name)
         if known.kind == "token":
             found = self._token
@@ -95,8 +101,14 @@ class Authenticator:
             verdict(ANYBODY)
         elif found is None or found.secret == known.secret:
             verdict(found)
-        else:
+        elif not _is_hash(known.secret):
             self._compare(found, known.secret, verdict, wanted)
+        elif not _is_hash(found.secret):
+            self._passwords.check(
+                known.secret, found.secret, lambda right: verdict(found if right else None), wanted
+            )
+        else:
+            verdict(UNPROVED)
 
     def _compare(self, expected: Identity, given: str | None, verdict: Verdict, wanted: Wanted) -> None:
         def done(right: bool) -> None:
@@ -121,11 +133,15 @@ class Authenticator:
 
     def _secret_of_nobody(self) -> str:
         """As dear to check as any user's, and no password's."""
-        hashes = [it.secret for it in self._users.values() if BCRYPT_HASH.fullmatch(it.secret)]
+        hashes = [it.secret for it in self._users.values() if _is_hash(it.secret)]
         if not hashes:
             return secrets.token_hex()
         dearest = max(hashes, key=lambda text: text[4:6])
         return dearest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
+
+
+def _is_hash(secret: str) -> bool:
+    return BCRYPT_HASH.fullmatch(secret) is not None
 
 
 def _decoded(signature: str) -> bytes:

@@ -4,7 +4,7 @@ import logging
 import time
 from functools import partial
 
-from mq9fast.auth import Identity
+from mq9fast.auth import UNPROVED, Identity
 from mq9fast.broker import Broker, stall_bytes
 from mq9fast.connection import Connection
 from mq9fast.descriptors import descriptors_for
@@ -77,6 +77,11 @@ def _judge(connection: Connection, identity: Identity | None) -> None:
     if identity is None:
         log.info("%s:%d may not stay", *connection.peer)
         session.close_with(b"Authorization Violation")
+        return
+    if identity is UNPROVED:
+        # Without an -ERR: after `Authorization Violation` clients do not reconnect, and it may be right.
+        log.info("%s:%d has to sign in again: the hash of its password was replaced", *connection.peer)
+        session.close_with(None)
         return
     session.identity = identity
     session.permit(identity.permissions)

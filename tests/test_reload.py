@@ -88,6 +88,68 @@ def test_a_password_replaced_by_its_hash_drops_nobody(start_broker: StartBroker,
         broker.user("anna").close()
 
 
+def anna_with_a_hash() -> str:
+    """Her settings with another hash of her password each time."""
+    return ANNA.replace('password = "anna"', f'password = "{hashed(b"anna")}"')
+
+
+def hashed(password: bytes) -> str:
+    return bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()
+
+
+def test_a_hash_replaced_by_its_password_drops_nobody(start_broker: StartBroker, tmp_path: Path) -> None:
+    berta = BERTA.replace('password = "berta"', f'password = "{hashed(b"another")}"')
+    broker = Configured(start_broker, tmp_path / "mq9.toml", anna_with_a_hash() + berta)
+    with broker.user("anna") as anna, Wire(broker.port, {"user": "berta", "pass": "another"}) as wire:
+        wire.ping()
+        broker.reload(ANNA + BERTA)
+        anna.ping()
+        # Berta's password is another one now.
+        assert wire.line() == VIOLATION
+        broker.user("berta").close()
+
+
+def test_a_client_of_a_hash_that_was_replaced_has_to_sign_in_again(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    """The broker does not keep passwords, so it cannot tell that the password is the same."""
+    texts = [anna_with_a_hash(), anna_with_a_hash()]
+    assert texts[0] != texts[1]
+    broker = Configured(start_broker, tmp_path / "mq9.toml", texts[0])
+    with broker.user("anna") as anna:
+        broker.reload(texts[1], "has to sign in again: the hash of its password was replaced")
+        assert anna.closed()
+        assert not anna.unread
+        broker.user("anna").close()
+
+
+def test_a_client_of_a_hash_that_was_replaced_reconnects_by_itself(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    texts = [anna_with_a_hash(), anna_with_a_hash()]
+    broker = Configured(start_broker, tmp_path / "mq9.toml", texts[0])
+
+    async def go() -> None:
+        again = asyncio.Event()
+
+        async def reconnected() -> None:
+            again.set()
+
+        client = await connect(
+            broker.broker.url,
+            user="anna",
+            password="anna",
+            reconnected_cb=reconnected,
+            reconnect_time_wait=0.01,
+        )
+        await asyncio.to_thread(broker.reload, texts[1])
+        await asyncio.wait_for(again.wait(), WAIT_SECONDS)
+        await client.flush()
+        await client.close()
+
+    asyncio.run(go())
+
+
 def test_of_two_reloads_the_last_counts_whatever_takes_longer(
     start_broker: StartBroker, tmp_path: Path
 ) -> None:
