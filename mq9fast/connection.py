@@ -23,6 +23,9 @@ HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 # How long a closing connection may take to write its last words.
 LAST_WORDS_SECONDS = 2.0
+# The same through TLS for a client that answers no pings: it will not answer the end of TLS either.
+STALE_SECONDS = 0.05
+STALE = b"Stale Connection"
 # How often in a write deadline a paused transport is looked at.
 LOOKS = 4
 # nats-server's figures: how long a new client has for its first PING before it may be pinged, and how old a
@@ -168,7 +171,9 @@ class Connection(asyncio.BufferedProtocol):
         transport.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(LAST_WORDS_SECONDS, transport.abort)
+        is_stale = self.session.last_words == STALE and self.cipher is not None
+        patience = STALE_SECONDS if is_stale else LAST_WORDS_SECONDS
+        self._timer = self._loop.call_later(patience, transport.abort)
 
     def reads_mailboxes(self) -> None:
         """Its client subscribed to a mailbox for the first time."""
@@ -217,7 +222,7 @@ class Connection(asyncio.BufferedProtocol):
             return False
         if self._unanswered_pings >= self._handshake.ping_max:
             self._agenda.stale_connections += 1
-            session.close_with(b"Stale Connection")
+            session.close_with(STALE)
             return True
         self._unanswered_pings += 1
         session.ping()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from mq9fast.connection import Connection, Refusal
+from mq9fast.tls import handshake_socket
 
 log = logging.getLogger("mq9fast.tls")
 
@@ -79,6 +80,7 @@ class TlsListener:
                 return
             if not tls_first:
                 await self._loop.sock_sendall(client, protocol.greeting(host))
+            handshake_socket.set(client)
             await self._loop.connect_accepted_socket(
                 lambda: protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds()
             )

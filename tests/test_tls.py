@@ -345,3 +345,80 @@ def test_a_slow_reader_through_tls_gets_all_of_a_mailbox(
         while said.count(b" $mq9.AI.MAILBOX.DELETE.") < count:
             said += reader.recv(65536)
     assert [int(found) for found in re.findall(rb"DELETE\.box\.(\d+) ", said)] == list(range(count))
+
+
+# How a handshake, and a connection, ends.
+
+# A record of TLS with a handshake message that there is none of, and a hello of SSL 3.0.
+NONSENSE = b"\x16\x03\x01\x00\x05hello"
+OLD_HELLO = bytes.fromhex("160300002f0100002b0300") + bytes(32) + bytes.fromhex("000004003500050100")
+
+
+@pytest.mark.parametrize("first", ["off", "on", "auto"])
+@pytest.mark.parametrize("hello", [NONSENSE, OLD_HELLO], ids=["nonsense", "SSL 3.0"])
+def test_a_handshake_that_fails_ends_with_an_alert(
+    tls_broker: Callable[..., Broker], first: str, hello: bytes
+) -> None:
+    broker = tls_broker("--tls-handshake-first", first)
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as peer:
+        if first == "off":
+            peer.recv(65536)
+        peer.sendall(hello)
+        said = b""
+        while more := peer.recv(65536):
+            said += more
+    # A fatal alert, in whatever version.
+    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", said, re.DOTALL), said
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("name", [None, "stranger"])
+def test_a_client_hears_what_is_wrong_with_its_certificate(
+    tls_broker: Callable[..., Broker],
+    certificates: Certificates,
+    name: str | None,
+    version: ssl.TLSVersion,
+) -> None:
+    broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
+    context = certificates.context(name)
+    context.minimum_version = context.maximum_version = version
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain:
+        plain.recv(65536)
+        with (
+            pytest.raises(ssl.SSLError, match="ALERT"),
+            context.wrap_socket(plain, server_hostname="localhost") as peer,
+        ):
+            peer.recv(1)
+
+
+def test_a_stale_connection_closes_at_once(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    """It does not wait for the client to answer the end of TLS. The quickest of three tells."""
+    broker = tls_broker("--ping-interval", "0.3", "--ping-max", "1")
+    waited = []
+    for _ in range(3):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = certificates.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as raw:
+            raw.recv(65536)
+            while True:
+                try:
+                    tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    raw.sendall(outgoing.read())
+                    incoming.write(raw.recv(65536))
+                else:
+                    break
+            raw.sendall(outgoing.read())
+            heard = time.monotonic()
+            while data := raw.recv(65536):
+                incoming.write(data)
+                heard = time.monotonic()
+            waited.append(time.monotonic() - heard)
+            said = b""
+            with contextlib.suppress(ssl.SSLZeroReturnError):
+                while more := tls.read(65536):
+                    said += more
+            assert said == b"PING\r\n-ERR 'Stale Connection'\r\n"
+    assert min(waited) < 1.5
