@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import functools
 import logging
 import secrets
@@ -27,6 +26,7 @@ from mq9fast.connection import Connection, Refusal
 from mq9fast.errors import UNREADABLE, ReadError, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
 from mq9fast.health import Health
+from mq9fast.listen import in_url, listen, port_of
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.passwords import Passwords
@@ -52,11 +52,6 @@ STALL_BYTES = 8 << 20
 BACKLOG = 4096
 # How long connections may take to write what is left for them when the broker stops.
 STOP_SECONDS = 3.0
-
-
-def in_url(host: str) -> str:
-    """A host as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
 
 
 def stall_bytes(max_pending: int) -> int:
@@ -173,18 +168,19 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        port = await self._bind(self._connection, settings.host, settings.port)
+        clients = await self._take(self._connection, settings.host, settings.port)
+        port = port_of(clients)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
         self.core.tracer.report = TraceReports(self.handshake.identity(settings.host))
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
-        clients, *others = self._listeners
-        for listener in others if tls is not None else self._listeners:
-            await listener.start_serving()
+        for listener in self._listeners:
+            if tls is None or listener not in clients:
+                await listener.start_serving()
         if tls is not None:
             self._tls_listener = TlsListener(
-                clients.sockets,
+                [each for listener in clients for each in listener.sockets],
                 self._connection,
                 tls,
                 handshake_seconds=lambda: self.handshake.auth_timeout,
@@ -199,7 +195,8 @@ class Broker:
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
         websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))
-        port = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, tls)
+        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port, tls)
+        port = port_of(listeners)
         # The addresses that are advertised are those of the other port.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
         without_tls = {"tls_required": None, "tls_verify": None}
@@ -210,28 +207,20 @@ class Broker:
         if websocket.origins.all and not self.handshake.auth_required:
             log.warning("any web page whose reader reaches the WebSocket port may connect: see ws_origins")
 
-    async def _bind(
+    async def _take(
         self,
         protocol: Callable[[], asyncio.BaseProtocol],
         host: str,
         port: int,
         tls: ssl.SSLContext | None = None,
-    ) -> int:
-        """Take a port, without serving on it yet; returns which."""
-        try:
-            listener = await asyncio.get_running_loop().create_server(
-                protocol,
-                host,
-                port,
-                backlog=BACKLOG,
-                start_serving=False,
-                ssl=tls,
-                ssl_handshake_timeout=self.settings.auth_timeout if tls else None,
-            )
-        except OSError as error:
-            raise StartError(_why_not_listening(host, port, error)) from error
-        self._listeners.append(listener)
-        return int(listener.sockets[0].getsockname()[1])
+    ) -> list[asyncio.Server]:
+        """Take a port, without serving on it yet."""
+        timeout = self.settings.auth_timeout if tls else None
+        listeners = await listen(
+            protocol, host, port, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=timeout
+        )
+        self._listeners += listeners
+        return listeners
 
     def _stop_listening(self) -> None:
         """Take no new connection, from a peer that has not quite become one neither."""
@@ -329,9 +318,3 @@ class Broker:
         for connection in connections:
             await asyncio.sleep(pause)
             connection.session.close_with(b"Server Shutdown")
-
-
-def _why_not_listening(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use"
-    return f"cannot listen on {host}:{port}: {error.strerror or error}"

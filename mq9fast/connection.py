@@ -10,6 +10,7 @@ from mq9fast._core.delivery import MailboxSubscription
 from mq9fast._core.session import Session
 from mq9fast.auth import ANYBODY
 from mq9fast.handshake import Handshake
+from mq9fast.listen import peer_of
 from mq9fast.sockets import hold_back, tune, untaken_bytes
 
 if TYPE_CHECKING:
@@ -89,10 +90,9 @@ class Connection(asyncio.BufferedProtocol):
         self.write = transport.write
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         tune(transport.get_extra_info("socket"))
-        host, port, *_ = transport.get_extra_info("peername") or ("", 0)
-        self.peer = (host, port)
+        self.peer = peer_of(transport.get_extra_info("peername"))
         if not self._greeted:
-            transport.write(self.greeting(host))
+            transport.write(self.greeting(self.peer[0]))
         self.session.authorized = not self._handshake.auth_required
         self.session.identity = ANYBODY
         self.session.resume_writing()
@@ -283,7 +283,7 @@ class Refusal(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        host, *_ = transport.get_extra_info("peername") or ("",)
+        host, _ = peer_of(transport.get_extra_info("peername"))
         info = self._handshake.info(0, host, kind=self._kind) if self.greets else b""
         transport.write(info + b"-ERR '%b'\r\n" % self.last_words)
         transport.close()

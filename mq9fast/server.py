@@ -1,15 +1,17 @@
 """The process around a broker: its event loop, its signals and the line that says it serves."""
 
 import asyncio
+import ipaddress
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
 
-from mq9fast.broker import Broker, in_url
+from mq9fast.broker import Broker
 from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import StartError
+from mq9fast.listen import in_url
 from mq9fast.log import flush_log, print_line
 from mq9fast.overreach import overreaching
 from mq9fast.reload import reload
@@ -94,11 +96,14 @@ def _warn_of_open_ports(broker: Broker) -> None:
     hosts = {broker.settings.host} | ({broker.settings.ws_host} if broker.websocket else set())
     for host in sorted(hosts):
         if not _is_loopback(host):
-            log.warning("listening on %s without authentication: whoever reaches the port may connect", host)
+            log.warning("listening on %s without authentication: all who reach the port may connect", host)
 
 
 def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def run(settings: Settings, load: Callable[[], Settings]) -> int:

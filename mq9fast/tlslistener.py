@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from mq9fast.connection import Connection, Refusal
+from mq9fast.listen import peer_of
 from mq9fast.tls import handshake_socket
 
 log = logging.getLogger("mq9fast.tls")
@@ -63,12 +64,12 @@ class TlsListener:
         with listener:
             while True:
                 try:
-                    client, (host, port, *_) = await self._loop.sock_accept(listener)
+                    client, name = await self._loop.sock_accept(listener)
                 except OSError:
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
                     client.setblocking(False)
-                    self._run(self._admit(client, host, port))
+                    self._run(self._admit(client, *peer_of(name)))
 
     async def _admit(self, client: socket.socket, host: str, port: int) -> None:
         protocol = self._connect()

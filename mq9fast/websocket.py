@@ -16,6 +16,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from mq9fast.connection import Connection, Refusal
+from mq9fast.listen import peer_of
 from mq9fast.settings import Settings
 from mq9fast.upgrade import Origins, Upgrade
 
@@ -157,8 +158,8 @@ class WebSocket(asyncio.BufferedProtocol):
             return
         self._transport.write(answer.data)
         if answer.refusal:
-            host, port, *_ = self._transport.get_extra_info("peername") or ("", 0)
-            log.info("the WebSocket of %s:%d was refused: %s", host, port, answer.refusal)
+            peer = peer_of(self._transport.get_extra_info("peername"))
+            log.info("the WebSocket of %s:%d was refused: %s", *peer, answer.refusal)
             self._transport.close()
             return
         self._upgrade = None

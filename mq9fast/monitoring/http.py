@@ -11,7 +11,7 @@ from typing import cast
 import h11
 
 from mq9fast.descriptors import RESERVED
-from mq9fast.errors import StartError
+from mq9fast.listen import listen, port_of
 from mq9fast.monitoring.page import Page, Refused, Route
 
 log = logging.getLogger("mq9fast.monitoring")
@@ -36,21 +36,18 @@ class HttpServer:
         # Of all pages that are being sent, one at a time takes its slice.
         self.slice = asyncio.Lock()
         self.connections: dict[HttpConnection, None] = {}
-        self._server: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0 for a free one)."""
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: HttpConnection(self), host, port)
-        except OSError as error:
-            raise StartError(f"the monitoring port {port} of {host} is in use or not to be had") from error
+        self._listeners = await listen(lambda: HttpConnection(self), host, port, "the monitoring port")
+        for listener in self._listeners:
+            await listener.start_serving()
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        assert self._server is not None
-        return cast(int, self._server.sockets[0].getsockname()[1])
+        return port_of(self._listeners)
 
     def take(self, connection: "HttpConnection") -> None:
         """Count a new connection, at the cost of the oldest if there are too many."""
@@ -62,8 +59,8 @@ class HttpServer:
 
     def close(self) -> None:
         """Stop listening, and drop what is being answered."""
-        if self._server is not None:
-            self._server.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self.connections):
             connection.abort()
 

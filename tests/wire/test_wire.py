@@ -1,5 +1,6 @@
 """Every exchange of the *.wire files, with mq9fast and nats-server; script.py says how they are written."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -48,11 +49,14 @@ class NatsServer:
 
 def configuration(settings: dict[str, str]) -> str:
     """The configuration file of nats-server for settings of mq9fast."""
-    lines = ["listen: 127.0.0.1:-1"]
+    host = settings.get("host", "127.0.0.1")
+    lines = [f"host: {json.dumps(host)}", "port: -1"]
     sign_in = []
     for name, value in settings.items():
         if name in {"user", "password", "token"}:
             sign_in.append(f"{name}: {value}")
+        elif name == "host":
+            continue
         elif name == "config":
             lines.append(Path(value).with_suffix(".conf").read_text())
         elif name == "ping_interval":

@@ -1,0 +1,137 @@
+"""Hosts to listen on: both families for `::` and `0.0.0.0`, one port for all, and systems without IPv6."""
+
+import errno
+import json
+import re
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mq9fast.listen import bind, in_url, peer_of
+from tests.certificates import Certificates
+from tests.harness import WAIT_SECONDS, Broker
+from tests.wire.test_wire import NATS_SERVER, NatsServer
+
+StartBroker = Callable[..., Broker]
+LOOPBACKS = ("127.0.0.1", "::1")
+NO_IPV6 = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/socket.h>
+int socket(int family, int type, int protocol)
+{
+    if (family == AF_INET6) {
+        errno = EAFNOSUPPORT;
+        return -1;
+    }
+    return ((int (*)(int, int, int))dlsym(RTLD_NEXT, "socket"))(family, type, protocol);
+}
+"""
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as attempt:
+            attempt.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6")
+
+
+def info_from(address: str, port: int) -> dict[str, Any]:
+    """The INFO of a server, asked for at one of its addresses."""
+    with socket.create_connection((address, port), timeout=WAIT_SECONDS) as client:
+        info: dict[str, Any] = json.loads(client.makefile("rb").readline().removeprefix(b"INFO "))
+    return info
+
+
+def connz(broker: Broker, address: str) -> list[str]:
+    """The addresses of the broker's connections, from its monitoring port at one of its addresses."""
+    (port,) = re.findall(r"monitoring on .*:(\d+)$", broker.log.read_text(), re.MULTILINE)
+    url = f"http://{in_url(address)}:{port}/connz"
+    with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
+        return [it["ip"] for it in json.load(answer)["connections"]]
+
+
+@needs_ipv6
+@pytest.mark.parametrize("host", ["::", "0.0.0.0"])
+def test_every_address_of_both_families(start_broker: StartBroker, host: str) -> None:
+    broker = start_broker("--host", host, "--monitor-host", host, "--monitor-port", "0")
+    for address in LOOPBACKS:
+        with socket.create_connection((address, broker.port), timeout=WAIT_SECONDS) as client:
+            info = json.loads(client.makefile("rb").readline().removeprefix(b"INFO "))
+            assert (info["host"], info["port"], info["client_ip"]) == (host, broker.port, address)
+            assert address in connz(broker, address)
+    assert f"listening on {host} without authentication" in broker.log.read_text()
+
+
+@needs_ipv6
+@pytest.mark.skipif(NATS_SERVER is None, reason="there is no nats-server")
+@pytest.mark.parametrize("host", ["::", "0.0.0.0"])
+def test_nats_server_does_the_same(tmp_path: Path, host: str) -> None:
+    server = NatsServer(tmp_path, {"host": host})
+    try:
+        for address in LOOPBACKS:
+            info = info_from(address, server.port)
+            assert (info["host"], info["client_ip"]) == (host, address)
+    finally:
+        server.end()
+
+
+@needs_ipv6
+def test_websocket_and_tls_on_both_families(start_broker: StartBroker, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    tls = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    broker = start_broker("--host", "::", *tls, "--ws-host", "0.0.0.0", "--ws-port", "0", "--no-ws-tls")
+    for address in LOOPBACKS:
+        assert info_from(address, broker.port)["client_ip"] == address
+        with socket.create_connection((address, broker.ws_port), timeout=WAIT_SECONDS) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert client.recv(9) == b"HTTP/1.1 "
+
+
+@needs_ipv6
+def test_a_name_of_both_families_has_one_port(start_broker: StartBroker) -> None:
+    found = socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+    broker = start_broker("--host", "localhost")
+    for _, _, _, _, address in found:
+        assert info_from(str(address[0]), broker.port)["port"] == broker.port
+
+
+def test_a_system_without_ipv6_listens_on_ipv4(start_broker: StartBroker, tmp_path: Path) -> None:
+    source, library = tmp_path / "no_ipv6.c", tmp_path / "no_ipv6.so"
+    source.write_text(NO_IPV6)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    for host in ("::", "0.0.0.0", "localhost"):
+        broker = start_broker("--host", host, env={"LD_PRELOAD": str(library)})
+        assert info_from("127.0.0.1", broker.port)["client_ip"] == "127.0.0.1"
+        assert ("there is no IPv6 here: listening on IPv4 only" in broker.log.read_text()) == (
+            host != "localhost"
+        )
+
+
+@needs_ipv6
+def test_a_port_that_is_taken_on_one_family_is_in_use() -> None:
+    for address, host in (("127.0.0.1", "::"), ("::1", "0.0.0.0"), ("127.0.0.1", "localhost")):
+        with socket.create_server(
+            (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+        ) as taken:
+            with pytest.raises(OSError) as caught:
+                bind(host, taken.getsockname()[1])
+            assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_mapped_address_is_shown_as_ipv4() -> None:
+    assert peer_of(("::ffff:10.0.0.1", 5, 0, 0)) == ("10.0.0.1", 5)
+    assert peer_of(("::ffff:1", 5, 0, 0)) == ("::ffff:1", 5)
+    assert peer_of(("10.0.0.1", 5)) == ("10.0.0.1", 5)
+    assert peer_of(None) == peer_of("") == ("", 0)
