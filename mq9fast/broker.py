@@ -31,6 +31,7 @@ from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.passwords import Passwords
 from mq9fast.reading import Reading
+from mq9fast.refused import Refused
 from mq9fast.settings import Settings
 from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
@@ -157,7 +158,7 @@ class Broker:
         self.reading = Reading(store, delivery, agenda, self.health)
         self.committer = Committer(
             self.core,
-            self.mailboxes,
+            Refused(directory, delivery, intake, store),
             store,
             self.reading,
             self.health,

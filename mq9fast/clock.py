@@ -51,6 +51,7 @@ class Clock:
             Step("noting the time", timekeeper.look, health),
             Step("purging", mailboxes.purge_some, health),
             Step("looking for room on the disk", self._look_for_room, health),
+            Step("looking after the data directory", committer.look, health),
             Step("giving back memory", self._rest_when_quiet, health),
             Step("ending the clock's turn", self._end_turn, health),
             soon=BUSY_TICK_SECONDS,

@@ -13,10 +13,11 @@ from functools import partial
 from mq9fast._core.core import Core
 from mq9fast._core.turn import Turn
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
+from mq9fast.healing import Healer
 from mq9fast.health import Health
-from mq9fast.mailboxes import Mailboxes
 from mq9fast.periodic import COMPLAINT_SECONDS, Periodic, Step
 from mq9fast.reading import Reading
+from mq9fast.refused import Refused
 from mq9fast.sockets import ready_descriptor
 from mq9fast.store.base import Store
 from mq9fast.store.record import mailbox_key
@@ -35,10 +36,6 @@ BUSY_SECONDS = 0.005
 SPARE_BYTES = 1 << 20
 # How often it is looked whether all is durable, by a broker that stops.
 FINISHED_SECONDS = 0.001
-# The fault that /healthz shows while batches or fsyncs fail.
-WRITES = "writes"
-# The fault that it shows while the syncs of `interval` fail.
-SYNCS = "syncs"
 
 
 class Committer:
@@ -47,7 +44,7 @@ class Committer:
     def __init__(
         self,
         core: Core,
-        mailboxes: Mailboxes,
+        refused: Refused,
         store: Store,
         reading: Reading,
         health: Health,
@@ -60,13 +57,21 @@ class Committer:
         self._core = core
         self._intake = core.intake
         self._delivery = core.delivery
-        self._mailboxes = mailboxes
+        self._refused = refused
         self._store = store
         self._reading = reading
-        self._health = health
         self._sync_each_turn = sync == "always"
         self._stall_bytes = stall_bytes
         self.syncer = Syncer(self._loop, store)
+        self.healer = Healer(
+            core,
+            store,
+            self.syncer,
+            refused,
+            health,
+            abandon=self._abandon,
+            least=lambda: store.synced_sequence if self._sync_each_turn else store.written_sequence,
+        )
         self._syncing: Turn | None = None
         self._spare: Turn | None = None
         self._stall_timer = Timer(self._resume_stalled)
@@ -175,7 +180,6 @@ class Committer:
         else:
             turn.written()
             self.written_batches += 1
-            self._health.clear(WRITES)
             self._unsynced = True
 
     def _begin_sync(self) -> None:
@@ -183,14 +187,17 @@ class Committer:
         self.syncer.request(self._synced)
 
     def _synced(self, failure: StoreError | None) -> None:
-        turn, self._syncing, self._intake.unreleased = self._syncing, None, None
+        turn, self._syncing = self._syncing, None
         assert turn is not None
         try:
+            if failure is not None or self._intake.turn.retracting:
+                # Mailboxes go back to what is stored, and nobody is to miss a message that is not deleted
+                # after all: so what was gathered meanwhile has to be stored, or fail, before.
+                self._write_out()
+            self._intake.unreleased = None
             if failure is None:
                 self._release(turn)
             else:
-                # Mailboxes go back to what is stored: what they gathered meanwhile has to be stored before.
-                self._write_out()
                 turn.not_written()
                 self._fail(turn, failure, stored=True)
         finally:
@@ -200,10 +207,34 @@ class Committer:
         """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it.
         `stored`: the store has it all the same, and goes by it."""
         self.failed_batches += 1
-        self._health.report(WRITES, f"the store does not take writes: {error}")
         self.complain("a turn could not be stored", error)
-        self._mailboxes.take_back(turn)
+        self.healer.note(error)
+        self._refused.take_back(turn)
+        for each in (turn, self._intake.unreleased):
+            if each is not None:
+                each.read_again(turn.retracting)
+        turn.retracting.clear()
         self._delivery.fail(turn, CommandError("store_unavailable").reply(), stored)
+
+    def _abandon(self, error: StoreError) -> bool:
+        """Fail what was written and is not durable: it may be gone when the store is opened again. Returns
+        whether that is done; not while an fsync is under way."""
+        if self._syncing is not None:
+            return False
+        turn = self._intake.turn
+        self._write_out()
+        if turn.has_written:
+            turn.not_written()
+            self._fail(turn, error, stored=True)
+        return True
+
+    def look(self) -> None:
+        """Have the files of the store looked after, which may have been deleted."""
+        if not self.healer.failed:
+            try:
+                self._store.look()
+            except StoreError as error:
+                self.healer.note(error)
 
     def complain(self, what: str, error: Exception) -> None:
         """Log what went wrong with the store, but not all the time."""
@@ -214,7 +245,7 @@ class Committer:
 
     def rest(self) -> None:
         """Nothing was written for a while: have the store give back memory, if it is well."""
-        if self._health.ok:
+        if not self.healer.failed:
             try:
                 self._store.rest()
             except StoreError as error:
@@ -230,12 +261,10 @@ class Committer:
 
     def _interval_synced(self, failure: StoreError | None) -> None:
         self._interval_syncing = False
-        if failure is None:
-            self._health.clear(SYNCS)
-            return
-        self._unsynced = True
-        self._health.report(SYNCS, f"the log cannot be made durable: {failure}")
-        self.complain("the log could not be made durable", failure)
+        if failure is not None:
+            self._unsynced = True
+            self.complain("the log could not be made durable", failure)
+            self.healer.note(failure)
 
     # The end.
 
@@ -257,6 +286,7 @@ class Committer:
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
         self._core.finishing = self._closed = True
+        self.healer.stop()
         for timer in (self._stall_timer, self._busy_timer):
             timer.stop()
         if self._interval is not None:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory, Mailbox
-from mq9fast._core.turn import Turn
 from mq9fast.address import check_address, generate_address
 from mq9fast.errors import CommandError, StoreError
 from mq9fast.store import record
@@ -68,8 +67,10 @@ class Mailboxes:
     ) -> tuple[bytes, bool]:
         """Create or renew a mailbox; returns its address and whether it is new. `ttl`: seconds, 0 = never.
 
-        Raises CommandError invalid_address, mailbox_conflict or limit_exceeded.
+        Raises CommandError invalid_address, mailbox_conflict, limit_exceeded or store_unavailable.
         """
+        if self._intake.failed:
+            raise CommandError("store_unavailable")
         address = generate_address(prefix) if name is None else check_address(name)
         mailbox = self.directory.get(address)
         is_new = mailbox is None
@@ -110,6 +111,8 @@ class Mailboxes:
         Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
         depend on its messages, which `purge_some` drops.
         """
+        if self._intake.failed:
+            return False
         unforgotten, self._unforgotten = self._unforgotten, []
         for ended in unforgotten:
             self._forget(ended)
@@ -155,6 +158,8 @@ class Mailboxes:
 
         Raises StoreError if those of one could not be read; its turn comes again after the others.
         """
+        if self._intake.failed:
+            return False
         for _ in range(min(len(self._purges), PURGED_PER_TURN)):
             ended = self._purges.popleft()
             try:
@@ -178,15 +183,3 @@ class Mailboxes:
     def _purged(self, ended: Ended, durable: bool) -> None:
         if not durable:
             self._purges.append(ended)
-
-    def take_back(self, turn: Turn) -> None:
-        """Undo in memory what the batch of a turn that the store did not take had done to mailboxes."""
-        for mailbox in turn.mailboxes_not_written():
-            lived = mailbox.live
-            try:
-                stored = self._store.get(record.mailbox_key(mailbox.address))
-            except StoreError:
-                continue
-            self.directory.reload(mailbox, stored)
-            if lived and not mailbox.live:
-                self._delivery.restart(mailbox)

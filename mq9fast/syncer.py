@@ -5,9 +5,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from mq9fast.errors import StoreError
 from mq9fast.store.base import Store
+
+T = TypeVar("T")
 
 
 class Syncer:
@@ -25,6 +28,12 @@ class Syncer:
     def request(self, done: Callable[[StoreError | None], None]) -> None:
         """Sync what was written so far, then have the event loop call `done` with what went wrong."""
         self._requests.put(lambda: self._tell(done, self._sync()))
+
+    def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Have the thread call `work()`, between two syncs; what it returns or raises comes in the future."""
+        future = self._loop.create_future()
+        self._requests.put(lambda: self._answer(future, *_outcome(work)))
+        return future
 
     def stop(self) -> None:
         """Wait for what was requested, and end the thread."""
@@ -49,5 +58,24 @@ class Syncer:
         self.sync_seconds += time.perf_counter() - begun
         return failure
 
+    def _answer(self, future: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:
+        self._loop.call_soon_threadsafe(_settle, future, result, error)
+
     def _tell(self, done: Callable[[StoreError | None], None], failure: StoreError | None) -> None:
         self._loop.call_soon_threadsafe(done, failure)
+
+
+def _outcome(work: Callable[[], object]) -> tuple[object, Exception | None]:
+    try:
+        return work(), None
+    except Exception as error:
+        return None, error
+
+
+def _settle(future: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:
+    if future.done():  # cancelled: the broker stops
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -32,6 +32,7 @@ cdef class Intake:
     cdef public uint64_t most_store_bytes
     cdef Py_ssize_t stall_bytes           # gathered and not durable, past which senders have to wait
 
+    cdef public bint failed               # the store takes no writes for now
     cdef public bint full                 # too little disk for messages; what frees some is still taken
 
     # Counted for monitoring.

@@ -26,6 +26,7 @@ class Intake:
     store_error: type[Exception] | tuple[type[Exception], ...] | None
     write_out: Callable[[], Any] | None
     command: Callable[[bytes, bytes, bytes], Any] | None
+    failed: bool
     full: bool
     most_messages: int
     most_mailbox_bytes: int

@@ -87,7 +87,7 @@ cdef class Intake:
         mailbox = self.directory.look_up(address)
         if mailbox is None and self.auto_create is None:
             return self.refuse(op.reply, "mailbox_not_found")
-        if self.full:
+        if self.full or self.failed:
             return self.refuse(op.reply, "store_unavailable")
         if not self.has_room(mailbox, size):
             self.over_limit += 1
@@ -197,6 +197,7 @@ cdef class Intake:
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """A message that is not durable yet was deleted: nobody is to read it live."""
         if msg_id >= mailbox.durable_id:
+            self.turn.retracting.append((mailbox.uid, msg_id))
             self.turn.retract(mailbox, msg_id)
             if self.unreleased is not None:
                 self.unreleased.retract(mailbox, msg_id)

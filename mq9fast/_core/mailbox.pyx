@@ -258,6 +258,12 @@ cdef class Directory:
         self.recount(mailbox)
         self.schedule(mailbox)
 
+    def discount(self, Mailbox mailbox not None, int rank, uint64_t msg_id, uint64_t size) -> None:
+        """A message that `reload` counted was refused, and is to be deleted. IndexError for no rank."""
+        if not 0 <= rank < RANKS:
+            raise IndexError(rank)
+        self.removed(mailbox, rank, msg_id, size)
+
     def take_due(self, Py_ssize_t most) -> list:
         """At most `most` mailboxes past their deadline, taken off the schedule until renewed or ended."""
         cdef list due = []

@@ -41,9 +41,10 @@ cdef struct Gone:
 
 
 cdef struct Mark:
-    # How far a mailbox is durable once this turn is.
+    # How far a mailbox is durable once this turn is, and the first id that its batch gave.
     PyObject* mailbox         # owned
     uint64_t uid
+    uint64_t first_id
     uint64_t next_id
 
 
@@ -69,6 +70,7 @@ cdef class Turn:
     cdef Py_ssize_t fresh_room
     cdef int fresh_ranks              # the set of ranks in fresh
     cdef set retracted                # (uid, msg_id) of messages in fresh that were deleted again
+    cdef readonly list retracting     # (uid, msg_id) that the next write deletes before they are durable
     cdef Gone* gone
     cdef Py_ssize_t gone_count
     cdef Py_ssize_t gone_room
@@ -93,7 +95,7 @@ cdef class Turn:
     ) except -1
     cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef int mark(self, Mailbox mailbox) except -1
+    cdef int mark(self, Mailbox mailbox, uint64_t first_id) except -1
     cdef list cut(self)
     cdef void drop_after(
         self, Py_ssize_t acks, Py_ssize_t fresh, Py_ssize_t gone, Py_ssize_t marks

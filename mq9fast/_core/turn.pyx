@@ -27,6 +27,7 @@ cdef class Turn:
         self.touched = []
         self.deferred = []
         self.retracted = set()
+        self.retracting = []
         self.gathered = Gathered()
         self.erased = Erased()
         self.renew(batch)
@@ -133,12 +134,17 @@ cdef class Turn:
             self.retracted.add((mailbox.uid, msg_id))
         return 0
 
-    cdef int mark(self, Mailbox mailbox) except -1:
+    def read_again(self, list messages not None) -> None:
+        """These, (uid, msg_id), are not deleted after all: whoever reads along live gets them."""
+        self.retracted.difference_update(messages)
+
+    cdef int mark(self, Mailbox mailbox, uint64_t first_id) except -1:
         cdef Mark* mark
         self.marks = <Mark*>with_room(self.marks, self.mark_count, &self.mark_room, sizeof(Mark))
         mark = &self.marks[self.mark_count]
         mark.mailbox = owned(mailbox)
         mark.uid = mailbox.uid
+        mark.first_id = first_id
         mark.next_id = mailbox.next_id
         self.mark_count += 1
         return 0
@@ -149,6 +155,7 @@ cdef class Turn:
         self.arena_size = 0
         self.fresh_ranks = 0
         self.retracted.clear()
+        self.retracting.clear()
         self.bytes = 0
         self.deferred.clear()
         self.gathered.clear()
@@ -173,6 +180,7 @@ cdef class Turn:
         `key_of_mailbox(address)` gives a record's key; `new_batch()` an empty batch for what comes next.
         """
         cdef Mailbox mailbox
+        cdef uint64_t first_id
         batch = self.batch
         if self.batch_bytes == 0:
             return None
@@ -184,8 +192,8 @@ cdef class Turn:
             mailbox.touched = False
             if mailbox.live:
                 self.put(key_of_mailbox(mailbox.address), mailbox.pack())
-                mailbox.written_id = mailbox.next_id
-                self.mark(mailbox)
+                first_id, mailbox.written_id = mailbox.written_id, mailbox.next_id
+                self.mark(mailbox, first_id)
         self.touched = []
         self.renew(new_batch())
         return batch
@@ -224,6 +232,7 @@ cdef class Turn:
     def written(self) -> None:
         """The store took the batch that `take_batch` gave."""
         self.has_written = True
+        self.retracting.clear()
         self.written_acks = self.ack_count
         self.written_fresh = self.fresh_count
         self.written_gone = self.gone_count
@@ -235,6 +244,17 @@ cdef class Turn:
         self.has_written = False
         self.written_acks = self.written_fresh = self.written_gone = self.written_marks = 0
         self.written_deferred = 0
+
+    def ids_not_written(self) -> list:
+        """The ids of messages that the store did not take: (mailbox, uid, first id, first id behind them)."""
+        cdef Py_ssize_t i
+        cdef Mark* mark
+        cdef list found = []
+        for i in range(self.written_marks, self.mark_count):
+            mark = &self.marks[i]
+            if mark.first_id < mark.next_id:
+                found.append((<Mailbox>mark.mailbox, mark.uid, mark.first_id, mark.next_id))
+        return found
 
     def mailboxes_not_written(self) -> list:
         """Every mailbox of the batch that the store did not take."""

@@ -26,6 +26,10 @@ class Store(Protocol):
     def new_batch(self) -> Batch: ...
     def write(self, batch: Batch) -> None: ...
     def sync(self) -> None: ...
+    def look(self) -> None:
+        """Check that the files of the store are still where they were opened."""
+        ...
+
     def busy(self) -> bool:
         """Whether a write would have to wait for the store to catch up with itself."""
         ...
@@ -40,6 +44,35 @@ class Store(Protocol):
 
         It ends without StoreError only where the store confirms that there are no more.
         """
+        ...
+
+    # After a failure of `write`, `sync` or `look` all of them fail until `resume`; reading goes on.
+
+    written_sequence: int
+    synced_sequence: int
+
+    def probe(self) -> None:
+        """Try whether the directory can be written now. From another thread, as the next two."""
+        ...
+
+    def has_recovered(self) -> bool:
+        """Whether the store takes writes again without being opened again."""
+        ...
+
+    def reopen(self, least: int, *, compact: bool) -> None:
+        """Close and open it again after `detach`; it must have everything up to the number `least`."""
+        ...
+
+    def detach(self) -> None:
+        """Until `attach` reading fails too, for the store is being opened again."""
+        ...
+
+    def attach(self) -> None:
+        """Read from the store that `reopen` opened."""
+        ...
+
+    def resume(self) -> None:
+        """Take writes again."""
         ...
 
     def close(self) -> None: ...

@@ -81,6 +81,13 @@ def messages_of(uid: int) -> tuple[bytes, bytes]:
     return MESSAGES + number(uid), MESSAGES + number(uid + 1)
 
 
+def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, bytes]:
+    """The first key of a mailbox's messages of one rank (0 to 2) with ids from `first` up to but not `end`,
+    and the first key behind them. If batches began at these ids, runs in between have no others."""
+    start = MESSAGES + number(uid) + bytes([rank])
+    return start + number(first), start + number(end)
+
+
 def after_all(prefix: bytes) -> bytes:
     """The first key behind all that begin with `prefix`, which is one byte."""
     return bytes([prefix[0] + 1])

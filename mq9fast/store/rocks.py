@@ -1,8 +1,9 @@
 """The store on RocksDB. Nothing else imports rocksdict."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from rocksdict import (
     BlockBasedOptions,
@@ -18,6 +19,7 @@ from rocksdict import (
 from mq9fast._core.rows import Rows
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.store.base import Batch
+from mq9fast.store.presence import Presence, probe
 
 MEMTABLE_BYTES = 32 << 20
 MEMTABLES = 3
@@ -33,6 +35,11 @@ DELETION_RATIO = 0.5
 # Writes are slowed and stopped late: the broker asks `busy` and waits without keeping the event loop.
 LEVEL_ZERO_SLOWDOWN_FILES = 40
 LEVEL_ZERO_STOP_FILES = 60
+# RocksDB's account of what it does, in files named LOG.
+INFO_LOG_FILES = 4
+INFO_LOG_BYTES = 4 << 20
+# What RocksDB says of a full disk.
+NO_ROOM = "No space left on device"
 
 
 class RocksStore:
@@ -43,12 +50,18 @@ class RocksStore:
 
     def __init__(self, path: Path) -> None:
         self.read_failed: Callable[[bytes, bytes, str], None] | None = None
-        self._log_broken = False
+        self._path = path
+        self._failure = ""
+        self._recovers = False
+        self._old: Rdict | None = None
+        self._new: Rdict | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(str(path), _options())
+            self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
             raise StartError(_why_not_open(path, error)) from error
+        self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
 
     def new_batch(self) -> Batch:
         # In raw mode, which costs twice as much to say by name.
@@ -56,22 +69,39 @@ class RocksStore:
         return batch
 
     def write(self, batch: Batch) -> None:
+        self._check()
         try:
             self._db.write(batch)  # type: ignore[arg-type]
         except Exception as error:
-            self._log_broken = True
-            raise StoreError(str(error)) from error
-        self._log_broken = False
+            # RocksDB begins another log by itself when there is room again.
+            raise self._fail(error, recovers=NO_ROOM in str(error)) from error
+        self.written_sequence = self._db.latest_sequence_number()
 
     def sync(self) -> None:
-        # RocksDB begins another log by itself when there is room again, but not after a sync of the
-        # broken one: that is an error from which only opening it anew recovers.
-        if self._log_broken:
-            raise StoreError("the log could not be written")
+        self._check()
+        sequence = self.written_sequence
         try:
             self._db.flush_wal(True)
+            self._presence.check()
         except Exception as error:
-            raise StoreError(str(error)) from error
+            raise self._fail(error) from error
+        self.synced_sequence = sequence
+
+    def look(self) -> None:
+        self._check()
+        try:
+            self._presence.check()
+        except StoreError as error:
+            raise self._fail(error) from error
+
+    def _check(self) -> None:
+        if self._failure:
+            raise StoreError(self._failure)
+
+    def _fail(self, error: Exception, *, recovers: bool = False) -> StoreError:
+        """Take no more writes, since what became of this one is not known. Returns what to raise."""
+        self._failure, self._recovers = str(error) or type(error).__name__, recovers
+        return StoreError(self._failure)
 
     def busy(self) -> bool:
         try:
@@ -111,16 +141,73 @@ class RocksStore:
             self.read_failed(first, end, str(error))
         return ReadError(str(error))
 
+    # After a failure; see mq9fast/healing.py.
+
+    def probe(self) -> None:
+        self._presence.check()
+        probe(self._path)
+
+    def has_recovered(self) -> bool:
+        if not self._recovers:
+            return False
+        try:
+            self._db.write(WriteBatch(True))
+            self._db.flush_wal(True)
+        except Exception:
+            self._recovers = False
+        return self._recovers
+
+    def detach(self) -> None:
+        if not isinstance(self._db, _Closed):
+            self._old, self._db = self._db, cast(Rdict, _Closed())
+
+    def reopen(self, least: int, *, compact: bool) -> None:
+        if self._old is not None:
+            # It cannot write what is in memory, which its log has.
+            with contextlib.suppress(Exception):
+                self._old.close()
+            self._old = None
+        try:
+            new = Rdict(str(self._path), _options(create=False, compact=compact))
+        except Exception as error:
+            raise StoreError(f"it cannot be opened again: {error}") from error
+        missing = least - new.latest_sequence_number()
+        if missing > 0:
+            new.close()
+            raise StoreError(f"it lacks {missing} acknowledged changes: the broker has to be started again")
+        self._new = new
+
+    def attach(self) -> None:
+        assert self._new is not None
+        self._db, self._new = self._new, None
+
+    def resume(self) -> None:
+        self._failure = ""
+        self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
+
     def close(self) -> None:
+        self._presence.close()
+        if self._new is not None:
+            self.attach()
+        elif self._old is not None:
+            self._db, self._old = self._old, None
         try:
             self._db.close()
         except Exception as error:
             raise StoreError(str(error)) from error
 
 
-def _options() -> Options:
+class _Closed:
+    """Stands in for a database that is being opened again."""
+
+    def __getattr__(self, _name: str) -> NoReturn:
+        raise StoreError("the store is being opened again")
+
+
+def _options(*, create: bool = True, compact: bool = True) -> Options:
     options = Options(raw_mode=True)
-    options.create_if_missing(True)
+    options.create_if_missing(create)
+    options.set_disable_auto_compactions(not compact)
     options.set_write_buffer_size(MEMTABLE_BYTES)
     options.set_max_write_buffer_number(MEMTABLES)
     options.set_level_zero_slowdown_writes_trigger(LEVEL_ZERO_SLOWDOWN_FILES)
@@ -130,7 +217,8 @@ def _options() -> Options:
     options.add_compact_on_deletion_collector_factory(
         DELETION_WINDOW, int(DELETION_WINDOW * DELETION_RATIO), DELETION_RATIO
     )
-    options.set_keep_log_file_num(4)
+    options.set_keep_log_file_num(INFO_LOG_FILES)
+    options.set_max_log_file_size(INFO_LOG_BYTES // INFO_LOG_FILES)
     table = BlockBasedOptions()
     table.set_block_size(BLOCK_BYTES)
     table.set_block_cache(Cache(BLOCK_CACHE_BYTES))

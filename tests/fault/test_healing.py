@@ -1,0 +1,235 @@
+"""Storage that fails once or for a while: what was acknowledged is there, what was refused is gone, and sends
+work again by themselves."""
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault.load import Watcher, frames, read_stored
+from tests.fault.shim import Rule, Shim
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Message, Wire, wait_until
+
+ADDRESSES = ("one", "two")
+MODES = ("always", "interval", "never")
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    return Shim(tmp_path)
+
+
+@pytest.fixture
+def start(tmp_path: Path, shim: Shim) -> Iterator[Callable[..., Broker]]:
+    brokers = []
+
+    def start(*flags: str) -> Broker:
+        broker = Broker(tmp_path / "data", "--monitor-port", "0", "--min-free", "0", *flags, env=shim.env)
+        brokers.append(broker)
+        return broker
+
+    yield start
+    for broker in brokers:
+        broker.end()
+
+
+class Sender(threading.Thread):
+    """Sends messages that are all different, some at a time, and remembers what became of each."""
+
+    WINDOW = 32
+
+    def __init__(self, port: int, name: str, payload_bytes: int) -> None:
+        super().__init__(name=name)
+        self.port = port
+        self.filling = b"x" * payload_bytes
+        self.acknowledged: dict[tuple[str, int], bytes] = {}
+        self.refused: set[bytes] = set()
+        self.trouble: list[object] = []
+        self.ended = False
+        self._waiting: dict[str, tuple[str, bytes]] = {}
+        self._sent = 0
+
+    def run(self) -> None:
+        try:
+            with Wire(self.port) as wire:
+                wire.send(f"SUB {self.name}.* 1\r\n")
+                answers = frames(wire)
+                while self._waiting or not self.ended:
+                    while len(self._waiting) < self.WINDOW and not self.ended:
+                        self._send(wire)
+                    self._take(next(answers))
+        except (OSError, EOFError) as error:
+            if not self.ended:
+                self.trouble.append(error)
+        except BaseException as error:
+            self.trouble.append(error)
+            raise
+
+    def _send(self, wire: Wire) -> None:
+        self._sent += 1
+        reply = f"{self.name}.{self._sent}"
+        address = ADDRESSES[self._sent % 2]
+        payload = f"{reply} ".encode() + self.filling
+        self._waiting[reply] = (address, payload)
+        wire.pub(f"{MAILBOX}MSG.{address}{('', '.urgent', '.critical')[self._sent % 3]}", payload, reply)
+
+    def _take(self, answer: Message) -> None:
+        address, payload = self._waiting.pop(answer.subject)
+        if answer.json.get("code") == "store_unavailable":
+            self.refused.add(payload)
+            time.sleep(0.001)
+            return
+        key = (address, answer.json["msg_id"])
+        assert key not in self.acknowledged, key
+        self.acknowledged[key] = payload
+
+    def finish(self) -> None:
+        self.ended = True
+        self.join(WAIT_SECONDS)
+        assert not self.is_alive()
+        assert not self.trouble, self.trouble
+
+
+class Load:
+    """Two senders and a subscriber."""
+
+    def __init__(self, broker: Broker, payload_bytes: int = 100) -> None:
+        self.broker = broker
+        with Wire(broker.port) as wire:
+            for address in ADDRESSES:
+                wire.create(name=address)
+        self.senders = [Sender(broker.port, f"s{n}", payload_bytes) for n in range(2)]
+        self.watcher = Watcher(broker.port, list(ADDRESSES))
+        for thread in (self.watcher, *self.senders):
+            thread.start()
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """Wait until every sender gets messages in."""
+        before = [len(sender.acknowledged) for sender in self.senders]
+        wait_until(
+            lambda: all(
+                len(sender.acknowledged) > count + 50
+                for sender, count in zip(self.senders, before, strict=True)
+            )
+        )
+
+    def is_refused(self) -> None:
+        wait_until(lambda: any(sender.refused for sender in self.senders))
+
+    def check(self) -> None:
+        """What is stored is what was acknowledged, before and after a kill."""
+        for sender in self.senders:
+            sender.finish()
+        acknowledged = self.senders[0].acknowledged | self.senders[1].acknowledged
+        refused = self.senders[0].refused | self.senders[1].refused
+        assert refused
+        for _ in range(2):
+            for address in ADDRESSES:
+                wanted = {msg_id: payload for (at, msg_id), payload in acknowledged.items() if at == address}
+                assert read_stored(self.broker.port, address) == wanted
+                with Wire(self.broker.port) as wire:
+                    assert wire.list(address, limit=1)["total"] == len(wanted)
+            wait_until(lambda: len(self.watcher.seen) >= len(acknowledged))
+            assert self.watcher.seen == acknowledged
+            assert not refused & set(self.watcher.seen.values())
+            self.broker.restart(kill=True)
+        assert "the store takes writes" in self.broker.log.read_text()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [("write", errno.EIO), ("write", errno.ENOSPC), ("fsync", errno.EIO)],
+    ids=["write-eio", "write-enospc", "fsync-eio"],
+)
+def test_one_failure_of_the_log(
+    start: Callable[..., Broker], shim: Shim, call: str, error: int, mode: str
+) -> None:
+    if (call, mode) == ("fsync", "never"):
+        pytest.skip("there are no fsyncs")
+    broker = start("--sync", mode, "--sync-interval", "0.05")
+    load = Load(broker)
+    with shim.failing(call, "*.log", error, most=1) as rule:
+        wait_until(lambda: rule.seen > 0)
+        load.is_refused()
+    load.goes_on()
+    wait_until(lambda: not broker.health)
+    load.check()
+
+
+# RocksDB makes a table of what 32 MiB of messages left in memory.
+@pytest.mark.parametrize("mode", ["always", "never"])
+@pytest.mark.parametrize(
+    ("call", "pattern", "error"),
+    [("write", "*.sst", errno.EIO), ("fsync", "*.sst", errno.EIO), ("open", "*.sst", errno.EMFILE)],
+    ids=["write-eio", "fsync-eio", "open-emfile"],
+)
+def test_one_failure_of_a_flush(
+    start: Callable[..., Broker], shim: Shim, call: str, pattern: str, error: int, mode: str
+) -> None:
+    broker = start("--sync", mode)
+    load = Load(broker, 20_000)
+    with shim.failing(call, pattern, error, most=1) as rule:
+        wait_until(lambda: rule.seen > 0)
+        load.is_refused()
+    load.goes_on()
+    wait_until(lambda: not broker.health)
+    load.check()
+
+
+def test_storage_that_fails_for_a_while(start: Callable[..., Broker], shim: Shim) -> None:
+    """Writes and opening fail: what is stored stays readable, and nobody has to start the broker again."""
+    broker = start()
+    load = Load(broker)
+    rules: list[Rule] = [shim.fail(call, "*/data/*", errno.EIO) for call in ("write", "fsync", "open")]
+    load.is_refused()
+    time.sleep(2.5)
+    assert "the store does not take writes" in broker.health
+    with Wire(broker.port) as wire:
+        assert wire.list("one", limit=1)["messages"]
+        assert wire.create(name="three")["code"] == "store_unavailable"
+    for rule in rules:
+        rule.end()
+    load.goes_on()
+    wait_until(lambda: not broker.health)
+    load.check()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_directory_that_was_away(start: Callable[..., Broker], tmp_path: Path, mode: str) -> None:
+    broker = start("--sync", mode)
+    load = Load(broker)
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.rename(elsewhere)
+    load.is_refused()
+    wait_until(lambda: "gone" in broker.health)
+    # An empty one in its place is not taken for it.
+    data.mkdir()
+    time.sleep(1.5)
+    assert "another directory" in broker.health
+    assert not any(data.iterdir())
+    data.rmdir()
+    elsewhere.rename(data)
+    load.goes_on()
+    wait_until(lambda: not broker.health)
+    load.check()
+
+
+@pytest.mark.parametrize("what", ["*", "*.log", "CURRENT"])
+def test_nothing_is_acknowledged_once_files_were_deleted(
+    start: Callable[..., Broker], tmp_path: Path, what: str
+) -> None:
+    broker = start()
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        assert wire.msg("box", "first") == {"msg_id": 0}
+        for path in (tmp_path / "data").glob(what):
+            path.unlink()
+        for _ in range(10):
+            assert wire.msg("box", "lost").get("code") == "store_unavailable"
+        wait_until(lambda: "deleted from the data directory" in broker.health)
+    assert "deleted from the data directory" in broker.log.read_text()
