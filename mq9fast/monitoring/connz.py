@@ -9,7 +9,18 @@ import msgspec
 from msgspec import Meta
 
 from mq9fast.connection import Connection
-from mq9fast.monitoring.page import JSON, Page, Query, Refused, in_order, json_list, json_with, read_query
+from mq9fast.monitoring.page import (
+    ACCOUNT,
+    JSON,
+    Page,
+    Query,
+    Refused,
+    Whole,
+    in_order,
+    json_list,
+    json_with,
+    read_query,
+)
 from mq9fast.monitoring.privacy import Privacy
 from mq9fast.monitoring.subscriptions import details
 from mq9fast.monitoring.words import duration, timestamp, uptime
@@ -19,7 +30,9 @@ if TYPE_CHECKING:
     from mq9fast.broker import Broker
 
 DEFAULT_LIMIT = 1024
-MOST = 2**53
+MOST_CID = 2**64 - 1
+# What nats-server shows in place of a token.
+REDACTED = "[REDACTED]"
 # Connections that are sorted, or passed over, between two looks at the clock.
 RUN = 512
 
@@ -48,11 +61,14 @@ class ConnzQuery(Query, frozen=True):
     """What may be asked for. There are no closed connections to show, but they may be asked for."""
 
     sort: Sort = "cid"
-    limit: Annotated[int, Meta(ge=0, le=MOST)] = DEFAULT_LIMIT
-    offset: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    limit: Whole = DEFAULT_LIMIT
+    offset: Whole = 0
     subs: bool | Literal["detail"] = False
-    cid: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    cid: Annotated[int, Meta(ge=0)] = 0
     auth: bool = False
+    user: str = ""
+    acc: str = ""
+    mqtt_client: str = ""
     state: Literal["open", "closed", "any", "all"] = "open"
 
     takes: ClassVar[dict[str, str]] = {
@@ -62,6 +78,9 @@ class ConnzQuery(Query, frozen=True):
         "subs": "true, false or detail",
         "cid": "the number of a connection",
         "auth": "true or false",
+        "user": "the name of a user",
+        "acc": "the name of an account",
+        "mqtt_client": "the name of an MQTT client",
         "state": "open, closed or any",
     }
 
@@ -106,34 +125,40 @@ class Connz:
         asked = read_query(query, ConnzQuery)
         if asked.sort in {"stop", "reason"} and asked.state != "closed":
             raise Refused(400, f"The parameter sort can be {asked.sort} with state=closed only.")
+        if asked.cid > MOST_CID:
+            raise Refused(400, f"The parameter cid must be {asked.takes['cid']}.")
         return Page(200, JSON, self._pieces(asked))
 
     def _pieces(self, asked: ConnzQuery) -> Iterator[bytes]:
-        total = 0 if asked.state == "closed" else len(self._broker.connections)
-        limit = 1 if asked.cid else asked.limit or DEFAULT_LIMIT
-        shown = yield from self._choose(asked, limit)
+        there = asked.state != "closed" and asked.acc in {"", ACCOUNT}
+        total = len(self._broker.connections) if there else 0
+        limit = 1 if asked.cid else asked.limit if asked.limit > 0 else DEFAULT_LIMIT
+        offset = max(asked.offset, 0)
+        shown: list[Connection] = []
+        if there and not asked.mqtt_client:
+            shown = yield from self._choose(asked, offset, limit)
         now_ms = self._time.now_ms
         head = {
             "server_id": self._broker.handshake.server_id,
             "now": timestamp(self._time.wall_ms(now_ms)),
             "num_connections": len(shown),
             "total": total,
-            "offset": asked.offset,
+            "offset": offset,
             "limit": limit,
         }
         entries = (self._entry(connection, asked, now_ms) for connection in shown)
         yield from json_with(head, "connections", in_order(entries))
 
-    def _choose(self, asked: ConnzQuery, limit: int) -> Generator[bytes, None, list[Connection]]:
+    def _choose(self, asked: ConnzQuery, offset: int, limit: int) -> Generator[bytes, None, list[Connection]]:
         """The connections to show, found piece by piece while others come and go."""
-        if asked.state == "closed":
-            return []
         if asked.cid:
             found = self._broker.connections.get(asked.cid)
-            return [] if found is None else [found]
+            return [] if found is None or (asked.user and _user(found) != asked.user) else [found]
         connections = list(self._broker.connections.values())
+        if asked.user:
+            connections = yield from _of_user(connections, asked.user)
         if asked.sort not in KEYS:
-            return connections[asked.offset : asked.offset + limit]
+            return connections[offset : offset + limit]
         key = KEYS[asked.sort]
         runs = []
         for start in range(0, len(connections), RUN):
@@ -141,7 +166,7 @@ class Connz:
             run = [(-key(it), it.session.cid, it) for it in connections[start : start + RUN]]
             runs.append(sorted(run))
             yield b""
-        return (yield from _first(heapq.merge(*runs), asked.offset, limit))
+        return (yield from _first(heapq.merge(*runs), offset, limit))
 
     def _entry(self, connection: Connection, asked: ConnzQuery, now_ms: int) -> Iterator[bytes]:
         subscriptions = list(connection.session.subscriptions.values()) if asked.subs else []
@@ -158,7 +183,7 @@ class Connz:
 
     def _info(self, connection: Connection, now_ms: int, auth: bool) -> ConnInfo:
         session = connection.session
-        user = session.identity.name if auth and session.authorized else ""
+        user = _user(connection) if auth else ""
         cipher, tls_version, _ = connection.cipher or ("", "", 0)
         return ConnInfo(
             cid=session.cid,
@@ -184,6 +209,23 @@ class Connz:
             tls_cipher_suite=cipher,
             authorized_user=self._privacy.name(printable(user)),
         )
+
+
+def _user(connection: Connection) -> str:
+    """What signed in, in nats-server's words: a user's name, an NKEY, or what stands for a token."""
+    session = connection.session
+    if not session.authorized:
+        return ""
+    return REDACTED if session.identity.kind == "token" else str(session.identity.name)
+
+
+def _of_user(connections: list[Connection], user: str) -> Generator[bytes, None, list[Connection]]:
+    """The connections of one user."""
+    found: list[Connection] = []
+    for start in range(0, len(connections), RUN):
+        found += [it for it in connections[start : start + RUN] if _user(it) == user]
+        yield b""
+    return found
 
 
 def _first(

@@ -5,17 +5,16 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
-from msgspec import Meta
 
 from mq9fast._core.group import Group
 from mq9fast._core.mailbox import Mailbox
 from mq9fast._core.record import CorruptRecord
 from mq9fast._core.run import stored_messages
 from mq9fast.errors import StoreError
-from mq9fast.monitoring.page import JSON, Page, Query, Refused, json_list, json_with, read_query
+from mq9fast.monitoring.page import JSON, Page, Query, Refused, Whole, json_list, json_with, read_query
 from mq9fast.monitoring.privacy import Privacy, shown_address
 from mq9fast.monitoring.words import timestamp
 from mq9fast.store import record
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from mq9fast.broker import Broker
 
 DEFAULT_LIMIT = 1024
-MOST = 2**53
 PRIORITIES = ("critical", "urgent", "normal")
 # Addresses read from the store at a time.
 RUN = 128
@@ -36,7 +34,7 @@ MOST_CURSORS = 1024
 class MailboxzQuery(Query, frozen=True):
     """What may be asked for."""
 
-    limit: Annotated[int, Meta(ge=0, le=MOST)] = DEFAULT_LIMIT
+    limit: Whole = DEFAULT_LIMIT
     cursor: str = ""
 
     takes: ClassVar[dict[str, str]] = {
@@ -87,7 +85,7 @@ class Mailboxz:
         after = self._cursors.place(asked.cursor) if asked.cursor else b""
         if after is None:
             raise Refused(400, f"The parameter cursor must be {asked.takes['cursor']}.")
-        return Page(200, JSON, self._pieces(asked.limit or DEFAULT_LIMIT, after))
+        return Page(200, JSON, self._pieces(asked.limit if asked.limit > 0 else DEFAULT_LIMIT, after))
 
     def _pieces(self, limit: int, after: bytes) -> Iterator[bytes]:
         yield msgspec.json.encode(self._totals(limit))[:-1] + b',"mailboxes":['

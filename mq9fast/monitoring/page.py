@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Meta
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 MOST_PARAMETERS = 32
 # Entries that are encoded between two looks at the clock.
 PER_PIECE = 64
+
+# A limit or an offset, in the range of Go's int, which nats-server reads it as. Negative: the default.
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+# The only account there is, by nats-server's name for it.
+ACCOUNT = "$G"
 
 T = TypeVar("T")
 

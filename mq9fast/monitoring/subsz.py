@@ -2,14 +2,23 @@
 
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, ClassVar
-
-from msgspec import Meta
+from typing import TYPE_CHECKING, ClassVar
 
 from mq9fast._core.address import split_destination
 from mq9fast._core.client import Subscription
 from mq9fast._core.subjects import is_valid_subject
-from mq9fast.monitoring.page import JSON, Page, Query, Refused, json_list, json_page, json_with, read_query
+from mq9fast.monitoring.page import (
+    ACCOUNT,
+    JSON,
+    Page,
+    Query,
+    Refused,
+    Whole,
+    json_list,
+    json_page,
+    json_with,
+    read_query,
+)
 from mq9fast.monitoring.privacy import PREFIX, Privacy
 from mq9fast.monitoring.subscriptions import details
 from mq9fast.monitoring.words import timestamp
@@ -18,7 +27,14 @@ if TYPE_CHECKING:
     from mq9fast.broker import Broker
 
 DEFAULT_LIMIT = 1024
-MOST = 2**53
+# The figures of an account that there is not.
+NOTHING = dict.fromkeys(
+    (
+        *("num_subscriptions", "num_cache", "num_inserts", "num_removes", "num_matches"),
+        *("cache_hit_rate", "max_fanout", "avg_fanout"),
+    ),
+    0,
+)
 PRIORITIES = (b".critical", b".urgent", b".normal")
 # Subscriptions that are looked at between two looks at the clock.
 RUN = 4096
@@ -28,15 +44,17 @@ class SubszQuery(Query, frozen=True):
     """What may be asked for."""
 
     subs: bool = False
-    limit: Annotated[int, Meta(ge=0, le=MOST)] = DEFAULT_LIMIT
-    offset: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    limit: Whole = DEFAULT_LIMIT
+    offset: Whole = 0
     test: str = ""
+    acc: str = ""
 
     takes: ClassVar[dict[str, str]] = {
         "subs": "true or false",
         "limit": "a whole number of subscriptions",
         "offset": "a whole number of subscriptions",
         "test": "a subject that can be published to",
+        "acc": "the name of an account",
     }
 
 
@@ -53,6 +71,8 @@ class Subsz:
         test = asked.test.encode("utf-8", "replace")
         if test and not _can_be_published_to(test):
             raise Refused(400, f"The parameter test must be {asked.takes['test']}.")
+        if asked.acc not in {"", ACCOUNT}:
+            return json_page({**self._figures(asked, 0), **NOTHING})
         if not asked.subs:
             return json_page(self._figures(asked, 0))
         return Page(200, JSON, self._listed(asked, test))
@@ -73,18 +93,18 @@ class Subsz:
             "max_fanout": most,
             "avg_fanout": matched / cached if cached else 0.0,
             "total": total,
-            "offset": asked.offset,
-            "limit": asked.limit or DEFAULT_LIMIT,
+            "offset": max(asked.offset, 0),
+            "limit": asked.limit if asked.limit > 0 else DEFAULT_LIMIT,
         }
 
     def _listed(self, asked: SubszQuery, test: bytes) -> Iterator[bytes]:
-        limit = asked.limit or DEFAULT_LIMIT
+        limit = asked.limit if asked.limit > 0 else DEFAULT_LIMIT
         shown: list[Subscription] = []
         total = 0
         for some in self._matching(test):
             start = max(asked.offset - total, 0)
             if start < len(some) and len(shown) < limit:
-                shown += islice(some, start, start + limit - len(shown))
+                shown += islice(some, start, min(start + limit - len(shown), len(some)))
             total += len(some)
             yield b""
         listed = json_list(details(shown, self._privacy))

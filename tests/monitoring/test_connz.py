@@ -130,10 +130,8 @@ def test_states(clients: list[Wire], port: int) -> None:
         "sort=age",
         "sort=stop",
         "sort=reason",
-        "limit=-1",
         "limit=x",
         "limit=1.5",
-        "offset=-1",
         "offset=0x1",
         "cid=-1",
         "cid=one",
@@ -250,5 +248,5 @@ def test_a_token_is_not_shown(start_broker: Callable[..., Broker]) -> None:
     with Wire(broker.port, {"auth_token": "very-secret"}) as wire:
         wire.ping()
         shown = read(monitor_port(broker), "/connz?auth=1")["connections"]
-    assert "authorized_user" not in shown[0]
+    assert shown[0]["authorized_user"] == "[REDACTED]"
     assert "very-secret" not in str(shown)

@@ -198,7 +198,7 @@ def test_a_cursor_is_good_more_than_once_and_another_is_refused(port: int, wire:
     assert refusal(port, "/mailboxz?cursor=abc").startswith("The parameter cursor must be ")
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "limit=1.5", "limit=" + "9" * 30])
+@pytest.mark.parametrize("query", ["limit=x", "limit=1.5", "limit=" + "9" * 30])
 def test_a_bad_parameter_is_named(port: int, query: str) -> None:
     assert refusal(port, f"/mailboxz?{query}").startswith("The parameter limit must be ")
 
