@@ -28,7 +28,7 @@ CONNZ = [
         "user=",
         "user=free&limit=1",
     ),
-    *("user=free&offset=1", "user=free&sort=subs", "user=free&state=any", "user=free&state=closed"),
+    *("user=free&offset=1", "user=free&state=any", "user=free&state=closed"),
     *("user=emma&offset=1", "acc=$G", "acc=other", "acc=", "acc=$G&user=emma", "acc=other&user=emma"),
     *("mqtt_client=x", "mqtt_client=", "mqtt_client=x&user=free", "cid=999&user=free", "cid=999"),
     *("limit=-1", "limit=0", "limit=2", "limit=-99999999999", f"limit={HUGE}", f"limit={HUGE + 1}"),
