@@ -65,6 +65,7 @@ class Healer:
     def note(self, error: StoreError) -> None:
         """The store did not take a write or a sync: have it heal."""
         self._health.report(WRITES, f"the store does not take writes: {error}")
+        self._store.refuse(error)
         if self._task is None:
             log.error("messages are refused: the store does not take writes: %s", error)
             self._core.intake.failed = True

@@ -10,7 +10,8 @@ import pytest
 from mq9fast.broker import Broker
 from mq9fast.errors import StoreError
 from mq9fast.settings import Settings
-from tests.harness import MAILBOX, WAIT_SECONDS, Wire
+from mq9fast.store.base import Batch
+from tests.harness import MAILBOX, WAIT_SECONDS, Wire, wait_until
 
 
 class Disk:
@@ -20,6 +21,7 @@ class Disk:
         self.open = threading.Event()
         self.open.set()
         self.failures = 0  # of the next fsyncs
+        self.failing_writes = 0  # of the next batches
         self._path = path
         self._serving = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -33,13 +35,23 @@ class Disk:
         sync = broker._store.sync
 
         def sync_when_open() -> None:
+            fails, self.failures = self.failures > 0, max(self.failures - 1, 0)
+            if not fails:
+                sync()
             assert self.open.wait(WAIT_SECONDS)
-            if self.failures:
-                self.failures -= 1
+            if fails:
                 raise StoreError("the disk gave no reason")
-            sync()
+
+        write = broker._store.write
+
+        def write_but_once(batch: Batch) -> None:
+            if self.failing_writes:
+                self.failing_writes -= 1
+                raise StoreError("the disk took nothing")
+            write(batch)
 
         broker._store.sync = sync_when_open  # type: ignore[method-assign]
+        broker._store.write = write_but_once  # type: ignore[method-assign]
         self.port = broker.address[1]
         self._serving.set()
         await self._ended.wait()
@@ -94,7 +106,12 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
                 assert sorted(message.payload for message in follower.messages(2)) == [b"second", b"third"]
 
 
-def test_what_came_during_an_fsync_that_fails_is_kept(disk: Disk) -> None:
+def heal(wire: Wire, address: str) -> None:
+    """Wait until the store takes writes again."""
+    wait_until(lambda: wire.create(name=address).get("is_new") is False)
+
+
+def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) -> None:
     with Wire(disk.port) as wire:
         wire.create(name="a")
         disk.open.clear()
@@ -103,19 +120,44 @@ def test_what_came_during_an_fsync_that_fails_is_kept(disk: Disk) -> None:
         wire.pub(MAILBOX + "MSG.a", "refused", "answers")
         wire.ping()
         assert wire.silent(0.1)
-        wire.pub(MAILBOX + "MSG.a", "kept", "answers")
+        wire.pub(MAILBOX + "MSG.a.urgent", "refused too", "answers")
         wire.ping()
         assert wire.silent(0.1)
         disk.open.set()
-        assert wire.message().json["code"] == "store_unavailable"
-        assert wire.message().json == {"msg_id": 1}
-        # What was refused may be there all the same, and is counted if it is.
-        listed = [message["payload"] for message in wire.list("a")["messages"]]
-        assert wire.list("a", limit=1)["total"] == len(listed)
-        wire.delete("a", 0)
-        assert [message["payload"] for message in wire.list("a")["messages"]] == ["kept"]
-        assert wire.delete("a", 1) == {"deleted": True}
+        assert [each.json["code"] for each in wire.messages(2)] == ["store_unavailable"] * 2
+        # Both are in the store, but nobody sees them, before the store takes writes again and after.
+        assert wire.list("a") == {"mail_address": "a", "total": 0, "messages": []}
+        heal(wire, "a")
         assert wire.list("a")["total"] == 0
+        assert wire.msg("a", "kept") == {"msg_id": 2}
+        wire.read_along("a", "2")
+        assert wire.message().payload == b"kept"
+        assert wire.silent(0.1)
+        assert wire.list("a", limit=1)["total"] == 1
+
+
+def test_a_message_whose_deletion_fails_amid_its_fsync_is_pushed(disk: Disk) -> None:
+    with Wire(disk.port) as wire, Wire(disk.port) as reader:
+        wire.create(name="a")
+        reader.read_along("a")
+        reader.ping()
+        disk.open.clear()
+        wire.sub("answers")
+        for payload in ("first", "second"):
+            wire.pub(MAILBOX + "MSG.a", payload, "answers")
+        wire.ping()
+        assert wire.silent(0.1)
+        disk.failing_writes = 1
+        wire.pub(MAILBOX + "DELETE.a.0", "", "answers")
+        wire.ping()
+        disk.open.set()
+        answers = [each.json for each in wire.messages(3)]
+        assert [each.get("code") for each in answers].count("store_unavailable") == 1
+        assert {"msg_id": 0} in answers and {"msg_id": 1} in answers
+        assert [each.payload for each in reader.messages(2)] == [b"first", b"second"]
+        heal(wire, "a")
+        assert wire.list("a")["total"] == 2
+        assert wire.delete("a", 0) == {"deleted": True}
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["all that came together", "some of it"])
@@ -134,6 +176,7 @@ def test_what_a_worker_answered_before_an_fsync_that_fails(disk: Disk, count: in
         assert worker.silent(0.1)
         disk.open.set()
         assert [each.json["code"] for each in worker.messages(count)] == ["store_unavailable"] * count
+        heal(wire, "a")
         left = [{"msg_id": n, "payload": str(n)} for n in range(count, count + 2)]
         for _ in range(2):
             for n in range(count):

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from mq9fast.errors import StoreError
+
 
 class Batch(Protocol):
     """Changes that are written together or not at all, in the order they were added."""
@@ -47,6 +49,10 @@ class Store(Protocol):
         ...
 
     # After a failure of `write`, `sync` or `look` all of them fail until `resume`; reading goes on.
+
+    def refuse(self, error: StoreError) -> None:
+        """Have them fail with `error`."""
+        ...
 
     written_sequence: int
     synced_sequence: int

@@ -94,6 +94,10 @@ class RocksStore:
         except StoreError as error:
             raise self._fail(error) from error
 
+    def refuse(self, error: StoreError) -> None:
+        if not self._failure:
+            self._fail(error)
+
     def _check(self) -> None:
         if self._failure:
             raise StoreError(self._failure)
