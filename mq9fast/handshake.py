@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from mq9fast._core.session import Session
-from mq9fast.auth import Authenticator, Credentials, Identity, Verdict
+from mq9fast.auth import Authenticator, Identity, Verdict
+from mq9fast.connect_options import ConnectOptions, read_options
 from mq9fast.passwords import Passwords
 from mq9fast.settings import Settings
 from mq9fast.text import printable
@@ -28,27 +29,6 @@ NONCE_BYTES = 11
 MOST_NAME = 256
 MOST_SOFTWARE = 64
 KNOWN_SOFTWARE = 256
-
-
-class ConnectOptions(Credentials):
-    """The JSON of CONNECT. What is absent stays as it was before."""
-
-    verbose: bool | None = None
-    pedantic: bool | None = None
-    echo: bool | None = None
-    headers: bool | None = None
-    no_responders: bool | None = None
-    account: str | None = None
-    protocol: int | None = None
-    # Shown by monitoring.
-    name: str | None = None
-    lang: str | None = None
-    version: str | None = None
-
-    @property
-    def shows_itself(self) -> bool:
-        """Whether it has credentials."""
-        return not (self.user is self.password is self.auth_token is self.nkey is None)
 
 
 class Handshake:
@@ -115,8 +95,8 @@ class Handshake:
         """Take over what CONNECT says, at once or in a later turn, and call `accepted`; or close, with
         nats-server's last words, which may be none. A CONNECT after the first need not show itself again."""
         try:
-            options = msgspec.json.decode(text, type=ConnectOptions | None) or ConnectOptions()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            options = read_options(text)
+        except ValueError:
             session.close_with(None)
             return
 
