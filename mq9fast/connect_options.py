@@ -1,9 +1,9 @@
-"""The JSON of CONNECT, read as nats-server's JSON library does: the case of names is of no matter, the last of
-several is taken, null changes nothing, and bytes that are not UTF-8 are replaced."""
+"""The JSON of CONNECT, read as nats-server's JSON library does: names may be in any case, the last of several
+fields counts, null changes nothing, and bytes that are not UTF-8 are replaced."""
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
@@ -45,7 +45,11 @@ class ConnectOptions(Credentials, forbid_unknown_fields=True):
         return not (self.user is self.password is self.auth_token is self.nkey is None)
 
 
-NAMES = {field.encode_name for field in msgspec.structs.fields(ConnectOptions)}
+# The type that each field has unless it is absent.
+TYPES = {
+    field.encode_name: int if field.type == Int | None else get_args(field.type)[0]
+    for field in msgspec.structs.fields(ConnectOptions)
+}
 
 
 def read_options(text: bytes) -> ConnectOptions:
@@ -72,12 +76,12 @@ def _read_slowly(text: bytes) -> ConnectOptions:
     options: dict[str, Any] = {}
     for name, value in loaded:
         folded = name.translate(FOLDED).lower()
-        if folded in NAMES and value is not None:
-            if isinstance(value, str):
-                value = HALF.sub("\ufffd", value)
-            # Each is of its type, those that a later one replaces too.
-            msgspec.convert({folded: value}, ConnectOptions)
-            options[folded] = value
+        if folded not in TYPES or value is None:
+            continue
+        if type(value) is not TYPES[folded]:
+            # Also where a later field of this name is right.
+            raise ValueError(f"{folded} is of the wrong type")
+        options[folded] = HALF.sub("\ufffd", value) if isinstance(value, str) else value
     return msgspec.convert(options, ConnectOptions)
 
 
