@@ -285,6 +285,7 @@ class Broker:
         self._passwords.close()
         for connection in self.connections.values():
             connection.pause()
+        self.mailboxes.settle()
         await self.committer.finish()
         self.timekeeper.close()
         self.core.agenda.flush()

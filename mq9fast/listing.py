@@ -52,6 +52,8 @@ class Listing:
         mailbox = self._directory.get(address)
         if mailbox is None:
             raise CommandError("mailbox_not_found")
+        if mailbox.unsure:
+            raise CommandError("store_unavailable")
         try:
             entries, after = self._entries(mailbox, request)
         except UNREADABLE:

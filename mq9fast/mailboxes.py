@@ -1,31 +1,27 @@
-"""Living mailboxes: made, renewed, expired; and the messages of the ended, dropped off the hot path."""
+"""Living mailboxes: made, renewed, expired."""
 
-from collections import deque
 from functools import partial
 from typing import NamedTuple
 
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.uids import Uids
 from mq9fast.address import check_address, generate_address
-from mq9fast.errors import CommandError, StoreError
+from mq9fast.errors import CommandError
+from mq9fast.leftovers import Leftovers
+from mq9fast.purges import ANY_MESSAGES, Purge, Purges
 from mq9fast.store import record
 from mq9fast.store.base import Store
 
 EXPIRED_PER_TURN = 1000
-PURGED_PER_TURN = 64
-# Below these a mailbox is dropped key by key: range tombstones are cheap to write and dear to read across.
-PURGE_BY_KEY_MESSAGES = 64
-PURGE_BY_KEY_BYTES = 256 << 10
 
 
 class Ended(NamedTuple):
     """A life that is over, and what of it is still in the store."""
 
     address: bytes
-    uid: int
-    messages: int
-    size_bytes: int
+    purge: Purge
 
 
 class Mailboxes:
@@ -39,22 +35,53 @@ class Mailboxes:
         self._intake = intake
         self._store = store
         self.most_mailboxes = most_mailboxes
-        self._purges: deque[Ended] = deque()
+        self.purges = Purges(intake, store)
+        self._leftovers: Leftovers | None = None
         self._unforgotten: list[Ended] = []
         self.over_limit = 0
         self.expired = 0
 
     def load(self) -> None:
-        """Take over what is stored. Mailboxes whose deadline passed meanwhile expire in the first turns."""
-        stored = self._store.get(record.NEXT_UID_KEY)
-        directory = self.directory
+        """Take over what is stored. Mailboxes whose deadline passed meanwhile expire in the first turns.
+
+        Raises StoreError and CorruptRecord. Nothing was written then.
+        """
+        store, directory = self._store, self.directory
+        owned = None if record.is_settled(store) else Uids()
+        stored = store.get(record.NEXT_UID_KEY)
         directory.reserve_uids(0 if stored is None else int.from_bytes(stored, "big"))
-        directory.load(self._store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)))
-        for key, value in self._store.scan(record.PURGES, record.after_all(record.PURGES)):
-            uid = int.from_bytes(key[1:], "big")
+        directory.load(store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)), owned)
+        for uid in self.purges.load():
             directory.reserve_uids(uid + 1)
-            count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")
-            self._purges.append(Ended(b"", uid, count, size))
+            if owned is not None:
+                owned.add(uid)
+        self._reserve_used_uids()
+        record.check_count(store, directory.live_count)
+        if owned is None:
+            record.unsettle(store)
+        else:
+            self._leftovers = Leftovers(store, owned, directory.next_uid, self._drop)
+
+    def _reserve_used_uids(self) -> None:
+        """Give no uid under which there are messages already, whatever the store says of uids."""
+        end = record.after_all(record.MESSAGES)
+        while row := next(self._store.scan(record.messages_of(self.directory.next_uid)[0], end), None):
+            self.directory.reserve_uids(record.uid_of(row[0]) + 1)
+
+    def _drop(self, uid: int) -> None:
+        purge = Purge(uid, ANY_MESSAGES, 0)
+        self.purges.put(purge)
+        self.purges.add(purge)
+
+    def drop_leftovers(self) -> bool:
+        """Look for messages whose mailbox is gone, some at a time; whether there is more to do."""
+        return self._leftovers is not None and self._leftovers.look()
+
+    def settle(self) -> None:
+        """Note in the last turn of a broker that stops that each row of the store has its owner, if so."""
+        looked = self._leftovers is None or self._leftovers.done
+        if looked and not self._unforgotten and not self._intake.failed:
+            self._intake.turn.put_raw(record.SETTLED_KEY, b"")
 
     def create(
         self,
@@ -97,11 +124,14 @@ class Mailboxes:
         expired = self.directory.get_expired(address)
         if expired is not None:
             self._end(expired)
+        # The record of an earlier life is overwritten: what else it left is noted in the same batch.
+        self._forget_again()
         if self.most_mailboxes and self.directory.live_count >= self.most_mailboxes and not self._end_one():
             self.over_limit += 1
             raise CommandError("limit_exceeded")
         mailbox = self.directory.open(address, public)
         self._intake.turn.put_raw(record.NEXT_UID_KEY, record.number(self.directory.next_uid))
+        self._put_count()
         self._delivery.restart(mailbox)
         return mailbox
 
@@ -109,13 +139,11 @@ class Mailboxes:
         """End what is past its deadline, some of it per call; whether there may be more.
 
         Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
-        depend on its messages, which `purge_some` drops.
+        depend on its messages, which `purges` drops.
         """
         if self._intake.failed:
             return False
-        unforgotten, self._unforgotten = self._unforgotten, []
-        for ended in unforgotten:
-            self._forget(ended)
+        self._forget_again()
         due = self.directory.take_due(EXPIRED_PER_TURN)
         for mailbox in due:
             self._end(mailbox)
@@ -129,57 +157,39 @@ class Mailboxes:
         return bool(due)
 
     def _end(self, mailbox: Mailbox) -> None:
-        ended = Ended(mailbox.address, mailbox.uid, mailbox.total_count, mailbox.size_bytes)
+        ended = Ended(mailbox.address, Purge(mailbox.uid, mailbox.total_count, mailbox.size_bytes))
         self.directory.end(mailbox)
         self._delivery.restart(mailbox)
         self._forget(ended)
+        self._put_count()
         self.expired += 1
+
+    def _put_count(self) -> None:
+        """Store with this batch how many mailbox records there are at least."""
+        self._intake.turn.put_raw(record.COUNT_KEY, record.number(self.directory.live_count))
 
     def _forget(self, ended: Ended) -> None:
         """Put the end of a mailbox into the turn; at the next tick again, if that turn fails."""
-        turn = self._intake.turn
-        if self.directory.get(ended.address) is None:
+        turn, directory = self._intake.turn, self.directory
+        if directory.get(ended.address) is None and directory.get_expired(ended.address) is None:
             turn.delete_raw(record.mailbox_key(ended.address))
-        if ended.messages:
-            turn.put_raw(
-                record.purge_key(ended.uid), record.number(ended.messages) + record.number(ended.size_bytes)
-            )
+        if ended.purge.messages:
+            self.purges.put(ended.purge)
         turn.defer(partial(self._forgotten, ended))
+
+    def _forget_again(self) -> None:
+        """Put into the turn what failed before."""
+        if self._unforgotten:
+            unforgotten, self._unforgotten = self._unforgotten, []
+            for ended in unforgotten:
+                self._forget(ended)
+            self._put_count()
 
     def _forgotten(self, ended: Ended, durable: bool) -> None:
         if not durable:
-            # Not into the turn that fails: it is let go with whatever is put into it now.
-            self._unforgotten.append(ended)
-        elif ended.messages:
-            self._purges.append(ended)
-
-    def purge_some(self) -> bool:
-        """Drop the messages of a few ended mailboxes; whether there are more.
-
-        Raises StoreError if those of one could not be read; its turn comes again after the others.
-        """
-        if self._intake.failed:
-            return False
-        for _ in range(min(len(self._purges), PURGED_PER_TURN)):
-            ended = self._purges.popleft()
-            try:
-                self._purge(ended)
-            except StoreError:
-                self._purges.append(ended)
-                raise
-        return bool(self._purges)
-
-    def _purge(self, ended: Ended) -> None:
-        turn = self._intake.turn
-        first, end = record.messages_of(ended.uid)
-        if ended.messages <= PURGE_BY_KEY_MESSAGES and ended.size_bytes <= PURGE_BY_KEY_BYTES:
-            for key, _ in self._store.scan(first, end):
-                turn.delete_raw(key)
-        else:
-            turn.delete_range(first, end)
-        turn.delete_raw(record.purge_key(ended.uid))
-        turn.defer(partial(self._purged, ended))
-
-    def _purged(self, ended: Ended, durable: bool) -> None:
-        if not durable:
-            self._purges.append(ended)
+            # Not into the turn that fails: it is let go with whatever is put into it now. What it deleted of
+            # the mailbox may be there again.
+            purge = ended.purge._replace(messages=ANY_MESSAGES)
+            self._unforgotten.append(ended._replace(purge=purge))
+        elif ended.purge.messages:
+            self.purges.add(ended.purge)

@@ -49,6 +49,7 @@ class Refused:
             self._add(mailbox, Ids(*ids))
         for mailbox in turn.mailboxes_not_written():
             self._unread[mailbox] = None
+            mailbox.unsure = True
             try:
                 self._reload(mailbox)
             except UNREADABLE:
@@ -70,6 +71,7 @@ class Refused:
             for msg_id, _, header, payload in Runs(self._store.scan(start, end), first):
                 self._directory.discount(mailbox, rank, msg_id, len(header) + len(payload))
         self._unread.pop(mailbox, None)
+        mailbox.unsure = False
 
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
         """Where refused messages of a living mailbox may be stored: rank, first id, first key and end."""

@@ -155,7 +155,7 @@ def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Br
     change_format(broker.data_dir, 1)
     sentence = refused("--data-dir", broker.data_dir)
     assert str(broker.data_dir) in sentence
-    assert "format 3" in sentence
+    assert "format 4" in sentence
     change_format(broker.data_dir, -1)
     broker.start()
     with Wire(broker.port) as wire:
@@ -170,12 +170,12 @@ def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker])
         for number in range(3):
             wire.msg("box", b"%d" % number)
     broker.stop()
-    assert change_format(broker.data_dir, -1) == 2
+    assert change_format(broker.data_dir, -1) == 3
     broker.start()
     with Wire(broker.port) as wire:
         assert [message["payload"] for message in wire.list("box")["messages"]] == ["0", "1", "2"]
     broker.stop()
-    assert change_format(broker.data_dir, 0) == 2
+    assert change_format(broker.data_dir, 0) == 3
 
 
 def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:

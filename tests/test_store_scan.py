@@ -13,3 +13,9 @@ def test_a_scan_gives_every_pair_up_to_its_bound(tmp_path: Path) -> None:
         keys = [key for key, _ in store.scan(b"m%08d" % first, b"m%08d" % end)]
         assert keys == [b"m%08d" % number for number in range(first, end)]
     store.close()
+
+
+def test_a_store_that_cannot_say_whether_it_is_busy_is_not(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path)
+    store.close()
+    assert not store.busy()

@@ -39,6 +39,8 @@ cdef class Mailbox:
 
     # Of the batch being gathered: whether the record changes, and per rank one more than its run's index.
     cdef bint touched
+    # A write failed, and the store could not be asked yet what it holds: the counts may be wrong.
+    cdef public bint unsure
     cdef uint32_t run[3]
 
     cdef inline uint64_t deadline_ms(self) noexcept:
@@ -71,7 +73,7 @@ cdef class Directory:
         """Whether the mailbox lives and is not past its deadline. Clients are served from no other."""
         return mailbox.live and not mailbox.past_deadline(self.judged_ms)
 
-    cdef int take_over(self, View address, bytes record) except -1
+    cdef uint64_t take_over(self, View address, bytes record) except? 0
     cdef Mailbox look_up(self, View address)
     cdef Mailbox look_up_or_make(self, View address)
     cdef int forget_if_unused(self, Mailbox mailbox) except -1

@@ -10,6 +10,7 @@ from mq9fast._core.address cimport RANKS, valid_address
 from mq9fast._core.heap cimport Heap, HeapItem
 from mq9fast._core.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
 from mq9fast._core.table cimport Table
+from mq9fast._core.uids cimport Uids
 from mq9fast._core.views cimport View, same, slice_from, to_bytes, view, view_of
 
 from mq9fast._core.record import CorruptRecord
@@ -54,6 +55,7 @@ cdef class Mailbox:
         cdef int rank
         self.uid = uid
         self.live = True
+        self.unsure = False
         self.public = public
         self.next_id = self.written_id = self.durable_id = 0
         for rank in range(RANKS):
@@ -182,22 +184,26 @@ cdef class Directory:
             return None
         return <Mailbox>found
 
-    def load(self, rows) -> None:
+    def load(self, rows, Uids uids=None) -> None:
         """Take over stored mailboxes at the start: (key, record), a byte and the address being the key.
 
-        CorruptRecord for what is no mailbox. Their places in a large table are all over the memory: some
-        are fetched at a time, so that they are not waited for one after the other.
+        Their uids are put into `uids`. CorruptRecord for what is no mailbox. Their places in a large table
+        are all over the memory: some are fetched at a time, so that they are not waited for one by one.
         """
         cdef bytes key, record
         cdef list some
+        cdef uint64_t uid
         rows = iter(rows)
         while some := list(islice(rows, LOADED_AT_ONCE)):
             for key, _ in some:
                 self.table.expect(slice_from(view_of(key), 1))
             for key, record in some:
-                self.take_over(slice_from(view_of(key), 1), record)
+                uid = self.take_over(slice_from(view_of(key), 1), record)
+                if uids is not None:
+                    uids.put(uid)
 
-    cdef int take_over(self, View address, bytes record) except -1:
+    cdef uint64_t take_over(self, View address, bytes record) except? 0:
+        """Returns the uid."""
         cdef MailboxRecord stored
         cdef Mailbox mailbox
         unpack_mailbox(record, &stored)
@@ -210,7 +216,7 @@ cdef class Directory:
         self.schedule(mailbox)
         self.next_uid = max(self.next_uid, stored.uid + 1)
         self.newest_ms = max(self.newest_ms, stored.renewed_ms)
-        return 0
+        return stored.uid
 
     def open(self, bytes address not None, bint public) -> Mailbox:
         """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""

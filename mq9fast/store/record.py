@@ -3,6 +3,8 @@
     key                                      value
     'v'                                      version(8)             the format of the whole directory
     'u'                                      next_uid(8)            uids below were given to mailboxes
+    'n'                                      count(8)               mailbox records, or fewer
+    's'                                      nothing                after a stop that left no row unowned
     'b' address                              a mailbox record
     'm' uid(8) rank(1) msg_id(8)             a message that came alone; rank 0 critical, 1 urgent, 2 normal
     'm' uid(8) rank(1) last_id(8) 0(1)       a run: messages that came in one turn, under the id of the last
@@ -45,15 +47,20 @@
 
 A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and
 write records with _core/run.pxd's, and keeps reading the versions before; a directory of a higher version is
-refused, because an old broker would not know what it overwrites. Format 1 had no runs.
+refused, because an old broker would not know what it overwrites. Format 1 had no runs, format 2 no count.
+
+The count of mailboxes goes into each batch that makes or ends one, so that a start sees whether any are
+missing. It is never more than the records in the store; it is less after a failed write that ended one.
 """
 
 from mq9fast._core.record import format_version
-from mq9fast.errors import StartError
+from mq9fast.errors import ReadError, StartError
 from mq9fast.store.base import Store
 
 VERSION_KEY = b"v"
 NEXT_UID_KEY = b"u"
+COUNT_KEY = b"n"
+SETTLED_KEY = b"s"
 MAILBOXES = b"b"
 MESSAGES = b"m"
 PURGES = b"p"
@@ -88,23 +95,61 @@ def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, 
     return start + number(first), start + number(end)
 
 
+def uid_of(key: bytes) -> int:
+    """The uid of the mailbox whose message has this key."""
+    return int.from_bytes(key[1:9], "big")
+
+
 def after_all(prefix: bytes) -> bytes:
     """The first key behind all that begin with `prefix`, which is one byte."""
     return bytes([prefix[0] + 1])
 
 
 def check_format(store: Store, directory: str) -> None:
-    """Note the format in a new or older store; StartError for a newer format, or a store that is not ours."""
+    """Note the format in a new store; StartError for a newer format, or a store that is not ours."""
     stored = store.get(VERSION_KEY)
-    if stored is None and next(store.scan(b"", LAST_KEY), None) is not None:
-        raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
-    version = 0 if stored is None else int.from_bytes(stored, "big")
+    if stored is None:
+        if next(store.scan(b"", LAST_KEY), None) is not None:
+            raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
+        _put_format(store, 0)
+        return
+    version = int.from_bytes(stored, "big")
     if version > format_version():
         raise StartError(
             f"the data directory {directory} has format {version}, and this version of mq9fast "
             f"reads up to {format_version()}"
         )
-    if version < format_version():
-        batch = store.new_batch()
-        batch.put(VERSION_KEY, number(format_version()))
-        store.write(batch)
+
+
+def check_count(store: Store, found: int) -> None:
+    """Compare the mailboxes that were `found` with the stored count; ReadError if some are missing.
+
+    A store of an older format gets its count and the new format.
+    """
+    version, stored = store.get(VERSION_KEY), store.get(COUNT_KEY)
+    if version is None or int.from_bytes(version, "big") < format_version():
+        _put_format(store, found)
+        return
+    if stored is None:
+        raise ReadError("the count of mailboxes is missing")
+    if found < int.from_bytes(stored, "big"):
+        raise ReadError(f"{int.from_bytes(stored, 'big')} mailboxes are stored, and {found} were found")
+
+
+def _put_format(store: Store, count: int) -> None:
+    batch = store.new_batch()
+    batch.put(VERSION_KEY, number(format_version()))
+    batch.put(COUNT_KEY, number(count))
+    store.write(batch)
+
+
+def is_settled(store: Store) -> bool:
+    """Whether the broker before stopped and left no row unowned."""
+    return store.get(SETTLED_KEY) is not None
+
+
+def unsettle(store: Store) -> None:
+    """This may no longer be so from here on."""
+    batch = store.new_batch()
+    batch.delete(SETTLED_KEY)
+    store.write(batch)

@@ -1,0 +1,118 @@
+"""Messages whose mailbox is gone are found and dropped."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fault.shim import Shim
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.stored import change_rows, number, rows_of
+
+StartBroker = Callable[..., Broker]
+
+
+def message_rows(uid: int) -> dict[bytes, bytes]:
+    """Rows as they would be of messages that came alone."""
+    value = bytes([1]) + bytes(15) + b"left over"
+    return {b"m" + number(uid) + bytes([2]) + number(msg_id): value for msg_id in range(3)}
+
+
+def owned_uids(data_dir: Path) -> set[bytes]:
+    return {value[8:16] for value in rows_of(data_dir, b"b").values()} | {
+        key[1:] for key in rows_of(data_dir, b"p")
+    }
+
+
+def message_uids(data_dir: Path) -> set[bytes]:
+    return {key[1:9] for key in rows_of(data_dir, b"m")}
+
+
+def test_a_start_after_a_kill_drops_what_nobody_owns(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        for n in range(300):
+            wire.create(name=f"kept.{n}")
+            wire.msg(f"kept.{n}", "kept")
+    broker.kill()
+    gone = {0, 7, 298}
+    for uid in gone:
+        change_rows(broker.data_dir, message_rows(uid), (f"bkept.{uid}".encode(),))
+    change_rows(broker.data_dir, {b"n": number(297)})
+    broker.start()
+    wait_until(lambda: "dropped what 3 mailboxes had left in the store" in broker.log.read_text())
+    with Wire(broker.port) as wire:
+        assert wire.create(name="new")["is_new"]
+        assert wire.list("new")["messages"] == []
+        assert wire.list("kept.1")["messages"][0]["payload"] == "kept"
+    broker.stop()
+    assert message_uids(broker.data_dir) <= owned_uids(broker.data_dir)
+    # After a stop there is nothing to look for.
+    assert rows_of(broker.data_dir, b"s")
+    broker.start()
+    wait_until(lambda: is_purged(broker))
+    broker.kill()
+    assert message_uids(broker.data_dir) == {number(uid) for uid in set(range(300)) - gone}
+    assert not rows_of(broker.data_dir, b"s")
+
+
+def test_no_mailbox_begins_with_the_messages_of_another(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    broker.stop()
+    change_rows(broker.data_dir, message_rows(0) | message_rows(1) | message_rows(5))
+    broker.start()
+    with Wire(broker.port) as wire:
+        for n in range(8):
+            wire.create(name=f"new.{n}")
+            wire.msg(f"new.{n}", "own")
+            assert [message["payload"] for message in wire.list(f"new.{n}")["messages"]] == ["own"]
+
+
+@pytest.mark.parametrize("sync", ["always", "never"])
+def test_writes_fail_while_mailboxes_expire_and_then_the_broker_is_killed(
+    start_broker: StartBroker, tmp_path: Path, sync: str
+) -> None:
+    shim = Shim(tmp_path)
+    broker = start_broker("--sync", sync, "--monitor-port", "0", env=shim.env)
+    names = [f"short.{n}" for n in range(50)]
+    with Wire(broker.port) as wire:
+        for name in names:
+            wire.create(name=name, ttl=1)
+            wire.msg(name, "gone")
+            wire.msg(name, "deleted")
+        with shim.failing("write", "*.log", errno.ENOSPC) as rule:
+            wait_until(lambda: broker.metric("mq9fast_mailboxes") == 0)
+            # Not again in the same place, so that some are ended by this and some by the clock.
+            for name in names[:10]:
+                assert wire.msg(name, "none")["code"] in {"mailbox_not_found", "store_unavailable"}
+            rule.end()
+        # Others take their places before the clock comes round.
+        wire.send("".join(create(name) for name in names))
+        wait_until(lambda: wire.create(name="last").get("mail_address") == "last")
+    broker.kill()
+    broker.start()
+    wait_until(lambda: is_settled(broker))
+    broker.stop()
+    assert message_uids(broker.data_dir) <= owned_uids(broker.data_dir)
+
+
+def create(name: str) -> str:
+    body = f'{{"name":"{name}"}}'
+    return f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
+
+
+def is_purged(broker: Broker) -> bool:
+    """Whether nothing is left to be dropped. It is started again."""
+    broker.stop()
+    purged = not rows_of(broker.data_dir, b"p")
+    broker.start()
+    return purged
+
+
+def is_settled(broker: Broker) -> bool:
+    """Whether it has looked through the whole store. It is started again."""
+    broker.stop()
+    settled = bool(rows_of(broker.data_dir, b"s"))
+    broker.start()
+    return settled

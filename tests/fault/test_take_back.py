@@ -1,0 +1,66 @@
+"""A write fails, and the store cannot be asked what it holds: no count is wrong, then or later."""
+
+import errno
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fault.shim import Shim
+from tests.harness import MAILBOX, Broker, Wire, wait_until
+
+StartBroker = Callable[..., Broker]
+
+MESSAGES = 300
+PAYLOAD_BYTES = 20_000
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    return Shim(tmp_path)
+
+
+@pytest.fixture
+def broker(start_broker: StartBroker, shim: Shim) -> Broker:
+    """Its mailboxes' records were written to a table of which nothing is in memory."""
+    broker = start_broker("--sync", "never", "--monitor-port", "0", env=shim.env)
+    chance = random.Random(0)
+    with Wire(broker.port) as wire:
+        for name in ("box", "other"):
+            wire.create(name=name)
+            line = f"PUB {MAILBOX}MSG.{name} {PAYLOAD_BYTES}\r\n".encode()
+            wire.send(
+                b"".join(line + chance.randbytes(PAYLOAD_BYTES) + b"\r\n" for _ in range(MESSAGES // 2))
+            )
+            wire.msg(name, "last")
+    # A store at rest writes out what is in memory, and then needs its log no more.
+    log = set(broker.data_dir.glob("*.log"))
+    wait_until(lambda: log.isdisjoint(broker.data_dir.glob("*.log")))
+    return broker
+
+
+def test_a_mailbox_of_which_nothing_is_known_takes_and_tells_nothing(broker: Broker, shim: Shim) -> None:
+    total = MESSAGES // 2 + 1
+    with Wire(broker.port) as wire:
+        with shim.failing("read", "*.sst", errno.EIO) as read:
+            with shim.failing("write", "*.log", errno.ENOSPC) as write:
+                assert wire.msg("box", "lost")["code"] == "store_unavailable"
+                assert wire.delete("other", 0)["code"] == "store_unavailable"
+                assert read.seen and write.seen
+            for answer in (
+                wire.list("box"),
+                wire.msg("box", "refused"),
+                wire.delete("box", 0),
+                wire.create(name="box"),
+            ):
+                assert answer["code"] == "store_unavailable"
+        wait_until(lambda: wire.list("box").get("total") == total)
+        assert wire.list("other")["total"] == total
+        wait_until(lambda: "msg_id" in wire.msg("box", "taken"))
+        wait_until(lambda: not broker.health)
+        assert wire.list("box")["total"] == total + 1
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert wire.list("box")["total"] == total + 1
+        assert wire.list("other")["total"] == total

@@ -1,0 +1,68 @@
+"""A start compares the mailboxes that it finds with the stored count."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import Broker, Wire, wait_until
+from tests.stored import change_rows, number, rows_of
+
+StartBroker = Callable[..., Broker]
+
+
+def test_a_start_refuses_when_mailboxes_are_missing(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        for name in ("one", "two", "three"):
+            wire.create(name=name)
+    broker.stop()
+    record = rows_of(broker.data_dir, b"btwo")[b"btwo"]
+    change_rows(broker.data_dir, {}, (b"btwo",))
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="cannot be read: 3 mailboxes are stored, and 2 were found"):
+            broker.start()
+    change_rows(broker.data_dir, {b"btwo": record})
+    broker.start()
+    with Wire(broker.port) as wire:
+        assert wire.list("two")["total"] == 0
+    broker.stop()
+    change_rows(broker.data_dir, {}, (b"n",))
+    with pytest.raises(AssertionError, match="the count of mailboxes is missing"):
+        broker.start()
+
+
+def test_the_count_is_that_of_the_records_after_a_kill(start_broker: StartBroker) -> None:
+    broker = start_broker("--monitor-port", "0", "--max-mailboxes", "4")
+    with Wire(broker.port) as wire:
+        for name in ("one", "two", "three"):
+            wire.create(name=name)
+        wire.create(name="one")
+        wire.msg("two", "renewed")
+        wire.create(name="three", ttl=1)
+        assert wire.create(name="four", ttl=1)["is_new"]
+        wait_until(lambda: broker.metric("mq9fast_mailboxes") == 2)
+        # Each of them comes in the place of one that is past its deadline.
+        for _ in range(2):
+            wire.create(name="five", ttl=1)
+            wait_until(lambda: wire.list("five").get("code") == "mailbox_not_found")
+        assert wire.create(name="five")["is_new"]
+    broker.kill()
+    assert set(rows_of(broker.data_dir, b"b")) == {b"bone", b"btwo", b"bfive"}
+    assert rows_of(broker.data_dir, b"n") == {b"n": number(3)}
+    broker.start()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_directory_gets_its_count(start_broker: StartBroker, version: int) -> None:
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="one")
+        wire.msg("one", "kept")
+    broker.stop()
+    change_rows(broker.data_dir, {b"v": number(version)}, (b"n",))
+    broker.start()
+    with Wire(broker.port) as wire:
+        assert wire.list("one")["messages"][0]["payload"] == "kept"
+    broker.stop()
+    rows = rows_of(broker.data_dir)
+    assert (rows[b"v"], rows[b"n"]) == (number(3), number(1))
