@@ -19,6 +19,7 @@ from mq9fast._core.mailbox import Directory
 from mq9fast._core.record import CorruptRecord
 from mq9fast._core.router import Router
 from mq9fast._core.turn import Turn
+from mq9fast.admission import Admission
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
@@ -37,7 +38,6 @@ from mq9fast.store.record import check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.timekeeping import Timekeeper
 from mq9fast.tls import tls_context
-from mq9fast.tlslistener import TlsListener
 from mq9fast.tracing import TraceReports
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Broker:
         self.monitor: Monitor | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []
-        self._tls_listener: TlsListener | None = None
+        self._admission: Admission | None = None
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
@@ -176,14 +176,16 @@ class Broker:
         self.core.tracer.report = TraceReports(self.handshake.identity(settings.host))
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
+        by_hand = clients if tls is not None or settings.proxy_protocol else []
         for listener in self._listeners:
-            if tls is None or listener not in clients:
+            if listener not in by_hand:
                 await listener.start_serving()
-        if tls is not None:
-            self._tls_listener = TlsListener(
+        if by_hand:
+            self._admission = Admission(
                 [each for listener in clients for each in listener.sockets],
                 self._connection,
                 tls,
+                proxied=settings.proxy_protocol,
                 handshake_seconds=lambda: self.handshake.auth_timeout,
                 first=settings.tls_handshake_first,
                 backlog=BACKLOG,
@@ -227,8 +229,8 @@ class Broker:
         """Take no new connection, from a peer that has not quite become one neither."""
         for listener in self._listeners:
             listener.close()
-        if self._tls_listener is not None:
-            self._tls_listener.close()
+        if self._admission is not None:
+            self._admission.close()
         if self.websocket is not None:
             self.websocket.close()
 

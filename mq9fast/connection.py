@@ -10,7 +10,7 @@ from mq9fast._core.delivery import MailboxSubscription
 from mq9fast._core.session import Session
 from mq9fast.auth import ANYBODY
 from mq9fast.handshake import Handshake
-from mq9fast.listen import peer_of
+from mq9fast.listen import UNKNOWN_PEER, peer_of
 from mq9fast.sockets import hold_back, tune, untaken_bytes
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Connection(asyncio.BufferedProtocol):
         # The transport calls straight into the session, which parses what was read.
         self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
         self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
-        self.peer: tuple[str, int] = ("", 0)
+        # Set before the transport is there, if that does not know it.
+        self.peer = UNKNOWN_PEER
         self._agenda = core.agenda
         self._handshake = handshake
         self._on_closed = on_closed
@@ -75,10 +76,10 @@ class Connection(asyncio.BufferedProtocol):
         self._untaken_bytes = -1
         self._stuck_since = 0.0
 
-    def greeting(self, host: str) -> bytes:
-        """The INFO for a client at this address, for who sends it ahead of the transport."""
+    def greeting(self) -> bytes:
+        """The INFO for the client, to be sent ahead of the transport once `peer` is known."""
         self._greeted = True
-        return self._handshake.info(self.session.cid, host, self._nonce, self.type)
+        return self._handshake.info(self.session.cid, self.peer[0], self._nonce, self.type)
 
     # The transport's side.
 
@@ -90,9 +91,10 @@ class Connection(asyncio.BufferedProtocol):
         self.write = transport.write
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         tune(transport.get_extra_info("socket"))
-        self.peer = peer_of(transport.get_extra_info("peername"))
+        if self.peer == UNKNOWN_PEER:
+            self.peer = peer_of(transport.get_extra_info("peername"))
         if not self._greeted:
-            transport.write(self.greeting(self.peer[0]))
+            transport.write(self.greeting())
         self.session.authorized = not self._handshake.auth_required
         self.session.identity = ANYBODY
         self.session.resume_writing()
@@ -280,10 +282,12 @@ class Refusal(asyncio.Protocol):
         self._handshake = handshake
         self._kind = kind
         self.greets = True
+        self.peer = UNKNOWN_PEER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
-        host, _ = peer_of(transport.get_extra_info("peername"))
-        info = self._handshake.info(0, host, kind=self._kind) if self.greets else b""
+        if self.peer == UNKNOWN_PEER:
+            self.peer = peer_of(transport.get_extra_info("peername"))
+        info = self._handshake.info(0, self.peer[0], kind=self._kind) if self.greets else b""
         transport.write(info + b"-ERR '%b'\r\n" % self.last_words)
         transport.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ log = logging.getLogger("mq9fast.listen")
 # Every address of both families, as on nats-server. A system without IPv6 has those of IPv4.
 EVERY_ADDRESS = {"0.0.0.0", "::"}
 MAPPED = "::ffff:"
+UNKNOWN_PEER = ("", 0)
 # What the system says of a family or an address that it does not have.
 ABSENT = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 # A free port of one address may be taken on another: so often another one is tried.
@@ -109,7 +111,12 @@ def _bind(family: int, address: Any, *, both_families: bool = False) -> socket.s
     return opened
 
 
+def shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """An address as it is shown: a mapped IPv4 address as IPv4."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 def peer_of(name: Any) -> tuple[str, int]:
     """Address and port of a peer, given its socket's name; a mapped IPv4 address is shown as IPv4."""
-    host, port, *_ = name or ("", 0)
+    host, port, *_ = name or UNKNOWN_PEER
     return (host.removeprefix(MAPPED) if "." in host else host, port)

@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port for clients, 0 takes a free one")] = 4222
+    proxy_protocol: Annotated[
+        bool,
+        Meta(description="expect a PROXY header (version 1 or 2) from a proxy in front, from each client"),
+    ] = False
     data_dir: Annotated[Text, Meta(description="directory of the store, made if absent")] = "./mq9-data"
     sync: Annotated[
         Literal["always", "interval", "never"],
@@ -56,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ws_origins: Annotated[
         Text | None, Meta(description="web pages that may connect, as in https://a.org,https://b.org:8443")
     ] = None
+    ws_forwarded_for: Annotated[
+        bool, Meta(description="take the address of a WebSocket client from the X-Forwarded-For of a proxy")
+    ] = False
     max_payload: Annotated[
         int,
         Meta(ge=1, le=64 * 2**20, description="largest message with its headers", extra={"unit": "bytes"}),
@@ -173,6 +180,7 @@ _NEEDS = (
 _FIXED = {
     "host",
     "port",
+    "proxy_protocol",
     "data_dir",
     "sync",
     "sync_interval",

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import h11
 from wsproto.utilities import generate_accept_token
 
 from mq9fast.errors import StartError
+from mq9fast.listen import shown
 
 KEY_BYTES = 16
 # Where nats-server has other protocols than a client's.
@@ -71,11 +73,15 @@ def _origin(text: str) -> tuple[str, str, int] | None:
 
 
 class Upgrade:
-    """One peer's request. What came of it is fed as it comes, and kept up to h11's 16 KiB."""
+    """One peer's request. What came of it is fed as it comes, and kept up to h11's 16 KiB.
+
+    `forwarded_for` is the address that the proxy in front says it had the request from; "" without one.
+    """
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._http = h11.Connection(h11.SERVER)
+        self.forwarded_for = ""
 
     def receive(self, data: bytes) -> Answer | None:
         """The answer, once enough of the request is there."""
@@ -88,6 +94,7 @@ class Upgrade:
             if not isinstance(request, h11.Request):
                 raise UpgradeError(400, "there was no request")
             method = request.method
+            self.forwarded_for = _forwarded_for(request)
             key = self._check(request)
             # Frames before they were agreed on, or a body.
             if not isinstance(self._http.next_event(), h11.EndOfMessage) or self._http.trailing_data[0]:
@@ -161,6 +168,17 @@ class _Headers:
         """Whether a header that is a list with commas has `wanted`, in whatever case."""
         values = b",".join(value for key, value in self._pairs if key == name)
         return any(value.strip(b" \t").lower() == wanted for value in values.split(b","))
+
+
+def _forwarded_for(request: h11.Request) -> str:
+    """The last address of X-Forwarded-For: those before it came from the client, and may be anything."""
+    values = [value for key, value in request.headers if key == b"x-forwarded-for"]
+    last = b",".join(values).rpartition(b",")[2].strip(b" \t").decode("latin-1")
+    try:
+        address = ipaddress.ip_address(last)
+    except ValueError:
+        return ""
+    return "" if "%" in last else shown(address)
 
 
 def _is_key(key: bytes) -> bool:

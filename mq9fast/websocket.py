@@ -157,8 +157,10 @@ class WebSocket(asyncio.BufferedProtocol):
         if answer is None:
             return
         self._transport.write(answer.data)
+        peer = peer_of(self._transport.get_extra_info("peername"))
+        if self._port.forwarded_for and upgrade.forwarded_for:
+            peer = (upgrade.forwarded_for, peer[1])
         if answer.refusal:
-            peer = peer_of(self._transport.get_extra_info("peername"))
             log.info("the WebSocket of %s:%d was refused: %s", *peer, answer.refusal)
             self._transport.close()
             return
@@ -166,6 +168,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._timer.cancel()
         self._port.upgrading.discard(self)
         self._connection = self._port.connect()
+        self._connection.peer = peer
         self._framed = FramedTransport(self._transport, self._connection)
         self._connection.connection_made(self._framed)
 
@@ -244,6 +247,7 @@ class WebSocketPort:
     def set(self, settings: Settings) -> None:
         """Go by these settings from now on; StartError, and no change, for origins that are none."""
         self.origins = Origins(settings.ws_origins)
+        self.forwarded_for = settings.ws_forwarded_for
         self.upgrade_seconds = settings.auth_timeout
 
     def protocol(self) -> WebSocket:

@@ -1,4 +1,7 @@
-"""The port of clients where TLS is on: INFO in the open, then TLS, or TLS from the first byte."""
+"""The port of clients where something comes before the protocol: a PROXY header, or TLS.
+
+TLS begins after INFO in the open, or with the first byte.
+"""
 
 import asyncio
 import logging
@@ -10,9 +13,10 @@ from typing import Any
 
 from mq9fast.connection import Connection, Refusal
 from mq9fast.listen import peer_of
+from mq9fast.proxy import ProxyError, readable, take_header
 from mq9fast.tls import handshake_socket
 
-log = logging.getLogger("mq9fast.tls")
+log = logging.getLogger("mq9fast.admission")
 
 # How long `auto` waits for a client to begin: nats-server's figure.
 FALLBACK_SECONDS = 0.05
@@ -20,19 +24,21 @@ FALLBACK_SECONDS = 0.05
 RETRY_SECONDS = 0.1
 
 
-class TlsListener:
-    """Accepts on bound sockets, and makes of each client a `connect()` once its TLS handshake is done.
+class Admission:
+    """Accepts on bound sockets, and makes of each client a `connect()` once what comes first is done.
 
-    INFO is on its way before the transport exists, so that whatever the client answers meets TLS and nothing
-    else. `first` is the setting tls_handshake_first; `handshake_seconds()` is what a handshake may take.
+    That is a PROXY header where `proxied`, then TLS where there is a `context`. With TLS, INFO is on its way
+    before the transport exists, so that whatever the client answers meets TLS and nothing else. `first` is
+    the setting tls_handshake_first. A header may take `handshake_seconds()`, and a handshake as long again.
     """
 
     def __init__(
         self,
         bound: Iterable[socket.socket],
         connect: Callable[[], Connection | Refusal],
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         *,
+        proxied: bool,
         handshake_seconds: Callable[[], float],
         first: str,
         backlog: int,
@@ -40,6 +46,7 @@ class TlsListener:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._context = context
+        self._proxied = proxied
         self._handshake_seconds = handshake_seconds
         self._first = first
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,28 +76,45 @@ class TlsListener:
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
                     client.setblocking(False)
-                    self._run(self._admit(client, *peer_of(name)))
+                    self._run(self._admit(client, peer_of(name)))
 
-    async def _admit(self, client: socket.socket, host: str, port: int) -> None:
+    async def _admit(self, client: socket.socket, peer: tuple[str, int]) -> None:
         protocol = self._connect()
+        protocol.peer = peer
         try:
-            tls_first = self._first == "on" or (self._first == "auto" and await self._begins(client))
-            if isinstance(protocol, Refusal):
-                protocol.greets = not tls_first
+            if self._proxied:
+                protocol.peer = await take_header(client, self._handshake_seconds()) or peer
+            if self._context is None:
                 await self._loop.connect_accepted_socket(lambda: protocol, client)
-                return
-            if not tls_first:
-                await self._loop.sock_sendall(client, protocol.greeting(host))
-            handshake_socket.set(client)
-            await self._loop.connect_accepted_socket(
-                lambda: protocol, client, ssl=self._context, ssl_handshake_timeout=self._handshake_seconds()
-            )
+            else:
+                await self._begin_tls(client, protocol, self._context)
+        except EOFError:
+            # So do those that look whether the port is open.
+            self._give_up(protocol, client)
+        except ProxyError as error:
+            log.info("the PROXY header of %s:%d cannot be used: %s", *peer, error)
+            self._give_up(protocol, client)
         except (OSError, ssl.SSLError) as error:
-            log.info("the TLS handshake of %s:%d failed: %r", host, port, error)
+            log.info("the TLS handshake of %s:%d failed: %r", *protocol.peer, error)
             self._give_up(protocol, client)
         except asyncio.CancelledError:
             self._give_up(protocol, client)
             raise
+
+    async def _begin_tls(
+        self, client: socket.socket, protocol: Connection | Refusal, context: ssl.SSLContext
+    ) -> None:
+        tls_first = self._first == "on" or (self._first == "auto" and await self._begins(client))
+        if isinstance(protocol, Refusal):
+            protocol.greets = not tls_first
+            await self._loop.connect_accepted_socket(lambda: protocol, client)
+            return
+        if not tls_first:
+            await self._loop.sock_sendall(client, protocol.greeting())
+        handshake_socket.set(client)
+        await self._loop.connect_accepted_socket(
+            lambda: protocol, client, ssl=context, ssl_handshake_timeout=self._handshake_seconds()
+        )
 
     def _give_up(self, protocol: Connection | Refusal, client: socket.socket) -> None:
         protocol.connection_lost(None)
@@ -98,12 +122,8 @@ class TlsListener:
 
     async def _begins(self, client: socket.socket) -> bool:
         """Whether the client says something before it is told anything."""
-        spoken = asyncio.Event()
-        self._loop.add_reader(client, spoken.set)
         try:
-            await asyncio.wait_for(spoken.wait(), FALLBACK_SECONDS)
+            await asyncio.wait_for(readable(client), FALLBACK_SECONDS)
         except asyncio.TimeoutError:
             return False
-        finally:
-            self._loop.remove_reader(client)
         return True
