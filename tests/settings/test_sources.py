@@ -13,6 +13,7 @@ from tests.settings.told import Told, every_setting, every_source, named
 DEFAULTS = {
     "host": "127.0.0.1",
     "port": 4222,
+    "proxy_protocol": False,
     "data_dir": "./mq9-data",
     "sync": "always",
     "sync_interval": 1.0,
@@ -22,6 +23,7 @@ DEFAULTS = {
     "ws_port": -1,
     "ws_tls": True,
     "ws_origins": None,
+    "ws_forwarded_for": False,
     "max_payload": 1048576,
     "log_level": "info",
     "user": None,

@@ -20,8 +20,9 @@ FLAGS = ("--ws-port", "0", "--monitor-port", "0")
 def shown(broker: Broker, value: str | None) -> Any:
     """The address that INFO and /connz give to a client whose X-Forwarded-For is `value`."""
     with WebWire(broker.ws_port, X_Forwarded_For=value) as wire:
-        url = broker.log.read_text().partition("monitoring on ")[2].split()[0]
-        with urllib.request.urlopen(f"{url}/connz?cid={wire.info['client_id']}", timeout=WAIT_SECONDS) as answer:
+        monitor = broker.log.read_text().partition("monitoring on ")[2].split()[0]
+        url = f"{monitor}/connz?cid={wire.info['client_id']}"
+        with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
             (found,) = json.load(answer)["connections"]
         assert found["ip"] == wire.info["client_ip"]
         assert found["port"] > 0
