@@ -11,13 +11,25 @@ from mq9fast._core.permissions cimport SubjectFilter
 from mq9fast._core.views cimport View
 
 
+cdef enum:
+    TURN_NS = 2_000_000
+    MOST_RESUMED = 16         # clients that are read from again in one turn, each of which may fill a read
+    COST_TO_LOOK = 64         # deliveries, or as much work, after which the time is looked at
+
+
 cdef class Agenda:
     """What the end of this turn of the event loop has to visit."""
+    # How long a turn handles what it reads, or pushes what it made durable. One client has half of it, and so
+    # has the pump, and what earlier turns left over: a turn is short, however many clients there are.
+    cdef public uint64_t turn_ns
+    cdef uint64_t ends_ns     # until when this one handles what it reads; none is under way while not awake
+    cdef Py_ssize_t cost      # of what was handled since the time was looked at, in deliveries
+    cdef Py_ssize_t dirty_count
     cdef Client dirty         # the last client that has bytes to write, which knows the one before it
     cdef list doomed          # clients to close
     cdef list stalled         # clients that were told to stop sending
     cdef list exhausted       # subscriptions that had their last delivery
-    cdef list sated           # clients that read their share of this turn
+    cdef object sated         # a deque of clients that had their share, the one that waits longest first
     cdef public object wake   # called once when the agenda stops being empty, but by whoever holds it
     cdef bint awake           # the end of the turn is to come
     cdef bint held            # who holds it sees to the end of the turn
@@ -31,6 +43,7 @@ cdef class Agenda:
     cdef readonly uint64_t out_bytes
 
     cdef int call(self) except -1
+    cdef bint is_spent(self) noexcept
     cdef int note_dirty(self, Client client) except -1
     cpdef void begin(self) noexcept
     cpdef int flush(self) except -1
@@ -68,7 +81,7 @@ cdef class Client:
     cdef bint dirty                       # on the agenda with bytes to write
     cdef Client dirty_before              # the client that was put there before it
     cdef bint stalled                     # told to stop sending, by the agenda's `stalled`
-    cdef bint sated                       # read its share of this turn
+    cdef bint sated                       # had its share of this turn: on the agenda to go on
     cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
     cdef public Py_ssize_t max_pending_bytes
     cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
@@ -90,6 +103,7 @@ cdef class Client:
     cdef int doom(self, bytes error) except -1
     cdef int stall(self) except -1
     cdef int read_on(self) except -1
+    cdef int go_on(self) except -1
     cdef void left_mailbox(self) noexcept
     cdef int give_up(self) except -1
 

@@ -11,6 +11,7 @@ class _Connection(Protocol):
 class Agenda:
     wake: Callable[[], Any] | None
     now_ms: int
+    turn_ns: int
     @property
     def out_messages(self) -> int: ...
     @property

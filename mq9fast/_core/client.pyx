@@ -1,8 +1,11 @@
 """One client as those who deliver to it see it; see client.pxd."""
 
+from collections import deque
+
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.outbuf cimport OutBuf
+from mq9fast._core.system cimport monotonic_ns
 from mq9fast._core.views cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
 
 cdef enum:
@@ -16,14 +19,21 @@ cdef class Agenda:
         self.doomed = []
         self.stalled = []
         self.exhausted = []
-        self.sated = []
+        self.sated = deque()
+        self.turn_ns = TURN_NS
 
     cdef int call(self) except -1:
         if not self.awake:
             self.awake = True
+            self.ends_ns = monotonic_ns() + self.turn_ns
             if not self.held:
                 self.wake()
         return 0
+
+    cdef bint is_spent(self) noexcept:
+        """Whether the turn has handled what it reads for long enough."""
+        self.cost = 0
+        return self.awake and monotonic_ns() >= self.ends_ns
 
     cpdef void begin(self) noexcept:
         """The end of the turn runs now: but for output, what comes up from here on calls for another."""
@@ -50,14 +60,26 @@ cdef class Agenda:
     def resume_stalled(self) -> None:
         """Let the clients that were told to stop send again."""
         cdef Client client
-        stalled, self.stalled = self.stalled, []
-        for client in stalled:
+        cdef uint64_t end_ns = monotonic_ns() + self.turn_ns // 2
+        cdef Py_ssize_t resumed = 0
+        while self.stalled:
+            client = self.stalled.pop()
             client.stalled = False
-            client.read_on()
+            if client.sated:
+                continue
+            if resumed < MOST_RESUMED and monotonic_ns() < end_ns:
+                client.go_on()
+                resumed += 1
+            else:
+                client.sated = True
+                self.sated.append(client)
+        if self.sated:
+            self.call()
 
     cdef int note_dirty(self, Client client) except -1:
         """The client has something to write."""
         client.dirty = True
+        self.dirty_count += 1
         client.dirty_before = self.dirty
         self.dirty = client
         return 0 if self.ending else self.call()
@@ -75,6 +97,7 @@ cdef class Agenda:
         """One write per connection that can take one. For others it waits until `writable_again`."""
         cdef Client client
         self.ending = False
+        self.dirty_count = 0
         try:
             while self.dirty is not None:
                 client = self.dirty
@@ -95,13 +118,23 @@ cdef class Agenda:
         return 0
 
     cpdef int resume_sated(self) except -1:
-        """Let the clients read on that read their share of the turn that ends."""
+        """Go on with clients that had their share before, some of them: the others come first next time."""
         cdef Client client
-        if self.sated:
-            sated, self.sated = self.sated, []
-            for client in sated:
+        cdef Py_ssize_t most
+        cdef uint64_t end_ns
+        if not self.sated:
+            return 0
+        end_ns = monotonic_ns() + self.turn_ns // 2
+        most = min(<Py_ssize_t>len(self.sated), <Py_ssize_t>MOST_RESUMED)
+        try:
+            while most and self.sated:
+                client = self.sated.popleft()
                 client.sated = False
-                client.read_on()
+                client.go_on()
+                most = 0 if monotonic_ns() >= end_ns else most - 1
+        finally:
+            if self.sated:
+                self.call()
         return 0
 
 
@@ -173,6 +206,10 @@ cdef class Client:
         if self.connection is not None and not (self.stalled or self.sated or self.waiting):
             self.connection.resume()
         return 0
+
+    cdef int go_on(self) except -1:
+        """Handle what was left of what the client sent, and read from it again."""
+        return self.read_on()
 
     cdef void left_mailbox(self) noexcept:
         """A subscription to a mailbox ends: what was delivered on it may still wait for the socket."""

@@ -103,6 +103,9 @@ cdef class Core:
                 self.finish_exhausted()
         finally:
             self.serve_clients()
+            if agenda.awake:
+                # What came up meanwhile has its turn from here on.
+                agenda.ends_ns = monotonic_ns() + agenda.turn_ns
         return 0
 
     cdef int serve_clients(self) except -1:

@@ -1,5 +1,7 @@
 """What leaves the broker for mailboxes: replies and pushes of durable turns, reads for who fell behind."""
 
+from libc.stdint cimport uint64_t
+
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.group cimport Group, Member
 from mq9fast._core.mailbox cimport Directory, Mailbox
@@ -7,6 +9,11 @@ from mq9fast._core.router cimport Router
 from mq9fast._core.source cimport Reader, Source
 from mq9fast._core.turn cimport Ack, Turn
 from mq9fast._core.views cimport View
+
+
+cdef enum:
+    WRITE_NS = 5_000          # about what one write to a socket takes
+    OFFERS_TO_LOOK = 64       # after which the time is looked at
 
 
 cdef class MailboxSubscription(Subscription):
@@ -21,7 +28,7 @@ cdef class Delivery:
     cdef Directory directory
     cdef Router router
     cdef Agenda agenda
-    cdef dict waiting         # sources for the pump, as keys
+    cdef object waiting       # a deque of sources for the pump; those not QUEUED any more are passed over
     cdef dict unreadable      # sources whose reading failed, and with what; in the state QUEUED
 
     # Subscriptions come and go.
@@ -39,5 +46,5 @@ cdef class Delivery:
     # A turn is durable.
     cdef int mark_durable(self, Turn turn) except -1
     cdef int answer(self, const Ack* ack, View reply) except -1
-    cdef int push(self, Turn turn, int rank) except -1
+    cdef int push(self, Turn turn, int rank, uint64_t end_ns) except -1
     cdef int settle(self, Turn turn, Py_ssize_t first, bint durable) except -1

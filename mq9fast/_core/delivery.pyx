@@ -1,5 +1,9 @@
 """What leaves the broker for mailboxes; see delivery.pxd."""
 
+from collections import deque
+
+from libc.stdint cimport uint64_t
+
 from mq9fast._core.address cimport RANKS
 from mq9fast._core.client cimport Agenda, Client, Subscription
 from mq9fast._core.group cimport Group, Member
@@ -10,6 +14,7 @@ from mq9fast._core.router cimport Router
 from mq9fast._core.source cimport (
     IDLE, MORE_TO_GIVE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, address_to, seal
 )
+from mq9fast._core.system cimport monotonic_ns
 from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, Ack, Fresh, Gone, Mark, Turn
 from mq9fast._core.views cimport View, put, put_byte, put_decimal, view, view_of
 
@@ -28,7 +33,7 @@ cdef class Delivery:
         self.directory = directory
         self.router = router
         self.agenda = agenda
-        self.waiting = {}
+        self.waiting = deque()
         self.unreadable = {}
 
     cdef MailboxSubscription attach(
@@ -90,7 +95,6 @@ cdef class Delivery:
 
     cdef int drop_source(self, Mailbox mailbox, Source source) except -1:
         del mailbox.sources[source]
-        self.waiting.pop(source, None)
         self.unreadable.pop(source, None)
         source.state = IDLE
         return self.directory.forget_if_unused(mailbox)
@@ -99,7 +103,7 @@ cdef class Delivery:
         """Have the end of the turn read on from the store for the source, if it may see its mailbox."""
         if source.state != QUEUED and self.directory.sees(source.mailbox):
             source.state = QUEUED
-            self.waiting[source] = None
+            self.waiting.append(source)
             self.agenda.call()
         return 0
 
@@ -131,9 +135,12 @@ cdef class Delivery:
             return self.router.answer(reply, view_of(<bytes>ack.body))
         return self.router.answer(reply, view_of(DELETED if ack.kind == ACK_DELETED else NOT_DELETED))
 
-    cdef int push(self, Turn turn, int rank) except -1:
-        """Offer the turn's messages of one rank to those who read along."""
+    cdef int push(self, Turn turn, int rank, uint64_t end_ns) except -1:
+        """Offer the turn's messages of one rank to those who read along. Once it is `end_ns` they fall behind
+        instead, and are pumped."""
         cdef Py_ssize_t i
+        cdef Py_ssize_t offers = 0
+        cdef bint spent = monotonic_ns() >= end_ns
         cdef Fresh* fresh
         cdef Mailbox mailbox
         cdef Source source
@@ -152,7 +159,13 @@ cdef class Delivery:
             address_to(&envelope, mailbox, rank)
             seal(&envelope, fresh.msg_id, &stored, message.spot)
             for source in mailbox.sources:
-                source.offer(&envelope)
+                if spent:
+                    source.caught_up = False
+                else:
+                    source.offer(&envelope)
+                    offers += 1
+                    if offers % OFFERS_TO_LOOK == 0:
+                        spent = monotonic_ns() >= end_ns
                 if not source.caught_up and (
                     source.state == IDLE or source.state == PARKED and source.wants(rank)
                 ):
@@ -188,6 +201,7 @@ cdef class Delivery:
         """The turn is durable: answer, then push, the most urgent first."""
         cdef Py_ssize_t i
         cdef int rank
+        cdef uint64_t end_ns = monotonic_ns() + self.agenda.turn_ns
         self.mark_durable(turn)
         self.settle(turn, 0, True)
         for call in turn.deferred:
@@ -196,7 +210,7 @@ cdef class Delivery:
             self.answer(&turn.acks[i], turn.reply_of(&turn.acks[i]))
         for rank in range(RANKS):
             if (turn.fresh_ranks >> rank) & 1:
-                self.push(turn, rank)
+                self.push(turn, rank, end_ns)
 
     def fail(self, Turn turn not None, bytes error not None, bint stored) -> None:
         """The turn's last batch failed: who waits for that gets `error`, and it is forgotten. The turn goes
@@ -218,18 +232,23 @@ cdef class Delivery:
         return 0
 
     def pump(self, store) -> None:
-        """Read on from the store for every source that fell behind, a share each.
+        """Read on from the store for sources that fell behind, a share each, for as long as a turn has for
+        it. Those it does not come to are the first of the next turn.
 
-        What cannot be read is raised once all had their share; those it concerns wait for `read_again`.
+        What cannot be read is raised once the others had their share, and waits for `read_again`.
         """
         cdef Source source
-        cdef dict waiting = self.waiting
+        cdef Py_ssize_t left = len(self.waiting)
+        # Writing what is read takes about as long again.
+        cdef uint64_t end_ns = monotonic_ns() + self.agenda.turn_ns // 2
         failure = None
-        self.waiting = {}
-        for source in waiting:
+        while left:
+            left -= 1
+            source = self.waiting.popleft()
+            if source.state != QUEUED:
+                continue
             source.state = IDLE
-        for source in waiting:
-            if source.state != IDLE or source.caught_up or not self.directory.sees(source.mailbox):
+            if source.caught_up or not self.directory.sees(source.mailbox):
                 continue
             try:
                 self.pump_one(source, store)
@@ -237,6 +256,10 @@ cdef class Delivery:
                 failure = error
                 source.state = QUEUED
                 self.unreadable[source] = error
+            if monotonic_ns() + <uint64_t>self.agenda.dirty_count * WRITE_NS >= end_ns:
+                break
+        if self.waiting:
+            self.agenda.call()
         if failure is not None:
             raise failure
 

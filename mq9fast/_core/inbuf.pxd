@@ -6,6 +6,7 @@ cdef class Scratch:
     cdef char* data
     cdef Py_ssize_t room
     cdef object memory     # a memoryview of all of it
+    cdef object little     # and of its beginning
 
 
 cdef class InBuf:
@@ -13,9 +14,10 @@ cdef class InBuf:
     cdef char* own         # a frame's beginning, kept between reads; NULL for an idle connection
     cdef Py_ssize_t own_room
     cdef Py_ssize_t kept   # bytes of it that are there
+    cdef Py_ssize_t offered    # how many may be read next
 
     # One read: where to, how many came, and (after parsing) what was used and the size of the next frame.
-    cdef object buffer(self)
+    cdef object buffer(self, bint little)
     cdef bint reads_into_own(self) noexcept
     cdef bint filled(self, Py_ssize_t count) noexcept      # whether there was no room for more
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1

@@ -23,6 +23,7 @@ cdef class Scratch:
         if self.data is NULL:
             raise MemoryError
         self.memory = PyMemoryView_FromMemory(self.data, self.room, PyBUF_WRITE)
+        self.little = PyMemoryView_FromMemory(self.data, LEAST_READ_BYTES, PyBUF_WRITE)
 
     def __dealloc__(self):
         PyMem_Free(self.data)
@@ -37,24 +38,27 @@ cdef class InBuf:
     def __dealloc__(self):
         PyMem_Free(self.own)
 
-    cdef object buffer(self):
+    cdef object buffer(self, bint little):
+        """Where to read to; `little`: no more than a few KiB."""
+        cdef bint own = self.reads_into_own()
+        self.offered = self.own_room - self.kept if own else self.scratch.room - self.kept
+        if little:
+            self.offered = min(self.offered, LEAST_READ_BYTES)
         if self.kept == 0:
-            return self.scratch.memory
-        if self.reads_into_own():
-            return PyMemoryView_FromMemory(self.own + self.kept, self.own_room - self.kept, PyBUF_WRITE)
+            return self.scratch.little if little else self.scratch.memory
         return PyMemoryView_FromMemory(
-            self.scratch.data + self.kept, self.scratch.room - self.kept, PyBUF_WRITE
+            (self.own if own else self.scratch.data) + self.kept, self.offered, PyBUF_WRITE
         )
 
     cdef bint filled(self, Py_ssize_t count) noexcept:
         self.size = self.kept + count
         if self.reads_into_own():
             self.data = self.own
-            return self.size == self.own_room
+            return count == self.offered
         self.data = self.scratch.data
         if self.kept:
             memcpy(self.data, self.own, <size_t>self.kept)
-        return self.size == self.scratch.room
+        return count == self.offered
 
     cdef bint reads_into_own(self) noexcept:
         """A large frame gathers where it is; the beginning of a small one is put before what is read next."""

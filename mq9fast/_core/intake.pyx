@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.address cimport RANKS, Rank, split_priority, valid_address
-from mq9fast._core.client cimport Agenda, Client
+from mq9fast._core.client cimport COST_TO_LOOK, Agenda, Client
 from mq9fast._core.delivery cimport Delivery
 from mq9fast._core.erased cimport ErasedRow
 from mq9fast._core.group cimport Group, Member
@@ -61,6 +61,7 @@ cdef class Intake:
         elif starts_with(rest, view(b"DELETE.", 7)):
             self.delete(client, op, slice_from(rest, 7))
         else:
+            self.agenda.cost += COST_TO_LOOK
             self.command(to_bytes(rest), to_bytes(op.payload), to_bytes(op.reply))
         if self.turn.bytes > self.stall_bytes:
             client.stall()
@@ -93,6 +94,7 @@ cdef class Intake:
             self.over_limit += 1
             return self.refuse(op.reply, "limit_exceeded")
         if mailbox is None:
+            self.agenda.cost += COST_TO_LOOK
             mailbox = self.auto_create(to_bytes(address))
             if mailbox is None:
                 return self.refuse(op.reply, "limit_exceeded")
@@ -179,6 +181,7 @@ cdef class Intake:
         cdef Spot spot
         cdef ErasedRow row
         cdef int wanted
+        self.agenda.cost += COST_TO_LOOK
         if msg_id >= mailbox.written_id:
             self.write_out()
         for wanted in range(RANKS - 1, -1, -1):

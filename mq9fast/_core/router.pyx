@@ -45,11 +45,15 @@ cdef class Router:
         self, Client sender, View subject, View reply, View header, View payload
     ) except -1:
         """Send to all who match; returns how many that were."""
+        cdef uint64_t misses = self.sublist.misses
         cdef Match* match = self.sublist.match(subject)
         cdef Subscription subscription
         cdef Py_ssize_t delivered = 0
         cdef Py_ssize_t i
         cdef Py_ssize_t start = match.plain
+        self.agenda.cost += match.plain + match.groups
+        if self.sublist.misses != misses and match.groups:
+            self.agenda.cost += match.ends[match.groups - 1]
         for i in range(match.plain):
             subscription = <Subscription>match.subscriptions[i]
             if self.can_take(subscription, sender, subject):

@@ -18,6 +18,7 @@ cdef class Session(Client):
     cdef public object identity           # who it is, for those who let it in; the core does not look at it
     cdef Permissions permissions          # None = everything
     cdef bint working
+    cdef bint left_over                   # what was read of it is not all handled
     cdef bint reads_mailboxes             # or did
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
     cdef readonly uint64_t acts           # its PINGs, SUBs and UNSUBs so far
@@ -28,8 +29,9 @@ cdef class Session(Client):
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1
     cpdef int sate(self) except -1
-    cdef int work(self) except -1
+    cdef int work(self, bint owed) except -1
     cdef int handle(self, const Operation* op) except -1
+    cdef bint may_wait(self, const Operation* op) noexcept
     cdef int publish(self, const Operation* op) except -1
     cdef int publish_traced(self, const Operation* op, Trace trace) except -1
     cdef bint permits_publish(self, View subject) except *

@@ -5,7 +5,7 @@ import time
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.address cimport split_filter
-from mq9fast._core.client cimport Agenda, Client, Subscription
+from mq9fast._core.client cimport COST_TO_LOOK, Agenda, Client, Subscription
 from mq9fast._core.core cimport Core
 from mq9fast._core.inbuf cimport InBuf
 from mq9fast._core.parser cimport (
@@ -14,6 +14,7 @@ from mq9fast._core.parser cimport (
 )
 from mq9fast._core.permissions cimport Permissions
 from mq9fast._core.subjects cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
+from mq9fast._core.system cimport monotonic_ns
 from mq9fast._core.trace cimport Trace, asks_for_trace, read_trace
 from mq9fast._core.views cimport View, nothing, same, slice_from, starts_with, to_bytes, view, view_of
 
@@ -21,6 +22,9 @@ from mq9fast._core.views cimport View, nothing, same, slice_from, starts_with, t
 cdef enum:
     # What is read ahead of a client whose CONNECT is judged: not to read at all would be not to see it leave.
     MOST_KEPT_BYTES = 4096
+    # What is handled of every read, however long the turn took already, and between two looks at the time.
+    LITTLE_BYTES = 1024
+    LOOK_BYTES = 8192
 
 
 cdef class Session(Client):
@@ -39,7 +43,7 @@ cdef class Session(Client):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the transport is to put what it reads."""
-        return self.inbuf.buffer()
+        return self.inbuf.buffer(self.agenda.is_spent())
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """The transport read so much. Where nobody else has anything to say, the turn ends with that."""
@@ -55,28 +59,50 @@ cdef class Session(Client):
         cdef bint full = self.inbuf.filled(nbytes)
         self.heard_bytes += <uint64_t>nbytes
         self.core.reads += 1
-        self.work()
+        if nbytes > LITTLE_BYTES:
+            # The turn is to know how long it takes, whatever comes of this.
+            self.agenda.call()
+        self.work(False)
         if full:
             self.sate()
         return 0
 
+    cdef int go_on(self) except -1:
+        if self.stalled:
+            # It goes on with that, once it may send again.
+            return 0
+        if self.left_over and not self.waiting and self.connection is not None:
+            self.left_over = False
+            self.core.reads += 1
+            self.inbuf.filled(0)
+            self.work(True)
+        return self.read_on()
+
     cpdef int sate(self) except -1:
-        """A read that filled its room is a connection's share of a turn: the rest is for the next."""
-        if not self.sated and not self.stalled and not self.waiting and self.connection is not None:
+        """The client had its share of the turn: the rest of what it sends is for a later one."""
+        if not self.sated and self.connection is not None:
             self.sated = True
             self.agenda.sated.append(self)
             self.connection.pause()
             self.agenda.call()
         return 0
 
-    cdef int work(self) except -1:
+    cdef int work(self, bint owed) except -1:
+        """Handle what was read, as much of it as the client may have of this turn. `owed`: it waited for
+        that, and gets something done even if the turn is spent."""
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
         cdef Py_ssize_t used = 0
+        cdef Py_ssize_t free = LITTLE_BYTES     # of a turn that is spent
+        cdef Py_ssize_t look = LITTLE_BYTES
         cdef uint64_t before = self.in_messages
+        cdef uint64_t now_ns = monotonic_ns()
+        cdef uint64_t end_ns = now_ns + self.agenda.turn_ns // 2
+        cdef bint spent = not owed and self.agenda.awake and now_ns >= self.agenda.ends_ns
         op.frame = 0
         self.working = True
-        while used < self.inbuf.size and not self.doomed and not self.waiting:
+        self.agenda.cost = 0
+        while used < self.inbuf.size and not self.doomed and not self.waiting and not self.left_over:
             if not self.authorized and (self.inbuf.data[used] | 0x20) != c'c':
                 self.doom(b"Authorization Violation")
                 break
@@ -84,8 +110,17 @@ cdef class Session(Client):
             if outcome != FOUND:
                 self.check_unhandled(outcome, &op)
                 break
+            if spent and (used >= free or self.may_wait(&op)):
+                self.left_over = True
+                self.sate()
+                break
             used += op.frame
             self.handle(&op)
+            if used >= look or self.agenda.cost >= COST_TO_LOOK:
+                look = used + LOOK_BYTES
+                if self.agenda.is_spent() or monotonic_ns() >= end_ns:
+                    spent = True
+                    free = 0
         if self.in_messages != before:
             self.active_ms = self.agenda.now_ms
         if self.doomed:
@@ -95,6 +130,12 @@ cdef class Session(Client):
         if self.waiting and self.inbuf.kept > MOST_KEPT_BYTES:
             self.connection.pause()
         return 0
+
+    cdef bint may_wait(self, const Operation* op) noexcept:
+        """Whether an operation costs so much more than it sends that a turn that is spent does not do it."""
+        if op.verb == VERB_CONNECT or op.verb == VERB_SUB:
+            return True
+        return (op.verb == VERB_PUB or op.verb == VERB_HPUB) and is_ours(op.subject)
 
     def wait(self) -> None:
         """Handle nothing more of what was read until `proceed`."""
@@ -107,7 +148,7 @@ cdef class Session(Client):
             self.ok()
         if not self.working and self.connection is not None:
             self.inbuf.filled(0)
-            self.work()
+            self.work(False)
             self.read_on()
 
     def permit(self, Permissions permissions) -> None:
@@ -144,6 +185,7 @@ cdef class Session(Client):
             self.past_first_ping = True
             return self.say(view(b"PONG\r\n", 6))
         if op.verb == VERB_CONNECT:
+            self.agenda.cost += COST_TO_LOOK
             self.connection.connect(to_bytes(op.payload))
         elif op.verb == VERB_PONG:
             return self.ponged()
@@ -301,6 +343,7 @@ cdef class Session(Client):
         if not self.reads_mailboxes:
             self.reads_mailboxes = True
             self.connection.reads_mailboxes()
+        self.agenda.cost += COST_TO_LOOK
         return self.core.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=None) except -1:
