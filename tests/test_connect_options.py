@@ -33,6 +33,9 @@ def test_names(text: bytes, name: str | None) -> None:
         b'{"name":null} x',
         b'{"x":' + b"[" * 100_000,
         b'{"protocol":' + b"9" * 5000 + b"}",
+        b'{"Protocol":' + b"9" * 20 + b"}",
+        b'{"verbose":1,"VERBOSE":true}',
+        b'{"Echo":[["a",1]]}',
     ],
 )
 def test_what_cannot_be_read_is_a_value_error(text: bytes) -> None:

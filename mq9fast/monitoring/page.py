@@ -28,6 +28,7 @@ class Page(NamedTuple):
     status: int
     content_type: str
     pieces: Iterable[bytes]
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 # Given the query, without the question mark. Raises Refused.

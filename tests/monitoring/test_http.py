@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,82 @@ def test_the_index_links_to_every_page(port: int) -> None:
 @pytest.mark.parametrize("path", PAGES)
 def test_head_has_the_status_and_no_body(port: int, path: str) -> None:
     assert get(port, path, "HEAD")[0::2] == (200, b"")
+
+
+def test_head_has_the_length_of_a_page_in_many_pieces(monitored: Broker, port: int) -> None:
+    path = "/subsz?subs=1&limit=5000"
+    with Wire(monitored.port) as wire, closing(HTTPConnection("127.0.0.1", port)) as client:
+        wire.send("".join(f"SUB some.subject.{number:05} {number}\r\n" for number in range(5000)))
+        wire.ping()
+        client.request("HEAD", path)
+        head = client.getresponse()
+        assert head.read() == b""
+        client.request("GET", path)
+        page = client.getresponse()
+        assert page.getheader("transfer-encoding") == "chunked"
+        assert head.getheader("content-length") == str(len(page.read()))
+
+
+@pytest.mark.parametrize("path", [*PAGES, "*"])
+def test_options_tells_what_a_page_takes(port: int, path: str) -> None:
+    with closing(HTTPConnection("127.0.0.1", port)) as client:
+        client.request("OPTIONS", path)
+        answer = client.getresponse()
+        assert (answer.status, answer.read()) == (204, b"")
+        assert answer.getheader("allow") == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "get"])
+def test_other_methods_are_told_which_there_are(port: int, method: str) -> None:
+    with closing(HTTPConnection("127.0.0.1", port)) as client:
+        client.request(method, "/mailboxz")
+        answer = client.getresponse()
+        assert (answer.status, answer.getheader("allow")) == (405, "GET, HEAD, OPTIONS")
+        assert answer.read() == b"Method not allowed. Use GET, HEAD, OPTIONS.\n"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_target_may_be_a_whole_uri(port: int, path: str) -> None:
+    wanted = get(port, path)[:2]
+    for uri in (f"http://host:80{path}?limit=1", f"HTTPS://host{path}", f"http://host{path}?a=http://x/y"):
+        status, content_type, body = get(port, uri)
+        assert (status, content_type) == wanted
+        assert body
+    assert get(port, f"http://host{path}x")[0] == 404
+
+
+def test_a_uri_without_a_path_is_the_index(port: int) -> None:
+    assert get(port, "http://host") == get(port, "http://host?a=/healthz") == get(port, "/")
+
+
+def test_a_path_may_be_written_with_percent_signs(port: int) -> None:
+    assert get(port, "/%68ealthz") == get(port, "/healthz")
+
+
+def test_a_connection_takes_one_request_after_the_other(port: int) -> None:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)) as client:
+        client.connect()
+        address = client.sock.getsockname()
+        for path in (*PAGES, "/nothing", "/connz?sort=x"):
+            for method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+                client.request(method, path)
+                client.getresponse().read()
+                assert client.sock is not None
+                assert client.sock.getsockname() == address
+
+
+def test_requests_that_come_together_are_answered_in_order(port: int) -> None:
+    request = b"GET %s HTTP/1.1\r\nhost: a\r\n%s\r\n"
+    last = request % (b"/healthz", b"connection: close\r\n")
+    said = ask(port, request % (b"/connz", b"") + request % (b"/nothing", b"") + last)
+    assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200", b"404", b"200"]
+    assert said.endswith(b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_request_with_a_body_is_the_last(port: int, method: bytes) -> None:
+    said = ask(port, method + b" /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nabc")
+    assert b"connection: close" in said
 
 
 def test_requests_that_never_end_neither_pile_up_nor_keep_others_out(port: int) -> None:
