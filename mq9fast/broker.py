@@ -70,6 +70,7 @@ class Broker:
         self.total_connections = 0
         self.refused_connections = 0
         self.most_connections = settings.max_connections
+        self.store_files = -1
         self.health = Health()
         self.lame_duck = False
         self.serving = False
@@ -83,7 +84,7 @@ class Broker:
         """Open the store, take over what it holds, and listen."""
         tls = tls_context(self.settings)
         self._passwords = Passwords()
-        self._store = RocksStore(Path(self.settings.data_dir))
+        self._store = RocksStore(Path(self.settings.data_dir), most_files=self.store_files)
         directory = self.settings.data_dir
         with contextlib.ExitStack() as undo:
             undo.callback(self._close_store)

@@ -56,7 +56,7 @@ def _set_limits(broker: Broker, settings: Settings) -> None:
     intake.most_mailbox_bytes = settings.max_mailbox_bytes
     intake.most_store_bytes = settings.max_store_bytes
     intake.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
-    broker.most_connections = descriptors_for(settings.max_connections)
+    broker.most_connections = descriptors_for(settings.max_connections, broker.store_files)
     broker.mailboxes.most_mailboxes = settings.max_mailboxes
     broker.clock.min_free = settings.min_free
     core.router.stall_bytes = stall_bytes(settings.max_pending)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from mq9fast.broker import Broker
-from mq9fast.descriptors import descriptors_for
+from mq9fast.descriptors import descriptors_for, files_for_store
 from mq9fast.errors import StartError
 from mq9fast.listen import in_url
 from mq9fast.log import flush_log, print_line
@@ -32,6 +32,7 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     loop = asyncio.get_running_loop()
     broker = Broker(settings)
     broker.most_connections = descriptors_for(settings.max_connections)
+    broker.store_files = files_for_store(broker.most_connections)
     ending = asyncio.Event()
     retiring = asyncio.Event()
     early = asyncio.Event()

@@ -5,14 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from mq9fast.descriptors import RESERVED
+from mq9fast.descriptors import MONITORING
 from mq9fast.listen import listen, port_of
 from mq9fast.monitoring.http_connection import HttpConnection
 from mq9fast.monitoring.page import Page, Refused, Route
 
-# Connections at a time: half of the descriptors that are kept from clients. Past it the one goes that asked
-# for nothing for the longest.
-MOST_CONNECTIONS = RESERVED // 2
+# Connections at a time. Past it the one goes that asked for nothing for the longest.
+MOST_CONNECTIONS = MONITORING
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = (("allow", ", ".join(METHODS)),)
 

@@ -43,21 +43,23 @@ NO_ROOM = "No space left on device"
 
 
 class RocksStore:
-    """One RocksDB directory, opened by one process. `path` is made if it is not there.
+    """One RocksDB directory, opened by one process. `path` is made if it is not there. `most_files`: how many
+    tables may be open, -1 for all.
 
     Raises StartError if the directory cannot be used or another broker uses it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most_files: int = -1) -> None:
         self.read_failed: Callable[[bytes, bytes, str], None] | None = None
         self._path = path
+        self._most_files = most_files
         self._failure = ""
         self._recovers = False
         self._old: Rdict | None = None
         self._new: Rdict | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(path), _options())
+            self._db = _open(path, most_files)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
             raise StartError(_why_not_open(path, error)) from error
@@ -171,8 +173,10 @@ class RocksStore:
             with contextlib.suppress(Exception):
                 self._old.close()
             self._old = None
+        # rocksdict would make a directory that is gone.
+        self._presence.check()
         try:
-            new = Rdict(str(self._path), _options(create=False, compact=compact))
+            new = _open(self._path, self._most_files, create=False, compact=compact)
         except Exception as error:
             raise StoreError(f"it cannot be opened again: {error}") from error
         missing = least - new.latest_sequence_number()
@@ -208,7 +212,15 @@ class _Closed:
         raise StoreError("the store is being opened again")
 
 
-def _options(*, create: bool = True, compact: bool = True) -> Options:
+def _open(path: Path, most_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
+    options = _options(create=create, compact=compact)
+    options.set_max_open_files(most_files)
+    # Unless rocksdict is told those of the column family it takes them from the last OPTIONS file, which
+    # lacks the collector of deletions and the cache.
+    return Rdict(str(path), options, {"default": options})
+
+
+def _options(*, create: bool, compact: bool) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(create)
     options.set_disable_auto_compactions(not compact)

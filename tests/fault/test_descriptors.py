@@ -1,5 +1,7 @@
 """The system gives out no more file descriptors: the broker goes on, and serves again once there are some."""
 
+import os
+import re
 import resource
 import socket
 import sys
@@ -9,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict
 
 from tests.certificates import Certificates
 from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
@@ -125,3 +128,49 @@ def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: Ex
         inside[0].sendall(b"PING\r\n")
         assert inside[0].recv(6) == b"PONG\r\n"
     assert broker.stop() == 0
+
+
+def test_a_store_of_many_tables_leaves_connections_their_descriptors(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    limit, messages = 400, 800
+    broker = limited(stack, tmp_path, limit, "--max-connections", "1000")
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        for number in range(messages):
+            assert wire.msg("box", os.urandom(10_000)) == {"msg_id": number}
+    assert broker.stop() == 0
+    # More tables than the system lets the broker open files.
+    options = Options(raw_mode=True)
+    options.set_target_file_size_base(10_000)
+    tables = Rdict(str(tmp_path / "data"), options, {"default": options})
+    rewriting = CompactOptions()
+    rewriting.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+    tables.compact_range(None, None, rewriting)
+    tables.close()
+    assert len(list((tmp_path / "data").glob("*.sst"))) > limit - 50
+
+    broker.start()
+    wires = [stack.enter_context(Wire(broker.port)) for _ in range(200)]
+    for wire in wires:
+        wire.ping()
+    listed = wires[0].list("box", limit=messages)
+    assert listed["total"] == messages
+    wires[1].read_along("box")
+    assert [wires[1].message().msg_id for _ in range(messages)] == list(range(messages))
+    assert broker.open_descriptors < limit - 30
+    for number in range(20):
+        assert wires[2].msg("box", b"x") == {"msg_id": messages + number}
+
+
+def test_the_files_that_rocksdb_may_have_open_and_its_own_log_are_bounded(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    broker = limited(stack, tmp_path, 400, "--max-connections", "1000")
+    broker.restart()
+    told = (tmp_path / "data" / "LOG").read_text()
+    assert re.search(r"Options\.max_open_files: 72$", told, re.MULTILINE)
+    assert re.search(r"Options\.max_log_file_size: 1048576$", told, re.MULTILINE)
+    assert re.search(r"Options\.keep_log_file_num: 4$", told, re.MULTILINE)
+    # What holds for tables too, whatever the OPTIONS file of the run before says.
+    assert "CompactOnDeletionCollector" in told
