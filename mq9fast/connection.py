@@ -27,6 +27,7 @@ LAST_WORDS_SECONDS = 2.0
 # The same through TLS for a client that answers no pings: it will not answer the end of TLS either.
 STALE_SECONDS = 0.05
 STALE = b"Stale Connection"
+TOO_MANY = b"maximum connections exceeded"
 # How often in a write deadline a paused transport is looked at.
 LOOKS = 4
 # nats-server's figures: how long a new client has for its first PING before it may be pinged, and how old a
@@ -276,7 +277,7 @@ class Connection(asyncio.BufferedProtocol):
 class Refusal(asyncio.Protocol):
     """A connection past max_connections: told why, and closed; after INFO, unless TLS was to come first."""
 
-    last_words = b"maximum connections exceeded"
+    last_words = TOO_MANY
 
     def __init__(self, handshake: Handshake, kind: str = "nats") -> None:
         self._handshake = handshake

@@ -6,7 +6,7 @@ from functools import partial
 
 from mq9fast.auth import UNPROVED, Identity
 from mq9fast.broker import Broker, stall_bytes
-from mq9fast.connection import Connection
+from mq9fast.connection import TOO_MANY, Connection
 from mq9fast.descriptors import descriptors_for
 from mq9fast.errors import SettingsError
 from mq9fast.settings import SETTINGS, Settings
@@ -36,6 +36,7 @@ def reload(broker: Broker, settings: Settings) -> None:
         if settings.advertised != advertised:
             connection.inform(lame_duck=broker.lame_duck)
         _look_again(broker, connection)
+    _close_surplus(broker)
     logging.getLogger().setLevel(settings.log_level.upper())
     log.info("the settings were read anew")
 
@@ -62,6 +63,16 @@ def _set_limits(broker: Broker, settings: Settings) -> None:
     core.router.stall_bytes = stall_bytes(settings.max_pending)
     for connection in broker.connections.values():
         connection.session.max_pending_bytes = settings.max_pending
+
+
+def _close_surplus(broker: Broker) -> None:
+    """Close the connections past a max_connections that is lower now: those that came last."""
+    staying = [it for it in broker.connections.values() if not it.session.doomed]
+    surplus = staying[broker.most_connections :]
+    if surplus:
+        log.warning("closing %d connections: max_connections is lower now", len(surplus))
+    for connection in surplus:
+        connection.session.close_with(TOO_MANY)
 
 
 def _look_again(broker: Broker, connection: Connection) -> None:

@@ -439,3 +439,31 @@ def secure(port: int, trusted: Certificates, *, hear_info: bool = True) -> ssl.S
     if hear_info:
         assert peer.recv(65536).startswith(b"INFO ")
     return peer
+
+
+def test_lower_max_connections_close_those_that_came_last(start_broker: StartBroker, tmp_path: Path) -> None:
+    flags = ("--ws-port", "0")
+    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA + BERTA, *flags)
+    annas = [broker.user("anna") for _ in range(3)]
+    berta = broker.user("berta")
+    late = [broker.user("anna") for _ in range(2)]
+    with WebWire(broker.broker.ws_port, {"user": "anna", "pass": "anna"}) as web:
+        web.ping()
+        # Those that may not stay anyway make room.
+        broker.reload("max_connections = 4\n" + ANNA)
+        assert berta.line() == VIOLATION
+        assert late[1].line() == "-ERR 'maximum connections exceeded'"
+        assert late[1].closed()
+        assert web.line() == "-ERR 'maximum connections exceeded'"
+    for wire in (*annas, late[0]):
+        wire.ping()
+    with Wire(broker.port, {"user": "anna", "pass": "anna"}) as refused:
+        assert refused.line() == "-ERR 'maximum connections exceeded'"
+    # A setting that is what it was, or larger, closes nobody.
+    broker.reload("max_connections = 4\n" + ANNA)
+    broker.reload("max_connections = 5\n" + ANNA)
+    fifth = broker.user("anna")
+    for wire in (*annas, late[0], fifth):
+        wire.ping()
+    for wire in (*annas, *late, berta, fifth):
+        wire.close()
