@@ -209,7 +209,9 @@ class Broker:
         scheme = "ws" if tls is None else "wss"
         log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
         if websocket.origins.all and not self.handshake.auth_required:
-            log.warning("any web page whose reader reaches the WebSocket port may connect: see ws_origins")
+            log.warning(
+                "any web page in a browser that reaches the WebSocket port may connect: see ws_origins"
+            )
 
     async def _take(
         self,

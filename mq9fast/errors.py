@@ -28,8 +28,8 @@ UNREADABLE = (StoreError, CorruptRecord)
 SENTENCES = {
     "bad_request": "The request is not what this command takes.",
     "invalid_address": (
-        "A mail_address is 1 to 128 characters: tokens of a-z, 0-9, - and _ joined by single dots, "
-        "the last of them no priority."
+        "A mail_address is 1 to 128 characters: tokens of a-z, 0-9, - and _ joined by single dots; "
+        "the last token must not be a priority."
     ),
     "mailbox_not_found": "There is no mailbox with this address.",
     "mailbox_conflict": "The mailbox exists and differs in 'public'.",

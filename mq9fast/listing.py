@@ -137,5 +137,5 @@ def _read_cursor(text: str) -> tuple[int, int]:
     except (UnicodeEncodeError, binascii.Error):
         cursor = b""
     if len(cursor) != CURSOR_BYTES or cursor[0] >= len(PRIORITIES) or cursor[1] >= 0x80:
-        raise CommandError("bad_request", "The cursor is none that LIST gave.")
+        raise CommandError("bad_request", "The cursor was not issued by LIST.")
     return cursor[0], int.from_bytes(cursor[1:], "big")

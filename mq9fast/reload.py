@@ -38,7 +38,7 @@ def reload(broker: Broker, settings: Settings) -> None:
         _look_again(broker, connection)
     _close_surplus(broker)
     logging.getLogger().setLevel(settings.log_level.upper())
-    log.info("the settings were read anew")
+    log.info("settings reloaded")
 
 
 def _check_fixed(old: Settings, new: Settings) -> None:
@@ -86,12 +86,15 @@ def _look_again(broker: Broker, connection: Connection) -> None:
 def _judge(connection: Connection, identity: Identity | None) -> None:
     session = connection.session
     if identity is None:
-        log.info("%s:%d may not stay", *connection.peer)
+        log.info("closing %s:%d: not authorized under the new settings", *connection.peer)
         session.close_with(b"Authorization Violation")
         return
     if identity is UNPROVED:
         # Without an -ERR: after `Authorization Violation` clients do not reconnect, and it may be right.
-        log.info("%s:%d has to sign in again: the hash of its password was replaced", *connection.peer)
+        log.info(
+            "closing %s:%d: the hash of its password was replaced, so it has to sign in again",
+            *connection.peer,
+        )
         session.close_with(None)
         return
     session.identity = identity

@@ -77,7 +77,7 @@ def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
         settings = load()
         reload(broker, settings)
     except StartError as error:
-        log.error("the settings stay as they are: %s", error)
+        log.error("reload failed, settings unchanged: %s", error)
     else:
         _warn_of_permissions(settings)
 
@@ -97,7 +97,9 @@ def _warn_of_open_ports(broker: Broker) -> None:
     hosts = {broker.settings.host} | ({broker.settings.ws_host} if broker.websocket else set())
     for host in sorted(hosts):
         if not _is_loopback(host):
-            log.warning("listening on %s without authentication: all who reach the port may connect", host)
+            log.warning(
+                "listening on %s without authentication: any client that reaches the port may connect", host
+            )
 
 
 def _is_loopback(host: str) -> bool:

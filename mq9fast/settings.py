@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="expect a PROXY header (version 1 or 2) from a proxy in front, from each client"),
     ] = False
-    data_dir: Annotated[Text, Meta(description="directory of the store, made if absent")] = "./mq9-data"
+    data_dir: Annotated[Text, Meta(description="directory of the store, created if absent")] = "./mq9-data"
     sync: Annotated[
         Literal["always", "interval", "never"],
         Meta(description="fsync before a message is acknowledged, every sync interval, or not at all"),
@@ -68,48 +68,55 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=64 * 2**20, description="largest message with its headers", extra={"unit": "bytes"}),
     ] = 2**20
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="least level that is logged")
+        Literal["debug", "info", "warning", "error"], Meta(description="minimum log level")
     ] = "info"
-    user: Annotated[Text | None, Meta(description="name every client must give, with --password")] = None
+    user: Annotated[
+        Text | None, Meta(description="user name that every client must give, with --password")
+    ] = None
     password: Annotated[Secret, Meta(description="password every client must give, with --user")] = None
     token: Annotated[Secret, Meta(description="token every client must give, instead of --user")] = None
     tls_cert: Annotated[Text | None, Meta(description="PEM file with the certificate, turns TLS on")] = None
     tls_key: Annotated[Text | None, Meta(description="PEM file with the certificate's key")] = None
-    tls_ca: Annotated[Text | None, Meta(description="PEM file with the authorities of clients")] = None
+    tls_ca: Annotated[
+        Text | None, Meta(description="PEM file with the authorities that sign client certificates")
+    ] = None
     tls_verify: Annotated[bool, Meta(description="demand a certificate that --tls-ca signed")] = False
     tls_handshake_first: Annotated[
         Literal["off", "on", "auto"],
         Meta(description="TLS before INFO: never, always, or for clients that begin it at once"),
     ] = "off"
-    server_name: Annotated[Text | None, Meta(description="name told to clients, none makes one up")] = None
+    server_name: Annotated[Text | None, Meta(description="server name in INFO, generated if not set")] = None
     advertise: Annotated[
-        Text | None, Meta(description="other ways in, told to clients, as host:port,host:port")
+        Text | None, Meta(description="other addresses told to clients, as host:port,host:port")
     ] = None
     auto_create: Annotated[bool, Meta(description="let the first message create its mailbox")] = False
     max_control_line: Annotated[
         int,
         Meta(ge=64, le=2**20, description="longest line of the protocol", extra={"unit": "bytes"}),
     ] = 4096
-    max_connections: Annotated[Count, Meta(description="most connections at a time")] = 65536
+    max_connections: Annotated[Count, Meta(description="maximum number of connections")] = 65536
     max_subscriptions: Annotated[
-        Limit, Meta(description="most subscriptions of one connection, 0 is no limit")
+        Limit, Meta(description="maximum number of subscriptions of one connection, 0 is no limit")
     ] = 0
     max_pending: Annotated[
         Count,
-        Meta(description="most that may wait for a slow reader of plain subjects", extra={"unit": "bytes"}),
+        Meta(
+            description="most that may wait unsent for a slow reader of plain subjects",
+            extra={"unit": "bytes"},
+        ),
     ] = 64 * 2**20
     write_deadline: Annotated[
-        Seconds, Meta(description="time a reader of plain subjects may take nothing of what waits for it")
+        Seconds, Meta(description="time after which a reader of plain subjects that takes nothing is cut off")
     ] = 10.0
-    max_mailboxes: Annotated[Limit, Meta(description="most mailboxes, 0 is no limit")] = 0
+    max_mailboxes: Annotated[Limit, Meta(description="maximum number of mailboxes, 0 is no limit")] = 0
     max_mailbox_messages: Annotated[
-        Limit, Meta(description="most messages in one mailbox, 0 is no limit")
+        Limit, Meta(description="maximum number of messages in one mailbox, 0 is no limit")
     ] = 0
     max_mailbox_bytes: Annotated[
-        LimitBytes, Meta(description="most that one mailbox holds, 0 is no limit")
+        LimitBytes, Meta(description="maximum size of one mailbox, 0 is no limit")
     ] = 0
     max_store_bytes: Annotated[
-        LimitBytes, Meta(description="most that all mailboxes hold, 0 is no limit")
+        LimitBytes, Meta(description="maximum size of all mailboxes, 0 is no limit")
     ] = 0
     min_free: Annotated[
         LimitBytes, Meta(description="free disk below which messages are refused, 0 is no floor")
@@ -118,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is stale")] = 2
     auth_timeout: Annotated[Seconds, Meta(description="time a client has to sign in")] = 2.0
     busy_poll: Annotated[
-        Microseconds, Meta(description="time to look for what comes next before going to sleep, 0 is none")
+        Microseconds, Meta(description="time to poll for the next read before going to sleep, 0 turns it off")
     ] = 100
     lame_duck_duration: Annotated[
         SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
@@ -131,9 +138,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, needed in _NEEDS:
             if getattr(self, name) not in _UNSET and not getattr(self, needed):
-                raise SettingsError(f"{name} is set, but {needed}, which it needs, is not")
+                raise SettingsError(f"{name} needs {needed}, which is not set")
         if self.token and self.user:
-            raise SettingsError("token is set, and so are user and password: only one of the two can be used")
+            raise SettingsError("token and user are both set: use only one of them")
         if self.users and (self.token or self.user):
             raise SettingsError("users are listed, and user or token is set too: use only one of them")
         check_users(self.users)
@@ -143,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for address in self.advertised:
             found = _ADDRESS.fullmatch(address)
             if found is None or not 1 <= int(found[1]) <= 65535:
-                raise SettingsError(f"advertise holds {address!r}, which is not host:port")
+                raise SettingsError(f"advertise: {address!r} is not host:port")
 
     @property
     def advertised(self) -> tuple[str, ...]:
@@ -244,7 +251,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(kind, FloatType):
             low = f"above {kind.gt:g}" if kind.ge is None else f"of at least {kind.ge:g}"
             return f"a number of {self.unit} {low} and at most {kind.le}"
-        return "text of at least one character, none of them a control character"
+        return "text of at least one character, without control characters"
 
 
 def _table() -> tuple[Setting, ...]:

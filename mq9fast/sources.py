@@ -55,7 +55,7 @@ def _read_flags(argv: Sequence[str]) -> dict[str, str]:
         if argument.startswith("--"):
             raise SettingsError(f"there is no flag {argument.partition('=')[0]!r}")
     if rest:
-        raise SettingsError("the command line has an argument that belongs to no flag")
+        raise SettingsError("an argument on the command line belongs to no flag")
     return {name: str(value) for name, value in vars(found).items() if value is not None}
 
 

@@ -45,7 +45,9 @@ class Origins:
         for text in (listed or "").split(",") if listed else ():
             origin = _origin(text.strip())
             if origin is None:
-                raise StartError(f"ws_origins holds {text.strip()!r}, no origin such as https://example.org")
+                raise StartError(
+                    f"ws_origins: {text.strip()!r} is not an origin (example: https://example.org)"
+                )
             self._allowed.add(origin)
 
     @property
@@ -92,13 +94,13 @@ class Upgrade:
             if request is h11.NEED_DATA:
                 return None
             if not isinstance(request, h11.Request):
-                raise UpgradeError(400, "there was no request")
+                raise UpgradeError(400, "the request is missing")
             method = request.method
             self.forwarded_for = _forwarded_for(request)
             key = self._check(request)
             # Frames before they were agreed on, or a body.
             if not isinstance(self._http.next_event(), h11.EndOfMessage) or self._http.trailing_data[0]:
-                raise UpgradeError(400, "more than a request came before it was answered")
+                raise UpgradeError(400, "data came before the upgrade was answered")
         except h11.RemoteProtocolError as error:
             return self._refuse(method, UpgradeError(error.error_status_hint, str(error)))
         except UpgradeError as refused:

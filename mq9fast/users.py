@@ -73,9 +73,11 @@ def check_users(users: tuple[User, ...]) -> None:
         if (user.nkey is None) == (user.user is None):
             raise SettingsError(f"user {number} needs either user and password, or nkey")
         if (user.user is None) != (user.password is None):
-            raise SettingsError(f"user {user.name!r} needs a password with user, and none with nkey")
+            raise SettingsError(
+                f"user {user.name!r} needs a password with user, and must have none with nkey"
+            )
         if user.name in names:
-            raise SettingsError(f"user {user.name!r} is there twice")
+            raise SettingsError(f"user {user.name!r} is listed twice")
         names.add(user.name)
         if user.password is not None:
             check_password(user.password, f"the password of user {user.name!r}")
@@ -87,7 +89,7 @@ def check_users(users: tuple[User, ...]) -> None:
 def check_password(password: str, whose: str) -> None:
     """Raise SettingsError for what begins like a bcrypt hash and is none: nobody could ever sign in."""
     if BCRYPT_PREFIX.match(password) and not BCRYPT_HASH.fullmatch(password):
-        raise SettingsError(f"{whose} begins like a bcrypt hash, but is none that is whole")
+        raise SettingsError(f"{whose} begins like a bcrypt hash but is not a complete one")
 
 
 def public_key(nkey: str) -> bytes:
@@ -100,7 +102,9 @@ def public_key(nkey: str) -> bytes:
         raw = b""
     prefix, key, checksum = raw[:1], raw[1:-2], raw[-2:]
     if prefix != bytes([nkeys.PREFIX_BYTE_USER]) or len(key) != PUBLIC_KEY_BYTES:
-        raise SettingsError(f"{nkey!r} is no public NKEY of a user: those are 56 characters and begin with U")
+        raise SettingsError(
+            f"{nkey!r} is not the public NKEY of a user, which has 56 characters and begins with U"
+        )
     if bytes(nkeys.crc16_checksum(raw[:-2])) != checksum:
         raise SettingsError(f"the NKEY {nkey!r} is mistyped: its checksum does not match")
     return key
@@ -115,7 +119,7 @@ def check_permissions(lists: PermissionLists | None, whose: str) -> None:
         for entry in (*(lists_of.allowed or ()), *lists_of.denied):
             subject, *queue = entry.split(" ")
             if len(queue) > (direction == "subscribe") or not all(map(_is_subject, (subject, *queue))):
-                raise SettingsError(f"{whose} has a {direction} permission that is no subject: {entry!r}")
+                raise SettingsError(f"{whose} has a {direction} permission that is not a subject: {entry!r}")
 
 
 def permissions(lists: PermissionLists | None, seed: int) -> Permissions | None:

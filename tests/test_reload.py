@@ -39,7 +39,7 @@ class Configured:
     def port(self) -> int:
         return self.broker.port
 
-    def reload(self, text: str, line: str = "the settings were read anew") -> None:
+    def reload(self, text: str, line: str = "settings reloaded") -> None:
         """Write the file and have it read; wait until the log says so."""
         before = self.broker.log.read_text().count(line)
         self.path.write_text(text)
@@ -117,7 +117,7 @@ def test_a_client_of_a_hash_that_was_replaced_has_to_sign_in_again(
     assert texts[0] != texts[1]
     broker = Configured(start_broker, tmp_path / "mq9.toml", texts[0])
     with broker.user("anna") as anna:
-        broker.reload(texts[1], "has to sign in again: the hash of its password was replaced")
+        broker.reload(texts[1], "the hash of its password was replaced, so it has to sign in again")
         assert anna.closed()
         assert not anna.unread
         broker.user("anna").close()
@@ -337,7 +337,7 @@ def test_a_file_that_cannot_be_taken_over_changes_nothing(
 ) -> None:
     broker = Configured(start_broker, tmp_path / "mq9.toml", BERTA)
     with broker.user("berta") as berta:
-        broker.reload(text, "the settings stay as they are: ")
+        broker.reload(text, "reload failed, settings unchanged: ")
         assert reason in broker.broker.log.read_text()
         berta.ping()
         broker.user("berta").close()
@@ -396,8 +396,8 @@ def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> 
         wire.ping()
     with pytest.raises(AssertionError, match="403"):
         WebWire(port, Origin=old)
-    broker.reload('ws_origins = "new.example"\n', "the settings stay as they are: ws_origins holds")
-    broker.reload("ws_port = 1\nws_tls = false\n", "the settings stay as they are: ws_tls cannot change")
+    broker.reload('ws_origins = "new.example"\n', "reload failed, settings unchanged: ws_origins: ")
+    broker.reload("ws_port = 1\nws_tls = false\n", "reload failed, settings unchanged: ws_tls cannot change")
     with WebWire(port, Origin=new) as wire:
         wire.ping()
 
@@ -419,7 +419,7 @@ def test_a_renewed_certificate_is_shown_to_who_comes(start_broker: StartBroker, 
         with pytest.raises(ssl.SSLError):
             secure(port, files)
     Path(files.cert("server")).write_text("no certificate")
-    broker.reload(settings, "the settings stay as they are: the TLS files")
+    broker.reload(settings, "reload failed, settings unchanged: the TLS files")
     secure(broker.port, renewed).close()
 
 

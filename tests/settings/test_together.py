@@ -16,7 +16,7 @@ from tests.settings.told import Told, named
     [
         ({"user": "u"}, ["user", "password"]),
         ({"password": "p"}, ["password", "user"]),
-        ({"user": "u", "password": "p", "token": "t"}, ["token", "user", "password"]),
+        ({"user": "u", "password": "p", "token": "t"}, ["token", "user"]),
         ({"tls_cert": "c"}, ["tls_cert", "tls_key"]),
         ({"tls_key": "k"}, ["tls_key", "tls_cert"]),
         ({"tls_ca": "a"}, ["tls_ca", "tls_cert"]),
@@ -71,7 +71,7 @@ def test_sources_are_checked_together(told: Told) -> None:
     ],
 )
 def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^advertise holds '.*', which is not host:port$"):
+    with pytest.raises(SettingsError, match=r"^advertise: '.*' is not host:port$"):
         load_settings([f"--advertise={text}"], {})
 
 

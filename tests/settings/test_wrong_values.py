@@ -69,7 +69,7 @@ def test_wrong_values(tmp_path: Path, row: Setting, source: str) -> None:
         ("lame_duck_duration", "a number of seconds of at least 0 and at most 31536000"),
         ("sync", "one of always, interval, never"),
         ("auto_create", "true or false"),
-        ("host", "text of at least one character, none of them a control character"),
+        ("host", "text of at least one character, without control characters"),
     ],
 )
 def test_what_a_value_must_be(name: str, expected: str) -> None:
@@ -104,8 +104,8 @@ def test_a_key_given_twice(told: Told) -> None:
         (["--port"], "argument --port: expected one argument"),
         (["--prot", "1"], "there is no flag '--prot'"),
         (["--por=1"], "there is no flag '--por'"),
-        (["-x"], "the command line has an argument that belongs to no flag"),
-        (["nats://localhost"], "the command line has an argument that belongs to no flag"),
+        (["-x"], "an argument on the command line belongs to no flag"),
+        (["nats://localhost"], "an argument on the command line belongs to no flag"),
         (["--given=port"], "there is no flag '--given'"),
     ],
 )
