@@ -35,7 +35,7 @@ def test_a_websocket_port_in_use_is_named(tmp_path: Path) -> None:
     "origin", ["example.org", "https://", "https://a.org/path", "https://a.org:x", "a,,b"]
 )
 def test_origins_that_are_none_are_named(tmp_path: Path, origin: str) -> None:
-    with pytest.raises(StartError, match="^ws_origins: .* is not an origin"):
+    with pytest.raises(StartError, match=r"^ws_origins: .* is not an origin"):
         Origins(origin)
     if origin == "example.org":
         data = ("--data-dir", tmp_path / "data")
