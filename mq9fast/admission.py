@@ -1,4 +1,4 @@
-"""The port of clients where something comes before the protocol: a PROXY header, or TLS.
+"""Ports where something comes before the protocol of the peer: a PROXY header, or TLS.
 
 TLS begins after INFO in the open, or with the first byte.
 """
@@ -8,13 +8,16 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from mq9fast.connection import Connection, Refusal
 from mq9fast.listen import peer_of
 from mq9fast.proxy import ProxyError, readable, take_header
 from mq9fast.tls import handshake_socket
+
+if TYPE_CHECKING:
+    from mq9fast.websocket import WebSocket
 
 log = logging.getLogger("mq9fast.admission")
 
@@ -34,8 +37,8 @@ class Admission:
 
     def __init__(
         self,
-        bound: Iterable[socket.socket],
-        connect: Callable[[], Connection | Refusal],
+        listeners: list[asyncio.Server],
+        connect: Callable[[], "Connection | Refusal | WebSocket"],
         context: ssl.SSLContext | None,
         *,
         proxied: bool,
@@ -50,7 +53,8 @@ class Admission:
         self._handshake_seconds = handshake_seconds
         self._first = first
         self._tasks: set[asyncio.Task[None]] = set()
-        for each in bound:
+        self.listeners = listeners
+        for each in [bound for listener in listeners for bound in listener.sockets]:
             # The loop's own wrappers cannot be accepted on.
             listener = socket.socket(fileno=os.dup(each.fileno()))
             listener.listen(backlog)
@@ -102,21 +106,21 @@ class Admission:
             raise
 
     async def _begin_tls(
-        self, client: socket.socket, protocol: Connection | Refusal, context: ssl.SSLContext
+        self, client: socket.socket, protocol: "Connection | Refusal | WebSocket", context: ssl.SSLContext
     ) -> None:
         tls_first = self._first == "on" or (self._first == "auto" and await self._begins(client))
         if isinstance(protocol, Refusal):
             protocol.greets = not tls_first
             await self._loop.connect_accepted_socket(lambda: protocol, client)
             return
-        if not tls_first:
+        if not tls_first and isinstance(protocol, Connection):
             await self._loop.sock_sendall(client, protocol.greeting())
         handshake_socket.set(client)
         await self._loop.connect_accepted_socket(
             lambda: protocol, client, ssl=context, ssl_handshake_timeout=self._handshake_seconds()
         )
 
-    def _give_up(self, protocol: Connection | Refusal, client: socket.socket) -> None:
+    def _give_up(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
         protocol.connection_lost(None)
         client.close()
 

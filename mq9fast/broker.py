@@ -42,7 +42,7 @@ from mq9fast.tracing import TraceReports
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.monitor import Monitor
-    from mq9fast.websocket import WebSocketPort
+    from mq9fast.websocket import WebSocket, WebSocketPort
 
 log = logging.getLogger("mq9fast.broker")
 
@@ -78,7 +78,7 @@ class Broker:
         self.monitor: Monitor | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []
-        self._admission: Admission | None = None
+        self._admissions: list[Admission] = []
 
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
@@ -177,20 +177,34 @@ class Broker:
         self.core.tracer.report = TraceReports(self.handshake.identity(settings.host))
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
-        by_hand = clients if tls is not None or settings.proxy_protocol else []
+        if tls is not None or settings.proxy_protocol:
+            first = settings.tls_handshake_first
+            self._admit(clients, self._connection, tls, first, proxied=settings.proxy_protocol)
+        by_hand = [listener for admission in self._admissions for listener in admission.listeners]
         for listener in self._listeners:
             if listener not in by_hand:
                 await listener.start_serving()
-        if by_hand:
-            self._admission = Admission(
-                [each for listener in clients for each in listener.sockets],
-                self._connection,
-                tls,
-                proxied=settings.proxy_protocol,
-                handshake_seconds=lambda: self.handshake.auth_timeout,
-                first=settings.tls_handshake_first,
-                backlog=BACKLOG,
-            )
+
+    def _admit(
+        self,
+        listeners: list[asyncio.Server],
+        connect: Callable[[], "Connection | Refusal | WebSocket"],
+        tls: ssl.SSLContext | None,
+        first: str,
+        *,
+        proxied: bool = False,
+    ) -> None:
+        """Accept by hand on ports that are taken."""
+        admission = Admission(
+            listeners,
+            connect,
+            tls,
+            proxied=proxied,
+            handshake_seconds=lambda: self.handshake.auth_timeout,
+            first=first,
+            backlog=BACKLOG,
+        )
+        self._admissions.append(admission)
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         # Imported only where there is such a port, like monitoring: a start is an eighth of a second in all.
@@ -199,8 +213,10 @@ class Broker:
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
         websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))
-        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port, tls)
+        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port)
         port = port_of(listeners)
+        if tls is not None:
+            self._admit(listeners, websocket.protocol, tls, "on")
         # The addresses that are advertised are those of the other port.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
         without_tls = {"tls_required": None, "tls_verify": None}
@@ -214,17 +230,10 @@ class Broker:
             )
 
     async def _take(
-        self,
-        protocol: Callable[[], asyncio.BaseProtocol],
-        host: str,
-        port: int,
-        tls: ssl.SSLContext | None = None,
+        self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int
     ) -> list[asyncio.Server]:
         """Take a port, without serving on it yet."""
-        timeout = self.settings.auth_timeout if tls else None
-        listeners = await listen(
-            protocol, host, port, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=timeout
-        )
+        listeners = await listen(protocol, host, port, backlog=BACKLOG)
         self._listeners += listeners
         return listeners
 
@@ -232,8 +241,8 @@ class Broker:
         """Take no new connection, from a peer that has not quite become one neither."""
         for listener in self._listeners:
             listener.close()
-        if self._admission is not None:
-            self._admission.close()
+        for admission in self._admissions:
+            admission.close()
         if self.websocket is not None:
             self.websocket.close()
 

@@ -120,6 +120,8 @@ class WebSocket(asyncio.BufferedProtocol):
         self._connection: Connection | Refusal | None = None
         self._pong: bytes | None = None
         self._writable = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.peer = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
@@ -129,7 +131,8 @@ class WebSocket(asyncio.BufferedProtocol):
         self._port.begun(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._port.upgrading.discard(self)
         if self._connection is not None:
             self._connection.connection_lost(exc)
@@ -165,7 +168,8 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.close()
             return
         self._upgrade = None
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._port.upgrading.discard(self)
         self._connection = self._port.connect()
         self._connection.peer = peer

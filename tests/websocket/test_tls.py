@@ -116,3 +116,14 @@ def test_what_is_no_tls_gets_nothing_and_harms_nobody(
         assert peer.recv(65536) == b""
     use(broker.ws_port, certificates.context(), "box")
     assert broker.stop() == 0
+
+
+def test_a_handshake_that_fails_ends_with_an_alert(start_wss: Start) -> None:
+    broker = start_wss()
+    with socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) as peer:
+        # A record of TLS with a handshake message that there is none of.
+        peer.sendall(b"\x16\x03\x01\x00\x05hello")
+        said = b""
+        while more := peer.recv(65536):
+            said += more
+    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", said, re.DOTALL), said
