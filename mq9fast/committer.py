@@ -229,7 +229,7 @@ class Committer:
         return True
 
     def look(self) -> None:
-        """Have the files of the store looked after, which may have been deleted."""
+        """Look after the store: its files may be deleted, or its work in the background may have failed."""
         if not self.healer.failed:
             try:
                 self._store.look()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mq9fast._core.delivery import Delivery
 from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.record import CorruptRecord
 from mq9fast._core.run import Runs
 from mq9fast._core.turn import Turn
 from mq9fast.errors import UNREADABLE
@@ -85,11 +86,16 @@ class Refused:
     def settle(self) -> None:
         """The store takes writes again: put the deletion of what was refused into the turn.
 
-        Everything that is written from now on has to go with it or after it. Raises StoreError or
-        CorruptRecord if it cannot be read, and is to be called again then.
+        Everything that is written from now on has to go with it or after it. Raises StoreError if it cannot
+        be read, and is to be called again then.
         """
         for mailbox in list(self._unread):
-            self._reload(mailbox)
+            try:
+                self._reload(mailbox)
+            except CorruptRecord as error:
+                # It never will be read: everybody else goes on.
+                log.error("the mailbox with the uid %d cannot be read: %s", mailbox.uid, error)
+                del self._unread[mailbox]
         doomed = [
             (mailbox, key)
             for mailbox in self._ids

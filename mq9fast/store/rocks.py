@@ -20,6 +20,7 @@ from mq9fast._core.rows import Rows
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.store.base import Batch
 from mq9fast.store.presence import Presence, probe
+from mq9fast.store.replay import replay
 
 MEMTABLE_BYTES = 32 << 20
 MEMTABLES = 3
@@ -59,7 +60,7 @@ class RocksStore:
         self._new: Rdict | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._db = _open(path, most_files)
+            self._db = open_database(path, most_files)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
             raise StartError(_why_not_open(path, error)) from error
@@ -93,7 +94,10 @@ class RocksStore:
         self._check()
         try:
             self._presence.check()
-        except StoreError as error:
+            if self._db.property_int_value("rocksdb.background-errors"):
+                # Refused with what went wrong, if RocksDB has not recovered.
+                self._db.write(WriteBatch(True))
+        except Exception as error:
             raise self._fail(error) from error
 
     def refuse(self, error: StoreError) -> None:
@@ -173,10 +177,11 @@ class RocksStore:
             with contextlib.suppress(Exception):
                 self._old.close()
             self._old = None
-        # rocksdict would make a directory that is gone.
-        self._presence.check()
         try:
-            new = _open(self._path, self._most_files, create=False, compact=compact)
+            replay(self._path, self._most_files, compact=compact)
+            # rocksdict would make a directory that is gone.
+            self._presence.check()
+            new = open_database(self._path, self._most_files, create=False, compact=compact)
         except Exception as error:
             raise StoreError(f"it cannot be opened again: {error}") from error
         missing = least - new.latest_sequence_number()
@@ -212,7 +217,7 @@ class _Closed:
         raise StoreError("the store is being opened again")
 
 
-def _open(path: Path, most_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
+def open_database(path: Path, most_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
     options = _options(create=create, compact=compact)
     options.set_max_open_files(most_files)
     # Unless rocksdict is told those of the column family it takes them from the last OPTIONS file, which

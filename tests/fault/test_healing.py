@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.load import Watcher, frames, read_stored
+from tests.fault.load import Watcher, frames, publish_many, read_stored
 from tests.fault.shim import Rule, Shim
 from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Message, Wire, wait_until
 
@@ -199,6 +199,39 @@ def test_storage_that_fails_for_a_while(start: Callable[..., Broker], shim: Shim
     load.goes_on()
     wait_until(lambda: not broker.health)
     load.check()
+
+
+def test_others_go_on_while_a_long_log_is_replayed(start: Callable[..., Broker], shim: Shim) -> None:
+    broker = start("--sync", "never")
+    with Wire(broker.port) as wire, Wire(broker.port) as other:
+        wire.create(name="box")
+        publish_many(wire, "box", 100, b"x" * 100_000, 10)
+        stored = wire.list("box", limit=1)["total"]
+        slow, seconds, longest = shim.fail("fsync", "*.sst", wait=4.0, most=1), 4.0, 0.0
+        with shim.failing("write", "*.log", errno.EIO, most=1):
+            assert wire.msg("box", "refused")["code"] == "store_unavailable"
+        while not slow.seen or "code" in wire.create(name="box"):
+            asked = time.monotonic()
+            other.ping()
+            longest = max(longest, time.monotonic() - asked)
+            time.sleep(0.01)
+        assert longest < seconds / 2
+        assert wire.list("box", limit=1)["total"] == stored == 100
+
+
+def test_a_failure_in_the_background_is_noticed_without_a_write(
+    start: Callable[..., Broker], shim: Shim
+) -> None:
+    broker = start("--sync", "never")
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        # What is in memory is written out once nothing was written for two seconds.
+        publish_many(wire, "box", 100, b"x" * 100_000, 10)
+        with shim.failing("write", "*.sst", errno.EIO, most=1) as rule:
+            wait_until(lambda: rule.seen > 0)
+            wait_until(lambda: "the store does not take writes" in broker.health)
+        wait_until(lambda: not broker.health)
+        assert "msg_id" in wire.msg("box", "again")
 
 
 @pytest.mark.parametrize("mode", MODES)
