@@ -79,7 +79,9 @@ class Mailboxes:
 
     def settle(self) -> None:
         """Note in the last turn of a broker that stops that each row of the store has its owner, if so."""
-        looked = self._leftovers is None or self._leftovers.done
+        leftovers = self._leftovers
+        # What was found has no row that says it is to be dropped if writing that failed.
+        looked = leftovers is None or (leftovers.done and not self.purges)
         if looked and not self._unforgotten and not self._intake.failed:
             self._intake.turn.put_raw(record.SETTLED_KEY, b"")
 
@@ -99,13 +101,13 @@ class Mailboxes:
         if self._intake.failed:
             raise CommandError("store_unavailable")
         address = generate_address(prefix) if name is None else check_address(name)
+        text = None if description is None else description.encode()
         mailbox = self.directory.get(address)
         is_new = mailbox is None
         if mailbox is None:
             mailbox = self._open(address, public)
         elif mailbox.public != public:
             raise CommandError("mailbox_conflict")
-        text = None if description is None else description.encode()
         self.directory.renew(mailbox, ttl, text)
         self._intake.turn.touch_mailbox(mailbox)
         return address, is_new

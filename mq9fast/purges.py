@@ -33,6 +33,9 @@ class Purges:
         self._store = store
         self._waiting: deque[Purge] = deque()
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def load(self) -> list[int]:
         """Take over what is stored; returns the uids."""
         for key, value in self._store.scan(record.PURGES, record.after_all(record.PURGES)):

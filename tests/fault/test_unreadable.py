@@ -77,6 +77,25 @@ def test_a_group_gets_each_task_once_after_reads_failed(broker: Broker, shim: Sh
         wait_until(lambda: wire.list("tasks")["total"] == 0)
 
 
+def test_what_came_back_to_a_group_is_given_out_after_reads_failed(broker: Broker, shim: Shim) -> None:
+    with Wire(broker.port) as wire:
+        wire.read_along("tasks", queue="workers")
+        held = [wire.message().msg_id for _ in range(500)]
+    broker.restart()
+    with Wire(broker.port) as leaving, Wire(broker.port) as wire:
+        leaving.read_along("tasks", queue="workers")
+        leaving.message()
+        leaving.ping()
+        with shim.failing("read", "*.sst", errno.EIO):
+            wire.read_along("tasks", queue="workers")
+            wire.ping()
+            leaving.close()
+            time.sleep(1.5)
+        assert sorted({wire.message().msg_id for _ in range(MESSAGES)}) == list(range(MESSAGES))
+        assert wire.silent()
+    assert held == list(range(500))
+
+
 def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire:
         for skip in range(4):
