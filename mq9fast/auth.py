@@ -1,4 +1,4 @@
-"""Who may connect: everybody, whoever has the token, or the users that the settings name."""
+"""Signing in: any client, those with the token, or the users that the settings name."""
 
 import base64
 import secrets
@@ -25,7 +25,7 @@ class Credentials(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """Somebody who may connect. `kind` is user, token, nkey, or anybody where nothing is asked for."""
+    """What a client signed in as. `kind` is user, token, nkey, or anybody where no credentials are needed."""
 
     kind: str
     name: str = ""
@@ -75,7 +75,7 @@ class Authenticator:
         return bool(self._keys)
 
     def check(self, given: Credentials, nonce: str, verdict: Verdict, wanted: Wanted) -> None:
-        """Call `verdict` with who it is, or None, at once or in a later turn of the event loop if it is
+        """Call `verdict` with the identity, or None, at once or in a later turn of the event loop if it is
         still `wanted` then."""
         if not self.required:
             verdict(ANYBODY)
@@ -117,12 +117,12 @@ class Authenticator:
         self._passwords.check(expected.secret, given or "", done, wanted)
 
     def _signer(self, given: Credentials, nonce: str) -> Identity | None:
-        """Whose private NKEY signed the nonce of this connection's INFO."""
+        """The identity of the NKEY that signed the nonce of this connection's INFO; None if none did."""
         from nacl.exceptions import BadSignatureError
         from nacl.signing import VerifyKey
 
         identity = self._keys.get(given.nkey or "")
-        # Who came while there were no NKEYs was given nothing to sign.
+        # A client that connected before there were NKEYs got no nonce.
         if identity is None or not nonce:
             return None
         try:
@@ -132,7 +132,7 @@ class Authenticator:
         return identity
 
     def _secret_of_nobody(self) -> str:
-        """As dear to check as any user's, and no password's."""
+        """A hash of the highest configured cost that no password has, so unknown names take equally long."""
         hashes = [it.secret for it in self._users.values() if _is_hash(it.secret)]
         if not hashes:
             return secrets.token_hex()

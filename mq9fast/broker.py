@@ -238,7 +238,7 @@ class Broker:
         return listeners
 
     def _stop_listening(self) -> None:
-        """Take no new connection, from a peer that has not quite become one neither."""
+        """Stop accepting connections, including peers still in a TLS or WebSocket handshake."""
         for listener in self._listeners:
             listener.close()
         for admission in self._admissions:

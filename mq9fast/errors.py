@@ -21,7 +21,7 @@ class ReadError(StoreError):
     """The store could not read what it holds."""
 
 
-# What reading messages back can fail with: the store cannot, or what it holds is none of ours.
+# Errors of reading messages back: the store failed, or a record is corrupt.
 UNREADABLE = (StoreError, CorruptRecord)
 
 

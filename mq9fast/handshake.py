@@ -119,14 +119,16 @@ class Handshake:
             if authenticator is self._authenticator:
                 judge(identity)
             else:
-                # The settings were read anew while the password was checked.
+                # A reload came while the password was checked.
                 self._check(session, options, nonce, judge)
 
         authenticator.check(options, nonce, verdict, lambda: not session.doomed)
 
     def readmit(self, session: Session, verdict: Verdict) -> None:
-        """Call `verdict` with who a client that was let in is by the settings of now, or None; not at all if
-        the client, or the settings, are others before that is known."""
+        """Call `verdict` with the identity that a connected client has under the settings of now, or None.
+
+        There is no verdict if the client signs in anew, or the settings change, before it is known.
+        """
         authenticator, identity = self._authenticator, session.identity
 
         def wanted() -> bool:

@@ -10,11 +10,11 @@ from functools import partial
 
 from mq9fast.users import BCRYPT_HASH
 
-# What bcrypt looks at; a longer password is none that anybody made a hash of.
+# bcrypt looks at so many bytes. A longer password matches no hash.
 BCRYPT_BYTES = 72
 
 
-# Who asks for a check, and whether the answer still matters.
+# A function for the answer of a check, and one that says whether the answer still matters.
 Asker = tuple[Callable[[bool], None], Callable[[], bool]]
 LEAST_TO_SIFT = 64
 
@@ -59,7 +59,7 @@ class Passwords:
         self._begin()
 
     def _sift(self) -> None:
-        """Forget who is gone: what asks and leaves must not pile up behind those who stay."""
+        """Forget checks whose clients left: they must not pile up."""
         asked, self._asked, self._askers = self._asked, {}, 0
         for key, (text, askers) in asked.items():
             if staying := [asker for asker in askers if asker[1]()]:
@@ -92,7 +92,7 @@ class Passwords:
         self._begin()
 
     def _take(self, expected: str, digest: bytes) -> list[Asker]:
-        """Who asked for this check, which is done."""
+        """Remove a check that is done; returns its askers."""
         _, askers = self._asked.pop((expected, digest), (b"", []))
         self._askers -= len(askers)
         return askers

@@ -1,4 +1,4 @@
-"""Settings taken over while the broker runs (SIGHUP): who may connect and do what, limits, certificates."""
+"""Reload of settings while the broker runs (SIGHUP): users, permissions, limits, certificates."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ log = logging.getLogger("mq9fast.reload")
 
 
 def reload(broker: Broker, settings: Settings) -> None:
-    """Have `broker` go by `settings` from now on, and look again at everybody who is connected.
+    """Have `broker` use `settings` from now on, and check every connected client again.
 
     Raises SettingsError for the first setting that only a restart can change, StartError for TLS files that
     cannot be used and origins that are none; then everything is as before.
@@ -78,7 +78,7 @@ def _close_surplus(broker: Broker) -> None:
 def _look_again(broker: Broker, connection: Connection) -> None:
     """A client stays if what it showed would let it in now, with the permissions of now."""
     session = connection.session
-    # Whose password is being checked meets these settings when that is done.
+    # A client whose password is being checked is judged by these settings when that is done.
     if session.authorized and not session.waiting:
         broker.handshake.readmit(session, partial(_judge, connection))
 

@@ -38,7 +38,7 @@ def tune(connection: socket.socket | None) -> None:
 
 
 def hold_back(connection: socket.socket | None) -> None:
-    """Have the kernel take little ahead of a reader of mailboxes; where it cannot be told, that is that."""
+    """Limit unsent bytes in the kernel for a reader of mailboxes (TCP_NOTSENT_LOWAT), where supported."""
     if connection is not None and _is_tcp(connection) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 

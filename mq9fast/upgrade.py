@@ -36,7 +36,7 @@ class UpgradeError(Exception):
 class Origins:
     """The web pages that may connect: all of them, or those of `listed`, with commas between them.
 
-    As on nats-server, scheme, host and port must be the same, and who sends no Origin is no web page.
+    As on nats-server, scheme, host and port must be the same, and a client without Origin is not a web page.
     StartError if `listed` holds something else.
     """
 

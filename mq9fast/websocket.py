@@ -232,9 +232,8 @@ class WebSocket(asyncio.BufferedProtocol):
 class WebSocketPort:
     """What the WebSockets of one port share. `connect()` makes the connection behind one, or refuses it.
 
-    A peer has as long for its request as it has to sign in, and no more peers may be at theirs at a time than
-    `room()` says there may be further connections, but for a few, which are to be told so. Raises StartError
-    for origins that are none.
+    The upgrade must finish within auth_timeout. At most max(room(), TO_BE_TOLD) upgrades run at a time, where
+    `room()` is how many further connections there may be. Raises StartError for wrong origins.
     """
 
     def __init__(
@@ -243,7 +242,7 @@ class WebSocketPort:
         self.connect = connect
         self._room = room
         self.upgrading: set[WebSocket] = set()
-        # A read is handled before the next one begins, whoever's it is.
+        # All peers share it: a read is handled before the next one begins.
         self.scratch = memoryview(bytearray(READ_BYTES))
         self._closed = False
         self.set(settings)
