@@ -6,6 +6,7 @@ same once the process ends.
 
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _LOG = re.compile(r"(\d+)\.log")
 
 
 class Presence:
-    """Looks at the directory of an open store. Any thread may call it; two at a time must not."""
+    """Looks at the directory of an open store. Any thread may call it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,6 +28,7 @@ class Presence:
         there = os.fstat(self._directory)
         self._identity = (there.st_dev, there.st_ino)
         self._changed_ns = -1
+        self._lock = threading.Lock()
         self._log = -1
         self._log_number = 0
 
@@ -37,7 +39,8 @@ class Presence:
             if (there.st_dev, there.st_ino) != self._identity:
                 raise StoreError(f"another directory has taken the place of the data directory {self._path}")
             if there.st_mtime_ns != self._changed_ns:
-                self._look()
+                with self._lock:
+                    self._look()
                 settled = time.time_ns() - there.st_mtime_ns > SETTLED_NS
                 self._changed_ns = there.st_mtime_ns if settled else -1
         except OSError as error:
