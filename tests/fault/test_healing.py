@@ -137,7 +137,7 @@ class Load:
             assert self.watcher.seen == acknowledged
             assert not refused & set(self.watcher.seen.values())
             self.broker.restart(kill=True)
-        assert "the store takes writes" in self.broker.log.read_text()
+        wait_until(lambda: "the store takes writes" in self.broker.log.read_text())
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -160,7 +160,8 @@ def test_one_failure_of_the_log(
     wait_until(lambda: not broker.health)
     load.check()
     if (call, mode) == ("fsync", "always"):
-        assert "rows of refused messages were stored all the same, and are deleted" in broker.log.read_text()
+        told = "rows of refused messages were stored all the same, and are deleted"
+        wait_until(lambda: told in broker.log.read_text())
 
 
 # RocksDB makes a table of what 32 MiB of messages left in memory.
@@ -267,4 +268,4 @@ def test_nothing_is_acknowledged_once_files_were_deleted(
         for _ in range(10):
             assert wire.msg("box", "lost").get("code") == "store_unavailable"
         wait_until(lambda: "deleted from the data directory" in broker.health)
-    assert "messages are refused: the store does not take writes" in broker.log.read_text()
+    wait_until(lambda: "messages are refused: the store does not take writes" in broker.log.read_text())
