@@ -33,7 +33,9 @@ cdef class Session(Client):
     cdef int handle(self, const Operation* op) except -1
     cdef bint may_wait(self, const Operation* op) noexcept
     cdef int publish(self, const Operation* op) except -1
-    cdef int publish_traced(self, const Operation* op, Trace trace) except -1
+    cdef bint publish_traced(self, const Operation* op) except *
+    cdef int deliver_traced(self, const Operation* op, Trace trace) except -1
+    cdef bint may_publish(self, const Operation* op) except *
     cdef bint permits_publish(self, View subject) except *
     cdef bytes publish_violation(self, const Operation* op)
     cdef int violate(self, bytes sentence) except -1

@@ -221,8 +221,6 @@ cdef class Session(Client):
 
     cdef int publish(self, const Operation* op) except -1:
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
-        cdef Trace trace
-        cdef bytes violation
         self.in_messages += 1
         self.in_bytes += size
         self.core.in_messages += 1
@@ -231,39 +229,52 @@ cdef class Session(Client):
             return self.doom(None)
         if self.pedantic and (has_wildcard(op.subject) or not valid_subject(op.subject)):
             self.error(b"Invalid Publish Subject")
-        if op.header.size and asks_for_trace(op.header):
-            trace = read_trace(self, op)
-            if trace is not None:
-                return self.publish_traced(op, trace)
-        violation = self.publish_violation(op)
-        if violation is not None:
-            return self.violate(violation)
+        if op.header.size and asks_for_trace(op.header) and self.publish_traced(op):
+            return 0
+        if self.permissions is not None or is_reserved(op.subject) or is_routed_reply(op.reply):
+            if not self.may_publish(op):
+                return 0
         self.ok()
         if is_ours(op.subject):
             return self.core.intake.publish(self, op)
         return self.core.router.publish(self, op)
 
-    cdef int publish_traced(self, const Operation* op, Trace trace) except -1:
-        """Publish a message that asks for its trace. A mailbox takes none that is only to be traced."""
-        cdef bytes violation
-        cdef View destination = view_of(trace.destination)
+    cdef bint publish_traced(self, const Operation* op) except *:
+        """Publish a message that asks for its trace; false if it names no destination. A mailbox takes none
+        that is only to be traced."""
+        cdef Trace trace = read_trace(self, op)
+        cdef View destination
+        if trace is None:
+            return False
+        destination = view_of(trace.destination)
         if is_reserved(destination) or not self.permits_publish(destination):
-            return self.violate(b'Permissions Violation for Publish to "' + trace.destination + b'"')
+            self.violate(b'Permissions Violation for Publish to "' + trace.destination + b'"')
+            return True
         violation = self.publish_violation(op)
         if violation is not None:
             trace.error = violation.decode("utf-8", "replace")
             self.violate(violation)
-            return self.core.tracer.send(trace)
-        self.ok()
-        if not is_ours(op.subject):
-            self.core.tracer.publish(trace, op)
-        elif not trace.only:
-            self.core.intake.publish(self, op)
         else:
-            trace.error = "Not delivered because a mailbox takes no message that is only to be traced"
-            self.agenda.call()
-            self.core.intake.refuse(op.reply, "bad_request: nats_trace_only")
-        return self.core.tracer.send(trace)
+            self.ok()
+            self.deliver_traced(op, trace)
+        self.core.tracer.send(trace)
+        return True
+
+    cdef int deliver_traced(self, const Operation* op, Trace trace) except -1:
+        if not is_ours(op.subject):
+            return self.core.tracer.publish(trace, op)
+        if not trace.only:
+            return self.core.intake.publish(self, op)
+        trace.error = "Not delivered because a mailbox takes no message that is only to be traced"
+        self.agenda.call()
+        return self.core.intake.refuse(op.reply, "bad_request: nats_trace_only")
+
+    cdef bint may_publish(self, const Operation* op) except *:
+        """Whether the client may publish this; it is told if not."""
+        violation = self.publish_violation(op)
+        if violation is not None:
+            self.violate(violation)
+        return violation is None
 
     cdef bint permits_publish(self, View subject) except *:
         return self.permissions is None or self.permissions.may_publish(subject)

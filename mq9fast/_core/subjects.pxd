@@ -24,6 +24,8 @@ cdef inline bint is_routed_reply(View subject) noexcept:
 
 cdef inline bint is_reserved(View subject) noexcept:
     """Whether nats-server keeps the subject to itself."""
+    if subject.size == 0 or subject.data[0] != c'_' and subject.data[0] != c'$':
+        return False
     return is_routed_reply(subject) or starts_with(subject, view(b"$NRG.", 5))
 
 
