@@ -109,7 +109,11 @@ class Healer:
             await self._syncer.run(lambda: self._store.reopen(self._least(), compact=self._compacts))
             self._store.attach()
             self._reopened = time.monotonic()
-        # No turn ends in between: the first batch has the deletions of what was refused.
+        # What was gathered meanwhile fails, since mailboxes go back to what is stored. No turn ends from here
+        # on: the first batch has the deletions of what was refused.
+        write_out = self._core.intake.write_out
+        assert write_out is not None
+        write_out()
         self._refused.settle()
         self._store.resume()
 

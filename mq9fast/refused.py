@@ -41,15 +41,15 @@ class Refused:
         self._intake = intake
         self._store = store
         self._ids: dict[Mailbox, tuple[Ids, ...]] = {}
-        self._unread: dict[Mailbox, None] = {}
+        self._touched: dict[Mailbox, None] = {}
 
     def take_back(self, turn: Turn) -> None:
-        """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` reads
-        what cannot be read now."""
+        """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` does so
+        again: some cannot be read now, and what was not fsynced may be gone when the store is reopened."""
         for mailbox, *ids in turn.ids_not_written():
             self._add(mailbox, Ids(*ids))
         for mailbox in turn.mailboxes_not_written():
-            self._unread[mailbox] = None
+            self._touched[mailbox] = None
             mailbox.unsure = True
             try:
                 self._reload(mailbox)
@@ -71,7 +71,6 @@ class Refused:
         for rank, first, (start, end) in self._places(mailbox):
             for msg_id, _, header, payload in Runs(self._store.scan(start, end), first):
                 self._directory.discount(mailbox, rank, msg_id, len(header) + len(payload))
-        self._unread.pop(mailbox, None)
         mailbox.unsure = False
 
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
@@ -89,13 +88,13 @@ class Refused:
         Everything that is written from now on has to go with it or after it. Raises StoreError if it cannot
         be read, and is to be called again then.
         """
-        for mailbox in list(self._unread):
+        for mailbox in list(self._touched):
             try:
                 self._reload(mailbox)
             except CorruptRecord as error:
                 # It never will be read: everybody else goes on.
                 log.error("the mailbox with the uid %d cannot be read: %s", mailbox.uid, error)
-                del self._unread[mailbox]
+            del self._touched[mailbox]
         doomed = [
             (mailbox, key)
             for mailbox in self._ids
