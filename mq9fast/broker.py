@@ -18,11 +18,13 @@ from mq9fast._core.intake import Intake
 from mq9fast._core.mailbox import Directory
 from mq9fast._core.record import CorruptRecord
 from mq9fast._core.router import Router
+from mq9fast._core.thinner import Thinner
 from mq9fast._core.turn import Turn
 from mq9fast.admission import Admission
 from mq9fast.clock import Clock
 from mq9fast.commands import Commands
 from mq9fast.committer import Committer
+from mq9fast.compaction import Compaction
 from mq9fast.connection import Connection, Refusal
 from mq9fast.errors import UNREADABLE, ReadError, StartError, StoreError, refusals
 from mq9fast.handshake import Handshake
@@ -34,7 +36,7 @@ from mq9fast.passwords import Passwords
 from mq9fast.reading import Reading
 from mq9fast.refused import Refused
 from mq9fast.settings import Settings
-from mq9fast.store.record import check_format
+from mq9fast.store.record import COUNTS_DEAD_BYTES, check_format
 from mq9fast.store.rocks import RocksStore
 from mq9fast.timekeeping import Timekeeper
 from mq9fast.tls import tls_context
@@ -51,6 +53,8 @@ READ_BYTES = 131072
 # Senders wait once this much of a turn is gathered and not durable, or of a receiver's output is not written.
 STALL_BYTES = 8 << 20
 BACKLOG = 4096
+# What the clock looks at of sparse runs each time.
+THINNED_BYTES = 256 << 10
 # How long connections may take to write what is left for them when the broker stops.
 STOP_SECONDS = 3.0
 
@@ -89,11 +93,13 @@ class Broker:
         with contextlib.ExitStack() as undo:
             undo.callback(self._close_store)
             try:
-                check_format(self._store, directory)
+                version = check_format(self._store, directory)
                 self._wire()
                 undo.callback(self.committer.close)
                 undo.callback(self.reading.stop)
                 self.mailboxes.load()
+                if 0 < version < COUNTS_DEAD_BYTES:
+                    self.mailboxes.directory.suspect_all()
                 self.timekeeper = Timekeeper(self.core.time, self.health, Path(directory))
                 undo.callback(self.timekeeper.close)
                 self.timekeeper.begin(self.mailboxes.directory.newest_ms)
@@ -114,6 +120,8 @@ class Broker:
             self.mailboxes,
             self.committer,
             self.timekeeper,
+            functools.partial(self.thinner.step, self._store, THINNED_BYTES),
+            self.compaction,
             self.health,
             self.settings.data_dir,
             self.settings.min_free,
@@ -154,6 +162,8 @@ class Broker:
         )
         listing = Listing(directory, store, settings.max_payload, self.core.time)
         intake.command = Commands(agenda, intake, router, self.mailboxes, listing)
+        self.thinner = Thinner(directory, intake)
+        self.compaction = Compaction(store, directory, self.health)
         self.core.judge()
         self.core.busy_poll_us = settings.busy_poll
         self.reading = Reading(store, delivery, agenda, self.health)
@@ -307,6 +317,7 @@ class Broker:
             connection.close()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._all_closed(), STOP_SECONDS)
+        self.compaction.wait()
         self._close_store()
 
     def _close_store(self) -> None:

@@ -2,9 +2,12 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 
 from mq9fast._core.core import Core
 from mq9fast.committer import Committer
+from mq9fast.compaction import Compaction
+from mq9fast.healing import COMPACTION, WRITES
 from mq9fast.health import Health
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.memory import trim
@@ -19,6 +22,8 @@ TICK_SECONDS = 0.25
 BUSY_TICK_SECONDS = 0.005
 # Ticks without a write after which the store gives back what writing took.
 QUIET_TICKS = 8
+# Ticks after which the store is looked at for tables to compact, at rest or not.
+COMPACT_TICKS = 40
 # The fault that /healthz shows while min_free is not met.
 DISK = "disk"
 
@@ -32,6 +37,8 @@ class Clock:
         mailboxes: Mailboxes,
         committer: Committer,
         timekeeper: Timekeeper,
+        thin: Callable[[], bool],
+        compaction: Compaction,
         health: Health,
         data_dir: str,
         min_free: int,
@@ -40,20 +47,25 @@ class Clock:
         self._mailboxes = mailboxes
         self._committer = committer
         self._read_first = ReadFirst(core)
+        self._thin_some = thin
+        self._compaction = compaction
         self._health = health
         self._data_dir = data_dir
         self.min_free = min_free
         self._written = 0
         self._quiet_ticks = 0
+        self._ticks = 0
         self._periodic = Periodic(
             TICK_SECONDS,
             Step("expiry", self._expire, health),
             Step("noting the time", timekeeper.look, health),
             Step("purging", mailboxes.purges.do_some, health),
             Step("looking for leftovers", mailboxes.drop_leftovers, health),
+            Step("thinning runs", self._thin, health),
             Step("looking for room on the disk", self._look_for_room, health),
             Step("looking after the data directory", committer.look, health),
             Step("giving back memory", self._rest_when_quiet, health),
+            Step("looking for tables to compact", self._compact, health),
             Step("ending the clock's turn", self._end_turn, health),
             soon=BUSY_TICK_SECONDS,
         )
@@ -63,6 +75,10 @@ class Clock:
         if self._core.overslept:
             self._read_first.begin()
         return self._mailboxes.expire_due()
+
+    def _thin(self) -> bool:
+        """Write runs again of which most is deleted, some at a time, unless the store takes no writes."""
+        return not self._health.has(WRITES) and self._thin_some()
 
     def _end_turn(self) -> None:
         if not self._core.intake.turn.empty:
@@ -93,6 +109,15 @@ class Clock:
             # By now the store is done.
             trim()
 
+    def _compact(self) -> None:
+        """Have deleted data leave the disk: once the store has come to rest, and now and then."""
+        self._ticks += 1
+        if self._health.has(WRITES) or self._health.has(COMPACTION):
+            return
+        if self._quiet_ticks == 2 * QUIET_TICKS or self._ticks % COMPACT_TICKS == 0:
+            self._compaction.look(at_rest=self._quiet_ticks >= 2 * QUIET_TICKS)
+
     def stop(self) -> None:
         """Tick no more."""
         self._periodic.stop()
+        self._compaction.stop()

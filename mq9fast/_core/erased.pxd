@@ -1,6 +1,6 @@
 """Messages that a batch deletes, by the rows that hold them: what is left of a row, or its end."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.record cimport StoredMessage
 from mq9fast._core.run cimport Run, Spot
@@ -13,6 +13,7 @@ cdef class ErasedRow:
     cdef uint64_t row_id
     cdef int count                # messages in the row
     cdef uint64_t deleted         # the set of them
+    cdef uint32_t dead_bytes      # what those take that the row still holds
     cdef bint marked              # the store has a mark
     cdef bint changed             # by this batch
 

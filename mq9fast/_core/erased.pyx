@@ -33,7 +33,7 @@ cdef class Erased:
             row.count = spot.count
             mark = store.get(key) if spot.count > 1 else None
             if mark is not None:
-                unpack_mark(mark, &row.deleted)
+                unpack_mark(mark, &row.deleted, &row.dead_bytes)
                 row.marked = True
             self.rows[key] = row
         self.last = row
@@ -79,7 +79,7 @@ cdef class Erased:
             if not row.changed:
                 continue
             if row.deleted != all_of(row.count):
-                put(key, pack_mark(row.deleted))
+                put(key, pack_mark(row.deleted, row.dead_bytes))
                 continue
             if row.count == 1 or row.marked:
                 delete(key)

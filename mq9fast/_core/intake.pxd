@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.client cimport Agenda, Client
 from mq9fast._core.delivery cimport Delivery
+from mq9fast._core.erased cimport ErasedRow
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.parser cimport Operation
 from mq9fast._core.turn cimport Turn
@@ -49,5 +50,8 @@ cdef class Intake:
     cdef bint erase(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint erase_held(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef bint erase_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint erase_in(
+        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, uint64_t size, bint held
+    ) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int give_back(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

@@ -114,7 +114,7 @@ cdef class Intake:
             return False
         if self.most_mailbox_bytes and held + size > self.most_mailbox_bytes:
             return False
-        return not self.most_store_bytes or self.directory.size_bytes + size <= self.most_store_bytes
+        return not self.most_store_bytes or self.directory.stored_bytes() + size <= self.most_store_bytes
 
     cdef int delete(self, Client client, const Operation* op, View rest) except -1:
         """DELETE.{mail_address}.{msg_id}, which is also what answering a delivered message comes to."""
@@ -152,6 +152,7 @@ cdef class Intake:
             if not self.erase_stored(mailbox, msg_id, &rank, &size):
                 return False
         self.directory.removed(mailbox, rank, msg_id, size)
+        self.directory.note_sparse(mailbox)
         return True
 
     cdef bint erase_held(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
@@ -169,7 +170,7 @@ cdef class Intake:
                 rank[0] = <int>hold.item.major
                 size[0] = hold.size
                 row = self.turn.erased.row(mailbox.uid, rank[0], &hold.spot, self.store)
-                if not self.turn.add_delete(mailbox, row, hold.spot.index, msg_id, True):
+                if not self.erase_in(mailbox, row, hold.spot.index, msg_id, size[0], True):
                     return False
             group.deleting(hold)
         return row is not None
@@ -191,11 +192,21 @@ cdef class Intake:
                 rank[0] = wanted
                 size[0] = <uint64_t>(message.header.size + message.payload.size)
                 row = self.turn.erased.row(mailbox.uid, wanted, &spot, self.store)
-                if not self.turn.add_delete(mailbox, row, spot.index, msg_id, False):
+                if not self.erase_in(mailbox, row, spot.index, msg_id, size[0], False):
                     return False
                 self.retract(mailbox, msg_id)
                 return True
         return False
+
+    cdef bint erase_in(
+        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, uint64_t size, bint held
+    ) except -1:
+        """The same of its row; see Turn.add_delete."""
+        cdef uint64_t dead_before = mailbox.dead_bytes
+        if not self.turn.add_delete(mailbox, row, index, msg_id, size, held):
+            return False
+        self.directory.dead_changed(mailbox, dead_before)
+        return True
 
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """A message that is not durable yet was deleted: nobody is to read it live."""

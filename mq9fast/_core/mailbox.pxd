@@ -7,9 +7,15 @@ durable_id, and only durable ones are ever delivered or listed.
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.heap cimport Heap, HeapItem
-from mq9fast._core.record cimport MailboxRecord
+from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MailboxRecord
 from mq9fast._core.table cimport Table
 from mq9fast._core.views cimport View
+
+
+cdef enum:
+    IN_RUN_BYTES = MESSAGE_FIXED_BYTES + 12   # of a message in a run, beside header and payload
+    MOST_DEAD = 1                 # times what is not deleted
+    LEAST_DEAD_BYTES = 256        # what a record's count of them is not exact for
 
 
 cdef class Mailbox:
@@ -27,6 +33,9 @@ cdef class Mailbox:
     cdef uint64_t head[3]                 # per rank: no stored message has a smaller id
     cdef uint64_t count[3]                # per rank: messages not deleted
     cdef readonly uint64_t size_bytes     # of their headers and payloads
+    cdef readonly uint64_t dead_bytes     # about what deleted messages still take of runs
+    cdef bint sparse                      # on the directory's list of those that have too much of that
+    cdef bint suspect                     # or may have, as it was not counted
 
     # Its lifetime. `expiry` may be early, never late: the deadline is looked at again when it comes up.
     cdef readonly uint64_t renewed_ms
@@ -49,6 +58,11 @@ cdef class Mailbox:
     cdef inline bint past_deadline(self, uint64_t now_ms) noexcept:
         return self.ttl_seconds != 0 and self.deadline_ms() <= now_ms
 
+    cdef inline bint is_sparse(self) noexcept:
+        """Whether deleted messages take so much of its runs that thinning those is worth it."""
+        cdef uint64_t live_bytes = self.size_bytes + self.total() * IN_RUN_BYTES
+        return self.dead_bytes > MOST_DEAD * live_bytes + LEAST_DEAD_BYTES
+
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
 
@@ -68,10 +82,18 @@ cdef class Directory:
     cdef readonly uint64_t live_count
     cdef readonly uint64_t message_count
     cdef readonly uint64_t size_bytes     # of all stored messages
+    cdef readonly uint64_t dead_bytes     # of deleted messages that are still in runs with others
+    cdef object sparse                    # mailboxes that may have runs to thin, a deque
 
     cdef inline bint sees(self, Mailbox mailbox) noexcept:
         """Whether the mailbox lives and is not past its deadline. Clients are served from no other."""
         return mailbox.live and not mailbox.past_deadline(self.judged_ms)
+
+    cdef inline uint64_t stored_bytes(self) noexcept:
+        """What counts towards a limit of the store: its messages, and what is deleted and still stored past
+        what thinning leaves."""
+        cdef uint64_t tolerated = MOST_DEAD * self.size_bytes
+        return self.size_bytes + (self.dead_bytes - tolerated if self.dead_bytes > tolerated else 0)
 
     cdef uint64_t take_over(self, View address, bytes record) except? 0
     cdef Mailbox look_up(self, View address)
@@ -80,5 +102,7 @@ cdef class Directory:
     cdef int schedule(self, Mailbox mailbox) except -1
     cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept
     cdef void removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept
+    cdef int note_sparse(self, Mailbox mailbox) except -1
+    cdef void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept
     cdef void uncount(self, Mailbox mailbox) noexcept
     cdef void recount(self, Mailbox mailbox) noexcept

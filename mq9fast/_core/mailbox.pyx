@@ -1,5 +1,6 @@
 """Mailboxes in memory; see mailbox.pxd."""
 
+from collections import deque
 from itertools import islice
 
 cimport cython
@@ -61,7 +62,7 @@ cdef class Mailbox:
         for rank in range(RANKS):
             self.head[rank] = self.count[rank] = 0
             self.run[rank] = 0
-        self.size_bytes = self.ttl_seconds = 0
+        self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
         self.description = None
 
     cdef void load(self, const MailboxRecord* record) noexcept:
@@ -75,6 +76,7 @@ cdef class Mailbox:
             self.head[rank] = record.head[rank]
             self.count[rank] = record.count[rank]
         self.size_bytes = record.size_bytes
+        self.dead_bytes = record.dead_bytes
 
     cdef bytes pack(self):
         """The record to store."""
@@ -89,6 +91,7 @@ cdef class Mailbox:
             record.head[rank] = self.head[rank]
             record.count[rank] = self.count[rank]
         record.size_bytes = self.size_bytes
+        record.dead_bytes = self.dead_bytes
         record.description = view(NULL, 0) if self.description is None else view_of(self.description)
         return pack_mailbox(&record)
 
@@ -99,6 +102,7 @@ cdef class Directory:
     def __cinit__(self, uint64_t seed, uint64_t next_uid):
         self.table = Table(seed)
         self.deadlines = Heap()
+        self.sparse = deque()
         self.next_uid = next_uid
 
     cdef Mailbox look_up(self, View address):
@@ -159,13 +163,26 @@ cdef class Directory:
         elif mailbox.head[rank] == msg_id:
             mailbox.head[rank] = msg_id + 1
 
+    cdef void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept:
+        """Count what deleted messages take of the mailbox's runs, which was `before`."""
+        self.dead_bytes += mailbox.dead_bytes - before
+
+    cdef int note_sparse(self, Mailbox mailbox) except -1:
+        """Have the mailbox's runs thinned in the background if that is worth it."""
+        if not mailbox.sparse and mailbox.is_sparse():
+            mailbox.sparse = True
+            self.sparse.append(mailbox)
+        return 0
+
     cdef void uncount(self, Mailbox mailbox) noexcept:
         self.live_count -= 1
+        self.dead_bytes -= mailbox.dead_bytes
         self.message_count -= mailbox.total()
         self.size_bytes -= mailbox.size_bytes
 
     cdef void recount(self, Mailbox mailbox) noexcept:
         self.live_count += 1
+        self.dead_bytes += mailbox.dead_bytes
         self.message_count += mailbox.total()
         self.size_bytes += mailbox.size_bytes
 
@@ -214,9 +231,18 @@ cdef class Directory:
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         self.recount(mailbox)
         self.schedule(mailbox)
+        self.note_sparse(mailbox)
         self.next_uid = max(self.next_uid, stored.uid + 1)
         self.newest_ms = max(self.newest_ms, stored.renewed_ms)
         return stored.uid
+
+    def suspect_all(self) -> None:
+        """Have all mailboxes with messages looked at for runs to thin: an older format did not count them."""
+        cdef Mailbox mailbox
+        for mailbox in self:
+            if mailbox.total() and not mailbox.sparse:
+                mailbox.sparse = mailbox.suspect = True
+                self.sparse.append(mailbox)
 
     def open(self, bytes address not None, bint public) -> Mailbox:
         """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""
@@ -263,6 +289,7 @@ cdef class Directory:
         mailbox.durable_id = durable_id
         self.recount(mailbox)
         self.schedule(mailbox)
+        self.note_sparse(mailbox)
 
     def discount(self, Mailbox mailbox not None, int rank, uint64_t msg_id, uint64_t size) -> None:
         """A message that `reload` counted was refused, and is to be deleted. IndexError for no rank."""

@@ -11,6 +11,7 @@ cdef enum:
     MESSAGE_KEY_BYTES = 18
     MESSAGE_FIXED_BYTES = 16
     MAILBOX_FIXED_BYTES = 104
+    DEAD_UNIT = 256           # bytes
 
 
 cdef struct MailboxRecord:
@@ -22,6 +23,7 @@ cdef struct MailboxRecord:
     uint64_t head[3]
     uint64_t count[3]
     uint64_t size_bytes
+    uint64_t dead_bytes       # in whole DEAD_UNITs once it was stored
     View description
 
 

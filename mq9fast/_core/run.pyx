@@ -1,14 +1,15 @@
 """Runs of messages in the store; see run.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from mq9fast._core.address cimport RANKS
 from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.record cimport (
-    MESSAGE_KEY_BYTES, StoredMessage, message_key, put_u64, read_u32, read_u64, unpack_message
+    MESSAGE_KEY_BYTES, StoredMessage, message_key, put_u32, put_u64, read_u32, read_u64, unpack_message
 )
-from mq9fast._core.views cimport to_bytes, view, view_of
+from mq9fast._core.views cimport View, put, to_bytes, view, view_of
 
 from mq9fast._core.record import CorruptRecord
 
@@ -28,20 +29,21 @@ cdef bytes row_key(uint64_t uid, int rank, const Spot* spot):
     return run_key(uid, rank, spot.row_id)
 
 
-cdef bytes pack_mark(uint64_t deleted):
-    """The mark of a run of which the messages in the set are deleted."""
+cdef bytes pack_mark(uint64_t deleted, uint32_t dead_bytes):
+    """The mark of a run of which the messages in the set are deleted, and still take so many bytes of it."""
     cdef bytes value = PyBytes_FromStringAndSize(NULL, MARK_BYTES)
     cdef char* at = PyBytes_AS_STRING(value)
-    put_u64(at, 0)
+    put_u32(put_u32(at, 0), dead_bytes)
     at[0] = MARK_VERSION
     put_u64(at + 8, deleted)
     return value
 
 
-cdef int unpack_mark(bytes value, uint64_t* deleted) except -1:
+cdef int unpack_mark(bytes value, uint64_t* deleted, uint32_t* dead_bytes) except -1:
     """Read a mark; CorruptRecord if it is none."""
     if PyBytes_GET_SIZE(value) != MARK_BYTES or PyBytes_AS_STRING(value)[0] != MARK_VERSION:
         raise CorruptRecord(f"a mark of {len(value)} bytes has no known format")
+    dead_bytes[0] = read_u32(PyBytes_AS_STRING(value) + 4)
     deleted[0] = read_u64(PyBytes_AS_STRING(value) + 8)
     if deleted[0] == 0:
         raise CorruptRecord("a mark has nothing deleted")
@@ -52,55 +54,104 @@ cdef class Run:
 
     cdef int open(self, uint64_t row_id, bint alone, bytes value) except -1:
         """Look at a row of `row_id`; CorruptRecord if its lengths do not fit, or it is empty."""
-        cdef const char* at = PyBytes_AS_STRING(value)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
-        cdef Py_ssize_t first, begin = 0, end = 0
-        cdef int count = 1, i
-        if alone:
-            if not is_message(value):
-                raise CorruptRecord(f"a stored value of {size} bytes has no known format")
-        else:
-            count = <int><uint8_t>at[1] if size >= RUN_FIXED_BYTES and at[0] == RUN_VERSION else 0
-            first = RUN_FIXED_BYTES + count * RUN_ENTRY_BYTES
-            if not 2 <= count <= MOST_IN_RUN or size < first:
-                raise CorruptRecord(f"a stored run of {size} bytes has no known format")
-            for i in range(count):
-                end = <Py_ssize_t>read_u32(at + RUN_FIXED_BYTES + i * RUN_ENTRY_BYTES + 8)
-                if end < begin:
-                    raise CorruptRecord(f"the ends of messages in a stored run of {size} bytes go back")
-                begin = end
-            if first + end != size:
-                raise CorruptRecord(f"a stored run of {size} bytes is not as long as it says")
+        self.count = 0
         self.value = value
         self.row_id = row_id
         self.alone = alone
-        self.count = count
+        if alone:
+            if not is_message(value):
+                raise CorruptRecord(f"a stored value of {PyBytes_GET_SIZE(value)} bytes has no known format")
+            self.kept = 1
+            self.count = 1
+        else:
+            self.count = self.check_entries()
         return 0
 
+    cdef int check_entries(self) except -1:
+        """Find the entries of a run; returns the count of its messages."""
+        cdef const char* at = PyBytes_AS_STRING(self.value)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.value)
+        cdef Py_ssize_t begin = 0, end = 0
+        cdef int count = <int><uint8_t>at[1] if size >= RUN_FIXED_BYTES else 0
+        cdef int i
+        if not 2 <= count <= MOST_IN_RUN:
+            raise CorruptRecord(f"a stored run of {size} bytes has no known format")
+        if at[0] == RUN_VERSION:
+            self.kept = all_of(count)
+            self.entries = RUN_FIXED_BYTES
+        elif at[0] == THINNED_VERSION and size >= THINNED_FIXED_BYTES:
+            self.kept = read_u64(at + RUN_FIXED_BYTES)
+            self.entries = THINNED_FIXED_BYTES
+        else:
+            raise CorruptRecord(f"a stored run of {size} bytes has no known format")
+        self.bodies = self.entries + popcount(self.kept) * RUN_ENTRY_BYTES
+        if self.kept == 0 or self.kept & ~all_of(count) or size < self.bodies:
+            raise CorruptRecord(f"a stored run of {size} bytes has no known format")
+        for i in range(popcount(self.kept)):
+            end = <Py_ssize_t>read_u32(at + self.entries + i * RUN_ENTRY_BYTES + 8)
+            if end < begin:
+                raise CorruptRecord(f"the ends of messages in a stored run of {size} bytes go back")
+            begin = end
+        if self.bodies + end != size:
+            raise CorruptRecord(f"a stored run of {size} bytes is not as long as it says")
+        return count
+
     cdef uint64_t id_of(self, int index) noexcept:
+        """The id of a message that it holds."""
         if self.alone:
             return self.row_id
-        return read_u64(PyBytes_AS_STRING(self.value) + RUN_FIXED_BYTES + index * RUN_ENTRY_BYTES)
+        return read_u64(PyBytes_AS_STRING(self.value) + self.entries + self.place_of(index) * RUN_ENTRY_BYTES)
 
     cdef int find(self, uint64_t msg_id) noexcept:
-        """The index of a message, or -1."""
+        """The index of a message, or -1 if it does not hold it."""
         cdef int i
         for i in range(self.count):
-            if self.id_of(i) == msg_id:
+            if has(self.kept, i) and self.id_of(i) == msg_id:
                 return i
         return -1
 
+    cdef View stored(self, int index) noexcept:
+        """A message that it holds, as it is stored."""
+        cdef const char* at = PyBytes_AS_STRING(self.value)
+        cdef int place = self.place_of(index)
+        cdef const char* entry = at + self.entries + place * RUN_ENTRY_BYTES
+        cdef Py_ssize_t begin = 0 if place == 0 else <Py_ssize_t>read_u32(entry - 4)
+        return view(at + self.bodies + begin, <Py_ssize_t>read_u32(entry + 8) - begin)
+
     cdef int read(self, int index, StoredMessage* message) except -1:
         """Point `message` into the row; CorruptRecord if it is none."""
-        cdef const char* at = PyBytes_AS_STRING(self.value)
-        cdef const char* entry = at + RUN_FIXED_BYTES + index * RUN_ENTRY_BYTES
-        cdef Py_ssize_t begin, end
         if self.alone:
             return unpack_message(view_of(self.value), message)
-        begin = 0 if index == 0 else <Py_ssize_t>read_u32(entry - 4)
-        end = <Py_ssize_t>read_u32(entry + 8)
-        at += RUN_FIXED_BYTES + self.count * RUN_ENTRY_BYTES
-        return unpack_message(view(at + begin, end - begin), message)
+        if not has(self.kept, index):
+            raise CorruptRecord(f"a message was dropped from the run at {self.row_id}")
+        return unpack_message(self.stored(index), message)
+
+    cdef Py_ssize_t size_of(self, uint64_t messages) noexcept:
+        """What the messages in the set take of the row, those that it does not hold nothing."""
+        cdef Py_ssize_t size = 0
+        cdef int i
+        for i in range(self.count):
+            if has(self.kept & messages, i):
+                size += RUN_ENTRY_BYTES + self.stored(i).size
+        return size
+
+    cdef bytes thinned(self, uint64_t deleted):
+        """What to store instead of a run once the messages in the set, not all of it, are deleted."""
+        cdef uint64_t kept = self.kept & ~deleted
+        cdef bytes value = PyBytes_FromStringAndSize(NULL, THINNED_FIXED_BYTES + self.size_of(kept))
+        cdef char* entry = PyBytes_AS_STRING(value)
+        cdef char* start = entry + THINNED_FIXED_BYTES + popcount(kept) * RUN_ENTRY_BYTES
+        cdef char* at = start
+        cdef int i
+        memset(entry, 0, RUN_FIXED_BYTES)
+        entry[0] = THINNED_VERSION
+        entry[1] = <char>self.count
+        entry = put_u64(entry + RUN_FIXED_BYTES, kept)
+        for i in range(self.count):
+            if has(kept, i):
+                at = put(at, self.stored(i))
+                entry = put_u32(put_u64(entry, self.id_of(i)), <uint32_t>(at - start))
+        return value
 
 
 cdef class Runs:
@@ -119,6 +170,7 @@ cdef class Runs:
         """Go to the next run and what is deleted of it; false if there is none."""
         cdef bytes key, value
         cdef uint64_t row_id, marked = 0
+        cdef uint32_t dead_bytes
         cdef Py_ssize_t size
         self.deleted = 0
         self.index = -1
@@ -131,10 +183,11 @@ cdef class Runs:
             if self.deleted and (size != RUN_KEY_BYTES or row_id != marked):
                 raise CorruptRecord(f"a mark at {marked} stands before {row_id}")
             if PyBytes_GET_SIZE(value) and PyBytes_AS_STRING(value)[0] == MARK_VERSION:
-                unpack_mark(value, &self.deleted)
+                unpack_mark(value, &self.deleted, &dead_bytes)
                 marked = row_id
                 continue
             self.run.open(row_id, size == MESSAGE_KEY_BYTES, value)
+            self.deleted |= all_of(self.run.count) & ~self.run.kept
             return True
         if self.deleted:
             raise CorruptRecord(f"a mark at {marked} stands before nothing")
@@ -148,8 +201,10 @@ cdef class Runs:
                 if not self.next_row():
                     return False
                 self.index = 0
+            if has(self.deleted, self.index):
+                continue
             self.msg_id = self.run.id_of(self.index)
-            if self.msg_id >= self.start and not has(self.deleted, self.index):
+            if self.msg_id >= self.start:
                 self.run.read(self.index, &self.message)
                 return True
 

@@ -91,7 +91,7 @@ cdef class Turn:
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
     ) except -1
     cdef bint add_delete(
-        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, bint held
+        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, uint64_t size, bint held
     ) except -1
     cdef int add_ack(self, View reply, AckKind kind, uint64_t number, bytes body) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1

@@ -2,12 +2,13 @@
 
 from cpython.mem cimport PyMem_Free
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.erased cimport Erased, ErasedRow
 from mq9fast._core.gathered cimport Gathered
-from mq9fast._core.mailbox cimport Mailbox
+from mq9fast._core.mailbox cimport IN_RUN_BYTES, Mailbox
 from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
+from mq9fast._core.run cimport all_of
 from mq9fast._core.vector cimport with_room
 from mq9fast._core.views cimport View, put, view_of
 
@@ -90,13 +91,18 @@ cdef class Turn:
         return 0
 
     cdef bint add_delete(
-        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, bint held
+        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, uint64_t size, bint held
     ) except -1:
-        """Delete a stored message of a row; false if it is deleted already. `held`: a queue group holds it
-        and has to hear how the batch went."""
+        """Delete a stored message of a row, with `size` bytes of header and payload; false if it is deleted
+        already. `held`: a queue group holds it and has to hear how the batch went."""
         cdef Gone* gone
         if not row.add(index):
             return False
+        if row.count > 1:
+            row.dead_bytes += <uint32_t>(size + IN_RUN_BYTES)
+            mailbox.dead_bytes += size + IN_RUN_BYTES
+            if row.deleted == all_of(row.count):
+                mailbox.dead_bytes -= min(<uint64_t>row.dead_bytes, mailbox.dead_bytes)
         self.batch_bytes += MESSAGE_KEY_BYTES
         self.bytes += MESSAGE_KEY_BYTES
         self.touch(mailbox)

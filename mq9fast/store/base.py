@@ -40,6 +40,15 @@ class Store(Protocol):
         """Nothing was written for a while: have memory given back that writing took, in the background."""
         ...
 
+    def table_bytes(self) -> int:
+        """What tables take on the disk, deleted data that is still in them included. From any thread."""
+        ...
+
+    def compact(self, stop: Callable[[], bool]) -> None:
+        """Drop deleted data from the tables, a share at a time, as long as `stop()` is false. From another
+        thread, beside the others; it does not keep the caller's thread from running Python elsewhere."""
+        ...
+
     def get(self, key: bytes) -> bytes | None: ...
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The pairs from `first` up to but not `end`, as they are when the scan begins.

@@ -20,7 +20,8 @@
     +-----------------------+-------------+------------+---------+-------------------+
     | head of each rank     | count of each rank       | size_bytes | 0 | description |
     +-----------------------+-------------+------------+---------+-------------------+
-    flags: bit 0 public. head: no stored message of that rank has a smaller id.
+    flags: bit 0 public. head: no stored message of that rank has a smaller id. The last four bytes before the
+    description: what deleted messages still take of runs, in units of 256 bytes, rounded down.
 
     message
     0      1   2                   4               8              16
@@ -38,16 +39,25 @@
     end: where the message ends, counted from where the first begins. The ids of a run differ by less
     than 1,024: who looks for a message looks no further.
 
+    thinned run, under the key of the run that it was
+    0      1       2   8         16                                      16 + 12 * those kept
+    +------+-------+---+---------+---------------------------------------+--------------------------------+
+    | 4    | count | 0 | kept(8) | for each that is kept: msg_id(8) end(4) | those that are kept            |
+    +------+-------+---+---------+---------------------------------------+--------------------------------+
+    kept: bit n (1 << n): the n-th message of the run is still in it. The others are in its mark as deleted.
+
     mark
-    0      1   8               16
-    +------+---+---------------+
-    | 3    | 0 | deleted       |    bit n (1 << n): the n-th message of the run is deleted
-    +------+---+---------------+
-    A run and its mark go together once all of it is deleted.
+    0      1   4            8               16
+    +------+---+------------+---------------+
+    | 3    | 0 | dead bytes | deleted       |    bit n (1 << n): the n-th message of the run is deleted
+    +------+---+------------+---------------+
+    dead bytes: what deleted messages, their entries included, take of the run. A run and its mark go together
+    once all of it is deleted.
 
 A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and
 write records with _core/run.pxd's, and keeps reading the versions before; a directory of a higher version is
-refused, because an old broker would not know what it overwrites. Format 1 had no runs, format 2 no count.
+refused, because an old broker would not know what it overwrites. Format 1 had no runs, format 2 no
+thinned runs, no dead bytes and no count.
 
 The count of mailboxes goes into each batch that makes or ends one, so that a start sees whether any are
 missing. It is never more than the records in the store; it is less after a failed write that ended one.
@@ -64,6 +74,8 @@ SETTLED_KEY = b"s"
 MAILBOXES = b"b"
 MESSAGES = b"m"
 PURGES = b"p"
+# The first format in which marks and mailbox records say what deleted messages take.
+COUNTS_DEAD_BYTES = 3
 # Behind every key of ours.
 LAST_KEY = b"\xff"
 
@@ -105,20 +117,24 @@ def after_all(prefix: bytes) -> bytes:
     return bytes([prefix[0] + 1])
 
 
-def check_format(store: Store, directory: str) -> None:
-    """Note the format in a new store; StartError for a newer format, or a store that is not ours."""
+def check_format(store: Store, directory: str) -> int:
+    """Note the format in a new store; returns which one a store has, 0 for a new one.
+
+    Raises StartError for a newer format, or a store that is not ours.
+    """
     stored = store.get(VERSION_KEY)
     if stored is None:
         if next(store.scan(b"", LAST_KEY), None) is not None:
             raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
         _put_format(store, 0)
-        return
+        return 0
     version = int.from_bytes(stored, "big")
     if version > format_version():
         raise StartError(
             f"the data directory {directory} has format {version}, and this version of mq9fast "
             f"reads up to {format_version()}"
         )
+    return version
 
 
 def check_count(store: Store, found: int) -> None:

@@ -8,6 +8,7 @@ from typing import NoReturn, cast
 from rocksdict import (
     BlockBasedOptions,
     Cache,
+    CompactOptions,
     DBCompressionType,
     DBRecoveryMode,
     Options,
@@ -33,6 +34,8 @@ BLOOM_BITS_PER_KEY = 10
 # A file whose keys are mostly deletions is compacted soon: a drained mailbox must not slow reading down.
 DELETION_WINDOW = 4096
 DELETION_RATIO = 0.5
+# About what is compacted at a time: a broker that stops waits for it.
+COMPACTED_BYTES = 128 << 20
 # Writes are slowed and stopped late: the broker asks `busy` and waits without keeping the event loop.
 LEVEL_ZERO_SLOWDOWN_FILES = 40
 LEVEL_ZERO_STOP_FILES = 60
@@ -128,6 +131,25 @@ class RocksStore:
         except Exception as error:
             raise StoreError(str(error)) from error
 
+    def table_bytes(self) -> int:
+        try:
+            return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
+        except Exception as error:
+            raise StoreError(str(error)) from error
+
+    def compact(self, stop: Callable[[], bool]) -> None:
+        db, options = self._db, CompactOptions()
+        # Others go on beside it.
+        options.set_exclusive_manual_compaction(False)
+        try:
+            db.flush(True)
+            for first, end in _shares(db):
+                if stop():
+                    return
+                db.compact_range(first, end, options)
+        except Exception as error:
+            raise StoreError(str(error)) from error
+
     def get(self, key: bytes) -> bytes | None:
         try:
             return cast("bytes | None", self._db.get(key))
@@ -215,6 +237,19 @@ class _Closed:
 
     def __getattr__(self, _name: str) -> NoReturn:
         raise StoreError("the store is being opened again")
+
+
+def _shares(db: Rdict) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Ranges of keys that together are all, each with about COMPACTED_BYTES of tables that begin in it."""
+    first: bytes | None = None
+    gathered = 0
+    for table in sorted(db.live_files(), key=lambda table: cast(bytes, table["start_key"])):
+        start = cast(bytes, table["start_key"])
+        if gathered >= COMPACTED_BYTES and start != first:
+            yield first, start
+            first, gathered = start, 0
+        gathered += cast(int, table["size"])
+    yield first, None
 
 
 def open_database(path: Path, most_files: int, *, create: bool = True, compact: bool = True) -> Rdict:

@@ -28,8 +28,18 @@ def run(messages: list[Stored]) -> bytes:
     return struct.pack(">BB6x", 2, len(messages)) + entries + bodies
 
 
-def mark(deleted: int) -> bytes:
-    return struct.pack(">B7xQ", 3, deleted)
+def thinned(count: int, messages: dict[int, Stored]) -> bytes:
+    """A run of `count` messages that holds those of `messages`, by index."""
+    entries, bodies, kept = b"", b"", 0
+    for index, (msg_id, *fields) in messages.items():
+        kept |= 1 << index
+        bodies += message(*fields)
+        entries += struct.pack(">QI", msg_id, len(bodies))
+    return struct.pack(">BB6xQ", 4, count, kept) + entries + bodies
+
+
+def mark(deleted: int, dead_bytes: int = 0) -> bytes:
+    return struct.pack(">B3xIQ", 3, dead_bytes, deleted)
 
 
 def mailbox_record(description: bytes = b"", **fields: int) -> bytes:

@@ -60,7 +60,7 @@ def test_the_layout_of_a_run() -> None:
         message_key(mailbox.uid, 0, 1): message(now_ms, b"", b"c"),
     }
     assert delete(parts, 2)
-    assert rows(parts)[message_key(mailbox.uid, 2, 3)] == mark(0b010)
+    assert rows(parts)[message_key(mailbox.uid, 2, 3)] == mark(0b010, 28)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,252 @@
+"""Runs of which most is deleted are written again without it, and everything about them stays as it was."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mq9fast._core.mailbox import Mailbox
+from mq9fast._core.record import CorruptRecord
+from mq9fast._core.run import stored_messages
+from mq9fast._core.thinner import Thinner
+from tests.core.parts import KIB, MANY, Parts, pub
+from tests.core.stored import load, mailbox_record, mark, message_key, run, run_key, thinned
+
+MUCH = 64 * KIB * KIB
+
+
+class Thinned(Parts):
+    """A core with a thinner, and one mailbox `a`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mailbox = self.open(b"a")
+        self.thinner = Thinner(self.directory, self.intake)
+        self.asker = self.session()
+        self.asker.feed(b"SUB in 1\r\n")
+
+    def send(self, *payloads: bytes, tail: bytes = b"") -> None:
+        """Send messages that arrive in one turn."""
+        self.session().feed(b"".join(pub(b"$mq9.AI.MAILBOX.MSG.a" + tail, each) for each in payloads))
+        self.end_turn()
+
+    def ask_to_delete(self, *msg_ids: int) -> None:
+        for msg_id in msg_ids:
+            self.asker.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
+
+    def delete(self, *msg_ids: int) -> list[bool]:
+        self.ask_to_delete(*msg_ids)
+        answers = self.asker.after_turn().split(b"MSG in 1 ")[1:]
+        return [b"true" in answer for answer in answers]
+
+    def thin(self, most_bytes: int = MUCH) -> bool:
+        more = self.thinner.step(self.store, most_bytes)  # type: ignore[arg-type]
+        self.end_turn()
+        return more
+
+    def payloads(self, rank: int = 2) -> dict[int, bytes]:
+        messages = stored_messages(self.store, self.mailbox, rank, 0)
+        return {msg_id: payload for msg_id, _, _, payload in messages}
+
+    @property
+    def rows(self) -> dict[bytes, bytes]:
+        return {key: value for key, value in self.store.pairs.items() if key.startswith(b"m")}
+
+    @property
+    def dead_in_marks(self) -> int:
+        marks = [value for value in self.rows.values() if value[0] == 3]
+        return sum(struct.unpack(">B3xIQ", value)[1] for value in marks)
+
+
+def test_the_layout_of_a_thinned_run() -> None:
+    parts = Thinned()
+    parts.send(*(b"%d" % n * 100 for n in range(10)))
+    assert parts.delete(0, 1, 2, 3, 4, 6, 7, 8, 9) == [True] * 9
+    assert parts.mailbox.dead_bytes == parts.dead_in_marks == 9 * 128
+    assert not parts.thin()
+    mailbox = parts.mailbox
+    assert parts.rows == {
+        run_key(mailbox.uid, 2, 9): thinned(10, {5: (5, 0, b"", b"5" * 100)}),
+        message_key(mailbox.uid, 2, 9): mark(0b1111011111),
+    }
+    assert parts.payloads() == {5: b"5" * 100}
+    assert (mailbox.dead_bytes, parts.directory.dead_bytes, mailbox.total_count) == (0, 0, 1)
+    assert parts.delete(5, 4) == [True, False]
+    assert parts.rows == {}
+    assert (mailbox.dead_bytes, mailbox.total_count, mailbox.size_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("left", [(0,), (63,), (0, 63), (17, 18, 19)])
+def test_a_run_may_be_thinned_again(left: tuple[int, ...]) -> None:
+    parts = Thinned()
+    parts.send(*(b"%02d" % n * 50 for n in range(64)))
+    first = [n for n in range(64) if n not in {*left, *range(10, 25)}]
+    parts.delete(*first)
+    parts.thin()
+    assert len(run_of(parts)) < 16 + 17 * 128 + 1
+    parts.delete(*(n for n in range(10, 25) if n not in left))
+    parts.thin()
+    assert len(run_of(parts)) <= 16 + len(left) * 128
+    assert parts.payloads() == {n: b"%02d" % n * 50 for n in left}
+    assert parts.delete(*range(64)) == [n in left for n in range(64)]
+    assert parts.rows == {}
+
+
+def run_of(parts: Thinned) -> bytes:
+    (value,) = (value for value in parts.rows.values() if value[0] in {2, 4})
+    return value
+
+
+def test_what_members_hold_of_a_thinned_run_stays_theirs() -> None:
+    parts = Thinned()
+    parts.send(*(b"%02d" % n * 50 for n in range(64)))
+    first, second = parts.session(), parts.session()
+    first.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
+    assert first.after_turn().count(b"MSG $mq9") == 64
+    parts.delete(*range(1, 63))
+    parts.thin()
+    assert len(run_of(parts)) < 400
+    second.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
+    second.after_turn()
+    first.feed(b"UNSUB 1\r\n")
+    given = second.after_turn()
+    assert given.count(b"MSG $mq9") == 2
+    assert b"DELETE.a.0 100\r\n" + b"00" * 50 in given
+    assert b"DELETE.a.63 100\r\n" + b"63" * 50 in given
+    assert parts.delete(0, 63, 5) == [True, True, False]
+    assert parts.rows == {}
+
+
+@pytest.mark.parametrize("also", [(8,), (8, 9)])
+def test_deletions_in_the_turn_that_thins(also: tuple[int, ...]) -> None:
+    """Before it and behind it, of some and of all that is left."""
+    for before in (True, False):
+        parts = Thinned()
+        parts.send(*(b"%d" % n * 100 for n in range(10)))
+        parts.delete(*range(8))
+        if before:
+            parts.ask_to_delete(*also)
+        parts.thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
+        if not before:
+            parts.ask_to_delete(*also)
+        parts.end_turn()
+        left = {n: b"%d" % n * 100 for n in (8, 9) if n not in also}
+        assert parts.payloads() == left
+        assert bool(parts.rows) == bool(left)
+        assert parts.mailbox.dead_bytes == parts.directory.dead_bytes == parts.dead_in_marks
+
+
+def test_a_mailbox_that_ends_meanwhile_gets_no_rows() -> None:
+    parts = Thinned()
+    parts.send(*(b"%d" % n * 100 for n in range(10)))
+    parts.delete(*range(9))
+    parts.directory.end(parts.mailbox)
+    assert parts.directory.dead_bytes == 0
+    before = parts.rows
+    assert not parts.thin()
+    assert parts.rows == before
+
+
+def test_a_share_is_as_large_as_asked_and_all_shares_do_it_all() -> None:
+    parts = Thinned()
+    for tail in (b"", b".critical", b".urgent"):
+        for _ in range(10):
+            parts.send(*(b"x" * 100 for _ in range(50)), tail=tail)
+    parts.delete(*(n for n in range(1500) if n % 50))
+    runs = [len(value) for value in parts.rows.values() if value[0] == 2]
+    assert len(runs) == 30
+    shares = 1
+    while parts.thin(10 * KIB):
+        shares += 1
+        assert sum(value[0] == 4 for value in parts.rows.values()) <= 2 * shares
+    assert shares > 10
+    assert all(value[0] != 2 for value in parts.rows.values())
+    assert parts.directory.dead_bytes == 0
+    assert parts.mailbox.total_count == 30
+
+
+def test_a_store_that_cannot_be_read_is_left_for_later() -> None:
+    parts = Thinned()
+    parts.send(*(b"%d" % n * 100 for n in range(10)))
+    parts.delete(*range(8))
+    parts.store.failing = OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        parts.thin()
+    parts.store.failing = None
+    assert not parts.thin()
+    parts.delete(8)
+    parts.thin()
+    assert len(run_of(parts)) == 16 + 12 + 16 + 100
+
+
+def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
+    parts = Parts()
+    messages = [(n, 0, b"", b"%d" % n * 100) for n in range(10)]
+    parts.store.pairs = {run_key(0, 2, 9): run(messages), message_key(0, 2, 9): mark(0b0000000011)}
+    mailbox = load(parts.directory, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
+    thinner = Thinner(parts.directory, parts.intake)
+    parts.directory.suspect_all()
+    assert not thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
+    parts.end_turn()
+    assert parts.store.pairs[message_key(0, 2, 9)] == mark(0b0000000011, 2 * 128)
+    assert mailbox.dead_bytes == 2 * 128
+
+
+ACTION = st.one_of(
+    st.tuples(st.just("send"), st.integers(0, 2), st.integers(1, 70)),
+    st.tuples(st.just("delete"), st.integers(0, 150), st.integers(1, 40)),
+    st.tuples(st.just("thin"), st.integers(0, 20_000), st.just(0)),
+    st.tuples(st.just("turn"), st.just(0), st.just(0)),
+)
+
+
+@MANY
+@given(st.lists(ACTION, max_size=40))
+def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
+    parts = Thinned()
+    mailbox: Mailbox = parts.mailbox
+    model: list[dict[int, bytes]] = [{}, {}, {}]
+    tails = (b".critical", b".urgent", b"")
+    for what, number, count in [*actions, ("thin", MUCH, 0), ("turn", 0, 0)]:
+        if what == "send":
+            for n in range(count):
+                payload = b"%d" % n * (n % 7)
+                model[number][mailbox.next_id] = payload
+                parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a" + tails[number], payload))
+        elif what == "delete":
+            parts.ask_to_delete(*range(number, number + count))
+            for msg_id in range(number, number + count):
+                for rank in range(3):
+                    model[rank].pop(msg_id, None)
+        elif what == "thin":
+            parts.thinner.step(parts.store, number)  # type: ignore[arg-type]
+        else:
+            parts.end_turn()
+            assert [parts.payloads(rank) for rank in range(3)] == model
+            assert mailbox.size_bytes == sum(len(each) for rank in model for each in rank.values())
+            assert mailbox.dead_bytes == parts.dead_in_marks == parts.directory.dead_bytes
+            assert mailbox.total_count or not parts.rows
+    live_bytes = mailbox.size_bytes + 28 * mailbox.total_count
+    assert mailbox.dead_bytes <= live_bytes + 256
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        thinned(10, {5: (5, 0, b"", b"x")})[:-1],
+        thinned(10, {5: (5, 0, b"", b"x")})[:12],
+        thinned(10, {5: (5, 0, b"", b"x")}) + b"x",
+        thinned(10, {}),
+        thinned(5, {5: (5, 0, b"", b"x")}),
+        thinned(1, {0: (9, 0, b"", b"x")}),
+        thinned(65, {5: (5, 0, b"", b"x")}),
+    ],
+    ids=["short", "cut", "long", "of none", "past its count", "of one", "of too many"],
+)
+def test_a_thinned_run_that_was_altered_is_noticed(value: bytes) -> None:
+    parts = Parts()
+    parts.store.pairs = {run_key(0, 2, 9): value, message_key(0, 2, 9): mark(0b1111011111)}
+    mailbox = load(parts.directory, b"a", mailbox_record(next_id=10, count2=1, size_bytes=1))
+    with pytest.raises(CorruptRecord):
+        list(stored_messages(parts.store, mailbox, 2, 0))

@@ -1,0 +1,169 @@
+"""What little is left of messages that came together takes little of the disk."""
+
+import errno
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from mq9fast.store.record import VERSION_KEY, mailbox_key
+from mq9fast.store.rocks import RocksStore
+from tests.core.parts import pub
+from tests.core.stored import mailbox_record, mark, message_key, run, run_key
+from tests.core.test_thinner import Thinned
+from tests.fault.shim import Shim
+from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
+
+COUNT = 60_000
+SIZE = 1024
+LEFT = 64
+MIB = 1 << 20
+# Logs, and tables that are too small to be worth compacting.
+CONSTANT = 20 * MIB
+
+
+def fill(wire: Wire, address: str, count: int) -> None:
+    """Send messages, which arrive many at a time and share rows."""
+    wire.create(name=address)
+    for first in range(0, count, 1000):
+        payloads = (os.urandom(SIZE // 2).hex().encode() for _ in range(first, min(first + 1000, count)))
+        subject = f"{MAILBOX}MSG.{address}".encode()
+        wire.send(b"".join(b"PUB %b %d\r\n%b\r\n" % (subject, SIZE, payload) for payload in payloads))
+        wire.ping()
+
+
+def delete_most(wire: Wire, address: str, count: int) -> None:
+    """Delete all messages but one of LEFT."""
+    for first in range(0, count, 1000):
+        ids = (n for n in range(first, min(first + 1000, count)) if n % LEFT)
+        wire.send("".join(f"PUB {MAILBOX}DELETE.{address}.{n} 0\r\n\r\n" for n in ids))
+        wire.ping()
+
+
+def disk_bytes(directory: Path) -> int:
+    size = 0
+    for path in directory.iterdir():
+        try:
+            size += path.stat().st_blocks * 512
+        except FileNotFoundError:
+            continue
+    return size
+
+
+def ids_and_payloads(wire: Wire, address: str) -> dict[int, str]:
+    found: dict[int, str] = {}
+    page = wire.list(address)
+    while True:
+        found |= {message["msg_id"]: message["payload"] for message in page["messages"]}
+        if "next" not in page:
+            return found
+        page = wire.list(address, cursor=page["next"])
+
+
+def test_a_store_at_rest_takes_no_more_than_four_times_what_is_not_deleted(
+    start_broker: Callable[..., Broker],
+) -> None:
+    broker = start_broker("--sync", "never")
+    with Wire(broker.port) as wire, Wire(broker.port) as reader:
+        fill(wire, "box", COUNT)
+        member = {message.msg_id for message in ask_for(reader, "box", 200)}
+        delete_most(wire, "box", COUNT)
+        left = ids_and_payloads(wire, "box")
+        assert sorted(left) == list(range(0, COUNT, LEFT))
+        used = broker.loop_seconds
+        wait_until(lambda: disk_bytes(broker.data_dir) < 4 * len(left) * SIZE + CONSTANT)
+        assert broker.loop_seconds - used < 2
+        assert ids_and_payloads(wire, "box") == left
+        # What a member holds is answered by where it was stored before.
+        for msg_id in sorted(member & set(left))[:2]:
+            assert wire.delete("box", msg_id) == {"deleted": True}
+            assert wire.delete("box", msg_id) == {"deleted": False}
+            del left[msg_id]
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert ids_and_payloads(wire, "box") == left
+        wire.read_along("box")
+        assert {message.msg_id: message.payload.decode() for message in wire.messages(len(left))} == left
+        for msg_id in left:
+            assert wire.delete("box", msg_id) == {"deleted": True}
+        assert wire.list("box")["total"] == 0
+
+
+def ask_for(wire: Wire, address: str, count: int) -> list[Message]:
+    """Messages that a queue group's member holds from here on."""
+    wire.sub(f"{MAILBOX}MSG.{address}", "1", "group")
+    wire.send(f"UNSUB 1 {count}\r\n")
+    return wire.messages(count)
+
+
+def test_a_compaction_that_fails_shows_in_healthz_and_is_tried_again(
+    tmp_path: Path, start_broker: Callable[..., Broker]
+) -> None:
+    shim = Shim(tmp_path)
+    broker = start_broker("--sync", "never", "--monitor-port", "0", env=shim.env)
+    with Wire(broker.port) as wire:
+        fill(wire, "box", COUNT)
+        delete_most(wire, "box", COUNT)
+        with shim.failing("write", "*.sst", errno.EIO):
+            wait_until(lambda: "compacting failed" in broker.health)
+        # RocksDB takes no writes after that before it is opened again.
+        wait_until(lambda: "error" not in wire.msg("box", "more"))
+        wait_until(lambda: disk_bytes(broker.data_dir) < CONSTANT)
+        wait_until(lambda: not broker.health)
+        assert wire.list("box", limit=1)["total"] >= COUNT // LEFT
+    assert re.search(r"ERROR.*compacting failed", broker.log.read_text())
+
+
+def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_store() -> None:
+    parts = Thinned()
+    parts.intake.most_store_bytes = 20_000
+    parts.send(*(b"x" * 100 for _ in range(64)))
+    parts.send(*(b"y" * 100 for _ in range(64)))
+    parts.delete(*(n for n in range(128) if n % 64))
+    sender = parts.session()
+    sender.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 10_000, reply=b"in"))
+    assert b"limit_exceeded" in sender.after_turn()
+    # They do no more once the runs are thinned.
+    parts.thin()
+    sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 10_000, reply=b"in"))
+    assert b"msg_id" in sender.after_turn()
+
+
+def test_what_thinning_leaves_is_free_to_be_used_at_once() -> None:
+    """At its limit a store takes a message for each one that is deleted, thinned or not."""
+    parts = Thinned()
+    parts.intake.most_store_bytes = 6400
+    parts.send(*(b"x" * 100 for _ in range(64)))
+    for msg_id in range(20):
+        sender = parts.session()
+        sender.feed(b"SUB out 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 100, reply=b"out"))
+        assert b"limit_exceeded" in sender.after_turn()
+        assert parts.delete(msg_id) == [True]
+        sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 100, reply=b"out"))
+        assert b"msg_id" in sender.after_turn()
+
+
+def test_sparse_runs_of_format_2_are_found_after_a_start(
+    tmp_path: Path, start_broker: Callable[..., Broker]
+) -> None:
+    """Its marks do not say how much is deleted."""
+    runs, each, size = 8000, 8, 800
+    kept = {}
+    store = RocksStore(tmp_path / "data")
+    batch = store.new_batch()
+    batch.put(VERSION_KEY, (2).to_bytes(8, "big"))
+    for n in range(runs):
+        messages = [(n * each + i, 1, b"", os.urandom(size // 2).hex().encode()) for i in range(each)]
+        kept[n * each] = messages[0][3].decode()
+        batch.put(run_key(0, 2, messages[-1][0]), run(messages))
+        batch.put(message_key(0, 2, messages[-1][0]), mark(0b11111110))
+    numbers = {"next_id": runs * each, "count2": runs, "size_bytes": runs * size}
+    batch.put(mailbox_key(b"box"), mailbox_record(**numbers))
+    store.write(batch)
+    store.close()
+    before = disk_bytes(tmp_path / "data")
+    broker = start_broker("--sync", "never", data_dir=tmp_path / "data")
+    wait_until(lambda: disk_bytes(broker.data_dir) < before // 3)
+    with Wire(broker.port) as wire:
+        assert wire.list("box", limit=1)["total"] == runs
+        assert ids_and_payloads(wire, "box") == kept
