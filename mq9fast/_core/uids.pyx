@@ -34,6 +34,8 @@ cdef class Uids:
 
     def sort(self) -> None:
         """Make `in` work. Other threads run meanwhile; none of them may touch this."""
+        if self.count == 0:
+            return      # C does not allow NULL, not even for nothing
         with nogil:
             qsort(self.items, <size_t>self.count, sizeof(uint64_t), compare)
 
