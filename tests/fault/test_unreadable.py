@@ -1,10 +1,12 @@
 """Reads that fail are errors: nothing is taken for the end of the data, and all of it arrives in the end."""
 
 import errno
+import http.client
 import json
 import random
 import re
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from tests.fault.shim import Shim
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
 from tests.monitoring.pages import get, monitor_port
 
 MESSAGES = 20_000
@@ -33,6 +35,13 @@ def fill(wire: Wire, address: str, count: int) -> None:
     line = f"PUB {MAILBOX}MSG.{address} {PAYLOAD_BYTES}\r\n".encode()
     wire.send(b"".join(line + chance.randbytes(PAYLOAD_BYTES) + b"\r\n" for _ in range(count)))
     wait_until(lambda: wire.list(address, limit=1)["total"] == count)
+
+
+def create_many(wire: Wire, count: int) -> None:
+    for n in range(count):
+        body = json.dumps({"name": f"mailbox.{n:05}", "desc": f"the mailbox number {n}"})
+        wire.send(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n")
+    wait_until(lambda: wire.list(f"mailbox.{count - 1:05}").get("total") == 0)
 
 
 @pytest.fixture
@@ -120,7 +129,28 @@ def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim:
         assert wire.list("tasks", limit=1)["total"] == MESSAGES - 1
 
 
-def test_the_page_of_mailboxes_is_cut_off(broker: Broker, shim: Shim) -> None:
+def test_the_page_of_mailboxes_is_cut_off_in_the_middle(start_broker: StartBroker, shim: Shim) -> None:
+    broker = start_broker("--monitor-port", "0", "--sync", "never", env=shim.env)
+    count = 2000
+    with Wire(broker.port) as wire:
+        create_many(wire, count)
+        chance = random.Random(1)
+        for n in range(count):
+            wire.pub(f"{MAILBOX}MSG.mailbox.{n:05}", chance.randbytes(PAYLOAD_BYTES))
+        wire.ping()
+    broker.restart()
+    port = monitor_port(broker)
+    with shim.failing("read", "*.sst", errno.EIO, skip=6) as rule:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/mailboxz?limit={count}", timeout=WAIT_SECONDS)
+        with page, pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            page.read()
+        assert rule.seen > 6
+    status, _, body = get(port, f"/mailboxz?limit={count}")
+    assert all("oldest_message" in mailbox for mailbox in json.loads(body)["mailboxes"])
+    assert status == 200
+
+
+def test_the_page_of_mailboxes_is_refused_at_its_beginning(broker: Broker, shim: Shim) -> None:
     port = monitor_port(broker)
     with shim.failing("read", "*.sst", errno.EIO):
         status, _, body = get(port, "/mailboxz")
@@ -171,10 +201,7 @@ def test_a_start_refuses_mailboxes_that_cannot_be_read(start_broker: StartBroker
     count = 5000
     broker = start_broker("--sync", "never")
     with Wire(broker.port) as wire:
-        for n in range(count):
-            body = json.dumps({"name": f"mailbox.{n:05}", "desc": f"the mailbox number {n}"})
-            wire.send(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n")
-        wait_until(lambda: wire.list(f"mailbox.{count - 1:05}").get("total") == 0)
+        create_many(wire, count)
     broker.restart()
     broker.stop()
     mend = damage(broker.data_dir)
