@@ -1,5 +1,6 @@
 """Message traces: mq9fast and nats-server send the same events to Nats-Trace-Dest."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients import connect as connect_client
 from tests.harness import WAIT_SECONDS, Broker, Message, Wire
 from tests.wire.test_wire import NATS_SERVER, NatsServer
 
@@ -204,3 +206,26 @@ def test_a_trace_names_at_most_a_thousand_receivers(start_broker: Callable[..., 
         wire.pub("crowd", "x", header=b"NATS/1.0\r\n%s\r\n" % DEST)
         assert len(wire.message().json["events"]) == 1001
         assert len(reader.messages(1200)) == 1200
+
+
+def test_a_client_traces_a_subject_without_running_its_workers(start_broker: Callable[..., Broker]) -> None:
+    """What `nats trace` does, by nats-py."""
+    broker = start_broker()
+
+    async def trace() -> None:
+        worker, tracer = await connect_client(broker.url, name="worker"), await connect_client(broker.url)
+        tasks = await worker.subscribe("tasks", queue="workers")
+        await worker.flush()
+        inbox = await tracer.subscribe(tracer.new_inbox())
+        headers = {"Nats-Trace-Dest": inbox.subject, "Nats-Trace-Only": "true"}
+        await tracer.publish("tasks", b"work", headers=headers)
+        events = json.loads((await inbox.next_msg(WAIT_SECONDS)).data)["events"]
+        assert [(it["type"], it.get("name"), it.get("queue")) for it in events[1:]] == [
+            ("eg", "worker", "workers")
+        ]
+        await worker.flush()
+        assert tasks.pending_msgs == 0
+        await worker.close()
+        await tracer.close()
+
+    asyncio.run(trace())

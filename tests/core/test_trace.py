@@ -1,0 +1,56 @@
+"""Which messages ask for a trace, against a second reading of their headers."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mq9fast._core.trace import Trace
+from mq9fast.tracing import headers_of
+from tests.core.parts import MANY, Parts
+
+PIECES = st.sampled_from(
+    [
+        *(
+            b"Nats-Trace-Dest",
+            b"Nats-Trace-Only",
+            b"Nats-Trace-",
+            b"nats-trace-dest",
+            b":",
+            b" ",
+            b"\r\n",
+            b"\n",
+        ),
+        *(b"\r", b"true", b"1", b"off", b"a.b", b"a.*", b"x", b"", b"NATS/1.0\r\n", b"\xff"),
+    ]
+)
+BLOCKS = st.lists(PIECES, max_size=30).map(b"".join)
+
+
+def value(block: bytes, name: bytes) -> bytes:
+    found = re.search(rb"\r\n" + name + rb":([^\r]*)", block)
+    return found[1].strip(b" ") if found else b""
+
+
+@MANY
+@given(BLOCKS, st.booleans())
+def test_destination_and_whether_it_is_only_traced(block: bytes, framed: bool) -> None:
+    block = b"NATS/1.0\r\n" + block + b"\r\n\r\n" if framed else block
+    parts = Parts()
+    traces: list[Trace] = []
+
+    def report(trace: Trace) -> tuple[bytes, bytes]:
+        traces.append(trace)
+        return b"", b"traced"
+
+    parts.core.tracer.report = report
+    reader, sender = parts.session(), parts.session()
+    reader.feed(b"SUB subject 1\r\n")
+    sender.feed(b"HPUB subject %d %d\r\n%b!\r\n" % (len(block), len(block) + 1, block))
+    destination = value(block, b"Nats-Trace-Dest")
+    only = bool(destination) and value(block, b"Nats-Trace-Only").lower() in {b"1", b"true", b"on"}
+    assert (b"!\r\n" in reader.after_turn()) == (not only)
+    usual = re.fullmatch(rb"[^\x00-\x20.*>]+(\.[^\x00-\x20.*>]+)*", destination) is not None
+    if usual:
+        assert [(it.destination, it.only, it.subject) for it in traces] == [(destination, only, b"subject")]
+    headers_of(block)
