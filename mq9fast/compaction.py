@@ -38,6 +38,11 @@ class Compaction:
         self._stopped = False
         self._left_bytes = 0
 
+    @property
+    def running(self) -> bool:
+        """Whether one is under way."""
+        return self._running
+
     def look(self, *, at_rest: bool) -> None:
         """Begin to compact if it is worth it and not under way. Raises StoreError."""
         if self._running or self._stopped:

@@ -1,8 +1,6 @@
 """What little is left of messages that came together takes little of the disk."""
 
-import errno
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +9,6 @@ from mq9fast.store.rocks import RocksStore
 from tests.core.parts import pub
 from tests.core.stored import mailbox_record, mark, message_key, run, run_key
 from tests.core.test_thinner import Thinned
-from tests.fault.shim import Shim
 from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
 
 COUNT = 60_000
@@ -94,24 +91,6 @@ def ask_for(wire: Wire, address: str, count: int) -> list[Message]:
     wire.sub(f"{MAILBOX}MSG.{address}", "1", "group")
     wire.send(f"UNSUB 1 {count}\r\n")
     return wire.messages(count)
-
-
-def test_a_compaction_that_fails_shows_in_healthz_and_is_tried_again(
-    tmp_path: Path, start_broker: Callable[..., Broker]
-) -> None:
-    shim = Shim(tmp_path)
-    broker = start_broker("--sync", "never", "--monitor-port", "0", env=shim.env)
-    with Wire(broker.port) as wire:
-        fill(wire, "box", COUNT)
-        delete_most(wire, "box", COUNT)
-        with shim.failing("write", "*.sst", errno.EIO):
-            wait_until(lambda: "compacting failed" in broker.health)
-        # RocksDB takes no writes after that before it is opened again.
-        wait_until(lambda: "error" not in wire.msg("box", "more"))
-        wait_until(lambda: disk_bytes(broker.data_dir) < CONSTANT)
-        wait_until(lambda: not broker.health)
-        assert wire.list("box", limit=1)["total"] >= COUNT // LEFT
-    assert re.search(r"ERROR.*compacting failed", broker.log.read_text())
 
 
 def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_store() -> None:

@@ -1,0 +1,149 @@
+"""When tables are compacted, and what becomes of a compaction that fails."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from mq9fast._core.mailbox import Directory
+from mq9fast.compaction import SPARE_BYTES, SPARE_BYTES_AT_REST, Compaction
+from mq9fast.errors import StoreError
+from mq9fast.health import Health
+from mq9fast.store.base import Store
+from mq9fast.store.rocks import RocksStore
+from tests.clients import until
+
+
+class Tables:
+    """What a compaction knows of a store. `compact` leaves `left_bytes`, or fails."""
+
+    def __init__(self, size_bytes: int, left_bytes: int = 0) -> None:
+        self.size_bytes = size_bytes
+        self.left_bytes = left_bytes
+        self.compactions = 0
+        self.failing = False
+
+    def table_bytes(self) -> int:
+        return self.size_bytes
+
+    def compact(self, stop: Callable[[], bool]) -> None:
+        self.compactions += 1
+        if self.failing:
+            raise StoreError("the disk is gone")
+        self.size_bytes = self.left_bytes
+
+
+async def look(compaction: Compaction, tables: Tables, *, at_rest: bool) -> bool:
+    """Whether it compacts; waits for the end of it."""
+    before = tables.compactions
+    compaction.look(at_rest=at_rest)
+
+    async def is_over() -> bool:
+        return not compaction.running
+
+    await until(is_over)
+    return tables.compactions > before
+
+
+def run(tables: Tables, case: Callable[[Compaction, Health], object]) -> None:
+    async def go() -> None:
+        health = Health()
+        compaction = Compaction(cast(Store, tables), Directory(1, 0), health)
+        await case(compaction, health)  # type: ignore[misc]
+        compaction.stop()
+        compaction.wait()
+
+    asyncio.run(go())
+
+
+def test_large_tables_are_compacted_sooner_at_rest() -> None:
+    tables = Tables(SPARE_BYTES_AT_REST)
+
+    async def case(compaction: Compaction, _health: Health) -> None:
+        assert not await look(compaction, tables, at_rest=True)
+        tables.size_bytes += 1
+        assert not await look(compaction, tables, at_rest=False)
+        assert await look(compaction, tables, at_rest=True)
+        tables.size_bytes = SPARE_BYTES + 1
+        assert await look(compaction, tables, at_rest=False)
+
+    run(tables, case)
+
+
+def test_what_compacting_cannot_make_smaller_is_left_alone_until_it_grows() -> None:
+    tables = Tables(100 << 20, left_bytes=100 << 20)
+
+    async def case(compaction: Compaction, _health: Health) -> None:
+        assert await look(compaction, tables, at_rest=True)
+        assert not await look(compaction, tables, at_rest=True)
+        tables.size_bytes *= 2
+        assert await look(compaction, tables, at_rest=True)
+
+    run(tables, case)
+
+
+def test_one_that_fails_shows_in_healthz_until_one_succeeds() -> None:
+    tables = Tables(100 << 20)
+    tables.failing = True
+
+    async def case(compaction: Compaction, health: Health) -> None:
+        assert await look(compaction, tables, at_rest=True)
+        assert health.reasons == ["compacting failed: the disk is gone"]
+        assert await look(compaction, tables, at_rest=True)
+        tables.failing = False
+        assert await look(compaction, tables, at_rest=True)
+        assert health.ok
+
+    run(tables, case)
+
+
+def test_one_that_failed_and_is_not_needed_any_more_is_no_fault() -> None:
+    tables = Tables(100 << 20)
+    tables.failing = True
+
+    async def case(compaction: Compaction, health: Health) -> None:
+        assert await look(compaction, tables, at_rest=True)
+        tables.size_bytes = 0
+        assert not await look(compaction, tables, at_rest=False)
+        assert not health.ok
+        assert not await look(compaction, tables, at_rest=True)
+        assert health.ok
+
+    run(tables, case)
+
+
+def test_none_begins_once_the_broker_stops() -> None:
+    tables = Tables(100 << 20)
+
+    async def case(compaction: Compaction, _health: Health) -> None:
+        compaction.stop()
+        assert not await look(compaction, tables, at_rest=True)
+
+    run(tables, case)
+
+
+def test_a_store_of_several_shares_is_compacted_whole(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "data")
+    for first in range(0, 2000, 100):
+        batch = store.new_batch()
+        for n in range(first, first + 100):
+            batch.put(b"%08d" % n, bytes([n % 251]) * 100)
+        store.write(batch)
+        store.compact(lambda: False)
+    batch = store.new_batch()
+    for n in range(1990):
+        batch.delete(b"%08d" % n)
+    store.write(batch)
+    before = store.table_bytes()
+    store.compact(lambda: True)
+    assert store.table_bytes() >= before
+    store.compact(lambda: False)
+    assert store.table_bytes() < before // 2
+    assert [key for key, _ in store.scan(b"0", b"9")] == [b"%08d" % n for n in range(1990, 2000)]
+    store.close()
+    with pytest.raises(StoreError):
+        store.compact(lambda: False)
+    with pytest.raises(StoreError):
+        store.table_bytes()
