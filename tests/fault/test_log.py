@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,16 +76,28 @@ def test_a_pipe_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     assert len(text) > PIPE_BYTES // 2 and "the TLS handshake of" in text
 
 
-def test_what_was_dropped_is_counted_and_said(tmp_path: Path) -> None:
+def test_lines_for_a_reader_that_is_gone_are_counted(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    with broker(tmp_path / "data", "--ws-port", "0", stdout=subprocess.PIPE, stderr=writing) as process:
+    flags = ("--ws-port", "0", "--monitor-port", "0")
+    with broker(tmp_path / "data", *flags, stdout=subprocess.PIPE, stderr=writing) as process:
         os.close(writing)
         port_of(process)
         head = os.read(reading, PIPE_BYTES).decode()
+        (url,) = re.findall(r"monitoring on (http://\S+)", head)
         (ws_port,) = re.findall(r"WebSocket clients on \S+:(\d+)", head)
         os.close(reading)
         # Its reader is gone now: every line is lost, and the broker goes on.
         refuse_upgrades(int(ws_port), 50)
+
+        def dropped() -> int:
+            with urllib.request.urlopen(f"{url}/metrics", timeout=WAIT_SECONDS) as answer:
+                found = re.search(
+                    r"^mq9fast_log_lines_dropped_total (\S+)$", answer.read().decode(), re.MULTILINE
+                )
+            assert found
+            return int(float(found[1]))
+
+        wait_until(lambda: dropped() >= 50)
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_SECONDS) == 0
 
