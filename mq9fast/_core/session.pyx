@@ -246,6 +246,7 @@ cdef class Session(Client):
         cdef View destination
         if trace is None:
             return False
+        self.agenda.cost += COST_TO_LOOK
         destination = view_of(trace.destination)
         if is_reserved(destination) or not self.permits_publish(destination):
             self.violate(b'Permissions Violation for Publish to "' + trace.destination + b'"')

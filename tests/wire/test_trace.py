@@ -229,3 +229,22 @@ def test_a_client_traces_a_subject_without_running_its_workers(start_broker: Cal
         await tracer.close()
 
     asyncio.run(trace())
+
+
+def test_a_flood_of_traced_messages_leaves_others_their_turn(start_broker: Callable[..., Broker]) -> None:
+    """Each costs milliseconds where many subscribe: a read of them is handled in several turns."""
+    broker = start_broker()
+    with Wire(broker.port) as reader, Wire(broker.port) as sender, Wire(broker.port) as other:
+        reader.send("".join(f"SUB crowd {number}\r\n" for number in range(1000)))
+        reader.ping()
+        other.ping()
+        header = b"NATS/1.0\r\n%s%s\r\n" % (DEST, ONLY)
+        before = broker.loop_seconds
+        sender.send(b"HPUB crowd %d %d\r\n%b\r\n" % (len(header), len(header), header) * 1000)
+        costs = []
+        for _ in range(5):
+            started = broker.loop_seconds
+            other.ping()
+            costs.append(broker.loop_seconds - started)
+        sender.ping()
+        assert sorted(costs)[2] < (broker.loop_seconds - before) / 70
