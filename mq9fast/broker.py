@@ -8,7 +8,6 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mq9fast._core.client import Agenda
@@ -33,6 +32,7 @@ from mq9fast.listen import in_url, listen, port_of
 from mq9fast.listing import Listing
 from mq9fast.mailboxes import Mailboxes
 from mq9fast.passwords import Passwords
+from mq9fast.paths import as_path
 from mq9fast.reading import Reading
 from mq9fast.refused import Refused
 from mq9fast.settings import Settings
@@ -55,6 +55,8 @@ STALL_BYTES = 8 << 20
 BACKLOG = 4096
 # What the clock looks at of sparse runs each time.
 THINNED_BYTES = 256 << 10
+# The fault that /healthz shows after a start that accepted a loss, until one without.
+LOSS = "loss"
 # How long connections may take to write what is left for them when the broker stops.
 STOP_SECONDS = 3.0
 
@@ -76,6 +78,7 @@ class Broker:
         self.most_connections = settings.max_connections
         self.store_files = -1
         self.health = Health()
+        self.data_dir = as_path(settings.data_dir)
         self.lame_duck = False
         self.serving = False
         self.settings_since_ms = time.time_ns() // 1_000_000
@@ -84,23 +87,33 @@ class Broker:
         self._listeners: list[asyncio.Server] = []
         self._admissions: list[Admission] = []
 
+    @property
+    def lost_writes(self) -> int:
+        """How many acknowledged changes this start found lost."""
+        return self._store.lost
+
     async def start(self) -> None:
         """Open the store, take over what it holds, and listen."""
         tls = tls_context(self.settings)
         self._passwords = Passwords()
-        self._store = RocksStore(Path(self.settings.data_dir), most_files=self.store_files)
-        directory = self.settings.data_dir
+        self._store = RocksStore(
+            self.data_dir, accept_loss=self.settings.accept_loss, most_files=self.store_files
+        )
+        if self._store.lost:
+            self.health.report(LOSS, f"at least {self._store.lost} acknowledged changes are lost")
+        directory = self.data_dir
         with contextlib.ExitStack() as undo:
             undo.callback(self._close_store)
             try:
                 version = check_format(self._store, directory)
+                self._store.begin(self.settings.sync)
                 self._wire()
                 undo.callback(self.committer.close)
                 undo.callback(self.reading.stop)
                 self.mailboxes.load()
                 if 0 < version < COUNTS_DEAD_BYTES:
                     self.mailboxes.directory.suspect_all()
-                self.timekeeper = Timekeeper(self.core.time, self.health, Path(directory))
+                self.timekeeper = Timekeeper(self.core.time, self.health, directory)
                 undo.callback(self.timekeeper.close)
                 self.timekeeper.begin(self.mailboxes.directory.newest_ms)
                 self.core.judge()
@@ -123,7 +136,7 @@ class Broker:
             functools.partial(self.thinner.step, self._store, THINNED_BYTES),
             self.compaction,
             self.health,
-            self.settings.data_dir,
+            self.data_dir,
             self.settings.min_free,
         )
         self.serving = True
@@ -132,7 +145,7 @@ class Broker:
     def _wire(self) -> None:
         settings, store = self.settings, self._store
         agenda = Agenda()
-        directory = Directory(secrets.randbits(64), 0)
+        directory = Directory(secrets.randbits(64), 0, store.jumps)
         router = Router(agenda, secrets.randbits(64), stall_bytes(settings.max_pending))
         delivery = Delivery(directory, router, agenda)
         intake = Intake(

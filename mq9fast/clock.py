@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from mq9fast._core.core import Core
 from mq9fast.committer import Committer
@@ -40,7 +41,7 @@ class Clock:
         thin: Callable[[], bool],
         compaction: Compaction,
         health: Health,
-        data_dir: str,
+        data_dir: Path,
         min_free: int,
     ) -> None:
         self._core = core

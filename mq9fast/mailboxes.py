@@ -49,13 +49,15 @@ class Mailboxes:
         store, directory = self._store, self.directory
         owned = None if record.is_settled(store) else Uids()
         stored = store.get(record.NEXT_UID_KEY)
-        directory.reserve_uids(0 if stored is None else int.from_bytes(stored, "big"))
+        directory.reserve_uids(0 if stored is None else int.from_bytes(stored[:8], "big"))
         directory.load(store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)), owned)
         for uid in self.purges.load():
             directory.reserve_uids(uid + 1)
             if owned is not None:
                 owned.add(uid)
         self._reserve_used_uids()
+        made = 0 if stored is None else int.from_bytes(stored[8:], "big")
+        directory.jump_uids(min(made, record.MOST_JUMPS))
         record.check_count(store, directory.live_count)
         if owned is None:
             record.unsettle(store)
@@ -132,7 +134,9 @@ class Mailboxes:
             self.over_limit += 1
             raise CommandError("limit_exceeded")
         mailbox = self.directory.open(address, public)
-        self._intake.turn.put_raw(record.NEXT_UID_KEY, record.number(self.directory.next_uid))
+        self._intake.turn.put_raw(
+            record.NEXT_UID_KEY, record.number(self.directory.next_uid) + record.number(self.directory.jumps)
+        )
         self._put_count()
         self._delivery.restart(mailbox)
         return mailbox

@@ -18,6 +18,8 @@ _HUGE = 2**63 - 1
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
 
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
+# Its bytes may be of an encoding that the locale does not have.
+PathText = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]+\Z")]
 Count = Annotated[int, Meta(ge=1, le=_HUGE)]
 Limit = Annotated[int, Meta(ge=0, le=_HUGE)]
 LimitBytes = Annotated[Limit, Meta(extra={"unit": "bytes"})]
@@ -40,12 +42,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="expect a PROXY header (version 1 or 2) from a proxy in front, from each client"),
     ] = False
-    data_dir: Annotated[Text, Meta(description="directory of the store, created if absent")] = "./mq9-data"
+    data_dir: Annotated[PathText, Meta(description="directory of the store, created if absent")] = (
+        "./mq9-data"
+    )
     sync: Annotated[
         Literal["always", "interval", "never"],
         Meta(description="fsync before a message is acknowledged, every sync interval, or not at all"),
     ] = "always"
     sync_interval: Annotated[Seconds, Meta(description="time between fsyncs under --sync interval")] = 1.0
+    accept_loss: Annotated[
+        bool, Meta(description="start although acknowledged messages are lost; for one start")
+    ] = False
     monitor_host: Annotated[Text, Meta(description="address of the HTTP monitor")] = "127.0.0.1"
     monitor_port: Annotated[
         int,
@@ -191,6 +198,7 @@ _FIXED = {
     "data_dir",
     "sync",
     "sync_interval",
+    "accept_loss",
     "monitor_host",
     "monitor_port",
     "ws_host",

@@ -16,6 +16,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from mq9fast.store.rocks import _why_not_open
+from mq9fast.store.witness import STATE_FILE
 from mq9fast.version import VERSION
 from tests.clients import connect, until
 from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until
@@ -162,15 +163,18 @@ def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Br
         assert not wire.create(name="box")["is_new"]
 
 
-def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker]) -> None:
-    """Format 1 had each message in a row of its own, as messages that come alone still are."""
+@pytest.mark.parametrize("older", [1, 2])
+def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker], older: int) -> None:
+    """Format 1 had each message in a row of its own, as messages that come alone still are; neither of them
+    had a state file."""
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
         for number in range(3):
             wire.msg("box", b"%d" % number)
     broker.stop()
-    assert change_format(broker.data_dir, -1) == 3
+    assert change_format(broker.data_dir, older - 3) == 3
+    (broker.data_dir / STATE_FILE).unlink()
     broker.start()
     with Wire(broker.port) as wire:
         assert [message["payload"] for message in wire.list("box")["messages"]] == ["0", "1", "2"]

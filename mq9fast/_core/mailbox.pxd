@@ -4,7 +4,7 @@ Ids of a mailbox, in the order in which they pass: given <= next_id; in the stor
 durable_id, and only durable ones are ever delivered or listed.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from mq9fast._core.heap cimport Heap, HeapItem
 from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MailboxRecord
@@ -47,7 +47,8 @@ cdef class Mailbox:
     cdef dict groups
 
     # Of the batch being gathered: whether the record changes, and per rank one more than its run's index.
-    cdef bint touched
+    cdef uint8_t touched
+    cdef uint16_t jumps                   # those of `Directory.jumps` that its ids have made
     # A write failed, and the store could not be asked yet what it holds: the counts may be wrong.
     cdef public bint unsure
     cdef uint32_t run[3]
@@ -66,8 +67,8 @@ cdef class Mailbox:
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
 
-    cdef void begin(self, uint64_t uid, bint public) noexcept
-    cdef void load(self, const MailboxRecord* record) noexcept
+    cdef void begin(self, uint64_t uid, bint public, uint16_t jumps) noexcept
+    cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept
     cdef bytes pack(self)
 
 
@@ -79,6 +80,7 @@ cdef class Directory:
     cdef public uint64_t judged_ms        # deadlines up to here have passed; never ahead of now_ms
     cdef readonly uint64_t newest_ms      # when the last write was, of all that `load` took over; 0 = none
     cdef readonly uint64_t next_uid
+    cdef readonly uint16_t jumps          # how often ids were moved on, because those given may be forgotten
     cdef readonly uint64_t live_count
     cdef readonly uint64_t message_count
     cdef readonly uint64_t size_bytes     # of all stored messages

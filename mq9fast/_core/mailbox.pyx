@@ -5,7 +5,7 @@ from itertools import islice
 
 cimport cython
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 
 from mq9fast._core.address cimport RANKS, valid_address
 from mq9fast._core.heap cimport Heap, HeapItem
@@ -18,6 +18,7 @@ from mq9fast._core.record import CorruptRecord
 
 cdef enum:
     LOADED_AT_ONCE = 16
+    JUMP_BITS = 32            # a jump moves ids on by 1 << JUMP_BITS, behind any that are not known of
 
 
 @cython.no_gc
@@ -51,25 +52,29 @@ cdef class Mailbox:
             raise IndexError(rank)
         return self.count[rank]
 
-    cdef void begin(self, uint64_t uid, bint public) noexcept:
-        """Start a life: no messages, ids from 0."""
+    cdef void begin(self, uint64_t uid, bint public, uint16_t jumps) noexcept:
+        """Start a life: no messages, ids from 0, or from behind those of a life that was lost."""
         cdef int rank
         self.uid = uid
         self.live = True
         self.unsure = False
         self.public = public
-        self.next_id = self.written_id = self.durable_id = 0
+        self.jumps = jumps
+        self.next_id = self.written_id = self.durable_id = <uint64_t>jumps << JUMP_BITS
         for rank in range(RANKS):
             self.head[rank] = self.count[rank] = 0
             self.run[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
         self.description = None
 
-    cdef void load(self, const MailboxRecord* record) noexcept:
+    cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept:
         """Take over what is stored."""
         cdef int rank
-        self.begin(record.uid, record.public)
-        self.next_id = self.written_id = self.durable_id = record.next_id
+        self.begin(record.uid, record.public, jumps)
+        self.next_id = record.next_id
+        if record.jumps < jumps:
+            self.next_id += <uint64_t>(jumps - record.jumps) << JUMP_BITS
+        self.written_id = self.durable_id = self.next_id
         self.renewed_ms = record.renewed_ms
         self.ttl_seconds = record.ttl_seconds
         for rank in range(RANKS):
@@ -92,6 +97,7 @@ cdef class Mailbox:
             record.count[rank] = self.count[rank]
         record.size_bytes = self.size_bytes
         record.dead_bytes = self.dead_bytes
+        record.jumps = self.jumps
         record.description = view(NULL, 0) if self.description is None else view_of(self.description)
         return pack_mailbox(&record)
 
@@ -99,11 +105,12 @@ cdef class Mailbox:
 cdef class Directory:
     """Every mailbox of a broker by address, and the deadlines of those that expire."""
 
-    def __cinit__(self, uint64_t seed, uint64_t next_uid):
+    def __cinit__(self, uint64_t seed, uint64_t next_uid, uint16_t jumps=0):
         self.table = Table(seed)
         self.deadlines = Heap()
         self.sparse = deque()
         self.next_uid = next_uid
+        self.jumps = jumps
 
     cdef Mailbox look_up(self, View address):
         """The live mailbox of the address, or None. One past its deadline is not seen, swept or not."""
@@ -227,7 +234,7 @@ cdef class Directory:
         if not valid_address(address):
             raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is no address")
         mailbox = self.look_up_or_make(address)
-        mailbox.load(&stored)
+        mailbox.load(&stored, self.jumps)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         self.recount(mailbox)
         self.schedule(mailbox)
@@ -249,7 +256,7 @@ cdef class Directory:
         cdef Mailbox mailbox = self.look_up_or_make(view_of(address))
         if mailbox.live:
             raise ValueError("the mailbox lives")
-        mailbox.begin(self.next_uid, public)
+        mailbox.begin(self.next_uid, public, self.jumps)
         self.next_uid += 1
         self.recount(mailbox)
         return mailbox
@@ -283,7 +290,7 @@ cdef class Directory:
             return
         unpack_mailbox(record, &stored)
         self.uncount(mailbox)
-        mailbox.load(&stored)
+        mailbox.load(&stored, self.jumps)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
@@ -318,3 +325,8 @@ cdef class Directory:
     def reserve_uids(self, uint64_t next_uid) -> None:
         """Never give a uid below `next_uid`."""
         self.next_uid = max(self.next_uid, next_uid)
+
+    def jump_uids(self, uint16_t made) -> None:
+        """Never give a uid that may have been given unknown; `made` is `jumps` as stored with the uids."""
+        if made < self.jumps:
+            self.next_uid += <uint64_t>(self.jumps - made) << JUMP_BITS

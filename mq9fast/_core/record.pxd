@@ -24,6 +24,7 @@ cdef struct MailboxRecord:
     uint64_t count[3]
     uint64_t size_bytes
     uint64_t dead_bytes       # in whole DEAD_UNITs once it was stored
+    uint32_t jumps
     View description
 
 

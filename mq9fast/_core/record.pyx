@@ -70,7 +70,7 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
     for rank in range(3):
         at = put_u64(at, record.count[rank])
     at = put_u64(at, record.size_bytes)
-    at = put_u32(at, 0)
+    at = put_u32(at, record.jumps)
     at = put_u32(at, <uint32_t>min(record.dead_bytes // DEAD_UNIT, <uint64_t>0xFFFFFFFF))
     put(at, record.description)
     return value
@@ -93,6 +93,7 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
         record.head[rank] = read_u64(at + 40 + 8 * rank)
         record.count[rank] = read_u64(at + 64 + 8 * rank)
     record.size_bytes = read_u64(at + 88)
+    record.jumps = read_u32(at + 96)
     record.dead_bytes = <uint64_t>read_u32(at + 100) * DEAD_UNIT
     return 0
 

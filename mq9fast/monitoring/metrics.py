@@ -47,6 +47,7 @@ class BrokerCollector:
             ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
             ("mq9fast_log_lines_dropped", "Log lines that could not be written", dropped_lines()),
             ("mq9fast_batches_failed", "Batches the store did not take", broker.committer.failed_batches),
+            ("mq9fast_lost_writes", "Acknowledged changes lost before this start", broker.lost_writes),
             ("process_cpu_seconds", "Processor time used", time.process_time()),
         ):
             yield CounterMetricFamily(name, help_text, value=value)

@@ -2,7 +2,8 @@
 
     key                                      value
     'v'                                      version(8)             the format of the whole directory
-    'u'                                      next_uid(8)            uids below were given to mailboxes
+    'u'                                      next_uid(8) jumps(8)   uids below were given to mailboxes
+    'j'                                      jumps(8) random(8)     how often ids were moved on; of this start
     'n'                                      count(8)               mailbox records, or fewer
     's'                                      nothing                after a stop that left no row unowned
     'b' address                              a mailbox record
@@ -16,12 +17,14 @@
     +------+------+---------+--------------+-----+---------+-------------+-------------+
     | 1    | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
     +------+------+---------+--------------+-----+---------+-------------+-------------+
-    40                56 .. 64            88           96        104
-    +-----------------------+-------------+------------+---------+-------------------+
-    | head of each rank     | count of each rank       | size_bytes | 0 | description |
-    +-----------------------+-------------+------------+---------+-------------------+
-    flags: bit 0 public. head: no stored message of that rank has a smaller id. The last four bytes before the
-    description: what deleted messages still take of runs, in units of 256 bytes, rounded down.
+    40                      64                         88           96                 104
+    +-----------------------+--------------------------+------------+------------------+-------------+
+    | head of each rank     | count of each rank       | size_bytes | jumps(4) dead(4) | description |
+    +-----------------------+--------------------------+------------+------------------+-------------+
+    flags: bit 0 public. head: no stored message of that rank has a smaller id. jumps: that many of the jumps
+    under 'j' are in next_id. Where it is less, next_id is moved on by 1 << 32 for each of the rest. So a loss
+    that may have taken ids makes none of them be given again, and rewrites no record. The same goes for 'u'.
+    dead: what deleted messages still take of runs, in units of 256 bytes, rounded down.
 
     message
     0      1   2                   4               8              16
@@ -57,11 +60,14 @@
 A change of layout raises FORMAT_VERSION in _core/record.pxd, whose functions are the only ones that read and
 write records with _core/run.pxd's, and keeps reading the versions before; a directory of a higher version is
 refused, because an old broker would not know what it overwrites. Format 1 had no runs, format 2 no
-thinned runs, no dead bytes and no count.
+thinned runs, no dead bytes, no count and no jumps.
 
 The count of mailboxes goes into each batch that makes or ends one, so that a start sees whether any are
 missing. It is never more than the records in the store; it is less after a failed write that ended one.
 """
+
+import os
+from pathlib import Path
 
 from mq9fast._core.record import format_version
 from mq9fast.errors import ReadError, StartError
@@ -76,6 +82,8 @@ MESSAGES = b"m"
 PURGES = b"p"
 # The first format in which marks and mailbox records say what deleted messages take.
 COUNTS_DEAD_BYTES = 3
+JUMPS_KEY = b"j"
+MOST_JUMPS = 0xFFFF
 # Behind every key of ours.
 LAST_KEY = b"\xff"
 
@@ -117,7 +125,7 @@ def after_all(prefix: bytes) -> bytes:
     return bytes([prefix[0] + 1])
 
 
-def check_format(store: Store, directory: str) -> int:
+def check_format(store: Store, directory: Path) -> int:
     """Note the format in a new store; returns which one a store has, 0 for a new one.
 
     Raises StartError for a newer format, or a store that is not ours.
@@ -126,7 +134,7 @@ def check_format(store: Store, directory: str) -> int:
     if stored is None:
         if next(store.scan(b"", LAST_KEY), None) is not None:
             raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
-        _put_format(store, 0)
+        _put_format(store, 0, is_new=True)
         return 0
     version = int.from_bytes(stored, "big")
     if version > format_version():
@@ -152,8 +160,11 @@ def check_count(store: Store, found: int) -> None:
         raise ReadError(f"{int.from_bytes(stored, 'big')} mailboxes are stored, and {found} were found")
 
 
-def _put_format(store: Store, count: int) -> None:
+def _put_format(store: Store, count: int, *, is_new: bool = False) -> None:
     batch = store.new_batch()
+    if is_new:
+        # The random part tells the log of a new store from any other's.
+        batch.put(JUMPS_KEY, number(0) + os.urandom(8))
     batch.put(VERSION_KEY, number(format_version()))
     batch.put(COUNT_KEY, number(count))
     store.write(batch)

@@ -1,11 +1,15 @@
 """The store on RocksDB. Nothing else imports rocksdict."""
 
 import contextlib
+import errno
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, cast
 
 from rocksdict import (
+    AccessType,
     BlockBasedOptions,
     Cache,
     CompactOptions,
@@ -19,9 +23,14 @@ from rocksdict import (
 
 from mq9fast._core.rows import Rows
 from mq9fast.errors import ReadError, StartError, StoreError
+from mq9fast.store import record
 from mq9fast.store.base import Batch
+from mq9fast.store.directory import in_use, make_directory
+from mq9fast.store.manifest import read_manifest
+from mq9fast.store.opening import Opening, examine_again
 from mq9fast.store.presence import Presence, probe
 from mq9fast.store.replay import replay
+from mq9fast.store.witness import State, Witness, boot_id
 
 MEMTABLE_BYTES = 32 << 20
 MEMTABLES = 3
@@ -50,10 +59,11 @@ class RocksStore:
     """One RocksDB directory, opened by one process. `path` is made if it is not there. `most_files`: how many
     tables may be open, -1 for all.
 
-    Raises StartError if the directory cannot be used or another broker uses it.
+    Raises StartError if the directory cannot be used, another broker uses it, or it lost acknowledged changes
+    and `accept_loss` is not given. `lost`: how many of them are gone. `jumps`: how often ids were moved on.
     """
 
-    def __init__(self, path: Path, *, most_files: int = -1) -> None:
+    def __init__(self, path: Path, *, accept_loss: bool = False, most_files: int = -1) -> None:
         self.read_failed: Callable[[bytes, bytes, str], None] | None = None
         self._path = path
         self._most_files = most_files
@@ -61,13 +71,49 @@ class RocksStore:
         self._recovers = False
         self._old: Rdict | None = None
         self._new: Rdict | None = None
+        self._witness: Witness | None = None
+        self._opening = Opening(path, accept_loss=accept_loss)
+        self.jumps = 0
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._db = open_database(path, most_files)
+            make_directory(path)
+            self._opening.examine(_format_of)
+            self._opening.prepare()
+            self._db = open_database(path, most_files, create=self._opening.create)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
+            self._opening.close()
+            if isinstance(error, StartError):
+                raise
             raise StartError(_why_not_open(path, error)) from error
+        self.lost = self._opening.lost
         self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
+
+    def begin(self, sync: str) -> None:
+        """Note, in the store and beside it, that a broker begins to serve with the setting `sync`.
+
+        Raises StoreError. Nothing may be acknowledged before.
+        """
+        stored = self.get(record.JUMPS_KEY)
+        state = self._opening.state or State()
+        jumps = max(state.jumps, int.from_bytes(stored[:8], "big") if stored else 0) + self._opening.jump
+        self.jumps = min(jumps, record.MOST_JUMPS)
+        batch = self.new_batch()
+        # Its random part tells this store's log from any other.
+        batch.put(record.JUMPS_KEY, record.number(self.jumps) + os.urandom(8))
+        self.write(batch)
+        self.sync()
+        state.made, state.clean, state.sync, state.jumps = True, False, sync, self.jumps
+        state.boot_id = boot_id()
+        state.acknowledged = state.synced = self.synced_sequence
+        try:
+            state.store_id = read_manifest(self._path).store_id
+        except OSError as error:
+            raise StoreError(f"the MANIFEST cannot be read: {error.strerror}") from error
+        assert self._opening.file is not None
+        witness = Witness(self._opening.file, state)
+        witness.mark(self._path)
+        witness.begin()
+        self._witness = witness
 
     def new_batch(self) -> Batch:
         # In raw mode, which costs twice as much to say by name.
@@ -89,6 +135,8 @@ class RocksStore:
         try:
             self._db.flush_wal(True)
             self._presence.check()
+            if self._witness is not None:
+                self._witness.synced(sequence, self._path)
         except Exception as error:
             raise self._fail(error) from error
         self.synced_sequence = sequence
@@ -100,6 +148,8 @@ class RocksStore:
             if self._db.property_int_value("rocksdb.background-errors"):
                 # Refused with what went wrong, if RocksDB has not recovered.
                 self._db.write(WriteBatch(True))
+            if self._witness is not None:
+                self._witness.written(self.written_sequence)
         except Exception as error:
             raise self._fail(error) from error
 
@@ -200,10 +250,14 @@ class RocksStore:
                 self._old.close()
             self._old = None
         try:
+            self._presence.check()
+            examine_again(self._path, least)
             replay(self._path, self._most_files, compact=compact)
             # rocksdict would make a directory that is gone.
             self._presence.check()
             new = open_database(self._path, self._most_files, create=False, compact=compact)
+        except StoreError:
+            raise
         except Exception as error:
             raise StoreError(f"it cannot be opened again: {error}") from error
         missing = least - new.latest_sequence_number()
@@ -221,6 +275,14 @@ class RocksStore:
         self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
 
     def close(self) -> None:
+        try:
+            if self._witness is not None:
+                self.sync()
+                self._witness.end(self._path)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         self._presence.close()
         if self._new is not None:
             self.attach()
@@ -230,6 +292,8 @@ class RocksStore:
             self._db.close()
         except Exception as error:
             raise StoreError(str(error)) from error
+        finally:
+            self._opening.close()
 
 
 class _Closed:
@@ -257,7 +321,7 @@ def open_database(path: Path, most_files: int, *, create: bool = True, compact: 
     options.set_max_open_files(most_files)
     # Unless rocksdict is told those of the column family it takes them from the last OPTIONS file, which
     # lacks the collector of deletions and the cache.
-    return Rdict(str(path), options, {"default": options})
+    return Rdict(_told(path), options, {"default": options})
 
 
 def _options(*, create: bool, compact: bool) -> Options:
@@ -283,10 +347,36 @@ def _options(*, create: bool, compact: bool) -> Options:
     return options
 
 
+def _format_of(path: Path) -> int | None:
+    """The format of a store of ours, 0 for an empty one; None if the RocksDB in `path` is another's."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(False)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        options.set_db_log_dir(elsewhere)
+        db = Rdict(_told(path), options, access_type=AccessType.read_only(False))
+        try:
+            version = db.get(record.VERSION_KEY)
+            if version is None:
+                return 0 if db.latest_sequence_number() == 0 else None
+            return int.from_bytes(cast("bytes", version), "big")
+        finally:
+            db.close()
+
+
+def _told(path: Path) -> str:
+    """The path as rocksdict takes it: the text that its bytes are in UTF-8."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        raise StartError(f"the data directory {path} has a name that is not UTF-8") from None
+
+
 def _why_not_open(path: Path, error: Exception) -> str:
     text = str(error)
-    if "lock file:" in text.lower() or "lock hold by" in text.lower():
-        return f"the data directory {path} is in use by another broker"
+    if "lock hold by" in text or ("lock file:" in text and os.strerror(errno.EAGAIN) in text):
+        return in_use(path)
+    if "lock file:" in text:
+        return f"the data directory {path} cannot be locked: {text.rpartition(': ')[2]}"
     if isinstance(error, OSError):
         return f"the data directory {path} cannot be used: {error.strerror or text}"
     return f"the data directory {path} cannot be opened: {text}"

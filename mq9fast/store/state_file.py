@@ -34,11 +34,17 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._number = 0
+        self._allocated = False
         self._descriptor = -1
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, for a lock."""
+        return self._descriptor
 
     def read(self) -> bytes | None:
         """The newest whole record; None if the file is empty. StoreError if it holds no whole record."""
@@ -48,7 +54,7 @@ class StateFile:
             raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
         records = [record for record in map(_unpack, slots) if record is not None]
         if not records:
-            if any(slots):
+            if any(slot.strip(b"\0") for slot in slots):
                 raise StoreError(f"{self.path} is damaged")
             return None
         self._number, payload = max(records)
@@ -60,12 +66,20 @@ class StateFile:
         packed = _HEADER.pack(_MAGIC, number, len(payload)) + payload
         packed += _CRC.pack(zlib.crc32(packed))
         try:
+            self._allocate()
             written = os.pwrite(self._descriptor, packed, (number % 2) * SLOT_BYTES)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}") from error
         if written != len(packed):
             raise StoreError(f"{self.path} cannot be written: the disk is full")
         self._number = number
+
+    def _allocate(self) -> None:
+        """Take the room of both slots, so that a full disk fails no write after the first. Raises OSError."""
+        missing = 0 if self._allocated else 2 * SLOT_BYTES - os.fstat(self._descriptor).st_size
+        if missing > 0:
+            missing -= os.pwrite(self._descriptor, bytes(missing), 2 * SLOT_BYTES - missing)
+        self._allocated = missing <= 0
 
     def sync(self) -> None:
         """Make the last record survive a power cut."""

@@ -17,6 +17,7 @@ DEFAULTS = {
     "data_dir": "./mq9-data",
     "sync": "always",
     "sync_interval": 1.0,
+    "accept_loss": False,
     "monitor_host": "127.0.0.1",
     "monitor_port": 8222,
     "ws_host": "127.0.0.1",

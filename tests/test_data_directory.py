@@ -1,0 +1,338 @@
+"""What a start does with a directory: makes a store in an empty one, opens a whole one, touches no other."""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rocksdict import Options, Rdict
+
+from mq9fast.errors import StartError
+from mq9fast.store import directory, record
+from mq9fast.store.manifest import read_manifest
+from mq9fast.store.rocks import RocksStore, _why_not_open
+from mq9fast.store.state_file import StateFile
+from mq9fast.store.walog import read_log
+from mq9fast.store.witness import STATE_FILE, State, Witness
+from tests.damage import content, cut, log_files, read_state, refused, refused_once
+from tests.fault.load import publish_many, read_stored
+from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until
+
+
+def serves(data_dir: Path) -> None:
+    """Start a broker, store a message, stop it."""
+    broker = Broker(data_dir)
+    try:
+        with Wire(broker.port) as wire:
+            wire.create(name="box")
+            assert "msg_id" in wire.msg("box", "stored")
+        assert broker.stop() == 0
+    finally:
+        broker.end()
+
+
+# Directories without a store.
+
+
+def test_directory_with_what_file_systems_put_there_is_new(tmp_path: Path) -> None:
+    for name in ("lost+found", ".Trash-1000", ".snapshot"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "data" / ".DS_Store").write_bytes(b"desktop")
+    serves(tmp_path / "data")
+    assert (tmp_path / "data" / ".DS_Store").read_bytes() == b"desktop"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["20261127.log", "000007.sst", "notes.txt"],
+        ["000004.log"],
+        ["LOCK", "LOG", "IDENTITY"],
+        ["MANIFEST-000005", "000009.sst"],
+        ["mq9fast.state", "photo.jpg"],
+        ["sub/directory/file"],
+    ],
+    ids=lambda names: names[0],
+)
+def test_files_of_somebody_else_are_left_alone(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"the user's own {name}")
+    assert "holds what is not mq9fast's" in refused(tmp_path)
+    assert "holds what is not mq9fast's" in refused(tmp_path, "--accept-loss")
+
+
+def test_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    database = Rdict(str(tmp_path / "data"), Options(raw_mode=True))
+    database[b"theirs"] = b"1"
+    database.flush()
+    database[b"more of theirs"] = b"2"
+    del database
+    assert "holds a RocksDB that is not mq9fast's" in refused(tmp_path / "data", "--accept-loss")
+
+
+@pytest.mark.parametrize("left", ["state", "files"])
+def test_first_start_that_was_killed_is_begun_again(tmp_path: Path, left: str) -> None:
+    data = tmp_path / "data"
+    serves(tmp_path / "other")
+    data.mkdir()
+    state = StateFile(data / STATE_FILE)
+    Witness(state, State()).begin()
+    state.close()
+    if left == "files":
+        for name in ("LOCK", "LOG", "IDENTITY", "rocksdict-config.json"):
+            shutil.copy(tmp_path / "other" / name, data / name)
+        (data / "MANIFEST-000001").write_bytes(b"half")
+        (data / "000001.dbtmp").write_bytes(b"MANIFEST")
+    serves(data)
+
+
+@pytest.mark.parametrize("files", range(1, 9))
+def test_kill_during_the_first_start(tmp_path: Path, files: int) -> None:
+    """It is killed once it made so many files; the next start serves."""
+    data = tmp_path / "data"
+    arguments = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(data))
+    process = subprocess.Popen([sys.executable, "-m", "mq9fast", *arguments], stdout=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and (not data.exists() or len(list(data.iterdir())) < files):
+            pass
+    finally:
+        process.kill()
+        process.wait(WAIT_SECONDS)
+    serves(data)
+
+
+def test_made_directories_are_synced_in_those_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(directory, "sync_directory", synced.append)
+    directory.make_directory(tmp_path / "a" / "b" / "c")
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    directory.make_directory(tmp_path / "a" / "b" / "c")
+    assert len(synced) == 3
+
+
+# A store of which one file is not as it was left.
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """Two killed stores with messages in tables and in the log; those of the second are others."""
+    made = []
+    for name, count in (("one", 3000), ("two", 3500)):
+        broker = Broker(tmp_path_factory.mktemp("stores") / name, "--sync", "never")
+        try:
+            with Wire(broker.port) as wire:
+                wire.create(name="box")
+                publish_many(wire, "box", count, name.encode() * 50)
+            broker.restart(kill=True)
+            with Wire(broker.port) as wire:
+                for number in range(count // 100):
+                    wire.msg("box", f"{number} of {name}")
+            wait_until(lambda data=broker.data_dir: in_log(data) == read_state(data).acknowledged)
+        finally:
+            broker.end()
+        made.append(broker.data_dir)
+    yield made[0], made[1]
+
+
+def in_log(data: Path) -> int:
+    """The last sequence number in the log."""
+    return read_log(data, read_manifest(data)).last
+
+
+def rows(data: Path) -> dict[bytes, bytes]:
+    """Everything that a start finds in a store, but for what it notes itself."""
+    store = RocksStore(data)
+    try:
+        return {key: value for key, value in store.scan(b"", b"\xff") if key != record.JUMPS_KEY}
+    finally:
+        store.close()
+
+
+def spoil_missing(file: Path, other: Path) -> None:
+    file.unlink()
+
+
+def spoil_empty(file: Path, other: Path) -> None:
+    file.write_bytes(b"")
+
+
+def spoil_cut(file: Path, other: Path) -> None:
+    cut(file, file.stat().st_size // 2)
+
+
+def spoil_cut_by_a_byte(file: Path, other: Path) -> None:
+    cut(file, max(file.stat().st_size - 1, 0))
+
+
+def spoil_other_store(file: Path, other: Path) -> None:
+    """The file of the same kind of the other store."""
+    kind = re.sub(r"\d+", "*", file.name)
+    shutil.copy(max(other.glob(kind)), file)
+
+
+SPOILS = [spoil_missing, spoil_empty, spoil_cut, spoil_cut_by_a_byte, spoil_other_store]
+KINDS = {
+    "CURRENT": "refused",
+    "MANIFEST-*": "refused",
+    "[0-9]*.sst": "refused",
+    "[0-9]*.log": "refused",
+    "mq9fast.state": "refused",
+    "IDENTITY": "opened",
+    "OPTIONS-*": "opened",
+    "LOCK": "opened",
+    "rocksdict-config.json": "opened",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__.removeprefix("spoil_"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_spoiled_file_is_refused_or_does_not_matter(
+    stores: tuple[Path, Path], tmp_path: Path, kind: str, spoil: Callable[[Path, Path], None]
+) -> None:
+    one, two = (Path(shutil.copytree(store, tmp_path / store.name)) for store in stores)
+    whole = rows(Path(shutil.copytree(one, tmp_path / "whole")))
+    spoil(max(one.glob(kind)), two)
+    before = content(one)
+    outcomes = []
+    for _ in range(3):
+        try:
+            assert rows(one) == whole
+        except StartError as error:
+            assert content(one) == before
+            outcomes.append(str(error))
+            assert str(one) in str(error)
+        else:
+            outcomes.append("opened")
+    assert len(set(outcomes)) == 1
+    # What is alike may be exchanged, a last edit that is cut off is made again, and the state is there twice.
+    exchanged = kind == "CURRENT" and spoil is spoil_other_store
+    if not exchanged and not (kind in {"MANIFEST-*", "mq9fast.state"} and "cut" in spoil.__name__):
+        assert (outcomes[0] == "opened") == (KINDS[kind] == "opened"), outcomes
+
+
+def test_store_without_current_is_refused_by_every_start(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    data = Path(shutil.copytree(stores[0], tmp_path / "data"))
+    current = (data / "CURRENT").read_bytes()
+    (data / "CURRENT").unlink()
+    assert "CURRENT" in refused(data)
+    (data / "CURRENT").write_bytes(current)
+    serves(data)
+
+
+def test_log_of_another_store_with_the_same_numbers_is_refused(
+    stores: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Two new stores that did the same have the same sequence numbers."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for data in (one, two):
+        broker = Broker(data)
+        with Wire(broker.port) as wire:
+            wire.create(name="box")
+            wire.msg("box", "the same")
+        broker.end()
+    shutil.copy(log_files(two)[0], log_files(one)[0])
+    assert "is another store's" in refused(one)
+
+
+def test_state_file_that_is_gone_can_be_accepted(stores: tuple[Path, Path], tmp_path: Path) -> None:
+    data = Path(shutil.copytree(stores[0], tmp_path / "data"))
+    (data / STATE_FILE).unlink()
+    assert STATE_FILE in refused(data)
+    broker = Broker(data, "--accept-loss")
+    given = set(read_stored(broker.port, "box"))
+    assert len(given) == 3030
+    with Wire(broker.port) as wire:
+        assert wire.msg("box", "more")["msg_id"] > max(given) + 10**6
+    broker.end()
+    serves(data)
+
+
+# Locks.
+
+
+def test_broker_without_a_state_file_has_its_directory_too(tmp_path: Path) -> None:
+    """A broker of an earlier version has RocksDB's lock only."""
+    serves(tmp_path / "data")
+    script = (
+        "import sys; from rocksdict import *; db = Rdict(sys.argv[1], Options(raw_mode=True));"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path / "data"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdin is not None and other.stdout is not None
+    try:
+        assert other.stdout.readline() == b"open\n"
+        assert "in use by another broker" in refused_once(tmp_path / "data")
+    finally:
+        other.communicate(timeout=WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EACCES])
+def test_lock_that_fails_is_named_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(StartError, match=f"cannot be locked: {os.strerror(number)}"):
+        RocksStore(tmp_path / "data")
+
+
+def test_rocksdbs_reason_for_not_locking_is_told() -> None:
+    text = "IO error: While lock file: /data/LOCK: "
+    for number in (errno.ENOLCK, errno.EACCES):
+        said = _why_not_open(Path("data"), Exception(text + os.strerror(number)))
+        assert said.endswith(f"cannot be locked: {os.strerror(number)}")
+    said = _why_not_open(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
+    assert said.endswith("is in use by another broker")
+
+
+# Names.
+
+
+@pytest.mark.parametrize("by", ["flag", "variable", "file"])
+def test_path_that_is_not_ascii_under_the_c_locale(tmp_path: Path, by: str) -> None:
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    flags: tuple[str, ...] = ("--data-dir", "d\u00e4t\u00e4")
+    if by == "variable":
+        env["MQ9FAST_DATA_DIR"], flags = "d\u00e4t\u00e4", ()
+    if by == "file":
+        (tmp_path / "config.toml").write_text('data_dir = "d\u00e4t\u00e4"\n', encoding="utf-8")
+        flags = ("--config", "config.toml")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mq9fast", "--port", "0", "--monitor-port", "-1", *flags],
+        env={**os.environ, **env, "PYTHONPATH": str(Path.cwd())},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert b"listening" in process.stdout.readline()
+        assert (tmp_path / "d\u00e4t\u00e4" / "CURRENT").exists()
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 0
+    assert said == b""
+
+
+def test_path_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/d\xe4t\xe4"
+    done = subprocess.run(
+        [sys.executable, "-m", "mq9fast", "--port", "0", "--monitor-port", "-1", b"--data-dir", path],
+        capture_output=True,
+        timeout=START_SECONDS,
+    )
+    assert done.returncode == 1
+    assert b"not UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
