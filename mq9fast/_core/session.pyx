@@ -98,6 +98,7 @@ cdef class Session(Client):
         cdef uint64_t before = self.in_messages
         cdef uint64_t now_ns = monotonic_ns()
         cdef uint64_t end_ns = now_ns + self.agenda.turn_ns // 2
+        cdef bint subscribed = False
         cdef bint spent = not owed and self.agenda.awake and now_ns >= self.agenda.ends_ns
         op.frame = 0
         self.working = True
@@ -110,11 +111,13 @@ cdef class Session(Client):
             if outcome != FOUND:
                 self.check_unhandled(outcome, &op)
                 break
-            if spent and (used >= free or self.may_wait(&op)):
+            # An UNSUB that sets the maximum of the SUB before it comes in the same turn, before any delivery.
+            if spent and not (subscribed and op.verb == VERB_UNSUB) and (used >= free or self.may_wait(&op)):
                 self.left_over = True
                 self.sate()
                 break
             used += op.frame
+            subscribed = op.verb == VERB_SUB
             self.handle(&op)
             if used >= look or self.agenda.cost >= COST_TO_LOOK:
                 look = used + LOOK_BYTES

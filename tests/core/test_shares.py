@@ -76,6 +76,16 @@ def test_a_bystander_is_answered_in_a_turn_that_is_spent() -> None:
     assert bystander.after_turn() == b"PONG\r\n"
 
 
+def test_a_maximum_behind_its_sub_holds_in_a_turn_that_is_spent() -> None:
+    parts = hurried()
+    filled(parts, b"box", 3, 10)
+    peer = parts.session()
+    peer.feed(b"".join(b"SUB %bbox %d\r\nUNSUB %d 1\r\n" % (MSG, sid, sid) for sid in range(100)))
+    for _ in range(300):
+        parts.end_turn()
+    assert deliveries(peer) == 100
+
+
 def test_no_more_than_some_clients_are_resumed_in_a_turn_the_first_first() -> None:
     parts = Parts()
     peers = [parts.session() for _ in range(RESUMED * 2 + 3)]
