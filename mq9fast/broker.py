@@ -55,8 +55,9 @@ STALL_BYTES = 8 << 20
 BACKLOG = 4096
 # What the clock looks at of sparse runs each time.
 THINNED_BYTES = 256 << 10
-# The fault that /healthz shows after a start that accepted a loss, until one without.
+# The faults that /healthz shows after a start that accepted a loss, until one without.
 LOSS = "loss"
+MISSING = "mailboxes"
 # How long connections may take to write what is left for them when the broker stops.
 STOP_SECONDS = 3.0
 
@@ -110,7 +111,7 @@ class Broker:
                 self._wire()
                 undo.callback(self.committer.close)
                 undo.callback(self.reading.stop)
-                self.mailboxes.load()
+                self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
                 if 0 < version < COUNTS_DEAD_BYTES:
                     self.mailboxes.directory.suspect_all()
                 self.timekeeper = Timekeeper(self.core.time, self.health, directory)
@@ -141,6 +142,11 @@ class Broker:
         )
         self.serving = True
         await self._monitor()
+
+    def _note_missing(self, mailboxes: int) -> None:
+        if mailboxes:
+            log.error("%d mailboxes are missing: accept_loss is set, and the broker goes on", mailboxes)
+            self.health.report(MISSING, f"{mailboxes} mailboxes are missing")
 
     def _wire(self) -> None:
         settings, store = self.settings, self._store

@@ -41,10 +41,11 @@ class Mailboxes:
         self.over_limit = 0
         self.expired = 0
 
-    def load(self) -> None:
+    def load(self, *, accept_loss: bool) -> int:
         """Take over what is stored. Mailboxes whose deadline passed meanwhile expire in the first turns.
 
-        Raises StoreError and CorruptRecord. Nothing was written then.
+        Returns how many are missing, which `accept_loss` allows. Raises StoreError or CorruptRecord,
+        and nothing was written then.
         """
         store, directory = self._store, self.directory
         owned = None if record.is_settled(store) else Uids()
@@ -58,11 +59,12 @@ class Mailboxes:
         self._reserve_used_uids()
         made = 0 if stored is None else int.from_bytes(stored[8:], "big")
         directory.jump_uids(min(made, record.MOST_JUMPS))
-        record.check_count(store, directory.live_count)
+        missing = record.check_count(store, directory.live_count, accept_loss=accept_loss)
         if owned is None:
             record.unsettle(store)
         else:
             self._leftovers = Leftovers(store, owned, directory.next_uid, self._drop)
+        return missing
 
     def _reserve_used_uids(self) -> None:
         """Give no uid under which there are messages already, whatever the store says of uids."""

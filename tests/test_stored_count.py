@@ -21,6 +21,14 @@ def test_a_start_refuses_when_mailboxes_are_missing(start_broker: StartBroker) -
     for _ in range(2):
         with pytest.raises(AssertionError, match="cannot be read: 3 mailboxes are stored, and 2 were found"):
             broker.start()
+    accepting = start_broker("--accept-loss", "--monitor-port", "0", data_dir=broker.data_dir)
+    assert "1 mailboxes are missing" in accepting.health
+    with Wire(accepting.port) as wire:
+        assert wire.list("two")["code"] == "mailbox_not_found"
+    accepting.stop()
+    assert "ERROR mq9fast.broker: 1 mailboxes are missing" in accepting.log.read_text()
+    broker.start()
+    broker.stop()
     change_rows(broker.data_dir, {b"btwo": record})
     broker.start()
     with Wire(broker.port) as wire:

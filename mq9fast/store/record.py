@@ -145,19 +145,26 @@ def check_format(store: Store, directory: Path) -> int:
     return version
 
 
-def check_count(store: Store, found: int) -> None:
-    """Compare the mailboxes that were `found` with the stored count; ReadError if some are missing.
+def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
+    """Compare the mailboxes that were `found` with the stored count; returns how many are missing.
 
-    A store of an older format gets its count and the new format.
+    If any are, or the count is, ReadError unless `accept_loss`. A store of an older format gets its count and
+    the new format.
     """
     version, stored = store.get(VERSION_KEY), store.get(COUNT_KEY)
-    if version is None or int.from_bytes(version, "big") < format_version():
+    is_older = version is None or int.from_bytes(version, "big") < format_version()
+    count = found if is_older or stored is None else int.from_bytes(stored, "big")
+    if not is_older and not accept_loss:
+        if stored is None:
+            raise ReadError("the count of mailboxes is missing (--accept-loss starts without it)")
+        if found < count:
+            raise ReadError(
+                f"{count} mailboxes are stored, and {found} were found "
+                "(--accept-loss starts without the rest)"
+            )
+    if is_older or stored is None or found < count:
         _put_format(store, found)
-        return
-    if stored is None:
-        raise ReadError("the count of mailboxes is missing")
-    if found < int.from_bytes(stored, "big"):
-        raise ReadError(f"{int.from_bytes(stored, 'big')} mailboxes are stored, and {found} were found")
+    return max(count - found, 0)
 
 
 def _put_format(store: Store, count: int, *, is_new: bool = False) -> None:
