@@ -46,6 +46,7 @@ class Refused:
     def take_back(self, turn: Turn) -> None:
         """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` does so
         again: some cannot be read now, and what was not fsynced may be gone when the store is reopened."""
+        self._intake.forget_rows()
         for mailbox, *ids in turn.ids_not_written():
             self._add(mailbox, Ids(*ids))
         for mailbox in turn.mailboxes_not_written():
@@ -102,6 +103,7 @@ class Refused:
             for key, _ in self._store.scan(start, end)
         ]
         turn = self._intake.turn
+        self._intake.forget_rows()
         for mailbox, key in doomed:
             turn.delete_raw(key)
             turn.touch_mailbox(mailbox)

@@ -5,13 +5,13 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.address cimport RANKS, Rank, split_priority, valid_address
 from mq9fast._core.client cimport COST_TO_LOOK, Agenda, Client
 from mq9fast._core.delivery cimport Delivery
-from mq9fast._core.erased cimport ErasedRow
+from mq9fast._core.erased cimport Erased
+from mq9fast._core.erasedrow cimport ErasedRow
 from mq9fast._core.group cimport Group, Member
 from mq9fast._core.headers cimport has_name_with
 from mq9fast._core.holding cimport DELETING, HELD, Hold
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.parser cimport Operation
-from mq9fast._core.record cimport StoredMessage
 from mq9fast._core.run cimport Spot
 from mq9fast._core.turn cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, ACK_NOT_DELETED, Turn
 from mq9fast._core.views cimport View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view
@@ -45,9 +45,23 @@ cdef class Intake:
     def next_turn(self, Turn successor not None) -> Turn:
         """Gather into `successor` from here on; returns the turn so far."""
         turn = self.turn
+        successor.erased = turn.erased
         self.turn = successor
         self.turn_number += 1
         return turn
+
+    @property
+    def row_bytes(self) -> int:
+        """What may be kept of rows that deletions looked up, in bytes."""
+        return self.turn.erased.index.most_bytes
+
+    @row_bytes.setter
+    def row_bytes(self, Py_ssize_t most) -> None:
+        self.turn.erased.index.most_bytes = most
+
+    def forget_rows(self) -> None:
+        """Ask the store again which messages there are: it lacks a batch, or others changed rows."""
+        self.turn.erased.forget()
 
     cdef int publish(self, Client client, const Operation* op) except -1:
         """Take a publish whose subject begins with `$mq9.`."""
@@ -146,11 +160,17 @@ cdef class Intake:
         """Put the deletion of a message into the turn; false if there is no such message."""
         cdef int rank = 0
         cdef uint64_t size = 0
+        cdef Erased erased = self.turn.erased
+        cdef uint64_t looks = erased.looks
+        cdef bint found
         if msg_id >= mailbox.next_id:
             return False
-        if not self.erase_held(mailbox, msg_id, &rank, &size):
-            if not self.erase_stored(mailbox, msg_id, &rank, &size):
-                return False
+        found = self.erase_held(mailbox, msg_id, &rank, &size)
+        found = found or self.erase_stored(mailbox, msg_id, &rank, &size)
+        if erased.looks != looks:
+            self.agenda.cost += COST_TO_LOOK
+        if not found:
+            return False
         self.directory.removed(mailbox, rank, msg_id, size)
         self.directory.note_sparse(mailbox)
         return True
@@ -178,19 +198,17 @@ cdef class Intake:
     cdef bint erase_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
         """The same for any other message: the store is asked for it. What is still in the batch is written
         first, so that it knows."""
-        cdef StoredMessage message
         cdef Spot spot
         cdef ErasedRow row
         cdef int wanted
-        self.agenda.cost += COST_TO_LOOK
         if msg_id >= mailbox.written_id:
+            self.agenda.cost += COST_TO_LOOK
             self.write_out()
         for wanted in range(RANKS - 1, -1, -1):
             if mailbox.count[wanted] == 0 or msg_id < mailbox.head[wanted]:
                 continue
-            if self.turn.erased.find(mailbox.uid, wanted, msg_id, self.store, &spot, &message):
+            if self.turn.erased.find(mailbox.uid, wanted, msg_id, self.store, &spot, size):
                 rank[0] = wanted
-                size[0] = <uint64_t>(message.header.size + message.payload.size)
                 row = self.turn.erased.row(mailbox.uid, wanted, &spot, self.store)
                 if not self.erase_in(mailbox, row, spot.index, msg_id, size[0], False):
                     return False

@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.address cimport RANKS
-from mq9fast._core.erased cimport ErasedRow
+from mq9fast._core.erasedrow cimport ErasedRow
 from mq9fast._core.intake cimport Intake
 from mq9fast._core.mailbox cimport Directory, Mailbox
 from mq9fast._core.record cimport message_key

@@ -3,7 +3,8 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.erased cimport Erased, ErasedRow
+from mq9fast._core.erased cimport Erased
+from mq9fast._core.erasedrow cimport ErasedRow
 from mq9fast._core.gathered cimport Gathered
 from mq9fast._core.mailbox cimport Mailbox
 from mq9fast._core.views cimport View
@@ -57,7 +58,7 @@ cdef class Turn:
     cdef list touched                 # mailboxes whose record goes into the next write
     cdef list deferred                # called with whether the turn became durable
     cdef Gathered gathered            # messages
-    cdef Erased erased                # and those deleted, since the last write
+    cdef Erased erased                # and those deleted, since the last write; the next turn goes on with it
 
     cdef Ack* acks
     cdef Py_ssize_t ack_count

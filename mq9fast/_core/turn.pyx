@@ -4,7 +4,8 @@ from cpython.mem cimport PyMem_Free
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
-from mq9fast._core.erased cimport Erased, ErasedRow
+from mq9fast._core.erased cimport Erased
+from mq9fast._core.erasedrow cimport ErasedRow
 from mq9fast._core.gathered cimport Gathered
 from mq9fast._core.mailbox cimport IN_RUN_BYTES, Mailbox
 from mq9fast._core.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
@@ -165,7 +166,6 @@ cdef class Turn:
         self.bytes = 0
         self.deferred.clear()
         self.gathered.clear()
-        self.erased.clear()
         self.not_written()
 
     def renew(self, batch not None) -> None:
@@ -189,6 +189,8 @@ cdef class Turn:
         cdef uint64_t first_id
         batch = self.batch
         if self.batch_bytes == 0:
+            # Rows were looked up at most.
+            self.erased.write(self.put, self.delete)
             return None
         self.gathered.write(self.put)
         if self.fresh_count == 0:

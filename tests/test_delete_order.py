@@ -1,0 +1,35 @@
+"""DELETE by id in any order costs at most a few times what it costs in the order of the messages."""
+
+import random
+import sys
+
+import pytest
+
+from tests.fault.load import publish_many
+from tests.harness import MAILBOX, Broker, Wire
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+MESSAGES = 20_000
+# It is about 3; it was 27 when each deletion looked into the store.
+MOST_TIMES = 10
+
+
+def seconds_to_delete(broker: Broker, wire: Wire, address: str, ids: list[int]) -> float:
+    """Processor time of the event loop for deleting these, which are all."""
+    wire.create(name=address)
+    publish_many(wire, address, MESSAGES, b"x" * 100)
+    assert wire.list(address, limit=1)["total"] == MESSAGES
+    began = broker.loop_seconds
+    wire.send(b"".join(f"PUB {MAILBOX}DELETE.{address}.{number} 0\r\n\r\n".encode() for number in ids))
+    assert wire.list(address) == {"mail_address": address, "total": 0, "messages": []}
+    return broker.loop_seconds - began
+
+
+def test_deleting_in_any_order_costs_a_few_times_what_it_does_in_order(broker: Broker) -> None:
+    in_order = list(range(MESSAGES))
+    any_order = random.Random(1).sample(in_order, MESSAGES)
+    with Wire(broker.port) as wire:
+        ordered = min(seconds_to_delete(broker, wire, f"ordered.n{round}", in_order) for round in range(3))
+        mixed = min(seconds_to_delete(broker, wire, f"mixed.n{round}", any_order) for round in range(3))
+    print(f"{1e6 * ordered / MESSAGES:.2f} us in order, {1e6 * mixed / MESSAGES:.2f} us in any order")
+    assert mixed < MOST_TIMES * ordered
