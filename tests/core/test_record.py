@@ -175,3 +175,20 @@ def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
     assert not parts.delivery.has_waiting
     assert isinstance(parts.delivery.read_again(), CorruptRecord)
     assert parts.delivery.has_waiting
+
+
+def test_ids_and_uids_jump_once_for_each_jump() -> None:
+    """However often the same record is loaded."""
+    parts = Parts()
+    mailbox = load(parts.directory, b"a", mailbox_record(uid=7, next_id=5))
+    assert mailbox.next_id == 5
+    record = mailbox_record(uid=7, next_id=5)
+    for jumps, next_id in ((1, 5 + (1 << 32)), (1, 5 + (1 << 32)), (3, 5 + (3 << 32))):
+        directory = Directory(1, 0, jumps)
+        mailbox = load(directory, b"a", record)
+        assert mailbox.next_id == mailbox.durable_id == next_id
+        directory.jump_uids(0)
+        assert directory.next_uid == 8 + (jumps << 32)
+        directory.jump_uids(jumps)
+        assert directory.next_uid == 8 + (jumps << 32)
+        assert directory.open(b"new", False).next_id == jumps << 32

@@ -1,0 +1,164 @@
+"""RocksDB's log format: what a writer puts there is read back, and any bytes are read without a crash."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mq9fast._core.rocklog import BatchReader, PayloadReader, crc32c, last_sequence_behind
+from mq9fast.store.loss import Verdict, judge
+from mq9fast.store.manifest import Manifest
+from mq9fast.store.walog import Break, Log, cut_off, read_log, set_aside
+from mq9fast.store.witness import State
+
+BLOCK = 32768
+
+
+def log_of(payloads: list[bytes]) -> bytes:
+    """The file of RocksDB's log that holds these payloads."""
+    file = bytearray()
+    for payload in payloads:
+        rest, first = payload, True
+        while first or rest:
+            room = BLOCK - len(file) % BLOCK
+            if room < 7:
+                file += bytes(room)
+                continue
+            part, rest = rest[: room - 7], rest[room - 7 :]
+            kind = {(True, True): 1, (True, False): 2, (False, False): 3, (False, True): 4}[first, not rest]
+            crc = crc32c(bytes([kind]) + part, True)
+            masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+            file += struct.pack("<IHB", masked, len(part), kind) + part
+            first = False
+    return bytes(file)
+
+
+def batch(sequence: int, count: int, size: int = 20) -> bytes:
+    return struct.pack("<QI", sequence, count) + b"x" * size
+
+
+def test_checksums_of_the_standard() -> None:
+    assert crc32c(b"123456789") == crc32c(b"123456789", True) == 0xE3069283
+
+
+@given(st.binary(max_size=300))
+def test_both_ways_to_a_checksum_agree(data: bytes) -> None:
+    assert crc32c(data) == crc32c(data, True)
+
+
+@given(st.lists(st.integers(0, 90000), max_size=8))
+def test_payloads_there_and_back(sizes: list[int]) -> None:
+    payloads = [bytes([number]) * size for number, size in enumerate(sizes)]
+    reader = PayloadReader()
+    assert reader.feed(log_of(payloads))
+    assert reader.payloads == payloads
+    assert not reader.torn
+
+
+@given(st.lists(st.integers(12, 40000), min_size=1, max_size=6), st.data())
+def test_log_that_is_cut_or_altered_is_read_up_to_there(sizes: list[int], data: st.DataObject) -> None:
+    file = log_of([batch(number + 1, 1, size) for number, size in enumerate(sizes)])
+    at = data.draw(st.integers(0, len(file) - 1))
+    for damaged in (file[:at], file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]):
+        reader = BatchReader(0)
+        reader.feed(damaged)
+        whole = sum(
+            len(log_of([batch(n + 1, 1, size) for n, size in enumerate(sizes[:count])])) <= at
+            for count in range(1, len(sizes) + 1)
+        )
+        assert reader.last in {whole, len(sizes)} if file[at] == 0 else reader.last == whole
+        assert reader.end <= at or reader.last == len(sizes)
+
+
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_any_bytes_are_read_without_a_crash(data: bytes, start: int) -> None:
+    BatchReader(5).feed(data)
+    PayloadReader().feed(data)
+    last_sequence_behind(data, start, 0, 2**40)
+
+
+def write_logs(path: Path, **files: list[bytes]) -> Manifest:
+    """Files of a log by the number in their names, for a store whose tables end at 10."""
+    for name, payloads in files.items():
+        (path / f"{int(name[1:]):06d}.log").write_bytes(log_of(payloads))
+    return Manifest("MANIFEST-000001", "", 4, 100, 10, {})
+
+
+def test_log_of_several_files_is_followed(tmp_path: Path) -> None:
+    manifest = write_logs(
+        tmp_path, n3=[batch(1, 9)], n4=[batch(11, 2)], n7=[], n9=[batch(13, 1), batch(14, 0), batch(14, 3)]
+    )
+    found = read_log(tmp_path, manifest)
+    assert (found.last, found.behind, found.broken) == (16, 0, None)
+
+
+@pytest.mark.parametrize("missing", [4, 7])
+def test_file_missing_from_the_log_shows(tmp_path: Path, missing: int) -> None:
+    manifest = write_logs(tmp_path, n4=[batch(11, 2)], n7=[batch(13, 5)], n9=[batch(18, 1)])
+    (tmp_path / f"{missing:06d}.log").unlink()
+    found = read_log(tmp_path, manifest)
+    assert found.broken == Break("000007.log" if missing == 4 else "000009.log", 0)
+    assert (found.last, found.behind) == (10 if missing == 4 else 12, 18)
+
+
+def test_write_that_failed_at_the_end_of_a_file_breaks_nothing(tmp_path: Path) -> None:
+    manifest = write_logs(tmp_path, n4=[batch(11, 2)], n7=[batch(13, 5)])
+    with (tmp_path / "000004.log").open("ab") as file:
+        file.write(log_of([batch(13, 9, 100)])[:50])
+    found = read_log(tmp_path, manifest)
+    assert (found.last, found.behind, found.broken) == (17, 0, None)
+
+
+def test_what_lies_behind_a_break_is_moved_or_cut_off(tmp_path: Path) -> None:
+    kept, cut = tmp_path / "kept", tmp_path / "cut"
+    for path in (kept, cut):
+        path.mkdir()
+        manifest = write_logs(path, n4=[batch(11, 2), batch(20, 1)], n7=[batch(21, 5)])
+        found = read_log(path, manifest)
+        assert (found.last, found.behind) == (12, 25)
+        if path == kept:
+            whole = {file.name: file.read_bytes() for file in found.files}
+            set_aside(path, found, path / "lost-1")
+            assert {file.name: file.read_bytes() for file in (path / "lost-1").iterdir()} == whole
+        else:
+            cut_off(path, found)
+        assert (path / "000004.log").read_bytes() == log_of([batch(11, 2)])
+        again = read_log(path, manifest)
+        assert (again.last, again.behind, again.broken) == (12, 0, None)
+
+
+# What a loss is.
+
+HERE, BEFORE = "this run of the system", "another"
+
+
+@pytest.mark.parametrize(
+    ("state", "boot", "last", "behind", "verdict"),
+    [
+        # Nothing is missing.
+        (State(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 0, Verdict(0, 0, False)),
+        (State(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 9, 0, Verdict(0, 0, False)),
+        (State(sync="never", acknowledged=9, boot_id=HERE), HERE, 12, 0, Verdict(0, 0, False)),
+        # Of always, what was acknowledged must be there, and no more.
+        (State(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 7, 0, Verdict(2, 0, True)),
+        (State(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 7, 8, Verdict(2, 0, True)),
+        (State(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 12, Verdict(0, 3, False)),
+        # A kill takes nothing that was written; a power cut what was not synced.
+        (State(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 7, 0, Verdict(2, 0, True)),
+        (State(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 9, 12, Verdict(3, 0, True)),
+        (State(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE), HERE, 7, 0, Verdict(0, 2, True)),
+        (State(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE), HERE, 4, 12, Verdict(1, 0, True)),
+        (State(sync="never", acknowledged=9, boot_id=HERE), "", 7, 0, Verdict(0, 2, True)),
+        # A stop leaves everything, whatever was synced before.
+        (State(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 7, 0, Verdict(2, 0, True)),
+        (State(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 9, 0, Verdict(0, 0, False)),
+        # Without a state, only a break shows.
+        (None, HERE, 7, 0, Verdict(0, 0, False)),
+        (None, HERE, 7, 9, Verdict(2, 0, True)),
+    ],
+)
+def test_what_is_a_loss(state: State | None, boot: str, last: int, behind: int, verdict: Verdict) -> None:
+    broken = Break("000004.log", 100) if behind else None
+    assert judge(Log([], last, behind, broken), state, boot) == verdict
