@@ -104,7 +104,15 @@ cdef class Directory:
     cdef int schedule(self, Mailbox mailbox) except -1
     cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept
     cdef void removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept
-    cdef int note_sparse(self, Mailbox mailbox) except -1
-    cdef void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept
+    cdef int suspect(self, Mailbox mailbox) except -1
+
+    cdef inline int note_sparse(self, Mailbox mailbox) except -1:
+        """Have the mailbox's runs thinned in the background if that is worth it."""
+        return 0 if mailbox.sparse or not mailbox.is_sparse() else self.suspect(mailbox)
+
+    cdef inline void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept:
+        """Count what deleted messages take of the mailbox's runs, which was `before`."""
+        self.dead_bytes += mailbox.dead_bytes - before
+
     cdef void uncount(self, Mailbox mailbox) noexcept
     cdef void recount(self, Mailbox mailbox) noexcept

@@ -170,15 +170,10 @@ cdef class Directory:
         elif mailbox.head[rank] == msg_id:
             mailbox.head[rank] = msg_id + 1
 
-    cdef void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept:
-        """Count what deleted messages take of the mailbox's runs, which was `before`."""
-        self.dead_bytes += mailbox.dead_bytes - before
-
-    cdef int note_sparse(self, Mailbox mailbox) except -1:
-        """Have the mailbox's runs thinned in the background if that is worth it."""
-        if not mailbox.sparse and mailbox.is_sparse():
-            mailbox.sparse = True
-            self.sparse.append(mailbox)
+    cdef int suspect(self, Mailbox mailbox) except -1:
+        """Put the mailbox on the list of those that may have runs to thin."""
+        mailbox.sparse = True
+        self.sparse.append(mailbox)
         return 0
 
     cdef void uncount(self, Mailbox mailbox) noexcept:
@@ -248,8 +243,8 @@ cdef class Directory:
         cdef Mailbox mailbox
         for mailbox in self:
             if mailbox.total() and not mailbox.sparse:
-                mailbox.sparse = mailbox.suspect = True
-                self.sparse.append(mailbox)
+                mailbox.suspect = True
+                self.suspect(mailbox)
 
     def open(self, bytes address not None, bint public) -> Mailbox:
         """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""

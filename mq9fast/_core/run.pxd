@@ -72,6 +72,7 @@ cdef class Run:
     cdef int check_entries(self) except -1
     cdef uint64_t id_of(self, int index) noexcept
     cdef int find(self, uint64_t msg_id) noexcept
+    cdef int index_of(self, int place) noexcept
     cdef View stored(self, int index) noexcept
     cdef int read(self, int index, StoredMessage* message) except -1
     cdef Py_ssize_t size_of(self, uint64_t messages) noexcept

@@ -104,11 +104,24 @@ cdef class Run:
 
     cdef int find(self, uint64_t msg_id) noexcept:
         """The index of a message, or -1 if it does not hold it."""
-        cdef int i
-        for i in range(self.count):
-            if has(self.kept, i) and self.id_of(i) == msg_id:
-                return i
+        cdef const char* entry = PyBytes_AS_STRING(self.value) + self.entries
+        cdef int place
+        if self.alone:
+            return 0 if self.row_id == msg_id else -1
+        for place in range(popcount(self.kept)):
+            if read_u64(entry + place * RUN_ENTRY_BYTES) == msg_id:
+                return self.index_of(place)
         return -1
+
+    cdef int index_of(self, int place) noexcept:
+        """The index of one of the messages that it still holds, counted from the first of them."""
+        cdef int i = 0
+        if self.entries == RUN_FIXED_BYTES:
+            return place
+        while place or not has(self.kept, i):
+            place -= has(self.kept, i)
+            i += 1
+        return i
 
     cdef View stored(self, int index) noexcept:
         """A message that it holds, as it is stored."""
