@@ -69,6 +69,7 @@ class RocksStore:
         self._most_files = most_files
         self._failure = ""
         self._recovers = False
+        self._compacts = True
         self._old: Rdict | None = None
         self._new: Rdict | None = None
         self._witness: Witness | None = None
@@ -188,6 +189,8 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def compact(self, stop: Callable[[], bool]) -> None:
+        if not self._compacts:
+            return
         db, options = self._db, CompactOptions()
         # Others go on beside it.
         options.set_exclusive_manual_compaction(False)
@@ -264,7 +267,7 @@ class RocksStore:
         if missing > 0:
             new.close()
             raise StoreError(f"it lacks {missing} acknowledged changes: the broker has to be started again")
-        self._new = new
+        self._new, self._compacts = new, compact
 
     def attach(self) -> None:
         assert self._new is not None

@@ -3,12 +3,47 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from mq9fast.errors import StoreError
+from mq9fast.store.rocks import RocksStore
 from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 
 MESSAGES = 20
 MESSAGE_BYTES = 50_000
 # RocksDB compacts so many tables that were written from memory.
 TABLES = 4
+
+
+def damage(table: Path) -> None:
+    """Flip a bit in the middle."""
+    with table.open("r+b") as file:
+        file.seek(table.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_a_store_that_is_opened_without_compaction_is_never_compacted(tmp_path: Path) -> None:
+    for _ in range(2):
+        store = RocksStore(tmp_path / "data")
+        batch = store.new_batch()
+        for number in range(MESSAGES):
+            batch.put(b"key%d" % number, os.urandom(MESSAGE_BYTES))
+        store.write(batch)
+        store.close()
+    damage(min((tmp_path / "data").glob("*.sst")))
+    store = RocksStore(tmp_path / "data")
+    store.compact(lambda: False)
+    with pytest.raises(StoreError, match="Corruption"):
+        store.write(store.new_batch())
+    store.detach()
+    store.reopen(store.written_sequence, compact=False)
+    store.attach()
+    store.resume()
+    store.compact(lambda: False)
+    store.write(store.new_batch())
+    store.close()
 
 
 def test_compaction_that_meets_a_damaged_table_does_not_stop_sends(tmp_path: Path) -> None:
@@ -22,11 +57,7 @@ def test_compaction_that_meets_a_damaged_table_does_not_stop_sends(tmp_path: Pat
             assert broker.stop() == 0
             if number == 0:
                 (table,) = (tmp_path / "data").glob("*.sst")
-                with table.open("r+b") as file:
-                    file.seek(table.stat().st_size // 2)
-                    byte = file.read(1)
-                    file.seek(-1, os.SEEK_CUR)
-                    file.write(bytes([byte[0] ^ 1]))
+                damage(table)
             broker.start()
 
         with Wire(broker.port) as wire:
