@@ -129,6 +129,7 @@ class Broker:
             undo.callback(self._stop_listening)
             await self._listen(tls)
             undo.pop_all()
+        self._store.begin_compacting()
         self.clock = Clock(
             self.core,
             self.mailboxes,

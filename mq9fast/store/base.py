@@ -35,6 +35,10 @@ class Store(Protocol):
         """
         ...
 
+    def begin_compacting(self) -> None:
+        """Compact in the background from now on. A start does not, since a bad table would end it."""
+        ...
+
     def busy(self) -> bool:
         """Whether a write would have to wait for the store to catch up with itself."""
         ...

@@ -79,7 +79,7 @@ class RocksStore:
             make_directory(path)
             self._opening.examine(_format_of)
             self._opening.prepare()
-            self._db = open_database(path, most_files, create=self._opening.create)
+            self._db = open_database(path, most_files, create=self._opening.create, compact=False)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
             self._opening.close()
@@ -115,6 +115,12 @@ class RocksStore:
         witness.mark(self._path)
         witness.begin()
         self._witness = witness
+
+    def begin_compacting(self) -> None:
+        try:
+            self._db.set_options({"disable_auto_compactions": "false"})
+        except Exception as error:
+            self._fail(error)
 
     def new_batch(self) -> Batch:
         # In raw mode, which costs twice as much to say by name.
