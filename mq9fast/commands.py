@@ -20,7 +20,7 @@ from mq9fast.mailboxes import Mailboxes
 
 # What one turn makes of pages of LIST, at least one: the rest is made in the next, so that nobody waits for
 # all and they are not all in memory at once. And what a request that waits takes in a turn, about.
-LISTED_BYTES_PER_TURN = 1 << 20
+LISTED_BYTES_PER_TURN = 256 << 10
 WAITING_LIST_BYTES = 1024
 
 LONGEST_TTL_SECONDS = 100 * 366 * 86400

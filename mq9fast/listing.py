@@ -16,6 +16,8 @@ PRIORITIES = ("critical", "urgent", "normal")
 CURSOR_BYTES = 9
 # What a page holds beside its messages: braces, names, the address, the total and a cursor.
 ENVELOPE_BYTES = 256
+# A page of several messages is no longer than this, however much fits: making it holds up the event loop.
+LONGEST_PAGE_BYTES = 256 << 10
 
 
 class ListRequest(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ class Listing:
         """The messages of a page, encoded, and the cursor of the next page if there is one."""
         first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
         entries: list[bytes] = []
-        room = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
+        room = min(self._page_bytes, LONGEST_PAGE_BYTES) - ENVELOPE_BYTES - len(mailbox.address)
         for rank in range(first_rank, len(PRIORITIES)):
             start = first_id if rank == first_rank else 0
             for message in stored_messages(self._store, mailbox, rank, start):

@@ -1,5 +1,6 @@
 """Living mailboxes: made, renewed, expired."""
 
+import time
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +15,9 @@ from mq9fast.purges import ANY_MESSAGES, Purge, Purges
 from mq9fast.store import record
 from mq9fast.store.base import Store
 
-EXPIRED_PER_TURN = 1000
+EXPIRED_AT_ONCE = 16
+# How long mailboxes are ended in one turn of the event loop.
+EXPIRY_SECONDS = 0.002
 
 
 class Ended(NamedTuple):
@@ -152,10 +155,15 @@ class Mailboxes:
         if self._intake.failed:
             return False
         self._forget_again()
-        due = self.directory.take_due(EXPIRED_PER_TURN)
-        for mailbox in due:
-            self._end(mailbox)
-        return len(due) == EXPIRED_PER_TURN
+        end = time.perf_counter() + EXPIRY_SECONDS
+        while True:
+            due = self.directory.take_due(EXPIRED_AT_ONCE)
+            for mailbox in due:
+                self._end(mailbox)
+            if len(due) < EXPIRED_AT_ONCE:
+                return False
+            if time.perf_counter() >= end:
+                return True
 
     def _end_one(self) -> bool:
         """End one mailbox that is past its deadline, which makes room for another; false if there is none."""

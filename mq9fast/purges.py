@@ -1,5 +1,6 @@
 """Dropping the messages of mailboxes that have ended, off the hot path."""
 
+import time
 from collections import deque
 from functools import partial
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from mq9fast.store import record
 from mq9fast.store.base import Store
 
 PURGED_PER_TURN = 64
+# Dropping stops sooner than that after so long.
+PURGE_SECONDS = 0.002
 # Below these a mailbox is dropped key by key: range tombstones are cheap to write and dear to read across.
 PURGE_BY_KEY_MESSAGES = 64
 PURGE_BY_KEY_BYTES = 256 << 10
@@ -59,7 +62,10 @@ class Purges:
         """
         if self._intake.failed:
             return False
+        end = time.perf_counter() + PURGE_SECONDS
         for _ in range(min(len(self._waiting), PURGED_PER_TURN)):
+            if time.perf_counter() >= end:
+                break
             purge = self._waiting.popleft()
             try:
                 self._do(purge)

@@ -10,6 +10,7 @@ from mq9fast._core.views cimport View, same, view
 cdef enum:
     FIRST_ROOM = 4096
     MOST_ROOM = 32768
+    MOST_BYTES = 33554432
 
 
 cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_t generation) except NULL:
@@ -18,14 +19,17 @@ cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t group = 0
     cdef Match* match
+    cdef size_t bytes
     for members in groups.values():
         total += len(members)
-    match = <Match*>PyMem_Malloc(
+    bytes = (
         sizeof(Match) + <size_t>total * sizeof(PyObject*) + <size_t>len(groups) * sizeof(Py_ssize_t)
         + <size_t>subject.size
     )
+    match = <Match*>PyMem_Malloc(bytes)
     if match is NULL:
         raise MemoryError
+    match.bytes = <Py_ssize_t>bytes
     match.subscriptions = <PyObject**>(match + 1)
     match.ends = <Py_ssize_t*>(match.subscriptions + total)
     for subscription in plain:
@@ -70,15 +74,29 @@ cdef class MatchCache:
         return known if same(known.subject, subject) else NULL
 
     cdef void keep(self, Match* match) noexcept:
-        """Take a match over. DANGER: frees the one in its slot, and others of before its generation."""
-        cdef Match** slot
+        """Take a match over. DANGER: frees the one in its slot, and others if they take too much memory."""
+        cdef Py_ssize_t slot
         if self.displaced > self.room and self.room < MOST_ROOM:
             self.grow()
-        slot = &self.slots[match.hash & <uint64_t>(self.room - 1)]
-        if slot[0] is not NULL and slot[0].generation == match.generation:
+        slot = <Py_ssize_t>(match.hash & <uint64_t>(self.room - 1))
+        if self.slots[slot] is not NULL and self.slots[slot].generation == match.generation:
             self.displaced += 1
-        PyMem_Free(slot[0])
-        slot[0] = match
+        self.drop(slot)
+        self.make_room(match.bytes)
+        self.slots[slot] = match
+        self.kept_bytes += match.bytes
+
+    cdef void drop(self, Py_ssize_t slot) noexcept:
+        if self.slots[slot] is not NULL:
+            self.kept_bytes -= self.slots[slot].bytes
+            PyMem_Free(self.slots[slot])
+            self.slots[slot] = NULL
+
+    cdef void make_room(self, Py_ssize_t needed) noexcept:
+        """Have so many bytes left: slots are emptied in turn, whatever they hold."""
+        while self.kept_bytes and self.kept_bytes + needed > MOST_BYTES:
+            self.drop(self.hand)
+            self.hand = (self.hand + 1) & (self.room - 1)
 
     cdef void grow(self) noexcept:
         """Double the room; without memory for that it stays as it is."""

@@ -272,6 +272,11 @@ cdef class Sublist:
         """(subjects in the cache, the most subscriptions one of them matches, those of all of them)."""
         return self.cache.fanout(self.generation)
 
+    @property
+    def kept_bytes(self) -> int:
+        """What the matches take that are kept, in bytes."""
+        return self.cache.kept_bytes
+
     def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
         """Subscribe `client` to `subject`, for tests and benchmarks; ValueError if it is not valid."""
         cdef Subscription subscription = Subscription(client, b"1", subject, queue)

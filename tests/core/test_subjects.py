@@ -217,3 +217,18 @@ def test_a_subject_that_cannot_be_subscribed_to() -> None:
     with pytest.raises(ValueError, match="not a valid subject"):
         sublist.add(client, b"a..b")
     assert sublist.size == 0
+
+
+def test_what_is_kept_of_large_matches_is_bounded_by_its_bytes() -> None:
+    sublist = Sublist(1)
+    client = Client(Agenda(), 1, 0)
+    many = [sublist.add(client, b">") for _ in range(3000)]
+    group = [sublist.add(client, b"a.*", b"group") for _ in range(3000)]
+    for number in range(2000):
+        plain, groups = sublist.matches(b"a.%d" % number)
+        assert (len(plain), len(groups[0])) == (3000, 3000)
+        assert sublist.kept_bytes <= 32 << 20
+    assert sublist.kept_bytes > 16 << 20
+    # The last answer is right, whatever had to go for it.
+    assert sublist.matches(b"a.1999") == (many, [group])
+    assert sublist.matches(b"a.0") == (many, [group])

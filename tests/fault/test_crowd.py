@@ -173,3 +173,52 @@ def test_connects_of_a_client_with_many_subscriptions(start_broker: Callable[...
             wire.ping()
             used.append(broker.loop_seconds - began)
         assert used[1] < 5 * used[0] + 0.1, used
+
+
+def test_many_mailboxes_that_expire_at_once(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--sync", "never", "--monitor-port", "0")
+    with Wire(broker.port) as wire, Wire(broker.port) as bystander:
+        for _ in range(10):
+            wire.send(f'PUB {MAILBOX}CREATE 9\r\n{{"ttl":2}}\r\n'.encode() * 1000)
+            wire.ping()
+
+        def gone() -> bool:
+            return broker.metric("mq9fast_mailboxes") == 0
+
+        assert usual_worst(broker, bystander, gone) < MOST_SECONDS
+        assert gone()
+
+
+def test_pages_of_many_small_messages(start_broker: Callable[..., Broker]) -> None:
+    """However large a message may be, a page of small ones is short."""
+    broker = start_broker("--sync", "never", "--max-payload", str(64 << 20))
+    with Wire(broker.port) as wire, Wire(broker.port) as bystander:
+        wire.create(name="box")
+        publish_many(wire, "box", 20_000, b"x")
+        wire.sub("pages", "9")
+        wire.send(f"PUB {MAILBOX}LIST.box pages 0\r\n\r\n".encode() * 20)
+        assert usual_worst(broker, bystander, lambda: True) < MOST_SECONDS
+        pages = [message.json for message in wire.messages(20)]
+        assert all(len(page["messages"]) < 5000 and "next" in page for page in pages)
+
+
+def test_readers_of_large_messages_that_read_nothing(start_broker: Callable[..., Broker]) -> None:
+    """Each has one message at most beyond what its transport takes: see docs/operations.md."""
+    size, count, readers = 16 << 20, 4, 10
+    broker = start_broker("--sync", "never", "--max-payload", str(size), "--max-pending", str(4 * size))
+    with Wire(broker.port) as sender:
+        sender.create(name="box")
+        for _ in range(count):
+            sender.msg("box", bytes(size))
+        before = broker.rss_bytes
+        deaf = [Wire(broker.port, receive_bytes=65536) for _ in range(readers)]
+        for wire in deaf:
+            wire.sub(f"{MAILBOX}MSG.box")
+        highest = 0
+        for _ in range(100):
+            sender.ping()
+            highest = max(highest, broker.rss_bytes)
+            time.sleep(0.02)
+        for wire in deaf:
+            wire.close()
+    assert highest - before < (readers + 4) * (size + (1 << 20)), (highest - before) >> 20
