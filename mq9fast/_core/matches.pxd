@@ -24,8 +24,8 @@ cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_
 
 cdef class MatchCache:
     """Each slot holds the last subject that hashed to it. There are more slots once good ones push each other
-    out, up to a limit: as many subjects in turn cost no more each than a few do. What they match takes no more
-    than `MOST_BYTES`, or one match that is larger alone."""
+    out, up to a limit: as many subjects in turn cost no more each than a few do. What they match takes no
+    more than `MOST_BYTES`, or one match that is larger alone."""
     cdef Match** slots
     cdef readonly Py_ssize_t room         # a power of two
     cdef readonly Py_ssize_t kept_bytes   # of the matches
