@@ -192,6 +192,26 @@ cdef class Directory:
         """Iterate over a copy of the living mailboxes, in no order."""
         return iter([mailbox for mailbox in self.table if (<Mailbox>mailbox).live])
 
+    @property
+    def places(self) -> int:
+        """Places for mailboxes; it changes when they are moved to more of them."""
+        return self.table.room
+
+    def addresses_behind(self, bytes after not None, bytes bound, Py_ssize_t place, Py_ssize_t most) -> list:
+        """Of the `most` places before `place`, the addresses of living mailboxes that are behind `after` and,
+        unless `bound` is None, before that. Who looks from the last place to the first misses none: a mailbox
+        only moves forward, but for the few that lie around the end of the table."""
+        cdef list found = []
+        cdef Py_ssize_t i
+        cdef bytes address
+        for i in range(max(place - most, <Py_ssize_t>0), min(place, self.table.room)):
+            if self.table.slots[i].key is NULL or not (<Mailbox>self.table.slots[i].value).live:
+                continue
+            address = <bytes>self.table.slots[i].key
+            if address > after and (bound is None or address < bound):
+                found.append(address)
+        return found
+
     def get(self, bytes address not None):
         """The living mailbox of a valid address, or None."""
         return self.look_up(view_of(address))

@@ -1,6 +1,7 @@
 """/mailboxz: how many mailboxes there are and what they hold, and a page of them in order of address."""
 
 import secrets
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,6 @@ from mq9fast.errors import StoreError
 from mq9fast.monitoring.page import JSON, Page, Query, Refused, Whole, json_list, json_with, read_query
 from mq9fast.monitoring.privacy import Privacy, shown_address
 from mq9fast.monitoring.words import timestamp
-from mq9fast.store import record
 from mq9fast.store.base import Store
 from mq9fast.text import printable
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 1024
 PRIORITIES = ("critical", "urgent", "normal")
-# Addresses read from the store at a time.
+# Mailboxes that are taken at a time, places of the directory that are looked at, and addresses that are kept.
 RUN = 128
+PLACES = 256
+MOST_FOUND = 16384
 MOST_CURSORS = 1024
 
 
@@ -92,7 +94,7 @@ class Mailboxz:
         shown = 0
         last = b""
         try:
-            for mailboxes in self._living(after):
+            for mailboxes in self._living(after, limit):
                 for mailbox in mailboxes:
                     if shown == limit:
                         yield b'],"next":"%b"}' % self._cursors.keep(last).encode()
@@ -119,17 +121,35 @@ class Mailboxz:
             "limit": limit,
         }
 
-    def _living(self, after: bytes) -> Iterator[list[Mailbox]]:
-        """The living mailboxes behind an address, some at a time: a million are never held at once."""
-        end = record.after_all(record.MAILBOXES)
+    def _living(self, after: bytes, limit: int) -> Iterator[list[Mailbox]]:
+        """The living mailboxes behind an address, some at a time, and none while they are looked for: a
+        million are never held at once. The store has them in order, but may have to pass many that ended."""
+        most = min(limit + 1, MOST_FOUND)
         while True:
-            first = record.mailbox_key(after + b"\0")
-            keys = [key for key, _ in islice(self._store.scan(first, end), RUN)]
-            mailboxes = (self._directory.get(key.removeprefix(record.MAILBOXES)) for key in keys)
-            yield [mailbox for mailbox in mailboxes if mailbox is not None]
-            if len(keys) < RUN:
+            found: list[bytes] = []
+            for _ in self._look(after, found, most):
+                yield []
+            for start in range(0, len(found), RUN):
+                mailboxes = map(self._directory.get, found[start : start + RUN])
+                yield [mailbox for mailbox in mailboxes if mailbox is not None]
+            if len(found) < most:
                 return
-            after = keys[-1].removeprefix(record.MAILBOXES)
+            after = found[-1]
+
+    def _look(self, after: bytes, found: list[bytes], most: int) -> Iterator[None]:
+        """Fill `found` with the first `most` addresses behind `after`, looking at some places at a time."""
+        places = place = self._directory.places
+        while place > 0:
+            bound = found[-1] if len(found) == most else None
+            for address in self._directory.addresses_behind(after, bound, place, PLACES):
+                at = bisect_left(found, address)
+                if at == len(found) or found[at] != address:
+                    found.insert(at, address)
+            del found[most:]
+            place -= PLACES
+            if places != self._directory.places:
+                places = place = self._directory.places
+            yield
 
     def _entry(self, mailbox: Mailbox) -> Iterator[bytes]:
         groups = mailbox.queue_groups

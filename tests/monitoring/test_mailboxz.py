@@ -11,11 +11,10 @@ from typing import Any, cast
 import pytest
 
 from mq9fast._core.brokertime import BrokerTime
-from mq9fast._core.mailbox import Directory
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.mailboxz import Mailboxz
 from mq9fast.monitoring.page import Refused
-from tests.core.parts import MemoryStore
+from tests.core.parts import Parts, pub
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 from tests.monitoring.pages import monitor_port, read, refusal
 from tests.test_corrupt_store import overwrite
@@ -204,13 +203,16 @@ def test_a_bad_parameter_is_named(port: int, query: str) -> None:
 
 
 def test_a_store_that_cannot_be_read() -> None:
-    store = MemoryStore()
-    store.failing = StoreError("broken")
-    mailboxes = SimpleNamespace(directory=Directory(0, 0), expired=0)
+    parts = Parts()
+    parts.open(b"box")
+    parts.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
+    parts.end_turn()
+    parts.store.failing = StoreError("broken")
+    mailboxes = SimpleNamespace(directory=parts.directory, expired=0)
     core, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
     broker: Any = SimpleNamespace(mailboxes=mailboxes, core=core, handshake=handshake)
     with pytest.raises(Refused, match="could not be read") as refused:
-        list(Mailboxz(broker, cast(Any, store)).page("").pieces)
+        list(Mailboxz(broker, cast(Any, parts.store)).page("").pieces)
     assert refused.value.status == 503
 
 
