@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+PYX := $(shell find mq9fast/_core -name '*.pyx')
 NODE_MODULES := tests/js/node_modules
 # The build tools that pyproject.toml names, each in quotes.
 BUILD_REQUIRES := $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | sed 's/, "/ "/g')
@@ -25,7 +26,7 @@ lint: build $(VENV)/ready-to-test
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint mq9fast/_core
 	mkdir -p build/lint
-	$(BIN)/cython -Werror -3 -X wraparound=False -X cdivision=True -o build/lint mq9fast/_core/*.pyx
+	$(BIN)/cython -Werror -3 -X wraparound=False -X cdivision=True -o build/lint $(PYX)
 
 bench: build $(VENV)/ready-to-test
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
@@ -81,4 +82,5 @@ $(NODE_MODULES)/ready: tests/js/package-lock.json $(VENV)/ready-to-test
 	else echo "npm could not install the JavaScript client: tests that need it are skipped" >&2; fi
 
 clean:
-	rm -rf build dist *.egg-info mq9fast/_core/*.c mq9fast/_core/*.so $(VENV) $(NODE_MODULES)
+	rm -rf build dist *.egg-info $(VENV) $(NODE_MODULES)
+	find mq9fast/_core -name '*.c' -delete -o -name '*.so' -delete

@@ -15,12 +15,12 @@ OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", "-fno-plt"]
 
 extensions = [
     Extension(
-        f"mq9fast._core.{path.stem}",
+        ".".join(path.with_suffix("").parts),
         [str(path)],
         extra_compile_args=[*OPTIMIZE, "-fno-strict-aliasing"],
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
     )
-    for path in sorted(Path("mq9fast/_core").glob("*.pyx"))
+    for path in sorted(Path("mq9fast/_core").rglob("*.pyx"))
 ]
 
 setup(

@@ -3,12 +3,12 @@
 import pytest
 
 from bench.conftest import Measure
-from mq9fast._core.client import Agenda, Client
-from mq9fast._core.heap import Heap, Ticket, first_ticket
-from mq9fast._core.mailbox import Mailbox
-from mq9fast._core.run import stored_messages
-from mq9fast._core.subjects import Sublist
-from mq9fast._core.table import Table
+from mq9fast._core.base.bytes_map import Table
+from mq9fast._core.base.heap import Heap, Ticket, first_ticket
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.pubsub.client import Agenda, Client
+from mq9fast._core.pubsub.sublist import Sublist
 from tests.core.parts import KIB, Parts, pub
 
 READ_BYTES = 256 * KIB

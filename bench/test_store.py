@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.conftest import Measure
-from mq9fast.store.rocks import RocksStore
+from mq9fast.storage.rocks import RocksStore
 from tests.core.stored import message, message_key
 
 PUTS = 4096

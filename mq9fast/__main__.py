@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from mq9fast.config.sources import load_settings
 from mq9fast.errors import StartError
 from mq9fast.log import Log
-from mq9fast.sources import load_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load()
         log.begin(settings.log_level)
         # Imported late: help and bad settings need none of the broker.
-        from mq9fast.server import run
+        from mq9fast.server.process import run
 
         return run(settings, load)
     except StartError as error:

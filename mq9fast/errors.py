@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mq9fast._core.record import CorruptRecord
+from mq9fast._core.storage.record import CorruptRecord
 
 
 class StartError(Exception):

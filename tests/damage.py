@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mq9fast.store.state_file import StateFile
-from mq9fast.store.witness import STATE_FILE, State, pack_state, unpack_state
+from mq9fast.storage.state_file import StateFile
+from mq9fast.storage.witness import STATE_FILE, State, pack_state, unpack_state
 from tests.harness import START_SECONDS, Broker
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mq9fast.__main__ import main
+from mq9fast.config.settings import SETTINGS, Setting, Settings
 from mq9fast.errors import StartError
-from mq9fast.settings import SETTINGS, Setting, Settings
 from mq9fast.version import VERSION
 from tests.harness import START_SECONDS
 
@@ -68,9 +68,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in for the module that runs a broker."""
-    module: Any = types.ModuleType("mq9fast.server")
+    module: Any = types.ModuleType("mq9fast.server.process")
     module.run = lambda settings: 0
-    monkeypatch.setitem(sys.modules, "mq9fast.server", module)
+    monkeypatch.setitem(sys.modules, "mq9fast.server.process", module)
     for variable in ["MQ9FAST_CONFIG", *(row.variable for row in SETTINGS)]:
         monkeypatch.delenv(variable, raising=False)
     return module
@@ -137,7 +137,7 @@ def test_log_lines(
 def test_errors_do_not_load_the_server() -> None:
     code = (
         "import sys; from mq9fast.__main__ import main; status = main(['--port=x'])\n"
-        "print(status, 'mq9fast.server' in sys.modules, 'asyncio' in sys.modules)"
+        "print(status, 'mq9fast.server.process' in sys.modules, 'asyncio' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=START_SECONDS)
     assert ran.stdout == "1 False False\n"

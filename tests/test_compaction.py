@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from mq9fast._core.mailbox import Directory
-from mq9fast.compaction import SPARE_BYTES, SPARE_BYTES_AT_REST, Compaction
+from mq9fast._core.mailbox.mailbox import Directory
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
-from mq9fast.store.base import Store
-from mq9fast.store.rocks import RocksStore
+from mq9fast.storage.compaction import SPARE_BYTES, SPARE_BYTES_AT_REST, Compaction
+from mq9fast.storage.rocks import RocksStore
+from mq9fast.storage.store import Store
 from tests.clients import until
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mq9fast.connect_options import read_options
+from mq9fast.network.connect_options import read_options
 
 
 @pytest.mark.parametrize(

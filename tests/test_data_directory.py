@@ -14,12 +14,13 @@ import pytest
 from rocksdict import Options, Rdict
 
 from mq9fast.errors import StartError
-from mq9fast.store import directory, record
-from mq9fast.store.manifest import read_manifest
-from mq9fast.store.rocks import RocksStore, _why_not_open
-from mq9fast.store.state_file import StateFile
-from mq9fast.store.walog import read_log
-from mq9fast.store.witness import STATE_FILE, State, Witness
+from mq9fast.storage import directory
+from mq9fast.storage import layout as record
+from mq9fast.storage.manifest import read_manifest
+from mq9fast.storage.rocks import RocksStore, _why_not_open
+from mq9fast.storage.state_file import StateFile
+from mq9fast.storage.witness import STATE_FILE, State, Witness
+from mq9fast.storage.write_ahead_log import read_log
 from tests.damage import content, cut, log_files, read_state, refused, refused_once
 from tests.fault.load import publish_many, read_stored
 from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.broker import Broker
+from mq9fast.config.settings import Settings
 from mq9fast.errors import StoreError
-from mq9fast.settings import Settings
-from mq9fast.store.base import Batch
+from mq9fast.server.broker import Broker
+from mq9fast.storage.store import Batch
 from tests.harness import MAILBOX, WAIT_SECONDS, Wire, wait_until
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.broker import Broker as InProcess
+from mq9fast.config.settings import Settings
 from mq9fast.errors import StoreError
-from mq9fast.settings import Settings
-from mq9fast.store.base import Batch
-from mq9fast.store.record import mailbox_key
+from mq9fast.server.broker import Broker as InProcess
+from mq9fast.storage.layout import mailbox_key
+from mq9fast.storage.store import Batch
 from tests.clients import until
 from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from mq9fast import passwords
-from mq9fast.passwords import LEAST_TO_SIFT, Passwords
+from mq9fast.auth import passwords
+from mq9fast.auth.passwords import LEAST_TO_SIFT, Passwords
 from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 
 # A quarter of a second.

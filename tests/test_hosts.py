@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mq9fast.listen import bind, in_url, peer_of
+from mq9fast.network.listen import bind, in_url, peer_of
 from tests.certificates import Certificates
 from tests.harness import WAIT_SECONDS, Broker
 from tests.wire.test_wire import NATS_SERVER, NatsServer

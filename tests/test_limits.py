@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mq9fast.broker import Broker as InProcess
-from mq9fast.clock import TICK_SECONDS
-from mq9fast.settings import Settings
+from mq9fast.config.settings import Settings
+from mq9fast.server.broker import Broker as InProcess
+from mq9fast.server.housekeeping import TICK_SECONDS
 from tests.clients import connect
 from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
 

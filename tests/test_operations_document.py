@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from mq9fast.settings import SETTINGS, Setting
-from mq9fast.sources import load_settings
-from mq9fast.users import PermissionLists
+from mq9fast.config.settings import SETTINGS, Setting
+from mq9fast.config.sources import load_settings
+from mq9fast.config.users import PermissionLists
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()

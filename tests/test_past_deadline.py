@@ -11,8 +11,8 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from mq9fast.broker import Broker
-from mq9fast.settings import Settings
+from mq9fast.config.settings import Settings
+from mq9fast.server.broker import Broker
 from tests.clients import until
 from tests.harness import MAILBOX
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import mq9fast.connection
-from mq9fast.broker import Broker
+import mq9fast.network.connection
+from mq9fast.config.settings import Settings
 from mq9fast.health import Health
 from mq9fast.periodic import Periodic, Step
-from mq9fast.settings import Settings
+from mq9fast.server.broker import Broker
 
 
 async def until(condition: Any) -> None:
@@ -78,7 +78,7 @@ def test_pings_and_the_write_deadline_outlive_a_failure(
         reader._buffer.clear()  # type: ignore[attr-defined]
         assert await reader.readuntil(b"PING\r\n")
 
-        real = mq9fast.connection.untaken_bytes
+        real = mq9fast.network.connection.untaken_bytes
         answers = [OSError("no count")]
 
         def untaken(socket: Any) -> int:
@@ -86,7 +86,7 @@ def test_pings_and_the_write_deadline_outlive_a_failure(
                 raise answers.pop()
             return real(socket)
 
-        monkeypatch.setattr(mq9fast.connection, "untaken_bytes", untaken)
+        monkeypatch.setattr(mq9fast.network.connection, "untaken_bytes", untaken)
         writer.write(b"CONNECT {}\r\nSUB a 1\r\n" + b"PUB a 1000000\r\n" + b"x" * 1000000 + b"\r\n")
         for _ in range(40):
             writer.write(b"PUB a 1000000\r\n" + b"x" * 1000000 + b"\r\n")

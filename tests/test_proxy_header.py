@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast.proxy import V2_FIXED, V2_MOST_BYTES, Header, ProxyError, read_header, take_header
+from mq9fast.network.proxy import V2_FIXED, V2_MOST_BYTES, Header, ProxyError, read_header, take_header
 from tests.core.parts import MANY
 from tests.harness import WAIT_SECONDS
 from tests.proxied import BAD, GOOD, IPV4, V2, v2

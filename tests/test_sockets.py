@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from mq9fast.broker import Broker
-from mq9fast.settings import Settings
-from mq9fast.sockets import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES, ready_descriptor
+from mq9fast.config.settings import Settings
+from mq9fast.event_loop import ready_descriptor
+from mq9fast.network.socket_options import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES
+from mq9fast.server.broker import Broker
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mq9fast.store.record import VERSION_KEY, mailbox_key
-from mq9fast.store.rocks import RocksStore
+from mq9fast.storage.layout import VERSION_KEY, mailbox_key
+from mq9fast.storage.rocks import RocksStore
 from tests.core.parts import pub
 from tests.core.stored import mailbox_record, mark, message_key, run, run_key
 from tests.core.test_thinner import Thinned

@@ -15,8 +15,8 @@ import nats
 import pytest
 from rocksdict import Options, Rdict
 
-from mq9fast.store.rocks import _why_not_open
-from mq9fast.store.witness import STATE_FILE
+from mq9fast.storage.rocks import _why_not_open
+from mq9fast.storage.witness import STATE_FILE
 from mq9fast.version import VERSION
 from tests.clients import connect, until
 from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mq9fast.errors import StoreError
-from mq9fast.store.state_file import MAX_PAYLOAD_BYTES, SLOT_BYTES, StateFile
+from mq9fast.storage.state_file import MAX_PAYLOAD_BYTES, SLOT_BYTES, StateFile
 
 
 def reopened(path: Path) -> bytes | None:

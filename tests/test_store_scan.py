@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from mq9fast.store.rocks import RocksStore
+from mq9fast.storage.rocks import RocksStore
 
 
 def test_a_scan_gives_every_pair_up_to_its_bound(tmp_path: Path) -> None:

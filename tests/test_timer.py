@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mq9fast.broker import Broker
-from mq9fast.settings import Settings
+from mq9fast.config.settings import Settings
+from mq9fast.server.broker import Broker
 from mq9fast.timer import Timer
 from tests.harness import MAILBOX
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from mq9fast.broker import Broker
-from mq9fast.settings import Settings
+from mq9fast.config.settings import Settings
+from mq9fast.server.broker import Broker
 from tests.clients import connect
 from tests.harness import MAILBOX
 

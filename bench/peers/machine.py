@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.peers.exchange import READ_BYTES, Bytes, Source, exchange
-from mq9fast.store.rocks import RocksStore
+from mq9fast.storage.rocks import RocksStore
 
 COPY_BYTES = 256 << 20
 LOOPBACK_BYTES = 4 << 30

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from bench.regression import twins
-from mq9fast._core.client import Agenda, Client
-from mq9fast._core.subjects import Sublist
+from mq9fast._core.pubsub.client import Agenda, Client
+from mq9fast._core.pubsub.sublist import Sublist
 from tests.core.parts import KIB, Parts, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"

@@ -2,13 +2,13 @@
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.client cimport Client, Subscription
-from mq9fast._core.core cimport Core
-from mq9fast._core.inbuf cimport InBuf
-from mq9fast._core.parser cimport Operation, Outcome
-from mq9fast._core.permissions cimport Permissions
-from mq9fast._core.trace cimport Trace
-from mq9fast._core.views cimport View
+from mq9fast._core.base.view cimport View
+from mq9fast._core.engine cimport Core
+from mq9fast._core.protocol.parser cimport Operation, Outcome
+from mq9fast._core.protocol.read_buffer cimport InBuf
+from mq9fast._core.pubsub.client cimport Client, Subscription
+from mq9fast._core.pubsub.message_trace cimport Trace
+from mq9fast._core.pubsub.permissions cimport Permissions
 
 
 cdef class Session(Client):

@@ -1,8 +1,8 @@
 from typing import Any, Protocol, type_check_only
 
-from mq9fast._core.client import Agenda, Client, _Connection
-from mq9fast._core.core import Core
-from mq9fast._core.permissions import Permissions
+from mq9fast._core.engine import Core
+from mq9fast._core.pubsub.client import Agenda, Client, _Connection
+from mq9fast._core.pubsub.permissions import Permissions
 
 @type_check_only
 class _SessionConnection(_Connection, Protocol):

@@ -4,19 +4,19 @@ import time
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.address cimport split_filter
-from mq9fast._core.client cimport COST_TO_LOOK, Agenda, Client, Subscription
-from mq9fast._core.core cimport Core
-from mq9fast._core.inbuf cimport InBuf
-from mq9fast._core.parser cimport (
+from mq9fast._core.base.clock cimport monotonic_ns
+from mq9fast._core.base.view cimport View, nothing, same, slice_from, starts_with, to_bytes, view, view_of
+from mq9fast._core.engine cimport Core
+from mq9fast._core.protocol.address cimport split_filter
+from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
-from mq9fast._core.permissions cimport Permissions
-from mq9fast._core.subjects cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
-from mq9fast._core.system cimport monotonic_ns
-from mq9fast._core.trace cimport Trace, asks_for_trace, read_trace
-from mq9fast._core.views cimport View, nothing, same, slice_from, starts_with, to_bytes, view, view_of
+from mq9fast._core.protocol.read_buffer cimport InBuf
+from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
+from mq9fast._core.pubsub.client cimport COST_TO_LOOK, Agenda, Client, Subscription
+from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
+from mq9fast._core.pubsub.permissions cimport Permissions
 
 
 cdef enum:

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from mq9fast._core.erasedrow cimport ErasedRow
-from mq9fast._core.intake cimport Intake
-from mq9fast._core.mailbox cimport Directory, Mailbox
-from mq9fast._core.run cimport Runs
+from mq9fast._core.commit.deleted_row cimport ErasedRow
+from mq9fast._core.mailbox.mailbox cimport Directory, Mailbox
+from mq9fast._core.mailbox_writer cimport Intake
+from mq9fast._core.storage.record_batch cimport Runs
 
 
 cdef class Thinner:

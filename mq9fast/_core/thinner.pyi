@@ -1,6 +1,6 @@
-from mq9fast._core.intake import Intake
-from mq9fast._core.mailbox import Directory
-from mq9fast.store.base import Store
+from mq9fast._core.mailbox.mailbox import Directory
+from mq9fast._core.mailbox_writer import Intake
+from mq9fast.storage.store import Store
 
 class Thinner:
     def __init__(self, directory: Directory, intake: Intake) -> None: ...

@@ -3,12 +3,12 @@
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
-from mq9fast._core.address cimport RANKS
-from mq9fast._core.erasedrow cimport ErasedRow
-from mq9fast._core.intake cimport Intake
-from mq9fast._core.mailbox cimport Directory, Mailbox
-from mq9fast._core.record cimport message_key
-from mq9fast._core.run cimport Runs, Spot, all_of, run_key
+from mq9fast._core.commit.deleted_row cimport ErasedRow
+from mq9fast._core.mailbox.mailbox cimport Directory, Mailbox
+from mq9fast._core.mailbox_writer cimport Intake
+from mq9fast._core.protocol.address cimport RANKS
+from mq9fast._core.storage.record cimport message_key
+from mq9fast._core.storage.record_batch cimport Runs, Spot, all_of, run_key
 
 cdef enum:
     # What a look at a mailbox costs, and beginning to read it, in bytes that could be read instead.

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from mq9fast.descriptors import MONITORING
-from mq9fast.listen import listen, port_of
 from mq9fast.monitoring.http_connection import HttpConnection
 from mq9fast.monitoring.page import Page, Refused, Route
+from mq9fast.network.descriptors import MONITORING
+from mq9fast.network.listen import listen, port_of
 
 # Connections at a time. Past it the one goes that asked for nothing for the longest.
 MOST_CONNECTIONS = MONITORING

@@ -1,9 +1,9 @@
 """What may be shown of names that users choose. To know a private address is to hold the right to use it, so
 no page has one in full, whether the mailbox lives, is still to come or is gone."""
 
-from mq9fast._core.client import Subscription
-from mq9fast._core.delivery import MailboxSubscription
-from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.delivery.delivery import MailboxSubscription
+from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.pubsub.client import Subscription
 from mq9fast.text import printable
 
 PREFIX = "$mq9.AI.MAILBOX.MSG."

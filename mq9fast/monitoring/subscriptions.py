@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mq9fast._core.client import Subscription
+from mq9fast._core.pubsub.client import Subscription
 from mq9fast.monitoring.privacy import Privacy
 from mq9fast.text import printable
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from hypothesis import settings
 
-from mq9fast._core.client import Agenda
-from mq9fast._core.core import Core
-from mq9fast._core.delivery import Delivery
-from mq9fast._core.intake import Intake
-from mq9fast._core.mailbox import Directory, Mailbox
-from mq9fast._core.router import Router
+from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.engine import Core
+from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
-from mq9fast._core.turn import Turn
 
 KIB = 1024
 MANY = settings(max_examples=500)

@@ -1,8 +1,8 @@
-"""Rows as drawn in mq9fast/store/record.py, written by hand."""
+"""Rows as drawn in mq9fast/storage/layout.py, written by hand."""
 
 import struct
 
-from mq9fast._core.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox.mailbox import Directory, Mailbox
 
 # (msg_id, created_ms, header, payload)
 Stored = tuple[int, int, bytes, bytes]

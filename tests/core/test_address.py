@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.address import is_address, split_destination
+from mq9fast._core.protocol.address import is_address, split_destination
 from tests.core.parts import MANY
 
 TOKEN = r"[a-z0-9_-]+"

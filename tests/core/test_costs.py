@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from mq9fast._core.permissions import Permissions
+from mq9fast._core.pubsub.permissions import Permissions
 from tests.core.parts import Parts, pub
 
 

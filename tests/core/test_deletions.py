@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.run import stored_messages
+from mq9fast._core.mailbox.stored_messages import stored_messages
 from tests.core.parts import MANY, Parts, Peer, pub
 
 RANKS = [b"critical", b"urgent", b"normal"]

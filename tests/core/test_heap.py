@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mq9fast._core.heap import Heap, Ticket, first_ticket
+from mq9fast._core.base.heap import Heap, Ticket, first_ticket
 
 LARGEST = 2**64 - 1
 KEYS = st.one_of(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.outbuf import OutBuf
+from mq9fast._core.protocol.write_buffer import OutBuf
 from tests.core.parts import MANY
 
 

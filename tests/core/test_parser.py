@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.parser import materialize
+from mq9fast._core.protocol.parser import materialize
 from tests.core.parts import MANY, Parts, cut
 
 PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, ERROR = range(1, 10)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.permissions import Permissions
+from mq9fast._core.pubsub.permissions import Permissions
 from tests.core.parts import MANY
 
 MSG = b"$mq9.AI.MAILBOX.MSG."

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.mailbox import Directory
-from mq9fast._core.record import CorruptRecord
-from mq9fast._core.run import stored_messages
+from mq9fast._core.mailbox.mailbox import Directory
+from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.storage.record import CorruptRecord
 from tests.core.parts import MANY, Parts, pub
 from tests.core.stored import load, mailbox_record, message, message_key
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.rocklog import BatchReader, PayloadReader, crc32c, last_sequence_behind
-from mq9fast.store.loss import Verdict, judge
-from mq9fast.store.manifest import Manifest
-from mq9fast.store.walog import Break, Log, cut_off, read_log, set_aside
-from mq9fast.store.witness import State
+from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, crc32c, last_sequence_behind
+from mq9fast.storage.loss import Verdict, judge
+from mq9fast.storage.manifest import Manifest
+from mq9fast.storage.witness import State
+from mq9fast.storage.write_ahead_log import Break, Log, cut_off, read_log, set_aside
 
 BLOCK = 32768
 

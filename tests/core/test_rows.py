@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from mq9fast._core.rows import Rows
+from mq9fast._core.storage.row_iterator import Rows
 
 PAIRS = [(b"a", b"1"), (b"b", b"2")]
 

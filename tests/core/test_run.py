@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.mailbox import Mailbox
-from mq9fast._core.record import CorruptRecord
-from mq9fast._core.run import stored_messages
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.storage.record import CorruptRecord
 from tests.core.parts import MANY, Parts, pub
 from tests.core.stored import Stored, load, mailbox_record, mark, message, message_key, run, run_key
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mq9fast._core.client import Agenda, Client, Subscription
-from mq9fast._core.subjects import Sublist, is_valid_subject
+from mq9fast._core.protocol.subject import is_valid_subject
+from mq9fast._core.pubsub.client import Agenda, Client, Subscription
+from mq9fast._core.pubsub.sublist import Sublist
 from tests.core.parts import MANY
 
 # Few tokens, so that subjects meet.

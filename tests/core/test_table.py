@@ -8,14 +8,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mq9fast._core.table import Table
+from mq9fast._core.base.bytes_map import Table
 
 SEED = 7
 MASK = (1 << 64) - 1
 
 
 def hash_of(key: bytes, seed: int) -> int:
-    """hash_view of _core/views.pxd, on a little-endian machine."""
+    """hash_view of _core/base/view.pxd, on a little-endian machine."""
     h = seed ^ (len(key) * 0x9E3779B97F4A7C15 & MASK)
     for at in range(0, len(key), 8):
         word = int.from_bytes(key[at : at + 8], sys.byteorder)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.mailbox import Mailbox
-from mq9fast._core.record import CorruptRecord
-from mq9fast._core.run import stored_messages
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.thinner import Thinner
 from tests.core.parts import KIB, MANY, Parts, pub
 from tests.core.stored import load, mailbox_record, mark, message_key, run, run_key, thinned

@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.trace import Trace
-from mq9fast.tracing import headers_of
+from mq9fast._core.pubsub.message_trace import Trace
+from mq9fast.network.message_trace import headers_of
 from tests.core.parts import MANY, Parts
 
 PIECES = st.sampled_from(

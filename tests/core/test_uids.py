@@ -2,7 +2,7 @@
 
 import random
 
-from mq9fast._core.uids import Uids
+from mq9fast._core.mailbox.uid_set import Uids
 
 
 def test_it_holds_what_was_put_in() -> None:

@@ -19,7 +19,7 @@ LINES = [
 SCRIPT = """
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("mq9fast._core.parser", sys.argv[1])
+spec = spec_from_file_location("mq9fast._core.protocol.parser", sys.argv[1])
 parser = module_from_spec(spec)
 spec.loader.exec_module(parser)
 from tests.core.test_undefined_behaviour import LINES
@@ -33,7 +33,7 @@ print("read all")
 def test_no_number_is_undefined_behaviour_in_the_parser(tmp_path: Path) -> None:
     source, library = tmp_path / "parser.c", tmp_path / "parser.so"
     cython = [sys.executable, "-m", "cython", "-3", "-X", "wraparound=False,cdivision=True,binding=False"]
-    subprocess.run([*cython, "-o", source, "mq9fast/_core/parser.pyx"], cwd=ROOT, check=True)
+    subprocess.run([*cython, "-o", source, "mq9fast/_core/protocol/parser.pyx"], cwd=ROOT, check=True)
     compiler = shlex.split(os.environ.get("CC", "cc"))
     checks = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error", "-fno-sanitize=alignment"]
     flags = ["-shared", "-fPIC", "-O1", "-w", *checks, f"-I{sysconfig.get_path('include')}"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mq9fast.errors import StoreError
-from mq9fast.store.rocks import RocksStore
+from mq9fast.storage.rocks import RocksStore
 from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 
 MESSAGES = 20

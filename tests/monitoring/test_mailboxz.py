@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from mq9fast._core.brokertime import BrokerTime
+from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast.errors import StoreError
-from mq9fast.monitoring.mailboxz import Mailboxz
 from mq9fast.monitoring.page import Refused
+from mq9fast.monitoring.pages.mailboxz import Mailboxz
 from tests.core.parts import Parts, pub
 from tests.harness import MAILBOX, Broker, Wire, wait_until
 from tests.monitoring.pages import monitor_port, read, refusal

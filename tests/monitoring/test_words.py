@@ -2,7 +2,7 @@
 
 import pytest
 
-from mq9fast.monitoring.words import duration, timestamp, uptime
+from mq9fast.monitoring.units import duration, timestamp, uptime
 
 
 @pytest.mark.parametrize(

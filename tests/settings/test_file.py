@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from mq9fast.config.settings import Settings
+from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from mq9fast.settings import Settings
-from mq9fast.sources import load_settings
 from tests.settings.told import Told, sentence
 
 

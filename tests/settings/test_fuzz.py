@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mq9fast.config.settings import SETTINGS, Setting
+from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from mq9fast.settings import SETTINGS, Setting
-from mq9fast.sources import load_settings
 from tests.settings.told import sentence, toml
 
 VARIABLES = [row.variable for row in SETTINGS]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.overreach import overreaching
-from mq9fast.settings import Settings
-from mq9fast.sources import load_settings
-from mq9fast.users import PermissionLists, SubjectLists, User, permissions
+from mq9fast.config.overreach import overreaching
+from mq9fast.config.settings import Settings
+from mq9fast.config.sources import load_settings
+from mq9fast.config.users import PermissionLists, SubjectLists, User, permissions
 
 MAILBOX = "$mq9.AI.MAILBOX."
 

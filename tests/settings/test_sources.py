@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from msgspec.inspect import BoolType, FloatType, IntType
 
-from mq9fast.settings import SETTINGS, Setting, Settings
-from mq9fast.sources import load_settings
+from mq9fast.config.settings import SETTINGS, Setting, Settings
+from mq9fast.config.sources import load_settings
 from tests.settings.told import Told, every_setting, every_source, named
 
 DEFAULTS = {

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mq9fast.config.settings import Settings
+from mq9fast.config.sources import load_settings
+from mq9fast.config.users import PermissionLists, SubjectLists, User, permissions
 from mq9fast.errors import SettingsError
-from mq9fast.settings import Settings
-from mq9fast.sources import load_settings
-from mq9fast.users import PermissionLists, SubjectLists, User, permissions
 from tests.core.parts import MANY
 
 SECRET = "s3cr3t-pa55word"

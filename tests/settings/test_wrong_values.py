@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.inspect import BoolType, FloatType, IntType
 
+from mq9fast.config.settings import Setting
+from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from mq9fast.settings import Setting
-from mq9fast.sources import load_settings
 from tests.settings.told import Told, every_setting, every_source, named, sentence
 
 WRONG_NUMBERS: dict[str, list[float]] = {

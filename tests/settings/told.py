@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from mq9fast.config.settings import SETTINGS, Setting, Settings
+from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from mq9fast.settings import SETTINGS, Setting, Settings
-from mq9fast.sources import load_settings
 
 every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
 every_source = pytest.mark.parametrize("source", ["flag", "variable", "file"])

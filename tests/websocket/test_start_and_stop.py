@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mq9fast.errors import StartError
-from mq9fast.upgrade import Origins
+from mq9fast.network.websocket.upgrade import Origins
 from tests.harness import MAILBOX, WAIT_SECONDS, Broker, wait_until
 from tests.test_start import refused
 from tests.webwire import WebWire, silent_end

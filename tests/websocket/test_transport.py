@@ -5,13 +5,13 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from mq9fast.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, Connection, Refusal
-from mq9fast.handshake import Handshake
-from mq9fast.passwords import Passwords
-from mq9fast.settings import Settings
-from mq9fast.sockets import UNSENT_BYTES
-from mq9fast.websocket import PONG, READ_BYTES, WebSocket, WebSocketPort, parting
-from mq9fast.websocket import frame as server_frame
+from mq9fast.auth.passwords import Passwords
+from mq9fast.config.settings import Settings
+from mq9fast.network.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, Connection, Refusal
+from mq9fast.network.handshake import Handshake
+from mq9fast.network.socket_options import UNSENT_BYTES
+from mq9fast.network.websocket.port import PONG, READ_BYTES, WebSocket, WebSocketPort, parting
+from mq9fast.network.websocket.port import frame as server_frame
 from tests.core.parts import Parts
 from tests.webwire import BINARY, CLOSE, PING, frame, request
 

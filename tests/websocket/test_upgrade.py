@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mq9fast.upgrade import Origins
+from mq9fast.network.websocket.upgrade import Origins
 from tests.fault.load import READ_SECONDS
 from tests.harness import Broker, Wire
 from tests.websocket.conftest import Ports

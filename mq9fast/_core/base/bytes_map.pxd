@@ -1,0 +1,43 @@
+"""A hash table from byte strings to objects that is asked with borrowed bytes: a look-up makes no object."""
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.view cimport View, hash_view
+
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define mq9fast_prefetch(at) __builtin_prefetch(at)
+    #else
+    #define mq9fast_prefetch(at)
+    #endif
+    """
+    void mq9fast_prefetch(const void* at) noexcept
+
+
+cdef struct Slot:
+    uint64_t hash
+    PyObject* key      # owned; NULL in a free slot
+    PyObject* value    # owned
+
+
+cdef class Table:
+    cdef Slot* slots
+    cdef Py_ssize_t room      # a power of two
+    cdef readonly Py_ssize_t size
+    cdef uint64_t seed
+
+    cdef PyObject* find(self, View key) noexcept
+    cdef int insert(self, bytes key, object value) except -1
+    cdef bint remove(self, View key) noexcept
+
+    cdef inline void expect(self, View key) noexcept:
+        """`key` will be asked for soon: have the processor fetch where it belongs meanwhile."""
+        if self.room:
+            mq9fast_prefetch(&self.slots[hash_view(key, self.seed) & <uint64_t>(self.room - 1)])
+
+    cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept
+    cdef int resize(self, Py_ssize_t room) except -1
+    cdef void close_gap(self, Py_ssize_t hole) noexcept

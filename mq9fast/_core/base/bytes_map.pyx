@@ -1,0 +1,143 @@
+"""A hash table from byte strings to objects: open addressing, linear probing, no tombstones."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.huge_pages cimport in_huge_pages
+from mq9fast._core.base.view cimport View, hash_view, same, view, view_of
+
+cdef enum:
+    SMALLEST_ROOM = 4
+
+
+cdef class Table:
+    """Byte strings to objects. `seed` should be secret where peers choose the keys."""
+
+    def __cinit__(self, uint64_t seed):
+        self.seed = seed
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.room):
+            if self.slots[i].key is not NULL:
+                Py_DECREF(<object>self.slots[i].key)
+                Py_DECREF(<object>self.slots[i].value)
+        PyMem_Free(self.slots)
+
+    cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept:
+        """The slot that holds `key`, or the free one where it belongs. There is always a free one."""
+        cdef Py_ssize_t mask = self.room - 1
+        cdef Py_ssize_t i = <Py_ssize_t>(hashed & <uint64_t>mask)
+        cdef Slot* slot
+        while True:
+            slot = &self.slots[i]
+            if slot.key is NULL:
+                return i
+            if slot.hash == hashed and same(
+                view(PyBytes_AS_STRING(<object>slot.key), PyBytes_GET_SIZE(<object>slot.key)), key
+            ):
+                return i
+            i = (i + 1) & mask
+
+    cdef PyObject* find(self, View key) noexcept:
+        """The value of `key`, borrowed, or NULL."""
+        if self.size == 0:
+            return NULL
+        return self.slots[self.slot_of(key, hash_view(key, self.seed))].value
+
+    cdef int insert(self, bytes key, object value) except -1:
+        """Set the value of `key`, replacing any."""
+        cdef uint64_t hashed = hash_view(view_of(key), self.seed)
+        cdef Slot* slot
+        cdef PyObject* old
+        if (self.size + 1) * 4 > self.room * 3:
+            self.resize(max(SMALLEST_ROOM, self.room * 2))
+        slot = &self.slots[self.slot_of(view_of(key), hashed)]
+        Py_INCREF(value)
+        if slot.key is not NULL:
+            old = slot.value
+            slot.value = <PyObject*>value
+            Py_DECREF(<object>old)
+            return 0
+        Py_INCREF(key)
+        slot.hash = hashed
+        slot.key = <PyObject*>key
+        slot.value = <PyObject*>value
+        self.size += 1
+        return 0
+
+    cdef bint remove(self, View key) noexcept:
+        """Forget `key`; false if it was not there. DANGER: `key` may point into what this frees."""
+        cdef Py_ssize_t hole
+        cdef PyObject* old_key
+        cdef PyObject* old_value
+        if self.size == 0:
+            return False
+        hole = self.slot_of(key, hash_view(key, self.seed))
+        old_key = self.slots[hole].key
+        old_value = self.slots[hole].value
+        if old_key is NULL:
+            return False
+        self.close_gap(hole)
+        self.size -= 1
+        Py_DECREF(<object>old_key)
+        Py_DECREF(<object>old_value)
+        return True
+
+    cdef void close_gap(self, Py_ssize_t hole) noexcept:
+        """Move back what the emptied slot stands in the way of, so that no search ends too early."""
+        cdef Py_ssize_t mask = self.room - 1
+        cdef Py_ssize_t i = hole
+        cdef Py_ssize_t home
+        while True:
+            i = (i + 1) & mask
+            if self.slots[i].key is NULL:
+                break
+            home = <Py_ssize_t>(self.slots[i].hash & <uint64_t>mask)
+            if ((i - home) & mask) >= ((i - hole) & mask):
+                self.slots[hole] = self.slots[i]
+                hole = i
+        self.slots[hole].key = NULL
+        self.slots[hole].value = NULL
+
+    cdef int resize(self, Py_ssize_t room) except -1:
+        cdef Slot* old = self.slots
+        cdef Py_ssize_t old_room = self.room
+        cdef Py_ssize_t i, j
+        cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>room, sizeof(Slot))
+        if grown is NULL:
+            raise MemoryError
+        in_huge_pages(grown, <size_t>room * sizeof(Slot))
+        self.slots = grown
+        self.room = room
+        for i in range(old_room):
+            if old[i].key is not NULL:
+                j = <Py_ssize_t>(old[i].hash & <uint64_t>(room - 1))
+                while grown[j].key is not NULL:
+                    j = (j + 1) & (room - 1)
+                grown[j] = old[i]
+        PyMem_Free(old)
+        return 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self):
+        """Iterate over a copy of the values, in no order."""
+        cdef Py_ssize_t i
+        return iter([<object>self.slots[i].value for i in range(self.room) if self.slots[i].key is not NULL])
+
+    def get(self, bytes key not None):
+        """The value of `key`, or None."""
+        cdef PyObject* found = self.find(view_of(key))
+        return None if found is NULL else <object>found
+
+    def put(self, bytes key not None, object value not None) -> None:
+        """Set the value of `key`."""
+        self.insert(key, value)
+
+    def pop(self, bytes key not None) -> bool:
+        """Forget `key`; False if it was not there."""
+        return self.remove(view_of(key))

@@ -1,0 +1,7 @@
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.pubsub.client import Subscription
+
+class Source: ...
+
+class Reader(Source):
+    def __init__(self, mailbox: Mailbox, subscription: Subscription, ranks: int) -> None: ...

@@ -1,0 +1,9 @@
+"""Reading the messages of a mailbox from the store, in the order of their ids."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.storage.record_batch cimport Runs
+
+
+cdef Runs durable_messages(object store, Mailbox mailbox, int rank, uint64_t start)

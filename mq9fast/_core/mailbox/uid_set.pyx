@@ -1,0 +1,52 @@
+"""A set of mailbox uids; see uid_set.pxd."""
+
+from cpython.mem cimport PyMem_Free
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport qsort
+
+from mq9fast._core.base.vector cimport with_room
+
+
+cdef int compare(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t left = (<const uint64_t*>a)[0]
+    cdef uint64_t right = (<const uint64_t*>b)[0]
+    return (left > right) - (left < right)
+
+
+cdef class Uids:
+    """Filled first, then sorted, then asked."""
+
+    def __dealloc__(self):
+        PyMem_Free(self.items)
+
+    def __len__(self):
+        return self.count
+
+    cdef int put(self, uint64_t uid) except -1:
+        self.items = <uint64_t*>with_room(self.items, self.count, &self.room, sizeof(uint64_t))
+        self.items[self.count] = uid
+        self.count += 1
+        return 0
+
+    def add(self, uint64_t uid) -> None:
+        """Put one in, unsorted."""
+        self.put(uid)
+
+    def sort(self) -> None:
+        """Make `in` work. Other threads run meanwhile; none of them may touch this."""
+        if self.count == 0:
+            return      # C does not allow NULL, not even for nothing
+        with nogil:
+            qsort(self.items, <size_t>self.count, sizeof(uint64_t), compare)
+
+    def __contains__(self, uint64_t uid):
+        cdef Py_ssize_t low = 0
+        cdef Py_ssize_t high = self.count
+        cdef Py_ssize_t middle
+        while low < high:
+            middle = (low + high) // 2
+            if self.items[middle] < uid:
+                low = middle + 1
+            else:
+                high = middle
+        return low < self.count and self.items[low] == uid

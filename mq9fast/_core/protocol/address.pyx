@@ -1,0 +1,73 @@
+"""The grammar of a mail_address; see address.pxd."""
+
+from mq9fast._core.base.view cimport View, last_dot, same, slice_from, view, view_of
+
+
+cdef inline int rank_named(View token) noexcept:
+    """The rank that the token names, or -1."""
+    if same(token, view(b"normal", 6)):
+        return NORMAL
+    if same(token, view(b"urgent", 6)):
+        return URGENT
+    if same(token, view(b"critical", 8)):
+        return CRITICAL
+    return -1
+
+
+cdef bint valid_address(View address) noexcept:
+    """1 to 128 characters; tokens of a-z 0-9 - _ joined by single dots; the last is no priority."""
+    cdef Py_ssize_t i
+    cdef char c
+    cdef char before = c'.'
+    if not 0 < address.size <= MOST_ADDRESS_BYTES:
+        return False
+    for i in range(address.size):
+        c = address.data[i]
+        if c == c'.':
+            if before == c'.':
+                return False
+        elif not (c'a' <= c <= c'z' or c'0' <= c <= c'9' or c == c'-' or c == c'_'):
+            return False
+        before = c
+    return before != c'.' and rank_named(slice_from(address, last_dot(address) + 1)) < 0
+
+
+cdef bint split_priority(View rest, View* address, Rank* rank) noexcept:
+    """Cut `{mail_address}[.normal|.urgent|.critical]`; false if the address is not valid."""
+    cdef Py_ssize_t dot = last_dot(rest)
+    cdef int named = rank_named(slice_from(rest, dot + 1))
+    address[0] = rest
+    rank[0] = NORMAL
+    if named >= 0:
+        rank[0] = <Rank>named
+        address[0] = view(rest.data, max(dot, 0))
+    return valid_address(address[0])
+
+
+cdef bint split_filter(View rest, View* address, int* ranks) noexcept:
+    """Cut `{mail_address}[.priority|.*]` into the address and the set of ranks; false if not valid."""
+    cdef Rank rank = NORMAL
+    cdef Py_ssize_t dot = last_dot(rest)
+    ranks[0] = ALL_RANKS
+    if rest.size - dot == 2 and rest.data[rest.size - 1] == c'*':
+        address[0] = view(rest.data, max(dot, 0))
+        return valid_address(address[0])
+    if not split_priority(rest, address, &rank):
+        return False
+    if address[0].size != rest.size:
+        ranks[0] = 1 << rank
+    return True
+
+
+def is_address(bytes address not None) -> bool:
+    """Whether `address` is a valid mail_address."""
+    return valid_address(view_of(address))
+
+
+def split_destination(bytes rest not None):
+    """(address, rank) of what follows `MSG.` in a publish, or None if that holds no valid address."""
+    cdef View address
+    cdef Rank rank
+    if not split_priority(view_of(rest), &address, &rank):
+        return None
+    return address.data[:address.size], <int>rank

@@ -1,0 +1,302 @@
+"""Bytes in, operations out; see parser.pxd."""
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memcmp, memset
+
+from mq9fast._core.base.view cimport View, read_decimal, to_bytes, view
+
+cdef enum:
+    MOST_ARGUMENTS = 5
+    LARGEST_SIZE = 0x7FFFFFFF
+    MOST_SIZE_DIGITS = 9      # as nats-server
+    LARGEST_MAXIMUM = 0x7FFFFFFFFFFFFFFF
+
+
+cdef struct Arguments:
+    View at[MOST_ARGUMENTS]
+    int count           # MOST_ARGUMENTS means "too many"
+
+
+cdef inline bint is_blank(char c) noexcept:
+    return c == c' ' or c == c'\t'
+
+
+cdef inline bint spells(const char* data, Py_ssize_t size, const char* verb, Py_ssize_t length) noexcept:
+    """Whether what is there of the first `length` bytes is `verb`, in either case."""
+    cdef Py_ssize_t i
+    for i in range(min(size, length)):
+        if (data[i] | 0x20) != (verb[i] | 0x20):
+            return False
+    return True
+
+
+cdef inline Verb verb_of(const char* data, Py_ssize_t size, Py_ssize_t* length) noexcept:
+    """The verb that the bytes begin, complete or not, and its length; VERB_NONE if they begin none."""
+    cdef char first = data[0] | 0x20
+    if first == c'p':
+        if spells(data, size, b"PUB", 3):
+            length[0] = 3
+            return VERB_PUB
+        length[0] = 4
+        if spells(data, size, b"PING", 4):
+            return VERB_PING
+        if spells(data, size, b"PONG", 4):
+            return VERB_PONG
+    elif first == c'h' and spells(data, size, b"HPUB", 4):
+        length[0] = 4
+        return VERB_HPUB
+    elif first == c's' and spells(data, size, b"SUB", 3):
+        length[0] = 3
+        return VERB_SUB
+    elif first == c'u' and spells(data, size, b"UNSUB", 5):
+        length[0] = 5
+        return VERB_UNSUB
+    elif first == c'c' and spells(data, size, b"CONNECT", 7):
+        length[0] = 7
+        return VERB_CONNECT
+    elif first == c'i' and spells(data, size, b"INFO", 4):
+        length[0] = 4
+        return VERB_IGNORED
+    elif data[0] == c'+' and spells(data, size, b"+OK", 3):
+        length[0] = 3
+        return VERB_IGNORED
+    elif data[0] == c'-' and spells(data, size, b"-ERR", 4):
+        length[0] = 4
+        return VERB_ERROR
+    return VERB_NONE
+
+
+cdef inline bint takes_anything(int verb) noexcept:
+    """Whether the rest of the line, blank or not, is of no matter."""
+    return verb == VERB_PING or verb == VERB_PONG or verb == VERB_IGNORED
+
+
+cdef inline void split(const char* at, const char* end, Arguments* arguments) noexcept:
+    """Cut a control line at its blanks."""
+    cdef const char* start
+    arguments.count = 0
+    while arguments.count < MOST_ARGUMENTS:
+        while at < end and is_blank(at[0]):
+            at += 1
+        if at == end:
+            return
+        start = at
+        while at < end and not is_blank(at[0]):
+            at += 1
+        arguments.at[arguments.count] = view(start, at - start)
+        arguments.count += 1
+
+
+cdef inline bint read_size(View digits, uint64_t ceiling, uint64_t* size) noexcept:
+    return digits.size <= MOST_SIZE_DIGITS and read_decimal(digits, ceiling, size)
+
+
+cdef Outcome parse_payload(
+    const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op,
+    View header_size, View total_size,
+) noexcept:
+    """Read the sizes of a PUB or HPUB, then its header and payload, which begin at `body`."""
+    cdef uint64_t header = 0
+    cdef uint64_t total = 0
+    cdef Py_ssize_t line = body - data
+    if not read_size(total_size, LARGEST_SIZE, &total):
+        return BAD_ARGUMENTS
+    if header_size.data is not NULL and not read_size(header_size, total, &header):
+        return BAD_ARGUMENTS
+    if <Py_ssize_t>total > bounds.payload_bytes:
+        # The header may ask for a trace; of the payload the size is told alone.
+        if size - line >= <Py_ssize_t>header:
+            op.header = view(body, <Py_ssize_t>header)
+            op.payload = view(NULL, <Py_ssize_t>(total - header))
+        return PAYLOAD_TOO_LARGE
+    op.frame = line + <Py_ssize_t>total + 2
+    if size < op.frame:
+        return NEED_MORE
+    if body[total] != c'\r' or body[total + 1] != c'\n':
+        return BAD_VERB
+    op.header = view(body, <Py_ssize_t>header)
+    op.payload = view(body + header, <Py_ssize_t>(total - header))
+    return FOUND
+
+
+cdef Outcome parse_publish(
+    const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op,
+    Arguments* arguments,
+) noexcept:
+    """PUB subject [reply] size; HPUB subject [reply] header-size size."""
+    cdef int sizes = 2 if op.verb == VERB_HPUB else 1
+    cdef int count = arguments.count
+    cdef View header_size = view(NULL, 0)
+    if count != 1 + sizes and count != 2 + sizes:
+        return BAD_ARGUMENTS
+    op.subject = arguments.at[0]
+    if count == 2 + sizes:
+        op.reply = arguments.at[1]
+    if sizes == 2:
+        header_size = arguments.at[count - 2]
+    return parse_payload(data, size, body, bounds, op, header_size, arguments.at[count - 1])
+
+
+cdef Outcome parse_subscription(Operation* op, Arguments* arguments) noexcept:
+    """SUB subject [queue] sid; UNSUB sid [max]."""
+    cdef int count = arguments.count
+    if op.verb == VERB_SUB:
+        if count != 2 and count != 3:
+            return BAD_ARGUMENTS
+        op.subject = arguments.at[0]
+        if count == 3:
+            op.queue = arguments.at[1]
+        op.sid = arguments.at[count - 1]
+        return FOUND
+    if count != 1 and count != 2:
+        return BAD_ARGUMENTS
+    op.sid = arguments.at[0]
+    if count == 2 and not read_decimal(arguments.at[1], LARGEST_MAXIMUM, &op.maximum):
+        op.maximum = 0     # as nats-server: an unreadable maximum unsubscribes at once
+    return FOUND
+
+
+cdef const char* end_of_line(
+    const char* data, Py_ssize_t size, Py_ssize_t start, const Bounds* bounds, Outcome* outcome
+) noexcept:
+    """The LF that ends the line whose arguments begin at `start`; NULL if it is too long or not there yet."""
+    cdef const char* end = <const char*>memchr(
+        data + start, c'\n', <size_t>min(size - start, bounds.control_line_bytes + 2)
+    )
+    cdef Py_ssize_t length = (size if end is NULL else end - data) - start
+    outcome[0] = NEED_MORE
+    if end is not NULL and length and (end - 1)[0] == c'\r':
+        length -= 1
+    if length > bounds.control_line_bytes + (end is NULL):
+        outcome[0] = LINE_TOO_LONG
+        return NULL
+    return end
+
+
+cdef inline const char* end_of_token(const char* at, const char* end) noexcept:
+    """The first byte that is a blank or a control character, or `end`."""
+    while at < end and <unsigned char>at[0] > c' ':
+        at += 1
+    return at
+
+
+cdef inline const char* read_digits(const char* at, const char* end, Py_ssize_t* number) noexcept:
+    """Read digits, but no more than one past the longest size: a longer number would overflow."""
+    end = min(end, at + MOST_SIZE_DIGITS + 1)
+    number[0] = 0
+    while at < end and c'0' <= at[0] <= c'9':
+        number[0] = number[0] * 10 + (at[0] - c'0')
+        at += 1
+    return at
+
+
+cdef inline bint parse_usual_publish(
+    const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op
+) noexcept:
+    """Find `PUB subject [reply] size`, written as clients do and complete: one look at each byte of the line.
+    False for everything else, wrong or not, which is for `parse` to read."""
+    cdef const char* end = data + min(size, bounds.control_line_bytes)
+    cdef const char* subject = data + 4
+    cdef const char* reply
+    cdef const char* at
+    cdef const char* digits
+    cdef Py_ssize_t total = 0
+    if size < 4 or memcmp(data, b"PUB ", 4) != 0:
+        return False
+    at = end_of_token(subject, end)
+    if at == subject or at == end or at[0] != c' ':
+        return False
+    op.subject = view(subject, at - subject)
+    op.reply = view(NULL, 0)
+    digits = at + 1
+    at = read_digits(digits, end, &total)
+    if at < end and at[0] != c'\r':
+        reply = digits
+        at = end_of_token(at, end)
+        if at == reply or at == end or at[0] != c' ':
+            return False
+        op.reply = view(reply, at - reply)
+        digits = at + 1
+        at = read_digits(digits, end, &total)
+    if end - at < 2 or at[0] != c'\r' or at[1] != c'\n' or not 0 < at - digits <= MOST_SIZE_DIGITS:
+        return False
+    at += 2
+    if total > bounds.payload_bytes or size - (at - data) < total + 2:
+        return False
+    if at[total] != c'\r' or at[total + 1] != c'\n':
+        return False
+    op.verb = VERB_PUB
+    op.frame = at - data + total + 2
+    op.payload = view(at, total)
+    op.header = op.queue = op.sid = view(NULL, 0)
+    op.maximum = 0
+    return True
+
+
+cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
+    """Find the first frame of `data`, which is at least one byte long."""
+    if parse_usual_publish(data, size, bounds, op):
+        return FOUND
+    return parse_any(data, size, bounds, op)
+
+
+cdef Outcome parse_any(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
+    cdef Py_ssize_t verb_size = 0
+    cdef Py_ssize_t start
+    cdef Outcome outcome
+    cdef const char* end
+    cdef const char* body
+    cdef Arguments arguments
+    memset(op, 0, sizeof(Operation))
+    op.verb = verb_of(data, size, &verb_size)
+    if op.verb == VERB_NONE:
+        return BAD_VERB
+    if size <= verb_size:
+        return NEED_MORE
+    start = verb_size
+    while start < size and start < verb_size + bounds.control_line_bytes and is_blank(data[start]):
+        start += 1
+    if start == verb_size and not takes_anything(op.verb) and op.verb != VERB_CONNECT:
+        return BAD_VERB
+    end = end_of_line(data, size, start, bounds, &outcome)
+    if end is NULL:
+        return outcome
+    body = end + 1
+    op.frame = body - data
+    if takes_anything(op.verb) or op.verb == VERB_ERROR:
+        return FOUND
+    if end > data + start and (end - 1)[0] == c'\r':
+        end -= 1
+    if op.verb == VERB_CONNECT:
+        op.payload = view(data + start, end - data - start)
+        return FOUND
+    split(data + start, end, &arguments)
+    if op.verb == VERB_PUB or op.verb == VERB_HPUB:
+        return parse_publish(data, size, body, bounds, op, &arguments)
+    return parse_subscription(op, &arguments)
+
+
+def materialize(bytes data not None, Py_ssize_t control_line_bytes=4096, Py_ssize_t payload_bytes=1 << 20):
+    """Parse every frame of `data` into objects, for tests.
+
+    Returns (operations, outcome, used): a list of tuples (verb, subject, reply, queue, sid, header, payload,
+    maximum), the `Outcome` that ended it (NEED_MORE if nothing is wrong) and the bytes that were used.
+    """
+    cdef Bounds bounds
+    cdef Operation op
+    cdef Py_ssize_t used = 0
+    cdef Outcome outcome = NEED_MORE
+    cdef const char* at = data
+    cdef list operations = []
+    bounds.control_line_bytes = control_line_bytes
+    bounds.payload_bytes = payload_bytes
+    while used < len(data):
+        outcome = parse(at + used, len(data) - used, &bounds, &op)
+        if outcome != FOUND:
+            return operations, <int>outcome, used
+        operations.append((
+            op.verb, to_bytes(op.subject), to_bytes(op.reply), to_bytes(op.queue), to_bytes(op.sid),
+            to_bytes(op.header), to_bytes(op.payload), op.maximum,
+        ))
+        used += op.frame
+    return operations, <int>NEED_MORE, used

@@ -1,0 +1,43 @@
+"""The grammar of NATS subjects: tokens between dots, the wildcards `*` and `>`, and what is reserved."""
+
+from libc.string cimport memchr
+
+from mq9fast._core.base.view cimport View, starts_with, view
+
+
+cdef inline View first_token(View subject) noexcept:
+    """The bytes before the first '.'."""
+    cdef const char* dot = <const char*>memchr(subject.data, c'.', <size_t>subject.size)
+    return view(subject.data, subject.size if dot is NULL else dot - subject.data)
+
+
+cdef inline bint is_token(View token, char c) noexcept:
+    return token.size == 1 and token.data[0] == c
+
+
+cdef inline bint is_ours(View subject) noexcept:
+    """Whether the subject is a command's: never in the trie, and matched by no wildcard."""
+    return starts_with(subject, view(b"$mq9.", 5))
+
+
+cdef inline bint is_routed_reply(View subject) noexcept:
+    """Whether it is a subject that replies between nats-servers travel on: no client may publish there."""
+    if subject.size < 5 or subject.data[0] != c'_' and subject.data[0] != c'$':
+        return False
+    if starts_with(subject, view(b"_GR_.", 5)):
+        return subject.size > 5
+    return starts_with(subject, view(b"$GR.", 4))
+
+
+cdef inline bint is_reserved(View subject) noexcept:
+    """Whether nats-server keeps the subject to itself."""
+    if subject.size == 0 or subject.data[0] != c'_' and subject.data[0] != c'$':
+        return False
+    return is_routed_reply(subject) or starts_with(subject, view(b"$NRG.", 5))
+
+
+cdef bint valid_subject(View subject) noexcept
+cdef bint has_empty_token(View subject) noexcept
+cdef bint has_wildcard(View subject) noexcept
+cdef bint covers(View pattern, View subject) noexcept
+cdef bint overlap(View a, View b) noexcept

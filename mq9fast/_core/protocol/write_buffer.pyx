@@ -1,0 +1,74 @@
+"""The write side of a connection.
+
+A buffer that a transport was given is never touched again: `take` gives the object away and the next turn
+starts another, so a half-sent rest needs no copy and no lock.
+"""
+
+from cpython.ref cimport PyObject, Py_XDECREF
+
+from mq9fast._core.base.view cimport View, put, view_of
+
+cdef extern from "Python.h":
+    PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
+    int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
+
+cdef enum:
+    SMALLEST_BYTES = 472          # with what Python adds, what its allocator hands out and cuts down cheaply
+    LARGEST_EXPECTED_BYTES = 1 << 20
+
+
+cdef class OutBuf:
+    """Bytes waiting for one write to the socket."""
+
+    def __dealloc__(self):
+        self.discard()
+
+    cdef int grow(self, Py_ssize_t more) except -1:
+        cdef Py_ssize_t room
+        if self.chunk is NULL:
+            room = max(self.expected + more, SMALLEST_BYTES)
+            self.chunk = PyBytes_FromStringAndSize(NULL, room)
+        else:
+            room = max(self.room * 2, self.size + more)
+            self.resize(room)
+        self.room = room
+        return 0
+
+    cdef int resize(self, Py_ssize_t room) except -1:
+        try:
+            return _PyBytes_Resize(&self.chunk, room)
+        except MemoryError:
+            # The old object is gone with the failed resize.
+            self.room = self.size = 0
+            raise
+
+    cdef int append(self, View v) except -1:
+        # Nothing appended to a buffer without a chunk leaves it without one.
+        if v.size:
+            self.commit(put(self.reserve(v.size), v))
+        return 0
+
+    cdef bytes take(self):
+        cdef bytes taken
+        if self.size == 0:
+            self.discard()
+            return b""
+        self.expected = min(self.size, LARGEST_EXPECTED_BYTES)
+        if self.size < self.room:
+            self.resize(self.size)
+        taken = <bytes>self.chunk
+        self.discard()
+        return taken
+
+    cdef void discard(self) noexcept:
+        Py_XDECREF(self.chunk)
+        self.chunk = NULL
+        self.room = self.size = 0
+
+    def write(self, bytes data not None) -> None:
+        """Append a copy of `data`."""
+        self.append(view_of(data))
+
+    def taken(self) -> bytes:
+        """Return what was gathered since the last call, and start anew."""
+        return self.take()

@@ -1,0 +1,290 @@
+"""One client as those who deliver to it see it; see client.pxd."""
+
+from collections import deque
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.clock cimport monotonic_ns
+from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
+from mq9fast._core.protocol.write_buffer cimport OutBuf
+
+cdef enum:
+    MOST_NUMBERS_BYTES = 64      # two sizes, the verb, blanks and line ends of one frame
+
+
+cdef class Agenda:
+    """What the end of this turn has to visit. `wake()`, to be set, has it come once there is anything."""
+
+    def __cinit__(self):
+        self.doomed = []
+        self.stalled = []
+        self.exhausted = []
+        self.sated = deque()
+        self.turn_ns = TURN_NS
+
+    cdef int call(self) except -1:
+        if not self.awake:
+            self.awake = True
+            self.ends_ns = monotonic_ns() + self.turn_ns
+            if not self.held:
+                self.wake()
+        return 0
+
+    cdef bint is_spent(self) noexcept:
+        """Whether the turn has handled what it reads for long enough."""
+        self.cost = 0
+        return self.awake and monotonic_ns() >= self.ends_ns
+
+    cpdef void begin(self) noexcept:
+        """The end of the turn runs now: but for output, what comes up from here on calls for another."""
+        self.awake = False
+        self.ending = True
+
+    def ask(self) -> None:
+        """Have the end of the turn run, whatever is on the agenda."""
+        self.call()
+
+    cpdef int close_doomed(self) except -1:
+        """Close the clients whose last words are written."""
+        cdef Client client
+        try:
+            while self.doomed:
+                client = self.doomed.pop()
+                if client.connection is not None:
+                    client.connection.close()
+        finally:
+            if self.doomed:
+                self.call()
+        return 0
+
+    def resume_stalled(self) -> None:
+        """Let the clients that were told to stop send again."""
+        cdef Client client
+        cdef uint64_t end_ns = monotonic_ns() + self.turn_ns // 2
+        cdef Py_ssize_t resumed = 0
+        while self.stalled:
+            client = self.stalled.pop()
+            client.stalled = False
+            if client.sated:
+                continue
+            if resumed < MOST_RESUMED and monotonic_ns() < end_ns:
+                client.go_on()
+                resumed += 1
+            else:
+                client.sated = True
+                self.sated.append(client)
+        if self.sated:
+            self.call()
+
+    cdef int note_dirty(self, Client client) except -1:
+        """The client has something to write."""
+        client.dirty = True
+        self.dirty_count += 1
+        client.dirty_before = self.dirty
+        self.dirty = client
+        return 0 if self.ending else self.call()
+
+    cdef void note_output(self, Client client) noexcept:
+        """Count what a client was sent since the last time, once a turn instead of once a message."""
+        if client.out_messages != client.noted_messages:
+            self.out_messages += client.out_messages - client.noted_messages
+            self.out_bytes += client.out_bytes - client.noted_bytes
+            client.noted_messages = client.out_messages
+            client.noted_bytes = client.out_bytes
+            client.active_ms = self.now_ms
+
+    cpdef int flush(self) except -1:
+        """One write per connection that can take one. For others it waits until `writable_again`."""
+        cdef Client client
+        self.ending = False
+        self.dirty_count = 0
+        try:
+            while self.dirty is not None:
+                client = self.dirty
+                self.dirty = client.dirty_before
+                client.dirty_before = None
+                client.dirty = False
+                self.note_output(client)
+                if client.connection is None:
+                    client.out.discard()
+                elif client.writable and client.out.size:
+                    client.connection.write(client.out.take())
+                    if client.writable:
+                        client.fed = False
+        finally:
+            # One that could not be written to keeps the others no longer than this turn.
+            if self.dirty is not None:
+                self.call()
+        return 0
+
+    cpdef int resume_sated(self) except -1:
+        """Go on with clients that had their share before, some of them: the others come first next time."""
+        cdef Client client
+        cdef Py_ssize_t most
+        cdef uint64_t end_ns
+        if not self.sated:
+            return 0
+        end_ns = monotonic_ns() + self.turn_ns // 2
+        most = min(<Py_ssize_t>len(self.sated), <Py_ssize_t>MOST_RESUMED)
+        try:
+            while most and self.sated:
+                client = self.sated.popleft()
+                client.sated = False
+                client.go_on()
+                most = 0 if monotonic_ns() >= end_ns else most - 1
+        finally:
+            if self.sated:
+                self.call()
+        return 0
+
+
+cdef class Client:
+    """The state of one connection that the rest of the broker may touch."""
+
+    def __cinit__(self, Agenda agenda not None, uint64_t cid, Py_ssize_t max_pending_bytes, *_, **__):
+        self.agenda = agenda
+        self.cid = cid
+        self.max_pending_bytes = max_pending_bytes
+        self.subscriptions = {}
+        self.parked = {}
+        self.retired = {}
+        self.out = OutBuf()
+        self.writable = True
+        self.started_ms = self.active_ms = agenda.now_ms
+        # nats-server's defaults, which last until CONNECT says otherwise.
+        self.verbose = self.pedantic = self.echo = True
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait for the socket on this side of the transport."""
+        return self.out.size
+
+    cdef int touch(self) except -1:
+        if not self.dirty:
+            self.agenda.note_dirty(self)
+        if self.out.size <= self.max_pending_bytes or self.doomed:
+            return 0
+        if self.writable and self.connection is not None:
+            # Too much for one turn: from here on the transport says whether the client can take more.
+            self.connection.write(self.out.take())
+        else:
+            self.give_up()
+        return 0
+
+    cdef int give_up(self) except -1:
+        self.out.discard()
+        self.agenda.slow_consumers += 1
+        return self.doom(b"Slow Consumer")
+
+    cdef int say(self, View line) except -1:
+        """Write a protocol line."""
+        self.out.append(line)
+        return self.touch()
+
+    cdef int doom(self, bytes error) except -1:
+        """Close the connection at the end of the turn; `error`, if any, is its last words as -ERR."""
+        if self.doomed:
+            return 0
+        self.doomed = True
+        self.last_words = error
+        if error is not None:
+            self.error(error)
+        self.agenda.doomed.append(self)
+        return self.agenda.call()
+
+    cdef int stall(self) except -1:
+        """Stop reading from the client until the agenda's next `resume_stalled`."""
+        if not self.stalled and self.connection is not None:
+            self.stalled = True
+            self.agenda.stalled.append(self)
+            self.connection.pause()
+            self.agenda.call()
+        return 0
+
+    cdef int read_on(self) except -1:
+        """Read from the client again, unless there is another reason not to."""
+        if self.connection is not None and not (self.stalled or self.sated or self.waiting):
+            self.connection.resume()
+        return 0
+
+    cdef int go_on(self) except -1:
+        """Handle what was left of what the client sent, and read from it again."""
+        return self.read_on()
+
+    cdef void left_mailbox(self) noexcept:
+        """A subscription to a mailbox ends: what was delivered on it may still wait for the socket."""
+        if not self.writable or self.out.size:
+            self.fed = True
+
+    def error(self, bytes sentence not None) -> None:
+        """Write -ERR with nats-server's text for it."""
+        self.say(view_of(b"-ERR '" + sentence + b"'\r\n"))
+
+    def write(self, bytes line not None) -> None:
+        """Write protocol bytes at the end of this turn."""
+        self.say(view_of(line))
+
+    def close_with(self, error: bytes | None) -> None:
+        """Close the connection at the end of the turn, with `error` as its last words."""
+        self.doom(error)
+
+    def take_output(self) -> bytes:
+        """What waits for the socket, for the last write before a close."""
+        return self.out.take()
+
+    def pause_writing(self) -> None:
+        """The transport holds more than its high-water mark."""
+        self.writable = False
+        self.paused_at = self.out_messages
+
+    @property
+    def messages_wait(self) -> bool:
+        """Whether messages of plain subjects wait for the transport; mailboxes hand over none meanwhile."""
+        return not self.writable and self.out.size > 0 and self.out_messages != self.paused_at
+
+    def cut_off(self) -> None:
+        """Close the connection as that of a slow consumer: what waits for it is dropped."""
+        self.give_up()
+
+
+cdef class Subscription:
+    """One SUB of one client."""
+
+    def __cinit__(
+        self, Client client not None, bytes sid not None, bytes subject not None, bytes queue, *_, **__
+    ):
+        self.client = client
+        self.sid = sid
+        self.subject = subject
+        self.queue = queue
+
+    cdef int send(self, View subject, View reply, View header, View payload) except -1:
+        """Deliver a message, which counts for the maximum."""
+        self.delivered += 1
+        if self.exhausted():
+            self.client.agenda.exhausted.append(self)
+        return self.write(subject, reply, header, payload)
+
+    cdef int write(self, View subject, View reply, View header, View payload) except -1:
+        """Write one MSG, or HMSG where there is a header and the client reads headers."""
+        cdef Client client = self.client
+        cdef View sid = view_of(self.sid)
+        cdef char* at
+        if not client.headers:
+            header = view(NULL, 0)
+        at = client.out.reserve(
+            subject.size + sid.size + reply.size + header.size + payload.size + MOST_NUMBERS_BYTES
+        )
+        at = put(at, view(b"HMSG ", 5) if header.size else view(b"MSG ", 4))
+        at = put_byte(put(at, subject), c' ')
+        at = put_byte(put(at, sid), c' ')
+        if reply.size:
+            at = put_byte(put(at, reply), c' ')
+        if header.size:
+            at = put_byte(put_decimal(at, <uint64_t>header.size), c' ')
+        at = put_crlf(put_decimal(at, <uint64_t>(header.size + payload.size)))
+        at = put_crlf(put(put(at, header), payload))
+        client.out.commit(at)
+        client.out_messages += 1
+        client.out_bytes += <uint64_t>(header.size + payload.size)
+        return client.touch()

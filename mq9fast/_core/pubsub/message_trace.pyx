@@ -1,0 +1,117 @@
+"""Traces of messages; see message_trace.pxd."""
+
+from libc.string cimport memchr, memcmp
+
+from mq9fast._core.base.view cimport View, nothing, to_bytes, view, view_of
+from mq9fast._core.protocol.parser cimport Operation
+from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, valid_subject
+from mq9fast._core.pubsub.client cimport Client, Subscription
+from mq9fast._core.pubsub.match_cache cimport Match
+
+cdef enum:
+    MOST_RECEIVERS = 1000         # that a trace names: it is made in one piece
+
+cdef const char* value_after(View header, const char* name, size_t size) noexcept:
+    """Where the value of the first header called `name` begins; NULL if there is none."""
+    cdef const char* at = header.data
+    cdef const char* end = header.data + header.size
+    while True:
+        # Most headers have few lines, and most lines begin otherwise: for that memmem is slow.
+        at = <const char*>memchr(at, c'\n', <size_t>(end - at))
+        if at is NULL or <size_t>(end - at) < size + 2:
+            return NULL
+        at += 1
+        if at[0] == name[0] and memcmp(at, name, size) == 0 and at[size] == c':' and at - 2 >= header.data:
+            if (at - 2)[0] == c'\r':
+                return at + size + 1
+
+
+cdef bint asks_for_trace(View header) noexcept:
+    return value_after(header, b"Nats-Trace-Dest", 15) is not NULL
+
+
+cdef bytes value_of(View header, bytes name):
+    """The value of the first header of this name, without blanks around it; empty if there is none."""
+    cdef const char* at = value_after(header, name, <size_t>len(name))
+    if at is NULL:
+        return b""
+    return to_bytes(view(at, header.data + header.size - at)).partition(b"\r")[0].strip(b" ")
+
+
+cdef class Trace:
+    """What became of one message."""
+
+
+cdef Trace read_trace(Client sender, const Operation* op):
+    """The trace that a message asks for; None if it names no destination."""
+    cdef Trace trace
+    cdef bytes destination = value_of(op.header, b"Nats-Trace-Dest")
+    if not destination:
+        return None
+    trace = Trace.__new__(Trace)
+    trace.destination = destination
+    trace.only = value_of(op.header, b"Nats-Trace-Only").lower() in (b"1", b"true", b"on")
+    trace.sender = sender
+    trace.subject = to_bytes(op.subject)
+    trace.header = to_bytes(op.header)
+    trace.size = op.header.size + op.payload.size
+    trace.receivers = []
+    return trace
+
+
+cdef class Tracer:
+    """Delivers messages to plain subjects as the router does, and notes for whom they were."""
+
+    def __cinit__(self, Router router not None):
+        self.router = router
+
+    cdef int publish(self, Trace trace, const Operation* op) except -1:
+        cdef Match* match = self.router.sublist.match(op.subject)
+        cdef Py_ssize_t start = match.plain
+        cdef Py_ssize_t taken = 0
+        cdef Py_ssize_t i, j, first, count
+        for i in range(match.plain):
+            taken += self.offer(trace, <Subscription>match.subscriptions[i], op)
+        for i in range(match.groups):
+            count = match.ends[i] - start
+            first = self.router.pick(count)
+            for j in range(count):
+                if self.offer(trace, <Subscription>match.subscriptions[start + (first + j) % count], op):
+                    taken += 1
+                    break
+            start = match.ends[i]
+        if taken == 0:
+            self.router.nobody_took(trace.sender, op)
+        return 0
+
+    cdef bint offer(self, Trace trace, Subscription subscription, const Operation* op) except *:
+        """Whether the subscription takes the message, which it is sent unless it is only to be traced."""
+        cdef Client sender = trace.sender
+        cdef str error = None
+        if subscription.client is sender and not sender.echo:
+            error = "Not delivered because of no echo"
+        elif subscription.filter is not None and not subscription.filter.admits(op.subject):
+            error = "Not delivered because subscription denies this subject"
+        elif subscription.client.doomed:
+            error = "Not delivered because client is closed"
+        elif subscription.exhausted():
+            error = "Not delivered because auto-unsubscribe exceeded"
+        elif not trace.only:
+            subscription.send(op.subject, op.reply, op.header, op.payload)
+            self.router.press(sender, subscription.client)
+        if len(trace.receivers) < MOST_RECEIVERS:
+            trace.receivers.append((subscription, error))
+        return error is None
+
+    cdef int send(self, Trace trace) except -1:
+        """Publish the trace as the broker, unless its destination is no subject of a plain message."""
+        cdef View subject = view_of(trace.destination)
+        cdef bytes header, body
+        if self.report is None or is_ours(subject) or has_wildcard(subject) or not valid_subject(subject):
+            return 0
+        # Written into a MSG line as it is.
+        if any([c <= 32 for c in trace.destination]):
+            return 0
+        header, body = self.report(trace)
+        self.router.deliver(None, subject, nothing(), view_of(header), view_of(body))
+        return 0

@@ -1,0 +1,9 @@
+from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.pubsub.sublist import Sublist
+
+class Router:
+    def __init__(self, agenda: Agenda, seed: int, stall_bytes: int) -> None: ...
+    stall_bytes: int
+    @property
+    def sublist(self) -> Sublist: ...
+    def reply(self, subject: bytes, body: bytes) -> None: ...

@@ -1,9 +1,0 @@
-from mq9fast._core.client import Agenda
-from mq9fast._core.subjects import Sublist
-
-class Router:
-    def __init__(self, agenda: Agenda, seed: int, stall_bytes: int) -> None: ...
-    stall_bytes: int
-    @property
-    def sublist(self) -> Sublist: ...
-    def reply(self, subject: bytes, body: bytes) -> None: ...

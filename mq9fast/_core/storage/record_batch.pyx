@@ -1,0 +1,229 @@
+"""Runs of messages in the store; see record_batch.pxd."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from mq9fast._core.base.view cimport View, put, to_bytes, view, view_of
+from mq9fast._core.storage.record cimport (
+    MESSAGE_KEY_BYTES, StoredMessage, message_key, put_u32, put_u64, read_u32, read_u64, unpack_message
+)
+
+from mq9fast._core.storage.record import CorruptRecord
+
+cdef enum:
+    RUN_KEY_BYTES = MESSAGE_KEY_BYTES + 1
+
+
+cdef bytes run_key(uint64_t uid, int rank, uint64_t row_id):
+    """The key of a run. Its mark's, which is its last message's own, comes right before it in a scan."""
+    return message_key(uid, rank, row_id) + b"\0"
+
+
+cdef bytes row_key(uint64_t uid, int rank, const Spot* spot):
+    """The key of the row in which a message lies."""
+    if spot.count == 1:
+        return message_key(uid, rank, spot.row_id)
+    return run_key(uid, rank, spot.row_id)
+
+
+cdef bytes pack_mark(uint64_t deleted, uint32_t dead_bytes):
+    """The mark of a run of which the messages in the set are deleted, and still take so many bytes of it."""
+    cdef bytes value = PyBytes_FromStringAndSize(NULL, MARK_BYTES)
+    cdef char* at = PyBytes_AS_STRING(value)
+    put_u32(put_u32(at, 0), dead_bytes)
+    at[0] = MARK_VERSION
+    put_u64(at + 8, deleted)
+    return value
+
+
+cdef int unpack_mark(bytes value, uint64_t* deleted, uint32_t* dead_bytes) except -1:
+    """Read a mark; CorruptRecord if it is none."""
+    if PyBytes_GET_SIZE(value) != MARK_BYTES or PyBytes_AS_STRING(value)[0] != MARK_VERSION:
+        raise CorruptRecord(f"a mark of {len(value)} bytes has no known format")
+    dead_bytes[0] = read_u32(PyBytes_AS_STRING(value) + 4)
+    deleted[0] = read_u64(PyBytes_AS_STRING(value) + 8)
+    if deleted[0] == 0:
+        raise CorruptRecord("a mark has nothing deleted")
+    return 0
+
+
+cdef class Run:
+
+    cdef int open(self, uint64_t row_id, bint alone, bytes value) except -1:
+        """Look at a row of `row_id`; CorruptRecord if its lengths do not fit, or it is empty."""
+        self.count = 0
+        self.value = value
+        self.row_id = row_id
+        self.alone = alone
+        if alone:
+            if not is_message(value):
+                raise CorruptRecord(f"a stored value of {PyBytes_GET_SIZE(value)} bytes has no known format")
+            self.kept = 1
+            self.count = 1
+        else:
+            self.count = self.check_entries()
+        return 0
+
+    cdef int check_entries(self) except -1:
+        """Find the entries of a run; returns the count of its messages."""
+        cdef const char* at = PyBytes_AS_STRING(self.value)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.value)
+        cdef Py_ssize_t begin = 0, end = 0
+        cdef int count = <int><uint8_t>at[1] if size >= RUN_FIXED_BYTES else 0
+        cdef int i
+        if not 2 <= count <= MOST_IN_RUN:
+            raise CorruptRecord(f"a stored run of {size} bytes has no known format")
+        if at[0] == RUN_VERSION:
+            self.kept = all_of(count)
+            self.entries = RUN_FIXED_BYTES
+        elif at[0] == THINNED_VERSION and size >= THINNED_FIXED_BYTES:
+            self.kept = read_u64(at + RUN_FIXED_BYTES)
+            self.entries = THINNED_FIXED_BYTES
+        else:
+            raise CorruptRecord(f"a stored run of {size} bytes has no known format")
+        self.bodies = self.entries + popcount(self.kept) * RUN_ENTRY_BYTES
+        if self.kept == 0 or self.kept & ~all_of(count) or size < self.bodies:
+            raise CorruptRecord(f"a stored run of {size} bytes has no known format")
+        for i in range(popcount(self.kept)):
+            end = <Py_ssize_t>read_u32(at + self.entries + i * RUN_ENTRY_BYTES + 8)
+            if end < begin:
+                raise CorruptRecord(f"the ends of messages in a stored run of {size} bytes go back")
+            begin = end
+        if self.bodies + end != size:
+            raise CorruptRecord(f"a stored run of {size} bytes is not as long as it says")
+        return count
+
+    cdef uint64_t id_of(self, int index) noexcept:
+        """The id of a message that it holds."""
+        if self.alone:
+            return self.row_id
+        return read_u64(PyBytes_AS_STRING(self.value) + self.entries + self.place_of(index) * RUN_ENTRY_BYTES)
+
+    cdef int find(self, uint64_t msg_id) noexcept:
+        """The index of a message, or -1 if it does not hold it."""
+        cdef const char* entry = PyBytes_AS_STRING(self.value) + self.entries
+        cdef int place
+        if self.alone:
+            return 0 if self.row_id == msg_id else -1
+        for place in range(popcount(self.kept)):
+            if read_u64(entry + place * RUN_ENTRY_BYTES) == msg_id:
+                return self.index_of(place)
+        return -1
+
+    cdef int index_of(self, int place) noexcept:
+        """The index of one of the messages that it still holds, counted from the first of them."""
+        cdef int i = 0
+        if self.entries == RUN_FIXED_BYTES:
+            return place
+        while place or not has(self.kept, i):
+            place -= has(self.kept, i)
+            i += 1
+        return i
+
+    cdef View stored(self, int index) noexcept:
+        """A message that it holds, as it is stored."""
+        cdef const char* at = PyBytes_AS_STRING(self.value)
+        cdef int place = self.place_of(index)
+        cdef const char* entry = at + self.entries + place * RUN_ENTRY_BYTES
+        cdef Py_ssize_t begin = 0 if place == 0 else <Py_ssize_t>read_u32(entry - 4)
+        return view(at + self.bodies + begin, <Py_ssize_t>read_u32(entry + 8) - begin)
+
+    cdef int read(self, int index, StoredMessage* message) except -1:
+        """Point `message` into the row; CorruptRecord if it is none."""
+        if self.alone:
+            return unpack_message(view_of(self.value), message)
+        if not has(self.kept, index):
+            raise CorruptRecord(f"a message was dropped from the run at {self.row_id}")
+        return unpack_message(self.stored(index), message)
+
+    cdef Py_ssize_t size_of(self, uint64_t messages) noexcept:
+        """What the messages in the set take of the row, those that it does not hold nothing."""
+        cdef Py_ssize_t size = 0
+        cdef int i
+        for i in range(self.count):
+            if has(self.kept & messages, i):
+                size += RUN_ENTRY_BYTES + self.stored(i).size
+        return size
+
+    cdef bytes thinned(self, uint64_t deleted):
+        """What to store instead of a run once the messages in the set, not all of it, are deleted."""
+        cdef uint64_t kept = self.kept & ~deleted
+        cdef bytes value = PyBytes_FromStringAndSize(NULL, THINNED_FIXED_BYTES + self.size_of(kept))
+        cdef char* entry = PyBytes_AS_STRING(value)
+        cdef char* start = entry + THINNED_FIXED_BYTES + popcount(kept) * RUN_ENTRY_BYTES
+        cdef char* at = start
+        cdef int i
+        memset(entry, 0, RUN_FIXED_BYTES)
+        entry[0] = THINNED_VERSION
+        entry[1] = <char>self.count
+        entry = put_u64(entry + RUN_FIXED_BYTES, kept)
+        for i in range(self.count):
+            if has(kept, i):
+                at = put(at, self.stored(i))
+                entry = put_u32(put_u64(entry, self.id_of(i)), <uint32_t>(at - start))
+        return value
+
+
+cdef class Runs:
+    """Iterates over `rows`, which are (key, value) of one rank, as (msg_id, created_ms, header, payload).
+
+    What is deleted is passed over, and so are ids below `start`. CorruptRecord for what cannot have been
+    written.
+    """
+
+    def __cinit__(self, rows not None, uint64_t start):
+        self.rows = iter(rows)
+        self.start = start
+        self.run = Run()
+
+    cdef bint next_row(self) except -1:
+        """Go to the next run and what is deleted of it; false if there is none."""
+        cdef bytes key, value
+        cdef uint64_t row_id, marked = 0
+        cdef uint32_t dead_bytes
+        cdef Py_ssize_t size
+        self.deleted = 0
+        self.index = -1
+        self.run.count = 0
+        for key, value in self.rows:
+            size = PyBytes_GET_SIZE(key)
+            if size != MESSAGE_KEY_BYTES and size != RUN_KEY_BYTES:
+                raise CorruptRecord(f"a message key has {MESSAGE_KEY_BYTES} bytes, not {size}")
+            row_id = read_u64(PyBytes_AS_STRING(key) + MESSAGE_KEY_BYTES - 8)
+            if self.deleted and (size != RUN_KEY_BYTES or row_id != marked):
+                raise CorruptRecord(f"a mark at {marked} stands before {row_id}")
+            if PyBytes_GET_SIZE(value) and PyBytes_AS_STRING(value)[0] == MARK_VERSION:
+                unpack_mark(value, &self.deleted, &dead_bytes)
+                marked = row_id
+                continue
+            self.run.open(row_id, size == MESSAGE_KEY_BYTES, value)
+            self.deleted |= all_of(self.run.count) & ~self.run.kept
+            return True
+        if self.deleted:
+            raise CorruptRecord(f"a mark at {marked} stands before nothing")
+        return False
+
+    cdef bint next_message(self) except -1:
+        """Go to the next message; false if there is none."""
+        while True:
+            self.index += 1
+            while self.index >= self.run.count:
+                if not self.next_row():
+                    return False
+                self.index = 0
+            if has(self.deleted, self.index):
+                continue
+            self.msg_id = self.run.id_of(self.index)
+            if self.msg_id >= self.start:
+                self.run.read(self.index, &self.message)
+                return True
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.next_message():
+            raise StopIteration
+        cdef StoredMessage* message = &self.message
+        return self.msg_id, message.created_ms, to_bytes(message.header), to_bytes(message.payload)

@@ -1,0 +1,50 @@
+"""Rows of a store, read one after the other; see row_iterator.pxd."""
+
+
+cdef class Rows:
+    """Iterates over the (key, value) that `iterator` gives, a RocksDB iterator at its first row, up to the
+    bound in `options`.
+
+    The end is only an end if the iterator's status says so: it also stops at what it cannot read. Then
+    `failed(first, end, error)` makes the exception to raise; rows are missing from the key `first` on.
+    """
+
+    def __cinit__(
+        self, iterator not None, options, bytes first not None, bytes end not None, failed not None
+    ):
+        self.options = options
+        self.end = end
+        self.key = iterator.key
+        self.value = iterator.value
+        self.step = iterator.next
+        self.status = iterator.status
+        self.first = first
+        self.failed = failed
+        self.at_row = True
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.key is None:
+            raise StopIteration
+        if not self.at_row:
+            self.step()
+        self.at_row = False
+        key = self.key()
+        if key is None:
+            self.finish()
+            raise StopIteration
+        self.last_key = key
+        return key, self.value()
+
+    cdef int finish(self) except -1:
+        """Let go of the iterator, which pins what it read from; raises if it stopped before its end."""
+        status = self.status
+        self.key = self.value = self.step = self.status = None
+        try:
+            status()
+        except Exception as error:
+            first = self.first if self.last_key is None else self.last_key + b"\0"
+            raise self.failed(first, self.end, error) from error
+        return 0

@@ -1,0 +1,119 @@
+"""What a failed turn had done, undone: in memory at once, in the store when it takes writes again.
+
+A batch whose write failed is not in the store. One whose fsync failed is: its messages were refused, so the
+first batch that the store takes deletes them, before anybody reads them. If the broker is killed before that,
+a start finds them stored, and they are messages like any other.
+"""
+
+import logging
+from functools import partial
+from typing import NamedTuple
+
+from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.storage.record import CorruptRecord
+from mq9fast._core.storage.record_batch import Runs
+from mq9fast.errors import UNREADABLE
+from mq9fast.storage import layout as record
+from mq9fast.storage.store import Store
+
+log = logging.getLogger("mq9fast.refused")
+
+RANKS = 3
+
+
+class Ids(NamedTuple):
+    """Ids of refused messages of one life of a mailbox: from `first` up to but not `end`."""
+
+    uid: int
+    first: int
+    end: int
+
+
+class Refused:
+    """The mailboxes that failed turns touched, and the messages in them that may be stored all the same."""
+
+    def __init__(self, directory: Directory, delivery: Delivery, intake: Intake, store: Store) -> None:
+        self._directory = directory
+        self._delivery = delivery
+        self._intake = intake
+        self._store = store
+        self._ids: dict[Mailbox, tuple[Ids, ...]] = {}
+        self._touched: dict[Mailbox, None] = {}
+
+    def take_back(self, turn: Turn) -> None:
+        """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` does so
+        again: some cannot be read now, and what was not fsynced may be gone when the store is reopened."""
+        self._intake.forget_rows()
+        for mailbox, *ids in turn.ids_not_written():
+            self._add(mailbox, Ids(*ids))
+        for mailbox in turn.mailboxes_not_written():
+            self._touched[mailbox] = None
+            mailbox.unsure = True
+            try:
+                self._reload(mailbox)
+            except UNREADABLE:
+                continue
+
+    def _add(self, mailbox: Mailbox, ids: Ids) -> None:
+        known = self._ids.get(mailbox, ())
+        if known and known[-1].uid == ids.uid and known[-1].end == ids.first:
+            known, ids = known[:-1], Ids(ids.uid, known[-1].first, ids.end)
+        self._ids[mailbox] = (*known, ids)
+
+    def _reload(self, mailbox: Mailbox) -> None:
+        """Go back to what is stored, without the refused messages. Raises StoreError or CorruptRecord."""
+        lived = mailbox.live
+        self._directory.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
+        if lived and not mailbox.live:
+            self._delivery.restart(mailbox)
+        for rank, first, (start, end) in self._places(mailbox):
+            for msg_id, _, header, payload in Runs(self._store.scan(start, end), first):
+                self._directory.discount(mailbox, rank, msg_id, len(header) + len(payload))
+        mailbox.unsure = False
+
+    def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
+        """Where refused messages of a living mailbox may be stored: rank, first id, first key and end."""
+        return [
+            (rank, ids.first, record.messages_between(ids.uid, rank, ids.first, ids.end))
+            for ids in self._ids.get(mailbox, ())
+            if mailbox.live and ids.uid == mailbox.uid
+            for rank in range(RANKS)
+        ]
+
+    def settle(self) -> None:
+        """The store takes writes again: put the deletion of what was refused into the turn.
+
+        Everything that is written from now on has to go with it or after it. Raises StoreError if it cannot
+        be read, and is to be called again then.
+        """
+        for mailbox in list(self._touched):
+            try:
+                self._reload(mailbox)
+            except CorruptRecord as error:
+                # It never will be read: everybody else goes on.
+                log.error("the mailbox with the uid %d cannot be read: %s", mailbox.uid, error)
+            del self._touched[mailbox]
+        doomed = [
+            (mailbox, key)
+            for mailbox in self._ids
+            for _, _, (start, end) in self._places(mailbox)
+            for key, _ in self._store.scan(start, end)
+        ]
+        turn = self._intake.turn
+        self._intake.forget_rows()
+        for mailbox, key in doomed:
+            turn.delete_raw(key)
+            turn.touch_mailbox(mailbox)
+        if doomed:
+            log.info("%d rows of refused messages were stored all the same, and are deleted", len(doomed))
+        if self._ids:
+            turn.defer(partial(self._settled, dict(self._ids)))
+
+    def _settled(self, ids: dict[Mailbox, tuple[Ids, ...]], durable: bool) -> None:
+        if durable:
+            for mailbox, settled in ids.items():
+                if self._ids.get(mailbox) is settled:
+                    del self._ids[mailbox]

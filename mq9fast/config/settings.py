@@ -1,0 +1,288 @@
+"""What a broker can be told: one table of settings; `sources.py` fills it.
+
+The table is the `Settings` struct itself: names, types, limits, defaults and help are read off its fields.
+"""
+
+import re
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, StructType, Type, UnionType
+
+from mq9fast.config.users import PermissionLists, User, check_password, check_permissions, check_users
+from mq9fast.errors import SettingsError
+
+_YEAR = 365 * 86400
+_HUGE = 2**63 - 1
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
+
+Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
+# Its bytes may be of an encoding that the locale does not have.
+PathText = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]+\Z")]
+Count = Annotated[int, Meta(ge=1, le=_HUGE)]
+Limit = Annotated[int, Meta(ge=0, le=_HUGE)]
+LimitBytes = Annotated[Limit, Meta(extra={"unit": "bytes"})]
+Seconds = Annotated[float, Meta(gt=0, le=_YEAR, extra={"unit": "seconds"})]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=_YEAR, extra={"unit": "seconds"})]
+Microseconds = Annotated[int, Meta(ge=0, le=10_000, extra={"unit": "microseconds"})]
+Secret = Annotated[Text | None, Meta(extra={"secret": True})]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a broker can be told. Each field's help text and unit stand in its annotation.
+
+    Built directly, only the rules between settings are checked; `sources.load_settings` checks every value.
+    Raises SettingsError where two settings exclude each other or one lacks another that it needs.
+    """
+
+    host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port for clients, 0 takes a free one")] = 4222
+    proxy_protocol: Annotated[
+        bool,
+        Meta(description="expect a PROXY header (version 1 or 2) from a proxy in front, from each client"),
+    ] = False
+    data_dir: Annotated[PathText, Meta(description="directory of the store, created if absent")] = (
+        "./mq9-data"
+    )
+    sync: Annotated[
+        Literal["always", "interval", "never"],
+        Meta(description="fsync before a message is acknowledged, every sync interval, or not at all"),
+    ] = "always"
+    sync_interval: Annotated[Seconds, Meta(description="time between fsyncs under --sync interval")] = 1.0
+    accept_loss: Annotated[
+        bool, Meta(description="start although acknowledged messages are lost; for one start")
+    ] = False
+    monitor_host: Annotated[Text, Meta(description="address of the HTTP monitor")] = "127.0.0.1"
+    monitor_port: Annotated[
+        int,
+        Meta(ge=-1, le=65535, description="port of the HTTP monitor, 0 takes a free one, -1 turns it off"),
+    ] = 8222
+    ws_host: Annotated[Text, Meta(description="address of the WebSocket port")] = "127.0.0.1"
+    ws_port: Annotated[
+        int,
+        Meta(ge=-1, le=65535, description="port for WebSocket clients, 0 takes a free one, -1 turns it off"),
+    ] = -1
+    ws_tls: Annotated[bool, Meta(description="TLS on the WebSocket port too, where --tls-cert is set")] = True
+    ws_origins: Annotated[
+        Text | None, Meta(description="web pages that may connect, as in https://a.org,https://b.org:8443")
+    ] = None
+    ws_forwarded_for: Annotated[
+        bool, Meta(description="take the address of a WebSocket client from the X-Forwarded-For of a proxy")
+    ] = False
+    max_payload: Annotated[
+        int,
+        Meta(ge=1, le=64 * 2**20, description="largest message with its headers", extra={"unit": "bytes"}),
+    ] = 2**20
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="minimum log level")
+    ] = "info"
+    user: Annotated[
+        Text | None, Meta(description="user name that every client must give, with --password")
+    ] = None
+    password: Annotated[Secret, Meta(description="password every client must give, with --user")] = None
+    token: Annotated[Secret, Meta(description="token every client must give, instead of --user")] = None
+    tls_cert: Annotated[Text | None, Meta(description="PEM file with the certificate, turns TLS on")] = None
+    tls_key: Annotated[Text | None, Meta(description="PEM file with the certificate's key")] = None
+    tls_ca: Annotated[
+        Text | None, Meta(description="PEM file with the authorities that sign client certificates")
+    ] = None
+    tls_verify: Annotated[bool, Meta(description="demand a certificate that --tls-ca signed")] = False
+    tls_handshake_first: Annotated[
+        Literal["off", "on", "auto"],
+        Meta(description="TLS before INFO: never, always, or for clients that begin it at once"),
+    ] = "off"
+    server_name: Annotated[Text | None, Meta(description="server name in INFO, generated if not set")] = None
+    advertise: Annotated[
+        Text | None, Meta(description="other addresses told to clients, as host:port,host:port")
+    ] = None
+    auto_create: Annotated[bool, Meta(description="let the first message create its mailbox")] = False
+    max_control_line: Annotated[
+        int,
+        Meta(ge=64, le=2**20, description="longest line of the protocol", extra={"unit": "bytes"}),
+    ] = 4096
+    max_connections: Annotated[Count, Meta(description="maximum number of connections")] = 65536
+    max_subscriptions: Annotated[
+        Limit, Meta(description="maximum number of subscriptions of one connection, 0 is no limit")
+    ] = 0
+    max_pending: Annotated[
+        Count,
+        Meta(
+            description="most that may wait unsent for a slow reader of plain subjects",
+            extra={"unit": "bytes"},
+        ),
+    ] = 64 * 2**20
+    write_deadline: Annotated[
+        Seconds, Meta(description="time after which a reader of plain subjects that takes nothing is cut off")
+    ] = 10.0
+    max_mailboxes: Annotated[Limit, Meta(description="maximum number of mailboxes, 0 is no limit")] = 0
+    max_mailbox_messages: Annotated[
+        Limit, Meta(description="maximum number of messages in one mailbox, 0 is no limit")
+    ] = 0
+    max_mailbox_bytes: Annotated[
+        LimitBytes, Meta(description="maximum size of one mailbox, 0 is no limit")
+    ] = 0
+    max_store_bytes: Annotated[
+        LimitBytes, Meta(description="maximum size of all mailboxes, 0 is no limit")
+    ] = 0
+    min_free: Annotated[
+        LimitBytes, Meta(description="free disk below which messages are refused, 0 is no floor")
+    ] = 128 * 2**20
+    ping_interval: Annotated[Seconds, Meta(description="time between pings to an idle client")] = 120.0
+    ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is stale")] = 2
+    auth_timeout: Annotated[Seconds, Meta(description="time a client has to sign in")] = 2.0
+    busy_poll: Annotated[
+        Microseconds, Meta(description="time to poll for the next read before going to sleep, 0 turns it off")
+    ] = 100
+    lame_duck_duration: Annotated[
+        SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
+    ] = 30.0
+    # Of the TOML file only.
+    users: tuple[User, ...] = ()
+    default_permissions: PermissionLists | None = None
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, needed in _NEEDS:
+            if getattr(self, name) not in _UNSET and not getattr(self, needed):
+                raise SettingsError(f"{name} needs {needed}, which is not set")
+        if self.token and self.user:
+            raise SettingsError("token and user are both set: use only one of them")
+        if self.users and (self.token or self.user):
+            raise SettingsError("users are listed, and user or token is set too: use only one of them")
+        check_users(self.users)
+        check_permissions(self.default_permissions, "default_permissions")
+        check_password(self.password or "", "password")
+        check_password(self.token or "", "token")
+        for address in self.advertised:
+            found = _ADDRESS.fullmatch(address)
+            if found is None or not 1 <= int(found[1]) <= 65535:
+                raise SettingsError(f"advertise: {address!r} is not host:port")
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        """The addresses in `advertise`, as host:port."""
+        return tuple(map(str.strip, self.advertise.split(","))) if self.advertise else ()
+
+    @property
+    def explicit(self) -> frozenset[str]:
+        """Names of settings a source gave, even as the default, or that code set to another value."""
+        return self.given | {row.name for row in SETTINGS if getattr(self, row.name) != row.default}
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        pairs = ((row, getattr(self, row.name)) for row in SETTINGS)
+        return [(row.name, "***" if row.secret and value else value) for row, value in pairs]
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+_UNSET = (None, False, "", "off")
+_NEEDS = (
+    ("user", "password"),
+    ("password", "user"),
+    ("tls_cert", "tls_key"),
+    ("tls_key", "tls_cert"),
+    ("tls_ca", "tls_cert"),
+    ("tls_verify", "tls_cert"),
+    ("tls_verify", "tls_ca"),
+    ("tls_handshake_first", "tls_cert"),
+)
+
+
+# Listeners, the store, and what INFO promised. All others change on SIGHUP.
+_FIXED = {
+    "host",
+    "port",
+    "proxy_protocol",
+    "data_dir",
+    "sync",
+    "sync_interval",
+    "accept_loss",
+    "monitor_host",
+    "monitor_port",
+    "ws_host",
+    "ws_port",
+    "ws_tls",
+    "max_payload",
+    "max_control_line",
+    "tls_verify",
+    "tls_handshake_first",
+    "server_name",
+}
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table, as read off a field of `Settings`.
+
+    `hint` is the field's annotation, `kind` its type without None; `unit` is "" where there is none.
+    """
+
+    name: str
+    hint: Any
+    kind: Type
+    default: Any
+    help: str
+    unit: str
+    secret: bool
+
+    @property
+    def fixed(self) -> bool:
+        """Whether only a restart changes it."""
+        return self.name in _FIXED
+
+    @property
+    def flag(self) -> str:
+        """Its flag, such as --max-payload."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable, such as MQ9FAST_MAX_PAYLOAD."""
+        return f"MQ9FAST_{self.name.upper()}"
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The only values it takes, in their order; () where it is not a choice."""
+        return get_args(get_args(self.hint)[0]) if isinstance(self.kind, LiteralType) else ()
+
+    @property
+    def expected(self) -> str:
+        """What its value must be, in words that end a sentence."""
+        kind = self.kind
+        if isinstance(kind, BoolType):
+            return "true or false"
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if isinstance(kind, IntType):
+            return f"a whole number from {kind.ge} to {kind.le}"
+        if isinstance(kind, FloatType):
+            low = f"above {kind.gt:g}" if kind.ge is None else f"of at least {kind.ge:g}"
+            return f"a number of {self.unit} {low} and at most {kind.le}"
+        return "text of at least one character, without control characters"
+
+
+def _table() -> tuple[Setting, ...]:
+    info = msgspec.inspect.type_info(Settings)
+    assert isinstance(info, StructType)
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = []
+    for field in info.fields:
+        if not isinstance(field.type, Metadata):  # `given` is none of the settings
+            continue
+        kind, extra = field.type.type, field.type.extra or {}
+        rows.append(
+            Setting(
+                name=field.name,
+                hint=hints[field.name],
+                kind=kind.types[0] if isinstance(kind, UnionType) else kind,
+                default=field.default,
+                help=(field.type.extra_json_schema or {})["description"],
+                unit=extra.get("unit", ""),
+                secret=extra.get("secret", False),
+            )
+        )
+    return tuple(rows)
+
+
+SETTINGS = _table()

@@ -1,0 +1,166 @@
+"""Where settings come from: flags, environment variables and the TOML file, in this order of precedence."""
+
+import argparse
+import codecs
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec.inspect import BoolType, FloatType, IntType
+
+from mq9fast.config.settings import SETTINGS, Setting, Settings
+from mq9fast.config.users import PermissionLists, User
+from mq9fast.errors import SettingsError
+from mq9fast.version import VERSION
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+
+# What has no flag and no variable: settings of a shape that those do not take.
+FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists}
+_BY_NAME = {row.name: row for row in SETTINGS}
+_BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Return the settings as told by flags, else environment variables, else the TOML file, else defaults.
+
+    `argv` is the command line without the program's name.
+    Raises SettingsError for anything that cannot be used; SystemExit(0) once --help or --version is printed.
+    """
+    flags = _read_flags(argv)
+    path = flags.get("config", environ.get("MQ9FAST_CONFIG"))
+    values = {} if path is None else _read_file(path)
+    for row in SETTINGS:
+        if row.variable in environ:
+            values[row.name] = _from_text(row, environ[row.variable], f"the variable {row.variable}")
+        if row.name in flags:
+            values[row.name] = _from_text(row, flags[row.name], f"the flag {row.flag}")
+    return Settings(**values, given=frozenset(values))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _read_flags(argv: Sequence[str]) -> dict[str, str]:
+    found, rest = _parser().parse_known_args(argv)
+    # What is left over may be a piece of a secret: only the name of a flag is fit to be shown.
+    for argument in rest:
+        if argument.startswith("--"):
+            raise SettingsError(f"there is no flag {argument.partition('=')[0]!r}")
+    if rest:
+        raise SettingsError("an argument on the command line belongs to no flag")
+    return {name: str(value) for name, value in vars(found).items() if value is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mq9fast",
+        usage="mq9fast [--config FILE] [--SETTING VALUE ...]",
+        description="A message broker with mailboxes, for any NATS client.",
+        epilog="Each setting can also come from an environment variable (MQ9FAST_MAX_PAYLOAD) or the TOML "
+        "file (max_payload = 1048576). A flag wins over a variable, a variable over the file. "
+        "Others can see flags in the list of processes: give secrets by variable or file.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mq9fast {VERSION}")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings (default: none)")
+    for row in SETTINGS:
+        _add_flag(parser, row)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, row: Setting) -> None:
+    text = f"{row.help} (default: {_default_text(row)})".replace("%", "%%")
+    if isinstance(row.kind, BoolType):
+        parser.add_argument(row.flag, action=argparse.BooleanOptionalAction, help=text)
+    else:
+        parser.add_argument(row.flag, metavar=_metavar(row), help=text)
+
+
+def _default_text(row: Setting) -> str:
+    if row.default is None:
+        return "none"
+    if isinstance(row.default, bool):
+        return str(row.default).lower()
+    return f"{row.default} {row.unit}".rstrip()
+
+
+def _metavar(row: Setting) -> str:
+    if row.choices:
+        return "|".join(row.choices)
+    if isinstance(row.kind, IntType):
+        return row.unit.upper() or "N"
+    return row.unit.upper() or "TEXT"
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in _read_toml(path).items():
+        row = _BY_NAME.get(key.replace("-", "_"))
+        if key in FILE_ONLY:
+            values[key] = _converted(key, value, path)
+            continue
+        if row is None:
+            raise SettingsError(f"the config file {path!r} has an unknown key {key!r}")
+        if row.name in values:
+            raise SettingsError(f"the config file {path!r} gives {row.name} twice")
+        values[row.name] = _checked(row, value, f"the config file {path!r}")
+    return values
+
+
+def _converted(key: str, value: Any, path: str) -> Any:
+    try:
+        return msgspec.convert(value, FILE_ONLY[key])
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        # What msgspec says names the place and the types, never the value.
+        raise SettingsError(f"{key}, given by the config file {path!r}, cannot be used: {error}") from None
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"the config file {path!r} cannot be read: {reason}") from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SettingsError(f"the config file {path!r} is UTF-16 text: save it as UTF-8")
+    try:
+        values: dict[str, Any] = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the config file {path!r} is not UTF-8 text: {error.reason}") from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"the config file {path!r} is not valid TOML: {error}") from None
+    return values
+
+
+def _from_text(row: Setting, text: str, source: str) -> Any:
+    value: Any = text
+    try:
+        if isinstance(row.kind, BoolType):
+            value = _BOOLS[text.lower()]
+        elif isinstance(row.kind, IntType):
+            value = int(text)
+        elif isinstance(row.kind, FloatType):
+            value = float(text)
+    except (KeyError, ValueError):
+        raise _wrong(row, source) from None
+    return _checked(row, value, source)
+
+
+def _checked(row: Setting, value: Any, source: str) -> Any:
+    try:
+        return msgspec.convert(value, row.hint)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a choice that is not UTF-8
+        raise _wrong(row, source) from None
+
+
+def _wrong(row: Setting, source: str) -> SettingsError:
+    # The value stays out of it: it may be a secret, even one given to the wrong setting.
+    return SettingsError(f"{row.name}, given by {source}, must be {row.expected}")

@@ -1,0 +1,158 @@
+"""Users as the TOML file lists them: how each signs in, and what it may publish and subscribe to."""
+
+import binascii
+import re
+from base64 import b32decode
+from typing import Annotated
+
+import msgspec
+
+from mq9fast._core.protocol.subject import is_valid_subject
+from mq9fast._core.pubsub.permissions import Permissions
+from mq9fast.errors import SettingsError
+
+# What nats-server takes for a hash, and what bcrypt can check.
+BCRYPT_PREFIX = re.compile(r"\$2[abxy]\$")
+BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+PUBLIC_KEY_BYTES = 32
+SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f]+")
+
+NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+Subjects = str | tuple[str, ...]
+SubscribeEntry = tuple[bytes, bytes | None]
+
+
+class SubjectLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Subjects with wildcards: without `allow`, all are allowed that `deny` does not name."""
+
+    allow: Subjects | None = None
+    deny: Subjects = ()
+
+    @property
+    def allowed(self) -> tuple[str, ...] | None:
+        """The entries of `allow`; None for everything."""
+        return None if self.allow is None else _as_tuple(self.allow)
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """The entries of `deny`."""
+        return _as_tuple(self.deny)
+
+
+class PermissionLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user may do. A subject, or a list of them, is what is allowed; None is everything."""
+
+    publish: Subjects | SubjectLists | None = None
+    subscribe: Subjects | SubjectLists | None = None
+
+
+class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One user: a name with a password, which may be a bcrypt hash, or the public part of an NKEY."""
+
+    user: NotEmpty | None = None
+    password: NotEmpty | None = None
+    nkey: NotEmpty | None = None
+    permissions: PermissionLists | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors and on the monitoring pages."""
+        return self.user or self.nkey or ""
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("user", self.user), ("nkey", self.nkey), ("permissions", self.permissions)]
+
+    def __repr__(self) -> str:
+        return f"User({self.name!r})"
+
+
+def check_users(users: tuple[User, ...]) -> None:
+    """Raise SettingsError for the first user that cannot be."""
+    names = set()
+    for number, user in enumerate(users, 1):
+        if (user.nkey is None) == (user.user is None):
+            raise SettingsError(f"user {number} needs either user and password, or nkey")
+        if (user.user is None) != (user.password is None):
+            raise SettingsError(
+                f"user {user.name!r} needs a password with user, and must have none with nkey"
+            )
+        if user.name in names:
+            raise SettingsError(f"user {user.name!r} is listed twice")
+        names.add(user.name)
+        if user.password is not None:
+            check_password(user.password, f"the password of user {user.name!r}")
+        if user.nkey is not None:
+            public_key(user.nkey)
+        check_permissions(user.permissions, f"user {user.name!r}")
+
+
+def check_password(password: str, whose: str) -> None:
+    """Raise SettingsError for what begins like a bcrypt hash and is none: nobody could ever sign in."""
+    if BCRYPT_PREFIX.match(password) and not BCRYPT_HASH.fullmatch(password):
+        raise SettingsError(f"{whose} begins like a bcrypt hash but is not a complete one")
+
+
+def public_key(nkey: str) -> bytes:
+    """The 32 bytes of Ed25519 in the public NKEY of a user; SettingsError if it is none."""
+    import nkeys
+
+    try:
+        raw = b32decode(nkey + "=" * (-len(nkey) % 8))
+    except (binascii.Error, ValueError):
+        raw = b""
+    prefix, key, checksum = raw[:1], raw[1:-2], raw[-2:]
+    if prefix != bytes([nkeys.PREFIX_BYTE_USER]) or len(key) != PUBLIC_KEY_BYTES:
+        raise SettingsError(
+            f"{nkey!r} is not the public NKEY of a user, which has 56 characters and begins with U"
+        )
+    if bytes(nkeys.crc16_checksum(raw[:-2])) != checksum:
+        raise SettingsError(f"the NKEY {nkey!r} is mistyped: its checksum does not match")
+    return key
+
+
+def check_permissions(lists: PermissionLists | None, whose: str) -> None:
+    """Raise SettingsError if an entry is no subject."""
+    if lists is None:
+        return
+    for direction, rules in (("publish", lists.publish), ("subscribe", lists.subscribe)):
+        lists_of = as_lists(rules)
+        for entry in (*(lists_of.allowed or ()), *lists_of.denied):
+            subject, *queue = entry.split(" ")
+            if len(queue) > (direction == "subscribe") or not all(map(_is_subject, (subject, *queue))):
+                raise SettingsError(f"{whose} has a {direction} permission that is not a subject: {entry!r}")
+
+
+def permissions(lists: PermissionLists | None, seed: int) -> Permissions | None:
+    """The permissions that checked lists come to, None for all; `seed` is random, of 64 bits."""
+    if lists is None:
+        return None
+    publish, subscribe = as_lists(lists.publish), as_lists(lists.subscribe)
+    return Permissions(
+        None if publish.allowed is None else tuple(entry.encode() for entry in publish.allowed),
+        tuple(entry.encode() for entry in publish.denied),
+        None if subscribe.allowed is None else tuple(map(_with_queue, subscribe.allowed)),
+        tuple(map(_with_queue, subscribe.denied)),
+        seed,
+    )
+
+
+def as_lists(rules: Subjects | SubjectLists | None) -> SubjectLists:
+    if rules is None:
+        return SubjectLists()
+    return rules if isinstance(rules, SubjectLists) else SubjectLists(allow=rules)
+
+
+def _as_tuple(subjects: Subjects) -> tuple[str, ...]:
+    return (subjects,) if isinstance(subjects, str) else subjects
+
+
+def _is_subject(text: str) -> bool:
+    try:
+        return SUBJECT.fullmatch(text) is not None and is_valid_subject(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _with_queue(entry: str) -> SubscribeEntry:
+    subject, _, queue = entry.partition(" ")
+    return subject.encode(), queue.encode() or None

@@ -1,0 +1,125 @@
+"""The mailbox commands that are not MSG or DELETE, as a table: verb, request, function.
+
+MSG and DELETE are in _core/mailbox_writer.pyx, because every message passes there. An answer leaves with the
+turn that made it true (CREATE) or that it was asked in (LIST), never before that turn is durable.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.pubsub.router import Router
+from mq9fast.errors import CommandError
+from mq9fast.mailbox.address import check_address
+from mq9fast.mailbox.lifecycle import Mailboxes
+from mq9fast.mailbox.listing import Listing, ListRequest
+
+# What one turn makes of pages of LIST, at least one: the rest is made in the next, so that nobody waits for
+# all and they are not all in memory at once. And what a request that waits takes in a turn, about.
+LISTED_BYTES_PER_TURN = 256 << 10
+WAITING_LIST_BYTES = 1024
+
+LONGEST_TTL_SECONDS = 100 * 366 * 86400
+
+
+class CreateRequest(msgspec.Struct, frozen=True):
+    """CREATE (docs/protocol.md): every field may be absent."""
+
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TTL_SECONDS)] | None = None
+    public: bool = False
+    name: str | None = None
+    prefix: str | None = None
+    desc: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command's request type and what it does: `run(tail, request, reply)`, where `tail` is the subject
+    behind the verb and its dot (None if there is none), and `reply` where to answer."""
+
+    request: type[msgspec.Struct]
+    run: Callable[[bytes | None, msgspec.Struct, bytes], None]
+
+
+class Commands:
+    """Runs what clients ask for under `$mq9.AI.MAILBOX`."""
+
+    def __init__(
+        self, agenda: Agenda, intake: Intake, router: Router, mailboxes: Mailboxes, listing: Listing
+    ) -> None:
+        self._agenda = agenda
+        self._intake = intake
+        self._router = router
+        self._mailboxes = mailboxes
+        self._listing = listing
+        self._listed_turn = 0
+        self._listed_bytes = 0
+        self._table = {
+            b"CREATE": Command(CreateRequest, self._create),
+            b"LIST": Command(ListRequest, self._list),
+        }
+
+    def __call__(self, rest: bytes, payload: bytes, reply: bytes) -> None:
+        """Run `rest`, the subject behind `$mq9.AI.MAILBOX.`; whatever is wrong with it is the answer."""
+        verb, dot, tail = rest.partition(b".")
+        try:
+            command = self._table.get(verb)
+            if command is None:
+                raise CommandError("unknown_command")
+            command.run(tail if dot else None, _decode(payload, command.request), reply)
+        except CommandError as error:
+            self._intake.turn.answer(reply, error.reply())
+
+    def _create(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
+        assert isinstance(request, CreateRequest)
+        if tail is not None:
+            raise CommandError("unknown_command")
+        if request.name is not None and request.prefix is not None:
+            raise CommandError("bad_request", "'name' is the whole address: it does not go with 'prefix'.")
+        if request.public and request.name is None:
+            raise CommandError("bad_request", "A public mailbox needs a 'name'.")
+        address, is_new = self._mailboxes.create(
+            name=request.name,
+            prefix=request.prefix,
+            public=request.public,
+            ttl=request.ttl,
+            description=request.desc,
+        )
+        body = msgspec.json.encode({"mail_address": address.decode(), "is_new": is_new})
+        self._intake.turn.answer(reply, body)
+
+    def _list(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
+        assert isinstance(request, ListRequest)
+        if tail is None:
+            raise CommandError("unknown_command")
+        address = check_address(tail.decode("utf-8", "replace"))
+
+        def answer(_durable: bool) -> None:
+            if self._intake.turn_number != self._listed_turn:
+                self._listed_turn, self._listed_bytes = self._intake.turn_number, 0
+            if self._listed_bytes >= LISTED_BYTES_PER_TURN:
+                self._intake.turn.defer(answer, WAITING_LIST_BYTES)
+                self._agenda.ask()
+                return
+            try:
+                body = self._listing.page(address, request)
+            except CommandError as error:
+                body = error.reply()
+            self._listed_bytes += len(body)
+            self._router.reply(reply, body)
+
+        self._intake.turn.defer(answer, WAITING_LIST_BYTES)
+
+
+def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:
+    """Read a request; nothing, or white space, is one without fields."""
+    if not payload.strip():
+        return request()
+    try:
+        return msgspec.json.decode(payload, type=request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandError("bad_request", f"The request is not what this command takes: {error}.") from None

@@ -1,0 +1,143 @@
+"""LIST: the messages of a mailbox in the order of delivery, a page at a time."""
+
+import base64
+import binascii
+from typing import Annotated
+
+import msgspec
+
+from mq9fast._core.base.broker_time import BrokerTime
+from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast.errors import UNREADABLE, CommandError
+from mq9fast.storage.store import Store
+
+PRIORITIES = ("critical", "urgent", "normal")
+CURSOR_BYTES = 9
+# What a page holds beside its messages: braces, names, the address, the total and a cursor.
+ENVELOPE_BYTES = 256
+# A page of several messages is no longer than this, however much fits: making it holds up the event loop.
+LONGEST_PAGE_BYTES = 256 << 10
+
+
+class ListRequest(msgspec.Struct, frozen=True):
+    """LIST (docs/protocol.md): every field may be absent."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    cursor: str | None = None
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """One message of a page. Exactly one of payload, payload_base64 and payload_omitted is there."""
+
+    msg_id: int
+    priority: str
+    create_time: int
+    size: int
+    headers: dict[str, str | list[str]]
+    payload: str | None = None
+    payload_base64: str | None = None
+    payload_omitted: bool = False
+
+
+class Listing:
+    """Reads pages of at most `page_bytes`, which is the broker's max_payload."""
+
+    def __init__(self, directory: Directory, store: Store, page_bytes: int, time: BrokerTime) -> None:
+        self._directory = directory
+        self._store = store
+        self._page_bytes = page_bytes
+        self._time = time
+
+    def page(self, address: bytes, request: ListRequest) -> bytes:
+        """The JSON of one page. Raises CommandError mailbox_not_found, bad_request or store_unavailable."""
+        mailbox = self._directory.get(address)
+        if mailbox is None:
+            raise CommandError("mailbox_not_found")
+        if mailbox.unsure:
+            raise CommandError("store_unavailable")
+        try:
+            entries, after = self._entries(mailbox, request)
+        except UNREADABLE:
+            raise CommandError("store_unavailable") from None
+        # What is counted may be ahead of what is durable, and so listed: a page that is all says what it has.
+        whole = request.cursor is None and after is None
+        total = len(entries) if whole else mailbox.total_count
+        parts = [
+            b'{"mail_address":"%b","total":%d,"messages":[' % (address, total),
+            b",".join(entries),
+            b"]}" if after is None else b'],"next":"%b"}' % after,
+        ]
+        return b"".join(parts)
+
+    def _entries(self, mailbox: Mailbox, request: ListRequest) -> tuple[list[bytes], bytes | None]:
+        """The messages of a page, encoded, and the cursor of the next page if there is one."""
+        first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
+        entries: list[bytes] = []
+        room = min(self._page_bytes, LONGEST_PAGE_BYTES) - ENVELOPE_BYTES - len(mailbox.address)
+        for rank in range(first_rank, len(PRIORITIES)):
+            start = first_id if rank == first_rank else 0
+            for message in stored_messages(self._store, mailbox, rank, start):
+                msg_id = message[0]
+                if len(entries) == request.limit:
+                    return entries, _write_cursor(rank, msg_id)
+                most_bytes = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
+                entry = _encode(rank, message, self._time.wall_ms(message[1]), most_bytes)
+                room -= len(entry) + 1
+                if room < 0 and entries:
+                    return entries, _write_cursor(rank, msg_id)
+                entries.append(entry)
+        return entries, None
+
+
+def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, most_bytes: int) -> bytes:
+    """One message, accepted at `wall_ms`, as JSON. A payload that would not fit a page even alone is left
+    out, and said to be."""
+    msg_id, _, header, payload = message
+    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), read_headers(header))
+    try:
+        entry.payload = payload.decode()
+    except UnicodeDecodeError:
+        entry.payload_base64 = base64.b64encode(payload).decode()
+    encoded = msgspec.json.encode(entry)
+    if len(encoded) <= most_bytes:
+        return encoded
+    entry.payload = entry.payload_base64 = None
+    entry.payload_omitted = True
+    encoded = msgspec.json.encode(entry)
+    if len(encoded) > most_bytes:
+        entry.headers = {}
+        encoded = msgspec.json.encode(entry)
+    return encoded
+
+
+def read_headers(block: bytes) -> dict[str, str | list[str]]:
+    """The fields of a NATS header block (ADR-4): name to value, or to a list where a name comes again."""
+    headers: dict[str, str | list[str]] = {}
+    for line in block.split(b"\r\n")[1:]:
+        name, colon, text = line.partition(b":")
+        if not colon:
+            continue
+        key, value = name.decode("utf-8", "replace"), text.strip().decode("utf-8", "replace")
+        known = headers.get(key)
+        if known is None:
+            headers[key] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            headers[key] = [known, value]
+    return headers
+
+
+def _write_cursor(rank: int, msg_id: int) -> bytes:
+    return base64.urlsafe_b64encode(bytes([rank]) + msg_id.to_bytes(8, "big"))
+
+
+def _read_cursor(text: str) -> tuple[int, int]:
+    try:
+        cursor = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        cursor = b""
+    if len(cursor) != CURSOR_BYTES or cursor[0] >= len(PRIORITIES) or cursor[1] >= 0x80:
+        raise CommandError("bad_request", "The cursor was not issued by LIST.")
+    return cursor[0], int.from_bytes(cursor[1:], "big")

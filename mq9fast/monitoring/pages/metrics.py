@@ -1,0 +1,77 @@
+"""What a broker counts, as Prometheus reads it."""
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+
+from mq9fast.log import dropped_lines
+from mq9fast.monitoring.pages.varz import memory_bytes
+
+if TYPE_CHECKING:
+    from mq9fast.server.broker import Broker
+
+
+class BrokerCollector:
+    """A broker's figures for Prometheus, read when asked for. No label grows with what users create."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._started = time.time()
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, counters since the start of the broker."""
+        broker, core = self._broker, self._broker.core
+        directory, syncer = broker.mailboxes.directory, broker.committer.syncer
+        for name, help_text, value in (
+            ("mq9fast_in_messages", "Messages received from clients", core.in_messages),
+            ("mq9fast_in_bytes", "Bytes of messages received from clients", core.in_bytes),
+            ("mq9fast_out_messages", "Messages sent to clients", core.agenda.out_messages),
+            ("mq9fast_out_bytes", "Bytes of messages sent to clients", core.agenda.out_bytes),
+            ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
+            (
+                "mq9fast_slow_consumers",
+                "Clients cut off because they did not read",
+                core.agenda.slow_consumers,
+            ),
+            (
+                "mq9fast_stale_connections",
+                "Clients cut off because nothing was heard of them",
+                core.agenda.stale_connections,
+            ),
+            ("mq9fast_permission_violations", "Publishes and subscriptions refused", core.violations),
+            ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
+            ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
+            ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),
+            ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
+            ("mq9fast_log_lines_dropped", "Log lines that could not be written", dropped_lines()),
+            ("mq9fast_batches_failed", "Batches the store did not take", broker.committer.failed_batches),
+            ("mq9fast_lost_writes", "Acknowledged changes lost before this start", broker.lost_writes),
+            ("process_cpu_seconds", "Processor time used", time.process_time()),
+        ):
+            yield CounterMetricFamily(name, help_text, value=value)
+        refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])
+        refused.add_metric(["connections"], broker.refused_connections)
+        refused.add_metric(["subscriptions"], core.refused_subscriptions)
+        refused.add_metric(["mailboxes"], broker.mailboxes.over_limit)
+        refused.add_metric(["messages"], core.intake.over_limit)
+        yield refused
+        yield SummaryMetricFamily(
+            "mq9fast_sync_seconds",
+            "Fsyncs of the log and the time they took",
+            count_value=syncer.syncs,
+            sum_value=syncer.sync_seconds,
+        )
+        for name, help_text, value in (
+            ("mq9fast_connections", "Connections open now", len(broker.connections)),
+            ("mq9fast_subscriptions", "Subscriptions now", core.subscribed - core.unsubscribed),
+            ("mq9fast_mailboxes", "Mailboxes living now", directory.live_count),
+            ("mq9fast_mailbox_messages", "Messages stored now", directory.message_count),
+            ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", directory.size_bytes),
+            ("mq9fast_store_healthy", "1 while /healthz reports no fault", int(broker.health.ok)),
+            # Not prometheus-client's own: with many connections, counting open files takes long.
+            ("process_resident_memory_bytes", "Resident memory", memory_bytes()),
+            ("process_start_time_seconds", "Start of the broker, Unix seconds", self._started),
+        ):
+            yield GaugeMetricFamily(name, help_text, value=value)

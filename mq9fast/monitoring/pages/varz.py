@@ -1,0 +1,130 @@
+"""/varz: the broker as a whole, in nats-server's words as far as they mean something here."""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mq9fast.monitoring.page import Page, json_page
+from mq9fast.monitoring.units import timestamp, uptime
+from mq9fast.network.handshake import PROTOCOL_VERSION
+from mq9fast.version import VERSION
+
+if TYPE_CHECKING:
+    from mq9fast.server.broker import Broker
+
+# Over less than this the use of the processor is not taken anew.
+CPU_SECONDS = 1.0
+
+
+class Varz:
+    """The page of one broker. `http_port` is where it is served, `requests` counts by path what was asked."""
+
+    def __init__(self, broker: "Broker", http_host: str, requests: Mapping[str, int]) -> None:
+        self._broker = broker
+        self._http_host = http_host
+        self.http_port = 0
+        self._requests = requests
+        self._started_ms = broker.core.time.now_ms
+        self._cpu = CpuMeter()
+
+    def page(self, _query: str) -> Page:
+        """Takes no parameters."""
+        websocket = self._broker.handshake.elsewhere.get("websocket")
+        ports = {} if websocket is None else {"websocket": {key: websocket[key] for key in ("host", "port")}}
+        return json_page({**self._settings(), **ports, **self._figures()})
+
+    def _settings(self) -> dict[str, object]:
+        broker, settings, handshake = self._broker, self._broker.settings, self._broker.handshake
+        return {
+            "server_id": handshake.server_id,
+            "server_name": handshake.server_name,
+            "version": PROTOCOL_VERSION,
+            "mq9fast": VERSION,
+            "proto": 1,
+            "host": settings.host,
+            "port": broker.address[1],
+            "auth_required": handshake.auth_required,
+            "tls_required": handshake.tls is not None,
+            "tls_verify": settings.tls_verify,
+            "max_connections": settings.max_connections,
+            "max_subscriptions": settings.max_subscriptions,
+            "ping_interval": int(settings.ping_interval * 1_000_000_000),
+            "ping_max": settings.ping_max,
+            "http_host": self._http_host,
+            "http_port": self.http_port,
+            "http_base_path": "",
+            "https_port": 0,
+            "auth_timeout": settings.auth_timeout,
+            "max_control_line": settings.max_control_line,
+            "max_payload": settings.max_payload,
+            "max_pending": settings.max_pending,
+            "tls_timeout": settings.auth_timeout,
+            "write_deadline": int(settings.write_deadline * 1_000_000_000),
+            "config_load_time": timestamp(broker.settings_since_ms),
+        }
+
+    def _figures(self) -> dict[str, object]:
+        broker, core = self._broker, self._broker.core
+        now_ms, wall_ms = core.time.now_ms, core.time.wall_ms
+        return {
+            "start": timestamp(wall_ms(self._started_ms)),
+            "now": timestamp(wall_ms(now_ms)),
+            "uptime": uptime((now_ms - self._started_ms) // 1000),
+            "mem": memory_bytes(),
+            "cores": os.cpu_count() or 1,
+            "cpu": self._cpu.percent(),
+            "connections": len(broker.connections),
+            "total_connections": broker.total_connections,
+            "routes": 0,
+            "remotes": 0,
+            "leafnodes": 0,
+            "in_msgs": core.in_messages,
+            "in_bytes": core.in_bytes,
+            "in_client_msgs": core.in_messages,
+            "in_client_bytes": core.in_bytes,
+            "out_msgs": core.agenda.out_messages,
+            "out_bytes": core.agenda.out_bytes,
+            "out_client_msgs": core.agenda.out_messages,
+            "out_client_bytes": core.agenda.out_bytes,
+            "slow_consumers": core.agenda.slow_consumers,
+            "slow_consumer_stats": of_clients(core.agenda.slow_consumers),
+            "stale_connections": core.agenda.stale_connections,
+            "stale_connection_stats": of_clients(core.agenda.stale_connections),
+            "subscriptions": core.subscribed - core.unsubscribed,
+            "http_req_stats": dict(self._requests),
+        }
+
+
+def of_clients(count: int) -> dict[str, int]:
+    """A count by kind of connection: there are clients only."""
+    return {"clients": count, "routes": 0, "gateways": 0, "leafs": 0}
+
+
+class CpuMeter:
+    """What of one core the process uses: since the last look that is a second old, 100 for all of it."""
+
+    def __init__(self) -> None:
+        self._at = time.perf_counter()
+        self._used = time.process_time()
+        self._percent = 0.0
+
+    def percent(self) -> float:
+        """Look, or tell what was seen a moment ago."""
+        at, used = time.perf_counter(), time.process_time()
+        if at - self._at >= CPU_SECONDS:
+            self._percent = round(100 * (used - self._used) / (at - self._at), 1)
+            self._at, self._used = at, used
+        return self._percent
+
+
+def memory_bytes() -> int:
+    """Resident memory: now where /proc tells, else the most there was."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024

@@ -1,0 +1,70 @@
+"""What is behind which path of the monitoring port. Nothing in the broker waits for it."""
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from mq9fast.monitoring.http import HttpServer
+from mq9fast.monitoring.page import Page, Route, json_page
+from mq9fast.monitoring.pages.connz import Connz
+from mq9fast.monitoring.pages.mailboxz import Mailboxz
+from mq9fast.monitoring.pages.metrics import BrokerCollector
+from mq9fast.monitoring.pages.subsz import Subsz
+from mq9fast.monitoring.pages.varz import Varz
+from mq9fast.storage.store import Store
+
+if TYPE_CHECKING:
+    from mq9fast.server.broker import Broker
+
+HTML = "text/html; charset=utf-8"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Monitor:
+    """The HTTP port of one broker. `start` raises StartError if it cannot listen."""
+
+    def __init__(self, broker: "Broker", store: Store) -> None:
+        self._broker = broker
+        self._registry = CollectorRegistry()
+        self._registry.register(BrokerCollector(broker))
+        routes: dict[str, Route] = {}
+        self._http = HttpServer(routes)
+        subsz = Subsz(broker)
+        self._varz = Varz(broker, broker.settings.monitor_host, self._http.requests)
+        routes |= {
+            "/": self._index,
+            "/healthz": self._healthz,
+            "/varz": self._varz.page,
+            "/connz": Connz(broker).page,
+            "/subsz": subsz.page,
+            "/subscriptionsz": subsz.page,
+            "/mailboxz": Mailboxz(broker, store).page,
+            "/metrics": self._metrics,
+        }
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on `host` and `port` (0 for a free one)."""
+        await self._http.start(host, port)
+        self._varz.http_port = self.port
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._http.port
+
+    def close(self) -> None:
+        """Stop listening, and drop what is being answered."""
+        self._http.close()
+
+    def _index(self, _query: str) -> Page:
+        links = "".join(f'<li><a href=".{path}">{path}</a>' for path in self._http.routes if path != "/")
+        return Page(200, HTML, (f"<!doctype html><title>mq9fast</title><ul>{links}</ul>\n".encode(),))
+
+    def _healthz(self, _query: str) -> Page:
+        if self._broker.health.ok:
+            return json_page({"status": "ok"})
+        body = {"status": "unavailable", "error": "; ".join(self._broker.health.reasons)}
+        return json_page(body)._replace(status=503)
+
+    def _metrics(self, _query: str) -> Page:
+        return Page(200, PROMETHEUS, (generate_latest(self._registry),))

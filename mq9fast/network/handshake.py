@@ -1,0 +1,178 @@
+"""INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS protocol)."""
+
+import platform
+import secrets
+import ssl
+import string
+import sys
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import msgspec
+
+from mq9fast._core.session import Session
+from mq9fast.auth.authenticator import Authenticator, Identity, Verdict
+from mq9fast.auth.passwords import Passwords
+from mq9fast.config.settings import Settings
+from mq9fast.network.connect_options import ConnectOptions, read_options
+from mq9fast.text import printable
+from mq9fast.version import VERSION
+
+# What clients compare against the versions of nats-server, for features they would otherwise not use.
+PROTOCOL_VERSION = "2.11.0"
+KNOWN_PROTOCOLS = {None, 0, 1}
+ID_CHARACTERS = string.ascii_uppercase + string.digits
+ID_LENGTH = 56
+NONCE_BYTES = 11
+# What is kept of what a client says of itself.
+MOST_NAME = 256
+MOST_SOFTWARE = 64
+KNOWN_SOFTWARE = 256
+
+
+class Handshake:
+    """The policy that every connection of a broker begins with. `port` is the one it really listens on."""
+
+    def __init__(
+        self, settings: Settings, port: int, tls: ssl.SSLContext | None, passwords: Passwords
+    ) -> None:
+        self.tls = tls
+        self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
+        self.server_name = settings.server_name or self.server_id
+        self._passwords = passwords
+        self._port = port
+        # Clients are of few kinds: each name of one is kept once.
+        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MOST_SOFTWARE))
+        # What INFO says otherwise to clients of another port than this one.
+        self.elsewhere: dict[str, dict[str, Any]] = {"nats": {}}
+        self.set(settings)
+
+    def set(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._authenticator = Authenticator(settings, self._passwords)
+        self.auth_required = self._authenticator.required
+        self.auth_timeout = settings.auth_timeout
+        self.write_deadline = settings.write_deadline
+        self.ping_interval = settings.ping_interval
+        self.ping_max = settings.ping_max
+        self._info: dict[str, Any] = {
+            "server_id": self.server_id,
+            "server_name": self.server_name,
+            "version": PROTOCOL_VERSION,
+            "mq9fast": VERSION,
+            "proto": 1,
+            # The language of the server; some clients fail without it.
+            "go": f"{sys.implementation.name}{platform.python_version()}",
+            "host": settings.host,
+            "port": self._port,
+            "headers": True,
+            "max_payload": settings.max_payload,
+            "auth_required": self.auth_required,
+            "tls_required": self.tls is not None,
+            "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
+            "connect_urls": settings.advertised,
+        }
+
+    def identity(self, host: str) -> dict[str, Any]:
+        """What the broker says of itself in message traces, in nats-server's words."""
+        return {"name": self.server_name, "host": host, "id": self.server_id, "ver": PROTOCOL_VERSION}
+
+    def nonce(self) -> str:
+        """What a client with an NKEY is to sign; empty where there are none."""
+        return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.challenges else ""
+
+    def info(
+        self, client_id: int, client_ip: str, nonce: str = "", kind: str = "nats", *, lame_duck: bool = False
+    ) -> bytes:
+        """The INFO line for one client; `kind` is the port's that it came by, "nats" or "websocket"."""
+        own = {"client_id": client_id, "client_ip": client_ip, "nonce": nonce, "ldm": lame_duck}
+        fields = {**self._info, **self.elsewhere[kind], **own}
+        # What is false or empty is left out, as on nats-server.
+        return b"INFO " + msgspec.json.encode({name: it for name, it in fields.items() if it}) + b"\r\n"
+
+    def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:
+        """Take over what CONNECT says, at once or in a later turn, and call `accepted`; or close, with
+        nats-server's last words, which may be none. A CONNECT after the first need not show itself again."""
+        try:
+            options = read_options(text)
+        except ValueError:
+            session.close_with(None)
+            return
+
+        def judge(identity: Identity | None) -> None:
+            if not session.doomed:
+                self._accept(session, options, identity, accepted)
+
+        session.wait()
+        if options.account:
+            judge(None)
+        elif session.authorized and not options.shows_itself:
+            judge(session.identity)
+        else:
+            self._check(session, options, nonce, judge)
+
+    def _check(self, session: Session, options: ConnectOptions, nonce: str, judge: Verdict) -> None:
+        authenticator = self._authenticator
+
+        def verdict(identity: Identity | None) -> None:
+            if authenticator is self._authenticator:
+                judge(identity)
+            else:
+                # A reload came while the password was checked.
+                self._check(session, options, nonce, judge)
+
+        authenticator.check(options, nonce, verdict, lambda: not session.doomed)
+
+    def readmit(self, session: Session, verdict: Verdict) -> None:
+        """Call `verdict` with the identity that a connected client has under the settings of now, or None.
+
+        There is no verdict if the client signs in anew, or the settings change, before it is known.
+        """
+        authenticator, identity = self._authenticator, session.identity
+
+        def wanted() -> bool:
+            same = authenticator is self._authenticator and identity is session.identity
+            return same and not session.doomed
+
+        def judge(found: Identity | None) -> None:
+            if wanted():
+                verdict(found)
+
+        authenticator.readmit(identity, judge, wanted)
+
+    def _accept(
+        self,
+        session: Session,
+        options: ConnectOptions,
+        identity: Identity | None,
+        accepted: Callable[[], None],
+    ) -> None:
+        if identity is None:
+            session.close_with(b"Authorization Violation")
+            return
+        session.authorized = True
+        session.identity = identity
+        session.permit(identity.permissions)
+        accepted()
+        if options.protocol not in KNOWN_PROTOCOLS:
+            session.close_with(b"invalid client protocol")
+            return
+        for name in ("verbose", "pedantic", "echo", "headers", "no_responders"):
+            value = getattr(options, name)
+            if value is not None:
+                setattr(session, name, value)
+        self._note(session, options)
+        if session.no_responders and not session.headers:
+            session.close_with(b"no responders requires headers support")
+            return
+        session.proceed()
+
+    def _note(self, session: Session, options: ConnectOptions) -> None:
+        """Keep what the client says of itself."""
+        if options.name is not None:
+            session.name = printable(options.name, MOST_NAME)
+        if options.lang is not None:
+            session.lang = self._software(options.lang)
+        if options.version is not None:
+            session.version = self._software(options.version)

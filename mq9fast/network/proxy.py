@@ -1,0 +1,144 @@
+"""The PROXY protocol, versions 1 and 2: where a client is that comes through a proxy for TCP.
+
+The proxy sends one header ahead of all that its client says; its sender is believed. The format is HAProxy's
+(proxy-protocol.txt).
+"""
+
+import asyncio
+import ipaddress
+import re
+import socket
+import struct
+from typing import NamedTuple
+
+from mq9fast.network.listen import shown
+
+V1_BEGINNING = b"PROXY "
+V1_MOST_BYTES = 107
+V1_PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
+V2_BEGINNING = b"\r\n\r\n\x00\r\nQUIT\n"
+V2_FIXED = struct.Struct("!12sBBH")
+# Addresses of a header of version 2: the client's, the proxy's, and their ports.
+V2_IPV4 = struct.Struct("!4s4sHH")
+V2_IPV6 = struct.Struct("!16s16sHH")
+V2_LOCAL, V2_PROXY = 0x20, 0x21
+V2_UNSPECIFIED, V2_TCP4, V2_TCP6 = 0x00, 0x11, 0x21
+# What may come behind the fixed part of version 2; proxies add some hundreds of bytes about TLS at most.
+V2_MOST_BYTES = 4096
+
+
+class ProxyError(Exception):
+    """There is no header that can be used: a phrase that says why."""
+
+
+class Header(NamedTuple):
+    """A whole header: its bytes, and the address and port of the client; None for the peer itself."""
+
+    size: int
+    client: tuple[str, int] | None
+
+
+def read_header(data: bytes) -> Header | None:
+    """The header that `data` begins with; None while more of it has to come. Raises ProxyError."""
+    if data.startswith(V2_BEGINNING[: len(data)]):
+        return _read_v2(data)
+    if data.startswith(V1_BEGINNING[: len(data)]):
+        return _read_v1(data)
+    raise ProxyError("the connection does not begin with one")
+
+
+def _read_v1(data: bytes) -> Header | None:
+    line, end, _ = data[:V1_MOST_BYTES].partition(b"\n")
+    if not end:
+        if len(data) >= V1_MOST_BYTES:
+            raise ProxyError(f"it is longer than {V1_MOST_BYTES} bytes")
+        return None
+    if not line.endswith(b"\r"):
+        raise ProxyError("its line does not end with CR LF")
+    size = len(line) + 1
+    words = line[:-1].decode("latin-1").split(" ")
+    if words[1] == "UNKNOWN":
+        return Header(size, None)
+    if len(words) != 6 or words[1] not in {"TCP4", "TCP6"}:
+        raise ProxyError("its line is not PROXY TCP4 or TCP6, two addresses and two ports")
+    _, family, client, proxy, client_port, proxy_port = words
+    of_family = ipaddress.IPv4Address if family == "TCP4" else ipaddress.IPv6Address
+    try:
+        found = of_family(client)
+        of_family(proxy)
+    except ValueError:
+        raise ProxyError(f"an address is not one of {family}") from None
+    if "%" in client + proxy:
+        raise ProxyError("an address has a zone")
+    for port in (client_port, proxy_port):
+        if V1_PORT.fullmatch(port) is None or int(port) > 65535:
+            raise ProxyError("a port is not a number from 0 to 65535")
+    return Header(size, (shown(found), int(client_port)))
+
+
+def _read_v2(data: bytes) -> Header | None:
+    if len(data) < V2_FIXED.size:
+        return None
+    _, command, family, length = V2_FIXED.unpack_from(data)
+    if command not in {V2_LOCAL, V2_PROXY}:
+        raise ProxyError(f"version and command {command:#04x} are unknown")
+    if length > V2_MOST_BYTES:
+        raise ProxyError(f"it is longer than {V2_MOST_BYTES} bytes")
+    addresses = None
+    if command == V2_PROXY and family != V2_UNSPECIFIED:
+        addresses = {V2_TCP4: V2_IPV4, V2_TCP6: V2_IPV6}.get(family)
+        if addresses is None:
+            raise ProxyError(f"its family {family:#04x} is neither TCP over IPv4 nor over IPv6")
+        if length < addresses.size:
+            raise ProxyError("it is too short for its addresses")
+    size = V2_FIXED.size + length
+    if len(data) < size:
+        return None
+    if addresses is None:
+        return Header(size, None)
+    client, _, port, _ = addresses.unpack_from(data, V2_FIXED.size)
+    return Header(size, (shown(ipaddress.ip_address(client)), port))
+
+
+async def take_header(connection: socket.socket, seconds: float) -> tuple[str, int] | None:
+    """Read the header off a socket that does not block, and nothing behind it.
+
+    Returns the client's address and port, None if the peer is the client. Raises EOFError if the peer leaves
+    before it says anything, ProxyError if there is no header that can be used, or none within `seconds`.
+    """
+    try:
+        return await asyncio.wait_for(_take_header(connection), seconds)
+    except asyncio.TimeoutError:
+        raise ProxyError(f"it did not come within {seconds:g} seconds") from None
+    except OSError as error:
+        raise ProxyError(error.strerror or str(error)) from error
+
+
+async def _take_header(connection: socket.socket) -> tuple[str, int] | None:
+    taken = b""
+    while True:
+        await readable(connection)
+        try:
+            # What is behind the header is for others to read: so it is looked at first, and then taken.
+            ahead = connection.recv(V2_FIXED.size + V2_MOST_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            continue
+        if not ahead and not taken:
+            raise EOFError
+        if not ahead:
+            raise ProxyError("the peer left in the middle of it")
+        header = read_header(taken + ahead)
+        taken += connection.recv(len(ahead) if header is None else header.size - len(taken))
+        if header is not None:
+            return header.client
+
+
+async def readable(connection: socket.socket) -> None:
+    """Wait until a socket has something to read, or its peer has left."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(connection)

@@ -1,0 +1,367 @@
+"""A broker: what it is made of, in the order in which it comes up and goes down."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.engine import Core
+from mq9fast._core.mailbox.mailbox import Directory
+from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.pubsub.router import Router
+from mq9fast._core.storage.record import CorruptRecord
+from mq9fast._core.thinner import Thinner
+from mq9fast.auth.passwords import Passwords
+from mq9fast.commit.pipeline import Committer
+from mq9fast.commit.read_retry import Reading
+from mq9fast.commit.refused import Refused
+from mq9fast.config.paths import as_path
+from mq9fast.config.settings import Settings
+from mq9fast.errors import UNREADABLE, ReadError, StartError, StoreError, refusals
+from mq9fast.health import Health
+from mq9fast.mailbox.commands import Commands
+from mq9fast.mailbox.lifecycle import Mailboxes
+from mq9fast.mailbox.listing import Listing
+from mq9fast.network.admission import Admission
+from mq9fast.network.connection import Connection, Refusal
+from mq9fast.network.handshake import Handshake
+from mq9fast.network.listen import in_url, listen, port_of
+from mq9fast.network.message_trace import TraceReports
+from mq9fast.network.tls import tls_context
+from mq9fast.server.housekeeping import Clock
+from mq9fast.server.timekeeping import Timekeeper
+from mq9fast.storage.compaction import Compaction
+from mq9fast.storage.layout import COUNTS_DEAD_BYTES, check_format
+from mq9fast.storage.rocks import RocksStore
+
+if TYPE_CHECKING:
+    from mq9fast.monitoring.routes import Monitor
+    from mq9fast.network.websocket.port import WebSocket, WebSocketPort
+
+log = logging.getLogger("mq9fast.broker")
+
+# One read of a socket, and what one connection may read in a turn: larger turns fall out of the caches.
+READ_BYTES = 131072
+# Senders wait once this much of a turn is gathered and not durable, or of a receiver's output is not written.
+STALL_BYTES = 8 << 20
+BACKLOG = 4096
+# What the clock looks at of sparse runs each time.
+THINNED_BYTES = 256 << 10
+# The faults that /healthz shows after a start that accepted a loss, until one without.
+LOSS = "loss"
+MISSING = "mailboxes"
+# How long connections may take to write what is left for them when the broker stops.
+STOP_SECONDS = 3.0
+
+
+def stall_bytes(max_pending: int) -> int:
+    """What of a receiver's output may be unwritten before its senders wait."""
+    return min(STALL_BYTES, max_pending // 2)
+
+
+class Broker:
+    """One broker in the running event loop. `start` raises StartError; `address` is known from then on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.connections: dict[int, Connection] = {}
+        self.address = (settings.host, settings.port)
+        self.total_connections = 0
+        self.refused_connections = 0
+        self.most_connections = settings.max_connections
+        self.store_files = -1
+        self.health = Health()
+        self.data_dir = as_path(settings.data_dir)
+        self.lame_duck = False
+        self.serving = False
+        self.settings_since_ms = time.time_ns() // 1_000_000
+        self.monitor: Monitor | None = None
+        self.websocket: WebSocketPort | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._admissions: list[Admission] = []
+
+    @property
+    def lost_writes(self) -> int:
+        """How many acknowledged changes this start found lost."""
+        return self._store.lost
+
+    async def start(self) -> None:
+        """Open the store, take over what it holds, and listen."""
+        tls = tls_context(self.settings)
+        self._passwords = Passwords()
+        self._store = RocksStore(
+            self.data_dir, accept_loss=self.settings.accept_loss, most_files=self.store_files
+        )
+        if self._store.lost:
+            self.health.report(LOSS, f"at least {self._store.lost} acknowledged changes are lost")
+        directory = self.data_dir
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close_store)
+            try:
+                version = check_format(self._store, directory)
+                self._store.begin(self.settings.sync)
+                self._wire()
+                undo.callback(self.committer.close)
+                undo.callback(self.reading.stop)
+                self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
+                if 0 < version < COUNTS_DEAD_BYTES:
+                    self.mailboxes.directory.suspect_all()
+                self.timekeeper = Timekeeper(self.core.time, self.health, directory)
+                undo.callback(self.timekeeper.close)
+                self.timekeeper.begin(self.mailboxes.directory.newest_ms)
+                self.core.judge()
+            except (ReadError, CorruptRecord) as error:
+                raise StartError(
+                    f"the data directory {directory} holds data that cannot be read: {error}; "
+                    "if the disk is well, restore a backup or salvage what can be read"
+                ) from error
+            except StoreError as error:
+                raise StartError(f"the data directory {directory} cannot be used: {error}") from error
+            undo.callback(self._listeners.clear)
+            undo.callback(self._stop_listening)
+            await self._listen(tls)
+            undo.pop_all()
+        self._store.begin_compacting()
+        self.clock = Clock(
+            self.core,
+            self.mailboxes,
+            self.committer,
+            self.timekeeper,
+            functools.partial(self.thinner.step, self._store, THINNED_BYTES),
+            self.compaction,
+            self.health,
+            self.data_dir,
+            self.settings.min_free,
+        )
+        self.serving = True
+        await self._monitor()
+
+    def _note_missing(self, mailboxes: int) -> None:
+        if mailboxes:
+            log.error("%d mailboxes are missing: accept_loss is set, and the broker goes on", mailboxes)
+            self.health.report(MISSING, f"{mailboxes} mailboxes are missing")
+
+    def _wire(self) -> None:
+        settings, store = self.settings, self._store
+        agenda = Agenda()
+        directory = Directory(secrets.randbits(64), 0, store.jumps)
+        router = Router(agenda, secrets.randbits(64), stall_bytes(settings.max_pending))
+        delivery = Delivery(directory, router, agenda)
+        intake = Intake(
+            directory,
+            delivery,
+            agenda,
+            Turn(store.new_batch()),
+            refusals(),
+            most_messages=settings.max_mailbox_messages,
+            most_mailbox_bytes=settings.max_mailbox_bytes,
+            most_store_bytes=settings.max_store_bytes,
+            stall_bytes=STALL_BYTES,
+        )
+        self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
+        intake.store = store
+        intake.store_error = UNREADABLE
+        intake.auto_create = self.mailboxes.auto_create if settings.auto_create else None
+        self.core = Core(
+            agenda,
+            router,
+            delivery,
+            intake,
+            read_bytes=READ_BYTES,
+            control_line_bytes=settings.max_control_line,
+            payload_bytes=settings.max_payload,
+            most_subscriptions=settings.max_subscriptions,
+        )
+        listing = Listing(directory, store, settings.max_payload, self.core.time)
+        intake.command = Commands(agenda, intake, router, self.mailboxes, listing)
+        self.thinner = Thinner(directory, intake)
+        self.compaction = Compaction(store, directory, self.health)
+        self.core.judge()
+        self.core.busy_poll_us = settings.busy_poll
+        self.reading = Reading(store, delivery, agenda, self.health)
+        self.committer = Committer(
+            self.core,
+            Refused(directory, delivery, intake, store),
+            store,
+            self.reading,
+            self.health,
+            sync=settings.sync,
+            sync_interval=settings.sync_interval,
+            stall_bytes=STALL_BYTES,
+        )
+
+    async def _listen(self, tls: ssl.SSLContext | None) -> None:
+        settings = self.settings
+        clients = await self._take(self._connection, settings.host, settings.port)
+        port = port_of(clients)
+        self.address = (settings.host, port)
+        self.handshake = Handshake(settings, port, tls, self._passwords)
+        self.core.tracer.report = TraceReports(self.handshake.identity(settings.host))
+        if settings.ws_port >= 0:
+            await self._listen_for_websockets(tls if settings.ws_tls else None)
+        if tls is not None or settings.proxy_protocol:
+            first = settings.tls_handshake_first
+            self._admit(clients, self._connection, tls, first, proxied=settings.proxy_protocol)
+        by_hand = [listener for admission in self._admissions for listener in admission.listeners]
+        for listener in self._listeners:
+            if listener not in by_hand:
+                await listener.start_serving()
+
+    def _admit(
+        self,
+        listeners: list[asyncio.Server],
+        connect: Callable[[], "Connection | Refusal | WebSocket"],
+        tls: ssl.SSLContext | None,
+        first: str,
+        *,
+        proxied: bool = False,
+    ) -> None:
+        """Accept by hand on ports that are taken."""
+        admission = Admission(
+            listeners,
+            connect,
+            tls,
+            proxied=proxied,
+            handshake_seconds=lambda: self.handshake.auth_timeout,
+            first=first,
+            backlog=BACKLOG,
+        )
+        self._admissions.append(admission)
+
+    async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
+        # Imported only where there is such a port, like monitoring: a start is an eighth of a second in all.
+        from mq9fast.network.websocket.port import WebSocketPort
+
+        settings = self.settings
+        connect = functools.partial(self._connection, "websocket")
+        websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))
+        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port)
+        port = port_of(listeners)
+        if tls is not None:
+            self._admit(listeners, websocket.protocol, tls, "on")
+        # The addresses that are advertised are those of the other port.
+        own = {"host": settings.ws_host, "port": port, "connect_urls": None}
+        without_tls = {"tls_required": None, "tls_verify": None}
+        self.handshake.elsewhere["websocket"] = own if tls is not None else {**own, **without_tls}
+        self.websocket = websocket
+        scheme = "ws" if tls is None else "wss"
+        log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
+        if websocket.origins.all and not self.handshake.auth_required:
+            log.warning(
+                "any web page in a browser that reaches the WebSocket port may connect: see ws_origins"
+            )
+
+    async def _take(
+        self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int
+    ) -> list[asyncio.Server]:
+        """Take a port, without serving on it yet."""
+        listeners = await listen(protocol, host, port, backlog=BACKLOG)
+        self._listeners += listeners
+        return listeners
+
+    def _stop_listening(self) -> None:
+        """Stop accepting connections, including peers still in a TLS or WebSocket handshake."""
+        for listener in self._listeners:
+            listener.close()
+        for admission in self._admissions:
+            admission.close()
+        if self.websocket is not None:
+            self.websocket.close()
+
+    async def _monitor(self) -> None:
+        """Open the monitoring port. That the default one is in use is no reason not to start."""
+        settings = self.settings
+        if settings.monitor_port < 0:
+            return
+        from mq9fast.monitoring.routes import Monitor
+
+        monitor = Monitor(self, self._store)
+        try:
+            await monitor.start(settings.monitor_host, settings.monitor_port)
+        except StartError as error:
+            if "monitor_port" in settings.explicit:
+                await self.stop()
+                raise
+            log.warning("running without monitoring: %s", error)
+            return
+        self.monitor = monitor
+        log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
+
+    def _connection(self, kind: str = "nats") -> Connection | Refusal:
+        # A peer that asks for an upgrade has its descriptor already.
+        upgrading = len(self.websocket.upgrading) if self.websocket is not None and kind == "nats" else 0
+        if len(self.connections) + upgrading >= self.most_connections:
+            self.refused_connections += 1
+            return Refusal(self.handshake, kind)
+        self.total_connections += 1
+        connection = Connection(
+            self.core,
+            self.handshake,
+            self.total_connections,
+            self.settings.max_pending,
+            self._closed,
+            kind,
+        )
+        self.connections[connection.session.cid] = connection
+        return connection
+
+    def _closed(self, connection: Connection) -> None:
+        self.connections.pop(connection.session.cid, None)
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what was accepted, write it out, close."""
+        if not self._listeners:
+            return
+        self.serving = False
+        self._stop_listening()
+        if self.monitor is not None:
+            self.monitor.close()
+        self.clock.stop()
+        self.reading.stop()
+        self._passwords.close()
+        for connection in self.connections.values():
+            connection.pause()
+        self.mailboxes.settle()
+        await self.committer.finish()
+        self.timekeeper.close()
+        self.core.agenda.flush()
+        for connection in list(self.connections.values()):
+            connection.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._all_closed(), STOP_SECONDS)
+        self.compaction.wait()
+        self._close_store()
+
+    def _close_store(self) -> None:
+        """Close it. What it cannot write any more was promised to nobody, or is in its log."""
+        try:
+            self._store.close()
+        except StoreError as error:
+            log.error("the store could not be closed cleanly: %s", error)
+
+    async def _all_closed(self) -> None:
+        while self.connections:  # noqa: ASYNC110 (an Event would be kept for this alone)
+            await asyncio.sleep(0.01)
+
+    async def retire(self) -> None:
+        """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
+        if self.lame_duck or not self._listeners:
+            return
+        self.lame_duck = True
+        log.info("lame duck: closing %d connections", len(self.connections))
+        self._stop_listening()
+        connections = list(self.connections.values())
+        for connection in connections:
+            connection.inform(lame_duck=True)
+        pause = self.settings.lame_duck_duration / max(len(connections), 1)
+        for connection in connections:
+            await asyncio.sleep(pause)
+            connection.session.close_with(b"Server Shutdown")

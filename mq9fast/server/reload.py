@@ -1,0 +1,101 @@
+"""Reload of settings while the broker runs (SIGHUP): users, permissions, limits, certificates."""
+
+import logging
+import time
+from functools import partial
+
+from mq9fast.auth.authenticator import UNPROVED, Identity
+from mq9fast.config.settings import SETTINGS, Settings
+from mq9fast.errors import SettingsError
+from mq9fast.network.connection import TOO_MANY, Connection
+from mq9fast.network.descriptors import descriptors_for
+from mq9fast.network.tls import renew
+from mq9fast.network.websocket.upgrade import Origins
+from mq9fast.server.broker import Broker, stall_bytes
+
+log = logging.getLogger("mq9fast.reload")
+
+
+def reload(broker: Broker, settings: Settings) -> None:
+    """Have `broker` use `settings` from now on, and check every connected client again.
+
+    Raises SettingsError for the first setting that only a restart can change, StartError for TLS files that
+    cannot be used and origins that are none; then everything is as before.
+    """
+    _check_fixed(broker.settings, settings)
+    Origins(settings.ws_origins)
+    if broker.handshake.tls is not None:
+        renew(broker.handshake.tls, settings)
+    advertised, broker.settings = broker.settings.advertised, settings
+    broker.settings_since_ms = time.time_ns() // 1_000_000
+    broker.handshake.set(settings)
+    if broker.websocket is not None:
+        broker.websocket.set(settings)
+    _set_limits(broker, settings)
+    for connection in list(broker.connections.values()):
+        if settings.advertised != advertised:
+            connection.inform(lame_duck=broker.lame_duck)
+        _look_again(broker, connection)
+    _close_surplus(broker)
+    logging.getLogger().setLevel(settings.log_level.upper())
+    log.info("settings reloaded")
+
+
+def _check_fixed(old: Settings, new: Settings) -> None:
+    for row in SETTINGS:
+        if row.fixed and getattr(old, row.name) != getattr(new, row.name):
+            raise SettingsError(f"{row.name} cannot change while the broker runs")
+    if (old.tls_cert is None) != (new.tls_cert is None):
+        raise SettingsError("TLS cannot be turned on or off while the broker runs")
+
+
+def _set_limits(broker: Broker, settings: Settings) -> None:
+    core, intake = broker.core, broker.core.intake
+    core.most_subscriptions = settings.max_subscriptions
+    core.busy_poll_us = settings.busy_poll
+    intake.most_messages = settings.max_mailbox_messages
+    intake.most_mailbox_bytes = settings.max_mailbox_bytes
+    intake.most_store_bytes = settings.max_store_bytes
+    intake.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
+    broker.most_connections = descriptors_for(settings.max_connections, broker.store_files)
+    broker.mailboxes.most_mailboxes = settings.max_mailboxes
+    broker.clock.min_free = settings.min_free
+    core.router.stall_bytes = stall_bytes(settings.max_pending)
+    for connection in broker.connections.values():
+        connection.session.max_pending_bytes = settings.max_pending
+
+
+def _close_surplus(broker: Broker) -> None:
+    """Close the connections past a max_connections that is lower now: those that came last."""
+    staying = [it for it in broker.connections.values() if not it.session.doomed]
+    surplus = staying[broker.most_connections :]
+    if surplus:
+        log.warning("closing %d connections: max_connections is lower now", len(surplus))
+    for connection in surplus:
+        connection.session.close_with(TOO_MANY)
+
+
+def _look_again(broker: Broker, connection: Connection) -> None:
+    """A client stays if what it showed would let it in now, with the permissions of now."""
+    session = connection.session
+    # A client whose password is being checked is judged by these settings when that is done.
+    if session.authorized and not session.waiting:
+        broker.handshake.readmit(session, partial(_judge, connection))
+
+
+def _judge(connection: Connection, identity: Identity | None) -> None:
+    session = connection.session
+    if identity is None:
+        log.info("closing %s:%d: not authorized under the new settings", *connection.peer)
+        session.close_with(b"Authorization Violation")
+        return
+    if identity is UNPROVED:
+        # Without an -ERR: after `Authorization Violation` clients do not reconnect, and it may be right.
+        log.info(
+            "closing %s:%d: the hash of its password was replaced, so it has to sign in again",
+            *connection.peer,
+        )
+        session.close_with(None)
+        return
+    session.identity = identity
+    session.permit(identity.permissions)

@@ -1,0 +1,79 @@
+"""Arrows point one way: which package may import which. The lower a package stands, the less it knows."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "mq9fast"
+
+# Each package may import those above it in its list, and itself.
+CORE_LAYERS = ("base", "protocol", "pubsub storage", "mailbox", "commit", "delivery", "")
+LAYERS = ("_core", "", "config storage", "auth mailbox", "network commit", "monitoring", "server")
+CORE_IMPORT = re.compile(r"^\s*from (mq9fast[\w.]*) c?import", re.MULTILINE)
+
+
+def ranks(layers: tuple[str, ...]) -> dict[str, int]:
+    return {name: rank for rank, layer in enumerate(layers) for name in layer.split() or [""]}
+
+
+def forbidden(importer: str, imported: str, rank: dict[str, int]) -> bool:
+    return importer != imported and rank[imported] >= rank[importer]
+
+
+def package(module: str, above: str, rank: dict[str, int]) -> str:
+    """The package below `above` that a module is in, "" for `above` itself."""
+    name = module.removeprefix(above).lstrip(".").partition(".")[0]
+    return name if name in rank else ""
+
+
+def imports_at_run_time(source: str) -> set[str]:
+    """What a module imports, but for types only."""
+    tree = ast.parse(source)
+    typing_only = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    ]
+    skipped = {id(inner) for node in typing_only for inner in ast.walk(node)}
+    return {
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and id(node) not in skipped and node.module is not None
+    }
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "_core").rglob("*.p[xy][xd]")), ids=lambda file: file.name)
+def test_the_core_imports_only_lower_layers(file: Path) -> None:
+    rank = ranks(CORE_LAYERS)
+    *folders, _ = file.relative_to(ROOT / "_core").parts
+    importer = folders[0] if folders else ""
+    for module in CORE_IMPORT.findall(file.read_text()):
+        assert module.startswith("mq9fast._core."), f"{file} imports {module}"
+        assert not forbidden(importer, package(module, "mq9fast._core", rank), rank), (
+            f"{file} imports {module}"
+        )
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_package_imports_only_lower_layers(file: Path) -> None:
+    rank = ranks(LAYERS)
+    *folders, name = file.relative_to(ROOT).parts
+    if folders[:1] == ["_core"] or name == "__main__.py":
+        return
+    importer = folders[0] if folders else ""
+    for module in imports_at_run_time(file.read_text()):
+        if module.partition(".")[0] == "mq9fast":
+            assert not forbidden(importer, package(module, "mq9fast", rank), rank), f"{file} imports {module}"
+
+
+def test_a_forbidden_import_is_found() -> None:
+    rank = ranks(LAYERS)
+    source = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mq9fast.server.broker import Broker\n"
+    )
+    assert imports_at_run_time(source) == {"typing"}
+    assert imports_at_run_time(source + "from mq9fast.server.process import run\n") >= {
+        "mq9fast.server.process"
+    }
+    assert forbidden("storage", "server", rank) and forbidden("commit", "network", rank)
+    assert not forbidden("server", "storage", rank) and not forbidden("storage", "_core", rank)
