@@ -38,6 +38,14 @@ def serves(data_dir: Path) -> None:
         broker.end()
 
 
+def test_files_of_a_data_directory_keep_their_names(tmp_path: Path) -> None:
+    """A name that changes loses what an earlier version noted under it."""
+    serves(tmp_path / "data")
+    rocksdbs = r"CURRENT|IDENTITY|LOCK|LOG|(MANIFEST|OPTIONS)-\d+|\d+\.(log|sst)|rocksdict-config\.json"
+    names = {file.name for file in (tmp_path / "data").iterdir()}
+    assert {name for name in names if not re.fullmatch(rocksdbs, name)} == {"mq9fast.state", "mq9fast.clock"}
+
+
 # Directories without a store.
 
 

@@ -20,7 +20,7 @@ from mq9fast.storage.state_file import StateFile
 
 log = logging.getLogger("mq9fast.clock")
 
-FILE_NAME = "mq9fast.server.housekeeping"
+FILE_NAME = "mq9fast.clock"
 # A broker that was down for longer is more likely to have a wall clock that is wrong.
 MOST_DOWN_MS = 366 * 24 * 3600 * 1000
 # A difference that is not worth a word: NTP corrects as much in passing.

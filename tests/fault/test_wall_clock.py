@@ -171,13 +171,13 @@ def test_without_its_note_a_start_goes_by_the_newest_write(
     fill(broker, "short")
     fill(broker, "long", ttl=DAY)
     broker.stop()
-    harm(broker.data_dir / "mq9fast.server.housekeeping")
+    harm(broker.data_dir / "mq9fast.clock")
     clocks.pass_time(HOUR + 60)
     broker.start()
     assert unread(broker, "short") == 0
     assert unread(broker, "long") == 1
     broker.stop()
-    harm(broker.data_dir / "mq9fast.server.housekeeping")
+    harm(broker.data_dir / "mq9fast.clock")
     clocks.set_wall(100)
     broker.start()
     assert unread(broker, "long") == 1
@@ -191,29 +191,29 @@ def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
     both = {**clocks.env, **shim.env, "LD_PRELOAD": f"{clocks.env['LD_PRELOAD']} {shim.env['LD_PRELOAD']}"}
     broker = start_broker("--monitor-port", "0", env=both)
     for call in ("write", "fsync"):
-        with shim.failing(call, "mq9fast.server.housekeeping", errno.EIO):
+        with shim.failing(call, "mq9fast.clock", errno.EIO):
             # A step is noted at once.
             clocks.step_wall(HOUR)
             wait_until(lambda: "the time cannot be noted" in broker.health)
             fill(broker, call, ttl=DAY)
         clocks.step_wall(HOUR)
         wait_until(lambda: not broker.health)
-    with shim.failing("write", "mq9fast.server.housekeeping", errno.EIO):
+    with shim.failing("write", "mq9fast.clock", errno.EIO):
         assert broker.stop() == 0
     assert "ERROR" in broker.log.read_text()
     assert "the time cannot be noted: " in broker.log.read_text()
-    with shim.failing("read", "mq9fast.server.housekeeping", errno.EIO):
+    with shim.failing("read", "mq9fast.clock", errno.EIO):
         broker.start()
     assert "the last time that was noted is not known: " in broker.log.read_text()
     assert unread(broker, "fsync") == 1
     broker.stop()
     with (
-        shim.failing("open", "mq9fast.server.housekeeping", errno.EACCES),
+        shim.failing("open", "mq9fast.clock", errno.EACCES),
         pytest.raises(AssertionError) as refused,
     ):
         broker.start()
     assert "cannot be used: " in str(refused.value)
-    assert "mq9fast.server.housekeeping cannot be opened: Permission denied" in str(refused.value)
+    assert "mq9fast.clock cannot be opened: Permission denied" in str(refused.value)
 
 
 def stall(broker: Broker, clocks: Clocks, seconds: float, send: Callable[[], None]) -> None:
