@@ -92,6 +92,8 @@ cdef class Session(Client):
         that, and gets something done even if the turn is spent."""
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
+        cdef const char* data = self.inbuf.data     # which stays where it is until `keep`
+        cdef Py_ssize_t size = 0 if self.left_over else self.inbuf.size
         cdef Py_ssize_t used = 0
         cdef Py_ssize_t free = LITTLE_BYTES     # of a turn that is spent
         cdef Py_ssize_t look = LITTLE_BYTES
@@ -103,11 +105,11 @@ cdef class Session(Client):
         op.frame = 0
         self.working = True
         self.agenda.cost = 0
-        while used < self.inbuf.size and not self.doomed and not self.waiting and not self.left_over:
-            if not self.authorized and (self.inbuf.data[used] | 0x20) != c'c':
+        while used < size and not self.doomed and not self.waiting:
+            if not self.authorized and (data[used] | 0x20) != c'c':
                 self.doom(b"Authorization Violation")
                 break
-            outcome = parse(self.inbuf.data + used, self.inbuf.size - used, &self.core.bounds, &op)
+            outcome = parse(data + used, size - used, &self.core.bounds, &op)
             if outcome != FOUND:
                 self.check_unhandled(outcome, &op)
                 break

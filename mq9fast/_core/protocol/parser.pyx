@@ -181,12 +181,13 @@ cdef inline const char* end_of_token(const char* at, const char* end) noexcept:
 
 
 cdef inline const char* read_digits(const char* at, const char* end, Py_ssize_t* number) noexcept:
-    """Read digits, but no more than one past the longest size: a longer number would overflow."""
-    end = min(end, at + MOST_SIZE_DIGITS + 1)
-    number[0] = 0
+    """Read all digits. DANGER: the number is right only if there are at most 18 of them. A longer one wraps,
+    which is defined for unsigned numbers alone."""
+    cdef uint64_t read = 0
     while at < end and c'0' <= at[0] <= c'9':
-        number[0] = number[0] * 10 + (at[0] - c'0')
+        read = read * 10 + <uint64_t>(at[0] - c'0')
         at += 1
+    number[0] = <Py_ssize_t>read
     return at
 
 

@@ -17,7 +17,7 @@ cdef inline bint is_token(View token, char c) noexcept:
 
 cdef inline bint is_ours(View subject) noexcept:
     """Whether the subject is a command's: never in the trie, and matched by no wildcard."""
-    return starts_with(subject, view(b"$mq9.", 5))
+    return subject.size > 0 and subject.data[0] == c'$' and starts_with(subject, view(b"$mq9.", 5))
 
 
 cdef inline bint is_routed_reply(View subject) noexcept:

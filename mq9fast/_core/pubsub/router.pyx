@@ -27,7 +27,7 @@ cdef class Router:
 
     cdef int publish(self, Client sender, const Operation* op) except -1:
         cdef Py_ssize_t delivered = self.deliver(sender, op.subject, op.reply, op.header, op.payload)
-        if delivered == 0:
+        if delivered == 0 and op.reply.size:
             self.nobody_took(sender, op)
         return 0
 
@@ -46,15 +46,17 @@ cdef class Router:
         self, Client sender, View subject, View reply, View header, View payload
     ) except -1:
         """Send to all who match; returns how many that were."""
-        cdef uint64_t misses = self.sublist.misses
         cdef Match* match = self.sublist.match(subject)
         cdef Subscription subscription
         cdef Py_ssize_t delivered = 0
         cdef Py_ssize_t i
         cdef Py_ssize_t start = match.plain
+        if self.sublist.collected:
+            self.agenda.cost += self.sublist.collected
+            self.sublist.collected = 0
+        if match.plain + match.groups == 0:
+            return 0
         self.agenda.cost += match.plain + match.groups
-        if self.sublist.misses != misses and match.groups:
-            self.agenda.cost += match.ends[match.groups - 1]
         for i in range(match.plain):
             subscription = <Subscription>match.subscriptions[i]
             if self.can_take(subscription, sender, subject):

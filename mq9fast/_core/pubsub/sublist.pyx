@@ -150,6 +150,7 @@ cdef class Sublist:
         self.found_plain.clear()
         self.found_groups.clear()
         self.last = known
+        self.collected += known.ends[known.groups - 1] if known.groups else known.plain
         return known
 
     cdef int collect(self, Node node, View rest) except -1:

@@ -98,8 +98,12 @@ cdef class Runs:
     cdef Run run
     cdef uint64_t deleted         # of the run, by index
     cdef int index                # in the run, of the message it is at
+    cdef const char* entry        # DANGER: into the run's value, as the next: the entry to come
+    cdef const char* body         # where its messages begin
+    cdef Py_ssize_t begin         # where the one to come begins, from there
     cdef uint64_t msg_id
     cdef StoredMessage message    # DANGER: points into the run's value
 
     cdef bint next_row(self) except -1
     cdef bint next_message(self) except -1
+    cdef View next_stored(self) noexcept

@@ -198,7 +198,9 @@ cdef class Runs:
                 marked = row_id
                 continue
             self.run.open(row_id, size == MESSAGE_KEY_BYTES, value)
-            self.deleted |= all_of(self.run.count) & ~self.run.kept
+            self.entry = PyBytes_AS_STRING(value) + self.run.entries
+            self.body = PyBytes_AS_STRING(value) + self.run.bodies
+            self.begin = 0
             return True
         if self.deleted:
             raise CorruptRecord(f"a mark at {marked} stands before nothing")
@@ -206,18 +208,31 @@ cdef class Runs:
 
     cdef bint next_message(self) except -1:
         """Go to the next message; false if there is none."""
+        cdef View stored
         while True:
             self.index += 1
             while self.index >= self.run.count:
                 if not self.next_row():
                     return False
                 self.index = 0
-            if has(self.deleted, self.index):
+            if not has(self.run.kept, self.index):
                 continue
-            self.msg_id = self.run.id_of(self.index)
-            if self.msg_id >= self.start:
-                self.run.read(self.index, &self.message)
+            stored = self.next_stored()
+            if self.msg_id >= self.start and not has(self.deleted, self.index):
+                unpack_message(stored, &self.message)
                 return True
+
+    cdef inline View next_stored(self) noexcept:
+        """The next message that the row still holds, as it is stored, with its id in `msg_id`."""
+        cdef const char* entry = self.entry
+        cdef Py_ssize_t begin = self.begin
+        if self.run.alone:
+            self.msg_id = self.run.row_id
+            return view_of(self.run.value)
+        self.entry += RUN_ENTRY_BYTES
+        self.begin = <Py_ssize_t>read_u32(entry + 8)
+        self.msg_id = read_u64(entry)
+        return view(self.body + begin, self.begin - begin)
 
     def __iter__(self):
         return self
