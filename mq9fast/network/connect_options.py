@@ -1,7 +1,6 @@
 """The JSON of CONNECT, read as nats-server's JSON library does: names may be in any case, the last of several
 fields counts, null changes nothing, and bytes that are not UTF-8 are replaced."""
 
-import json
 import re
 from typing import Annotated, Any, get_args
 
@@ -67,6 +66,9 @@ def read_options(text: bytes) -> ConnectOptions:
 
 
 def _read_slowly(text: bytes) -> ConnectOptions:
+    # Imported for the clients that need it: a start is to be quick.
+    import json
+
     decoded = text.decode("utf-8", "surrogateescape")
     loaded = json.loads(HALF.sub("\ufffd", decoded), object_pairs_hook=_Fields, parse_constant=_refuse)
     if loaded is None:

@@ -10,7 +10,6 @@ from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY, Connection
 from mq9fast.network.descriptors import descriptors_for
 from mq9fast.network.tls import renew
-from mq9fast.network.websocket.upgrade import Origins
 from mq9fast.server.broker import Broker, stall_bytes
 
 log = logging.getLogger("mq9fast.reload")
@@ -23,6 +22,9 @@ def reload(broker: Broker, settings: Settings) -> None:
     cannot be used and origins that are none; then everything is as before.
     """
     _check_fixed(broker.settings, settings)
+    # Imported late, since a start is to be quick.
+    from mq9fast.network.websocket.upgrade import Origins
+
     Origins(settings.ws_origins)
     if broker.handshake.tls is not None:
         renew(broker.handshake.tls, settings)

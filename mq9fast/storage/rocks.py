@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, cast
@@ -358,6 +357,9 @@ def _options(*, create: bool, compact: bool) -> Options:
 
 def _format_of(path: Path) -> int | None:
     """The format of a store of ours, 0 for an empty one; None if the RocksDB in `path` is another's."""
+    # Only a store of an older version is asked: a start is to be quick.
+    import tempfile
+
     options = Options(raw_mode=True)
     options.create_if_missing(False)
     with tempfile.TemporaryDirectory() as elsewhere:

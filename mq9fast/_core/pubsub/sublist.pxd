@@ -27,7 +27,7 @@ cdef class Sublist:
     cdef Match* last          # what `match` returned before, in the cache; or NULL
     cdef readonly uint64_t lookups         # matches asked for, repetitions of the one before aside
     cdef readonly uint64_t misses          # of them, those that were not in the cache
-    cdef Py_ssize_t collected # subscriptions gathered for misses, until the router has counted them
+    cdef Py_ssize_t collected  # subscriptions gathered for misses, until the router has counted them
     cdef list found_plain
     cdef dict found_groups
 
