@@ -1,10 +1,13 @@
 """Loss in the log: refused with its amount unless it is accepted, and no id is given twice even then."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mq9fast.storage.rocks import RocksStore
+from mq9fast.storage.witness import SYNC_MODES
 from tests.damage import cut, flip_byte, log_files, pretend_reboot, read_state, refused
 from tests.fault.load import read_stored
 from tests.harness import Broker, Wire, wait_until
@@ -130,6 +133,25 @@ def test_what_was_never_acknowledged_is_no_loss(broker: Broker, garbage: bytes) 
     log = broker.log.read_text()
     assert "WARNING" not in log
     assert "ERROR" not in log
+
+
+@pytest.mark.parametrize("sync", SYNC_MODES)
+def test_kill_in_the_middle_of_a_large_write_is_no_loss(tmp_path: Path, sync: str) -> None:
+    """RocksDB writes a large batch in parts, the first of which may be whole."""
+    store = RocksStore(tmp_path / "data")
+    store.begin(sync)
+    killed = Path(shutil.copytree(tmp_path / "data", tmp_path / "killed"))
+    (file,) = log_files(killed)
+    size = file.stat().st_size
+    batch = store.new_batch()
+    batch.put(b"key", b"v" * 200_000)
+    store.write(batch)
+    file.write_bytes((tmp_path / "data" / file.name).read_bytes()[: size + 100_000])
+    store.close()
+    store = RocksStore(killed)
+    assert store.lost == 0
+    assert store.get(b"key") is None
+    store.close()
 
 
 def test_batch_that_was_not_written_to_its_end_is_no_loss(broker: Broker) -> None:

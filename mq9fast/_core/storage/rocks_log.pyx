@@ -229,22 +229,38 @@ cdef class PayloadReader(LogReader):
 
 
 def last_sequence_behind(bytes data not None, Py_ssize_t start, uint64_t above, uint64_t most) -> int:
-    """The last sequence number of the batches that begin anywhere in `data`, the content of a log from a
-    block's beginning on, at or behind `start`; 0 if there is none. Only numbers from `above` + 1 to
-    `most` are believed."""
+    """The last sequence number of the whole batches that begin anywhere in `data`, the content of a log from
+    a block's beginning on, at or behind `start`; 0 if there is none. Only numbers from `above` + 1 to `most`
+    are believed. A batch without its last part does not count: a kill may leave one."""
     cdef const char* at = PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t here = start, room, length
-    cdef uint64_t sequence, last, found = 0
-    while here + HEADER + BATCH_HEADER <= size:
+    cdef uint64_t sequence, last, begun = 0, found = 0
+    cdef int kind
+    while here + HEADER <= size:
         room = min(BLOCK - here % BLOCK, size - here)
-        if room >= HEADER + BATCH_HEADER and (at[here + 6] == FULL or at[here + 6] == FIRST):
-            length = <Py_ssize_t>little(at + here + 4, 2)
+        if room < HEADER:
+            here += room
+            continue
+        kind = at[here + 6]
+        length = <Py_ssize_t>little(at + here + 4, 2)
+        if (kind == FULL or kind == FIRST) and length >= BATCH_HEADER and HEADER + length <= room:
             sequence = little(at + here + HEADER, 8)
-            if length >= BATCH_HEADER and above < sequence <= most and holds_record(at + here, room):
-                last = sequence + little(at + here + HEADER + 8, 4) - 1
-                found = max(found, min(last, most))
+            if above < sequence <= most and holds_record(at + here, room):
+                last = min(sequence + little(at + here + HEADER + 8, 4) - 1, most)
+                if kind == FULL:
+                    found = max(found, last)
+                begun = last if kind == FIRST else 0
                 here += HEADER + length
                 continue
+        elif (
+            # Later parts begin their blocks.
+            begun and here % BLOCK == 0 and (kind == MIDDLE or kind == LAST) and holds_record(at + here, room)
+        ):
+            if kind == LAST:
+                found = max(found, begun)
+                begun = 0
+            here += HEADER + length
+            continue
         here += 1
     return found
