@@ -19,6 +19,7 @@ cdef class Session(Client):
     cdef Permissions permissions          # None = everything
     cdef bint working
     cdef bint left_over                   # what was read of it is not all handled
+    cdef bint leaving                     # it said goodbye, and is closed once that is
     cdef bint reads_mailboxes             # or did
     cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
     cdef readonly uint64_t acts           # its PINGs, SUBs and UNSUBs so far
@@ -29,7 +30,9 @@ cdef class Session(Client):
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1
     cpdef int sate(self) except -1
+    cdef int end_if_left(self) except -1
     cdef int work(self, bint owed) except -1
+    cdef int work_on(self, bint owed) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef bint may_wait(self, const Operation* op) noexcept
     cdef int publish(self, const Operation* op) except -1

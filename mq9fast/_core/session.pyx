@@ -76,7 +76,18 @@ cdef class Session(Client):
             self.core.reads += 1
             self.inbuf.filled(0)
             self.work(True)
+        self.end_if_left()
         return self.read_on()
+
+    def leave(self) -> None:
+        """The client said goodbye: close the connection once all that it sent before is handled."""
+        self.leaving = True
+        self.end_if_left()
+
+    cdef int end_if_left(self) except -1:
+        if self.leaving and not self.left_over and not self.waiting:
+            self.doom(None)
+        return 0
 
     cpdef int sate(self) except -1:
         """The client had its share of the turn: the rest of what it sends is for a later one."""
@@ -89,7 +100,15 @@ cdef class Session(Client):
 
     cdef int work(self, bint owed) except -1:
         """Handle what was read, as much of it as the client may have of this turn. `owed`: it waited for
-        that, and gets something done even if the turn is spent."""
+        that, and gets something done even if the turn is spent. A client whose turn fails is closed."""
+        try:
+            return self.work_on(owed)
+        except Exception:
+            self.working = False
+            self.doom(None)
+            raise
+
+    cdef int work_on(self, bint owed) except -1:
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
         cdef const char* data = self.inbuf.data     # which stays where it is until `keep`
@@ -154,6 +173,7 @@ cdef class Session(Client):
         if not self.working and self.connection is not None:
             self.inbuf.filled(0)
             self.work(False)
+            self.end_if_left()
             self.read_on()
 
     def permit(self, Permissions permissions) -> None:

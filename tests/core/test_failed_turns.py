@@ -80,3 +80,49 @@ def test_a_client_that_cannot_be_closed_keeps_no_other_open() -> None:
     parts.end_turn()
     assert peers[0].connection.closing
     assert peers[2].connection.closing
+
+
+def test_a_client_whose_work_fails_is_closed_and_keeps_no_other_paused() -> None:
+    """Its connection is not read from, so that nothing else would end it."""
+    parts = Parts()
+    parts.agenda.turn_ns = 0
+    peers = [parts.session() for _ in range(3)]
+    for peer in peers:
+        peer.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
+        assert not peer.connection.reading
+
+    def broken_connect(options: bytes) -> None:
+        raise RuntimeError("connect")
+
+    peers[0].connection.connect = broken_connect  # type: ignore[method-assign]
+    peers[0].feed(b"CONNECT {}\r\n")
+    failed = 0
+    for _ in range(20):
+        try:
+            parts.end_turn()
+        except RuntimeError:
+            failed += 1
+    assert failed == 1
+    assert [peer.connection.closing for peer in peers] == [True, False, False]
+    assert all(peer.connection.reading for peer in peers[1:])
+
+
+def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
+    parts = Parts()
+    parts.open(b"box")
+    asked: list[bool] = []
+    parts.core.stalled = lambda: asked.append(True)
+    parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
+    peers = [parts.session() for _ in range(3)]
+    for peer in peers:
+        peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
+        assert not peer.connection.reading
+    peers[1].connection = peers[1].session.connection = BrokenConnection()
+    parts.end_turn()
+    asked.clear()
+    with pytest.raises(RuntimeError, match="resume"):
+        parts.agenda.resume_stalled()
+    parts.end_turn()
+    assert asked == [True]
+    parts.agenda.resume_stalled()
+    assert all(peer.connection.reading for peer in (peers[0], peers[2]))

@@ -168,3 +168,44 @@ def test_a_client_that_leaves_with_much_left_over_leaves_nothing() -> None:
         parts.end_turn()
     assert parts.core.subscribed == parts.core.unsubscribed
     assert list(chain.from_iterable(peer.session.subscriptions for peer in peers)) == []
+
+
+def test_a_client_that_is_stalled_again_waits_for_the_next_time() -> None:
+    """What is left of its read is for then too: a receiver that does not keep up slows it down."""
+    parts = hurried()
+    receiver, sender = parts.session(), parts.session()
+    receiver.feed(b"SUB a 1\r\n")
+    receiver.session.pause_writing()
+    # The receiver has more waiting than it may have before its senders wait.
+    parts.session().feed(pub(b"a", bytes(KIB * KIB)) * 9)
+    parts.end_turn()
+    sender.feed(pub(b"a", bytes(KIB)) * 50)
+    parts.end_turn()
+    parts.end_turn()
+    for _ in range(3):
+        handled = sender.session.in_messages
+        # There is time for it, but not for all of it: the turn began long ago.
+        parts.agenda.ask()
+        parts.agenda.turn_ns = 1 << 60
+        parts.agenda.resume_stalled()
+        parts.agenda.turn_ns = 0
+        assert sender.session.in_messages == handled + 1
+        for _ in range(3):
+            parts.end_turn()
+        assert sender.session.in_messages == handled + 1
+
+
+def test_a_client_that_says_goodbye_is_closed_once_all_that_it_sent_is_handled() -> None:
+    parts = hurried()
+    parts.open(b"box")
+    peers = [parts.session() for _ in range(2)]
+    for peer in peers:
+        peer.feed(pub(MSG + b"box", b"x") * 30)
+        peer.session.leave()
+    peers[1].session.sate()
+    for _ in range(100):
+        parts.end_turn()
+    assert [peer.connection.closing for peer in peers] == [True, True]
+    mailbox = parts.directory.get(b"box")
+    assert mailbox is not None
+    assert mailbox.total_count == 60

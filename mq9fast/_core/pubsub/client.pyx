@@ -58,23 +58,28 @@ cdef class Agenda:
         return 0
 
     def resume_stalled(self) -> None:
-        """Let the clients that were told to stop send again."""
+        """Let the clients that were told to stop send again. One told so again waits for the next time."""
         cdef Client client
+        cdef list stalled
         cdef uint64_t end_ns = monotonic_ns() + self.turn_ns // 2
         cdef Py_ssize_t resumed = 0
-        while self.stalled:
-            client = self.stalled.pop()
-            client.stalled = False
-            if client.sated:
-                continue
-            if resumed < MOST_RESUMED and monotonic_ns() < end_ns:
-                client.go_on()
-                resumed += 1
-            else:
-                client.sated = True
-                self.sated.append(client)
-        if self.sated:
-            self.call()
+        stalled, self.stalled = self.stalled, []
+        try:
+            while stalled:
+                client = stalled.pop()
+                client.stalled = False
+                if client.sated:
+                    continue
+                if resumed < MOST_RESUMED and monotonic_ns() < end_ns:
+                    client.go_on()
+                    resumed += 1
+                else:
+                    client.sated = True
+                    self.sated.append(client)
+        finally:
+            self.stalled += stalled
+            if self.sated or self.stalled:
+                self.call()
 
     cdef int note_dirty(self, Client client) except -1:
         """The client has something to write."""

@@ -198,7 +198,7 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._writable:
             self._send_pong()
         if self._framed.goodbye is not None:
-            connection.session.close_with(None)
+            connection.session.leave()
 
     def _feed(self, connection: Connection, data: bytes) -> None:
         rest = memoryview(data)
