@@ -18,9 +18,10 @@ from mq9fast.mailbox.address import check_address
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing, ListRequest
 
-# What one turn makes of pages of LIST, at least one: the rest is made in the next, so that nobody waits for
-# all and they are not all in memory at once. And what a request that waits takes in a turn, about.
-LISTED_BYTES_PER_TURN = 256 << 10
+# What one turn makes, or reads, of pages of LIST, at least one of them: the rest is made in the next, so that
+# nobody waits for all and they are not all in memory at once. And what a request that waits takes in a turn,
+# about.
+LISTED_BYTES_PER_TURN = 64 << 10
 WAITING_LIST_BYTES = 1024
 
 LONGEST_TTL_SECONDS = 100 * 366 * 86400
@@ -105,11 +106,12 @@ class Commands:
                 self._intake.turn.defer(answer, WAITING_LIST_BYTES)
                 self._agenda.ask()
                 return
+            read_bytes = self._listing.read_bytes
             try:
                 body = self._listing.page(address, request)
             except CommandError as error:
                 body = error.reply()
-            self._listed_bytes += len(body)
+            self._listed_bytes += max(len(body), self._listing.read_bytes - read_bytes)
             self._router.reply(reply, body)
 
         self._intake.turn.defer(answer, WAITING_LIST_BYTES)

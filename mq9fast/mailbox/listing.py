@@ -16,8 +16,14 @@ PRIORITIES = ("critical", "urgent", "normal")
 CURSOR_BYTES = 9
 # What a page holds beside its messages: braces, names, the address, the total and a cursor.
 ENVELOPE_BYTES = 256
-# A page of several messages is no longer than this, however much fits: making it holds up the event loop.
-LONGEST_PAGE_BYTES = 256 << 10
+# A page of several messages is no longer than this, and nothing longer is read for it, however much fits:
+# making it holds up the event loop.
+LONGEST_PAGE_BYTES = 128 << 10
+# Beyond this it is worth counting what a text takes in JSON before it is written.
+LONG_TEXT_BYTES = 65536
+# What takes two bytes in JSON, and what takes six.
+ESCAPED = b'"\\\b\f\n\r\t'
+CONTROLS = bytes(set(range(32)) - set(ESCAPED))
 
 
 class ListRequest(msgspec.Struct, frozen=True):
@@ -41,13 +47,17 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
 
 class Listing:
-    """Reads pages of at most `page_bytes`, which is the broker's max_payload."""
+    """Reads pages of at most `page_bytes`, which is the broker's max_payload.
+
+    `read_bytes`: headers and payloads that were read for all pages so far.
+    """
 
     def __init__(self, directory: Directory, store: Store, page_bytes: int, time: BrokerTime) -> None:
         self._directory = directory
         self._store = store
         self._page_bytes = page_bytes
         self._time = time
+        self.read_bytes = 0
 
     def page(self, address: bytes, request: ListRequest) -> bytes:
         """The JSON of one page. Raises CommandError mailbox_not_found, bad_request or store_unavailable."""
@@ -74,15 +84,19 @@ class Listing:
         """The messages of a page, encoded, and the cursor of the next page if there is one."""
         first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
         entries: list[bytes] = []
-        room = min(self._page_bytes, LONGEST_PAGE_BYTES) - ENVELOPE_BYTES - len(mailbox.address)
+        most_bytes = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
+        room = min(most_bytes, LONGEST_PAGE_BYTES)
+        begun = self.read_bytes
         for rank in range(first_rank, len(PRIORITIES)):
             start = first_id if rank == first_rank else 0
             for message in stored_messages(self._store, mailbox, rank, start):
-                msg_id = message[0]
+                msg_id, created_ms, header, payload = message
                 if len(entries) == request.limit:
                     return entries, _write_cursor(rank, msg_id)
-                most_bytes = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
-                entry = _encode(rank, message, self._time.wall_ms(message[1]), most_bytes)
+                self.read_bytes += len(header) + len(payload)
+                if entries and self.read_bytes - begun > LONGEST_PAGE_BYTES:
+                    return entries, _write_cursor(rank, msg_id)
+                entry = _encode(rank, message, self._time.wall_ms(created_ms), most_bytes)
                 room -= len(entry) + 1
                 if room < 0 and entries:
                     return entries, _write_cursor(rank, msg_id)
@@ -94,11 +108,9 @@ def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, mos
     """One message, accepted at `wall_ms`, as JSON. A payload that would not fit a page even alone is left
     out, and said to be."""
     msg_id, _, header, payload = message
-    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), read_headers(header))
-    try:
-        entry.payload = payload.decode()
-    except UnicodeDecodeError:
-        entry.payload_base64 = base64.b64encode(payload).decode()
+    headers = read_headers(header) if len(header) <= most_bytes else {}
+    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers)
+    _put_payload(entry, payload, most_bytes)
     encoded = msgspec.json.encode(entry)
     if len(encoded) <= most_bytes:
         return encoded
@@ -109,6 +121,29 @@ def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, mos
         entry.headers = {}
         encoded = msgspec.json.encode(entry)
     return encoded
+
+
+def _put_payload(entry: Entry, payload: bytes, most_bytes: int) -> None:
+    """Fill in the payload, unless it cannot fit: what is not used is not written."""
+    if len(payload) <= most_bytes:
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            if len(payload) // 3 * 4 <= most_bytes:
+                entry.payload_base64 = base64.b64encode(payload).decode()
+                return
+        else:
+            if len(payload) <= LONG_TEXT_BYTES or _json_bytes(payload) <= most_bytes:
+                entry.payload = text
+                return
+    entry.payload_omitted = True
+
+
+def _json_bytes(text: bytes) -> int:
+    """What a text takes in JSON, without its quotes."""
+    escaped = len(text) - len(text.translate(None, ESCAPED))
+    controls = len(text) - len(text.translate(None, CONTROLS))
+    return len(text) + escaped + 5 * controls
 
 
 def read_headers(block: bytes) -> dict[str, str | list[str]]:

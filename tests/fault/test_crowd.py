@@ -222,3 +222,31 @@ def test_readers_of_large_messages_that_read_nothing(start_broker: Callable[...,
         for wire in deaf:
             wire.close()
     assert highest - before < (readers + 4) * (size + (1 << 20)), (highest - before) >> 20
+
+
+def test_pages_of_messages_that_do_not_fit_one(start_broker: Callable[..., Broker]) -> None:
+    """They are left out of pages, and not read by the hundred for one. Each would take long to write as JSON:
+    what is not used is not written."""
+    broker = start_broker("--sync", "never")
+    payloads = (b"\0" * 900_000, b"\xff" * 900_000, b"x" * 1_048_576)
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        for number in range(60):
+            wire.msg("box", payloads[number % 3])
+        began = broker.loop_seconds
+        page = wire.list("box")
+        used = broker.loop_seconds - began
+        assert len(page["messages"]) == 1
+        assert page["total"] == 60
+        found, pages = 0, 0
+        cursor: dict[str, Any] | None = {}
+        began = broker.loop_seconds
+        while cursor is not None:
+            page = wire.list("box", **cursor)
+            found += len([each for each in page["messages"] if each["payload_omitted"]])
+            pages += 1
+            cursor = {"cursor": page["next"]} if "next" in page else None
+        assert found == pages == 60
+        print(f"the first page {used:.4f} s, all {broker.loop_seconds - began:.4f} s")
+        assert used < MOST_SECONDS
+        assert (broker.loop_seconds - began) / pages < MOST_SECONDS / 5
