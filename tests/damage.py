@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.witness import STATE_FILE, State, pack_state, unpack_state
@@ -86,14 +87,20 @@ def read_state(data_dir: Path) -> State:
     return unpack_state(payload)
 
 
-def pretend_reboot(data_dir: Path) -> None:
-    """Have the state of a killed broker say that the system ran another time."""
+def note(data_dir: Path, **changes: Any) -> None:
+    """Change what a broker that does not run noted."""
     state = read_state(data_dir)
-    state.boot_id = "00000000-0000-0000-0000-000000000000"
+    for name, value in changes.items():
+        setattr(state, name, value)
     file = StateFile(data_dir / STATE_FILE)
     file.read()
     file.write(pack_state(state))
     file.close()
+
+
+def pretend_reboot(data_dir: Path) -> None:
+    """Have the state of a killed broker say that the system ran another time."""
+    note(data_dir, boot_id="00000000-0000-0000-0000-000000000000")
 
 
 def copy_of(broker: Broker, to: Path) -> Path:

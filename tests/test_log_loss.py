@@ -8,7 +8,7 @@ import pytest
 
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.witness import SYNC_MODES
-from tests.damage import cut, flip_byte, log_files, pretend_reboot, read_state, refused
+from tests.damage import copy_of, cut, flip_byte, log_files, note, pretend_reboot, read_state, refused
 from tests.fault.load import read_stored
 from tests.harness import Broker, Wire, wait_until
 
@@ -32,6 +32,11 @@ def broker(start_broker: StartBroker) -> Broker:
     assert send(broker.port, "box", MESSAGES) == list(range(MESSAGES))
     broker.kill()
     return broker
+
+
+def damage_at_the_beginning(file: Path) -> None:
+    """In the checksum by which a file is told from another store's."""
+    flip_byte(file, 0)
 
 
 def damage_in_the_middle(file: Path) -> None:
@@ -58,6 +63,7 @@ def cut_to_nothing(file: Path) -> None:
 
 
 DAMAGES = [
+    damage_at_the_beginning,
     damage_in_the_middle,
     zeros_in_the_middle,
     cut_in_the_middle,
@@ -109,6 +115,24 @@ def test_what_lies_behind_an_accepted_loss_is_kept(broker: Broker) -> None:
     broker.flags = (*broker.flags, "--accept-loss")
     broker.start()
     assert (broker.data_dir / "lost-1" / file.name).read_bytes() == damaged
+
+
+def test_kill_while_a_loss_is_accepted(broker: Broker) -> None:
+    """RocksDB gave the number of a file that is gone to another; the broker is killed before it noted it."""
+    (file,) = log_files(broker.data_dir)
+    cut_in_the_middle(file)
+    given_again = 0
+    for place in ("first", "second"):
+        data = copy_of(broker, broker.data_dir.with_name(place))
+        note(data, marks={given_again: 1})
+        store = RocksStore(data, accept_loss=True)
+        batch = store.new_batch()
+        batch.put(b"key", b"value")
+        store.write(batch)
+        given_again = int(log_files(data)[-1].stem)
+        killed = Path(shutil.copytree(data, data.with_name(f"{place}-killed")))
+        store.close()
+    RocksStore(killed, accept_loss=True).close()
 
 
 def test_accepting_a_loss_that_is_none_is_warned_about(broker: Broker) -> None:

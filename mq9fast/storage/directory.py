@@ -14,7 +14,7 @@ from pathlib import Path
 from mq9fast.errors import StartError, spoiled
 from mq9fast.storage.manifest import Manifest
 from mq9fast.storage.witness import STATE_FILE, State
-from mq9fast.storage.write_ahead_log import log_name, mark_of, sync_directory
+from mq9fast.storage.write_ahead_log import begins_whole, log_name, mark_of, sync_directory
 
 # RocksDB counts its files; one far ahead of the count is none of them.
 MOST_FILES_AHEAD = 1_000_000
@@ -99,7 +99,8 @@ def check_owner(path: Path, manifest: Manifest, state: State | None) -> None:
         raise spoiled(path, culprit, "is another store's")
     for number, mark in state.marks.items():
         file = path / log_name(number)
-        if number >= manifest.first_log and mark_of(file) not in {mark, None}:
+        found = mark_of(file) if number >= manifest.first_log else None
+        if found not in {mark, None} and begins_whole(file):
             raise spoiled(path, file.name, "is another store's")
 
 

@@ -71,6 +71,10 @@ class Opening:
         if self.create:
             Witness(self.file, State()).begin()
             sync_directory(self.path)
+        if self.state is not None and (self.lost or self._keep):
+            # RocksDB may give the numbers of files that are gone to others.
+            self.state.marks = {}
+            Witness(self.file, self.state).begin()
         if self._log is not None and not self._keep:
             cut_off(self.path, self._log)
         elif self._log is not None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from mq9fast._core.storage.rocks_log import BatchReader, last_sequence_behind
+from mq9fast._core.storage.rocks_log import BatchReader, begins_with_record, last_sequence_behind
 from mq9fast.storage.manifest import Manifest
 
 # Of RocksDB's log format.
@@ -56,6 +56,12 @@ def mark_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     return int.from_bytes(start, "little") if len(start) == MARK_BYTES else None
+
+
+def begins_whole(path: Path) -> bool:
+    """Whether the first record of a file of the log is whole: else its checksum is damage. Raises OSError."""
+    with path.open("rb") as file:
+        return begins_with_record(file.read(BLOCK_BYTES))
 
 
 def read_log(path: Path, manifest: Manifest) -> Log:

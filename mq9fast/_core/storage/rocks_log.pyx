@@ -110,6 +110,11 @@ cdef inline bint holds_record(const char* at, Py_ssize_t room) noexcept:
     return checksum(at + 6, size + 1) == ((masked >> 17) | (masked << 15))
 
 
+def begins_with_record(bytes data not None) -> bool:
+    """Whether a whole record is at the beginning of `data`, which is at most a block."""
+    return holds_record(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
 def crc32c(bytes data not None, bint table=False) -> int:
     """The CRC-32C of `data`, by the table if wanted: for tests."""
     cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(data)
