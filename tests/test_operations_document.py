@@ -26,7 +26,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_every_metric_that_is_named_exists() -> None:
-    counted = (ROOT / "mq9fast" / "monitoring" / "metrics.py").read_text()
+    counted = (ROOT / "mq9fast" / "monitoring" / "pages" / "metrics.py").read_text()
     named = set(re.findall(r"`(mq9fast_\w+)`", DOCUMENT + (ROOT / "docs" / "protocol.md").read_text()))
     assert named
     assert [name for name in named if f'"{name.removesuffix("_total")}"' not in counted] == []
