@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mq9fast.storage import witness
 from mq9fast.storage.state_file import StateFile
-from mq9fast.storage.witness import STATE_FILE, State, pack_state, unpack_state
+from mq9fast.storage.witness import STATE_FILE, State, pack_state
 from tests.harness import START_SECONDS, Broker
 
 
@@ -81,10 +82,10 @@ def cut(file: Path, size: int) -> None:
 def read_state(data_dir: Path) -> State:
     """What the last broker noted."""
     file = StateFile(data_dir / STATE_FILE)
-    payload = file.read()
+    state = witness.read_state(file)
     file.close()
-    assert payload is not None
-    return unpack_state(payload)
+    assert state is not None
+    return state
 
 
 def note(data_dir: Path, **changes: Any) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mq9fast.errors import StartError
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.witness import SYNC_MODES
 from tests.damage import copy_of, cut, flip_byte, log_files, note, pretend_reboot, read_state, refused
@@ -175,6 +176,27 @@ def test_kill_in_the_middle_of_a_large_write_is_no_loss(tmp_path: Path, sync: st
     store = RocksStore(killed)
     assert store.lost == 0
     assert store.get(b"key") is None
+    store.close()
+
+
+@pytest.mark.parametrize("sync", SYNC_MODES)
+def test_last_write_before_a_kill_is_missed(tmp_path: Path, sync: str) -> None:
+    """However soon after it the kill came."""
+    store = RocksStore(tmp_path / "data")
+    store.begin(sync)
+    batch = store.new_batch()
+    batch.put(b"key", b"value")
+    store.write(batch)
+    if sync == "always":
+        store.sync()
+    killed = Path(shutil.copytree(tmp_path / "data", tmp_path / "killed"))
+    store.close()
+    cut_by_one_byte(log_files(killed)[-1])
+    with pytest.raises(StartError, match="lost at least 1 acknowledged change"):
+        RocksStore(killed)
+    store = RocksStore(killed, accept_loss=True)
+    store.begin(sync)
+    assert store.jumps == 1
     store.close()
 
 

@@ -77,3 +77,23 @@ def test_failed_write_keeps_the_record(tmp_path: Path, monkeypatch: pytest.Monke
 def test_file_in_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         StateFile(tmp_path / "missing" / "state")
+
+
+def test_number_is_read_back_beside_the_record(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state")
+    assert file.noted() == 0
+    file.write(b"record")
+    assert file.noted() == 0
+    for number in (1, 2**64 - 1, 7):
+        file.note(number)
+        assert file.noted() == number
+        file.write(b"record %d" % number)
+    assert file.read() == b"record 7"
+    file.close()
+    content = bytearray((tmp_path / "state").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "state").write_bytes(content)
+    file = StateFile(tmp_path / "state")
+    assert file.noted() == 0
+    assert file.read() == b"record 7"
+    file.close()

@@ -13,7 +13,7 @@ from mq9fast.storage import directory
 from mq9fast.storage.loss import Verdict, judge, where
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.state_file import StateFile
-from mq9fast.storage.witness import STATE_FILE, State, Witness, boot_id, unpack_state
+from mq9fast.storage.witness import STATE_FILE, State, Witness, boot_id, read_state
 from mq9fast.storage.write_ahead_log import Log, cut_off, read_log, set_aside, sync_directory
 
 log = logging.getLogger("mq9fast.store")
@@ -94,8 +94,7 @@ class Opening:
         try:
             self.file = StateFile(self.path / STATE_FILE)
             directory.lock(self.file.descriptor, self.path)
-            payload = self.file.read()
-            self.state = None if payload is None else unpack_state(payload)
+            self.state = read_state(self.file)
         except StoreError as error:
             log.error("%s", error)
 

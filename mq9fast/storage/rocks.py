@@ -130,10 +130,12 @@ class RocksStore:
         self._check()
         try:
             self._db.write(batch)  # type: ignore[arg-type]
+            self.written_sequence = self._db.latest_sequence_number()
+            if self._witness is not None:
+                self._witness.written(self.written_sequence)
         except Exception as error:
             # RocksDB begins another log by itself when there is room again.
             raise self._fail(error, recovers=NO_ROOM in str(error)) from error
-        self.written_sequence = self._db.latest_sequence_number()
 
     def sync(self) -> None:
         self._check()
@@ -154,8 +156,6 @@ class RocksStore:
             if self._db.property_int_value("rocksdb.background-errors"):
                 # Refused with what went wrong, if RocksDB has not recovered.
                 self._db.write(WriteBatch(True))
-            if self._witness is not None:
-                self._witness.written(self.written_sequence)
         except Exception as error:
             raise self._fail(error) from error
 

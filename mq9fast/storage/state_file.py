@@ -8,6 +8,7 @@
     +---------+--------+--------+----------+
 
 A write goes to the slot that holds the older record, so that a torn write leaves the newer one readable.
+Behind the slots, at offset 8192, is a number(8) and its complement(8), which cost less to replace.
 """
 
 import os
@@ -21,6 +22,10 @@ SLOT_BYTES = 4096
 _HEADER = struct.Struct(">4sQI")
 _CRC = struct.Struct(">I")
 _MAGIC = b"mq9s"
+_NOTE = struct.Struct(">QQ")
+_NOTE_AT = 2 * SLOT_BYTES
+_FILE_BYTES = _NOTE_AT + _NOTE.size
+_COMPLEMENT = (1 << 64) - 1
 MAX_PAYLOAD_BYTES = SLOT_BYTES - _HEADER.size - _CRC.size
 
 
@@ -74,11 +79,31 @@ class StateFile:
             raise StoreError(f"{self.path} cannot be written: the disk is full")
         self._number = number
 
+    def note(self, number: int) -> None:
+        """Replace the number (0 to 2**64 - 1) beside the record. From one thread, beside the others."""
+        try:
+            if not self._allocated:
+                self._allocate()
+            written = os.pwrite(self._descriptor, _NOTE.pack(number, number ^ _COMPLEMENT), _NOTE_AT)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}") from error
+        if written != _NOTE.size:
+            raise StoreError(f"{self.path} cannot be written: the disk is full")
+
+    def noted(self) -> int:
+        """The number beside the record; 0 if there is none that is whole."""
+        try:
+            found = os.pread(self._descriptor, _NOTE.size, _NOTE_AT)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
+        number, complement = _NOTE.unpack(found.ljust(_NOTE.size, b"\0"))
+        return number if number == complement ^ _COMPLEMENT else 0
+
     def _allocate(self) -> None:
-        """Take the room of both slots, so that a full disk fails no write after the first. Raises OSError."""
-        missing = 0 if self._allocated else 2 * SLOT_BYTES - os.fstat(self._descriptor).st_size
+        """Take the room of the file, so that a full disk fails no write after the first. Raises OSError."""
+        missing = 0 if self._allocated else _FILE_BYTES - os.fstat(self._descriptor).st_size
         if missing > 0:
-            missing -= os.pwrite(self._descriptor, bytes(missing), 2 * SLOT_BYTES - missing)
+            missing -= os.pwrite(self._descriptor, bytes(missing), _FILE_BYTES - missing)
         self._allocated = missing <= 0
 
     def sync(self) -> None:

@@ -29,10 +29,7 @@ class Store(Protocol):
     def write(self, batch: Batch) -> None: ...
     def sync(self) -> None: ...
     def look(self) -> None:
-        """Check that the files of the store are where they were opened, and that nothing failed meanwhile.
-
-        Notes beside the store how much was written, for the next start.
-        """
+        """Check that the files of the store are where they were opened, and that nothing failed meanwhile."""
         ...
 
     def begin_compacting(self) -> None:

@@ -142,18 +142,23 @@ class Load:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("call", "error"),
-    [("write", errno.EIO), ("write", errno.ENOSPC), ("fsync", errno.EIO)],
-    ids=["write-eio", "write-enospc", "fsync-eio"],
+    ("call", "pattern", "error"),
+    [
+        ("write", "*.log", errno.EIO),
+        ("write", "*.log", errno.ENOSPC),
+        ("fsync", "*.log", errno.EIO),
+        ("write", "*/mq9fast.state", errno.EIO),
+    ],
+    ids=["write-eio", "write-enospc", "fsync-eio", "note-eio"],
 )
-def test_one_failure_of_the_log(
-    start: Callable[..., Broker], shim: Shim, call: str, error: int, mode: str
+def test_one_failure_of_the_log_or_the_note_beside_it(
+    start: Callable[..., Broker], shim: Shim, call: str, pattern: str, error: int, mode: str
 ) -> None:
     if (call, mode) == ("fsync", "never"):
         pytest.skip("there are no fsyncs")
     broker = start("--sync", mode, "--sync-interval", "0.05")
     load = Load(broker)
-    with shim.failing(call, "*.log", error, most=1) as rule:
+    with shim.failing(call, pattern, error, most=1) as rule:
         wait_until(lambda: rule.seen > 0)
         load.is_refused()
     load.goes_on()
