@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.listen import peer_of
+from mq9fast.network.pace import Pace
 from mq9fast.network.proxy import ProxyError, readable, take_header
 from mq9fast.network.tls import handshake_socket
 
@@ -25,6 +26,8 @@ log = logging.getLogger("mq9fast.admission")
 FALLBACK_SECONDS = 0.05
 # Without descriptors there is nobody to accept; they come back as connections go.
 RETRY_SECONDS = 0.1
+# TLS handshakes that begin in one round of the event loop: each takes up to a millisecond of the processor.
+HANDSHAKES_AT_ONCE = 8
 
 
 class Admission:
@@ -32,7 +35,8 @@ class Admission:
 
     That is a PROXY header where `proxied`, then TLS where there is a `context`. With TLS, INFO is on its way
     before the transport exists, so that whatever the client answers meets TLS and nothing else. `first` is
-    the setting tls_handshake_first. A header may take `handshake_seconds()`, and a handshake as long again.
+    the setting tls_handshake_first. A header may take `handshake_seconds()`, a handshake as long again to
+    begin, and as long again to end.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Admission:
         self._proxied = proxied
         self._handshake_seconds = handshake_seconds
         self._first = first
+        self._pace = Pace(HANDSHAKES_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners = listeners
         for each in [bound for listener in listeners for bound in listener.sockets]:
@@ -115,10 +120,20 @@ class Admission:
             return
         if not tls_first and isinstance(protocol, Connection):
             await self._loop.sock_sendall(client, protocol.greeting())
+        await self._hello(client)
         handshake_socket.set(client)
         await self._loop.connect_accepted_socket(
             lambda: protocol, client, ssl=context, ssl_handshake_timeout=self._handshake_seconds()
         )
+
+    async def _hello(self, client: socket.socket) -> None:
+        """Wait until the client has begun its handshake, and it is this handshake's turn."""
+        seconds = self._handshake_seconds()
+        try:
+            await asyncio.wait_for(readable(client), seconds)
+        except asyncio.TimeoutError:
+            raise ConnectionAbortedError(f"it did not begin in {seconds:g} seconds") from None
+        await self._pace.wait()
 
     def _give_up(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
         protocol.connection_lost(None)

@@ -7,17 +7,22 @@ under 20 ms; the tests allow for a slower machine.
 import random
 import resource
 import select
+import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.certificates import Certificates
 from tests.fault.load import publish_many
 from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
+from tests.webwire import BINARY, WebWire, frame
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 READERS = 1000
@@ -250,3 +255,75 @@ def test_pages_of_messages_that_do_not_fit_one(start_broker: Callable[..., Broke
         print(f"the first page {used:.4f} s, all {broker.loop_seconds - began:.4f} s")
         assert used < MOST_SECONDS
         assert (broker.loop_seconds - began) / pages < MOST_SECONDS / 5
+
+
+class TlsWire(Wire):
+    """A client of a port with TLS."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        self.context = context
+        super().__init__(port)
+
+    def open(self, port: int, receive_bytes: int) -> ssl.SSLSocket:
+        raw = super().open(port, receive_bytes)
+        raw.recv(4096)
+        return self.context.wrap_socket(raw, server_hostname="localhost")
+
+    def _begin(self, connect: Any) -> None:
+        self.send(CONNECT)
+
+
+def test_a_crowd_that_begins_tls_at_once(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+    made = tmp_path / "certificates"
+    made.mkdir()
+    certificates = Certificates(made)
+    broker = start_broker("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    context = certificates.context()
+    crowd = []
+    for _ in range(300):
+        peer = socket.create_connection(("127.0.0.1", broker.port), WAIT_SECONDS)
+        peer.recv(4096)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+        crowd.append((peer, outgoing.read()))
+    with TlsWire(broker.port, context) as bystander:
+        bystander.ping()
+        began = broker.loop_seconds
+        for peer, hello in crowd:
+            peer.sendall(hello)
+        longest = 0.0
+        answered = 0
+        while answered < len(crowd):
+            before = broker.loop_seconds
+            bystander.ping()
+            longest = max(longest, broker.loop_seconds - before)
+            answered = len(select.select([peer for peer, _ in crowd], [], [], 0)[0])
+        used = broker.loop_seconds - began
+    for peer, _ in crowd:
+        peer.close()
+    print(f"all took {used:.3f} s, the longest PING {longest:.3f} s")
+    assert longest < max(MOST_SECONDS, used / 4)
+
+
+def test_a_crowd_of_websockets_that_sent_much(start_broker: Callable[..., Broker]) -> None:
+    """What comes in frames is read as little at a time, once a turn has handled enough, as what does not."""
+    broker = start_broker("--sync", "never", "--ws-port", "0", "--ws-host", "127.0.0.1")
+    messages = frame(BINARY, b"PUB flood 16\r\n0123456789abcdef\r\n" * 2000)
+    crowd = [WebWire(broker.ws_port) for _ in range(600)]
+    with Wire(broker.port) as bystander:
+        for wire in (*crowd, bystander):
+            wire.ping()
+        broker.process.send_signal(signal.SIGSTOP)
+        for wire in crowd:
+            wire.socket.raw.sendall(messages)
+        began = broker.loop_seconds
+        broker.process.send_signal(signal.SIGCONT)
+        bystander.ping()
+        used = broker.loop_seconds - began
+        longest = usual_worst(broker, bystander, lambda: True)
+    for wire in crowd:
+        wire.ping()
+        wire.close()
+    print(f"the first PING {used:.3f} s")
+    assert max(used, longest) < MOST_SECONDS

@@ -120,6 +120,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._connection: Connection | Refusal | None = None
         self._pong: bytes | None = None
         self._writable = True
+        self._offered_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self.peer = ("", 0)
 
@@ -138,7 +139,12 @@ class WebSocket(asyncio.BufferedProtocol):
             self._connection.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._port.scratch
+        room = self._port.scratch
+        if isinstance(self._connection, Connection):
+            # A turn that has handled enough reads little.
+            room = room[: len(self._connection.session.get_buffer(sizehint))]
+        self._offered_bytes = len(room)
+        return room
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._transport.is_closing():
@@ -193,7 +199,7 @@ class WebSocket(asyncio.BufferedProtocol):
                 # The peer's goodbye, which is given back, or ours to one that breaks the rules.
                 self._framed.goodbye = (event.code, event.reason or "")
         self._feed(connection, b"".join(parts))
-        if len(data) == READ_BYTES:
+        if len(data) == self._offered_bytes:
             connection.session.sate()
         if self._writable:
             self._send_pong()
