@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import sys
 import threading
 import time
@@ -85,7 +86,11 @@ class LineWriter:
                 lines = [f"{self._notice(untold)}\n".encode(), *lines]
             left = memoryview(b"".join(lines))
             while left:
-                left = left[os.write(self._descriptor, left) :]
+                try:
+                    left = left[os.write(self._descriptor, left) :]
+                except BlockingIOError:
+                    # Another process that has this descriptor made it non-blocking.
+                    select.select([], [self._descriptor], [])
         except OSError:
             return False
         return True

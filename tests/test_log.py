@@ -62,3 +62,17 @@ def test_a_reader_that_is_gone_costs_lines() -> None:
     assert not writer.close(10.0)
     assert writer.dropped == 1
     os.close(writing)
+
+
+def test_no_line_is_lost_or_cut_where_the_descriptor_does_not_block() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    writer = LineWriter(writing, notice)
+    for number in range(1000):
+        writer.put(f"{number:04} " + "x" * 500)
+    assert not writer.flush(0.05)
+    text = read_all(reading, b"0999 " + b"x" * 500 + b"\n")
+    assert writer.close(10.0)
+    assert [line[:4] for line in text.decode().splitlines()] == [f"{number:04}" for number in range(1000)]
+    for descriptor in (reading, writing):
+        os.close(descriptor)
