@@ -93,6 +93,19 @@ class Sender(threading.Thread):
         assert not self.trouble, self.trouble
 
 
+def listed(wire: Wire, address: str) -> dict[int, str]:
+    """What the pages of LIST show, by id; none of it twice."""
+    found: dict[int, str] = {}
+    cursor: dict[str, str] | None = {}
+    while cursor is not None:
+        page = wire.list(address, **cursor)
+        for message in page["messages"]:
+            assert message["msg_id"] not in found
+            found[message["msg_id"]] = message["payload"]
+        cursor = {"cursor": page["next"]} if "next" in page else None
+    return found
+
+
 class Load:
     """Two senders and a subscriber."""
 
@@ -133,6 +146,7 @@ class Load:
                 assert read_stored(self.broker.port, address) == wanted
                 with Wire(self.broker.port) as wire:
                     assert wire.list(address, limit=1)["total"] == len(wanted)
+                    assert listed(wire, address) == {key: text.decode() for key, text in wanted.items()}
             wait_until(lambda: len(self.watcher.seen) >= len(acknowledged))
             assert self.watcher.seen == acknowledged
             assert not refused & set(self.watcher.seen.values())
@@ -274,3 +288,23 @@ def test_nothing_is_acknowledged_once_files_were_deleted(
             assert wire.msg("box", "lost").get("code") == "store_unavailable"
         wait_until(lambda: "deleted from the data directory" in broker.health)
     wait_until(lambda: "messages are refused: the store does not take writes" in broker.log.read_text())
+
+
+@pytest.mark.parametrize(
+    ("call", "pattern"),
+    [("write", "*/data/*"), ("fsync", "*/data/*"), ("open", "*/data/*"), ("read", "*.sst")],
+)
+def test_a_broker_whose_storage_fails_ends_when_it_is_told_to(
+    start: Callable[..., Broker], shim: Shim, call: str, pattern: str
+) -> None:
+    broker = start()
+    load = Load(broker)
+    with shim.failing(call, pattern, errno.EIO), shim.failing("write", "*.log", errno.EIO, skip=50, most=1):
+        load.is_refused()
+        # It tries to open the store again meanwhile.
+        time.sleep(1.2)
+        asked = time.monotonic()
+        for sender in load.senders:
+            sender.ended = True
+        assert broker.stop() == 0
+        assert time.monotonic() - asked < WAIT_SECONDS / 3
