@@ -39,6 +39,26 @@ def test_a_start_refuses_when_mailboxes_are_missing(start_broker: StartBroker) -
         broker.start()
 
 
+@pytest.mark.parametrize("row", [b"bbox", b"n"], ids=["mailbox", "count"])
+def test_a_mailbox_that_is_made_again_gives_no_id_twice(start_broker: StartBroker, row: bytes) -> None:
+    """A mailbox is missing, or may be, and the operator accepts that."""
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        assert [wire.msg("box")["msg_id"] for _ in range(3)] == [0, 1, 2]
+    broker.stop()
+    change_rows(broker.data_dir, {}, (row, b"bbox"))
+    accepting = start_broker("--accept-loss", data_dir=broker.data_dir)
+    given = {0, 1, 2}
+    for _ in range(3):
+        with Wire(accepting.port) as wire:
+            wire.create(name="box")
+            again = wire.msg("box")["msg_id"]
+        assert again not in given
+        given.add(again)
+        accepting.restart(kill=True)
+
+
 def test_the_count_is_that_of_the_records_after_a_kill(start_broker: StartBroker) -> None:
     broker = start_broker("--monitor-port", "0", "--max-mailboxes", "4")
     with Wire(broker.port) as wire:

@@ -63,6 +63,7 @@ class Mailboxes:
         made = 0 if stored is None else int.from_bytes(stored[8:], "big")
         directory.jump_uids(min(made, record.MOST_JUMPS))
         missing = record.check_count(store, directory.live_count, accept_loss=accept_loss)
+        directory.jump_ids(min(record.stored_jumps(store), record.MOST_JUMPS))
         if owned is None:
             record.unsettle(store)
         else:

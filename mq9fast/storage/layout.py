@@ -134,7 +134,7 @@ def check_format(store: Store, directory: Path) -> int:
     if stored is None:
         if next(store.scan(b"", LAST_KEY), None) is not None:
             raise StartError(f"the data directory {directory} holds a RocksDB that is not mq9fast's")
-        _put_format(store, 0, is_new=True)
+        _put_format(store, 0, jumps=0)
         return 0
     version = int.from_bytes(stored, "big")
     if version > format_version():
@@ -148,8 +148,8 @@ def check_format(store: Store, directory: Path) -> int:
 def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
     """Compare the mailboxes that were `found` with the stored count; returns how many are missing.
 
-    If any are, or the count is, ReadError unless `accept_loss`. A store of an older format gets its count and
-    the new format.
+    If any are, or the count is, ReadError unless `accept_loss`: ids are moved on then, because a mailbox that
+    is made again may have given them. A store of an older format gets its count and the new format.
     """
     version, stored = store.get(VERSION_KEY), store.get(COUNT_KEY)
     is_older = version is None or int.from_bytes(version, "big") < format_version()
@@ -162,16 +162,24 @@ def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
                 f"{count} mailboxes are stored, and {found} were found "
                 "(--accept-loss starts without the rest)"
             )
-    if is_older or stored is None or found < count:
+    if is_older:
         _put_format(store, found)
+    elif stored is None or found < count:
+        _put_format(store, found, jumps=min(stored_jumps(store) + 1, MOST_JUMPS))
     return max(count - found, 0)
 
 
-def _put_format(store: Store, count: int, *, is_new: bool = False) -> None:
+def stored_jumps(store: Store) -> int:
+    """How often ids were moved on, as the store knows it."""
+    stored = store.get(JUMPS_KEY)
+    return int.from_bytes(stored[:8], "big") if stored else 0
+
+
+def _put_format(store: Store, count: int, *, jumps: int | None = None) -> None:
     batch = store.new_batch()
-    if is_new:
+    if jumps is not None:
         # The random part tells the log of a new store from any other's.
-        batch.put(JUMPS_KEY, number(0) + os.urandom(8))
+        batch.put(JUMPS_KEY, number(jumps) + os.urandom(8))
     batch.put(VERSION_KEY, number(format_version()))
     batch.put(COUNT_KEY, number(count))
     store.write(batch)

@@ -96,6 +96,9 @@ class Opening:
             directory.lock(self.file.descriptor, self.path)
             self.state = read_state(self.file)
         except StoreError as error:
+            if isinstance(error.__cause__, OSError):
+                # What it says may be there again.
+                raise StartError(f"the data directory {self.path} cannot be used: {error}") from error
             log.error("%s", error)
 
     def _check_unwitnessed(self, version: int | None) -> None:

@@ -93,9 +93,8 @@ class RocksStore:
 
         Raises StoreError. Nothing may be acknowledged before.
         """
-        stored = self.get(record.JUMPS_KEY)
         state = self._opening.state or State()
-        jumps = max(state.jumps, int.from_bytes(stored[:8], "big") if stored else 0) + self._opening.jump
+        jumps = max(state.jumps, record.stored_jumps(self)) + self._opening.jump
         self.jumps = min(jumps, record.MOST_JUMPS)
         batch = self.new_batch()
         # Its random part tells this store's log from any other.

@@ -215,3 +215,20 @@ def test_a_start_refuses_mailboxes_that_cannot_be_read(start_broker: StartBroker
     with Wire(broker.port) as wire:
         for n in range(0, count, 100):
             assert wire.list(f"mailbox.{n:05}")["total"] == 0
+
+
+@pytest.mark.parametrize("call", ["read", "open"])
+def test_a_state_file_that_cannot_be_read_is_not_taken_for_damaged(
+    broker: Broker, shim: Shim, call: str
+) -> None:
+    broker.stop()
+    flags = broker.flags
+    with shim.failing(call, "*/mq9fast.state", errno.EIO):
+        for more in ((), ("--accept-loss",)):
+            broker.flags = (*flags, *more)
+            with pytest.raises(
+                AssertionError, match=rf"mq9fast.state cannot be {call}.*: Input/output error"
+            ):
+                broker.start()
+    broker.flags = flags
+    broker.start()

@@ -341,6 +341,10 @@ cdef class Directory:
         """Never give a uid below `next_uid`."""
         self.next_uid = max(self.next_uid, next_uid)
 
+    def jump_ids(self, uint16_t jumps) -> None:
+        """Have the mailboxes that are made from now on begin with ids that were moved on `jumps` times."""
+        self.jumps = max(self.jumps, jumps)
+
     def jump_uids(self, uint16_t made) -> None:
         """Never give a uid that may have been given unknown; `made` is `jumps` as stored with the uids."""
         if made < self.jumps:
