@@ -77,13 +77,23 @@ def test_files_of_somebody_else_are_left_alone(tmp_path: Path, names: list[str])
     assert "holds what is not mq9fast's" in refused(tmp_path, "--accept-loss")
 
 
-def test_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    database = Rdict(str(tmp_path / "data"), Options(raw_mode=True))
+@pytest.mark.parametrize("raw", [True, False], ids=["bytes", "objects"])
+@pytest.mark.parametrize("by", ["rocksdict", "RocksDB"])
+def test_database_of_something_else_is_left_alone(tmp_path: Path, by: str, raw: bool) -> None:
+    database = Rdict(str(tmp_path / "data"), Options(raw_mode=raw))
     database[b"theirs"] = b"1"
     database.flush()
     database[b"more of theirs"] = b"2"
     del database
+    if by == "RocksDB":
+        (tmp_path / "data" / "rocksdict-config.json").unlink()
     assert "holds a RocksDB that is not mq9fast's" in refused(tmp_path / "data", "--accept-loss")
+
+
+def test_database_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "CURRENT").write_text("MANIFEST-000005\n")
+    assert "cannot be opened: " in refused(tmp_path / "data", "--accept-loss")
 
 
 @pytest.mark.parametrize("left", ["state", "files"])

@@ -52,6 +52,8 @@ INFO_LOG_FILES = 4
 INFO_LOG_BYTES = 4 << 20
 # What RocksDB says of a full disk.
 NO_ROOM = "No space left on device"
+# Not to be written when a directory is only looked at.
+_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
 
 
 class RocksStore:
@@ -361,9 +363,19 @@ def _format_of(path: Path) -> int | None:
 
     options = Options(raw_mode=True)
     options.create_if_missing(False)
-    with tempfile.TemporaryDirectory() as elsewhere:
-        options.set_db_log_dir(elsewhere)
-        db = Rdict(_told(path), options, access_type=AccessType.read_only(False))
+    with tempfile.TemporaryDirectory() as name:
+        # rocksdict writes its own settings wherever it opens a store, RocksDB its LOG.
+        elsewhere = Path(name)
+        for file in path.iterdir():
+            if file.name not in _WRITTEN_BY_READERS:
+                (elsewhere / file.name).symlink_to(file.absolute())
+        try:
+            db = Rdict(_told(elsewhere), options, access_type=AccessType.read_only(False))
+        except Exception as error:
+            if "does not match existing comparator" in str(error):
+                return None
+            text = str(error).replace(name, str(path))
+            raise StartError(f"the data directory {path} cannot be opened: {text}") from error
         try:
             version = db.get(record.VERSION_KEY)
             if version is None:
