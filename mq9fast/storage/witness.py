@@ -90,6 +90,8 @@ def unpack_state(payload: bytes) -> State:
     if len(payload) < _FIXED.size or payload[0] != _FORMAT or (len(payload) - _FIXED.size) % _MARK.size:
         raise StoreError("the state has no known format")
     _, made, clean, sync, jumps, acknowledged, synced, store_id, boot = _FIXED.unpack_from(payload)
+    if sync >= len(SYNC_MODES):
+        raise StoreError("the state has no known format")
     return State(
         made,
         clean,
