@@ -109,7 +109,7 @@ def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: Ex
     resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE, (broker.open_descriptors, limits[1]))
     outside = [stack.enter_context(knock(broker.port)) for _ in range(20)]
     before = broker.cpu_seconds
-    # Whoever spins on an accept that fails uses all of it.
+    # A broker that retries a failing accept without a pause uses all of this second.
     time.sleep(1.0)
     assert broker.cpu_seconds - before < 0.3
     assert broker.process.poll() is None

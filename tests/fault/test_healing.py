@@ -209,6 +209,7 @@ def test_storage_that_fails_for_a_while(start: Callable[..., Broker], shim: Shim
     load = Load(broker)
     rules: list[Rule] = [shim.fail(call, "*/data/*", errno.EIO) for call in ("write", "fsync", "open")]
     load.is_refused()
+    # Long enough for two attempts to open the store again, which have to fail.
     time.sleep(2.5)
     assert "the store does not take writes" in broker.health
     with Wire(broker.port) as wire:
@@ -264,6 +265,7 @@ def test_a_directory_that_was_away(start: Callable[..., Broker], tmp_path: Path,
     wait_until(lambda: "gone" in broker.health)
     # An empty one in its place is not taken for it.
     data.mkdir()
+    # Long enough for one attempt to open the store again, which has to fail.
     time.sleep(1.5)
     assert "another directory" in broker.health
     assert not any(data.iterdir())

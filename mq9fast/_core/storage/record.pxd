@@ -6,7 +6,7 @@ from mq9fast._core.base.view cimport View
 
 
 cdef enum:
-    FORMAT_VERSION = 3        # of the directory; store/record.py says what changing it takes
+    FORMAT_VERSION = 3        # of the directory; storage/layout.py says what changing it takes
     RECORD_VERSION = 1        # of a mailbox's record and of a message
     MESSAGE_KEY_BYTES = 18
     MESSAGE_FIXED_BYTES = 16

@@ -1,4 +1,4 @@
-"""Reading and writing of what is stored; see record.pxd for the types and store/record.py for the layout."""
+"""Reading and writing of what is stored; see record.pxd for the types, storage/layout.py for the layout."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

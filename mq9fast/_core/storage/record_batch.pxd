@@ -4,7 +4,7 @@ A row costs the store more than a small message does, so they share one. What is
 a mark beside it, and both go with the last message of the run. Once most of a run is deleted it is thinned:
 written again with what is left, under the same key. Messages keep their index in it, so that a Spot stays
 good. A message that came alone is a row of its own, without the run around it. The layouts are drawn in
-store/record.py.
+storage/layout.py.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
