@@ -3,11 +3,11 @@
 import pytest
 
 from bench.conftest import Measure
-from mq9fast._core.base.bytes_map import Table
+from mq9fast._core.base.bytes_map import BytesMap
 from mq9fast._core.base.heap import Heap, Ticket, first_ticket
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
-from mq9fast._core.pubsub.client import Agenda, Client
+from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from tests.core.parts import KIB, Parts, pub
 
@@ -63,7 +63,7 @@ def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: in
 
 
 def sublist(literals: int, wildcards: int) -> Sublist:
-    trie, client = Sublist(1), Client(Agenda(), 1, 1 << 20)
+    trie, client = Sublist(1), Client(PendingWork(), 1, 1 << 20)
     for i in range(literals):
         trie.add(client, b"orders.eu.customer%d.placed" % i)
     for i in range(wildcards):
@@ -103,7 +103,7 @@ def test_match_uncached(measure: Measure, literals: int, wildcards: int) -> None
 
 @pytest.mark.parametrize("others", [0, 1000, 100_000])
 def test_subscribe_and_unsubscribe(measure: Measure, others: int) -> None:
-    trie, client = sublist(others, 0), Client(Agenda(), 1, 1 << 20)
+    trie, client = sublist(others, 0), Client(PendingWork(), 1, 1 << 20)
     subjects = [b"some.other.subject%d" % i for i in range(100)]
 
     def change() -> None:
@@ -142,7 +142,7 @@ def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
 def test_table_get(measure: Measure, size: int) -> None:
-    table = Table(1)
+    table = BytesMap(1)
     for i in range(size):
         table.put(b"agent.inbox.%d" % i, i)
     keys = [b"agent.inbox.%d" % (i * 7919 % size) for i in range(1000)]
@@ -156,7 +156,7 @@ def test_table_get(measure: Measure, size: int) -> None:
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
 def test_table_put_and_pop(measure: Measure, size: int) -> None:
-    table = Table(1)
+    table = BytesMap(1)
     for i in range(size):
         table.put(b"agent.inbox.%d" % i, i)
     keys = [b"another.inbox.%d" % i for i in range(1000)]

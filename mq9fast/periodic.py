@@ -11,7 +11,7 @@ from mq9fast.health import Health
 log = logging.getLogger("mq9fast.periodic")
 
 # At most one log line about one step's failures in this time.
-COMPLAINT_SECONDS = 10.0
+FAILURE_LOG_SECONDS = 10.0
 
 
 class Step:
@@ -24,7 +24,7 @@ class Step:
         self.name = name
         self._work = work
         self._health = health
-        self._complained = -COMPLAINT_SECONDS
+        self._failure_logged_at = -FAILURE_LOG_SECONDS
 
     def run(self) -> bool:
         """Do the work once; returns whether there is more to do soon. Raises no Exception."""
@@ -32,15 +32,15 @@ class Step:
             more = bool(self._work())
         except Exception as error:
             self._health.report(self.name, f"{self.name} failed: {error}")
-            self._complain(error)
+            self._log_failure(error)
             return False
         self._health.clear(self.name)
         return more
 
-    def _complain(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         now = time.monotonic()
-        if now - self._complained >= COMPLAINT_SECONDS:
-            self._complained = now
+        if now - self._failure_logged_at >= FAILURE_LOG_SECONDS:
+            self._failure_logged_at = now
             # What the system or the store refused needs no traceback; anything else is a bug.
             bug = None if isinstance(error, (OSError, *UNREADABLE)) else error
             log.error("%s failed: %s", self.name, error, exc_info=bug)

@@ -183,7 +183,7 @@ class Wire:
         self.socket = self.open(port, receive_bytes)
         self.unread = bytearray()
         self.inbox = 0
-        self.waiting: list[Message] = []
+        self.connect_pending: list[Message] = []
         try:
             self._begin(connect)
         except BaseException:
@@ -248,8 +248,8 @@ class Wire:
 
     def message(self, timeout: float = WAIT_SECONDS) -> Message:
         """The next message, past PINGs; TimeoutError if none comes."""
-        if self.waiting:
-            return self.waiting.pop(0)
+        if self.connect_pending:
+            return self.connect_pending.pop(0)
         return self.read_message(timeout)
 
     def read_message(self, timeout: float) -> Message:
@@ -280,7 +280,7 @@ class Wire:
     def silent(self, seconds: float = 0.2) -> bool:
         """Whether no message comes for so long; one that does waits for `message`."""
         try:
-            self.waiting.append(self.message(seconds))
+            self.connect_pending.append(self.message(seconds))
         except TimeoutError:
             return not self.unread
         return False
@@ -290,7 +290,7 @@ class Wire:
         self.send("PING\r\n")
         while not self.unread.startswith(b"PONG\r\n"):
             if self.unread.startswith((b"MSG", b"HMSG")):
-                self.waiting.append(self.read_message(timeout))
+                self.connect_pending.append(self.read_message(timeout))
             elif self.unread.startswith(b"PING\r\n"):
                 del self.unread[:6]
                 self.send("PONG\r\n")
@@ -311,7 +311,7 @@ class Wire:
             message = self.read_message(WAIT_SECONDS)
             if message.sid == sid:
                 return message
-            self.waiting.append(message)
+            self.connect_pending.append(message)
 
     # The four commands.
 

@@ -24,7 +24,7 @@ def waiting(wire: Wire) -> list[Message]:
     """What has come so far."""
     wire.ping()
     wire.ping()
-    messages, wire.waiting = wire.waiting, []
+    messages, wire.connect_pending = wire.connect_pending, []
     return messages
 
 

@@ -15,7 +15,7 @@ from tests.fault.load import READ_SECONDS
 
 SCRIPTS = Path(__file__).parent / "js"
 MODULES = SCRIPTS / "node_modules"
-LEAST_NODE = 22  # the first with a WebSocket of its own
+MIN_NODE = 22  # the first with a WebSocket of its own
 
 
 def _find_node() -> str | None:
@@ -27,13 +27,13 @@ def _find_node() -> str | None:
     if found is None:
         return None
     version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
-    return found if int(version.lstrip("v").partition(".")[0] or 0) >= LEAST_NODE else None
+    return found if int(version.lstrip("v").partition(".")[0] or 0) >= MIN_NODE else None
 
 
 NODE = _find_node()
 needs_node = pytest.mark.skipif(
     NODE is None or not (MODULES / "@nats-io" / "nats-core").is_dir(),
-    reason=f"there is no Node {LEAST_NODE} with the packages of tests/js: make test sets up both",
+    reason=f"there is no Node {MIN_NODE} with the packages of tests/js: make test sets up both",
 )
 
 

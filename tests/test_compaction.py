@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from mq9fast._core.mailbox.mailbox import Directory
+from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
 from mq9fast.storage.compaction import SPARE_BYTES, SPARE_BYTES_AT_REST, Compaction
@@ -50,7 +50,7 @@ async def look(compaction: Compaction, tables: Tables, *, at_rest: bool) -> bool
 def run(tables: Tables, case: Callable[[Compaction, Health], object]) -> None:
     async def go() -> None:
         health = Health()
-        compaction = Compaction(cast(Store, tables), Directory(1, 0), health)
+        compaction = Compaction(cast(Store, tables), MailboxIndex(1, 0), health)
         await case(compaction, health)  # type: ignore[misc]
         compaction.stop()
         compaction.wait()

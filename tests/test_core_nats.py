@@ -98,8 +98,8 @@ def test_a_queue_group_gets_each_message_once(broker: Broker, wire: Wire) -> Non
     got: list[bytes] = []
     for member in members:
         member.ping()
-        assert 30 < len(member.waiting) < 200
-        got.extend(m.payload for m in member.waiting)
+        assert 30 < len(member.connect_pending) < 200
+        got.extend(m.payload for m in member.connect_pending)
         member.close()
     assert sorted(got) == [b"%03d" % n for n in range(300)]
 

@@ -94,7 +94,7 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
             assert sender.silent(0.3)
             assert reader.silent(0.05)
             assert worker.silent(0.05)
-            assert all(message.payload == b"first" for message in late.waiting) and late.silent(0.05)
+            assert all(message.payload == b"first" for message in late.connect_pending) and late.silent(0.05)
 
             disk.open.set()
             bodies = [message.json for message in sender.messages(5)]

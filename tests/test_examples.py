@@ -13,7 +13,7 @@ from tests.harness import Broker
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "mq9.py")
-MOST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 SCENARIOS = 8
 
 
@@ -31,7 +31,7 @@ def run(broker: Broker, *arguments: str) -> str:
         env={"NATS_URL": broker.url, "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=MOST_SECONDS,
+        timeout=MAX_SECONDS,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert not ran.stderr

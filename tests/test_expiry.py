@@ -319,11 +319,11 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
                 return False
 
         async def has_ticked() -> bool:
-            return broker.mailboxes.directory.now_ms > 0
+            return broker.mailboxes.mailbox_index.now_ms > 0
 
         await until(has_ticked)
         broker.mailboxes.create(name="short", ttl=1)
-        broker.core.agenda.ask()
+        broker.engine.pending_work.schedule_end()
         await until(is_stored)
         store.write = write_but_once  # type: ignore[method-assign]
         await until(is_gone)

@@ -10,7 +10,7 @@ import bcrypt
 import pytest
 
 from mq9fast.auth import passwords
-from mq9fast.auth.passwords import LEAST_TO_SIFT, Passwords
+from mq9fast.auth.passwords import MIN_TO_PRUNE, Passwords
 from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 
 # A quarter of a second.
@@ -30,7 +30,7 @@ def anna(broker: Broker, password: str) -> Wire:
 
 
 @pytest.fixture
-def most_seconds(broker: Broker) -> Iterator[float]:
+def max_seconds(broker: Broker) -> Iterator[float]:
     """What a third of a hundred checks take of a processor. The broker may not take more of it by the end."""
     began = time.process_time()
     bcrypt.checkpw(b"wrong", bcrypt.hashpw(b"right", bcrypt.gensalt(COST)))
@@ -41,14 +41,14 @@ def most_seconds(broker: Broker) -> Iterator[float]:
 
 
 def test_a_fleet_that_comes_to_a_broker_just_started_is_let_in_at_once(
-    broker: Broker, most_seconds: float
+    broker: Broker, max_seconds: float
 ) -> None:
     with ExitStack() as stack:
         for wire in [stack.enter_context(anna(broker, "right")) for _ in range(100)]:
             wire.ping()
 
 
-def test_who_left_is_not_waited_for(broker: Broker, most_seconds: float) -> None:
+def test_who_left_is_not_waited_for(broker: Broker, max_seconds: float) -> None:
     for number in range(100):
         with anna(broker, f"wrong{number}"):
             pass
@@ -63,10 +63,10 @@ def test_checks_of_who_left_do_not_pile_up() -> None:
     async def run() -> list[bool]:
         checked = Passwords()
         verdicts: list[bool] = []
-        for number in range(20 * LEAST_TO_SIFT):
+        for number in range(20 * MIN_TO_PRUNE):
             checked.check(hashed, f"wrong{number % 500}", verdicts.append, lambda: False)
             assert checked._askers == sum(len(askers) for _, askers in checked._asked.values())
-            assert checked._askers <= LEAST_TO_SIFT
+            assert checked._askers <= MIN_TO_PRUNE
         done = asyncio.Event()
         checked.check(hashed, "right", lambda right: (verdicts.append(right), done.set()), lambda: True)
         await asyncio.wait_for(done.wait(), WAIT_SECONDS)

@@ -125,7 +125,7 @@ def test_kill_while_a_loss_is_accepted(broker: Broker) -> None:
     given_again = 0
     for place in ("first", "second"):
         data = copy_of(broker, broker.data_dir.with_name(place))
-        note(data, marks={given_again: 1})
+        note(data, durable_marks={given_again: 1})
         store = RocksStore(data, accept_loss=True)
         batch = store.new_batch()
         batch.put(b"key", b"value")

@@ -51,9 +51,9 @@ async def ask(client: Client, command: str, **fields: Any) -> dict[str, Any]:
 
 def pass_deadlines(broker: Broker) -> None:
     """Have the deadlines of all mailboxes pass at once."""
-    time = broker.core.time
+    time = broker.engine.time
     time.begin(time.now_ms + (TTL + 1) * 1000, time.wall_ms(time.now_ms) + (TTL + 1) * 1000)
-    broker.core.judge()
+    broker.engine.judge_deadlines()
 
 
 async def subscribe(client: Client, address: str, queue: str = "", tail: str = "") -> list[Msg]:
@@ -75,7 +75,7 @@ async def settle(client: Client) -> None:
 
 
 async def has_message(broker: Broker) -> bool:
-    return broker.mailboxes.directory.message_count > 0
+    return broker.mailboxes.mailbox_index.message_count > 0
 
 
 def test_a_subscription_replays_nothing_of_it(tmp_path: Path) -> None:

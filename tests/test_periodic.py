@@ -78,7 +78,7 @@ def test_pings_and_the_write_deadline_outlive_a_failure(
         reader._buffer.clear()  # type: ignore[attr-defined]
         assert await reader.readuntil(b"PING\r\n")
 
-        real = mq9fast.network.connection.untaken_bytes
+        real = mq9fast.network.connection.unacked_bytes
         answers = [OSError("no count")]
 
         def untaken(socket: Any) -> int:

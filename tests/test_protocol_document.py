@@ -19,7 +19,7 @@ from tests.harness import MAILBOX, Broker, Wire
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 PLACEHOLDERS = {"secret": "[0-9a-f]{32}", "cursor": "[A-Za-z0-9_-]+", "time": r"[0-9]{10}"}
-LAST_WORDS_SECONDS = 0.05
+FINAL_WRITE_SECONDS = 0.05
 
 
 class Block(NamedTuple):
@@ -149,7 +149,7 @@ class Walk:
             for name, talker in self.talkers.items():
                 talker.settle()
                 assert not talker.heard, f"{name} also heard {list(talker.heard)}"
-            time.sleep(LAST_WORDS_SECONDS)
+            time.sleep(FINAL_WRITE_SECONDS)
 
     def close(self) -> None:
         for talker in self.talkers.values():

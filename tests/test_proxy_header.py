@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast.network.proxy import V2_FIXED, V2_MOST_BYTES, Header, ProxyError, read_header, take_header
+from mq9fast.network.proxy import V2_FIXED, V2_MAX_BYTES, Header, ProxyError, read_header, take_header
 from tests.core.parts import MANY
 from tests.harness import WAIT_SECONDS
 from tests.proxied import BAD, GOOD, IPV4, V2, v2
@@ -25,7 +25,7 @@ LOOSE = [
     b"CONNECT {}\r\n",
     b"GET / HTTP/1.1\r\n",
     b"\r\n\r\n\x00\r\nQUIT\r\n",
-    v2(0x21, 0x11, IPV4, V2_MOST_BYTES + 1),
+    v2(0x21, 0x11, IPV4, V2_MAX_BYTES + 1),
     v2(0x20, 0x00, b"", 65535),
 ]
 
@@ -49,11 +49,11 @@ def test_unspecified_addresses_leave_the_peer_as_it_is() -> None:
 
 
 def test_the_longest_header() -> None:
-    longest = v2(0x21, 0x11, IPV4 + b"x" * (V2_MOST_BYTES - len(IPV4)))
-    assert read_header(longest) == Header(V2_FIXED.size + V2_MOST_BYTES, ("1.2.3.4", 1111))
+    longest = v2(0x21, 0x11, IPV4 + b"x" * (V2_MAX_BYTES - len(IPV4)))
+    assert read_header(longest) == Header(V2_FIXED.size + V2_MAX_BYTES, ("1.2.3.4", 1111))
     # One that would be longer is refused before it came.
     with pytest.raises(ProxyError):
-        read_header(v2(0x21, 0x11, b"", V2_MOST_BYTES + 1))
+        read_header(v2(0x21, 0x11, b"", V2_MAX_BYTES + 1))
     with pytest.raises(ProxyError):
         read_header(b"PROXY TCP4 " + b"1" * 96)
 

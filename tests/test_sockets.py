@@ -15,7 +15,7 @@ from mq9fast.event_loop import ready_descriptor
 from mq9fast.network.socket_options import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES
 from mq9fast.server.broker import Broker
 
-Run = Callable[[Coroutine[Any, Any, None]], None]
+RecordBatch = Callable[[Coroutine[Any, Any, None]], None]
 
 
 async def look(settings: Settings) -> None:
@@ -42,7 +42,9 @@ async def look(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_keep_alives_no_delay_and_little_ahead_of_readers_of_mailboxes(tmp_path: Path, run: Run) -> None:
+def test_keep_alives_no_delay_and_little_ahead_of_readers_of_mailboxes(
+    tmp_path: Path, run: RecordBatch
+) -> None:
     assert (socket.TCP_NODELAY, 1) in OPTIONS
     if hasattr(socket, "TCP_KEEPCNT"):
         assert (socket.TCP_KEEPCNT, KEEPALIVE_COUNT) in OPTIONS

@@ -7,7 +7,7 @@ from pathlib import Path
 from mq9fast.storage.layout import VERSION_KEY, mailbox_key
 from mq9fast.storage.rocks import RocksStore
 from tests.core.parts import pub
-from tests.core.stored import mailbox_record, mark, message_key, run, run_key
+from tests.core.stored import batch_key, mailbox_record, mark, message_key, run
 from tests.core.test_thinner import Thinned
 from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
 
@@ -95,7 +95,7 @@ def ask_for(wire: Wire, address: str, count: int) -> list[Message]:
 
 def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_store() -> None:
     parts = Thinned()
-    parts.intake.most_store_bytes = 20_000
+    parts.mailbox_writer.max_store_bytes = 20_000
     parts.send(*(b"x" * 100 for _ in range(64)))
     parts.send(*(b"y" * 100 for _ in range(64)))
     parts.delete(*(n for n in range(128) if n % 64))
@@ -111,7 +111,7 @@ def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_st
 def test_what_thinning_leaves_is_free_to_be_used_at_once() -> None:
     """At its limit a store takes a message for each one that is deleted, thinned or not."""
     parts = Thinned()
-    parts.intake.most_store_bytes = 6400
+    parts.mailbox_writer.max_store_bytes = 6400
     parts.send(*(b"x" * 100 for _ in range(64)))
     for msg_id in range(20):
         sender = parts.session()
@@ -134,7 +134,7 @@ def test_sparse_runs_of_format_2_are_found_after_a_start(
     for n in range(runs):
         messages = [(n * each + i, 1, b"", os.urandom(size // 2).hex().encode()) for i in range(each)]
         kept[n * each] = messages[0][3].decode()
-        batch.put(run_key(0, 2, messages[-1][0]), run(messages))
+        batch.put(batch_key(0, 2, messages[-1][0]), run(messages))
         batch.put(message_key(0, 2, messages[-1][0]), mark(0b11111110))
     numbers = {"next_id": runs * each, "count2": runs, "size_bytes": runs * size}
     batch.put(mailbox_key(b"box"), mailbox_record(**numbers))

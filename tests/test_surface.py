@@ -160,7 +160,7 @@ def test_every_request_is_answered(
     check_reply(reply.payload)
     assert reply.header == b""
     live.ping()
-    assert not live.waiting
+    assert not live.connect_pending
     no_traceback(broker)
 
 
@@ -171,7 +171,7 @@ def test_every_publish_is_survived(
 ) -> None:
     live.pub(subject, body, header=header)
     live.ping()
-    assert not live.waiting
+    assert not live.connect_pending
     no_traceback(broker)
 
 
@@ -198,7 +198,7 @@ def test_every_subscription_is_survived(
             live.read_message(WAIT_SECONDS)
     live.send("UNSUB s\r\n")
     live.ping()
-    live.waiting.clear()
+    live.connect_pending.clear()
     no_traceback(broker)
 
 
@@ -344,7 +344,7 @@ class Mailboxes(RuleBasedStateMachine):
                 del self.boxes[address][message.msg_id]
         self.wire.send("UNSUB reader\r\n")
         self.wire.ping()
-        assert not self.wire.waiting
+        assert not self.wire.connect_pending
 
     @precondition(lambda self: self.boxes)
     @rule(kill=st.booleans())

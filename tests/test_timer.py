@@ -1,4 +1,4 @@
-"""Timers of the committer: one of each is pending, and none after it was closed."""
+"""Timers of the pipeline: one of each is pending, and none after it was closed."""
 
 import asyncio
 from pathlib import Path
@@ -48,12 +48,12 @@ async def stall(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer.write(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\nPING\r\n".encode())
     await reader.readuntil(b"PONG\r\n")
     for _ in range(50):
-        broker.core.agenda.ask()
+        broker.engine.pending_work.schedule_end()
         await asyncio.sleep(0)
     assert pending(loop) <= before + 1
     writer.close()
     await broker.stop()
-    broker.core.agenda.ask()
+    broker.engine.pending_work.schedule_end()
     await asyncio.sleep(0)
     assert pending(loop) == 0
 

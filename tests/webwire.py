@@ -50,12 +50,12 @@ def frame(
 class FramedSocket:
     """A socket whose `sendall` makes binary messages and whose `recv` takes them apart.
 
-    `goodbye` is the close frame that came, `pongs` what came in pongs, `messages` how many messages came.
+    `close_code` is the close frame that came, `pongs` what came in pongs, `messages` how many messages came.
     """
 
     def __init__(self, raw: socket.socket, **changes: str | None) -> None:
         self.raw = raw
-        self.goodbye: CloseConnection | None = None
+        self.close_code: CloseConnection | None = None
         self.pongs: list[bytes] = []
         self.messages = 0
         self._unread = b""
@@ -91,7 +91,7 @@ class FramedSocket:
         return data
 
     def _receive(self, data: bytes) -> None:
-        if self.goodbye is not None:
+        if self.close_code is not None:
             raise AssertionError(f"something came after the goodbye: {data!r}")
         self._frames.receive_data(data)
         parts = []
@@ -103,7 +103,7 @@ class FramedSocket:
             elif isinstance(event, Pong):
                 self.pongs.append(bytes(event.payload))
             else:
-                self.goodbye = event
+                self.close_code = event
         self._unread = b"".join(parts)
 
     def settimeout(self, seconds: float) -> None:
@@ -137,10 +137,10 @@ class WebWire(Wire):
         return FramedSocket(raw, **self._headers)
 
     @property
-    def goodbye(self) -> tuple[int, str | None]:
+    def close_code(self) -> tuple[int, str | None]:
         """Code and reason that the broker closed with."""
-        assert self.socket.goodbye is not None
-        return self.socket.goodbye.code, self.socket.goodbye.reason
+        assert self.socket.close_code is not None
+        return self.socket.close_code.code, self.socket.close_code.reason
 
     def frames(self, *frames: bytes) -> None:
         """Send frames as they are, in one piece."""

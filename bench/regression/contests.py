@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from bench.regression import twins
-from mq9fast._core.pubsub.client import Agenda, Client
+from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from tests.core.parts import KIB, Parts, Peer, pub
 
@@ -94,8 +94,8 @@ def replay() -> Contest:
         peer = parts.session()
         peer.feed(b"SUB %b 1\r\n" % MSG)
         while peer.session.out_messages < FRAMES:
-            parts.agenda.begin()
-            parts.delivery.pump(store)
+            parts.pending_work.begin()
+            parts.delivery.catch_up(store)
         peer.session.closed()
 
     return Contest(part, lambda: twins.replay(stored, MSG, bytearray()))
@@ -118,7 +118,7 @@ def share_out() -> Contest:
             parts.end_turn()
         members[0].feed(answers)
         parts.end_turn()
-        assert parts.directory.message_count == 0
+        assert parts.mailbox_index.message_count == 0
 
     messages = [b"x" * 100] * FRAMES
     return Contest(part, lambda: twins.share_out(messages, [bytearray() for _ in range(MEMBERS)]), prepare)
@@ -126,7 +126,7 @@ def share_out() -> Contest:
 
 def match() -> Contest:
     """Who of 1,000 literal and 1,000 wildcard subscriptions gets a message, for subjects not seen before."""
-    trie, twin, client = Sublist(1), twins.Trie(), Client(Agenda(), 1, 1 << 20)
+    trie, twin, client = Sublist(1), twins.Trie(), Client(PendingWork(), 1, 1 << 20)
     for i in range(1000):
         for subject in (b"orders.eu.customer%d.placed" % i, b"orders.*.customer%d.>" % i):
             trie.add(client, subject)

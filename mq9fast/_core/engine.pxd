@@ -4,23 +4,23 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.delivery.delivery cimport Delivery
-from mq9fast._core.mailbox_writer cimport Intake
+from mq9fast._core.mailbox_writer cimport MailboxWriter
 from mq9fast._core.protocol.parser cimport Bounds
 from mq9fast._core.protocol.read_buffer cimport Scratch
-from mq9fast._core.pubsub.client cimport Agenda, Subscription
+from mq9fast._core.pubsub.client cimport PendingWork, Subscription
 from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
 
 
-cdef class Core:
-    cdef readonly Agenda agenda
+cdef class Engine:
+    cdef readonly PendingWork pending_work
     cdef readonly Router router
     cdef readonly Delivery delivery
-    cdef readonly Intake intake
+    cdef readonly MailboxWriter mailbox_writer
     cdef readonly Tracer tracer
     cdef Scratch scratch
     cdef Bounds bounds
-    cdef public Py_ssize_t most_subscriptions     # per connection; 0 = no limit
+    cdef public Py_ssize_t max_subscriptions     # per connection; 0 = no limit
 
     # The end of a turn.
     cdef public object commit         # commit() takes the turn to the store, and reads on from that
@@ -31,9 +31,9 @@ cdef class Core:
 
     # Waiting awake for the next turn: see busy_poll.
     cdef public uint64_t busy_poll_us  # for so long; 0 = not at all
-    cdef public object poll_soon      # poll_soon() has busy_poll called once what was written is on its way
-    cdef uint64_t ended_ns            # when a turn last ended with its read
-    cdef bint brisk                   # the one of now began soon after
+    cdef public object poll_soon       # poll_soon() has busy_poll called once what was written is on its way
+    cdef uint64_t ended_ns             # when a turn last ended with its read
+    cdef bint back_to_back             # the one of now began soon after
 
     # Of every connection, those closed included.
     cdef readonly uint64_t refused_subscriptions      # past the limit
@@ -46,15 +46,15 @@ cdef class Core:
 
     # What time it is.
     cdef readonly BrokerTime time
-    cdef readonly bint overslept      # sockets are to be read before any deadline passes: see tell_time
+    cdef readonly bint after_gap      # sockets are to be read before any deadline passes: see tell_time
 
-    cdef bint hold(self) noexcept
-    cdef int let_go(self, bint at_once) except -1
-    cpdef void tell_time(self) noexcept
-    cpdef void judge(self) noexcept
+    cdef bint begin_read(self) noexcept
+    cdef int end_read(self, bint at_once) except -1
+    cpdef void update_clock(self) noexcept
+    cpdef void judge_deadlines(self) noexcept
     cpdef int end_turn(self) except -1
     cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept
-    cpdef int finish_exhausted(self) except -1
+    cpdef int end_finished(self) except -1
     cdef int drop(self, Subscription subscription) except -1
     cdef int finish(self, Subscription subscription) except -1

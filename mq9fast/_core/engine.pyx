@@ -4,124 +4,127 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.base.clock cimport is_readable, monotonic_ns, poll_busily
+from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery, MailboxSubscription
-from mq9fast._core.mailbox.mailbox cimport Directory
-from mq9fast._core.mailbox_writer cimport Intake
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex
+from mq9fast._core.mailbox_writer cimport MailboxWriter
 from mq9fast._core.protocol.read_buffer cimport Scratch
-from mq9fast._core.pubsub.client cimport Agenda, Subscription
+from mq9fast._core.pubsub.client cimport PendingWork, Subscription
 from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
 
 cdef enum:
     # A turn is brisk that began within so many times busy_poll, which being woken is a part of.
-    PATIENCE = 2
+    BACK_TO_BACK_FACTOR = 2
     # More than this between two looks at the time is a gap. The clock's ticks alone make four a second.
     LONGEST_GAP_MS = 500
 
 
-cdef class Core:
+cdef class Engine:
     """What every session of a broker shares. Sizes are in bytes."""
 
     def __cinit__(
-        self, Agenda agenda not None, Router router not None, Delivery delivery not None,
-        Intake intake not None, *, Py_ssize_t read_bytes, Py_ssize_t control_line_bytes,
-        Py_ssize_t payload_bytes, Py_ssize_t most_subscriptions,
+        self, PendingWork pending_work not None, Router router not None, Delivery delivery not None,
+        MailboxWriter mailbox_writer not None, *, Py_ssize_t read_bytes, Py_ssize_t control_line_bytes,
+        Py_ssize_t payload_bytes, Py_ssize_t max_subscriptions,
     ):
-        self.agenda = agenda
+        self.pending_work = pending_work
         self.router = router
         self.delivery = delivery
-        self.intake = intake
+        self.mailbox_writer = mailbox_writer
         self.time = BrokerTime()
         self.tracer = Tracer(router)
         self.scratch = Scratch(read_bytes)
         self.bounds.control_line_bytes = control_line_bytes
         self.bounds.payload_bytes = payload_bytes
-        self.most_subscriptions = most_subscriptions
+        self.max_subscriptions = max_subscriptions
         self.ready_descriptor = -1
 
-    cpdef void tell_time(self) noexcept:
+    cpdef void update_clock(self) noexcept:
         """Have everybody go by the time of now.
 
-        After a gap in which the broker did not run, no deadline passes before `judge` is called: clients may
-        have renewed their mailboxes meanwhile, and what they sent waits in sockets that are still to be read.
+        After a gap in which the broker did not run, no deadline passes before `judge_deadlines` is called:
+        clients may have renewed their mailboxes meanwhile, and those messages are still in the sockets.
         """
-        cdef Directory directory = self.intake.directory
+        cdef MailboxIndex mailbox_index = self.mailbox_writer.mailbox_index
         cdef uint64_t now_ms = self.time.read()
-        if now_ms > directory.now_ms + LONGEST_GAP_MS:
-            self.overslept = True
-        self.agenda.now_ms = directory.now_ms = now_ms
-        if not self.overslept:
-            directory.judged_ms = now_ms
+        if now_ms > mailbox_index.now_ms + LONGEST_GAP_MS:
+            self.after_gap = True
+        self.pending_work.now_ms = mailbox_index.now_ms = now_ms
+        if not self.after_gap:
+            mailbox_index.judged_ms = now_ms
 
-    cpdef void judge(self) noexcept:
+    cpdef void judge_deadlines(self) noexcept:
         """Have all deadlines pass that are due, after a gap too."""
-        cdef Directory directory = self.intake.directory
-        self.overslept = False
-        self.agenda.now_ms = directory.now_ms = directory.judged_ms = self.time.read()
+        cdef MailboxIndex mailbox_index = self.mailbox_writer.mailbox_index
+        self.after_gap = False
+        self.pending_work.now_ms = mailbox_index.now_ms = mailbox_index.judged_ms = self.time.read()
 
-    cdef bint hold(self) noexcept:
-        """Begin a turn that may end at once, if none is under way; whoever did it then calls `let_go`."""
-        if self.agenda.awake or self.ready_descriptor < 0:
+    cdef bint begin_read(self) noexcept:
+        """Begin a turn that may end at once, if none is under way; whoever did it then calls `end_read`."""
+        if self.pending_work.end_scheduled or self.ready_descriptor < 0:
             return False
-        self.tell_time()
-        self.brisk = monotonic_ns() - self.ended_ns < PATIENCE * 1000 * self.busy_poll_us
-        self.agenda.held = True
+        self.update_clock()
+        self.back_to_back = monotonic_ns() - self.ended_ns < BACK_TO_BACK_FACTOR * 1000 * self.busy_poll_us
+        self.pending_work.in_read = True
         return True
 
-    cdef int let_go(self, bint at_once) except -1:
+    cdef int end_read(self, bint at_once) except -1:
         """The turn that was begun ends now, if that may be and no other socket has a part in it, or soon."""
-        self.agenda.held = False
-        if not self.agenda.awake:
+        self.pending_work.in_read = False
+        if not self.pending_work.end_scheduled:
             return 0
         if not at_once or is_readable(self.ready_descriptor):
-            self.agenda.wake()
+            self.pending_work.wake()
             return 0
         try:
             self.end_turn()
         except Exception as error:
             self.failed(error)
         self.ended_ns = monotonic_ns()
-        if self.brisk:
+        if self.back_to_back:
             self.poll_soon()
         return 0
 
     cpdef void busy_poll(self) noexcept:
         """Look for what comes next for a while, without going to sleep: being woken takes several times as
         long as a turn of one message. Called for behind brisk turns only, so that a quiet broker sleeps."""
-        if not self.agenda.awake:
+        if not self.pending_work.end_scheduled:
             with nogil:
                 poll_busily(self.ready_descriptor, self.busy_poll_us * 1000)
 
     cpdef int end_turn(self) except -1:
         """Hand on what came up in the turn: what is for the store, then one write per connection."""
-        cdef Agenda agenda = self.agenda
-        agenda.begin()
+        cdef PendingWork pending_work = self.pending_work
+        cdef CommitGroup group
+        pending_work.begin()
         try:
-            self.finish_exhausted()
-            if self.intake.turn.bytes or self.intake.turn.deferred or self.delivery.waiting:
+            self.end_finished()
+            group = self.mailbox_writer.commit_group
+            if group.bytes or group.deferred or self.delivery.catch_up_queue:
                 self.commit()
-                self.finish_exhausted()
+                self.end_finished()
         finally:
             self.serve_clients()
-            if agenda.awake:
+            if pending_work.end_scheduled:
                 # What came up meanwhile has its turn from here on.
-                agenda.ends_ns = monotonic_ns() + agenda.turn_ns
+                pending_work.ends_ns = monotonic_ns() + pending_work.turn_ns
         return 0
 
     cdef int serve_clients(self) except -1:
         """Write to clients, close them or read on from them, whatever failed before. A client that cannot be
         served keeps no other from it."""
-        cdef Agenda agenda = self.agenda
+        cdef PendingWork pending_work = self.pending_work
         try:
-            agenda.flush()
+            pending_work.flush()
         finally:
             try:
-                agenda.close_doomed()
+                pending_work.close_clients()
             finally:
                 if not self.finishing:
-                    if agenda.stalled:
+                    if pending_work.stalled:
                         self.stalled()
-                    agenda.resume_sated()
+                    pending_work.resume_over_quota()
         return 0
 
     cdef int drop(self, Subscription subscription) except -1:
@@ -137,15 +140,15 @@ cdef class Core:
         self.unsubscribed += 1
         if isinstance(subscription, MailboxSubscription):
             subscription.client.left_mailbox()
-            return self.delivery.retire(<MailboxSubscription>subscription)
+            return self.delivery.finish(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
-    cpdef int finish_exhausted(self) except -1:
+    cpdef int end_finished(self) except -1:
         """End the subscriptions that had their last delivery since the last call."""
         cdef Subscription subscription
-        if self.agenda.exhausted:
-            exhausted, self.agenda.exhausted = self.agenda.exhausted, []
-            for subscription in exhausted:
+        if self.pending_work.max_reached:
+            max_reached, self.pending_work.max_reached = self.pending_work.max_reached, []
+            for subscription in max_reached:
                 if subscription.client.subscriptions.get(subscription.sid) is subscription:
                     self.finish(subscription)
         return 0

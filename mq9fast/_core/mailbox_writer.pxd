@@ -3,21 +3,21 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
-from mq9fast._core.commit.batch_deletes cimport ErasedRow
-from mq9fast._core.commit.commit_group cimport Turn
+from mq9fast._core.commit.batch_deletes cimport DeletedRow
+from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery
-from mq9fast._core.mailbox.mailbox cimport Directory, Mailbox
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.parser cimport Operation
-from mq9fast._core.pubsub.client cimport Agenda, Client
+from mq9fast._core.pubsub.client cimport PendingWork, Client
 
 
-cdef class Intake:
-    cdef Directory directory
+cdef class MailboxWriter:
+    cdef MailboxIndex mailbox_index
     cdef Delivery delivery
-    cdef Agenda agenda
-    cdef readonly Turn turn               # gathering now
-    cdef readonly uint64_t turn_number    # of that
-    cdef public Turn unreleased           # gathered before, not durable yet; or None
+    cdef PendingWork pending_work
+    cdef readonly CommitGroup commit_group               # gathering now
+    cdef readonly uint64_t group_number                  # of that
+    cdef public CommitGroup unreleased                   # gathered before, not durable yet; or None
 
     # The Python side.
     cdef public object store              # get(key), scan(first, end); raise store_error
@@ -28,13 +28,13 @@ cdef class Intake:
     cdef dict refusals                    # error code -> JSON reply
 
     # Limits; 0 = none.
-    cdef public uint64_t most_messages
-    cdef public uint64_t most_mailbox_bytes
-    cdef public uint64_t most_store_bytes
+    cdef public uint64_t max_messages
+    cdef public uint64_t max_mailbox_bytes
+    cdef public uint64_t max_store_bytes
     cdef Py_ssize_t stall_bytes           # gathered and not durable, past which senders have to wait
 
     cdef public bint failed               # the store takes no writes for now
-    cdef public bint full                 # too little disk for messages; what frees some is still taken
+    cdef public bint disk_full            # too little disk for messages; what frees some is still taken
 
     # Counted for monitoring.
     cdef readonly uint64_t accepted
@@ -46,12 +46,12 @@ cdef class Intake:
     cdef int message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, View reply, str code) except -1
-    cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept
-    cdef bint erase(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef bint erase_held(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
-    cdef bint erase_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
-    cdef bint erase_in(
-        self, Mailbox mailbox, ErasedRow row, int index, uint64_t msg_id, uint64_t size, bint held
+    cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
+    cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint delete_in_row(
+        self, Mailbox mailbox, DeletedRow row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef int give_back(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

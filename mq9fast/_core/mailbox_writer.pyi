@@ -1,41 +1,41 @@
 from collections.abc import Callable
 from typing import Any
 
-from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
-from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.storage.store import Store
 
-class Intake:
+class MailboxWriter:
     def __init__(
         self,
-        directory: Directory,
+        mailbox_index: MailboxIndex,
         delivery: Delivery,
-        agenda: Agenda,
-        turn: Turn,
+        pending_work: PendingWork,
+        commit_group: CommitGroup,
         refusals: dict[str, bytes],
         *,
-        most_messages: int,
-        most_mailbox_bytes: int,
-        most_store_bytes: int,
+        max_messages: int,
+        max_mailbox_bytes: int,
+        max_store_bytes: int,
         stall_bytes: int,
     ) -> None: ...
-    unreleased: Turn | None
+    unreleased: CommitGroup | None
     store: Store
     store_error: type[Exception] | tuple[type[Exception], ...] | None
     write_out: Callable[[], Any] | None
     command: Callable[[bytes, bytes, bytes], Any] | None
     failed: bool
-    full: bool
-    most_messages: int
-    most_mailbox_bytes: int
-    most_store_bytes: int
+    disk_full: bool
+    max_messages: int
+    max_mailbox_bytes: int
+    max_store_bytes: int
     auto_create: Callable[[bytes], Mailbox | None] | None
     @property
-    def turn(self) -> Turn: ...
+    def commit_group(self) -> CommitGroup: ...
     @property
-    def turn_number(self) -> int: ...
+    def group_number(self) -> int: ...
     @property
     def accepted(self) -> int: ...
     @property
@@ -46,4 +46,4 @@ class Intake:
     def over_limit(self) -> int: ...
     row_bytes: int
     def forget_rows(self) -> None: ...
-    def next_turn(self, successor: Turn) -> Turn: ...
+    def next_group(self, successor: CommitGroup) -> CommitGroup: ...

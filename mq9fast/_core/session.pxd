@@ -3,36 +3,36 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
-from mq9fast._core.engine cimport Core
+from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.parser cimport Operation, Outcome
-from mq9fast._core.protocol.read_buffer cimport InBuf
+from mq9fast._core.protocol.read_buffer cimport ReadBuffer
 from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.pubsub.message_trace cimport Trace
 from mq9fast._core.pubsub.permissions cimport Permissions
 
 
 cdef class Session(Client):
-    cdef Core core
-    cdef InBuf inbuf
-    cdef public bint authorized           # false: only CONNECT is taken
-    cdef public object identity           # who it is, for those who let it in; the core does not look at it
-    cdef Permissions permissions          # None = everything
+    cdef Engine engine
+    cdef ReadBuffer read_buffer
+    cdef public bint authorized                # false: only CONNECT is taken
+    cdef public object identity  # who it is, for those who let it in; the core does not look at it
+    cdef Permissions permissions               # None = everything
     cdef bint working
-    cdef bint left_over                   # what was read of it is not all handled
-    cdef bint leaving                     # it said goodbye, and is closed once that is
-    cdef bint reads_mailboxes             # or did
-    cdef readonly uint64_t heard_bytes    # read from it so far, of whatever kind
-    cdef readonly uint64_t acts           # its PINGs, SUBs and UNSUBs so far
-    cdef readonly bint past_first_ping    # it sent a PING or PONG: no client library takes a PING before that
-    cdef bint ping_is_out                 # a PING was sent that it did not answer yet
-    cdef readonly uint64_t pinged_ns      # when the last PING was sent, by the monotonic clock; 0 = never
-    cdef readonly uint64_t rtt_ns         # of its last ping that was answered; 0 = none yet
+    cdef bint has_unhandled                    # what was read of it is not all handled
+    cdef bint leaving                          # it said goodbye, and is closed once that is
+    cdef bint reads_mailboxes                  # or did
+    cdef readonly uint64_t received_bytes      # read from it so far, of whatever kind
+    cdef readonly uint64_t control_operations  # its PINGs, SUBs and UNSUBs so far
+    cdef readonly bint past_first_ping  # it sent a PING or PONG: no client library takes a PING before that
+    cdef bint ping_is_out                      # a PING was sent that it did not answer yet
+    cdef readonly uint64_t pinged_ns  # when the last PING was sent, by the monotonic clock; 0 = never
+    cdef readonly uint64_t rtt_ns              # of its last ping that was answered; 0 = none yet
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1
-    cpdef int sate(self) except -1
+    cpdef int use_up_quota(self) except -1
     cdef int end_if_left(self) except -1
-    cdef int work(self, bint owed) except -1
-    cdef int work_on(self, bint owed) except -1
+    cdef int work(self, bint resumed) except -1
+    cdef int work_on(self, bint resumed) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef bint may_wait(self, const Operation* op) noexcept
     cdef int publish(self, const Operation* op) except -1

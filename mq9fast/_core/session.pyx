@@ -6,25 +6,25 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, nothing, same, slice_from, starts_with, to_bytes, view, view_of
-from mq9fast._core.engine cimport Core
+from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
 from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
-from mq9fast._core.protocol.read_buffer cimport InBuf
+from mq9fast._core.protocol.read_buffer cimport ReadBuffer
 from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
-from mq9fast._core.pubsub.client cimport COST_TO_LOOK, Agenda, Client, Subscription
+from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client, Subscription
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
 from mq9fast._core.pubsub.permissions cimport Permissions
 
 
 cdef enum:
     # What is read ahead of a client whose CONNECT is judged: not to read at all would be not to see it leave.
-    MOST_KEPT_BYTES = 4096
+    MAX_KEPT_BYTES = 4096
     # What is handled of every read, however long the turn took already, and between two looks at the time.
-    LITTLE_BYTES = 1024
-    LOOK_BYTES = 8192
+    MIN_WORK_BYTES = 1024
+    CLOCK_CHECK_BYTES = 8192
 
 
 cdef class Session(Client):
@@ -35,49 +35,50 @@ cdef class Session(Client):
     """
 
     def __cinit__(
-        self, Agenda agenda, uint64_t cid, Py_ssize_t max_pending_bytes, Core core not None, connection
+        self, PendingWork pending_work, uint64_t cid, Py_ssize_t max_pending_bytes,
+        Engine engine not None, connection
     ):
-        self.core = core
+        self.engine = engine
         self.connection = connection
-        self.inbuf = InBuf(core.scratch)
+        self.read_buffer = ReadBuffer(engine.scratch)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the transport is to put what it reads."""
-        return self.inbuf.buffer(self.agenda.is_spent())
+        return self.read_buffer.buffer(self.pending_work.is_spent())
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """The transport read so much. Where nobody else has anything to say, the turn ends with that."""
-        cdef bint holds = self.core.hold()
+        cdef bint holds = self.engine.begin_read()
         try:
             self.receive(nbytes)
         finally:
             if holds:
-                self.core.let_go(not self.sated)
+                self.engine.end_read(not self.quota_used)
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1:
         """Handle every whole frame of what was read."""
-        cdef bint full = self.inbuf.filled(nbytes)
-        self.heard_bytes += <uint64_t>nbytes
-        self.core.reads += 1
-        if nbytes > LITTLE_BYTES:
+        cdef bint full = self.read_buffer.filled(nbytes)
+        self.received_bytes += <uint64_t>nbytes
+        self.engine.reads += 1
+        if nbytes > MIN_WORK_BYTES:
             # The turn is to know how long it takes, whatever comes of this.
-            self.agenda.call()
+            self.pending_work.schedule_end()
         self.work(False)
         if full:
-            self.sate()
+            self.use_up_quota()
         return 0
 
-    cdef int go_on(self) except -1:
+    cdef int continue_work(self) except -1:
         if self.stalled:
             # It goes on with that, once it may send again.
             return 0
-        if self.left_over and not self.waiting and self.connection is not None:
-            self.left_over = False
-            self.core.reads += 1
-            self.inbuf.filled(0)
+        if self.has_unhandled and not self.connect_pending and self.connection is not None:
+            self.has_unhandled = False
+            self.engine.reads += 1
+            self.read_buffer.filled(0)
             self.work(True)
         self.end_if_left()
-        return self.read_on()
+        return self.resume_reading()
 
     def leave(self) -> None:
         """The client said goodbye: close the connection once all that it sent before is handled."""
@@ -85,73 +86,74 @@ cdef class Session(Client):
         self.end_if_left()
 
     cdef int end_if_left(self) except -1:
-        if self.leaving and not self.left_over and not self.waiting:
-            self.doom(None)
+        if self.leaving and not self.has_unhandled and not self.connect_pending:
+            self.begin_close(None)
         return 0
 
-    cpdef int sate(self) except -1:
+    cpdef int use_up_quota(self) except -1:
         """The client had its share of the turn: the rest of what it sends is for a later one."""
-        if not self.sated and self.connection is not None:
-            self.sated = True
-            self.agenda.sated.append(self)
+        if not self.quota_used and self.connection is not None:
+            self.quota_used = True
+            self.pending_work.quota_used.append(self)
             self.connection.pause()
-            self.agenda.call()
+            self.pending_work.schedule_end()
         return 0
 
-    cdef int work(self, bint owed) except -1:
-        """Handle what was read, as much of it as the client may have of this turn. `owed`: it waited for
+    cdef int work(self, bint resumed) except -1:
+        """Handle what was read, as much of it as the client may have of this turn. `resumed`: it waited for
         that, and gets something done even if the turn is spent. A client whose turn fails is closed."""
         try:
-            return self.work_on(owed)
+            return self.work_on(resumed)
         except Exception:
             self.working = False
-            self.doom(None)
+            self.begin_close(None)
             raise
 
-    cdef int work_on(self, bint owed) except -1:
+    cdef int work_on(self, bint resumed) except -1:
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
-        cdef const char* data = self.inbuf.data     # which stays where it is until `keep`
-        cdef Py_ssize_t size = 0 if self.left_over else self.inbuf.size
+        cdef const char* data = self.read_buffer.data     # which stays where it is until `keep`
+        cdef Py_ssize_t size = 0 if self.has_unhandled else self.read_buffer.size
         cdef Py_ssize_t used = 0
-        cdef Py_ssize_t free = LITTLE_BYTES     # of a turn that is spent
-        cdef Py_ssize_t look = LITTLE_BYTES
+        cdef Py_ssize_t free = MIN_WORK_BYTES     # of a turn that is spent
+        cdef Py_ssize_t look = MIN_WORK_BYTES
         cdef uint64_t before = self.in_messages
         cdef uint64_t now_ns = monotonic_ns()
-        cdef uint64_t end_ns = now_ns + self.agenda.turn_ns // 2
+        cdef uint64_t end_ns = now_ns + self.pending_work.turn_ns // 2
         cdef bint subscribed = False
-        cdef bint spent = not owed and self.agenda.awake and now_ns >= self.agenda.ends_ns
+        cdef PendingWork pending_work = self.pending_work
+        cdef bint spent = not resumed and pending_work.end_scheduled and now_ns >= pending_work.ends_ns
         op.frame = 0
         self.working = True
-        self.agenda.cost = 0
-        while used < size and not self.doomed and not self.waiting:
+        self.pending_work.cost = 0
+        while used < size and not self.closing and not self.connect_pending:
             if not self.authorized and (data[used] | 0x20) != c'c':
-                self.doom(b"Authorization Violation")
+                self.begin_close(b"Authorization Violation")
                 break
-            outcome = parse(data + used, size - used, &self.core.bounds, &op)
+            outcome = parse(data + used, size - used, &self.engine.bounds, &op)
             if outcome != FOUND:
                 self.check_unhandled(outcome, &op)
                 break
             # An UNSUB that sets the maximum of the SUB before it comes in the same turn, before any delivery.
             if spent and not (subscribed and op.verb == VERB_UNSUB) and (used >= free or self.may_wait(&op)):
-                self.left_over = True
-                self.sate()
+                self.has_unhandled = True
+                self.use_up_quota()
                 break
             used += op.frame
             subscribed = op.verb == VERB_SUB
             self.handle(&op)
-            if used >= look or self.agenda.cost >= COST_TO_LOOK:
-                look = used + LOOK_BYTES
-                if self.agenda.is_spent() or monotonic_ns() >= end_ns:
+            if used >= look or self.pending_work.cost >= CLOCK_CHECK_COST:
+                look = used + CLOCK_CHECK_BYTES
+                if self.pending_work.is_spent() or monotonic_ns() >= end_ns:
                     spent = True
                     free = 0
         if self.in_messages != before:
-            self.active_ms = self.agenda.now_ms
-        if self.doomed:
-            used = self.inbuf.size
+            self.active_ms = self.pending_work.now_ms
+        if self.closing:
+            used = self.read_buffer.size
         self.working = False
-        self.inbuf.keep(used, op.frame if outcome == NEED_MORE else 0)
-        if self.waiting and self.inbuf.kept > MOST_KEPT_BYTES:
+        self.read_buffer.keep(used, op.frame if outcome == NEED_MORE else 0)
+        if self.connect_pending and self.read_buffer.kept > MAX_KEPT_BYTES:
             self.connection.pause()
         return 0
 
@@ -163,18 +165,18 @@ cdef class Session(Client):
 
     def wait(self) -> None:
         """Handle nothing more of what was read until `proceed`."""
-        self.waiting = True
+        self.connect_pending = True
 
     def proceed(self) -> None:
         """CONNECT was accepted: answer it, and go on with what came after it."""
-        self.waiting = False
-        if not self.doomed:
+        self.connect_pending = False
+        if not self.closing:
             self.ok()
         if not self.working and self.connection is not None:
-            self.inbuf.filled(0)
+            self.read_buffer.filled(0)
             self.work(False)
             self.end_if_left()
-            self.read_on()
+            self.resume_reading()
 
     def permit(self, Permissions permissions) -> None:
         """Set what the client may do from here on; None for everything. What it is subscribed to and may not
@@ -194,8 +196,8 @@ cdef class Session(Client):
                 subscription.filter = permissions.filter_of(subject, queue)
             else:
                 del self.subscriptions[subscription.sid]
-                self.core.unsubscribed += 1
-                self.core.drop(subscription)
+                self.engine.unsubscribed += 1
+                self.engine.drop(subscription)
                 self.refuse_subscription(subject, queue, subscription.sid)
 
     cdef int handle(self, const Operation* op) except -1:
@@ -206,30 +208,30 @@ cdef class Session(Client):
         if op.verb == VERB_UNSUB:
             return self.unsubscribe(op)
         if op.verb == VERB_PING:
-            self.acts += 1
+            self.control_operations += 1
             self.past_first_ping = True
-            return self.say(view(b"PONG\r\n", 6))
+            return self.write_line(view(b"PONG\r\n", 6))
         if op.verb == VERB_CONNECT:
-            self.agenda.cost += COST_TO_LOOK
+            self.pending_work.cost += CLOCK_CHECK_COST
             self.connection.connect(to_bytes(op.payload))
         elif op.verb == VERB_PONG:
             return self.ponged()
         elif op.verb == VERB_ERROR:
-            return self.doom(None)
+            return self.begin_close(None)
         return 0
 
     def ping(self) -> None:
         """Ping the client and take the time until it answers."""
         self.pinged_ns = time.monotonic_ns()
         self.ping_is_out = True
-        self.say(view(b"PING\r\n", 6))
+        self.write_line(view(b"PING\r\n", 6))
 
     def time_round_trip(self) -> None:
         """Have `rtt_ns` known soon, if it is not and the client is one that answers pings."""
         # A client without `lang` may be a human on telnet: do not ping it.
         if self.rtt_ns or self.ping_is_out or self.lang is None or not self.past_first_ping:
             return
-        if not self.doomed:
+        if not self.closing:
             self.ping()
 
     cdef int ponged(self) except -1:
@@ -241,17 +243,17 @@ cdef class Session(Client):
 
     cdef int ok(self) except -1:
         if self.verbose:
-            self.say(view(b"+OK\r\n", 5))
+            self.write_line(view(b"+OK\r\n", 5))
         return 0
 
     cdef int publish(self, const Operation* op) except -1:
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
         self.in_messages += 1
         self.in_bytes += size
-        self.core.in_messages += 1
-        self.core.in_bytes += size
+        self.engine.in_messages += 1
+        self.engine.in_bytes += size
         if op.verb == VERB_HPUB and not self.headers:
-            return self.doom(None)
+            return self.begin_close(None)
         if self.pedantic and (has_wildcard(op.subject) or not valid_subject(op.subject)):
             self.error(b"Invalid Publish Subject")
         if op.header.size and asks_for_trace(op.header) and self.publish_traced(op):
@@ -261,8 +263,8 @@ cdef class Session(Client):
                 return 0
         self.ok()
         if is_ours(op.subject):
-            return self.core.intake.publish(self, op)
-        return self.core.router.publish(self, op)
+            return self.engine.mailbox_writer.publish(self, op)
+        return self.engine.router.publish(self, op)
 
     cdef bint publish_traced(self, const Operation* op) except *:
         """Publish a message that asks for its trace; false if it names no destination. A mailbox takes none
@@ -271,7 +273,7 @@ cdef class Session(Client):
         cdef View destination
         if trace is None:
             return False
-        self.agenda.cost += COST_TO_LOOK
+        self.pending_work.cost += CLOCK_CHECK_COST
         destination = view_of(trace.destination)
         if is_reserved(destination) or not self.permits_publish(destination):
             self.violate(b'Permissions Violation for Publish to "' + trace.destination + b'"')
@@ -283,17 +285,17 @@ cdef class Session(Client):
         else:
             self.ok()
             self.deliver_traced(op, trace)
-        self.core.tracer.send(trace)
+        self.engine.tracer.send(trace)
         return True
 
     cdef int deliver_traced(self, const Operation* op, Trace trace) except -1:
         if not is_ours(op.subject):
-            return self.core.tracer.publish(trace, op)
+            return self.engine.tracer.publish(trace, op)
         if not trace.only:
-            return self.core.intake.publish(self, op)
+            return self.engine.mailbox_writer.publish(self, op)
         trace.error = "Not delivered because a mailbox takes no message that is only to be traced"
-        self.agenda.call()
-        return self.core.intake.refuse(op.reply, "bad_request: nats_trace_only")
+        self.pending_work.schedule_end()
+        return self.engine.mailbox_writer.refuse(op.reply, "bad_request: nats_trace_only")
 
     cdef bint may_publish(self, const Operation* op) except *:
         """Whether the client may publish this; it is told if not."""
@@ -320,7 +322,7 @@ cdef class Session(Client):
         return b'Permissions Violation for Publish with Reply of "' + to_bytes(op.reply) + b'"'
 
     cdef int violate(self, bytes sentence) except -1:
-        self.core.violations += 1
+        self.engine.violations += 1
         self.error(sentence)
         return 0
 
@@ -329,12 +331,12 @@ cdef class Session(Client):
         cdef bytes sid = to_bytes(op.sid)
         cdef bytes queue = to_bytes(op.queue) if op.queue.size else None
         cdef Subscription subscription = self.subscriptions.get(sid)
-        self.acts += 1
-        if subscription is not None and subscription.exhausted():
-            self.core.finish(subscription)
+        self.control_operations += 1
+        if subscription is not None and subscription.max_reached():
+            self.engine.finish(subscription)
             subscription = None
         if self.is_full():
-            self.core.refused_subscriptions += 1
+            self.engine.refused_subscriptions += 1
             self.error(b"maximum subscriptions exceeded")
             return 0
         if subscription is not None:
@@ -355,18 +357,18 @@ cdef class Session(Client):
             subscription = Subscription(self, sid, to_bytes(op.subject), queue)
             if self.permissions is not None:
                 subscription.filter = self.permissions.filter_of(op.subject, op.queue)
-            self.core.router.subscribe(subscription)
+            self.engine.router.subscribe(subscription)
         self.subscriptions[sid] = subscription
-        self.core.subscribed += 1
-        self.active_ms = self.agenda.now_ms
+        self.engine.subscribed += 1
+        self.active_ms = self.pending_work.now_ms
         return self.ok()
 
     cdef bint is_full(self) except *:
         """Whether another subscription would be past the limit."""
-        cdef Py_ssize_t most = self.core.most_subscriptions
+        cdef Py_ssize_t most = self.engine.max_subscriptions
         if most == 0 or len(self.subscriptions) < most:
             return False
-        self.core.finish_exhausted()
+        self.engine.end_finished()
         return len(self.subscriptions) >= most
 
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
@@ -380,8 +382,8 @@ cdef class Session(Client):
         if not self.reads_mailboxes:
             self.reads_mailboxes = True
             self.connection.reads_mailboxes()
-        self.agenda.cost += COST_TO_LOOK
-        return self.core.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
+        self.pending_work.cost += CLOCK_CHECK_COST
+        return self.engine.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=None) except -1:
         """Tell of a subscription that may not be; `sid` names one that there was."""
@@ -396,15 +398,15 @@ cdef class Session(Client):
         """UNSUB sid [max], where max counts from the beginning of the subscription."""
         cdef bytes sid = to_bytes(op.sid)
         cdef Subscription subscription = self.subscriptions.get(sid)
-        self.acts += 1
-        if subscription is not None and not subscription.exhausted():
+        self.control_operations += 1
+        if subscription is not None and not subscription.max_reached():
             if op.maximum:
                 self.end_after(subscription, op.maximum)
             else:
                 del self.subscriptions[sid]
-                self.core.unsubscribed += 1
-                self.core.drop(subscription)
-            self.active_ms = self.agenda.now_ms
+                self.engine.unsubscribed += 1
+                self.engine.drop(subscription)
+            self.active_ms = self.pending_work.now_ms
         return self.ok()
 
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1:
@@ -413,21 +415,21 @@ cdef class Session(Client):
             subscription.maximum = maximum
             return 0
         subscription.maximum = subscription.delivered
-        self.agenda.exhausted.append(subscription)
-        return self.agenda.call()
+        self.pending_work.max_reached.append(subscription)
+        return self.pending_work.schedule_end()
 
     cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1:
         """Close after bytes that are no protocol, with nats-server's last words, which may be none."""
         if op.verb == VERB_HPUB and op.frame and not self.headers:
-            return self.doom(None)
+            return self.begin_close(None)
         if outcome == NEED_MORE:
             return 0
         if outcome == LINE_TOO_LONG:
-            return self.doom(b"maximum control line exceeded")
+            return self.begin_close(b"maximum control line exceeded")
         if outcome == PAYLOAD_TOO_LARGE:
             self.trace_too_large(op)
-            return self.doom(b"Maximum Payload Violation")
-        return self.doom(b"Unknown Protocol Operation" if outcome == BAD_VERB else None)
+            return self.begin_close(b"Maximum Payload Violation")
+        return self.begin_close(b"Unknown Protocol Operation" if outcome == BAD_VERB else None)
 
     cdef int trace_too_large(self, const Operation* op) except -1:
         """Tell of a message past max_payload, if what was read of it asks for its trace."""
@@ -437,23 +439,23 @@ cdef class Session(Client):
         trace = read_trace(self, op)
         if trace is not None and self.permits_publish(view_of(trace.destination)):
             trace.error = "maximum payload exceeded"
-            self.core.tracer.send(trace)
+            self.engine.tracer.send(trace)
         return 0
 
     def resume_writing(self) -> None:
         """The transport is below its low-water mark: what waited for the socket goes on."""
-        self.core.delivery.writable_again(self)
+        self.engine.delivery.writable_again(self)
 
     def closed(self) -> None:
         """The connection is gone: nothing is delivered to it any more, and groups get back what it held."""
         cdef Subscription subscription
-        cdef dict retired = self.retired
-        self.doomed = True
+        cdef dict awaiting_answers = self.awaiting_answers
+        self.closing = True
         self.connection = None
         self.out.discard()
         subscriptions, self.subscriptions = self.subscriptions, {}
-        self.core.unsubscribed += <uint64_t>len(subscriptions)
-        self.retired = {}
+        self.engine.unsubscribed += <uint64_t>len(subscriptions)
+        self.awaiting_answers = {}
         self.parked = {}
-        for subscription in [*subscriptions.values(), *retired]:
-            self.core.drop(subscription)
+        for subscription in [*subscriptions.values(), *awaiting_answers]:
+            self.engine.drop(subscription)

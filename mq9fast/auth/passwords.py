@@ -17,9 +17,9 @@ BCRYPT_BYTES = 72
 
 # A function for the answer of a check, and one that says whether the answer still matters.
 Asker = tuple[Callable[[bool], None], Callable[[], bool]]
-LEAST_TO_SIFT = 64
+MIN_TO_PRUNE = 64
 # How long askers are told what came of a check in one turn of the event loop.
-TELL_SECONDS = 0.002
+CPU_REPORT_SECONDS = 0.002
 
 
 class Passwords:
@@ -37,7 +37,7 @@ class Passwords:
         # By hash and password; the first is the one that is checked, or the next to be.
         self._asked: dict[tuple[str, bytes], tuple[bytes, list[Asker]]] = {}
         self._askers = 0
-        self._most_askers = LEAST_TO_SIFT
+        self._max_askers = MIN_TO_PRUNE
         self._busy = False
         self._closed = False
 
@@ -57,18 +57,18 @@ class Passwords:
         _, askers = self._asked.setdefault((expected, digest), (text, []))
         askers.append((then, wanted))
         self._askers += 1
-        if self._askers > self._most_askers:
-            self._sift()
+        if self._askers > self._max_askers:
+            self._prune()
         self._begin()
 
-    def _sift(self) -> None:
+    def _prune(self) -> None:
         """Forget checks whose clients left: they must not pile up."""
         asked, self._asked, self._askers = self._asked, {}, 0
         for key, (text, askers) in asked.items():
             if staying := [asker for asker in askers if asker[1]()]:
                 self._asked[key] = (text, staying)
                 self._askers += len(staying)
-        self._most_askers = max(2 * self._askers, LEAST_TO_SIFT)
+        self._max_askers = max(2 * self._askers, MIN_TO_PRUNE)
 
     def _begin(self) -> None:
         """Have the thread check what was asked for first and is still wanted."""
@@ -95,7 +95,7 @@ class Passwords:
 
     def _tell(self, askers: list[Asker], right: bool) -> None:
         """Tell those who asked, some in each turn of the event loop: a whole fleet may wait for one check."""
-        end = time.perf_counter() + TELL_SECONDS
+        end = time.perf_counter() + CPU_REPORT_SECONDS
         while askers and time.perf_counter() < end:
             askers.pop()[0](right)
         if askers and not self._closed:

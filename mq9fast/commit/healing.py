@@ -11,8 +11,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from mq9fast._core.engine import Core
-from mq9fast.commit.refused import Refused
+from mq9fast._core.engine import Engine
+from mq9fast.commit.refused import RefusedMessages
 from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
@@ -37,16 +37,16 @@ class Healer:
 
     def __init__(
         self,
-        core: Core,
+        engine: Engine,
         store: Store,
         syncer: Syncer,
-        refused: Refused,
+        refused: RefusedMessages,
         health: Health,
         *,
         abandon: Callable[[StoreError], bool],
         least: Callable[[], int],
     ) -> None:
-        self._core = core
+        self._engine = engine
         self._store = store
         self._syncer = syncer
         self._refused = refused
@@ -68,7 +68,7 @@ class Healer:
         self._store.refuse(error)
         if self._task is None:
             log.error("messages are refused: the store does not take writes: %s", error)
-            self._core.intake.failed = True
+            self._engine.mailbox_writer.failed = True
             if _is_of_a_table(error) and time.monotonic() - self._reopened < AGAIN_SECONDS:
                 self._compact_no_more(error)
             self._task = asyncio.get_running_loop().create_task(self._heal(error))
@@ -94,10 +94,10 @@ class Healer:
             else:
                 break
         self._task = None
-        self._core.intake.failed = False
+        self._engine.mailbox_writer.failed = False
         self._health.clear(WRITES)
         log.info("messages are taken again: the store takes writes")
-        self._core.agenda.ask()
+        self._engine.pending_work.schedule_end()
 
     async def _try(self, error: StoreError) -> None:
         """Raises StoreError if the store cannot work yet."""
@@ -111,7 +111,7 @@ class Healer:
             self._reopened = time.monotonic()
         # What was gathered meanwhile fails, since mailboxes go back to what is stored. No turn ends from here
         # on: the first batch has the deletions of what was refused.
-        write_out = self._core.intake.write_out
+        write_out = self._engine.mailbox_writer.write_out
         assert write_out is not None
         write_out()
         self._refused.settle()

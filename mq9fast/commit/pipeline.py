@@ -10,21 +10,21 @@ import logging
 import time
 from functools import partial
 
-from mq9fast._core.commit.commit_group import Turn
-from mq9fast._core.engine import Core
+from mq9fast._core.commit.commit_group import CommitGroup
+from mq9fast._core.engine import Engine
 from mq9fast.commit.healing import Healer
-from mq9fast.commit.read_retry import Reading
-from mq9fast.commit.refused import Refused
+from mq9fast.commit.read_retry import ReadRetry
+from mq9fast.commit.refused import RefusedMessages
 from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.event_loop import ready_descriptor
 from mq9fast.health import Health
-from mq9fast.periodic import COMPLAINT_SECONDS, Periodic, Step
+from mq9fast.periodic import FAILURE_LOG_SECONDS, Periodic, Step
 from mq9fast.storage.layout import mailbox_key
 from mq9fast.storage.store import Store
 from mq9fast.timer import Timer
 
-log = logging.getLogger("mq9fast.committer")
+log = logging.getLogger("mq9fast.pipeline")
 
 # A turn that waits for an fsync is written in parts of this size meanwhile.
 EARLY_WRITE_BYTES = 1 << 20
@@ -38,15 +38,15 @@ SPARE_BYTES = 1 << 20
 FINISHED_SECONDS = 0.001
 
 
-class Committer:
+class CommitPipeline:
     """Ends the turns of one broker."""
 
     def __init__(
         self,
-        core: Core,
-        refused: Refused,
+        engine: Engine,
+        refused: RefusedMessages,
         store: Store,
-        reading: Reading,
+        reading: ReadRetry,
         health: Health,
         *,
         sync: str,
@@ -54,9 +54,9 @@ class Committer:
         stall_bytes: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._core = core
-        self._intake = core.intake
-        self._delivery = core.delivery
+        self._engine = engine
+        self._mailbox_writer = engine.mailbox_writer
+        self._delivery = engine.delivery
         self._refused = refused
         self._store = store
         self._reading = reading
@@ -64,7 +64,7 @@ class Committer:
         self._stall_bytes = stall_bytes
         self.syncer = Syncer(self._loop, store)
         self.healer = Healer(
-            core,
+            engine,
             store,
             self.syncer,
             refused,
@@ -72,38 +72,38 @@ class Committer:
             abandon=self._abandon,
             least=lambda: store.synced_sequence if self._sync_each_turn else store.written_sequence,
         )
-        self._syncing: Turn | None = None
-        self._spare: Turn | None = None
+        self._syncing: CommitGroup | None = None
+        self._spare: CommitGroup | None = None
         self._stall_timer = Timer(self._resume_stalled)
-        self._busy_timer = Timer(core.agenda.ask)
+        self._busy_timer = Timer(engine.pending_work.schedule_end)
         self._closed = False
-        self._complained = 0.0
+        self._failure_logged_at = 0.0
         self.written_batches = 0
         self.failed_batches = 0
         self._unsynced = False
         self._interval_syncing = False
         self._interval: Periodic | None = None
-        core.agenda.wake = self._wake
-        core.commit = self._commit
-        core.stalled = partial(self._stall_timer.start, STALL_SECONDS)
-        core.ready_descriptor = ready_descriptor(self._loop)
-        core.poll_soon = partial(self._loop.call_soon, core.busy_poll)
-        core.failed = self._failed
-        self._intake.write_out = self._write_out
+        engine.pending_work.wake = self._wake
+        engine.commit = self._commit
+        engine.stalled = partial(self._stall_timer.start, STALL_SECONDS)
+        engine.ready_descriptor = ready_descriptor(self._loop)
+        engine.poll_soon = partial(self._loop.call_soon, engine.busy_poll)
+        engine.failed = self._failed
+        self._mailbox_writer.write_out = self._write_out
         if sync == "interval":
             self._interval = Periodic(sync_interval, Step("the interval sync", self._sync_interval, health))
 
     # The end of a turn.
 
     def _wake(self) -> None:
-        self._core.tell_time()
-        self._loop.call_soon(self._core.end_turn)
+        self._engine.update_clock()
+        self._loop.call_soon(self._engine.end_turn)
 
     def _commit(self) -> None:
         if self._closed:
             return
         self._advance()
-        if self._delivery.has_waiting:
+        if self._delivery.has_catch_up:
             self._pump()
 
     def _failed(self, error: Exception) -> None:
@@ -111,10 +111,10 @@ class Committer:
         self._loop.call_exception_handler({"message": "a turn failed", "exception": error})
 
     def _resume_stalled(self) -> None:
-        if self._intake.turn.bytes > self._stall_bytes:
+        if self._mailbox_writer.commit_group.bytes > self._stall_bytes:
             self._stall_timer.start(STALL_SECONDS)
         else:
-            self._core.agenda.resume_stalled()
+            self._engine.pending_work.resume_stalled()
 
     def _pump(self) -> None:
         """Read for those who fell behind. What was deleted is written first, so that it is not read."""
@@ -122,7 +122,7 @@ class Committer:
             return
         self._write_out()
         try:
-            self._delivery.pump(self._store)
+            self._delivery.catch_up(self._store)
         except UNREADABLE as error:
             self._reading.failed(error)
 
@@ -130,126 +130,126 @@ class Committer:
 
     def _advance(self) -> None:
         """Take the gathered turn as far as it can go now."""
-        turn = self._intake.turn
-        if turn.empty:
+        commit_group = self._mailbox_writer.commit_group
+        if commit_group.empty:
             return
         if self._syncing is not None:
-            if turn.batch_bytes > EARLY_WRITE_BYTES and not self._store.busy():
+            if commit_group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
                 self._write_out()
             return
         if self._must_wait():
             return
         self._write_out()
-        if turn.has_written and self._sync_each_turn:
+        if commit_group.has_written and self._sync_each_turn:
             self._begin_sync()
         else:
             self._release(self._next_turn())
 
     def _must_wait(self) -> bool:
         """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
-        if self._core.finishing or not self._store.busy():
+        if self._engine.finishing or not self._store.write_stalled():
             return False
         self._busy_timer.start(BUSY_SECONDS)
         return True
 
-    def _next_turn(self) -> Turn:
+    def _next_turn(self) -> CommitGroup:
         """Begin another turn; returns the one so far, whose batch was written: the next has its empty one."""
-        batch, successor, self._spare = self._intake.turn.batch, self._spare, None
+        batch, successor, self._spare = self._mailbox_writer.commit_group.batch, self._spare, None
         if successor is None:
-            successor = Turn(batch)
+            successor = CommitGroup(batch)
         else:
             successor.renew(batch)
-        return self._intake.next_turn(successor)
+        return self._mailbox_writer.next_group(successor)
 
-    def _release(self, turn: Turn) -> None:
-        self._delivery.release(turn)
-        if turn.bytes < SPARE_BYTES:
-            turn.clear()
-            self._spare = turn
+    def _release(self, commit_group: CommitGroup) -> None:
+        self._delivery.release(commit_group)
+        if commit_group.bytes < SPARE_BYTES:
+            commit_group.clear()
+            self._spare = commit_group
 
     def _write_out(self) -> None:
         """Have the store take what the turn gathered; what it does not take has failed."""
-        turn = self._intake.turn
-        batch = turn.take_batch(mailbox_key, self._store.new_batch)
+        commit_group = self._mailbox_writer.commit_group
+        batch = commit_group.take_batch(mailbox_key, self._store.new_batch)
         if batch is None:
             return
         try:
             self._store.write(batch)
         except StoreError as error:
-            self._fail(turn, error)
+            self._fail(commit_group, error)
         else:
-            turn.written()
+            commit_group.written()
             self.written_batches += 1
             self._unsynced = True
 
     def _begin_sync(self) -> None:
-        self._syncing = self._intake.unreleased = self._next_turn()
+        self._syncing = self._mailbox_writer.unreleased = self._next_turn()
         self.syncer.request(self._synced)
 
     def _synced(self, failure: StoreError | None) -> None:
-        turn, self._syncing = self._syncing, None
-        assert turn is not None
+        commit_group, self._syncing = self._syncing, None
+        assert commit_group is not None
         try:
-            if failure is not None or self._intake.turn.retracting:
+            if failure is not None or self._mailbox_writer.commit_group.retracting:
                 # Mailboxes go back to what is stored, and nobody is to miss a message that is not deleted
                 # after all: so what was gathered meanwhile has to be stored, or fail, before.
                 self._write_out()
-            self._intake.unreleased = None
+            self._mailbox_writer.unreleased = None
             if failure is None:
-                self._release(turn)
+                self._release(commit_group)
             else:
-                turn.not_written()
-                self._fail(turn, failure, stored=True)
+                commit_group.not_written()
+                self._fail(commit_group, failure, stored=True)
         finally:
-            self._core.end_turn()
+            self._engine.end_turn()
 
-    def _fail(self, turn: Turn, error: StoreError, *, stored: bool = False) -> None:
+    def _fail(self, commit_group: CommitGroup, error: StoreError, *, stored: bool = False) -> None:
         """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it.
         `stored`: the store has it all the same, and goes by it."""
         self.failed_batches += 1
-        self.complain("a turn could not be stored", error)
+        self.log_failure("a turn could not be stored", error)
         self.healer.note(error)
-        self._refused.take_back(turn)
-        for each in (turn, self._intake.unreleased):
+        self._refused.take_back(commit_group)
+        for each in (commit_group, self._mailbox_writer.unreleased):
             if each is not None:
-                each.read_again(turn.retracting)
-        turn.retracting.clear()
-        self._delivery.fail(turn, CommandError("store_unavailable").reply(), stored)
+                each.read_again(commit_group.retracting)
+        commit_group.retracting.clear()
+        self._delivery.fail(commit_group, CommandError("store_unavailable").reply(), stored)
 
     def _abandon(self, error: StoreError) -> bool:
         """Fail what was written and is not durable: it may be gone when the store is opened again. Returns
         whether that is done; not while an fsync is under way."""
         if self._syncing is not None:
             return False
-        turn = self._intake.turn
+        commit_group = self._mailbox_writer.commit_group
         self._write_out()
-        if turn.has_written:
-            turn.not_written()
-            self._fail(turn, error, stored=True)
+        if commit_group.has_written:
+            commit_group.not_written()
+            self._fail(commit_group, error, stored=True)
         return True
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look after the store: its files may be deleted, or its work in the background may have failed."""
         if not self.healer.failed:
             try:
-                self._store.look()
+                self._store.check()
             except StoreError as error:
                 self.healer.note(error)
 
-    def complain(self, what: str, error: Exception) -> None:
+    def log_failure(self, what: str, error: Exception) -> None:
         """Log what went wrong with the store, but not all the time."""
         now = time.monotonic()
-        if now - self._complained > COMPLAINT_SECONDS or not self._complained:
-            self._complained = now
+        if now - self._failure_logged_at > FAILURE_LOG_SECONDS or not self._failure_logged_at:
+            self._failure_logged_at = now
             log.error("%s: %s", what, error)
 
-    def rest(self) -> None:
+    def flush_memtables(self) -> None:
         """Nothing was written for a while: have the store give back memory, if it is well."""
         if not self.healer.failed:
             try:
-                self._store.rest()
+                self._store.flush_memtables()
             except StoreError as error:
-                self.complain("the store could not give back memory", error)
+                self.log_failure("the store could not give back memory", error)
 
     # Syncs of `interval`.
 
@@ -263,7 +263,7 @@ class Committer:
         self._interval_syncing = False
         if failure is not None:
             self._unsynced = True
-            self.complain("the log could not be made durable", failure)
+            self.log_failure("the log could not be made durable", failure)
             self.healer.note(failure)
 
     # The end.
@@ -271,21 +271,21 @@ class Committer:
     async def finish(self) -> None:
         """Wait until everything accepted is durable and answered, and stop the thread. Nobody who was told to
         stop sending is let go on, and a store that is busy is waited for."""
-        self._core.finishing = True
+        self._engine.finishing = True
         self._stall_timer.stop()
-        self._core.agenda.ask()
+        self._engine.pending_work.schedule_end()
         await asyncio.sleep(0)
-        while self._syncing is not None or not self._intake.turn.empty:  # noqa: ASYNC110 (rare, unlike turns)
+        while self._syncing is not None or not self._mailbox_writer.commit_group.empty:  # noqa: ASYNC110 (rare, unlike turns)
             await asyncio.sleep(FINISHED_SECONDS)
         self.close()
         try:
             self._store.sync()
         except StoreError as error:
-            self.complain("the log could not be made durable", error)
+            self.log_failure("the log could not be made durable", error)
 
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
-        self._core.finishing = self._closed = True
+        self._engine.finishing = self._closed = True
         self.healer.stop()
         for timer in (self._stall_timer, self._busy_timer):
             timer.stop()

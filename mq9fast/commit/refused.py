@@ -9,12 +9,12 @@ import logging
 from functools import partial
 from typing import NamedTuple
 
-from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
-from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.storage.record import CorruptRecord
-from mq9fast._core.storage.record_batch import Runs
+from mq9fast._core.storage.record_batch import RecordBatchReader
 from mq9fast.errors import UNREADABLE
 from mq9fast.storage import layout as record
 from mq9fast.storage.store import Store
@@ -24,7 +24,7 @@ log = logging.getLogger("mq9fast.refused")
 RANKS = 3
 
 
-class Ids(NamedTuple):
+class IdRange(NamedTuple):
     """Ids of refused messages of one life of a mailbox: from `first` up to but not `end`."""
 
     uid: int
@@ -32,24 +32,26 @@ class Ids(NamedTuple):
     end: int
 
 
-class Refused:
+class RefusedMessages:
     """The mailboxes that failed turns touched, and the messages in them that may be stored all the same."""
 
-    def __init__(self, directory: Directory, delivery: Delivery, intake: Intake, store: Store) -> None:
-        self._directory = directory
+    def __init__(
+        self, mailbox_index: MailboxIndex, delivery: Delivery, mailbox_writer: MailboxWriter, store: Store
+    ) -> None:
+        self._mailbox_index = mailbox_index
         self._delivery = delivery
-        self._intake = intake
+        self._mailbox_writer = mailbox_writer
         self._store = store
-        self._ids: dict[Mailbox, tuple[Ids, ...]] = {}
+        self._ids: dict[Mailbox, tuple[IdRange, ...]] = {}
         self._touched: dict[Mailbox, None] = {}
 
-    def take_back(self, turn: Turn) -> None:
+    def take_back(self, commit_group: CommitGroup) -> None:
         """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` does so
         again: some cannot be read now, and what was not fsynced may be gone when the store is reopened."""
-        self._intake.forget_rows()
-        for mailbox, *ids in turn.ids_not_written():
-            self._add(mailbox, Ids(*ids))
-        for mailbox in turn.mailboxes_not_written():
+        self._mailbox_writer.forget_rows()
+        for mailbox, *ids in commit_group.ids_not_written():
+            self._add(mailbox, IdRange(*ids))
+        for mailbox in commit_group.mailboxes_not_written():
             self._touched[mailbox] = None
             mailbox.unsure = True
             try:
@@ -57,21 +59,21 @@ class Refused:
             except UNREADABLE:
                 continue
 
-    def _add(self, mailbox: Mailbox, ids: Ids) -> None:
+    def _add(self, mailbox: Mailbox, ids: IdRange) -> None:
         known = self._ids.get(mailbox, ())
         if known and known[-1].uid == ids.uid and known[-1].end == ids.first:
-            known, ids = known[:-1], Ids(ids.uid, known[-1].first, ids.end)
+            known, ids = known[:-1], IdRange(ids.uid, known[-1].first, ids.end)
         self._ids[mailbox] = (*known, ids)
 
     def _reload(self, mailbox: Mailbox) -> None:
         """Go back to what is stored, without the refused messages. Raises StoreError or CorruptRecord."""
         lived = mailbox.live
-        self._directory.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
+        self._mailbox_index.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
         if lived and not mailbox.live:
             self._delivery.restart(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
-            for msg_id, _, header, payload in Runs(self._store.scan(start, end), first):
-                self._directory.discount(mailbox, rank, msg_id, len(header) + len(payload))
+            for msg_id, _, header, payload in RecordBatchReader(self._store.scan(start, end), first):
+                self._mailbox_index.discount(mailbox, rank, msg_id, len(header) + len(payload))
         mailbox.unsure = False
 
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
@@ -96,23 +98,23 @@ class Refused:
                 # It never will be read: everybody else goes on.
                 log.error("the mailbox with the uid %d cannot be read: %s", mailbox.uid, error)
             del self._touched[mailbox]
-        doomed = [
+        closing = [
             (mailbox, key)
             for mailbox in self._ids
             for _, _, (start, end) in self._places(mailbox)
             for key, _ in self._store.scan(start, end)
         ]
-        turn = self._intake.turn
-        self._intake.forget_rows()
-        for mailbox, key in doomed:
-            turn.delete_raw(key)
-            turn.touch_mailbox(mailbox)
-        if doomed:
-            log.info("%d rows of refused messages were stored all the same, and are deleted", len(doomed))
+        commit_group = self._mailbox_writer.commit_group
+        self._mailbox_writer.forget_rows()
+        for mailbox, key in closing:
+            commit_group.delete_raw(key)
+            commit_group.touch_mailbox(mailbox)
+        if closing:
+            log.info("%d rows of refused messages were stored all the same, and are deleted", len(closing))
         if self._ids:
-            turn.defer(partial(self._settled, dict(self._ids)))
+            commit_group.defer(partial(self._settled, dict(self._ids)))
 
-    def _settled(self, ids: dict[Mailbox, tuple[Ids, ...]], durable: bool) -> None:
+    def _settled(self, ids: dict[Mailbox, tuple[IdRange, ...]], durable: bool) -> None:
         if durable:
             for mailbox, settled in ids.items():
                 if self._ids.get(mailbox) is settled:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import msgspec
 
-from mq9fast._core.mailbox_writer import Intake
-from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address
@@ -50,10 +50,15 @@ class Commands:
     """Runs what clients ask for under `$mq9.AI.MAILBOX`."""
 
     def __init__(
-        self, agenda: Agenda, intake: Intake, router: Router, mailboxes: Mailboxes, listing: Listing
+        self,
+        pending_work: PendingWork,
+        mailbox_writer: MailboxWriter,
+        router: Router,
+        mailboxes: Mailboxes,
+        listing: Listing,
     ) -> None:
-        self._agenda = agenda
-        self._intake = intake
+        self._pending_work = pending_work
+        self._mailbox_writer = mailbox_writer
         self._router = router
         self._mailboxes = mailboxes
         self._listing = listing
@@ -73,7 +78,7 @@ class Commands:
                 raise CommandError("unknown_command")
             command.run(tail if dot else None, _decode(payload, command.request), reply)
         except CommandError as error:
-            self._intake.turn.answer(reply, error.reply())
+            self._mailbox_writer.commit_group.answer(reply, error.reply())
 
     def _create(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
         assert isinstance(request, CreateRequest)
@@ -91,7 +96,7 @@ class Commands:
             description=request.desc,
         )
         body = msgspec.json.encode({"mail_address": address.decode(), "is_new": is_new})
-        self._intake.turn.answer(reply, body)
+        self._mailbox_writer.commit_group.answer(reply, body)
 
     def _list(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
@@ -100,11 +105,11 @@ class Commands:
         address = check_address(tail.decode("utf-8", "replace"))
 
         def answer(_durable: bool) -> None:
-            if self._intake.turn_number != self._listed_turn:
-                self._listed_turn, self._listed_bytes = self._intake.turn_number, 0
+            if self._mailbox_writer.group_number != self._listed_turn:
+                self._listed_turn, self._listed_bytes = self._mailbox_writer.group_number, 0
             if self._listed_bytes >= LISTED_BYTES_PER_TURN:
-                self._intake.turn.defer(answer, WAITING_LIST_BYTES)
-                self._agenda.ask()
+                self._mailbox_writer.commit_group.defer(answer, WAITING_LIST_BYTES)
+                self._pending_work.schedule_end()
                 return
             read_bytes = self._listing.read_bytes
             try:
@@ -114,7 +119,7 @@ class Commands:
             self._listed_bytes += max(len(body), self._listing.read_bytes - read_bytes)
             self._router.reply(reply, body)
 
-        self._intake.turn.defer(answer, WAITING_LIST_BYTES)
+        self._mailbox_writer.commit_group.defer(answer, WAITING_LIST_BYTES)
 
 
 def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:

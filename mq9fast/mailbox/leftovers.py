@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from mq9fast._core.mailbox.uid_set import Uids
+from mq9fast._core.mailbox.uid_set import UidSet
 from mq9fast.storage import layout as record
 from mq9fast.storage.store import Store
 
@@ -22,7 +22,7 @@ class Leftovers:
     other uid below `next_uid` is given to `drop`.
     """
 
-    def __init__(self, store: Store, owned: Uids, next_uid: int, drop: Callable[[int], None]) -> None:
+    def __init__(self, store: Store, owned: UidSet, next_uid: int, drop: Callable[[int], None]) -> None:
         self._store = store
         self._owned = owned
         self._next = record.MESSAGES
@@ -53,6 +53,6 @@ class Leftovers:
 
     def _finish(self) -> None:
         self.done = True
-        self._owned = Uids()
+        self._owned = UidSet()
         if self._dropped:
             log.info("dropped what %d mailboxes had left in the store", self._dropped)

@@ -5,9 +5,9 @@ from functools import partial
 from typing import NamedTuple
 
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
-from mq9fast._core.mailbox.uid_set import Uids
-from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.uid_set import UidSet
+from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
 from mq9fast.mailbox.leftovers import Leftovers
@@ -31,14 +31,20 @@ class Mailboxes:
     """The mailboxes of one broker. Every change goes into the intake's turn and is durable when that is."""
 
     def __init__(
-        self, directory: Directory, delivery: Delivery, intake: Intake, store: Store, *, most_mailboxes: int
+        self,
+        mailbox_index: MailboxIndex,
+        delivery: Delivery,
+        mailbox_writer: MailboxWriter,
+        store: Store,
+        *,
+        max_mailboxes: int,
     ) -> None:
-        self.directory = directory
+        self.mailbox_index = mailbox_index
         self._delivery = delivery
-        self._intake = intake
+        self._mailbox_writer = mailbox_writer
         self._store = store
-        self.most_mailboxes = most_mailboxes
-        self.purges = Purges(intake, store)
+        self.max_mailboxes = max_mailboxes
+        self.purges = Purges(mailbox_writer, store)
         self._leftovers: Leftovers | None = None
         self._unforgotten: list[Ended] = []
         self.over_limit = 0
@@ -50,31 +56,31 @@ class Mailboxes:
         Returns how many are missing, which `accept_loss` allows. Raises StoreError or CorruptRecord,
         and nothing was written then.
         """
-        store, directory = self._store, self.directory
-        owned = None if record.is_settled(store) else Uids()
+        store, mailbox_index = self._store, self.mailbox_index
+        owned = None if record.is_settled(store) else UidSet()
         stored = store.get(record.NEXT_UID_KEY)
-        directory.reserve_uids(0 if stored is None else int.from_bytes(stored[:8], "big"))
-        directory.load(store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)), owned)
+        mailbox_index.reserve_uids(0 if stored is None else int.from_bytes(stored[:8], "big"))
+        mailbox_index.load(store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)), owned)
         for uid in self.purges.load():
-            directory.reserve_uids(uid + 1)
+            mailbox_index.reserve_uids(uid + 1)
             if owned is not None:
                 owned.add(uid)
         self._reserve_used_uids()
         made = 0 if stored is None else int.from_bytes(stored[8:], "big")
-        directory.jump_uids(min(made, record.MOST_JUMPS))
-        missing = record.check_count(store, directory.live_count, accept_loss=accept_loss)
-        directory.jump_ids(min(record.stored_jumps(store), record.MOST_JUMPS))
+        mailbox_index.jump_uids(min(made, record.MAX_JUMPS))
+        missing = record.check_count(store, mailbox_index.live_count, accept_loss=accept_loss)
+        mailbox_index.jump_ids(min(record.stored_jumps(store), record.MAX_JUMPS))
         if owned is None:
             record.unsettle(store)
         else:
-            self._leftovers = Leftovers(store, owned, directory.next_uid, self._drop)
+            self._leftovers = Leftovers(store, owned, mailbox_index.next_uid, self._drop)
         return missing
 
     def _reserve_used_uids(self) -> None:
         """Give no uid under which there are messages already, whatever the store says of uids."""
         end = record.after_all(record.MESSAGES)
-        while row := next(self._store.scan(record.messages_of(self.directory.next_uid)[0], end), None):
-            self.directory.reserve_uids(record.uid_of(row[0]) + 1)
+        while row := next(self._store.scan(record.messages_of(self.mailbox_index.next_uid)[0], end), None):
+            self.mailbox_index.reserve_uids(record.uid_of(row[0]) + 1)
 
     def _drop(self, uid: int) -> None:
         purge = Purge(uid, ANY_MESSAGES, 0)
@@ -90,8 +96,8 @@ class Mailboxes:
         leftovers = self._leftovers
         # What was found has no row that says it is to be dropped if writing that failed.
         looked = leftovers is None or (leftovers.done and not self.purges)
-        if looked and not self._unforgotten and not self._intake.failed:
-            self._intake.turn.put_raw(record.SETTLED_KEY, b"")
+        if looked and not self._unforgotten and not self._mailbox_writer.failed:
+            self._mailbox_writer.commit_group.put_raw(record.SETTLED_KEY, b"")
 
     def create(
         self,
@@ -106,18 +112,18 @@ class Mailboxes:
 
         Raises CommandError invalid_address, mailbox_conflict, limit_exceeded or store_unavailable.
         """
-        if self._intake.failed:
+        if self._mailbox_writer.failed:
             raise CommandError("store_unavailable")
         address = generate_address(prefix) if name is None else check_address(name)
         text = None if description is None else description.encode()
-        mailbox = self.directory.get(address)
+        mailbox = self.mailbox_index.get(address)
         is_new = mailbox is None
         if mailbox is None:
             mailbox = self._open(address, public)
         elif mailbox.public != public:
             raise CommandError("mailbox_conflict")
-        self.directory.renew(mailbox, ttl, text)
-        self._intake.turn.touch_mailbox(mailbox)
+        self.mailbox_index.renew(mailbox, ttl, text)
+        self._mailbox_writer.commit_group.touch_mailbox(mailbox)
         return address, is_new
 
     def auto_create(self, address: bytes) -> Mailbox | None:
@@ -126,22 +132,23 @@ class Mailboxes:
             mailbox = self._open(address, public=False)
         except CommandError:
             return None
-        self.directory.renew(mailbox)
-        self._intake.turn.touch_mailbox(mailbox)
+        self.mailbox_index.renew(mailbox)
+        self._mailbox_writer.commit_group.touch_mailbox(mailbox)
         return mailbox
 
     def _open(self, address: bytes, public: bool) -> Mailbox:
-        expired = self.directory.get_expired(address)
+        expired = self.mailbox_index.get_expired(address)
         if expired is not None:
             self._end(expired)
         # The record of an earlier life is overwritten: what else it left is noted in the same batch.
         self._forget_again()
-        if self.most_mailboxes and self.directory.live_count >= self.most_mailboxes and not self._end_one():
+        if self.max_mailboxes and self.mailbox_index.live_count >= self.max_mailboxes and not self._end_one():
             self.over_limit += 1
             raise CommandError("limit_exceeded")
-        mailbox = self.directory.open(address, public)
-        self._intake.turn.put_raw(
-            record.NEXT_UID_KEY, record.number(self.directory.next_uid) + record.number(self.directory.jumps)
+        mailbox = self.mailbox_index.open(address, public)
+        self._mailbox_writer.commit_group.put_raw(
+            record.NEXT_UID_KEY,
+            record.number(self.mailbox_index.next_uid) + record.number(self.mailbox_index.jumps),
         )
         self._put_count()
         self._delivery.restart(mailbox)
@@ -153,12 +160,12 @@ class Mailboxes:
         Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
         depend on its messages, which `purges` drops.
         """
-        if self._intake.failed:
+        if self._mailbox_writer.failed:
             return False
         self._forget_again()
         end = time.perf_counter() + EXPIRY_SECONDS
         while True:
-            due = self.directory.take_due(EXPIRED_AT_ONCE)
+            due = self.mailbox_index.take_due(EXPIRED_AT_ONCE)
             for mailbox in due:
                 self._end(mailbox)
             if len(due) < EXPIRED_AT_ONCE:
@@ -168,14 +175,14 @@ class Mailboxes:
 
     def _end_one(self) -> bool:
         """End one mailbox that is past its deadline, which makes room for another; false if there is none."""
-        due = self.directory.take_due(1)
+        due = self.mailbox_index.take_due(1)
         for mailbox in due:
             self._end(mailbox)
         return bool(due)
 
     def _end(self, mailbox: Mailbox) -> None:
         ended = Ended(mailbox.address, Purge(mailbox.uid, mailbox.total_count, mailbox.size_bytes))
-        self.directory.end(mailbox)
+        self.mailbox_index.end(mailbox)
         self._delivery.restart(mailbox)
         self._forget(ended)
         self._put_count()
@@ -183,16 +190,18 @@ class Mailboxes:
 
     def _put_count(self) -> None:
         """Store with this batch how many mailbox records there are at least."""
-        self._intake.turn.put_raw(record.COUNT_KEY, record.number(self.directory.live_count))
+        self._mailbox_writer.commit_group.put_raw(
+            record.COUNT_KEY, record.number(self.mailbox_index.live_count)
+        )
 
     def _forget(self, ended: Ended) -> None:
         """Put the end of a mailbox into the turn; at the next tick again, if that turn fails."""
-        turn, directory = self._intake.turn, self.directory
-        if directory.get(ended.address) is None and directory.get_expired(ended.address) is None:
-            turn.delete_raw(record.mailbox_key(ended.address))
+        commit_group, mailbox_index = self._mailbox_writer.commit_group, self.mailbox_index
+        if mailbox_index.get(ended.address) is None and mailbox_index.get_expired(ended.address) is None:
+            commit_group.delete_raw(record.mailbox_key(ended.address))
         if ended.purge.messages:
             self.purges.put(ended.purge)
-        turn.defer(partial(self._forgotten, ended))
+        commit_group.defer(partial(self._forgotten, ended))
 
     def _forget_again(self) -> None:
         """Put into the turn what failed before."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from mq9fast._core.base.broker_time import BrokerTime
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.storage.store import Store
@@ -15,7 +15,7 @@ from mq9fast.storage.store import Store
 PRIORITIES = ("critical", "urgent", "normal")
 CURSOR_BYTES = 9
 # What a page holds beside its messages: braces, names, the address, the total and a cursor.
-ENVELOPE_BYTES = 256
+FRAME_BYTES = 256
 # A page of several messages is no longer than this, and nothing longer is read for it, however much fits:
 # making it holds up the event loop.
 LONGEST_PAGE_BYTES = 128 << 10
@@ -52,8 +52,8 @@ class Listing:
     `read_bytes`: headers and payloads that were read for all pages so far.
     """
 
-    def __init__(self, directory: Directory, store: Store, page_bytes: int, time: BrokerTime) -> None:
-        self._directory = directory
+    def __init__(self, mailbox_index: MailboxIndex, store: Store, page_bytes: int, time: BrokerTime) -> None:
+        self._mailbox_index = mailbox_index
         self._store = store
         self._page_bytes = page_bytes
         self._time = time
@@ -61,7 +61,7 @@ class Listing:
 
     def page(self, address: bytes, request: ListRequest) -> bytes:
         """The JSON of one page. Raises CommandError mailbox_not_found, bad_request or store_unavailable."""
-        mailbox = self._directory.get(address)
+        mailbox = self._mailbox_index.get(address)
         if mailbox is None:
             raise CommandError("mailbox_not_found")
         if mailbox.unsure:
@@ -84,8 +84,8 @@ class Listing:
         """The messages of a page, encoded, and the cursor of the next page if there is one."""
         first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
         entries: list[bytes] = []
-        most_bytes = self._page_bytes - ENVELOPE_BYTES - len(mailbox.address)
-        room = min(most_bytes, LONGEST_PAGE_BYTES)
+        max_bytes = self._page_bytes - FRAME_BYTES - len(mailbox.address)
+        room = min(max_bytes, LONGEST_PAGE_BYTES)
         begun = self.read_bytes
         for rank in range(first_rank, len(PRIORITIES)):
             start = first_id if rank == first_rank else 0
@@ -96,7 +96,7 @@ class Listing:
                 self.read_bytes += len(header) + len(payload)
                 if entries and self.read_bytes - begun > LONGEST_PAGE_BYTES:
                     return entries, _write_cursor(rank, msg_id)
-                entry = _encode(rank, message, self._time.wall_ms(created_ms), most_bytes)
+                entry = _encode(rank, message, self._time.wall_ms(created_ms), max_bytes)
                 room -= len(entry) + 1
                 if room < 0 and entries:
                     return entries, _write_cursor(rank, msg_id)
@@ -104,36 +104,36 @@ class Listing:
         return entries, None
 
 
-def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, most_bytes: int) -> bytes:
+def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max_bytes: int) -> bytes:
     """One message, accepted at `wall_ms`, as JSON. A payload that would not fit a page even alone is left
     out, and said to be."""
     msg_id, _, header, payload = message
-    headers = read_headers(header) if len(header) <= most_bytes else {}
+    headers = read_headers(header) if len(header) <= max_bytes else {}
     entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers)
-    _put_payload(entry, payload, most_bytes)
+    _put_payload(entry, payload, max_bytes)
     encoded = msgspec.json.encode(entry)
-    if len(encoded) <= most_bytes:
+    if len(encoded) <= max_bytes:
         return encoded
     entry.payload = entry.payload_base64 = None
     entry.payload_omitted = True
     encoded = msgspec.json.encode(entry)
-    if len(encoded) > most_bytes:
+    if len(encoded) > max_bytes:
         entry.headers = {}
         encoded = msgspec.json.encode(entry)
     return encoded
 
 
-def _put_payload(entry: Entry, payload: bytes, most_bytes: int) -> None:
+def _put_payload(entry: Entry, payload: bytes, max_bytes: int) -> None:
     """Fill in the payload, unless it cannot fit: what is not used is not written."""
-    if len(payload) <= most_bytes:
+    if len(payload) <= max_bytes:
         try:
             text = payload.decode()
         except UnicodeDecodeError:
-            if len(payload) // 3 * 4 <= most_bytes:
+            if len(payload) // 3 * 4 <= max_bytes:
                 entry.payload_base64 = base64.b64encode(payload).decode()
                 return
         else:
-            if len(payload) <= LONG_TEXT_BYTES or _json_bytes(payload) <= most_bytes:
+            if len(payload) <= LONG_TEXT_BYTES or _json_bytes(payload) <= max_bytes:
                 entry.payload = text
                 return
     entry.payload_omitted = True

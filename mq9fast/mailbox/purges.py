@@ -5,7 +5,7 @@ from collections import deque
 from functools import partial
 from typing import NamedTuple
 
-from mq9fast._core.mailbox_writer import Intake
+from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast.errors import StoreError
 from mq9fast.storage import layout as record
 from mq9fast.storage.store import Store
@@ -31,8 +31,8 @@ class Purge(NamedTuple):
 class Purges:
     """What is still to be dropped. The store holds a row for each under `record.purge_key`."""
 
-    def __init__(self, intake: Intake, store: Store) -> None:
-        self._intake = intake
+    def __init__(self, mailbox_writer: MailboxWriter, store: Store) -> None:
+        self._mailbox_writer = mailbox_writer
         self._store = store
         self._waiting: deque[Purge] = deque()
 
@@ -49,7 +49,7 @@ class Purges:
     def put(self, purge: Purge) -> None:
         """Put into the turn that it is to be dropped."""
         size = record.number(purge.messages) + record.number(purge.size_bytes)
-        self._intake.turn.put_raw(record.purge_key(purge.uid), size)
+        self._mailbox_writer.commit_group.put_raw(record.purge_key(purge.uid), size)
 
     def add(self, purge: Purge) -> None:
         """Have it dropped in one of the next turns."""
@@ -60,7 +60,7 @@ class Purges:
 
         Raises StoreError if those of one could not be read; its turn comes again after the others.
         """
-        if self._intake.failed:
+        if self._mailbox_writer.failed:
             return False
         end = time.perf_counter() + PURGE_SECONDS
         for _ in range(min(len(self._waiting), PURGED_PER_TURN)):
@@ -75,15 +75,15 @@ class Purges:
         return bool(self._waiting)
 
     def _do(self, purge: Purge) -> None:
-        turn = self._intake.turn
+        commit_group = self._mailbox_writer.commit_group
         first, end = record.messages_of(purge.uid)
         if purge.messages <= PURGE_BY_KEY_MESSAGES and purge.size_bytes <= PURGE_BY_KEY_BYTES:
             for key, _ in self._store.scan(first, end):
-                turn.delete_raw(key)
+                commit_group.delete_raw(key)
         else:
-            turn.delete_range(first, end)
-        turn.delete_raw(record.purge_key(purge.uid))
-        turn.defer(partial(self._done, purge))
+            commit_group.delete_range(first, end)
+        commit_group.delete_raw(record.purge_key(purge.uid))
+        commit_group.defer(partial(self._done, purge))
 
     def _done(self, purge: Purge, durable: bool) -> None:
         if not durable:

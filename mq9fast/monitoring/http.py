@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from mq9fast.monitoring.http_connection import HttpConnection
-from mq9fast.monitoring.page import Page, Refused, Route
+from mq9fast.monitoring.page import Page, RefusedMessages, Route
 from mq9fast.network.descriptors import MONITORING
 from mq9fast.network.listen import listen, port_of
 
 # Connections at a time. Past it the one goes that asked for nothing for the longest.
-MOST_CONNECTIONS = MONITORING
+MAX_CONNECTIONS = MONITORING
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW = (("allow", ", ".join(METHODS)),)
 
@@ -42,7 +42,7 @@ class HttpServer:
         """Count a connection that is new or asks for a page, and end the oldest of too many."""
         self.connections.pop(connection, None)
         self.connections[connection] = None
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS:
             oldest = next(iter(self.connections))
             del self.connections[oldest]
             oldest.abort()
@@ -61,14 +61,14 @@ class HttpServer:
         if method == "OPTIONS" and (route is not None or path == "*"):
             return Page(204, "", (), ALLOW)
         if route is None:
-            return Refused(404, f"Not found. Try {', '.join(self.routes)}.").page()
+            return RefusedMessages(404, f"Not found. Try {', '.join(self.routes)}.").page()
         if method not in METHODS:
             sentence = f"Method not allowed. Use {', '.join(METHODS)}."
-            return Refused(405, sentence).page()._replace(headers=ALLOW)
+            return RefusedMessages(405, sentence).page()._replace(headers=ALLOW)
         self.requests[path] += 1
         try:
             return route(query)
-        except Refused as refused:
+        except RefusedMessages as refused:
             return refused.page()
 
 

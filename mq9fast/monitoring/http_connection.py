@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import h11
 
-from mq9fast.monitoring.page import Page, Refused
+from mq9fast.monitoring.page import Page, RefusedMessages
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.http import HttpServer
@@ -89,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
             elif isinstance(event, h11.ConnectionClosed):
                 self._transport.close()
         except h11.RemoteProtocolError as error:
-            self._begin(Refused(error.error_status_hint, "Bad request.").page(), False, False)
+            self._begin(RefusedMessages(error.error_status_hint, "Bad request.").page(), False, False)
 
     def _begin(self, page: Page, head_only: bool, stays: bool) -> None:
         """Send a page; what comes meanwhile is read when it is sent."""
@@ -104,7 +104,7 @@ class HttpConnection(asyncio.Protocol):
             pieces = iter(page.pieces)
             try:
                 body, whole = await self._take_slice(pieces)
-            except Refused as refused:
+            except RefusedMessages as refused:
                 page = refused.page()
                 body, whole = b"".join(page.pieces), True
             if head_only:

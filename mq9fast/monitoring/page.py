@@ -10,7 +10,7 @@ from msgspec import Meta
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
-MOST_PARAMETERS = 32
+MAX_PARAMETERS = 32
 # Entries that are encoded between two looks at the clock.
 PER_PIECE = 64
 
@@ -35,7 +35,7 @@ class Page(NamedTuple):
 Route = Callable[[str], Page]
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedMessages(Exception):  # noqa: N818
     """There is no such page: `sentence` says why."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -63,14 +63,14 @@ def read_query(text: str, kind: type[Q]) -> Q:
     Raises Refused (400) with a sentence that names the parameter, and never what was given for it.
     """
     try:
-        pairs = parse_qsl(text, errors="replace", max_num_fields=MOST_PARAMETERS)
+        pairs = parse_qsl(text, errors="replace", max_num_fields=MAX_PARAMETERS)
     except ValueError:
-        raise Refused(400, f"There are more than {MOST_PARAMETERS} parameters.") from None
+        raise RefusedMessages(400, f"There are more than {MAX_PARAMETERS} parameters.") from None
     try:
         return msgspec.convert(dict(reversed(pairs)), kind, strict=False)
     except msgspec.ValidationError as error:
         name = str(error).partition("`$.")[2].rstrip("`")
-        raise Refused(400, f"The parameter {name} must be {kind.takes[name]}.") from None
+        raise RefusedMessages(400, f"The parameter {name} must be {kind.takes[name]}.") from None
 
 
 def json_page(body: object) -> Page:

@@ -2,18 +2,18 @@
 no page has one in full, whether the mailbox lives, is still to come or is gone."""
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.text import printable
 
 PREFIX = "$mq9.AI.MAILBOX.MSG."
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 REST = "\u2026"
 
 
 def masked(address: str) -> str:
     """The first quarter of an address, 8 characters at most."""
-    return address[: min(MOST_SHOWN, len(address) // 4)] + REST
+    return address[: min(MAX_SHOWN, len(address) // 4)] + REST
 
 
 def shown_address(mailbox: Mailbox) -> str:
@@ -25,7 +25,7 @@ def shown_address(mailbox: Mailbox) -> str:
 class Privacy:
     """Shows what clients named, except where that is the address of a mailbox that is not public."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: MailboxIndex) -> None:
         self._directory = directory
 
     def name(self, text: str) -> str:

@@ -39,7 +39,7 @@ class ConnectOptions(Credentials, forbid_unknown_fields=True):
     proxy_sig: str | None = None
 
     @property
-    def shows_itself(self) -> bool:
+    def has_credentials(self) -> bool:
         """Whether it has credentials."""
         return not (self.user is self.password is self.auth_token is self.nkey is None)
 

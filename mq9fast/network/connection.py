@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
+from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
 from mq9fast.auth.authenticator import ANYBODY
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
-from mq9fast.network.socket_options import hold_back, tune, untaken_bytes
+from mq9fast.network.socket_options import limit_unsent_bytes, tune, unacked_bytes
 
 if TYPE_CHECKING:
-    from mq9fast._core.engine import Core
+    pass
 
 log = logging.getLogger("mq9fast.connection")
 
@@ -23,13 +24,13 @@ log = logging.getLogger("mq9fast.connection")
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
 # How long a closing connection may take to write its last words.
-LAST_WORDS_SECONDS = 2.0
+FINAL_WRITE_SECONDS = 2.0
 # The same through TLS for a client that answers no pings: it will not answer the end of TLS either.
 STALE_SECONDS = 0.05
 STALE = b"Stale Connection"
 TOO_MANY = b"maximum connections exceeded"
 # How often in a write deadline a paused transport is looked at.
-LOOKS = 4
+CHECKS_PER_DEADLINE = 4
 # nats-server's figures: how long a new client has for its first PING before it may be pinged, and how old a
 # round trip may become before it is taken again.
 FIRST_PING_SECONDS = 2.0
@@ -45,7 +46,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        core: "Core",
+        engine: Engine,
         handshake: Handshake,
         cid: int,
         max_pending_bytes: int,
@@ -53,14 +54,14 @@ class Connection(asyncio.BufferedProtocol):
         type: str = "nats",
     ) -> None:
         self.type = type
-        self.session = Session(core.agenda, cid, max_pending_bytes, core, self)
+        self.session = Session(engine.pending_work, cid, max_pending_bytes, engine, self)
         self.session.pause_writing()
         # The transport calls straight into the session, which parses what was read.
         self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
         self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
         # Set before the transport is there, if that does not know it.
         self.peer = UNKNOWN_PEER
-        self._agenda = core.agenda
+        self._pending_work = engine.pending_work
         self._handshake = handshake
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
@@ -71,10 +72,10 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._made_at = 0.0
         self._unanswered_pings = 0
-        self._heard_bytes = 0
+        self._received_bytes = 0
         self._activity = 0
         self._watch: asyncio.TimerHandle | None = None
-        self._untaken_bytes = -1
+        self._unacked_bytes = -1
         self._stuck_since = 0.0
 
     def greeting(self) -> bytes:
@@ -117,7 +118,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.session.pause_writing()
-        self._untaken_bytes = -1
+        self._unacked_bytes = -1
         if self._watch is None:
             self._look_later()
 
@@ -125,9 +126,9 @@ class Connection(asyncio.BufferedProtocol):
         self.session.resume_writing()
 
     @property
-    def last_words(self) -> bytes | None:
+    def close_reason(self) -> bytes | None:
         """Why it is closed, as -ERR says it; None where nothing is said."""
-        return self.session.last_words if self.session.doomed else b"Server Shutdown"
+        return self.session.close_reason if self.session.closing else b"Server Shutdown"
 
     # The session's side.
 
@@ -174,19 +175,19 @@ class Connection(asyncio.BufferedProtocol):
         transport.close()
         if self._timer is not None:
             self._timer.cancel()
-        is_stale = self.session.last_words == STALE and self.cipher is not None
-        patience = STALE_SECONDS if is_stale else LAST_WORDS_SECONDS
+        is_stale = self.session.close_reason == STALE and self.cipher is not None
+        patience = STALE_SECONDS if is_stale else FINAL_WRITE_SECONDS
         self._timer = self._loop.call_later(patience, transport.abort)
 
     def reads_mailboxes(self) -> None:
         """Its client subscribed to a mailbox for the first time."""
         if self._transport is not None:
-            hold_back(self._transport.get_extra_info("socket"))
+            limit_unsent_bytes(self._transport.get_extra_info("socket"))
 
     def connect(self, options: bytes) -> None:
         """CONNECT: the handshake's policy decides."""
         self._handshake.connect(self.session, options, self._nonce, self._signed_in)
-        if self.session.waiting and self._signing_in and self._timer is not None:
+        if self.session.connect_pending and self._signing_in and self._timer is not None:
             # The client did its part in time; how long its password takes to check is ours.
             self._timer.cancel()
 
@@ -218,13 +219,13 @@ class Connection(asyncio.BufferedProtocol):
         """Ping a client that did nothing for an interval; close one that left too many pings unanswered.
         Returns whether it is closed."""
         session = self.session
-        if session.heard_bytes != self._heard_bytes:
-            self._heard_bytes = session.heard_bytes
+        if session.received_bytes != self._received_bytes:
+            self._received_bytes = session.received_bytes
             self._unanswered_pings = 0
         if not self._is_to_be_pinged():
             return False
         if self._unanswered_pings >= self._handshake.ping_max:
-            self._agenda.stale_connections += 1
+            self._pending_work.stale_connections += 1
             session.close_with(STALE)
             return True
         self._unanswered_pings += 1
@@ -235,14 +236,14 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it sent no message, SUB, UNSUB or PING since the last look, or its round trip is unknown or
         old. A PONG does not count: a client that only answers is pinged every interval, as by nats-server."""
         session, before = self.session, self._activity
-        self._activity = session.in_messages + session.acts
+        self._activity = session.in_messages + session.control_operations
         if not session.past_first_ping and self._loop.time() - self._made_at < FIRST_PING_SECONDS:
             return False
         timed = session.pinged_ns and time.monotonic_ns() - session.pinged_ns < ROUND_TRIP_NS
         return not timed or self._activity == before
 
     def _look_later(self) -> None:
-        self._watch = self._loop.call_later(self._handshake.write_deadline / LOOKS, self._look)
+        self._watch = self._loop.call_later(self._handshake.write_deadline / CHECKS_PER_DEADLINE, self._look)
 
     def _look(self) -> None:
         """Look at a paused client, and come again while it is paused, even if this fails."""
@@ -259,9 +260,9 @@ class Connection(asyncio.BufferedProtocol):
     def _cut_off_if_stuck(self, transport: asyncio.Transport) -> bool:
         """Cut off a client that took nothing for the deadline, while plain messages waited; whether it is."""
         untaken, now = transport.get_write_buffer_size(), self._loop.time()
-        untaken += untaken_bytes(transport.get_extra_info("socket"))
-        if untaken != self._untaken_bytes or not self.session.messages_wait or self._reads_mailboxes():
-            self._untaken_bytes, self._stuck_since = untaken, now
+        untaken += unacked_bytes(transport.get_extra_info("socket"))
+        if untaken != self._unacked_bytes or not self.session.messages_wait or self._reads_mailboxes():
+            self._unacked_bytes, self._stuck_since = untaken, now
         elif now - self._stuck_since >= self._handshake.write_deadline:
             log.info("%s:%d took nothing for %g seconds: cut off", *self.peer, now - self._stuck_since)
             self.session.cut_off()
@@ -271,13 +272,15 @@ class Connection(asyncio.BufferedProtocol):
     def _reads_mailboxes(self) -> bool:
         """Whether it may be mailboxes that fill its socket: it may take as long as it wants then."""
         subscriptions = self.session.subscriptions.values()
-        return self.session.fed or any(isinstance(each, MailboxSubscription) for each in subscriptions)
+        return self.session.mailbox_bytes_unsent or any(
+            isinstance(each, MailboxSubscription) for each in subscriptions
+        )
 
 
 class Refusal(asyncio.Protocol):
     """A connection past max_connections: told why, and closed; after INFO, unless TLS was to come first."""
 
-    last_words = TOO_MANY
+    close_reason = TOO_MANY
 
     def __init__(self, handshake: Handshake, kind: str = "nats") -> None:
         self._handshake = handshake
@@ -290,5 +293,5 @@ class Refusal(asyncio.Protocol):
         if self.peer == UNKNOWN_PEER:
             self.peer = peer_of(transport.get_extra_info("peername"))
         info = self._handshake.info(0, self.peer[0], kind=self._kind) if self.greets else b""
-        transport.write(info + b"-ERR '%b'\r\n" % self.last_words)
+        transport.write(info + b"-ERR '%b'\r\n" % self.close_reason)
         transport.close()

@@ -12,9 +12,9 @@ OTHERS = 64
 TABLES = 128
 RESERVED = MONITORING + OTHERS + TABLES
 # More tables than this need not be open at a time: they are some 64 MiB each.
-MOST_TABLES = 4096
+MAX_TABLES = 4096
 # What RocksDB takes at least.
-LEAST_TABLES = 20
+MIN_TABLES = 20
 
 
 def descriptors_for(connections: int, tables: int = TABLES) -> int:
@@ -29,7 +29,7 @@ def descriptors_for(connections: int, tables: int = TABLES) -> int:
     reserved = MONITORING + OTHERS + max(tables, TABLES)
     wanted = connections + reserved
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted + MOST_TABLES:
+    if soft == resource.RLIM_INFINITY or soft >= wanted + MAX_TABLES:
         return connections
     for limit in (hard, wanted):
         try:
@@ -50,4 +50,4 @@ def files_for_store(connections: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return -1
-    return max(min(soft - connections - MONITORING - OTHERS, MOST_TABLES), LEAST_TABLES)
+    return max(min(soft - connections - MONITORING - OTHERS, MAX_TABLES), MIN_TABLES)

@@ -26,8 +26,8 @@ ID_CHARACTERS = string.ascii_uppercase + string.digits
 ID_LENGTH = 56
 NONCE_BYTES = 11
 # What is kept of what a client says of itself.
-MOST_NAME = 256
-MOST_SOFTWARE = 64
+MAX_NAME = 256
+MAX_SOFTWARE = 64
 KNOWN_SOFTWARE = 256
 
 
@@ -43,9 +43,9 @@ class Handshake:
         self._passwords = passwords
         self._port = port
         # Clients are of few kinds: each name of one is kept once.
-        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MOST_SOFTWARE))
+        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MAX_SOFTWARE))
         # What INFO says otherwise to clients of another port than this one.
-        self.elsewhere: dict[str, dict[str, Any]] = {"nats": {}}
+        self.info_overrides: dict[str, dict[str, Any]] = {"nats": {}}
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
@@ -87,7 +87,7 @@ class Handshake:
     ) -> bytes:
         """The INFO line for one client; `kind` is the port's that it came by, "nats" or "websocket"."""
         own = {"client_id": client_id, "client_ip": client_ip, "nonce": nonce, "ldm": lame_duck}
-        fields = {**self._info, **self.elsewhere[kind], **own}
+        fields = {**self._info, **self.info_overrides[kind], **own}
         # What is false or empty is left out, as on nats-server.
         return b"INFO " + msgspec.json.encode({name: it for name, it in fields.items() if it}) + b"\r\n"
 
@@ -100,29 +100,29 @@ class Handshake:
             session.close_with(None)
             return
 
-        def judge(identity: Identity | None) -> None:
-            if not session.doomed:
+        def judge_deadlines(identity: Identity | None) -> None:
+            if not session.closing:
                 self._accept(session, options, identity, accepted)
 
         session.wait()
         if options.account:
-            judge(None)
-        elif session.authorized and not options.shows_itself:
-            judge(session.identity)
+            judge_deadlines(None)
+        elif session.authorized and not options.has_credentials:
+            judge_deadlines(session.identity)
         else:
-            self._check(session, options, nonce, judge)
+            self._check(session, options, nonce, judge_deadlines)
 
-    def _check(self, session: Session, options: ConnectOptions, nonce: str, judge: Verdict) -> None:
+    def _check(self, session: Session, options: ConnectOptions, nonce: str, judge_deadlines: Verdict) -> None:
         authenticator = self._authenticator
 
         def verdict(identity: Identity | None) -> None:
             if authenticator is self._authenticator:
-                judge(identity)
+                judge_deadlines(identity)
             else:
                 # A reload came while the password was checked.
-                self._check(session, options, nonce, judge)
+                self._check(session, options, nonce, judge_deadlines)
 
-        authenticator.check(options, nonce, verdict, lambda: not session.doomed)
+        authenticator.check(options, nonce, verdict, lambda: not session.closing)
 
     def readmit(self, session: Session, verdict: Verdict) -> None:
         """Call `verdict` with the identity that a connected client has under the settings of now, or None.
@@ -133,13 +133,13 @@ class Handshake:
 
         def wanted() -> bool:
             same = authenticator is self._authenticator and identity is session.identity
-            return same and not session.doomed
+            return same and not session.closing
 
-        def judge(found: Identity | None) -> None:
+        def judge_deadlines(found: Identity | None) -> None:
             if wanted():
                 verdict(found)
 
-        authenticator.readmit(identity, judge, wanted)
+        authenticator.readmit(identity, judge_deadlines, wanted)
 
     def _accept(
         self,
@@ -171,7 +171,7 @@ class Handshake:
     def _note(self, session: Session, options: ConnectOptions) -> None:
         """Keep what the client says of itself."""
         if options.name is not None:
-            session.name = printable(options.name, MOST_NAME)
+            session.name = printable(options.name, MAX_NAME)
         if options.lang is not None:
             session.lang = self._software(options.lang)
         if options.version is not None:

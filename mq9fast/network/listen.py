@@ -19,7 +19,7 @@ UNKNOWN_PEER = ("", 0)
 # What the system says of a family or an address that it does not have.
 ABSENT = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 # A free port of one address may be taken on another: so often another one is tried.
-MOST_TRIES = 20
+MAX_TRIES = 20
 
 
 async def listen(
@@ -69,7 +69,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         return [_bind(socket.AF_INET, ("0.0.0.0", port))]
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-    tries = MOST_TRIES if port == 0 else 1
+    tries = MAX_TRIES if port == 0 else 1
     while True:
         tries -= 1
         try:

@@ -11,7 +11,7 @@ from mq9fast._core.pubsub.message_trace import Trace
 ACCOUNT = "$G"
 CLIENT = 0
 # Of the headers of the message, those that its trace repeats.
-MOST_HEADERS = 1000
+MAX_HEADERS = 1000
 ENCODED = b"NATS/1.0\r\nContent-Encoding: gzip\r\n\r\n"
 # A trace is made while everybody waits: size matters less than time.
 COMPRESSION_LEVEL = 1
@@ -57,7 +57,7 @@ def headers_of(block: bytes) -> dict[str, list[str]]:
     """The headers of a block in order of their names; empty ones are left out, as by nats-server."""
     found: dict[str, list[str]] = {}
     at = block.find(b"\r\n") + 2
-    for _ in range(MOST_HEADERS):
+    for _ in range(MAX_HEADERS):
         colon = block.find(b":", at)
         end = block.find(b"\r\n", colon)
         if colon < 0 or end < 0:

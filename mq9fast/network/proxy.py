@@ -14,7 +14,7 @@ from typing import NamedTuple
 from mq9fast.network.listen import shown
 
 V1_BEGINNING = b"PROXY "
-V1_MOST_BYTES = 107
+V1_MAX_BYTES = 107
 V1_PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 V2_BEGINNING = b"\r\n\r\n\x00\r\nQUIT\n"
 V2_FIXED = struct.Struct("!12sBBH")
@@ -24,7 +24,7 @@ V2_IPV6 = struct.Struct("!16s16sHH")
 V2_LOCAL, V2_PROXY = 0x20, 0x21
 V2_UNSPECIFIED, V2_TCP4, V2_TCP6 = 0x00, 0x11, 0x21
 # What may come behind the fixed part of version 2; proxies add some hundreds of bytes about TLS at most.
-V2_MOST_BYTES = 4096
+V2_MAX_BYTES = 4096
 
 
 class ProxyError(Exception):
@@ -48,10 +48,10 @@ def read_header(data: bytes) -> Header | None:
 
 
 def _read_v1(data: bytes) -> Header | None:
-    line, end, _ = data[:V1_MOST_BYTES].partition(b"\n")
+    line, end, _ = data[:V1_MAX_BYTES].partition(b"\n")
     if not end:
-        if len(data) >= V1_MOST_BYTES:
-            raise ProxyError(f"it is longer than {V1_MOST_BYTES} bytes")
+        if len(data) >= V1_MAX_BYTES:
+            raise ProxyError(f"it is longer than {V1_MAX_BYTES} bytes")
         return None
     if not line.endswith(b"\r"):
         raise ProxyError("its line does not end with CR LF")
@@ -82,8 +82,8 @@ def _read_v2(data: bytes) -> Header | None:
     _, command, family, length = V2_FIXED.unpack_from(data)
     if command not in {V2_LOCAL, V2_PROXY}:
         raise ProxyError(f"version and command {command:#04x} are unknown")
-    if length > V2_MOST_BYTES:
-        raise ProxyError(f"it is longer than {V2_MOST_BYTES} bytes")
+    if length > V2_MAX_BYTES:
+        raise ProxyError(f"it is longer than {V2_MAX_BYTES} bytes")
     addresses = None
     if command == V2_PROXY and family != V2_UNSPECIFIED:
         addresses = {V2_TCP4: V2_IPV4, V2_TCP6: V2_IPV6}.get(family)
@@ -120,7 +120,7 @@ async def _take_header(connection: socket.socket) -> tuple[str, int] | None:
         await readable(connection)
         try:
             # What is behind the header is for others to read: so it is looked at first, and then taken.
-            ahead = connection.recv(V2_FIXED.size + V2_MOST_BYTES, socket.MSG_PEEK)
+            ahead = connection.recv(V2_FIXED.size + V2_MAX_BYTES, socket.MSG_PEEK)
         except BlockingIOError:
             continue
         if not ahead and not taken:

@@ -36,13 +36,13 @@ def tune(connection: socket.socket | None) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def hold_back(connection: socket.socket | None) -> None:
+def limit_unsent_bytes(connection: socket.socket | None) -> None:
     """Limit unsent bytes in the kernel for a reader of mailboxes (TCP_NOTSENT_LOWAT), where supported."""
     if connection is not None and _is_tcp(connection) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
-def untaken_bytes(connection: socket.socket | None) -> int:
+def unacked_bytes(connection: socket.socket | None) -> int:
     """What the kernel has and the peer has not acknowledged; 0 where the system does not tell.
 
     A transport hears that there is room only when a third of the kernel's megabytes is free, which a slow

@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.engine import Core
-from mq9fast._core.mailbox.mailbox import Directory
-from mq9fast._core.mailbox_writer import Intake
-from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.engine import Engine
+from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.thinner import Thinner
 from mq9fast.auth.passwords import Passwords
-from mq9fast.commit.pipeline import Committer
-from mq9fast.commit.read_retry import Reading
-from mq9fast.commit.refused import Refused
+from mq9fast.commit.pipeline import CommitPipeline
+from mq9fast.commit.read_retry import ReadRetry
+from mq9fast.commit.refused import RefusedMessages
 from mq9fast.config.paths import as_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import UNREADABLE, ReadError, StartError, StoreError, refusals
@@ -36,7 +36,7 @@ from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
 from mq9fast.network.tls import tls_context
-from mq9fast.server.housekeeping import Clock
+from mq9fast.server.housekeeping import Housekeeping
 from mq9fast.server.timekeeping import Timekeeper
 from mq9fast.storage.compaction import Compaction
 from mq9fast.storage.layout import COUNTS_DEAD_BYTES, check_format
@@ -76,7 +76,7 @@ class Broker:
         self.address = (settings.host, settings.port)
         self.total_connections = 0
         self.refused_connections = 0
-        self.most_connections = settings.max_connections
+        self.max_connections = settings.max_connections
         self.store_files = -1
         self.health = Health()
         self.data_dir = as_path(settings.data_dir)
@@ -98,42 +98,42 @@ class Broker:
         tls = tls_context(self.settings)
         self._passwords = Passwords()
         self._store = RocksStore(
-            self.data_dir, accept_loss=self.settings.accept_loss, most_files=self.store_files
+            self.data_dir, accept_loss=self.settings.accept_loss, max_files=self.store_files
         )
         if self._store.lost:
             self.health.report(LOSS, f"at least {self._store.lost} acknowledged changes are lost")
-        directory = self.data_dir
+        mailbox_index = self.data_dir
         with contextlib.ExitStack() as undo:
             undo.callback(self._close_store)
             try:
-                version = check_format(self._store, directory)
+                version = check_format(self._store, mailbox_index)
                 self._store.begin(self.settings.sync)
                 self._wire()
-                undo.callback(self.committer.close)
+                undo.callback(self.pipeline.close)
                 undo.callback(self.reading.stop)
                 self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
                 if 0 < version < COUNTS_DEAD_BYTES:
-                    self.mailboxes.directory.suspect_all()
-                self.timekeeper = Timekeeper(self.core.time, self.health, directory)
+                    self.mailboxes.mailbox_index.note_all_maybe_sparse()
+                self.timekeeper = Timekeeper(self.engine.time, self.health, mailbox_index)
                 undo.callback(self.timekeeper.close)
-                self.timekeeper.begin(self.mailboxes.directory.newest_ms)
-                self.core.judge()
+                self.timekeeper.begin(self.mailboxes.mailbox_index.newest_ms)
+                self.engine.judge_deadlines()
             except (ReadError, CorruptRecord) as error:
                 raise StartError(
-                    f"the data directory {directory} holds data that cannot be read: {error}; "
+                    f"the data directory {mailbox_index} holds data that cannot be read: {error}; "
                     "if the disk is well, restore a backup or salvage what can be read"
                 ) from error
             except StoreError as error:
-                raise StartError(f"the data directory {directory} cannot be used: {error}") from error
+                raise StartError(f"the data directory {mailbox_index} cannot be used: {error}") from error
             undo.callback(self._listeners.clear)
             undo.callback(self._stop_listening)
             await self._listen(tls)
             undo.pop_all()
         self._store.begin_compacting()
-        self.clock = Clock(
-            self.core,
+        self.clock = Housekeeping(
+            self.engine,
             self.mailboxes,
-            self.committer,
+            self.pipeline,
             self.timekeeper,
             functools.partial(self.thinner.step, self._store, THINNED_BYTES),
             self.compaction,
@@ -151,45 +151,47 @@ class Broker:
 
     def _wire(self) -> None:
         settings, store = self.settings, self._store
-        agenda = Agenda()
-        directory = Directory(secrets.randbits(64), 0, store.jumps)
-        router = Router(agenda, secrets.randbits(64), stall_bytes(settings.max_pending))
-        delivery = Delivery(directory, router, agenda)
-        intake = Intake(
-            directory,
+        pending_work = PendingWork()
+        mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.jumps)
+        router = Router(pending_work, secrets.randbits(64), stall_bytes(settings.max_pending))
+        delivery = Delivery(mailbox_index, router, pending_work)
+        mailbox_writer = MailboxWriter(
+            mailbox_index,
             delivery,
-            agenda,
-            Turn(store.new_batch()),
+            pending_work,
+            CommitGroup(store.new_batch()),
             refusals(),
-            most_messages=settings.max_mailbox_messages,
-            most_mailbox_bytes=settings.max_mailbox_bytes,
-            most_store_bytes=settings.max_store_bytes,
+            max_messages=settings.max_mailbox_messages,
+            max_mailbox_bytes=settings.max_mailbox_bytes,
+            max_store_bytes=settings.max_store_bytes,
             stall_bytes=STALL_BYTES,
         )
-        self.mailboxes = Mailboxes(directory, delivery, intake, store, most_mailboxes=settings.max_mailboxes)
-        intake.store = store
-        intake.store_error = UNREADABLE
-        intake.auto_create = self.mailboxes.auto_create if settings.auto_create else None
-        self.core = Core(
-            agenda,
+        self.mailboxes = Mailboxes(
+            mailbox_index, delivery, mailbox_writer, store, max_mailboxes=settings.max_mailboxes
+        )
+        mailbox_writer.store = store
+        mailbox_writer.store_error = UNREADABLE
+        mailbox_writer.auto_create = self.mailboxes.auto_create if settings.auto_create else None
+        self.engine = Engine(
+            pending_work,
             router,
             delivery,
-            intake,
+            mailbox_writer,
             read_bytes=READ_BYTES,
             control_line_bytes=settings.max_control_line,
             payload_bytes=settings.max_payload,
-            most_subscriptions=settings.max_subscriptions,
+            max_subscriptions=settings.max_subscriptions,
         )
-        listing = Listing(directory, store, settings.max_payload, self.core.time)
-        intake.command = Commands(agenda, intake, router, self.mailboxes, listing)
-        self.thinner = Thinner(directory, intake)
-        self.compaction = Compaction(store, directory, self.health)
-        self.core.judge()
-        self.core.busy_poll_us = settings.busy_poll
-        self.reading = Reading(store, delivery, agenda, self.health)
-        self.committer = Committer(
-            self.core,
-            Refused(directory, delivery, intake, store),
+        listing = Listing(mailbox_index, store, settings.max_payload, self.engine.time)
+        mailbox_writer.command = Commands(pending_work, mailbox_writer, router, self.mailboxes, listing)
+        self.thinner = Thinner(mailbox_index, mailbox_writer)
+        self.compaction = Compaction(store, mailbox_index, self.health)
+        self.engine.judge_deadlines()
+        self.engine.busy_poll_us = settings.busy_poll
+        self.reading = ReadRetry(store, delivery, pending_work, self.health)
+        self.pipeline = CommitPipeline(
+            self.engine,
+            RefusedMessages(mailbox_index, delivery, mailbox_writer, store),
             store,
             self.reading,
             self.health,
@@ -204,7 +206,7 @@ class Broker:
         port = port_of(clients)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
-        self.core.tracer.report = TraceReports(self.handshake.identity(settings.host))
+        self.engine.tracer.report = TraceReports(self.handshake.identity(settings.host))
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
         if tls is not None or settings.proxy_protocol:
@@ -242,7 +244,7 @@ class Broker:
 
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
-        websocket = WebSocketPort(settings, connect, lambda: self.most_connections - len(self.connections))
+        websocket = WebSocketPort(settings, connect, lambda: self.max_connections - len(self.connections))
         listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port)
         port = port_of(listeners)
         if tls is not None:
@@ -250,7 +252,7 @@ class Broker:
         # The addresses that are advertised are those of the other port.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
         without_tls = {"tls_required": None, "tls_verify": None}
-        self.handshake.elsewhere["websocket"] = own if tls is not None else {**own, **without_tls}
+        self.handshake.info_overrides["websocket"] = own if tls is not None else {**own, **without_tls}
         self.websocket = websocket
         scheme = "ws" if tls is None else "wss"
         log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
@@ -298,12 +300,12 @@ class Broker:
     def _connection(self, kind: str = "nats") -> Connection | Refusal:
         # A peer that asks for an upgrade has its descriptor already.
         upgrading = len(self.websocket.upgrading) if self.websocket is not None and kind == "nats" else 0
-        if len(self.connections) + upgrading >= self.most_connections:
+        if len(self.connections) + upgrading >= self.max_connections:
             self.refused_connections += 1
             return Refusal(self.handshake, kind)
         self.total_connections += 1
         connection = Connection(
-            self.core,
+            self.engine,
             self.handshake,
             self.total_connections,
             self.settings.max_pending,
@@ -330,9 +332,9 @@ class Broker:
         for connection in self.connections.values():
             connection.pause()
         self.mailboxes.settle()
-        await self.committer.finish()
+        await self.pipeline.finish()
         self.timekeeper.close()
-        self.core.agenda.flush()
+        self.engine.pending_work.flush()
         for connection in list(self.connections.values()):
             connection.close()
         with contextlib.suppress(asyncio.TimeoutError):

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mq9fast._core.engine import Core
+from mq9fast._core.engine import Engine
 from mq9fast.commit.healing import COMPACTION, WRITES
-from mq9fast.commit.pipeline import Committer
+from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.health import Health
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.periodic import Periodic, Step
@@ -29,14 +29,14 @@ COMPACT_TICKS = 40
 DISK = "disk"
 
 
-class Clock:
+class Housekeeping:
     """Ticks until it is stopped. Each step of a tick is done even if the one before it fails."""
 
     def __init__(
         self,
-        core: Core,
+        engine: Engine,
         mailboxes: Mailboxes,
-        committer: Committer,
+        pipeline: CommitPipeline,
         timekeeper: Timekeeper,
         thin: Callable[[], bool],
         compaction: Compaction,
@@ -44,10 +44,10 @@ class Clock:
         data_dir: Path,
         min_free: int,
     ) -> None:
-        self._core = core
+        self._engine = engine
         self._mailboxes = mailboxes
-        self._committer = committer
-        self._read_first = ReadFirst(core)
+        self._pipeline = pipeline
+        self._read_first = ReadFirst(engine)
         self._thin_some = thin
         self._compaction = compaction
         self._health = health
@@ -63,8 +63,8 @@ class Clock:
             Step("purging", mailboxes.purges.do_some, health),
             Step("looking for leftovers", mailboxes.drop_leftovers, health),
             Step("thinning runs", self._thin, health),
-            Step("looking for room on the disk", self._look_for_room, health),
-            Step("looking after the data directory", committer.look, health),
+            Step("looking for room on the disk", self._check_free_space, health),
+            Step("looking after the data directory", pipeline.check, health),
             Step("giving back memory", self._rest_when_quiet, health),
             Step("looking for tables to compact", self._compact, health),
             Step("ending the clock's turn", self._end_turn, health),
@@ -72,8 +72,8 @@ class Clock:
         )
 
     def _expire(self) -> bool:
-        self._core.tell_time()
-        if self._core.overslept:
+        self._engine.update_clock()
+        if self._engine.after_gap:
             self._read_first.begin()
         return self._mailboxes.expire_due()
 
@@ -82,17 +82,17 @@ class Clock:
         return not self._health.has(WRITES) and self._thin_some()
 
     def _end_turn(self) -> None:
-        if not self._core.intake.turn.empty:
-            self._core.agenda.ask()
+        if not self._engine.mailbox_writer.commit_group.empty:
+            self._engine.pending_work.schedule_end()
 
-    def _look_for_room(self) -> None:
+    def _check_free_space(self) -> None:
         """Refuse messages while the disk lacks the room that deleting, expiry and compaction need."""
         if not self.min_free:
             return
-        intake = self._core.intake
+        mailbox_writer = self._engine.mailbox_writer
         full = shutil.disk_usage(self._data_dir).free < self.min_free
-        if full != intake.full:
-            intake.full = full
+        if full != mailbox_writer.disk_full:
+            mailbox_writer.disk_full = full
             if full:
                 self._health.report(DISK, f"less than {self.min_free} bytes of disk are free")
                 log.error("messages are refused: less than %d bytes of disk are free", self.min_free)
@@ -101,11 +101,11 @@ class Clock:
                 log.info("messages are taken again: there is room on the disk")
 
     def _rest_when_quiet(self) -> None:
-        written = self._committer.written_batches
+        written = self._pipeline.written_batches
         self._quiet_ticks = self._quiet_ticks + 1 if written == self._written else 0
         self._written = written
         if self._quiet_ticks == QUIET_TICKS:
-            self._committer.rest()
+            self._pipeline.flush_memtables()
         elif self._quiet_ticks == 2 * QUIET_TICKS:
             # By now the store is done.
             trim()

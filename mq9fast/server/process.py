@@ -31,8 +31,8 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     """
     loop = asyncio.get_running_loop()
     broker = Broker(settings)
-    broker.most_connections = descriptors_for(settings.max_connections)
-    broker.store_files = files_for_store(broker.most_connections)
+    broker.max_connections = descriptors_for(settings.max_connections)
+    broker.store_files = files_for_store(broker.max_connections)
     ending = asyncio.Event()
     retiring = asyncio.Event()
     early = asyncio.Event()
@@ -57,8 +57,8 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     if early.is_set():
         _reload(broker, load)
     # The default is what systems may allow, not what anybody asked for.
-    if broker.most_connections < settings.max_connections and "max_connections" in settings.explicit:
-        log.warning("file descriptors leave room for %d connections", broker.most_connections)
+    if broker.max_connections < settings.max_connections and "max_connections" in settings.explicit:
+        log.warning("file descriptors leave room for %d connections", broker.max_connections)
     host, port = broker.address
     _warn_of_permissions(settings)
     if not broker.handshake.auth_required:

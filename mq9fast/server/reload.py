@@ -52,25 +52,25 @@ def _check_fixed(old: Settings, new: Settings) -> None:
 
 
 def _set_limits(broker: Broker, settings: Settings) -> None:
-    core, intake = broker.core, broker.core.intake
-    core.most_subscriptions = settings.max_subscriptions
-    core.busy_poll_us = settings.busy_poll
-    intake.most_messages = settings.max_mailbox_messages
-    intake.most_mailbox_bytes = settings.max_mailbox_bytes
-    intake.most_store_bytes = settings.max_store_bytes
-    intake.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
-    broker.most_connections = descriptors_for(settings.max_connections, broker.store_files)
-    broker.mailboxes.most_mailboxes = settings.max_mailboxes
+    engine, mailbox_writer = broker.engine, broker.engine.mailbox_writer
+    engine.max_subscriptions = settings.max_subscriptions
+    engine.busy_poll_us = settings.busy_poll
+    mailbox_writer.max_messages = settings.max_mailbox_messages
+    mailbox_writer.max_mailbox_bytes = settings.max_mailbox_bytes
+    mailbox_writer.max_store_bytes = settings.max_store_bytes
+    mailbox_writer.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
+    broker.max_connections = descriptors_for(settings.max_connections, broker.store_files)
+    broker.mailboxes.max_mailboxes = settings.max_mailboxes
     broker.clock.min_free = settings.min_free
-    core.router.stall_bytes = stall_bytes(settings.max_pending)
+    engine.router.stall_bytes = stall_bytes(settings.max_pending)
     for connection in broker.connections.values():
         connection.session.max_pending_bytes = settings.max_pending
 
 
 def _close_surplus(broker: Broker) -> None:
     """Close the connections past a max_connections that is lower now: those that came last."""
-    staying = [it for it in broker.connections.values() if not it.session.doomed]
-    surplus = staying[broker.most_connections :]
+    staying = [it for it in broker.connections.values() if not it.session.closing]
+    surplus = staying[broker.max_connections :]
     if surplus:
         log.warning("closing %d connections: max_connections is lower now", len(surplus))
     for connection in surplus:
@@ -81,7 +81,7 @@ def _look_again(broker: Broker, connection: Connection) -> None:
     """A client stays if what it showed would let it in now, with the permissions of now."""
     session = connection.session
     # A client whose password is being checked is judged by these settings when that is done.
-    if session.authorized and not session.waiting:
+    if session.authorized and not session.connect_pending:
         broker.handshake.readmit(session, partial(_judge, connection))
 
 

@@ -22,13 +22,13 @@ log = logging.getLogger("mq9fast.clock")
 
 FILE_NAME = "mq9fast.clock"
 # A broker that was down for longer is more likely to have a wall clock that is wrong.
-MOST_DOWN_MS = 366 * 24 * 3600 * 1000
+MAX_DOWN_MS = 366 * 24 * 3600 * 1000
 # A difference that is not worth a word: NTP corrects as much in passing.
-LEAST_STEP_MS = 1000
+MIN_STEP_MS = 1000
 # Reading two clocks takes no time, unless the system takes the processor away in between.
-MOST_READING_MS = 50
+MAX_READING_MS = 50
 # Two clocks that count whole milliseconds differ by one now and then.
-LEAST_DIFFERENCE_MS = 10
+MIN_DIFFERENCE_MS = 10
 NOTE_SECONDS = 5.0
 # The fault that /healthz shows while broker time cannot be noted.
 CLOCK = "clock"
@@ -48,7 +48,7 @@ class Note(NamedTuple):
 _NOTE = struct.Struct(">QQ")
 
 
-def go_on(note: Note | None, newest_ms: int, wall_ms: int) -> tuple[int, str | None]:
+def continue_work(note: Note | None, newest_ms: int, wall_ms: int) -> tuple[int, str | None]:
     """Broker time at a start, and what to warn of, if anything.
 
     `note` is the last one, `newest_ms` the newest broker time in the store (0: there is none), `wall_ms` what
@@ -59,14 +59,14 @@ def go_on(note: Note | None, newest_ms: int, wall_ms: int) -> tuple[int, str | N
             return wall_ms, None
         note = Note(newest_ms, newest_ms)
     down_ms = wall_ms - note.wall_ms
-    least_ms = max(note.broker_ms, newest_ms)
+    min_ms = max(note.broker_ms, newest_ms)
     now_ms = note.broker_ms + down_ms
-    if now_ms < least_ms:
-        if least_ms - now_ms < LEAST_STEP_MS:
-            return least_ms, None
-        return least_ms, _implausible(wall_ms, "before", note.wall_ms + least_ms - note.broker_ms)
-    if down_ms > MOST_DOWN_MS:
-        return least_ms, _implausible(wall_ms, "more than a year after", note.wall_ms)
+    if now_ms < min_ms:
+        if min_ms - now_ms < MIN_STEP_MS:
+            return min_ms, None
+        return min_ms, _implausible(wall_ms, "before", note.wall_ms + min_ms - note.broker_ms)
+    if down_ms > MAX_DOWN_MS:
+        return min_ms, _implausible(wall_ms, "more than a year after", note.wall_ms)
     return now_ms, None
 
 
@@ -106,7 +106,7 @@ class Timekeeper:
             stored = None
         note = Note(*_NOTE.unpack(stored)) if stored is not None and len(stored) == _NOTE.size else None
         wall_ms = read_wall_ms()
-        now_ms, warning = go_on(note, newest_ms, wall_ms)
+        now_ms, warning = continue_work(note, newest_ms, wall_ms)
         self._time.begin(now_ms, wall_ms)
         if warning is not None:
             log.warning("%s", warning)
@@ -126,7 +126,7 @@ class Timekeeper:
         time = self._time
         before_ms, wall_ms, after_ms = time.now_ms, read_wall_ms(), time.now_ms
         expected_ms = time.wall_ms(after_ms)
-        if after_ms - before_ms > MOST_READING_MS or abs(wall_ms - expected_ms) < LEAST_STEP_MS:
+        if after_ms - before_ms > MAX_READING_MS or abs(wall_ms - expected_ms) < MIN_STEP_MS:
             return False
         time.follow(wall_ms - after_ms)
         log.warning(
@@ -139,7 +139,7 @@ class Timekeeper:
     def _note(self) -> bytes:
         now_ms, wall_ms = self._time.now_ms, read_wall_ms()
         expected_ms = self._time.wall_ms(now_ms)
-        same = abs(wall_ms - expected_ms) < LEAST_DIFFERENCE_MS
+        same = abs(wall_ms - expected_ms) < MIN_DIFFERENCE_MS
         return Note(now_ms, expected_ms if same else wall_ms).pack()
 
     def _write(self, note: bytes, durably: bool) -> StoreError | None:

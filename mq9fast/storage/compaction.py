@@ -8,7 +8,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-from mq9fast._core.mailbox.mailbox import Directory
+from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
 from mq9fast.storage.store import Store
@@ -19,7 +19,7 @@ log = logging.getLogger("mq9fast.compaction")
 MAILBOX_BYTES = 256
 MESSAGE_BYTES = 64
 # How much larger than what is not deleted tables may be: while nothing is written, and at any time.
-MOST_TIMES = 3
+MAX_TIMES = 3
 SPARE_BYTES_AT_REST = 16 << 20
 SPARE_BYTES = 256 << 20
 # The fault that /healthz shows after a compaction that failed, until one succeeds.
@@ -29,7 +29,7 @@ FAULT = "compacting"
 class Compaction:
     """Compacts one store. Used from the event loop, until `stop`."""
 
-    def __init__(self, store: Store, directory: Directory, health: Health) -> None:
+    def __init__(self, store: Store, directory: MailboxIndex, health: Health) -> None:
         self._store = store
         self._directory = directory
         self._health = health
@@ -49,7 +49,7 @@ class Compaction:
             return
         table_bytes = self._store.table_bytes()
         # What a compaction could not drop is not tried again and again.
-        least = max(MOST_TIMES * self._live_bytes(), self._left_bytes * 3 // 2)
+        least = max(MAX_TIMES * self._live_bytes(), self._left_bytes * 3 // 2)
         if table_bytes <= least + (SPARE_BYTES_AT_REST if at_rest else SPARE_BYTES):
             if at_rest:
                 self._health.clear(FAULT)

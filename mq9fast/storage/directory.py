@@ -14,10 +14,10 @@ from pathlib import Path
 from mq9fast.errors import StartError, spoiled
 from mq9fast.storage.manifest import Manifest
 from mq9fast.storage.witness import STATE_FILE, State
-from mq9fast.storage.write_ahead_log import begins_whole, log_name, mark_of, sync_directory
+from mq9fast.storage.write_ahead_log import begins_whole, deletion_bitmap_of, log_name, sync_directory
 
 # RocksDB counts its files; one far ahead of the count is none of them.
-MOST_FILES_AHEAD = 1_000_000
+MAX_FILES_AHEAD = 1_000_000
 
 # What file systems and desktops put into any directory.
 _NOT_FILES_OF_A_USER = re.compile(
@@ -75,7 +75,7 @@ def check_files(path: Path, names: list[str], manifest: Manifest) -> None:
         if found is None:
             continue
         number = int(found[1])
-        if name != f"{number:06d}.{found[2]}" or number > manifest.next_file + MOST_FILES_AHEAD:
+        if name != f"{number:06d}.{found[2]}" or number > manifest.next_file + MAX_FILES_AHEAD:
             raise StartError(f"{name} in the data directory {path} is not mq9fast's: move it away")
     for number, size in manifest.tables.items():
         name = f"{number:06d}.sst"
@@ -97,9 +97,9 @@ def check_owner(path: Path, manifest: Manifest, state: State | None) -> None:
     if state.store_id != manifest.store_id:
         culprit = STATE_FILE if told == manifest.store_id else manifest.name
         raise spoiled(path, culprit, "is another store's")
-    for number, mark in state.marks.items():
+    for number, mark in state.durable_marks.items():
         file = path / log_name(number)
-        found = mark_of(file) if number >= manifest.first_log else None
+        found = deletion_bitmap_of(file) if number >= manifest.first_log else None
         if found not in {mark, None} and begins_whole(file):
             raise spoiled(path, file.name, "is another store's")
 

@@ -83,7 +83,7 @@ PURGES = b"p"
 # The first format in which marks and mailbox records say what deleted messages take.
 COUNTS_DEAD_BYTES = 3
 JUMPS_KEY = b"j"
-MOST_JUMPS = 0xFFFF
+MAX_JUMPS = 0xFFFF
 # Behind every key of ours.
 LAST_KEY = b"\xff"
 
@@ -165,7 +165,7 @@ def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
     if is_older:
         _put_format(store, found)
     elif stored is None or found < count:
-        _put_format(store, found, jumps=min(stored_jumps(store) + 1, MOST_JUMPS))
+        _put_format(store, found, jumps=min(stored_jumps(store) + 1, MAX_JUMPS))
     return max(count - found, 0)
 
 

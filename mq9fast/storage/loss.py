@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
     ids_unknown: bool
 
 
-def judge(log: Log, state: State | None, boot_id: str) -> Verdict:
+def judge_deadlines(log: Log, state: State | None, boot_id: str) -> Verdict:
     """Compare a log with what the last broker noted, None if that is unknown. `boot_id` is the system's."""
     if state is None:
         lost = max(log.behind - log.last, 0)

@@ -13,7 +13,7 @@ from mq9fast.errors import spoiled
 
 _CURRENT = re.compile(rb"MANIFEST-(\d+)\n")
 _COMPARATOR, _LOG_NUMBER, _NEXT_FILE, _LAST_SEQUENCE, _CURSOR, _DELETED_FILE = 1, 2, 3, 4, 5, 6
-_PREVIOUS_LOG, _LEAST_LOG, _NEW_FILE, _FAMILY, _MOST_FAMILY, _GROUP = 9, 10, 103, 200, 203, 300
+_PREVIOUS_LOG, _MIN_LOG, _NEW_FILE, _FAMILY, _MAX_FAMILY, _GROUP = 9, 10, 103, 200, 203, 300
 _MAY_BE_PASSED_OVER = 1 << 13
 _STORE_ID = _MAY_BE_PASSED_OVER + 1
 _END_OF_FIELDS = 1
@@ -62,7 +62,7 @@ class _Edits:
             # The first is of the time when the file was begun. Later ones are ahead of what is in tables.
             last = self._number()
             self.flushed = max(self.flushed, last) if self.flushed < 0 else self.flushed
-        elif tag in {_PREVIOUS_LOG, _LEAST_LOG, _FAMILY, _MOST_FAMILY, _GROUP}:
+        elif tag in {_PREVIOUS_LOG, _MIN_LOG, _FAMILY, _MAX_FAMILY, _GROUP}:
             self._number()
         elif tag == _CURSOR:
             self._number()

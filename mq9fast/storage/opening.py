@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mq9fast.errors import StartError, StoreError
 from mq9fast.storage import directory
-from mq9fast.storage.loss import Verdict, judge, where
+from mq9fast.storage.loss import Verdict, judge_deadlines, where
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.witness import STATE_FILE, State, Witness, boot_id, read_state
@@ -61,7 +61,7 @@ class Opening:
         if self.state is None or self.state.made:
             directory.check_owner(path, manifest, self.state)
             found = read_log(path, manifest)
-            self._act_on(judge(found, self.state, boot_id()), found)
+            self._act_on(judge_deadlines(found, self.state, boot_id()), found)
 
     def prepare(self) -> None:
         """Have the directory ready for RocksDB. Raises StartError, OSError, StoreError."""
@@ -73,7 +73,7 @@ class Opening:
             sync_directory(self.path)
         if self.state is not None and (self.lost or self._keep):
             # RocksDB may give the numbers of files that are gone to others.
-            self.state.marks = {}
+            self.state.durable_marks = {}
             Witness(self.file, self.state).begin()
         if self._log is not None and not self._keep:
             cut_off(self.path, self._log)

@@ -10,12 +10,12 @@ from pathlib import Path
 WORTH_A_PROCESS_BYTES = 4 << 20
 
 
-def replay(path: Path, most_files: int, *, compact: bool) -> None:
+def replay(path: Path, max_files: int, *, compact: bool) -> None:
     """Have the log of the closed store in the directory `path` replayed, if it is long. What goes wrong shows
     when the store is opened."""
     if sum(log.stat().st_size for log in path.glob("*.log")) < WORTH_A_PROCESS_BYTES:
         return
-    arguments = ("-m", "mq9fast.storage.replay", str(path.absolute()), str(most_files), str(int(compact)))
+    arguments = ("-m", "mq9fast.storage.replay", str(path.absolute()), str(max_files), str(int(compact)))
     subprocess.run(  # noqa: S603 (this interpreter and module)
         (sys.executable, *arguments),
         check=False,

@@ -20,7 +20,7 @@ from rocksdict import (
     WriteBatch,
 )
 
-from mq9fast._core.storage.row_iterator import Rows
+from mq9fast._core.storage.row_iterator import RowIterator
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.storage import layout as record
 from mq9fast.storage.directory import in_use, make_directory
@@ -44,7 +44,7 @@ DELETION_WINDOW = 4096
 DELETION_RATIO = 0.5
 # About what is compacted at a time: a broker that stops waits for it.
 COMPACTED_BYTES = 128 << 20
-# Writes are slowed and stopped late: the broker asks `busy` and waits without keeping the event loop.
+# Writes are slowed and stopped late: the broker asks `write_stalled` and waits without blocking the loop.
 LEVEL_ZERO_SLOWDOWN_FILES = 40
 LEVEL_ZERO_STOP_FILES = 60
 # RocksDB's account of what it does, in files named LOG.
@@ -57,17 +57,17 @@ _WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
 
 
 class RocksStore:
-    """One RocksDB directory, opened by one process. `path` is made if it is not there. `most_files`: how many
+    """One RocksDB directory, opened by one process. `path` is made if it is not there. `max_files`: how many
     tables may be open, -1 for all.
 
     Raises StartError if the directory cannot be used, another broker uses it, or it lost acknowledged changes
     and `accept_loss` is not given. `lost`: how many of them are gone. `jumps`: how often ids were moved on.
     """
 
-    def __init__(self, path: Path, *, accept_loss: bool = False, most_files: int = -1) -> None:
+    def __init__(self, path: Path, *, accept_loss: bool = False, max_files: int = -1) -> None:
         self.read_failed: Callable[[bytes, bytes, str], None] | None = None
         self._path = path
-        self._most_files = most_files
+        self._max_files = max_files
         self._failure = ""
         self._recovers = False
         self._compacts = True
@@ -80,7 +80,7 @@ class RocksStore:
             make_directory(path)
             self._opening.examine(_format_of)
             self._opening.prepare()
-            self._db = open_database(path, most_files, create=self._opening.create, compact=False)
+            self._db = open_database(path, max_files, create=self._opening.create, compact=False)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
             self._opening.close()
@@ -97,7 +97,7 @@ class RocksStore:
         """
         state = self._opening.state or State()
         jumps = max(state.jumps, record.stored_jumps(self)) + self._opening.jump
-        self.jumps = min(jumps, record.MOST_JUMPS)
+        self.jumps = min(jumps, record.MAX_JUMPS)
         batch = self.new_batch()
         # Its random part tells this store's log from any other.
         batch.put(record.JUMPS_KEY, record.number(self.jumps) + os.urandom(8))
@@ -150,7 +150,7 @@ class RocksStore:
             raise self._fail(error) from error
         self.synced_sequence = sequence
 
-    def look(self) -> None:
+    def check(self) -> None:
         self._check()
         try:
             self._presence.check()
@@ -173,14 +173,14 @@ class RocksStore:
         self._failure, self._recovers = str(error) or type(error).__name__, recovers
         return StoreError(self._failure)
 
-    def busy(self) -> bool:
+    def write_stalled(self) -> bool:
         try:
             return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
         except Exception:
             # The write that comes next says what is wrong.
             return False
 
-    def rest(self) -> None:
+    def flush_memtables(self) -> None:
         try:
             held = self._db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
             if held > WORTH_FLUSHING_BYTES:
@@ -224,7 +224,7 @@ class RocksStore:
             iterator.seek(first)
         except Exception as error:
             raise self._unreadable(first, end, error) from error
-        return Rows(iterator, options, first, end, self._unreadable)
+        return RowIterator(iterator, options, first, end, self._unreadable)
 
     def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
         """What to raise when reading from `first` up to `end` failed."""
@@ -261,10 +261,10 @@ class RocksStore:
         try:
             self._presence.check()
             examine_again(self._path, least)
-            replay(self._path, self._most_files, compact=compact)
+            replay(self._path, self._max_files, compact=compact)
             # rocksdict would make a directory that is gone.
             self._presence.check()
-            new = open_database(self._path, self._most_files, create=False, compact=compact)
+            new = open_database(self._path, self._max_files, create=False, compact=compact)
         except StoreError:
             raise
         except Exception as error:
@@ -325,9 +325,9 @@ def _shares(db: Rdict) -> Iterator[tuple[bytes | None, bytes | None]]:
     yield first, None
 
 
-def open_database(path: Path, most_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
+def open_database(path: Path, max_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
     options = _options(create=create, compact=compact)
-    options.set_max_open_files(most_files)
+    options.set_max_open_files(max_files)
     # Unless rocksdict is told those of the column family it takes them from the last OPTIONS file, which
     # lacks the collector of deletions and the cache.
     return Rdict(_told(path), options, {"default": options})
@@ -365,12 +365,12 @@ def _format_of(path: Path) -> int | None:
     options.create_if_missing(False)
     with tempfile.TemporaryDirectory() as name:
         # rocksdict writes its own settings wherever it opens a store, RocksDB its LOG.
-        elsewhere = Path(name)
+        info_overrides = Path(name)
         for file in path.iterdir():
             if file.name not in _WRITTEN_BY_READERS:
-                (elsewhere / file.name).symlink_to(file.absolute())
+                (info_overrides / file.name).symlink_to(file.absolute())
         try:
-            db = Rdict(_told(elsewhere), options, access_type=AccessType.read_only(False))
+            db = Rdict(_told(info_overrides), options, access_type=AccessType.read_only(False))
         except Exception as error:
             if "does not match existing comparator" in str(error):
                 return None

@@ -28,7 +28,7 @@ class Store(Protocol):
     def new_batch(self) -> Batch: ...
     def write(self, batch: Batch) -> None: ...
     def sync(self) -> None: ...
-    def look(self) -> None:
+    def check(self) -> None:
         """Check that the files of the store are where they were opened, and that nothing failed meanwhile."""
         ...
 
@@ -36,11 +36,11 @@ class Store(Protocol):
         """Compact in the background from now on. A start does not, since a bad table would end it."""
         ...
 
-    def busy(self) -> bool:
+    def write_stalled(self) -> bool:
         """Whether a write would have to wait for the store to catch up with itself."""
         ...
 
-    def rest(self) -> None:
+    def flush_memtables(self) -> None:
         """Nothing was written for a while: have memory given back that writing took, in the background."""
         ...
 
@@ -61,7 +61,7 @@ class Store(Protocol):
         """
         ...
 
-    # After a failure of `write`, `sync` or `look` all of them fail until `resume`; reading goes on.
+    # After a failure of `write`, `sync` or `check` all of them fail until `resume`; reading goes on.
 
     def refuse(self, error: StoreError) -> None:
         """Have them fail with `error`."""

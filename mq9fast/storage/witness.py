@@ -18,14 +18,14 @@ import msgspec
 
 from mq9fast.errors import StoreError
 from mq9fast.storage.state_file import StateFile
-from mq9fast.storage.write_ahead_log import log_name, log_numbers, mark_of
+from mq9fast.storage.write_ahead_log import deletion_bitmap_of, log_name, log_numbers
 
 STATE_FILE = "mq9fast.state"
 SYNC_MODES = ("always", "interval", "never")
 # The state survives a power cut at least so soon.
 SYNC_SECONDS = 1.0
 # The newest files of the log are told from those of another store.
-MOST_MARKS = 64
+MAX_MARKS = 64
 _FORMAT = 1
 _FIXED = struct.Struct(">B??BIQQ36s36s")
 _MARK = struct.Struct(">QI")
@@ -48,7 +48,7 @@ class State(msgspec.Struct):
     synced: int = 0
     store_id: str = ""
     boot_id: str = ""
-    marks: dict[int, int] = {}
+    durable_marks: dict[int, int] = {}
 
 
 def boot_id() -> str:
@@ -72,7 +72,7 @@ def pack_state(state: State) -> bytes:
         state.store_id.encode(),
         state.boot_id.encode(),
     )
-    return fixed + b"".join(_MARK.pack(number, mark) for number, mark in state.marks.items())
+    return fixed + b"".join(_MARK.pack(number, mark) for number, mark in state.durable_marks.items())
 
 
 def read_state(file: StateFile) -> State | None:
@@ -144,12 +144,14 @@ class Witness:
     def mark(self, directory: Path) -> None:
         """Note which files of the log there are, for the next write of the state."""
         try:
-            newest = log_numbers(directory)[-MOST_MARKS:]
-            marks = {number: mark_of(directory / log_name(number)) for number in newest}
+            newest = log_numbers(directory)[-MAX_MARKS:]
+            durable_marks = {number: deletion_bitmap_of(directory / log_name(number)) for number in newest}
         except OSError as error:
             raise StoreError(f"the log cannot be read: {error.strerror}") from error
         with self._lock:
-            self.state.marks = {number: mark for number, mark in marks.items() if mark is not None}
+            self.state.durable_marks = {
+                number: mark for number, mark in durable_marks.items() if mark is not None
+            }
 
     def end(self, directory: Path) -> None:
         """The store is to be closed, and all of it survives a power cut."""

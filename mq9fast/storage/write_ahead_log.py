@@ -14,7 +14,7 @@ from mq9fast.storage.manifest import Manifest
 # Of RocksDB's log format.
 BLOCK_BYTES = 32768
 READ_BYTES = 128 * BLOCK_BYTES
-MARK_BYTES = 4
+DELETION_BITMAP_BYTES = 4
 
 
 class Break(NamedTuple):
@@ -48,14 +48,14 @@ def log_numbers(path: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def mark_of(path: Path) -> int | None:
+def deletion_bitmap_of(path: Path) -> int | None:
     """The checksum of its first record, which tells a file of the log from another store's; None without."""
     try:
         with path.open("rb") as file:
-            start = file.read(MARK_BYTES)
+            start = file.read(DELETION_BITMAP_BYTES)
     except FileNotFoundError:
         return None
-    return int.from_bytes(start, "little") if len(start) == MARK_BYTES else None
+    return int.from_bytes(start, "little") if len(start) == DELETION_BITMAP_BYTES else None
 
 
 def begins_whole(path: Path) -> bool:

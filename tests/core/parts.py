@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import settings
 
-from mq9fast._core.commit.commit_group import Turn
+from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.engine import Core
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
-from mq9fast._core.mailbox_writer import Intake
-from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.engine import Engine
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
 
@@ -105,49 +105,49 @@ class Parts:
         read_bytes: int = 64 * KIB,
         control_line_bytes: int = 4 * KIB,
         payload_bytes: int = KIB * KIB,
-        most_subscriptions: int = 0,
+        max_subscriptions: int = 0,
         max_pending_bytes: int = 64 * KIB * KIB,
     ) -> None:
         self.woken = 0
         self.max_pending_bytes = max_pending_bytes
         self.commands: list[tuple[bytes, bytes, bytes]] = []
         self.store = MemoryStore()
-        self.agenda = Agenda()
-        self.agenda.wake = self._wake
+        self.pending_work = PendingWork()
+        self.pending_work.wake = self._wake
         # No test is about how long it takes.
-        self.agenda.turn_ns = 1 << 60
-        self.directory = Directory(1, 0)
-        self.router = Router(self.agenda, 1, 8 * KIB * KIB)
-        self.delivery = Delivery(self.directory, self.router, self.agenda)
-        self.intake = Intake(
-            self.directory,
+        self.pending_work.turn_ns = 1 << 60
+        self.mailbox_index = MailboxIndex(1, 0)
+        self.router = Router(self.pending_work, 1, 8 * KIB * KIB)
+        self.delivery = Delivery(self.mailbox_index, self.router, self.pending_work)
+        self.mailbox_writer = MailboxWriter(
+            self.mailbox_index,
             self.delivery,
-            self.agenda,
-            Turn(MemoryBatch()),
+            self.pending_work,
+            CommitGroup(MemoryBatch()),
             {code: code.encode() for code in CODES},
-            most_messages=0,
-            most_mailbox_bytes=0,
-            most_store_bytes=0,
+            max_messages=0,
+            max_mailbox_bytes=0,
+            max_store_bytes=0,
             stall_bytes=8 * KIB * KIB,
         )
-        self.intake.store = self.store  # type: ignore[assignment]
-        self.intake.store_error = OSError
-        self.intake.write_out = self.write_out
-        self.intake.command = lambda *command: self.commands.append(command)
-        self.core = Core(
-            self.agenda,
+        self.mailbox_writer.store = self.store  # type: ignore[assignment]
+        self.mailbox_writer.store_error = OSError
+        self.mailbox_writer.write_out = self.write_out
+        self.mailbox_writer.command = lambda *command: self.commands.append(command)
+        self.engine = Engine(
+            self.pending_work,
             self.router,
             self.delivery,
-            self.intake,
+            self.mailbox_writer,
             read_bytes=read_bytes,
             control_line_bytes=control_line_bytes,
             payload_bytes=payload_bytes,
-            most_subscriptions=most_subscriptions,
+            max_subscriptions=max_subscriptions,
         )
-        self.core.commit = self._commit
-        self.core.stalled = lambda: None
+        self.engine.commit = self._commit
+        self.engine.stalled = lambda: None
         self.clients = 0
-        self._spare: Turn | None = None
+        self._spare: CommitGroup | None = None
 
     def _wake(self) -> None:
         self.woken += 1
@@ -159,37 +159,37 @@ class Parts:
 
     def open(self, address: bytes) -> Mailbox:
         """Begin a mailbox's life, as CREATE does."""
-        mailbox = self.directory.open(address, False)
-        self.directory.renew(mailbox)
-        self.intake.turn.touch_mailbox(mailbox)
+        mailbox = self.mailbox_index.open(address, False)
+        self.mailbox_index.renew(mailbox)
+        self.mailbox_writer.commit_group.touch_mailbox(mailbox)
         self.delivery.restart(mailbox)
         return mailbox
 
     def write_out(self) -> None:
         """Have the store take what the turn gathered so far."""
-        batch: Any = self.intake.turn.take_batch(lambda address: b"b" + address, MemoryBatch)
+        batch: Any = self.mailbox_writer.commit_group.take_batch(lambda address: b"b" + address, MemoryBatch)
         if batch is not None:
             self.store.write(batch)
 
     def _commit(self) -> None:
-        """What the committer does under --sync interval."""
+        """What the pipeline does under --sync interval."""
         self.write_out()
-        if not self.intake.turn.empty:
+        if not self.mailbox_writer.commit_group.empty:
             batch: Any = MemoryBatch()
             successor, self._spare = self._spare, None
             if successor is None:
-                successor = Turn(batch)
+                successor = CommitGroup(batch)
             successor.renew(batch)
-            turn = self.intake.next_turn(successor)
+            turn = self.mailbox_writer.next_group(successor)
             self.delivery.release(turn)
             turn.clear()
             self._spare = turn
-        if self.delivery.has_waiting:
-            self.delivery.pump(self.store)
+        if self.delivery.has_catch_up:
+            self.delivery.catch_up(self.store)
 
     def end_turn(self) -> None:
         """End the turn, whether anything asked for that or not."""
-        self.core.end_turn()
+        self.engine.end_turn()
 
 
 class Peer:
@@ -198,7 +198,9 @@ class Peer:
     def __init__(self, parts: Parts, cid: int, headers: bool) -> None:
         self.parts = parts
         self.connection = FakeConnection()
-        self.session = Session(parts.agenda, cid, parts.max_pending_bytes, parts.core, self.connection)
+        self.session = Session(
+            parts.pending_work, cid, parts.max_pending_bytes, parts.engine, self.connection
+        )
         self.session.authorized = True
         self.session.verbose = self.session.pedantic = False
         self.session.headers = headers

@@ -2,7 +2,7 @@
 
 import struct
 
-from mq9fast._core.mailbox.mailbox import Directory, Mailbox
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 
 # (msg_id, created_ms, header, payload)
 Stored = tuple[int, int, bytes, bytes]
@@ -12,7 +12,7 @@ def message_key(uid: int, rank: int, msg_id: int) -> bytes:
     return struct.pack(">cQBQ", b"m", uid, rank, msg_id)
 
 
-def run_key(uid: int, rank: int, last_id: int) -> bytes:
+def batch_key(uid: int, rank: int, last_id: int) -> bytes:
     return message_key(uid, rank, last_id) + b"\0"
 
 
@@ -51,7 +51,7 @@ def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
     return struct.pack(">BBxxI12Q", 1, fields.get("public", 0), len(description), *rest) + description
 
 
-def load(directory: Directory, address: bytes, record: bytes) -> Mailbox:
+def load(directory: MailboxIndex, address: bytes, record: bytes) -> Mailbox:
     """Have a directory take over a stored mailbox."""
     directory.load([(b"b" + address, record)])
     mailbox = directory.get(address)

@@ -24,7 +24,7 @@ def seconds_to_delete_unreleased(count: int) -> float:
     peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") * count)
     deletions = b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.box.%d" % number) for number in range(count))
     seconds = processor_seconds(lambda: peer.feed(deletions))
-    assert parts.intake.deleted == count
+    assert parts.mailbox_writer.deleted == count
     assert peer.after_turn() == b""
     return seconds
 

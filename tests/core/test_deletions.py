@@ -36,7 +36,7 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 @given(steps, st.sampled_from([0, 500, 1500, 1 << 20]))
 def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
     parts = Parts()
-    parts.intake.row_bytes = row_bytes
+    parts.mailbox_writer.row_bytes = row_bytes
     boxes = {address: parts.open(address) for address in BOXES}
     peer = parts.session()
     peer.feed(b"SUB replies 1\r\n")
@@ -58,7 +58,7 @@ def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
         elif step[0] == "forget":
             # What is gathered is not in the store yet.
             parts.write_out()
-            parts.intake.forget_rows()
+            parts.mailbox_writer.forget_rows()
         else:
             parts.end_turn()
     parts.end_turn()
@@ -69,7 +69,7 @@ def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
             stored = [message[0] for message in stored_messages(parts.store, mailbox, rank, 0)]
             assert stored == sorted(msg_id for msg_id, its in there[address].items() if its == rank)
             assert mailbox.count_of(rank) == len(stored)
-    assert parts.directory.size_bytes == sum(map(len, there.values()))
+    assert parts.mailbox_index.size_bytes == sum(map(len, there.values()))
 
 
 def test_what_is_deleted_to_the_last_message_leaves_no_row() -> None:

@@ -11,7 +11,7 @@ from tests.core.parts import Parts
 @pytest.mark.parametrize("seed", range(5))
 def test_mailboxes_that_stay_are_found_whatever_comes_and_goes(seed: int) -> None:
     parts, random = Parts(), Random(seed)
-    directory = parts.directory
+    directory = parts.mailbox_index
     mailboxes = {b"m%d" % number: parts.open(b"m%d" % number) for number in range(3000)}
     leaving = random.sample(sorted(mailboxes), 1500)
     staying = sorted(mailboxes.keys() - set(leaving))
@@ -36,5 +36,5 @@ def test_only_addresses_before_the_bound_are_asked_for() -> None:
         parts.open(b"m%02d" % number)
         if 10 < number < 20:
             insort(expected, b"m%02d" % number)
-    places = parts.directory.places
-    assert sorted(parts.directory.addresses_behind(b"m10", b"m20", places, places)) == expected
+    places = parts.mailbox_index.places
+    assert sorted(parts.mailbox_index.addresses_behind(b"m10", b"m20", places, places)) == expected

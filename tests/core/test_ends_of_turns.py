@@ -41,7 +41,7 @@ def pair(sockets: Sockets, read_bytes: int = 64 * KIB) -> tuple[Parts, Peer, Pee
     parts = Parts(read_bytes=read_bytes)
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB a 1\r\n")
-    parts.core.ready_descriptor = sockets.descriptor
+    parts.engine.ready_descriptor = sockets.descriptor
     return parts, reader, writer
 
 
@@ -103,9 +103,9 @@ def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
     def fail() -> None:
         raise RuntimeError
 
-    parts.core.commit = fail
+    parts.engine.commit = fail
     failures: list[Exception] = []
-    parts.core.failed = failures.append
+    parts.engine.failed = failures.append
     for count in (1, 2):
         writer.feed(pub(b"a", b"x") + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
         assert len(failures) == count
@@ -115,14 +115,14 @@ def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
 def asked_to_poll(parts: Parts) -> list[None]:
     """Grows by one whenever busy_poll is asked for."""
     asked: list[None] = []
-    parts.core.poll_soon = lambda: asked.append(None)
+    parts.engine.poll_soon = lambda: asked.append(None)
     return asked
 
 
 def test_brisk_turns_are_followed_by_busy_polling(sockets: Sockets) -> None:
     parts, _, writer = pair(sockets)
     asked = asked_to_poll(parts)
-    parts.core.busy_poll_us = 60_000_000
+    parts.engine.busy_poll_us = 60_000_000
     for _ in range(3):
         writer.feed(pub(b"a", b"x"))
     assert len(asked) == 2
@@ -136,7 +136,7 @@ def test_brisk_turns_are_followed_by_busy_polling(sockets: Sockets) -> None:
 def test_turns_that_are_not_brisk_are_not(sockets: Sockets, busy_poll_us: int, pause: float) -> None:
     parts, _, writer = pair(sockets)
     asked = asked_to_poll(parts)
-    parts.core.busy_poll_us = busy_poll_us
+    parts.engine.busy_poll_us = busy_poll_us
     for _ in range(3):
         time.sleep(pause)
         writer.feed(pub(b"a", b"x"))
@@ -145,25 +145,25 @@ def test_turns_that_are_not_brisk_are_not(sockets: Sockets, busy_poll_us: int, p
 
 def test_busy_polling_ends_with_what_comes_and_keeps_nobody_from_python(sockets: Sockets) -> None:
     parts, _, _ = pair(sockets)
-    parts.core.busy_poll_us = 600_000_000
+    parts.engine.busy_poll_us = 600_000_000
     other = threading.Timer(0.05, sockets.become_ready)
     other.start()
-    parts.core.busy_poll()
+    parts.engine.busy_poll()
     assert sockets.ready
     other.join()
 
 
 def test_busy_polling_lasts_as_long_as_it_may(sockets: Sockets) -> None:
     parts, _, _ = pair(sockets)
-    parts.core.busy_poll_us = 20_000
+    parts.engine.busy_poll_us = 20_000
     began = time.monotonic()
-    parts.core.busy_poll()
+    parts.engine.busy_poll()
     assert time.monotonic() - began >= 0.02
 
 
 def test_there_is_no_busy_polling_while_a_turn_is_to_end(sockets: Sockets) -> None:
     parts, _, _ = pair(sockets)
-    parts.core.busy_poll_us = 600_000_000
-    parts.agenda.ask()
-    parts.core.busy_poll()
+    parts.engine.busy_poll_us = 600_000_000
+    parts.pending_work.schedule_end()
+    parts.engine.busy_poll()
     assert not sockets.ready

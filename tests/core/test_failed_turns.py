@@ -25,10 +25,10 @@ def broken_commit() -> None:
 def test_a_failed_commit_leaves_no_client_paused_for_its_share() -> None:
     parts = Parts(read_bytes=4 * KIB)
     parts.open(b"box")
-    parts.core.commit = broken_commit
+    parts.engine.commit = broken_commit
     peer = parts.session()
     peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") + b"PUB nobody 8000\r\n", most=4 * KIB)
-    peer.session.sate()
+    peer.session.use_up_quota()
     assert not peer.connection.reading
     with pytest.raises(RuntimeError, match="commit"):
         parts.end_turn()
@@ -39,8 +39,8 @@ def test_a_failed_commit_closes_clients_and_has_stalled_ones_resumed() -> None:
     parts = Parts()
     parts.open(b"box")
     asked: list[bool] = []
-    parts.core.stalled = lambda: asked.append(True)
-    parts.core.commit = broken_commit
+    parts.engine.stalled = lambda: asked.append(True)
+    parts.engine.commit = broken_commit
     wrong, sender = parts.session(), parts.session()
     wrong.feed(b"BOO\r\n")
     sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
@@ -59,10 +59,10 @@ def test_a_client_that_cannot_be_written_to_keeps_no_other_from_its_output() -> 
     readers[1].connection = readers[1].session.connection = BrokenConnection()
     writer = parts.session()
     writer.feed(pub(b"a", b"x"))
-    parts.agenda.begin()
+    parts.pending_work.begin()
     woken = parts.woken
     with pytest.raises(RuntimeError, match="write"):
-        parts.agenda.flush()
+        parts.pending_work.flush()
     assert parts.woken == woken + 1
     parts.end_turn()
     for reader in (readers[0], readers[2]):
@@ -85,7 +85,7 @@ def test_a_client_that_cannot_be_closed_keeps_no_other_open() -> None:
 def test_a_client_whose_work_fails_is_closed_and_keeps_no_other_paused() -> None:
     """Its connection is not read from, so that nothing else would end it."""
     parts = Parts()
-    parts.agenda.turn_ns = 0
+    parts.pending_work.turn_ns = 0
     peers = [parts.session() for _ in range(3)]
     for peer in peers:
         peer.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
@@ -111,7 +111,7 @@ def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
     parts = Parts()
     parts.open(b"box")
     asked: list[bool] = []
-    parts.core.stalled = lambda: asked.append(True)
+    parts.engine.stalled = lambda: asked.append(True)
     parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
     peers = [parts.session() for _ in range(3)]
     for peer in peers:
@@ -121,8 +121,8 @@ def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
     parts.end_turn()
     asked.clear()
     with pytest.raises(RuntimeError, match="resume"):
-        parts.agenda.resume_stalled()
+        parts.pending_work.resume_stalled()
     parts.end_turn()
     assert asked == [True]
-    parts.agenda.resume_stalled()
+    parts.pending_work.resume_stalled()
     assert all(peer.connection.reading for peer in (peers[0], peers[2]))

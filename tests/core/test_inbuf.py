@@ -119,7 +119,7 @@ def test_what_follows_an_error_is_not_read() -> None:
     reader.feed(b"SUB s 1\r\n")
     writer.feed(b"NONSENSE\r\n" + pub(b"s"))
     writer.feed(pub(b"s"))
-    assert writer.session.doomed
+    assert writer.session.closing
     assert writer.output() == b"-ERR 'Unknown Protocol Operation'\r\n"
     assert reader.output() == b""
     parts.end_turn()

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.protocol.write_buffer import OutBuf
+from mq9fast._core.protocol.write_buffer import WriteBuffer
 from tests.core.parts import MANY
 
 
 def test_nothing_written() -> None:
-    buffer = OutBuf()
+    buffer = WriteBuffer()
     assert (buffer.size, buffer.taken(), buffer.size) == (0, b"", 0)
     buffer.write(b"")
     assert (buffer.size, buffer.taken()) == (0, b"")
@@ -19,7 +19,7 @@ def test_nothing_written() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 511, 512, 513, 1024, 65536, (1 << 20) - 1, (1 << 20) + 1, 3 << 20])
 def test_sizes_around_its_own(size: int) -> None:
-    buffer = OutBuf()
+    buffer = WriteBuffer()
     data = bytes(i & 255 for i in range(1000)) * (size // 1000 + 1)
     for _ in range(3):
         buffer.write(data[:size])
@@ -32,7 +32,7 @@ def test_sizes_around_its_own(size: int) -> None:
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=700), st.integers(0, 5000).map(bytes)), max_size=20))
 def test_against_a_bytearray(steps: list[bytes | None]) -> None:
     """None takes what was written."""
-    buffer, model = OutBuf(), bytearray()
+    buffer, model = WriteBuffer(), bytearray()
     for step in steps:
         if step is None:
             assert buffer.taken() == bytes(model)
@@ -46,7 +46,7 @@ def test_against_a_bytearray(steps: list[bytes | None]) -> None:
 
 def test_what_was_taken_is_the_takers_alone() -> None:
     """A transport may still hold it: the buffer neither changes it nor keeps it alive."""
-    buffer = OutBuf()
+    buffer = WriteBuffer()
     buffer.write(b"first" * 200)
     taken = buffer.taken()
     assert sys.getrefcount(taken) == 2
@@ -59,7 +59,7 @@ def test_what_was_taken_is_the_takers_alone() -> None:
 def test_single_bytes_are_not_the_interpreters_shared_ones() -> None:
     """CPython keeps one object per single byte: growing or shrinking must never touch those."""
     for value in range(256):
-        buffer = OutBuf()
+        buffer = WriteBuffer()
         buffer.write(bytes([value]))
         assert buffer.taken() == bytes([value])
         buffer.write(bytes([255 - value]))
@@ -72,7 +72,7 @@ def test_single_bytes_are_not_the_interpreters_shared_ones() -> None:
 def test_out_of_memory(failing: str, already: int) -> None:
     """What was gathered may be lost, and MemoryError says so; the buffer goes on with what comes next."""
     testcapi = pytest.importorskip("_testcapi")
-    buffer = OutBuf()
+    buffer = WriteBuffer()
     # It expects as much again, so that a take has room to give back.
     buffer.write(b"x" * 100_000)
     buffer.taken()

@@ -240,7 +240,7 @@ def test_frames_before_a_bad_one_are_found() -> None:
 # Splits.
 
 
-def fed(pieces: list[bytes], **limits: int) -> tuple[list[Operation], int]:
+def mailbox_bytes_unsent(pieces: list[bytes], **limits: int) -> tuple[list[Operation], int]:
     """Parse pieces as they come, keeping what was not used, as a connection does."""
     unread, found, outcome = b"", [], NEED_MORE
     for piece in pieces:
@@ -256,18 +256,18 @@ def fed(pieces: list[bytes], **limits: int) -> tuple[list[Operation], int]:
 def test_the_samples_cut_at_every_place() -> None:
     expected = list(SAMPLES.values())
     for place in range(len(STREAM) + 1):
-        assert fed(cut(STREAM, place)) == (expected, NEED_MORE), place
+        assert mailbox_bytes_unsent(cut(STREAM, place)) == (expected, NEED_MORE), place
 
 
 def test_the_samples_in_single_bytes() -> None:
-    assert fed(cut(STREAM, *range(len(STREAM)))) == (list(SAMPLES.values()), NEED_MORE)
+    assert mailbox_bytes_unsent(cut(STREAM, *range(len(STREAM)))) == (list(SAMPLES.values()), NEED_MORE)
 
 
 @pytest.mark.parametrize("frame", SAMPLES, ids=repr)
 def test_each_sample_cut_at_every_two_places(frame: bytes) -> None:
     for first in range(len(frame)):
         for second in range(first, len(frame)):
-            assert fed(cut(frame, first, second)) == ([SAMPLES[frame]], NEED_MORE)
+            assert mailbox_bytes_unsent(cut(frame, first, second)) == ([SAMPLES[frame]], NEED_MORE)
 
 
 # Generated streams.
@@ -314,7 +314,7 @@ def test_generated_streams_under_any_split(stream: list[tuple[bytes, Operation]]
     data = b"".join(frame for frame, _ in stream)
     expected = [each for _, each in stream]
     assert parsed(data) == (expected, NEED_MORE, len(data))
-    assert fed(cut(data, *places)) == (expected, NEED_MORE)
+    assert mailbox_bytes_unsent(cut(data, *places)) == (expected, NEED_MORE)
     assert reference(data) == (expected, NEED_MORE, len(data))
 
 
@@ -413,7 +413,7 @@ def test_any_bytes_are_read_as_the_reference_reads_them(data: bytes) -> None:
 def test_any_bytes_are_read_alike_in_single_bytes(data: bytes) -> None:
     """Where a read ends never changes what is found, nor whether the stream is refused."""
     operations, outcome, _ = parsed(data)
-    assert fed(cut(data, *range(len(data)))) == (operations, outcome)
+    assert mailbox_bytes_unsent(cut(data, *range(len(data)))) == (operations, outcome)
 
 
 # Reading past the end.
@@ -432,7 +432,7 @@ def test_bytes_behind_the_end_are_not_looked_at(frame: bytes) -> None:
         assert (reader.output(), writer.output(), writer.session.subscriptions) == (b"", b"", {}), size
         assert writer.connection.connects == []
         assert writer.session.in_messages == 0
-        assert not writer.session.doomed
+        assert not writer.session.closing
         writer = parts.session()
 
 

@@ -8,7 +8,7 @@ SUBJECT = b"$mq9.AI.MAILBOX.MSG.old"
 
 def expiring(parts: Parts, messages: int) -> Mailbox:
     mailbox = parts.open(b"old")
-    parts.directory.renew(mailbox, 1)
+    parts.mailbox_index.renew(mailbox, 1)
     sender = parts.session()
     sender.feed(b"PUB %b 1\r\nx\r\n" % SUBJECT * messages)
     parts.end_turn()
@@ -20,7 +20,7 @@ def delivered(peer: Peer) -> int:
 
 
 def pass_deadline(parts: Parts) -> None:
-    parts.directory.now_ms = parts.directory.judged_ms = 1000
+    parts.mailbox_index.now_ms = parts.mailbox_index.judged_ms = 1000
 
 
 def test_a_reader_whose_socket_was_full_reads_no_further() -> None:
@@ -53,7 +53,7 @@ def test_a_deadline_that_did_not_pass_keeps_nothing_back() -> None:
     reader.session.pause_writing()
     reader.feed(b"SUB %b 1\r\n" % SUBJECT)
     parts.end_turn()
-    parts.directory.now_ms = parts.directory.judged_ms = 999
+    parts.mailbox_index.now_ms = parts.mailbox_index.judged_ms = 999
     reader.session.resume_writing()
     parts.end_turn()
     assert delivered(reader) == 3

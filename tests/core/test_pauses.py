@@ -28,7 +28,7 @@ def test_what_followed_a_connect_may_stall_its_sender() -> None:
     peer.session.proceed()
     assert not peer.connection.reading
     parts.end_turn()
-    parts.agenda.resume_stalled()
+    parts.pending_work.resume_stalled()
     assert peer.connection.reading
 
 
@@ -36,10 +36,10 @@ def test_what_followed_a_connect_may_stall_its_sender() -> None:
 def test_no_reason_to_wait_ends_with_another(others_first: bool) -> None:
     parts = parts_with_a_full_turn()
     peer = parts.session()
-    peer.session.sate()
+    peer.session.use_up_quota()
     peer.feed(MESSAGE)
     peer.session.wait()
-    ends = [parts.end_turn, parts.agenda.resume_stalled, peer.session.proceed]
+    ends = [parts.end_turn, parts.pending_work.resume_stalled, peer.session.proceed]
     for end in ends if others_first else reversed(ends):
         assert not peer.connection.reading
         end()

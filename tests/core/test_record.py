@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.mailbox.mailbox import Directory
+from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.core.parts import MANY, Parts, pub
@@ -16,7 +16,7 @@ from tests.core.stored import load, mailbox_record, message, message_key
 def read(value: bytes) -> tuple[int, bytes, bytes]:
     """What the core makes of a stored message: (created_ms, header, payload)."""
     parts = Parts()
-    mailbox = load(parts.directory, b"a", mailbox_record(next_id=9, count2=1))
+    mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=9, count2=1))
     parts.store.pairs = {message_key(0, 2, 5): value}
     [(msg_id, *fields)] = stored_messages(parts.store, mailbox, 2, 0)
     assert msg_id == 5
@@ -31,7 +31,7 @@ def test_the_layout_of_a_message() -> None:
     parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
     parts.write_out()
     written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
-    now_ms = parts.directory.now_ms
+    now_ms = parts.mailbox_index.now_ms
     assert written == message(now_ms, b"NATS/1.0\r\n\r\n", b"payload")
     assert read(written) == (now_ms, b"NATS/1.0\r\n\r\n", b"payload")
     assert read(message(77, b"hdr", b"payload", attributes=b"attrs")) == (77, b"hdr", b"payload")
@@ -95,14 +95,14 @@ def test_a_mailbox_there_and_back(
     fields |= {f"count{rank}": count for rank, count in enumerate(counts)}
     record = mailbox_record(description, public=public, **fields)
     parts = Parts()
-    mailbox = load(parts.directory, b"a.b", record)
+    mailbox = load(parts.mailbox_index, b"a.b", record)
     assert (mailbox.live, mailbox.public, mailbox.description) == (True, public, description or None)
     for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
         assert getattr(mailbox, name) == fields.get(name, 0)
     assert [mailbox.count_of(rank) for rank in range(3)] == counts
-    assert parts.directory.message_count == mailbox.total_count == sum(counts)
-    assert parts.directory.next_uid == mailbox.uid + 1
-    parts.intake.turn.touch_mailbox(mailbox)
+    assert parts.mailbox_index.message_count == mailbox.total_count == sum(counts)
+    assert parts.mailbox_index.next_uid == mailbox.uid + 1
+    parts.mailbox_writer.commit_group.touch_mailbox(mailbox)
     parts.write_out()
     assert parts.store.pairs == {b"ba.b": record}
 
@@ -115,7 +115,7 @@ def test_a_mailbox_there_and_back(
 @example(b"\x01\x00\x00\x00\xff\xff\xff\xff" + bytes(96))
 def test_any_bytes_as_a_mailbox(record: bytes) -> None:
     """A corrupt record is refused, and leaves no half of a mailbox behind."""
-    directory = Directory(1, 0)
+    directory = MailboxIndex(1, 0)
     size = int.from_bytes(record[4:8], "big")
     if len(record) >= 104 and record[0] == 1 and len(record) == 104 + size:
         load(directory, b"a", record)
@@ -142,16 +142,16 @@ def test_any_bytes_as_a_mailbox(record: bytes) -> None:
 )
 def test_a_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: bytes) -> None:
     parts = Parts()
-    load(parts.directory, b"a", mailbox_record(next_id=2**50, count2=1))
+    load(parts.mailbox_index, b"a", mailbox_record(next_id=2**50, count2=1))
     parts.store.pairs = {key: value}
     reader = parts.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")
     with pytest.raises(CorruptRecord):
         parts.end_turn()
     assert reader.output() == b""
-    assert not parts.delivery.has_waiting
+    assert not parts.delivery.has_catch_up
     assert isinstance(parts.delivery.read_again(), CorruptRecord)
-    assert parts.delivery.has_waiting
+    assert parts.delivery.has_catch_up
 
 
 def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
@@ -172,19 +172,19 @@ def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
     assert outputs[0].endswith(b"\r\na\r\n")
     assert outputs[1] == b""
     assert outputs[2].endswith(b"\r\nc\r\n")
-    assert not parts.delivery.has_waiting
+    assert not parts.delivery.has_catch_up
     assert isinstance(parts.delivery.read_again(), CorruptRecord)
-    assert parts.delivery.has_waiting
+    assert parts.delivery.has_catch_up
 
 
 def test_ids_and_uids_jump_once_for_each_jump() -> None:
     """However often the same record is loaded."""
     parts = Parts()
-    mailbox = load(parts.directory, b"a", mailbox_record(uid=7, next_id=5))
+    mailbox = load(parts.mailbox_index, b"a", mailbox_record(uid=7, next_id=5))
     assert mailbox.next_id == 5
     record = mailbox_record(uid=7, next_id=5)
     for jumps, next_id in ((1, 5 + (1 << 32)), (1, 5 + (1 << 32)), (3, 5 + (3 << 32))):
-        directory = Directory(1, 0, jumps)
+        directory = MailboxIndex(1, 0, jumps)
         mailbox = load(directory, b"a", record)
         assert mailbox.next_id == mailbox.durable_id == next_id
         directory.jump_uids(0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, crc32c, last_sequence_behind
-from mq9fast.storage.loss import Verdict, judge
+from mq9fast.storage.loss import Verdict, judge_deadlines
 from mq9fast.storage.manifest import Manifest
 from mq9fast.storage.witness import State
 from mq9fast.storage.write_ahead_log import Break, Log, cut_off, read_log, set_aside
@@ -161,4 +161,4 @@ HERE, BEFORE = "this run of the system", "another"
 )
 def test_what_is_a_loss(state: State | None, boot: str, last: int, behind: int, verdict: Verdict) -> None:
     broken = Break("000004.log", 100) if behind else None
-    assert judge(Log([], last, behind, broken), state, boot) == verdict
+    assert judge_deadlines(Log([], last, behind, broken), state, boot) == verdict

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from mq9fast._core.storage.row_iterator import Rows
+from mq9fast._core.storage.row_iterator import RowIterator
 
 PAIRS = [(b"a", b"1"), (b"b", b"2")]
 
@@ -39,8 +39,8 @@ class RowsError(Exception):
     pass
 
 
-def rows_of(iterator: Iterator, options: object = None) -> Rows:
-    return Rows(iterator, options, b"a", b"c", lambda *failure: RowsError(*failure))
+def rows_of(iterator: Iterator, options: object = None) -> RowIterator:
+    return RowIterator(iterator, options, b"a", b"c", lambda *failure: RowsError(*failure))
 
 
 def test_they_come_in_order_and_end() -> None:

@@ -11,7 +11,7 @@ from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.core.parts import MANY, Parts, pub
-from tests.core.stored import Stored, load, mailbox_record, mark, message, message_key, run, run_key
+from tests.core.stored import Stored, batch_key, load, mailbox_record, mark, message, message_key, run
 
 SUFFIXES = (b".critical", b".urgent", b"")
 RUN = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]
@@ -43,8 +43,10 @@ def rows(parts: Parts) -> dict[bytes, bytes]:
 def stored_run(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
     """A mailbox whose messages are RUN."""
     parts = Parts()
-    parts.store.pairs = {run_key(0, 2, 9): run(RUN)}
-    return parts, load(parts.directory, b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest))
+    parts.store.pairs = {batch_key(0, 2, 9): run(RUN)}
+    return parts, load(
+        parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest)
+    )
 
 
 def test_the_layout_of_a_run() -> None:
@@ -52,11 +54,11 @@ def test_the_layout_of_a_run() -> None:
     mailbox = parts.open(b"a")
     frames = [pub(b"$mq9.AI.MAILBOX.MSG.a", payload) for payload in (b"n0", b"", b"n3")]
     parts.session().feed(frames[0] + pub(b"$mq9.AI.MAILBOX.MSG.a.critical", b"c") + frames[1] + frames[2])
-    now_ms = parts.directory.now_ms
+    now_ms = parts.mailbox_index.now_ms
     parts.end_turn()
     normal = run([(0, now_ms, b"", b"n0"), (2, now_ms, b"", b""), (3, now_ms, b"", b"n3")])
     assert rows(parts) == {
-        run_key(mailbox.uid, 2, 3): normal,
+        batch_key(mailbox.uid, 2, 3): normal,
         message_key(mailbox.uid, 0, 1): message(now_ms, b"", b"c"),
     }
     assert delete(parts, 2)
@@ -89,7 +91,7 @@ def test_the_ids_of_a_run_lie_close_together() -> None:
         send(parts, rank, b"x")
     parts.end_turn()
     urgent = {key for key in rows(parts) if key[9] == 1}
-    assert urgent == {run_key(mailbox.uid, 1, 1023), message_key(mailbox.uid, 1, 1024)}
+    assert urgent == {batch_key(mailbox.uid, 1, 1023), message_key(mailbox.uid, 1, 1024)}
     for msg_id in (1024, 0, 1023):
         assert delete(parts, msg_id)
         assert not delete(parts, msg_id)
@@ -266,7 +268,7 @@ def altered() -> Iterator[bytes]:
 @pytest.mark.parametrize("value", list(altered()))
 def test_an_altered_run_is_noticed_or_read_as_it_says(value: bytes) -> None:
     parts, mailbox = stored_run()
-    parts.store.pairs[run_key(0, 2, 9)] = value
+    parts.store.pairs[batch_key(0, 2, 9)] = value
     wanted = expected(value)
     if wanted is not None:
         assert list(stored_messages(parts.store, mailbox, 2, 0)) == wanted
@@ -279,12 +281,12 @@ def test_an_altered_run_is_noticed_or_read_as_it_says(value: bytes) -> None:
     "pairs",
     [
         {message_key(0, 2, 9): run(RUN)},
-        {run_key(0, 2, 9): message(1, b"", b"")},
-        {run_key(0, 2, 9): run(RUN[:1])},
+        {batch_key(0, 2, 9): message(1, b"", b"")},
+        {batch_key(0, 2, 9): run(RUN[:1])},
         {message_key(0, 2, 9): mark(1)},
-        {message_key(0, 2, 8): mark(1), run_key(0, 2, 9): run(RUN)},
-        {message_key(0, 2, 9): mark(1)[:-1], run_key(0, 2, 9): run(RUN)},
-        {message_key(0, 2, 9): mark(1), message_key(0, 2, 8): mark(1), run_key(0, 2, 9): run(RUN)},
+        {message_key(0, 2, 8): mark(1), batch_key(0, 2, 9): run(RUN)},
+        {message_key(0, 2, 9): mark(1)[:-1], batch_key(0, 2, 9): run(RUN)},
+        {message_key(0, 2, 9): mark(1), message_key(0, 2, 8): mark(1), batch_key(0, 2, 9): run(RUN)},
     ],
     ids=[
         *("run alone", "message as run", "run of one"),
@@ -301,7 +303,7 @@ def test_rows_that_do_not_go_together(pairs: dict[bytes, bytes]) -> None:
 def test_a_mark_that_is_none_refuses_deletions() -> None:
     parts, mailbox = stored_run()
     parts.store.pairs[message_key(0, 2, 9)] = b"corrupt"
-    parts.intake.store_error = CorruptRecord
+    parts.mailbox_writer.store_error = CorruptRecord
     peer = parts.session()
     peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
     assert peer.after_turn() == b"MSG in 1 17\r\nstore_unavailable\r\n"

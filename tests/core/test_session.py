@@ -48,13 +48,13 @@ def test_a_mailboxs_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
     peer = parts.session()
     for _ in range(5):
         peer.feed(b"SUB %ba 1\r\nUNSUB 1 1\r\n" % MSG)
-        parts.agenda.begin()
-        parts.delivery.pump(parts.store)
+        parts.pending_work.begin()
+        parts.delivery.catch_up(parts.store)
         peer.feed(b"SUB %ba 1\r\n" % MSG)
         assert payloads(peer.after_turn()) == [b"x", b"x", b"y"]
         peer.feed(b"UNSUB 1\r\n")
         parts.end_turn()
-        mailbox = parts.directory.get(b"a")
+        mailbox = parts.mailbox_index.get(b"a")
         assert mailbox is not None
         assert mailbox.source_count == 0
 
@@ -83,9 +83,9 @@ def test_what_a_closed_connection_leaves_behind() -> None:
         assert references == 2
     del peer
     gc.collect()
-    mailbox = parts.directory.get(b"a")
+    mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None
-    assert (mailbox.source_count, parts.router.sublist.size, parts.delivery.has_waiting) == (0, 0, False)
+    assert (mailbox.source_count, parts.router.sublist.size, parts.delivery.has_catch_up) == (0, 0, False)
     after = len(gc.get_objects())
     assert after <= before + 5
 
@@ -101,7 +101,7 @@ def test_a_slow_mailbox_reader_is_parked_and_goes_on() -> None:
     peer.session.pause_writing()
     peer.feed(b"SUB %ba 1\r\n" % MSG)
     parts.end_turn()
-    assert not parts.delivery.has_waiting
+    assert not parts.delivery.has_catch_up
     assert (peer.session.pending_bytes, peer.connection.written) == (0, [])
     peer.session.resume_writing()
     received: list[bytes] = []
@@ -120,7 +120,7 @@ def test_a_doomed_reader_does_not_keep_the_loop_busy() -> None:
         peer.session.close_with(None)
         parts.end_turn()
         parts.end_turn()
-        assert not parts.delivery.has_waiting
+        assert not parts.delivery.has_catch_up
 
 
 def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -> None:
@@ -137,7 +137,7 @@ def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -
 
 def test_as_much_may_wait_as_max_pending_says_and_not_a_byte_more() -> None:
     parts = Parts(max_pending_bytes=10 * KIB)
-    for more, doomed in ((0, False), (1, True)):
+    for more, closing in ((0, False), (1, True)):
         reader, writer = parts.session(), parts.session()
         reader.feed(b"SUB a 1\r\n")
         reader.session.pause_writing()
@@ -145,8 +145,8 @@ def test_as_much_may_wait_as_max_pending_says_and_not_a_byte_more() -> None:
             writer.feed(pub(b"a", b"x" * 1000))
         rest = 10 * KIB - reader.session.pending_bytes
         reader.session.write(b"x" * (rest + more))
-        assert reader.session.doomed is doomed
-        parts.agenda.close_doomed()
+        assert reader.session.closing is closing
+        parts.pending_work.close_clients()
         reader.session.closed()
 
 
@@ -211,7 +211,7 @@ def test_each_message_to_one_member_and_all_of_them_deleted(members: int) -> Non
             delete_all(peer, output)
     parts.end_turn()
     assert sorted(received, key=int) == sent
-    mailbox = parts.directory.get(b"a")
+    mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None
     assert mailbox.total_count == 0
     assert [key for key in parts.store.pairs if key.startswith(b"m")] == []
@@ -259,9 +259,9 @@ def test_a_mailbox_that_ends_and_begins_again_under_its_readers() -> None:
     assert payloads(plain.output()) == payloads(member.output()) == [b"old"]
     # Its last deletion is still under way.
     member.feed(pub(DELETE + b"a.0"))
-    mailbox = parts.directory.get(b"a")
+    mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None
-    parts.directory.end(mailbox)
+    parts.mailbox_index.end(mailbox)
     parts.delivery.restart(mailbox)
     parts.end_turn()
     parts.open(b"a")
@@ -308,5 +308,5 @@ def test_random_traffic_of_a_group_loses_and_doubles_nothing(seed: int) -> None:
             for member in members:
                 member.session.closed()
             members.clear()
-    assert (deleted, parts.directory.message_count) == (sent, 0)
+    assert (deleted, parts.mailbox_index.message_count) == (sent, 0)
     assert [key for key in parts.store.pairs if key.startswith(b"m")] == []

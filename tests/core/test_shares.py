@@ -14,7 +14,7 @@ RESUMED = 16
 def hurried(**limits: int) -> Parts:
     """A broker whose turns are spent as soon as they begin."""
     parts = Parts(**limits)
-    parts.agenda.turn_ns = 0
+    parts.pending_work.turn_ns = 0
     return parts
 
 
@@ -90,7 +90,7 @@ def test_no_more_than_some_clients_are_resumed_in_a_turn_the_first_first() -> No
     parts = Parts()
     peers = [parts.session() for _ in range(RESUMED * 2 + 3)]
     for peer in peers:
-        peer.session.sate()
+        peer.session.use_up_quota()
     parts.end_turn()
     assert [peer.connection.reading for peer in peers] == [True] * RESUMED + [False] * (RESUMED + 3)
     parts.end_turn()
@@ -107,7 +107,7 @@ def test_many_clients_that_were_stalled_are_resumed_some_at_a_time() -> None:
         peer.feed(pub(MSG + b"box", b"x"))
         assert not peer.connection.reading
     parts.end_turn()
-    parts.agenda.resume_stalled()
+    parts.pending_work.resume_stalled()
     assert sum(peer.connection.reading for peer in peers) == RESUMED
     parts.end_turn()
     assert all(peer.connection.reading for peer in peers)
@@ -166,7 +166,7 @@ def test_a_client_that_leaves_with_much_left_over_leaves_nothing() -> None:
         peer.session.closed()
     for _ in range(10):
         parts.end_turn()
-    assert parts.core.subscribed == parts.core.unsubscribed
+    assert parts.engine.subscribed == parts.engine.unsubscribed
     assert list(chain.from_iterable(peer.session.subscriptions for peer in peers)) == []
 
 
@@ -185,10 +185,10 @@ def test_a_client_that_is_stalled_again_waits_for_the_next_time() -> None:
     for _ in range(3):
         handled = sender.session.in_messages
         # There is time for it, but not for all of it: the turn began long ago.
-        parts.agenda.ask()
-        parts.agenda.turn_ns = 1 << 60
-        parts.agenda.resume_stalled()
-        parts.agenda.turn_ns = 0
+        parts.pending_work.schedule_end()
+        parts.pending_work.turn_ns = 1 << 60
+        parts.pending_work.resume_stalled()
+        parts.pending_work.turn_ns = 0
         assert sender.session.in_messages == handled + 1
         for _ in range(3):
             parts.end_turn()
@@ -202,10 +202,10 @@ def test_a_client_that_says_goodbye_is_closed_once_all_that_it_sent_is_handled()
     for peer in peers:
         peer.feed(pub(MSG + b"box", b"x") * 30)
         peer.session.leave()
-    peers[1].session.sate()
+    peers[1].session.use_up_quota()
     for _ in range(100):
         parts.end_turn()
     assert [peer.connection.closing for peer in peers] == [True, True]
-    mailbox = parts.directory.get(b"box")
+    mailbox = parts.mailbox_index.get(b"box")
     assert mailbox is not None
     assert mailbox.total_count == 60

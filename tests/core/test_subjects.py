@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mq9fast._core.protocol.subject import is_valid_subject
-from mq9fast._core.pubsub.client import Agenda, Client, Subscription
+from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.sublist import Sublist
 from tests.core.parts import MANY
 
@@ -88,7 +88,7 @@ def test_what_is_no_subject_matches_nothing(pattern: str, subject: str) -> None:
 
 
 def trie() -> tuple[Sublist, Client]:
-    return Sublist(11), Client(Agenda(), 1, 1000)
+    return Sublist(11), Client(PendingWork(), 1, 1000)
 
 
 class AgainstBruteForce(RuleBasedStateMachine):
@@ -222,7 +222,7 @@ def test_a_subject_that_cannot_be_subscribed_to() -> None:
 
 def test_what_is_kept_of_large_matches_is_bounded_by_its_bytes() -> None:
     sublist = Sublist(1)
-    client = Client(Agenda(), 1, 0)
+    client = Client(PendingWork(), 1, 0)
     many = [sublist.add(client, b">") for _ in range(3000)]
     group = [sublist.add(client, b"a.*", b"group") for _ in range(3000)]
     for number in range(2000):

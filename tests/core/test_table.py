@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mq9fast._core.base.bytes_map import Table
+from mq9fast._core.base.bytes_map import BytesMap
 
 SEED = 7
 MASK = (1 << 64) - 1
@@ -36,7 +36,7 @@ def colliding_keys() -> list[bytes]:
 class AgainstADict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.table = Table(SEED)
+        self.table = BytesMap(SEED)
         self.model: dict[bytes, object] = {}
 
     keys = st.one_of(st.sampled_from(colliding_keys()), st.binary(max_size=20))
@@ -86,14 +86,14 @@ def test_the_hash_is_the_one_this_file_reckons_with() -> None:
     for i in range(200):
         keys = [b"a%d" % i, b"longer than a word %d" % i, bytes(i)]
         homes = {hash_of(key, SEED) & 3: key for key in keys}
-        table = Table(SEED)
+        table = BytesMap(SEED)
         for key in homes.values():
             table.put(key, key)
         assert list(table) == [homes[home] for home in sorted(homes)]
 
 
 def test_thousands_of_keys() -> None:
-    table = Table(SEED)
+    table = BytesMap(SEED)
     for i in range(5000):
         table.put(b"%d" % i, i)
     assert sorted(table) == list(range(5000))
@@ -106,7 +106,7 @@ def test_thousands_of_keys() -> None:
 def test_it_owns_each_key_and_value_once() -> None:
     key, first, second = b"a key of its own", object(), object()
     before = [sys.getrefcount(each) for each in (key, first, second)]
-    table = Table(SEED)
+    table = BytesMap(SEED)
     table.put(key, first)
     table.put(bytes(bytearray(key)), second)
     assert [sys.getrefcount(each) for each in (key, first, second)] == [
@@ -131,7 +131,7 @@ def test_a_value_whose_end_uses_the_table() -> None:
             table.put(b"from the end", len(seen))
 
     seen: list[tuple[int, object]] = []
-    table = Table(SEED)
+    table = BytesMap(SEED)
     table.put(b"a", Meddler())
     table.put(b"a", 1)
     assert seen == [(1, 1)]

@@ -11,7 +11,7 @@ from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.thinner import Thinner
 from tests.core.parts import KIB, MANY, Parts, pub
-from tests.core.stored import load, mailbox_record, mark, message_key, run, run_key, thinned
+from tests.core.stored import batch_key, load, mailbox_record, mark, message_key, run, thinned
 
 MUCH = 64 * KIB * KIB
 
@@ -22,7 +22,7 @@ class Thinned(Parts):
     def __init__(self) -> None:
         super().__init__()
         self.mailbox = self.open(b"a")
-        self.thinner = Thinner(self.directory, self.intake)
+        self.thinner = Thinner(self.mailbox_index, self.mailbox_writer)
         self.asker = self.session()
         self.asker.feed(b"SUB in 1\r\n")
 
@@ -40,8 +40,8 @@ class Thinned(Parts):
         answers = self.asker.after_turn().split(b"MSG in 1 ")[1:]
         return [b"true" in answer for answer in answers]
 
-    def thin(self, most_bytes: int = MUCH) -> bool:
-        more = self.thinner.step(self.store, most_bytes)  # type: ignore[arg-type]
+    def thin(self, max_bytes: int = MUCH) -> bool:
+        more = self.thinner.step(self.store, max_bytes)  # type: ignore[arg-type]
         self.end_turn()
         return more
 
@@ -55,8 +55,8 @@ class Thinned(Parts):
 
     @property
     def dead_in_marks(self) -> int:
-        marks = [value for value in self.rows.values() if value[0] == 3]
-        return sum(struct.unpack(">B3xIQ", value)[1] for value in marks)
+        durable_marks = [value for value in self.rows.values() if value[0] == 3]
+        return sum(struct.unpack(">B3xIQ", value)[1] for value in durable_marks)
 
 
 def test_the_layout_of_a_thinned_run() -> None:
@@ -67,11 +67,11 @@ def test_the_layout_of_a_thinned_run() -> None:
     assert not parts.thin()
     mailbox = parts.mailbox
     assert parts.rows == {
-        run_key(mailbox.uid, 2, 9): thinned(10, {5: (5, 0, b"", b"5" * 100)}),
+        batch_key(mailbox.uid, 2, 9): thinned(10, {5: (5, 0, b"", b"5" * 100)}),
         message_key(mailbox.uid, 2, 9): mark(0b1111011111),
     }
     assert parts.payloads() == {5: b"5" * 100}
-    assert (mailbox.dead_bytes, parts.directory.dead_bytes, mailbox.total_count) == (0, 0, 1)
+    assert (mailbox.dead_bytes, parts.mailbox_index.dead_bytes, mailbox.total_count) == (0, 0, 1)
     assert parts.delete(5, 4) == [True, False]
     assert parts.rows == {}
     assert (mailbox.dead_bytes, mailbox.total_count, mailbox.size_bytes) == (0, 0, 0)
@@ -134,15 +134,15 @@ def test_deletions_in_the_turn_that_thins(also: tuple[int, ...]) -> None:
         left = {n: b"%d" % n * 100 for n in (8, 9) if n not in also}
         assert parts.payloads() == left
         assert bool(parts.rows) == bool(left)
-        assert parts.mailbox.dead_bytes == parts.directory.dead_bytes == parts.dead_in_marks
+        assert parts.mailbox.dead_bytes == parts.mailbox_index.dead_bytes == parts.dead_in_marks
 
 
 def test_a_mailbox_that_ends_meanwhile_gets_no_rows() -> None:
     parts = Thinned()
     parts.send(*(b"%d" % n * 100 for n in range(10)))
     parts.delete(*range(9))
-    parts.directory.end(parts.mailbox)
-    assert parts.directory.dead_bytes == 0
+    parts.mailbox_index.end(parts.mailbox)
+    assert parts.mailbox_index.dead_bytes == 0
     before = parts.rows
     assert not parts.thin()
     assert parts.rows == before
@@ -162,7 +162,7 @@ def test_a_share_is_as_large_as_asked_and_all_shares_do_it_all() -> None:
         assert sum(value[0] == 4 for value in parts.rows.values()) <= 2 * shares
     assert shares > 10
     assert all(value[0] != 2 for value in parts.rows.values())
-    assert parts.directory.dead_bytes == 0
+    assert parts.mailbox_index.dead_bytes == 0
     assert parts.mailbox.total_count == 30
 
 
@@ -183,10 +183,10 @@ def test_a_store_that_cannot_be_read_is_left_for_later() -> None:
 def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
     parts = Parts()
     messages = [(n, 0, b"", b"%d" % n * 100) for n in range(10)]
-    parts.store.pairs = {run_key(0, 2, 9): run(messages), message_key(0, 2, 9): mark(0b0000000011)}
-    mailbox = load(parts.directory, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
-    thinner = Thinner(parts.directory, parts.intake)
-    parts.directory.suspect_all()
+    parts.store.pairs = {batch_key(0, 2, 9): run(messages), message_key(0, 2, 9): mark(0b0000000011)}
+    mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
+    thinner = Thinner(parts.mailbox_index, parts.mailbox_writer)
+    parts.mailbox_index.note_all_maybe_sparse()
     assert not thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
     parts.end_turn()
     assert parts.store.pairs[message_key(0, 2, 9)] == mark(0b0000000011, 2 * 128)
@@ -225,7 +225,7 @@ def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
             parts.end_turn()
             assert [parts.payloads(rank) for rank in range(3)] == model
             assert mailbox.size_bytes == sum(len(each) for rank in model for each in rank.values())
-            assert mailbox.dead_bytes == parts.dead_in_marks == parts.directory.dead_bytes
+            assert mailbox.dead_bytes == parts.dead_in_marks == parts.mailbox_index.dead_bytes
             assert mailbox.total_count or not parts.rows
     live_bytes = mailbox.size_bytes + 28 * mailbox.total_count
     assert mailbox.dead_bytes <= live_bytes + 256
@@ -246,7 +246,7 @@ def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
 )
 def test_a_thinned_run_that_was_altered_is_noticed(value: bytes) -> None:
     parts = Parts()
-    parts.store.pairs = {run_key(0, 2, 9): value, message_key(0, 2, 9): mark(0b1111011111)}
-    mailbox = load(parts.directory, b"a", mailbox_record(next_id=10, count2=1, size_bytes=1))
+    parts.store.pairs = {batch_key(0, 2, 9): value, message_key(0, 2, 9): mark(0b1111011111)}
+    mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=1, size_bytes=1))
     with pytest.raises(CorruptRecord):
         list(stored_messages(parts.store, mailbox, 2, 0))

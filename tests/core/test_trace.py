@@ -43,7 +43,7 @@ def test_destination_and_whether_it_is_only_traced(block: bytes, framed: bool) -
         traces.append(trace)
         return b"", b"traced"
 
-    parts.core.tracer.report = report
+    parts.engine.tracer.report = report
     reader, sender = parts.session(), parts.session()
     reader.feed(b"SUB subject 1\r\n")
     sender.feed(b"HPUB subject %d %d\r\n%b!\r\n" % (len(block), len(block) + 1, block))

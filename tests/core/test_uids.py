@@ -2,12 +2,12 @@
 
 import random
 
-from mq9fast._core.mailbox.uid_set import Uids
+from mq9fast._core.mailbox.uid_set import UidSet
 
 
 def test_it_holds_what_was_put_in() -> None:
     chance = random.Random(1)
-    uids = Uids()
+    uids = UidSet()
     uids.sort()
     assert 0 not in uids and len(uids) == 0
     put = {chance.randrange(2**64) for _ in range(1000)} | {0, 1, 2**64 - 1}

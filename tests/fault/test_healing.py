@@ -259,8 +259,8 @@ def test_a_failure_in_the_background_is_noticed_without_a_write(
 def test_a_directory_that_was_away(start: Callable[..., Broker], tmp_path: Path, mode: str) -> None:
     broker = start("--sync", mode)
     load = Load(broker)
-    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    data.rename(elsewhere)
+    data, info_overrides = tmp_path / "data", tmp_path / "elsewhere"
+    data.rename(info_overrides)
     load.is_refused()
     wait_until(lambda: "gone" in broker.health)
     # An empty one in its place is not taken for it.
@@ -270,7 +270,7 @@ def test_a_directory_that_was_away(start: Callable[..., Broker], tmp_path: Path,
     assert "another directory" in broker.health
     assert not any(data.iterdir())
     data.rmdir()
-    elsewhere.rename(data)
+    info_overrides.rename(data)
     load.goes_on()
     wait_until(lambda: not broker.health)
     load.check()

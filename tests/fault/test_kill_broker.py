@@ -12,7 +12,7 @@ from tests.harness import WAIT_SECONDS, Broker, Wire
 ADDRESSES = ["jobs.one", "jobs.two"]
 WRITERS = 4
 ROUNDS = 10
-MOST_ROUNDS = 60
+MAX_ROUNDS = 60
 LONGEST_ROUND_SECONDS = 0.25
 
 Key = tuple[str, int]
@@ -87,7 +87,7 @@ def test_a_killed_broker_keeps_every_promise(start_broker: Callable[..., Broker]
     number = 0
     # A slow machine takes more rounds, and longer ones, until enough was promised to be broken.
     while number < ROUNDS or not ledger.is_full:
-        assert number < MOST_ROUNDS
+        assert number < MAX_ROUNDS
         longest = LONGEST_ROUND_SECONDS * (1 + number // ROUNDS)
         ledger.add(*run_until_killed(broker, moments.uniform(0.02, longest), number))
         broker.start()

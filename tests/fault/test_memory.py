@@ -9,23 +9,23 @@ from tests.fault.load import frames, publish_many
 from tests.harness import Wire, wait_until
 
 MEGABYTE = 1 << 20
-MOST_ADDED = 150 * MEGABYTE
-MOST_LEFT = 40 * MEGABYTE
+MAX_ADDED = 150 * MEGABYTE
+MAX_LEFT = 40 * MEGABYTE
 # What one reader that stopped may cost: the output of one turn and what its transport holds, with some slack.
 # To hold what is left for it in memory would cost 150 of these.
-MOST_PER_READER = MEGABYTE
+MAX_PER_READER = MEGABYTE
 READERS = 20
 # The store's own ups and downs while it flushes and compacts.
-MOST_NOISE = 60 * MEGABYTE
+MAX_NOISE = 60 * MEGABYTE
 
 
 def test_a_million_stored_messages_cost_little_memory(million: Million) -> None:
-    assert million.rss_after - million.rss_before < MOST_ADDED
+    assert million.rss_after - million.rss_before < MAX_ADDED
 
 
 def test_memory_that_writing_took_is_given_back_when_it_is_quiet(million: Million) -> None:
     """What is left is the store's bookkeeping: less than its write buffers, which were full."""
-    wait_until(lambda: million.broker.rss_bytes - million.rss_before < MOST_LEFT)
+    wait_until(lambda: million.broker.rss_bytes - million.rss_before < MAX_LEFT)
 
 
 def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> None:
@@ -48,7 +48,7 @@ def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> 
             seen.append(broker.rss_bytes)
             time.sleep(0.3)
             seen.append(broker.rss_bytes)
-        most = 2 * READERS * MOST_PER_READER + MOST_NOISE
+        most = 2 * READERS * MAX_PER_READER + MAX_NOISE
         assert max(seen) - before < most, [size // MEGABYTE for size in (before, *seen)]
         # None was cut off or lost its place: each goes on where it stopped.
         for reader in stopped[:2]:
@@ -67,4 +67,4 @@ def test_the_whole_million_is_read_in_bounded_memory(million: Million) -> None:
             assert message.msg_id == number
             if number % 100_000 == 0:
                 highest = max(highest, broker.rss_bytes)
-    assert highest - before < MOST_NOISE
+    assert highest - before < MAX_NOISE

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mq9fast.monitoring.http import MOST_CONNECTIONS
+from mq9fast.monitoring.http import MAX_CONNECTIONS
 from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
 from tests.monitoring.pages import get, monitor_port, read
 
@@ -137,7 +137,7 @@ def test_requests_that_never_end_neither_pile_up_nor_keep_others_out(port: int) 
     with ExitStack() as stack:
         idle = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS))
-            for _ in range(MOST_CONNECTIONS + 20)
+            for _ in range(MAX_CONNECTIONS + 20)
         ]
         assert get(port, "/healthz")[0] == 200
         for first in idle[:20]:

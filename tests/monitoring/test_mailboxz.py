@@ -12,7 +12,7 @@ import pytest
 
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast.errors import StoreError
-from mq9fast.monitoring.page import Refused
+from mq9fast.monitoring.page import RefusedMessages
 from mq9fast.monitoring.pages.mailboxz import Mailboxz
 from tests.core.parts import Parts, pub
 from tests.harness import MAILBOX, Broker, Wire, wait_until
@@ -208,10 +208,10 @@ def test_a_store_that_cannot_be_read() -> None:
     parts.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
     parts.end_turn()
     parts.store.failing = StoreError("broken")
-    mailboxes = SimpleNamespace(directory=parts.directory, expired=0)
+    mailboxes = SimpleNamespace(directory=parts.mailbox_index, expired=0)
     core, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
     broker: Any = SimpleNamespace(mailboxes=mailboxes, core=core, handshake=handshake)
-    with pytest.raises(Refused, match="could not be read") as refused:
+    with pytest.raises(RefusedMessages, match="could not be read") as refused:
         list(Mailboxz(broker, cast(Any, parts.store)).page("").pieces)
     assert refused.value.status == 503
 

@@ -52,7 +52,7 @@ def test_a_ping_is_answered_with_what_it_brought(ports: Ports) -> None:
 
 
 def closing(port: int, *sent: bytes, connect: dict[str, str] | None = None) -> WebWire:
-    """A connection that was closed on after `sent`, with what it heard in `unread` and `goodbye`."""
+    """A connection that was closed on after `sent`, with what it heard in `unread` and `close_code`."""
     with WebWire(port, connect) as wire:
         wire.frames(*sent)
         assert wire.closed(READ_SECONDS)
@@ -86,8 +86,8 @@ def test_connections_are_closed_as_by_nats_server(server: str, ports: Ports, nam
     sent, code = BAD_FRAMES[name]
     wire = closing(ports.open, *sent)
     # nats-server does not always get to say goodbye.
-    if server == "mq9fast" or wire.socket.goodbye is not None:
-        assert wire.goodbye[0] == code
+    if server == "mq9fast" or wire.socket.close_code is not None:
+        assert wire.close_code[0] == code
     assert b"PONG" not in wire.unread
     with WebWire(ports.open) as other:
         other.ping()
@@ -106,19 +106,19 @@ def test_last_words_come_before_the_goodbye(server: str, ports: Ports, name: str
     sent, words, code = LAST_WORDS[name]
     wire = closing(ports.strict, sent)
     assert wire.unread.endswith(b"-ERR '" + words + b"'\r\n")
-    if server == "mq9fast" or wire.socket.goodbye is not None:
-        assert wire.goodbye[0] == code
+    if server == "mq9fast" or wire.socket.close_code is not None:
+        assert wire.close_code[0] == code
 
 
 def test_what_nats_server_takes_against_the_rules_is_refused(ws_broker: Broker) -> None:
-    assert closing(ws_broker.ws_port, frame(TEXT, b"PUB a 1\r\n\xff\r\n")).goodbye[0] == 1007
+    assert closing(ws_broker.ws_port, frame(TEXT, b"PUB a 1\r\n\xff\r\n")).close_code[0] == 1007
     longer_than_needed = b"\x82\xfe\x00\x06" + bytes(4) + b"PING\r\n"
-    assert closing(ws_broker.ws_port, longer_than_needed).goodbye[0] == 1002
+    assert closing(ws_broker.ws_port, longer_than_needed).close_code[0] == 1002
 
 
 @pytest.mark.parametrize("payload", [b"x", struct.pack("!H", 1005), struct.pack("!H", 999)])
 def test_a_goodbye_that_means_nothing_is_an_error(ws_broker: Broker, payload: bytes) -> None:
-    assert closing(ws_broker.ws_port, frame(CLOSE, payload)).goodbye[0] == 1002
+    assert closing(ws_broker.ws_port, frame(CLOSE, payload)).close_code[0] == 1002
 
 
 def test_what_was_asked_before_the_goodbye_is_answered(ports: Ports) -> None:
@@ -136,4 +136,4 @@ def test_nothing_is_taken_after_the_goodbye(ws_broker: Broker) -> None:
         closing(ws_broker.ws_port, frame(CLOSE, struct.pack("!H", 1000)), late)
         closing(ws_broker.ws_port, frame(BINARY, b"", masked=False), late)
         other.ping()
-        assert not other.waiting
+        assert not other.connect_pending

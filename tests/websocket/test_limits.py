@@ -19,7 +19,7 @@ def test_max_connections_counts_both_kinds(start_broker: Start) -> None:
             assert one_too_many.info["port"] == broker.ws_port
             assert one_too_many.closed()
             assert one_too_many.unread == b"-ERR 'maximum connections exceeded'\r\n"
-            assert one_too_many.goodbye == (1008, "Maximum Connections Exceeded")
+            assert one_too_many.close_code == (1008, "Maximum Connections Exceeded")
         with Wire(broker.port, None) as one_too_many_too:
             assert one_too_many_too.closed()
         plain.ping()
@@ -111,7 +111,7 @@ def test_a_slow_reader_of_a_plain_subject_is_cut_off(start_broker: Start) -> Non
         sender.ping(READ_SECONDS)
         assert slow.closed(READ_SECONDS)
         assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
-        assert slow.goodbye == (1008, "Slow Consumer (Pending Bytes)")
+        assert slow.close_code == (1008, "Slow Consumer (Pending Bytes)")
 
 
 def test_senders_over_websocket_are_stalled_alike(start_broker: Start) -> None:

@@ -61,9 +61,9 @@ def test_a_stop_says_goodbye_to_all(start_broker: Start) -> None:
         web.ping()
         assert broker.stop() == 0
         assert web.closed()
-        heard = b"".join(message.payload for message in web.waiting) + web.unread
+        heard = b"".join(message.payload for message in web.connect_pending) + web.unread
         assert b'{"msg_id":0}' in heard
-        assert web.goodbye == (1001, "Server Shutdown")
+        assert web.close_code == (1001, "Server Shutdown")
         assert silent_end(half)
 
 
@@ -82,6 +82,6 @@ def test_a_lame_duck_tells_websockets_too(start_broker: Start) -> None:
         for wire in (web, other):
             assert wire.closed()
             assert wire.unread.endswith(b"-ERR 'Server Shutdown'\r\n")
-            assert wire.goodbye == (1001, "Server Shutdown")
+            assert wire.close_code == (1001, "Server Shutdown")
     assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()

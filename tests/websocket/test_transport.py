@@ -10,7 +10,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.network.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, Connection, Refusal
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.socket_options import UNSENT_BYTES
-from mq9fast.network.websocket.port import PONG, READ_BYTES, WebSocket, WebSocketPort, parting
+from mq9fast.network.websocket.port import PONG, READ_BYTES, WebSocket, WebSocketPort, close_frame
 from mq9fast.network.websocket.port import frame as server_frame
 from tests.core.parts import Parts
 from tests.webwire import BINARY, CLOSE, PING, frame, request
@@ -74,7 +74,7 @@ class Peer:
     def __init__(self) -> None:
         self.parts = Parts()
         self.handshake = Handshake(Settings(), 4222, None, Passwords())
-        self.handshake.elsewhere["websocket"] = {"port": 8080}
+        self.handshake.info_overrides["websocket"] = {"port": 8080}
         self.port = WebSocketPort(Settings(), self._connect, lambda: 1)
         self.transport = FakeTransport()
         self.protocol: WebSocket = self.port.protocol()
@@ -83,7 +83,7 @@ class Peer:
         self.answer, self.info = self.transport.said()
 
     def _connect(self) -> Connection | Refusal:
-        core = self.parts.core
+        core = self.parts.engine
         self.connection = Connection(core, self.handshake, 1, 1 << 20, lambda _: None, "websocket")
         self.connection.session.verbose = False
         return self.connection
@@ -183,7 +183,7 @@ def test_the_goodbye_is_the_last_thing_said_and_heard() -> None:
         # Between the goodbye and the end of the turn: not heard.
         peer.feed(frame(BINARY, b"PING\r\n"), frame(PING, b"x"))
         peer.parts.end_turn()
-        assert peer.transport.said() == [server_frame(BINARY, b"PONG\r\n"), parting(1000, "bye")]
+        assert peer.transport.said() == [server_frame(BINARY, b"PONG\r\n"), close_frame(1000, "bye")]
         assert peer.transport.closed
         peer.connection.write(b"late")
         peer.connection.close()
@@ -195,7 +195,7 @@ def test_the_goodbye_is_the_last_thing_said_and_heard() -> None:
 
 
 def test_a_reason_is_cut_between_characters() -> None:
-    said = parting(1002, "\N{SNOWMAN}" * 50)
+    said = close_frame(1002, "\N{SNOWMAN}" * 50)
     assert said[1] <= 125
     assert said[4:].decode() == "\N{SNOWMAN}" * 41
 

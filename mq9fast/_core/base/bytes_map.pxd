@@ -23,9 +23,9 @@ cdef struct Slot:
     PyObject* value    # owned
 
 
-cdef class Table:
+cdef class BytesMap:
     cdef Slot* slots
-    cdef Py_ssize_t room      # a power of two
+    cdef Py_ssize_t capacity      # a power of two
     cdef readonly Py_ssize_t size
     cdef uint64_t seed
 
@@ -35,9 +35,9 @@ cdef class Table:
 
     cdef inline void expect(self, View key) noexcept:
         """`key` will be asked for soon: have the processor fetch where it belongs meanwhile."""
-        if self.room:
-            mq9fast_prefetch(&self.slots[hash_view(key, self.seed) & <uint64_t>(self.room - 1)])
+        if self.capacity:
+            mq9fast_prefetch(&self.slots[hash_view(key, self.seed) & <uint64_t>(self.capacity - 1)])
 
     cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept
-    cdef int resize(self, Py_ssize_t room) except -1
+    cdef int resize(self, Py_ssize_t capacity) except -1
     cdef void close_gap(self, Py_ssize_t hole) noexcept

@@ -9,10 +9,10 @@ from mq9fast._core.base.huge_pages cimport in_huge_pages
 from mq9fast._core.base.view cimport View, hash_view, same, view, view_of
 
 cdef enum:
-    SMALLEST_ROOM = 4
+    MIN_CAPACITY = 4
 
 
-cdef class Table:
+cdef class BytesMap:
     """Byte strings to objects. `seed` should be secret where peers choose the keys."""
 
     def __cinit__(self, uint64_t seed):
@@ -20,7 +20,7 @@ cdef class Table:
 
     def __dealloc__(self):
         cdef Py_ssize_t i
-        for i in range(self.room):
+        for i in range(self.capacity):
             if self.slots[i].key is not NULL:
                 Py_DECREF(<object>self.slots[i].key)
                 Py_DECREF(<object>self.slots[i].value)
@@ -28,7 +28,7 @@ cdef class Table:
 
     cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept:
         """The slot that holds `key`, or the free one where it belongs. There is always a free one."""
-        cdef Py_ssize_t mask = self.room - 1
+        cdef Py_ssize_t mask = self.capacity - 1
         cdef Py_ssize_t i = <Py_ssize_t>(hashed & <uint64_t>mask)
         cdef Slot* slot
         while True:
@@ -52,8 +52,8 @@ cdef class Table:
         cdef uint64_t hashed = hash_view(view_of(key), self.seed)
         cdef Slot* slot
         cdef PyObject* old
-        if (self.size + 1) * 4 > self.room * 3:
-            self.resize(max(SMALLEST_ROOM, self.room * 2))
+        if (self.size + 1) * 4 > self.capacity * 3:
+            self.resize(max(MIN_CAPACITY, self.capacity * 2))
         slot = &self.slots[self.slot_of(view_of(key), hashed)]
         Py_INCREF(value)
         if slot.key is not NULL:
@@ -88,7 +88,7 @@ cdef class Table:
 
     cdef void close_gap(self, Py_ssize_t hole) noexcept:
         """Move back what the emptied slot stands in the way of, so that no search ends too early."""
-        cdef Py_ssize_t mask = self.room - 1
+        cdef Py_ssize_t mask = self.capacity - 1
         cdef Py_ssize_t i = hole
         cdef Py_ssize_t home
         while True:
@@ -102,21 +102,21 @@ cdef class Table:
         self.slots[hole].key = NULL
         self.slots[hole].value = NULL
 
-    cdef int resize(self, Py_ssize_t room) except -1:
+    cdef int resize(self, Py_ssize_t capacity) except -1:
         cdef Slot* old = self.slots
-        cdef Py_ssize_t old_room = self.room
+        cdef Py_ssize_t old_capacity = self.capacity
         cdef Py_ssize_t i, j
-        cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>room, sizeof(Slot))
+        cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>capacity, sizeof(Slot))
         if grown is NULL:
             raise MemoryError
-        in_huge_pages(grown, <size_t>room * sizeof(Slot))
+        in_huge_pages(grown, <size_t>capacity * sizeof(Slot))
         self.slots = grown
-        self.room = room
-        for i in range(old_room):
+        self.capacity = capacity
+        for i in range(old_capacity):
             if old[i].key is not NULL:
-                j = <Py_ssize_t>(old[i].hash & <uint64_t>(room - 1))
+                j = <Py_ssize_t>(old[i].hash & <uint64_t>(capacity - 1))
                 while grown[j].key is not NULL:
-                    j = (j + 1) & (room - 1)
+                    j = (j + 1) & (capacity - 1)
                 grown[j] = old[i]
         PyMem_Free(old)
         return 0
@@ -127,7 +127,9 @@ cdef class Table:
     def __iter__(self):
         """Iterate over a copy of the values, in no order."""
         cdef Py_ssize_t i
-        return iter([<object>self.slots[i].value for i in range(self.room) if self.slots[i].key is not NULL])
+        return iter([
+            <object>self.slots[i].value for i in range(self.capacity) if self.slots[i].key is not NULL
+        ])
 
     def get(self, bytes key not None):
         """The value of `key`, or None."""

@@ -57,9 +57,9 @@ cdef inline bint is_readable(int descriptor) noexcept nogil:
     return poll(&asked, 1, 0) != 0
 
 
-cdef inline void poll_busily(int descriptor, uint64_t most_ns) noexcept nogil:
+cdef inline void poll_busily(int descriptor, uint64_t max_ns) noexcept nogil:
     """Wait until there is something to read, awake and for so long at most. Whoever else wants the processor
     has it meanwhile."""
-    cdef uint64_t end_ns = monotonic_ns() + most_ns
+    cdef uint64_t end_ns = monotonic_ns() + max_ns
     while not is_readable(descriptor) and monotonic_ns() < end_ns:
         sched_yield()

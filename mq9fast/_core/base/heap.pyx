@@ -46,14 +46,14 @@ cdef class Heap:
 
     cdef int push(self, HeapItem* item) except -1:
         cdef HeapItem** grown
-        cdef Py_ssize_t room
-        if self.size == self.room:
-            room = max(16, self.room * 2)
-            grown = <HeapItem**>PyMem_Realloc(self.items, <size_t>room * sizeof(HeapItem*))
+        cdef Py_ssize_t capacity
+        if self.size == self.capacity:
+            capacity = max(16, self.capacity * 2)
+            grown = <HeapItem**>PyMem_Realloc(self.items, <size_t>capacity * sizeof(HeapItem*))
             if grown is NULL:
                 raise MemoryError
             self.items = grown
-            self.room = room
+            self.capacity = capacity
         self.size += 1
         self.rise(item, self.size - 1)
         return 0

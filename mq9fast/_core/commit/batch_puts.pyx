@@ -6,21 +6,21 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from mq9fast._core.base.vector cimport with_room
+from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, to_bytes
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, message_key, put_message, put_u32, put_u64
 from mq9fast._core.storage.record_batch cimport (
-    MOST_IN_RUN, RUN_ENTRY_BYTES, RUN_FIXED_BYTES, RUN_SPAN, RUN_VERSION, run_key,
+    BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_ID_SPAN, BATCH_VERSION, MAX_BATCH_MESSAGES, batch_key,
 )
 
 
-cdef class Gathered:
+cdef class BatchPuts:
 
     def __dealloc__(self):
         PyMem_Free(self.arena)
         PyMem_Free(self.messages)
-        PyMem_Free(self.runs)
+        PyMem_Free(self.open_batches)
 
     cdef Py_ssize_t add(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
@@ -29,86 +29,92 @@ cdef class Gathered:
         cdef Py_ssize_t size = MESSAGE_FIXED_BYTES + header.size + payload.size
         cdef Py_ssize_t index = self.count
         cdef Message* message
-        cdef OpenRun* run
-        self.arena = <char*>with_room(self.arena, self.arena_size, &self.arena_room, 1, size)
-        self.messages = <Message*>with_room(self.messages, self.count, &self.room, sizeof(Message))
-        run = self.open_run(mailbox, rank, msg_id, size)
+        cdef OpenBatch* open_batch
+        self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, size)
+        self.messages = <Message*>with_capacity(self.messages, self.count, &self.capacity, sizeof(Message))
+        open_batch = self.open_batch(mailbox, rank, msg_id, size)
         message = &self.messages[index]
         message.start = self.arena_size
         message.size = size
         message.msg_id = msg_id
         message.following = -1
         put_message(self.arena + self.arena_size, now_ms, header, payload)
-        if run.count:
-            self.messages[run.last].following = index
+        if open_batch.count:
+            self.messages[open_batch.last].following = index
         else:
-            run.first = index
-        run.last = index
-        run.count += 1
-        run.size += size
+            open_batch.first = index
+        open_batch.last = index
+        open_batch.count += 1
+        open_batch.size += size
         self.arena_size += size
         self.count += 1
         return index
 
-    cdef OpenRun* open_run(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL:
+    cdef OpenBatch* open_batch(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL:
         """The run of the mailbox's rank that has room for a message, a new one if need be."""
-        cdef OpenRun* run
-        if mailbox.run[rank]:
-            run = &self.runs[mailbox.run[rank] - 1]
+        cdef OpenBatch* open_batch
+        if mailbox.open_batch[rank]:
+            open_batch = &self.open_batches[mailbox.open_batch[rank] - 1]
             if (
-                run.count < MOST_IN_RUN and run.size + size <= RUN_BYTES
-                and msg_id - self.messages[run.first].msg_id < RUN_SPAN
+                open_batch.count < MAX_BATCH_MESSAGES and open_batch.size + size <= MAX_BATCH_BYTES
+                and msg_id - self.messages[open_batch.first].msg_id < BATCH_ID_SPAN
             ):
-                return run
-        self.runs = <OpenRun*>with_room(self.runs, self.run_count, &self.run_room, sizeof(OpenRun))
-        run = &self.runs[self.run_count]
-        self.run_count += 1
-        mailbox.run[rank] = <uint32_t>self.run_count
-        run.mailbox = <PyObject*>mailbox
-        run.uid = mailbox.uid
-        run.rank = rank
-        run.count = 0
-        run.size = 0
-        return run
+                return open_batch
+        self.open_batches = <OpenBatch*>with_capacity(
+            self.open_batches, self.open_batch_count, &self.open_batch_capacity, sizeof(OpenBatch)
+        )
+        open_batch = &self.open_batches[self.open_batch_count]
+        self.open_batch_count += 1
+        mailbox.open_batch[rank] = <uint32_t>self.open_batch_count
+        open_batch.mailbox = <PyObject*>mailbox
+        open_batch.uid = mailbox.uid
+        open_batch.rank = rank
+        open_batch.count = 0
+        open_batch.size = 0
+        return open_batch
 
     cdef int write(self, object put_row) except -1:
         """Put the runs into a batch, `put_row(key, value)`, and begin new ones."""
         cdef Py_ssize_t i
-        cdef OpenRun* run
+        cdef OpenBatch* open_batch
         cdef Message* message
-        for i in range(self.run_count):
-            run = &self.runs[i]
-            (<Mailbox>run.mailbox).run[run.rank] = 0
-            if run.count > 1:
-                put_row(run_key(run.uid, run.rank, self.messages[run.last].msg_id), self.pack(run))
+        cdef uint64_t row_id
+        cdef bytes key
+        for i in range(self.open_batch_count):
+            open_batch = &self.open_batches[i]
+            (<Mailbox>open_batch.mailbox).open_batch[open_batch.rank] = 0
+            if open_batch.count > 1:
+                row_id = self.messages[open_batch.last].msg_id
+                put_row(batch_key(open_batch.uid, open_batch.rank, row_id), self.pack(open_batch))
                 continue
-            message = &self.messages[run.first]
-            message.spot.row_id = message.msg_id
-            message.spot.index = 0
-            message.spot.count = 1
-            put_row(message_key(run.uid, run.rank, message.msg_id), to_bytes(self.stored(message)))
-        self.run_count = 0
+            message = &self.messages[open_batch.first]
+            message.location.row_id = message.msg_id
+            message.location.index = 0
+            message.location.count = 1
+            key = message_key(open_batch.uid, open_batch.rank, message.msg_id)
+            put_row(key, to_bytes(self.stored(message)))
+        self.open_batch_count = 0
         return 0
 
-    cdef bytes pack(self, const OpenRun* run):
+    cdef bytes pack(self, const OpenBatch* open_batch):
         """A run as it is stored; its messages learn where they lie."""
-        cdef Py_ssize_t head = RUN_FIXED_BYTES + run.count * RUN_ENTRY_BYTES
-        cdef bytes value = PyBytes_FromStringAndSize(NULL, head + run.size)
+        cdef Py_ssize_t head = BATCH_FIXED_BYTES + open_batch.count * BATCH_ENTRY_BYTES
+        cdef bytes value = PyBytes_FromStringAndSize(NULL, head + open_batch.size)
         cdef char* entry = PyBytes_AS_STRING(value)
         cdef char* start = entry + head
         cdef char* at = start
-        cdef Py_ssize_t i = run.first
+        cdef Py_ssize_t i = open_batch.first
         cdef Message* message
         cdef int index
-        memset(entry, 0, RUN_FIXED_BYTES)
-        entry[0] = RUN_VERSION
-        entry[1] = <char>run.count
-        entry += RUN_FIXED_BYTES
-        for index in range(run.count):
+        memset(entry, 0, BATCH_FIXED_BYTES)
+        entry[0] = BATCH_VERSION
+        entry[1] = <char>open_batch.count
+        entry += BATCH_FIXED_BYTES
+        for index in range(open_batch.count):
             message = &self.messages[i]
-            message.spot.row_id = self.messages[run.last].msg_id
-            message.spot.index = <unsigned char>index
-            message.spot.count = <unsigned char>run.count
+            message.location.row_id = self.messages[open_batch.last].msg_id
+            message.location.index = <unsigned char>index
+            message.location.count = <unsigned char>open_batch.count
             at = put(at, self.stored(message))
             entry = put_u32(put_u64(entry, message.msg_id), <uint32_t>(at - start))
             i = message.following

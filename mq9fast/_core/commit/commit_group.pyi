@@ -5,7 +5,7 @@ from typing import Any
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast.storage.store import Batch
 
-class Turn:
+class CommitGroup:
     def __init__(self, batch: Batch) -> None: ...
     @property
     def batch(self) -> Batch: ...

@@ -11,32 +11,32 @@ from mq9fast._core.base.view cimport View
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.storage.record cimport StoredMessage
-from mq9fast._core.storage.record_batch cimport Runs, Spot
+from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
 
 
 cdef enum:
-    SUBJECT_ROOM = 192        # longest prefix, address, rank or id, with slack
-    FRAME_BYTES = 24          # of a delivery beside its subjects, header and payload
-    PUMP_BYTES = 196608       # about what one source is given in one turn
-    OUTPUT_BYTES = 262144     # no source adds to a client that has this much to write
+    SUBJECT_CAPACITY = 192        # longest prefix, address, rank or id, with slack
+    FRAME_BYTES = 24              # of a delivery beside its subjects, header and payload
+    CATCH_UP_BYTES = 196608       # about what one source is given in one turn
+    OUTPUT_BYTES = 262144         # no source adds to a client that has this much to write
 
 
-cdef enum Pumped:
+cdef enum CatchUpResult:
     CAUGHT_UP                 # given everything durable; the rest will be offered
     MORE_TO_GIVE              # stopped for fairness; wants another turn
-    WAITING                   # for a socket to drain
+    SOCKETS_FULL              # for a socket to drain
     NOT_DURABLE               # given everything durable, but it joined amid messages that are not yet
 
 
-cdef enum SourceState:
+cdef enum ConsumerState:
     IDLE
     QUEUED                    # for the pump
     PARKED                    # with the clients whose sockets it waits for
 
 
-cdef struct Envelope:
+cdef struct DeliveryFrame:
     # One message as it is delivered, whoever gets it. DANGER: points into itself and where the message lies.
-    char text[2 * SUBJECT_ROOM]
+    char text[2 * SUBJECT_CAPACITY]
     char* id_at               # where the id goes that ends the reply subject
     View subject
     View reply
@@ -44,40 +44,42 @@ cdef struct Envelope:
     View payload
     int rank
     uint64_t msg_id
-    Spot spot
+    RecordLocation location
 
 
-cdef void address_to(Envelope* envelope, Mailbox mailbox, int rank) noexcept
-cdef void seal(Envelope* envelope, uint64_t msg_id, const StoredMessage* message, Spot spot) noexcept
+cdef void begin_frame(DeliveryFrame* frame, Mailbox mailbox, int rank) noexcept
+cdef void fill_frame(
+    DeliveryFrame* frame, uint64_t msg_id, const StoredMessage* message, RecordLocation location
+) noexcept
 
 
-cdef inline Py_ssize_t cost_of(const Envelope* envelope) noexcept:
+cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
     """What a delivery counts of PUMP_BYTES, about what goes out for it."""
-    cdef Py_ssize_t subjects = envelope.subject.size + envelope.reply.size
-    return FRAME_BYTES + subjects + envelope.header.size + envelope.payload.size
+    cdef Py_ssize_t subjects = frame.subject.size + frame.reply.size
+    return FRAME_BYTES + subjects + frame.header.size + frame.payload.size
 
 
-cdef class Source:
+cdef class Consumer:
     cdef Mailbox mailbox
-    cdef uint64_t place[3]
-    cdef uint64_t since       # ids below were given out before it came and may be nobody's to offer
+    cdef uint64_t cursor[3]
+    cdef uint64_t live_from_id       # ids below were given out before it came and may be nobody's to offer
     cdef bint caught_up
-    cdef SourceState state
+    cdef ConsumerState state
 
     cdef int restart(self) except -1
-    cdef int offer(self, Envelope* envelope) except -1
-    cdef Pumped pump(self, object store) except *
+    cdef int offer(self, DeliveryFrame* frame) except -1
+    cdef CatchUpResult catch_up(self, object store) except *
     cdef int park(self) except -1
     cdef bint wants(self, int rank)
-    cdef Runs scan(self, object store, int rank)
-    cdef Pumped finish_pump(self) noexcept
+    cdef RecordBatchReader scan(self, object store, int rank)
+    cdef CatchUpResult finish_catch_up(self) noexcept
 
-    cdef inline bint room_in(self, Client client) noexcept:
-        return client.writable and not client.doomed and client.out.size < OUTPUT_BYTES
+    cdef inline bint can_take_more(self, Client client) noexcept:
+        return client.writable and not client.closing and client.out.size < OUTPUT_BYTES
 
 
-cdef class Reader(Source):
+cdef class PlainConsumer(Consumer):
     cdef Subscription subscription
     cdef int ranks            # the set it takes
 
-    cdef int give(self, Envelope* envelope) except -1
+    cdef int give(self, DeliveryFrame* frame) except -1

@@ -1,7 +1,7 @@
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.pubsub.client import Subscription
 
-class Source: ...
+class Consumer: ...
 
-class Reader(Source):
+class PlainConsumer(Consumer):
     def __init__(self, mailbox: Mailbox, subscription: Subscription, ranks: int) -> None: ...

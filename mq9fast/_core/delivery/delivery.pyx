@@ -7,14 +7,17 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, put, put_byte, put_decimal, view, view_of
 from mq9fast._core.commit.batch_puts cimport Message
-from mq9fast._core.commit.commit_group cimport ACK_BODY, ACK_DELETED, ACK_MSG_ID, Ack, Fresh, Gone, Mark, Turn
-from mq9fast._core.delivery.consumer cimport (
-    IDLE, MORE_TO_GIVE, PARKED, QUEUED, WAITING, Envelope, Pumped, Reader, Source, address_to, seal
+from mq9fast._core.commit.commit_group cimport (
+    REPLY_BODY, REPLY_DELETED, REPLY_MSG_ID, CommitGroup, DurableMark, LivePush, PendingDelete, PendingReply
 )
-from mq9fast._core.delivery.queue_group cimport Group, Member
-from mq9fast._core.mailbox.mailbox cimport Directory, Mailbox
+from mq9fast._core.delivery.consumer cimport (
+    IDLE, MORE_TO_GIVE, PARKED, QUEUED, SOCKETS_FULL, CatchUpResult, Consumer, DeliveryFrame, PlainConsumer,
+    begin_frame, fill_frame
+)
+from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.address cimport RANKS
-from mq9fast._core.pubsub.client cimport Agenda, Client, Subscription
+from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.router cimport Router
 from mq9fast._core.storage.record cimport StoredMessage, unpack_message
 
@@ -29,11 +32,13 @@ cdef class MailboxSubscription(Subscription):
 cdef class Delivery:
     """Moves every source's place in its mailbox on."""
 
-    def __cinit__(self, Directory directory not None, Router router not None, Agenda agenda not None):
-        self.directory = directory
+    def __cinit__(
+        self, MailboxIndex mailbox_index not None, Router router not None, PendingWork pending_work not None
+    ):
+        self.mailbox_index = mailbox_index
         self.router = router
-        self.agenda = agenda
-        self.waiting = deque()
+        self.pending_work = pending_work
+        self.catch_up_queue = deque()
         self.unreadable = {}
 
     cdef MailboxSubscription attach(
@@ -41,32 +46,32 @@ cdef class Delivery:
     ):
         """Subscribe to a mailbox, living or not. One past its deadline is like one that is gone."""
         cdef MailboxSubscription subscription = MailboxSubscription(client, sid, subject, queue)
-        cdef Mailbox mailbox = self.directory.look_up_or_make(address)
-        cdef Group group
+        cdef Mailbox mailbox = self.mailbox_index.look_up_or_make(address)
+        cdef QueueGroup group
         subscription.mailbox = mailbox
-        if mailbox.sources is None:
-            mailbox.sources = {}
+        if mailbox.consumers is None:
+            mailbox.consumers = {}
         if queue is None:
-            subscription.reader = Reader(mailbox, subscription, ranks)
-            mailbox.sources[subscription.reader] = None
-            self.wait_for_pump(subscription.reader)
+            subscription.reader = PlainConsumer(mailbox, subscription, ranks)
+            mailbox.consumers[subscription.reader] = None
+            self.queue_catch_up(subscription.reader)
             return subscription
         if mailbox.groups is None:
             mailbox.groups = {}
         group = mailbox.groups.get(queue)
         if group is None:
-            group = Group(mailbox, queue)
+            group = QueueGroup(mailbox, queue)
             mailbox.groups[queue] = group
-            mailbox.sources[group] = None
+            mailbox.consumers[group] = None
         subscription.group = group
         subscription.member = group.join(subscription, ranks)
-        self.wait_for_pump(group)
+        self.queue_catch_up(group)
         return subscription
 
     cdef int detach(self, MailboxSubscription subscription) except -1:
         """The subscription ends: what it holds of a group goes back."""
         if subscription.reader is not None:
-            self.drop_source(subscription.mailbox, subscription.reader)
+            self.drop_consumer(subscription.mailbox, subscription.reader)
         elif subscription.group is not None and subscription.member in subscription.group.members:
             self.leave_group(subscription.group, subscription.member)
         subscription.reader = None
@@ -74,122 +79,126 @@ cdef class Delivery:
         subscription.member = None
         return 0
 
-    cdef int retire(self, MailboxSubscription subscription) except -1:
+    cdef int finish(self, MailboxSubscription subscription) except -1:
         """The subscription had its last delivery. A group's member stays until what it holds is answered, or
         its connection ends: giving that back now would have two members work on it."""
-        if subscription.member is None or subscription.member.held.count == 0:
+        if subscription.member is None or subscription.member.in_flight.count == 0:
             return self.detach(subscription)
-        subscription.client.retired[subscription] = None
+        subscription.client.awaiting_answers[subscription] = None
         return 0
 
-    cdef int leave_group(self, Group group, Member member) except -1:
+    cdef int leave_group(self, QueueGroup group, Member member) except -1:
         group.leave(member)
         return self.read_or_forget(group)
 
-    cdef int read_or_forget(self, Group group) except -1:
+    cdef int read_or_forget(self, QueueGroup group) except -1:
         """A group got something back, or lost a member: it is to be pumped, or, when empty, forgotten."""
         if group.members:
-            return self.wait_for_pump(group)
+            return self.queue_catch_up(group)
         del group.mailbox.groups[group.name]
-        return self.drop_source(group.mailbox, group)
+        return self.drop_consumer(group.mailbox, group)
 
-    cdef int drop_source(self, Mailbox mailbox, Source source) except -1:
-        del mailbox.sources[source]
-        self.unreadable.pop(source, None)
-        source.state = IDLE
-        return self.directory.forget_if_unused(mailbox)
+    cdef int drop_consumer(self, Mailbox mailbox, Consumer consumer) except -1:
+        del mailbox.consumers[consumer]
+        self.unreadable.pop(consumer, None)
+        consumer.state = IDLE
+        return self.mailbox_index.forget_if_unused(mailbox)
 
-    cdef int wait_for_pump(self, Source source) except -1:
+    cdef int queue_catch_up(self, Consumer consumer) except -1:
         """Have the end of the turn read on from the store for the source, if it may see its mailbox."""
-        if source.state != QUEUED and self.directory.sees(source.mailbox):
-            source.state = QUEUED
-            self.waiting.append(source)
-            self.agenda.call()
+        if consumer.state != QUEUED and self.mailbox_index.sees(consumer.mailbox):
+            consumer.state = QUEUED
+            self.catch_up_queue.append(consumer)
+            self.pending_work.schedule_end()
         return 0
 
-    cdef int mark_durable(self, Turn turn) except -1:
+    cdef int advance_durable(self, CommitGroup commit_group) except -1:
         """Note how far mailboxes are durable; who waited for that is to be pumped."""
         cdef Py_ssize_t i
-        cdef Mark* mark
+        cdef DurableMark* mark
         cdef Mailbox mailbox
-        cdef Source source
-        for i in range(turn.mark_count):
-            mark = &turn.marks[i]
+        cdef Consumer consumer
+        for i in range(commit_group.durable_marks.count):
+            mark = commit_group.durable_mark(i)
             mailbox = <Mailbox>mark.mailbox
             if mailbox.uid != mark.uid or not mailbox.live:
                 continue
             mailbox.durable_id = max(mailbox.durable_id, mark.next_id)
-            if mailbox.sources:
-                for source in mailbox.sources:
-                    if not source.caught_up and source.state == IDLE:
-                        self.wait_for_pump(source)
+            if mailbox.consumers:
+                for consumer in mailbox.consumers:
+                    if not consumer.caught_up and consumer.state == IDLE:
+                        self.queue_catch_up(consumer)
         return 0
 
-    cdef int answer(self, const Ack* ack, View reply) except -1:
+    cdef int answer(self, const PendingReply* pending_reply, View reply) except -1:
         cdef char text[40]
         cdef char* at = text
-        if ack.kind == ACK_MSG_ID:
-            at = put_byte(put_decimal(put(at, view(b'{"msg_id":', 10)), ack.number), c'}')
+        cdef bytes body
+        if pending_reply.kind == REPLY_MSG_ID:
+            at = put_byte(put_decimal(put(at, view(b'{"msg_id":', 10)), pending_reply.number), c'}')
             return self.router.answer(reply, view(text, at - text))
-        if ack.kind == ACK_BODY:
-            return self.router.answer(reply, view_of(<bytes>ack.body))
-        return self.router.answer(reply, view_of(DELETED if ack.kind == ACK_DELETED else NOT_DELETED))
+        if pending_reply.kind == REPLY_BODY:
+            return self.router.answer(reply, view_of(<bytes>pending_reply.body))
+        body = DELETED if pending_reply.kind == REPLY_DELETED else NOT_DELETED
+        return self.router.answer(reply, view_of(body))
 
-    cdef int push(self, Turn turn, int rank, uint64_t end_ns) except -1:
+    cdef int push(self, CommitGroup commit_group, int rank, uint64_t end_ns) except -1:
         """Offer the turn's messages of one rank to those who read along. Once it is `end_ns` they fall behind
         instead, and are pumped."""
         cdef Py_ssize_t i
         cdef Py_ssize_t offers = 0
         cdef bint spent = monotonic_ns() >= end_ns
-        cdef Fresh* fresh
+        cdef LivePush* live_push
         cdef Mailbox mailbox
-        cdef Source source
-        cdef Envelope envelope
+        cdef Consumer consumer
+        cdef DeliveryFrame frame
         cdef const Message* message
         cdef StoredMessage stored
-        for i in range(turn.fresh_count):
-            fresh = &turn.fresh[i]
-            if fresh.rank != rank or turn.retracted and (fresh.uid, fresh.msg_id) in turn.retracted:
+        for i in range(commit_group.live_pushes.count):
+            live_push = commit_group.live_push(i)
+            if live_push.rank != rank:
                 continue
-            mailbox = <Mailbox>fresh.mailbox
-            if not mailbox.sources or mailbox.uid != fresh.uid or not self.directory.sees(mailbox):
+            if commit_group.retracted and (live_push.uid, live_push.msg_id) in commit_group.retracted:
                 continue
-            message = &turn.gathered.messages[fresh.message]
-            unpack_message(turn.gathered.stored(message), &stored)
-            address_to(&envelope, mailbox, rank)
-            seal(&envelope, fresh.msg_id, &stored, message.spot)
-            for source in mailbox.sources:
+            mailbox = <Mailbox>live_push.mailbox
+            if not mailbox.consumers or mailbox.uid != live_push.uid or not self.mailbox_index.sees(mailbox):
+                continue
+            message = &commit_group.puts.messages[live_push.message]
+            unpack_message(commit_group.puts.stored(message), &stored)
+            begin_frame(&frame, mailbox, rank)
+            fill_frame(&frame, live_push.msg_id, &stored, message.location)
+            for consumer in mailbox.consumers:
                 if spent:
-                    source.caught_up = False
+                    consumer.caught_up = False
                 else:
-                    source.offer(&envelope)
+                    consumer.offer(&frame)
                     offers += 1
-                    if offers % OFFERS_TO_LOOK == 0:
+                    if offers % CLOCK_CHECK_OFFERS == 0:
                         spent = monotonic_ns() >= end_ns
-                if not source.caught_up and (
-                    source.state == IDLE or source.state == PARKED and source.wants(rank)
+                if not consumer.caught_up and (
+                    consumer.state == IDLE or consumer.state == PARKED and consumer.wants(rank)
                 ):
-                    self.wait_for_pump(source)
+                    self.queue_catch_up(consumer)
         return 0
 
-    cdef int settle(self, Turn turn, Py_ssize_t first, bint durable) except -1:
+    cdef int settle(self, CommitGroup commit_group, Py_ssize_t first, bint durable) except -1:
         """Tell queue groups what became of the turn's deletions from the `first` on."""
         cdef Py_ssize_t i
-        cdef Gone* gone
+        cdef PendingDelete* pending_delete
         cdef Mailbox mailbox
-        cdef Group group
+        cdef QueueGroup group
         cdef bint loose
-        for i in range(first, turn.gone_count):
-            gone = &turn.gone[i]
-            mailbox = <Mailbox>gone.mailbox
-            if not mailbox.groups or mailbox.uid != gone.uid:
+        for i in range(first, commit_group.pending_deletes.count):
+            pending_delete = commit_group.pending_delete(i)
+            mailbox = <Mailbox>pending_delete.mailbox
+            if not mailbox.groups or mailbox.uid != pending_delete.uid:
                 continue
             loose = False
             for group in mailbox.groups.values():
                 if durable:
-                    group.deleted(gone.msg_id)
+                    group.deleted(pending_delete.msg_id)
                 else:
-                    group.not_deleted(gone.msg_id)
+                    group.not_deleted(pending_delete.msg_id)
                 loose = loose or not durable or not group.members
             if loose:
                 for group in list(mailbox.groups.values()):
@@ -197,108 +206,108 @@ cdef class Delivery:
                         self.read_or_forget(group)
         return 0
 
-    def release(self, Turn turn not None) -> None:
+    def release(self, CommitGroup commit_group not None) -> None:
         """The turn is durable: answer, then push, the most urgent first."""
         cdef Py_ssize_t i
         cdef int rank
-        cdef uint64_t end_ns = monotonic_ns() + self.agenda.turn_ns
-        self.mark_durable(turn)
-        self.settle(turn, 0, True)
-        for call in turn.deferred:
-            call(True)
-        for i in range(turn.ack_count):
-            self.answer(&turn.acks[i], turn.reply_of(&turn.acks[i]))
+        cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns
+        self.advance_durable(commit_group)
+        self.settle(commit_group, 0, True)
+        for schedule_end in commit_group.deferred:
+            schedule_end(True)
+        for i in range(commit_group.replies.count):
+            self.answer(commit_group.reply(i), commit_group.reply_subject(commit_group.reply(i)))
         for rank in range(RANKS):
-            if (turn.fresh_ranks >> rank) & 1:
-                self.push(turn, rank, end_ns)
+            if (commit_group.live_ranks >> rank) & 1:
+                self.push(commit_group, rank, end_ns)
 
-    def fail(self, Turn turn not None, bytes error not None, bint stored) -> None:
+    def fail(self, CommitGroup commit_group not None, bytes error not None, bint stored) -> None:
         """The turn's last batch failed: who waits for that gets `error`, and it is forgotten. The turn goes
         on with what was written before, if anything. `stored`: what it deleted is gone all the same."""
         cdef Py_ssize_t i
-        self.settle(turn, turn.written_gone, stored)
-        for i in range(turn.written_acks, turn.ack_count):
-            self.router.answer(turn.reply_of(&turn.acks[i]), view_of(error))
-        for call in turn.cut():
-            call(False)
+        self.settle(commit_group, commit_group.pending_deletes.written, stored)
+        for i in range(commit_group.replies.written, commit_group.replies.count):
+            self.router.answer(commit_group.reply_subject(commit_group.reply(i)), view_of(error))
+        for schedule_end in commit_group.cut():
+            schedule_end(False)
 
-    cdef int pump_one(self, Source source, store) except -1:
-        cdef Pumped outcome = source.pump(store)
+    cdef int catch_up_one(self, Consumer consumer, store) except -1:
+        cdef CatchUpResult outcome = consumer.catch_up(store)
         if outcome == MORE_TO_GIVE:
-            self.wait_for_pump(source)
-        elif outcome == WAITING:
-            source.state = PARKED
-            source.park()
+            self.queue_catch_up(consumer)
+        elif outcome == SOCKETS_FULL:
+            consumer.state = PARKED
+            consumer.park()
         return 0
 
-    def pump(self, store) -> None:
+    def catch_up(self, store) -> None:
         """Read on from the store for sources that fell behind, a share each, for as long as a turn has for
         it. Those it does not come to are the first of the next turn.
 
         What cannot be read is raised once the others had their share, and waits for `read_again`.
         """
-        cdef Source source
-        cdef Py_ssize_t left = len(self.waiting)
+        cdef Consumer consumer
+        cdef Py_ssize_t left = len(self.catch_up_queue)
         # Writing what is read takes about as long again.
-        cdef uint64_t end_ns = monotonic_ns() + self.agenda.turn_ns // 2
+        cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns // 2
         failure = None
         while left:
             left -= 1
-            source = self.waiting.popleft()
-            if source.state != QUEUED:
+            consumer = self.catch_up_queue.popleft()
+            if consumer.state != QUEUED:
                 continue
-            source.state = IDLE
-            if source.caught_up or not self.directory.sees(source.mailbox):
+            consumer.state = IDLE
+            if consumer.caught_up or not self.mailbox_index.sees(consumer.mailbox):
                 continue
             try:
-                self.pump_one(source, store)
+                self.catch_up_one(consumer, store)
             except Exception as error:
                 failure = error
-                source.state = QUEUED
-                self.unreadable[source] = error
-            if monotonic_ns() + <uint64_t>self.agenda.dirty_count * WRITE_NS >= end_ns:
+                consumer.state = QUEUED
+                self.unreadable[consumer] = error
+            if monotonic_ns() + <uint64_t>self.pending_work.dirty_count * WRITE_NS >= end_ns:
                 break
-        if self.waiting:
-            self.agenda.call()
+        if self.catch_up_queue:
+            self.pending_work.schedule_end()
         if failure is not None:
             raise failure
 
     def read_again(self):
-        """Have the next `pump` go on with what could not be read; returns why one could not, or None."""
-        cdef Source source
+        """Have the next `catch_up` go on with what could not be read; returns why one could not, or None."""
+        cdef Consumer consumer
         unreadable, self.unreadable = self.unreadable, {}
-        for source in unreadable:
-            source.state = IDLE
-            self.wait_for_pump(source)
+        for consumer in unreadable:
+            consumer.state = IDLE
+            self.queue_catch_up(consumer)
         return next(iter(unreadable.values()), None)
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether `pump` has anything to do."""
-        return len(self.waiting) > 0
+    def has_catch_up(self) -> bool:
+        """Whether `catch_up` has anything to do."""
+        return len(self.catch_up_queue) > 0
 
     def writable_again(self, Client client not None) -> None:
         """The client's socket drained: what waited for it goes on."""
-        cdef Source source
+        cdef Consumer consumer
         client.writable = True
-        client.fed = False
+        client.mailbox_bytes_unsent = False
         if client.out.size and not client.dirty:
             client.touch()
         parked, client.parked = client.parked, {}
-        for source in parked:
-            if source.state == PARKED:
-                source.state = IDLE
-                self.wait_for_pump(source)
+        for consumer in parked:
+            if consumer.state == PARKED:
+                consumer.state = IDLE
+                self.queue_catch_up(consumer)
 
     def restart(self, Mailbox mailbox not None) -> None:
         """The mailbox began or ended a life: whoever reads it starts over."""
-        cdef Source source
-        if mailbox.sources:
-            for source in list(mailbox.sources):
-                source.restart()
-                if self.unreadable.pop(source, None) is not None:
-                    source.state = IDLE
-                if isinstance(source, Group):
-                    self.read_or_forget(<Group>source)
-                elif source.state == IDLE:
-                    self.wait_for_pump(source)
+        cdef Consumer consumer
+        if mailbox.consumers:
+            for consumer in list(mailbox.consumers):
+                consumer.restart()
+                if self.unreadable.pop(consumer, None) is not None:
+                    consumer.state = IDLE
+                if isinstance(consumer, QueueGroup):
+                    self.read_or_forget(<QueueGroup>consumer)
+                elif consumer.state == IDLE:
+                    self.queue_catch_up(consumer)

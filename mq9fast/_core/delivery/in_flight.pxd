@@ -4,34 +4,34 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.protocol.address cimport CRITICAL, URGENT
-from mq9fast._core.storage.record_batch cimport Spot
+from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
-cdef enum HoldState:
+cdef enum InFlightState:
     HELD              # by its member
     RETURNED          # waiting in the heap for another member
     DELETING          # deleted, but the turn that says so is not durable
 
 
-cdef struct Hold:
-    HeapItem item         # major = rank, minor = msg_id
-    Spot spot             # where the message lies
-    uint64_t size         # bytes of header and payload
-    HoldState state
-    void* member          # borrowed; NULL once it left
-    Hold* previous        # among what the member holds
-    Hold* following
-    Hold* chain           # in the same bucket
+cdef struct InFlight:
+    HeapItem item            # major = rank, minor = msg_id
+    RecordLocation location  # where the message lies
+    uint64_t size            # bytes of header and payload
+    InFlightState state
+    void* member             # borrowed; NULL once it left
+    InFlight* previous       # among what the member holds
+    InFlight* following
+    InFlight* chain          # in the same bucket
 
 
-cdef struct HoldList:
-    Hold* first
+cdef struct InFlightList:
+    InFlight* first
     Py_ssize_t count
 
 
-cdef class Holding:
-    cdef Hold** buckets
-    cdef Py_ssize_t room          # a power of two
+cdef class InFlightTable:
+    cdef InFlight** buckets
+    cdef Py_ssize_t capacity      # a power of two
     cdef readonly Py_ssize_t size
     cdef Heap critical            # given back, one heap per rank
     cdef Heap urgent
@@ -43,11 +43,11 @@ cdef class Holding:
     cdef inline Py_ssize_t returned_count(self) noexcept:
         return self.critical.size + self.urgent.size + self.normal.size
 
-    cdef Hold* find(self, uint64_t msg_id) noexcept
-    cdef Hold* add(self, int rank, uint64_t msg_id, uint64_t size, Spot spot) except NULL
-    cdef void drop(self, Hold* hold, HoldList* holder) noexcept
-    cdef void give(self, Hold* hold, void* member, HoldList* holder) noexcept
-    cdef int take_back(self, Hold* hold, HoldList* holder) except -1
+    cdef InFlight* find(self, uint64_t msg_id) noexcept
+    cdef InFlight* add(self, int rank, uint64_t msg_id, uint64_t size, RecordLocation location) except NULL
+    cdef void drop(self, InFlight* entry, InFlightList* member_of) noexcept
+    cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept
+    cdef int take_back(self, InFlight* entry, InFlightList* member_of) except -1
     cdef void clear(self) noexcept
-    cdef void free_holds(self) noexcept
+    cdef void free_entries(self) noexcept
     cdef int resize(self) except -1

@@ -1,3 +1,3 @@
-class Holding:
+class InFlightTable:
     @property
     def size(self) -> int: ...

@@ -1,11 +1,11 @@
-from mq9fast._core.delivery.consumer import Source
+from mq9fast._core.delivery.consumer import Consumer
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.pubsub.client import Subscription
 
 class Member:
     def __init__(self, subscription: Subscription, ranks: int) -> None: ...
 
-class Group(Source):
+class QueueGroup(Consumer):
     def __init__(self, mailbox: Mailbox, name: bytes) -> None: ...
     @property
     def name(self) -> bytes: ...
@@ -14,4 +14,4 @@ class Group(Source):
     @property
     def returned_count(self) -> int: ...
     @property
-    def held_count(self) -> int: ...
+    def in_flight_count(self) -> int: ...

@@ -4,20 +4,21 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.heap cimport HeapItem
 from mq9fast._core.delivery.consumer cimport (
-    CAUGHT_UP, MORE_TO_GIVE, PUMP_BYTES, WAITING, Envelope, Pumped, Source, address_to, cost_of, seal
+    CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, SOCKETS_FULL, CatchUpResult, Consumer, DeliveryFrame,
+    begin_frame, cost_of, fill_frame
 )
-from mq9fast._core.delivery.in_flight cimport DELETING, HELD, RETURNED, Hold, Holding
+from mq9fast._core.delivery.in_flight cimport DELETING, HELD, RETURNED, InFlight, InFlightTable
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.address cimport RANKS
 from mq9fast._core.pubsub.client cimport Subscription
 from mq9fast._core.storage.record cimport StoredMessage
-from mq9fast._core.storage.record_batch cimport Run, Runs, row_key
+from mq9fast._core.storage.record_batch cimport RecordBatch, RecordBatchReader, row_key
 
 from mq9fast._core.storage.record import CorruptRecord
 
 
-cdef inline Hold* hold_at(HeapItem* item) noexcept:
-    return NULL if item is NULL else <Hold*>item.owner
+cdef inline InFlight* entry_at(HeapItem* item) noexcept:
+    return NULL if item is NULL else <InFlight*>item.owner
 
 
 cdef class Member:
@@ -28,15 +29,15 @@ cdef class Member:
         self.ranks = ranks
 
 
-cdef class Group(Source):
+cdef class QueueGroup(Consumer):
     """The subscriptions to one mailbox that share a queue name."""
 
     def __cinit__(self, Mailbox mailbox not None, bytes name not None):
         self.mailbox = mailbox
         self.name = name
         self.members = []
-        self.holding = Holding()
-        self.since = mailbox.next_id
+        self.in_flight = InFlightTable()
+        self.live_from_id = mailbox.next_id
 
     @property
     def member_count(self) -> int:
@@ -46,12 +47,12 @@ cdef class Group(Source):
     @property
     def returned_count(self) -> int:
         """Messages that came back and wait for another member."""
-        return self.holding.returned_count()
+        return self.in_flight.returned_count()
 
     @property
-    def held_count(self) -> int:
+    def in_flight_count(self) -> int:
         """Messages that members hold."""
-        return self.holding.size - self.holding.returned_count()
+        return self.in_flight.size - self.in_flight.returned_count()
 
     cdef Member join(self, Subscription subscription, int ranks):
         cdef Member member = Member(subscription, ranks)
@@ -62,64 +63,64 @@ cdef class Group(Source):
     cdef int leave(self, Member member) except -1:
         """Give what the member holds back to the group; it is to be pumped."""
         self.members.remove(member)
-        while member.held.first is not NULL:
-            self.holding.take_back(member.held.first, &member.held)
+        while member.in_flight.first is not NULL:
+            self.in_flight.take_back(member.in_flight.first, &member.in_flight)
         self.caught_up = False
         return 0
 
-    cdef int let_go(self, Member member) except -1:
+    cdef int release_member(self, Member member) except -1:
         """A member that had its last delivery goes with the last message it held."""
-        if member.held.count == 0 and member.subscription.exhausted():
+        if member.in_flight.count == 0 and member.subscription.max_reached():
             self.members.remove(member)
-            member.subscription.client.retired.pop(member.subscription, None)
+            member.subscription.client.awaiting_answers.pop(member.subscription, None)
         return 0
 
-    cdef Member holder(self, Hold* hold):
-        return None if hold.member is NULL else <Member>hold.member
+    cdef Member member_of(self, InFlight* entry):
+        return None if entry.member is NULL else <Member>entry.member
 
-    cdef int give_back(self, Hold* hold) except -1:
+    cdef int return_message(self, InFlight* entry) except -1:
         """A member refused the message: it is for whoever is next; the group is to be pumped."""
-        cdef Member member = self.holder(hold)
-        self.holding.take_back(hold, &member.held)
+        cdef Member member = self.member_of(entry)
+        self.in_flight.take_back(entry, &member.in_flight)
         self.caught_up = False
-        return self.let_go(member)
+        return self.release_member(member)
 
-    cdef int deleting(self, Hold* hold) except -1:
+    cdef int deleting(self, InFlight* entry) except -1:
         """The message was deleted, but the turn that says so may still fail: until then nobody gets it."""
-        if hold.state == RETURNED:
-            self.holding.returned(hold.item.major).remove(&hold.item)
-        hold.state = DELETING
+        if entry.state == RETURNED:
+            self.in_flight.returned(entry.item.major).remove(&entry.item)
+        entry.state = DELETING
         return 0
 
     cdef int deleted(self, uint64_t msg_id) except -1:
         """The deletion is durable."""
-        cdef Hold* hold = self.holding.find(msg_id)
+        cdef InFlight* entry = self.in_flight.find(msg_id)
         cdef Member member
-        if hold is NULL or hold.state != DELETING:
+        if entry is NULL or entry.state != DELETING:
             return 0
-        member = self.holder(hold)
-        self.holding.drop(hold, NULL if member is None else &member.held)
-        return 0 if member is None else self.let_go(member)
+        member = self.member_of(entry)
+        self.in_flight.drop(entry, NULL if member is None else &member.in_flight)
+        return 0 if member is None else self.release_member(member)
 
     cdef int not_deleted(self, uint64_t msg_id) except -1:
         """The deletion failed: the message is its member's again, or the group's."""
-        cdef Hold* hold = self.holding.find(msg_id)
-        if hold is NULL or hold.state != DELETING:
+        cdef InFlight* entry = self.in_flight.find(msg_id)
+        if entry is NULL or entry.state != DELETING:
             return 0
-        hold.state = HELD
-        if hold.member is NULL:
-            self.holding.take_back(hold, NULL)
+        entry.state = HELD
+        if entry.member is NULL:
+            self.in_flight.take_back(entry, NULL)
             self.caught_up = False
         return 0
 
     cdef int restart(self) except -1:
         cdef Member member
-        self.holding.clear()
+        self.in_flight.clear()
         for member in list(self.members):
-            member.held.first = NULL
-            member.held.count = 0
-            self.let_go(member)
-        return Source.restart(self)
+            member.in_flight.first = NULL
+            member.in_flight.count = 0
+            self.release_member(member)
+        return Consumer.restart(self)
 
     cdef int park(self) except -1:
         cdef Member member
@@ -128,11 +129,11 @@ cdef class Group(Source):
                 member.subscription.client.parked[self] = None
         return 0
 
-    cdef bint takes(self, int rank):
+    cdef bint any_takes(self, int rank):
         """Whether any member takes messages of the rank."""
         cdef Member member
         for member in self.members:
-            if (member.ranks >> rank) & 1 and not member.subscription.exhausted():
+            if (member.ranks >> rank) & 1 and not member.subscription.max_reached():
                 return True
         return False
 
@@ -142,134 +143,134 @@ cdef class Group(Source):
         cdef Py_ssize_t i, at
         cdef Member member
         for i in range(count):
-            at = (self.turn + i) % count
+            at = (self.next_member + i) % count
             member = <Member>self.members[at]
             if (
-                (member.ranks >> rank) & 1 and not member.subscription.exhausted()
-                and self.room_in(member.subscription.client)
+                (member.ranks >> rank) & 1 and not member.subscription.max_reached()
+                and self.can_take_more(member.subscription.client)
             ):
-                self.turn = at + 1
+                self.next_member = at + 1
                 return member
         return None
 
-    cdef Pumped blocked(self, int rank):
+    cdef CatchUpResult blocked(self, int rank):
         """Why `choose` found none: sockets are full, or only this turn's share of them is, or nobody takes
         the rank and its messages wait for one who does."""
         cdef Member member
-        cdef Pumped why = CAUGHT_UP
+        cdef CatchUpResult why = CAUGHT_UP
         for member in self.members:
-            if (member.ranks >> rank) & 1 and not member.subscription.exhausted():
-                if member.subscription.client.writable and not member.subscription.client.doomed:
+            if (member.ranks >> rank) & 1 and not member.subscription.max_reached():
+                if member.subscription.client.writable and not member.subscription.client.closing:
                     return MORE_TO_GIVE
-                why = WAITING
+                why = SOCKETS_FULL
         return why
 
-    cdef int give(self, Member member, Hold* hold, Envelope* envelope) except -1:
-        self.holding.give(hold, <void*>member, &member.held)
-        return member.subscription.send(envelope.subject, envelope.reply, envelope.header, envelope.payload)
+    cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1:
+        self.in_flight.give(entry, <void*>member, &member.in_flight)
+        return member.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
 
-    cdef int give_first(self, Member member, Envelope* envelope) except -1:
+    cdef int give_first(self, Member member, DeliveryFrame* frame) except -1:
         """Give a message that the group was not given before."""
-        cdef uint64_t size = <uint64_t>(envelope.header.size + envelope.payload.size)
-        cdef Hold* hold = self.holding.add(envelope.rank, envelope.msg_id, size, envelope.spot)
-        self.place[envelope.rank] = envelope.msg_id + 1
-        return self.give(member, hold, envelope)
+        cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
+        cdef InFlight* entry = self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
+        self.cursor[frame.rank] = frame.msg_id + 1
+        return self.give(member, entry, frame)
 
-    cdef int offer(self, Envelope* envelope) except -1:
+    cdef int offer(self, DeliveryFrame* frame) except -1:
         cdef Member member
         if not self.caught_up:
             return 0
-        member = self.choose(envelope.rank)
+        member = self.choose(frame.rank)
         if member is None:
-            self.caught_up = self.blocked(envelope.rank) == CAUGHT_UP
+            self.caught_up = self.blocked(frame.rank) == CAUGHT_UP
             return 0
-        return self.give_first(member, envelope)
+        return self.give_first(member, frame)
 
-    cdef Pumped pump(self, object store) except *:
+    cdef CatchUpResult catch_up(self, object store) except *:
         """A rank whose takers are all blocked does not hold up members that take only others."""
-        cdef Py_ssize_t budget = PUMP_BYTES
-        cdef Pumped outcome
-        cdef Pumped worst = CAUGHT_UP
+        cdef Py_ssize_t budget = CATCH_UP_BYTES
+        cdef CatchUpResult outcome
+        cdef CatchUpResult worst = CAUGHT_UP
         cdef int rank
         for rank in range(RANKS):
-            if not self.takes(rank):
+            if not self.any_takes(rank):
                 continue
             outcome = self.give_returned(store, rank, &budget)
             if outcome == CAUGHT_UP:
                 outcome = self.give_new(store, rank, &budget)
             if outcome == MORE_TO_GIVE:
                 return MORE_TO_GIVE
-            if outcome == WAITING:
-                worst = WAITING
-        return self.finish_pump() if worst == CAUGHT_UP else worst
+            if outcome == SOCKETS_FULL:
+                worst = SOCKETS_FULL
+        return self.finish_catch_up() if worst == CAUGHT_UP else worst
 
     cdef bint wants(self, int rank):
         cdef Member member
         for member in self.members:
             if (
-                (member.ranks >> rank) & 1 and not member.subscription.exhausted()
-                and self.room_in(member.subscription.client)
+                (member.ranks >> rank) & 1 and not member.subscription.max_reached()
+                and self.can_take_more(member.subscription.client)
             ):
                 return True
         return False
 
-    cdef Pumped give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
+    cdef CatchUpResult give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out what came back, oldest first; it is older than anything new of its rank."""
-        cdef Envelope envelope
-        cdef Hold* hold
+        cdef DeliveryFrame frame
+        cdef InFlight* entry
         cdef Member member
         cdef StoredMessage message
-        cdef Run run = Run()
-        address_to(&envelope, self.mailbox, rank)
+        cdef RecordBatch batch = RecordBatch()
+        begin_frame(&frame, self.mailbox, rank)
         while True:
-            hold = hold_at(self.holding.returned(<uint64_t>rank).first())
-            if hold is NULL:
+            entry = entry_at(self.in_flight.returned(<uint64_t>rank).first())
+            if entry is NULL:
                 return CAUGHT_UP
             if budget[0] <= 0:
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
                 return self.blocked(rank)
-            if not self.open_row(run, hold, store):
-                self.holding.drop(hold, NULL)
+            if not self.open_row(batch, entry, store):
+                self.in_flight.drop(entry, NULL)
                 continue
-            run.read(hold.spot.index, &message)
-            seal(&envelope, hold.item.minor, &message, hold.spot)
-            self.give(member, hold, &envelope)
-            budget[0] -= cost_of(&envelope)
+            batch.read(entry.location.index, &message)
+            fill_frame(&frame, entry.item.minor, &message, entry.location)
+            self.give(member, entry, &frame)
+            budget[0] -= cost_of(&frame)
 
-    cdef bint open_row(self, Run run, const Hold* hold, object store) except -1:
+    cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1:
         """Open the row of a message, unless it is open; false if it is not there."""
         cdef uint64_t uid = self.mailbox.uid
-        cdef int rank = <int>hold.item.major
-        cdef bint alone = hold.spot.count == 1
+        cdef int rank = <int>entry.item.major
+        cdef bint alone = entry.location.count == 1
         cdef bytes value
-        if run.count == hold.spot.count and run.row_id == hold.spot.row_id:
+        if batch.count == entry.location.count and batch.row_id == entry.location.row_id:
             return True
-        value = store.get(row_key(uid, rank, &hold.spot))
+        value = store.get(row_key(uid, rank, &entry.location))
         if value is None:
             return False
-        run.open(hold.spot.row_id, alone, value)
-        if run.count != hold.spot.count:
-            raise CorruptRecord(f"a run of {hold.spot.count} messages has {run.count}")
+        batch.open(entry.location.row_id, alone, value)
+        if batch.count != entry.location.count:
+            raise CorruptRecord(f"a run of {entry.location.count} messages has {batch.count}")
         return True
 
-    cdef Pumped give_new(self, object store, int rank, Py_ssize_t* budget) except *:
+    cdef CatchUpResult give_new(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out what the group was not given yet."""
-        cdef Envelope envelope
+        cdef DeliveryFrame frame
         cdef Member member
-        cdef Runs runs = self.scan(store, rank)
-        if runs is None:
+        cdef RecordBatchReader reader = self.scan(store, rank)
+        if reader is None:
             return CAUGHT_UP
-        address_to(&envelope, self.mailbox, rank)
-        while runs.next_message():
+        begin_frame(&frame, self.mailbox, rank)
+        while reader.next_message():
             if budget[0] <= 0:
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
                 return self.blocked(rank)
-            seal(&envelope, runs.msg_id, &runs.message, runs.run.spot(runs.index))
-            self.give_first(member, &envelope)
-            budget[0] -= cost_of(&envelope)
-        self.place[rank] = self.mailbox.durable_id
+            fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
+            self.give_first(member, &frame)
+            budget[0] -= cost_of(&frame)
+        self.cursor[rank] = self.mailbox.durable_id
         return CAUGHT_UP

@@ -6,16 +6,16 @@ durable_id, and only durable ones are ever delivered or listed.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from mq9fast._core.base.bytes_map cimport Table
+from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View
 from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MailboxRecord
 
 
 cdef enum:
-    IN_RUN_BYTES = MESSAGE_FIXED_BYTES + 12   # of a message in a run, beside header and payload
-    MOST_DEAD = 1                 # times what is not deleted
-    LEAST_DEAD_BYTES = 256        # what a record's count of them is not exact for
+    IN_BATCH_BYTES = MESSAGE_FIXED_BYTES + 12   # of a message in a run, beside header and payload
+    MAX_DEAD_RATIO = 1                          # times what is not deleted
+    MIN_DEAD_BYTES = 256                        # what a record's count of them is not exact for
 
 
 cdef class Mailbox:
@@ -35,7 +35,7 @@ cdef class Mailbox:
     cdef readonly uint64_t size_bytes     # of their headers and payloads
     cdef readonly uint64_t dead_bytes     # about what deleted messages still take of runs
     cdef bint sparse                      # on the directory's list of those that have too much of that
-    cdef bint suspect                     # or may have, as it was not counted
+    cdef bint maybe_sparse           # or may have, as it was not counted
 
     # Its lifetime. `expiry` may be early, never late: the deadline is looked at again when it comes up.
     cdef readonly uint64_t renewed_ms
@@ -43,15 +43,15 @@ cdef class Mailbox:
     cdef HeapItem expiry
 
     # Who reads it: Source objects as keys, and the groups among them by queue name. None while nobody does.
-    cdef dict sources
+    cdef dict consumers
     cdef dict groups
 
     # Of the batch being gathered: whether the record changes, and per rank one more than its run's index.
     cdef uint8_t touched
-    cdef uint16_t jumps                   # those of `Directory.jumps` that its ids have made
+    cdef uint16_t jumps                   # those of `MailboxIndex.jumps` that its ids have made
     # A write failed, and the store could not be asked yet what it holds: the counts may be wrong.
     cdef public bint unsure
-    cdef uint32_t run[3]
+    cdef uint32_t open_batch[3]
 
     cdef inline uint64_t deadline_ms(self) noexcept:
         return self.renewed_ms + self.ttl_seconds * 1000
@@ -61,8 +61,8 @@ cdef class Mailbox:
 
     cdef inline bint is_sparse(self) noexcept:
         """Whether deleted messages take so much of its runs that thinning those is worth it."""
-        cdef uint64_t live_bytes = self.size_bytes + self.total() * IN_RUN_BYTES
-        return self.dead_bytes > MOST_DEAD * live_bytes + LEAST_DEAD_BYTES
+        cdef uint64_t live_bytes = self.size_bytes + self.total() * IN_BATCH_BYTES
+        return self.dead_bytes > MAX_DEAD_RATIO * live_bytes + MIN_DEAD_BYTES
 
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
@@ -72,8 +72,8 @@ cdef class Mailbox:
     cdef bytes pack(self)
 
 
-cdef class Directory:
-    cdef Table table
+cdef class MailboxIndex:
+    cdef BytesMap table
     cdef Mailbox last                     # the one that was looked up before, while it lives
     cdef Heap deadlines
     cdef public uint64_t now_ms           # of this turn, broker time in milliseconds
@@ -94,7 +94,7 @@ cdef class Directory:
     cdef inline uint64_t stored_bytes(self) noexcept:
         """What counts towards a limit of the store: its messages, and what is deleted and still stored past
         what thinning leaves."""
-        cdef uint64_t tolerated = MOST_DEAD * self.size_bytes
+        cdef uint64_t tolerated = MAX_DEAD_RATIO * self.size_bytes
         return self.size_bytes + (self.dead_bytes - tolerated if self.dead_bytes > tolerated else 0)
 
     cdef uint64_t take_over(self, View address, bytes record) except? 0
@@ -104,11 +104,11 @@ cdef class Directory:
     cdef int schedule(self, Mailbox mailbox) except -1
     cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept
     cdef void removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept
-    cdef int suspect(self, Mailbox mailbox) except -1
+    cdef int note_maybe_sparse(self, Mailbox mailbox) except -1
 
     cdef inline int note_sparse(self, Mailbox mailbox) except -1:
         """Have the mailbox's runs thinned in the background if that is worth it."""
-        return 0 if mailbox.sparse or not mailbox.is_sparse() else self.suspect(mailbox)
+        return 0 if mailbox.sparse or not mailbox.is_sparse() else self.note_maybe_sparse(mailbox)
 
     cdef inline void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept:
         """Count what deleted messages take of the mailbox's runs, which was `before`."""

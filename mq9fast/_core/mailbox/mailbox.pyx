@@ -7,10 +7,10 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint16_t, uint64_t
 
-from mq9fast._core.base.bytes_map cimport Table
+from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, same, slice_from, to_bytes, view, view_of
-from mq9fast._core.mailbox.uid_set cimport Uids
+from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport RANKS, valid_address
 from mq9fast._core.storage.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
 
@@ -39,7 +39,7 @@ cdef class Mailbox:
     @property
     def source_count(self) -> int:
         """Subscriptions and queue groups that read it."""
-        return len(self.sources) if self.sources else 0
+        return len(self.consumers) if self.consumers else 0
 
     @property
     def queue_groups(self) -> list:
@@ -63,7 +63,7 @@ cdef class Mailbox:
         self.next_id = self.written_id = self.durable_id = <uint64_t>jumps << JUMP_BITS
         for rank in range(RANKS):
             self.head[rank] = self.count[rank] = 0
-            self.run[rank] = 0
+            self.open_batch[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
         self.description = None
 
@@ -102,11 +102,11 @@ cdef class Mailbox:
         return pack_mailbox(&record)
 
 
-cdef class Directory:
+cdef class MailboxIndex:
     """Every mailbox of a broker by address, and the deadlines of those that expire."""
 
     def __cinit__(self, uint64_t seed, uint64_t next_uid, uint16_t jumps=0):
-        self.table = Table(seed)
+        self.table = BytesMap(seed)
         self.deadlines = Heap()
         self.sparse = deque()
         self.next_uid = next_uid
@@ -135,7 +135,7 @@ cdef class Directory:
 
     cdef int forget_if_unused(self, Mailbox mailbox) except -1:
         """Drop a mailbox that neither lives nor is waited for."""
-        if not mailbox.live and not mailbox.sources:
+        if not mailbox.live and not mailbox.consumers:
             self.table.remove(view_of(mailbox.address))
         return 0
 
@@ -170,7 +170,7 @@ cdef class Directory:
         elif mailbox.head[rank] == msg_id:
             mailbox.head[rank] = msg_id + 1
 
-    cdef int suspect(self, Mailbox mailbox) except -1:
+    cdef int note_maybe_sparse(self, Mailbox mailbox) except -1:
         """Put the mailbox on the list of those that may have runs to thin."""
         mailbox.sparse = True
         self.sparse.append(mailbox)
@@ -195,7 +195,7 @@ cdef class Directory:
     @property
     def places(self) -> int:
         """Places for mailboxes; it changes when they are moved to more of them."""
-        return self.table.room
+        return self.table.capacity
 
     def addresses_behind(self, bytes after not None, bytes bound, Py_ssize_t place, Py_ssize_t most) -> list:
         """Of the `most` places before `place`, the addresses of living mailboxes that are behind `after` and,
@@ -204,7 +204,7 @@ cdef class Directory:
         cdef list found = []
         cdef Py_ssize_t i
         cdef bytes address
-        for i in range(max(place - most, <Py_ssize_t>0), min(place, self.table.room)):
+        for i in range(max(place - most, <Py_ssize_t>0), min(place, self.table.capacity)):
             if self.table.slots[i].key is NULL or not (<Mailbox>self.table.slots[i].value).live:
                 continue
             address = <bytes>self.table.slots[i].key
@@ -223,7 +223,7 @@ cdef class Directory:
             return None
         return <Mailbox>found
 
-    def load(self, rows, Uids uids=None) -> None:
+    def load(self, rows, UidSet uids=None) -> None:
         """Take over stored mailboxes at the start: (key, record), a byte and the address being the key.
 
         Their uids are put into `uids`. CorruptRecord for what is no mailbox. Their places in a large table
@@ -258,13 +258,13 @@ cdef class Directory:
         self.newest_ms = max(self.newest_ms, stored.renewed_ms)
         return stored.uid
 
-    def suspect_all(self) -> None:
+    def note_all_maybe_sparse(self) -> None:
         """Have all mailboxes with messages looked at for runs to thin: an older format did not count them."""
         cdef Mailbox mailbox
         for mailbox in self:
             if mailbox.total() and not mailbox.sparse:
-                mailbox.suspect = True
-                self.suspect(mailbox)
+                mailbox.maybe_sparse = True
+                self.note_maybe_sparse(mailbox)
 
     def open(self, bytes address not None, bint public) -> Mailbox:
         """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.mailbox.mailbox cimport Mailbox
-from mq9fast._core.storage.record_batch cimport Runs
+from mq9fast._core.storage.record_batch cimport RecordBatchReader
 
 
-cdef Runs durable_messages(object store, Mailbox mailbox, int rank, uint64_t start)
+cdef RecordBatchReader durable_messages(object store, Mailbox mailbox, int rank, uint64_t start)

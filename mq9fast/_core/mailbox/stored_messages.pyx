@@ -5,16 +5,16 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.address cimport RANKS
 from mq9fast._core.storage.record cimport message_key
-from mq9fast._core.storage.record_batch cimport Runs
+from mq9fast._core.storage.record_batch cimport RecordBatchReader
 
 
-cdef Runs durable_messages(object store, Mailbox mailbox, int rank, uint64_t start):
+cdef RecordBatchReader durable_messages(object store, Mailbox mailbox, int rank, uint64_t start):
     """The messages of a rank, which may be delivered, with ids from `start` on; None if there are none."""
     start = max(start, mailbox.head[rank])
     if mailbox.count[rank] == 0 or start >= mailbox.durable_id:
         return None
     first = message_key(mailbox.uid, rank, start)
-    return Runs(store.scan(first, message_key(mailbox.uid, rank, mailbox.durable_id)), start)
+    return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, mailbox.durable_id)), start)
 
 
 def stored_messages(store, Mailbox mailbox not None, int rank, uint64_t start):

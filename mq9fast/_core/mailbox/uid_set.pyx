@@ -4,7 +4,7 @@ from cpython.mem cimport PyMem_Free
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
 
-from mq9fast._core.base.vector cimport with_room
+from mq9fast._core.base.vector cimport with_capacity
 
 
 cdef int compare(const void* a, const void* b) noexcept nogil:
@@ -13,7 +13,7 @@ cdef int compare(const void* a, const void* b) noexcept nogil:
     return (left > right) - (left < right)
 
 
-cdef class Uids:
+cdef class UidSet:
     """Filled first, then sorted, then asked."""
 
     def __dealloc__(self):
@@ -23,7 +23,7 @@ cdef class Uids:
         return self.count
 
     cdef int put(self, uint64_t uid) except -1:
-        self.items = <uint64_t*>with_room(self.items, self.count, &self.room, sizeof(uint64_t))
+        self.items = <uint64_t*>with_capacity(self.items, self.count, &self.capacity, sizeof(uint64_t))
         self.items[self.count] = uid
         self.count += 1
         return 0

@@ -13,7 +13,7 @@ cdef enum Rank:
 cdef enum:
     RANKS = 3
     ALL_RANKS = 7         # a set of ranks, as bits
-    MOST_ADDRESS_BYTES = 128
+    MAX_ADDRESS_BYTES = 128
 
 
 cdef bint valid_address(View address) noexcept

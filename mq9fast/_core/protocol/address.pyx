@@ -19,7 +19,7 @@ cdef bint valid_address(View address) noexcept:
     cdef Py_ssize_t i
     cdef char c
     cdef char before = c'.'
-    if not 0 < address.size <= MOST_ADDRESS_BYTES:
+    if not 0 < address.size <= MAX_ADDRESS_BYTES:
         return False
     for i in range(address.size):
         c = address.data[i]

@@ -6,15 +6,15 @@ from libc.string cimport memchr, memcmp, memset
 from mq9fast._core.base.view cimport View, read_decimal, to_bytes, view
 
 cdef enum:
-    MOST_ARGUMENTS = 5
+    MAX_ARGUMENTS = 5
     LARGEST_SIZE = 0x7FFFFFFF
-    MOST_SIZE_DIGITS = 9      # as nats-server
+    MAX_SIZE_DIGITS = 9      # as nats-server
     LARGEST_MAXIMUM = 0x7FFFFFFFFFFFFFFF
 
 
 cdef struct Arguments:
-    View at[MOST_ARGUMENTS]
-    int count           # MOST_ARGUMENTS means "too many"
+    View at[MAX_ARGUMENTS]
+    int count           # MAX_ARGUMENTS means "too many"
 
 
 cdef inline bint is_blank(char c) noexcept:
@@ -75,7 +75,7 @@ cdef inline void split(const char* at, const char* end, Arguments* arguments) no
     """Cut a control line at its blanks."""
     cdef const char* start
     arguments.count = 0
-    while arguments.count < MOST_ARGUMENTS:
+    while arguments.count < MAX_ARGUMENTS:
         while at < end and is_blank(at[0]):
             at += 1
         if at == end:
@@ -88,7 +88,7 @@ cdef inline void split(const char* at, const char* end, Arguments* arguments) no
 
 
 cdef inline bint read_size(View digits, uint64_t ceiling, uint64_t* size) noexcept:
-    return digits.size <= MOST_SIZE_DIGITS and read_decimal(digits, ceiling, size)
+    return digits.size <= MAX_SIZE_DIGITS and read_decimal(digits, ceiling, size)
 
 
 cdef Outcome parse_payload(
@@ -219,7 +219,7 @@ cdef inline bint parse_usual_publish(
         op.reply = view(reply, at - reply)
         digits = at + 1
         at = read_digits(digits, end, &total)
-    if end - at < 2 or at[0] != c'\r' or at[1] != c'\n' or not 0 < at - digits <= MOST_SIZE_DIGITS:
+    if end - at < 2 or at[0] != c'\r' or at[1] != c'\n' or not 0 < at - digits <= MAX_SIZE_DIGITS:
         return False
     at += 2
     if total > bounds.payload_bytes or size - (at - data) < total + 2:

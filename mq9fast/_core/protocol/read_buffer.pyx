@@ -11,25 +11,25 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.string cimport memcpy, memmove
 
 cdef enum:
-    LEAST_READ_BYTES = 4096
+    MIN_READ_BYTES = 4096
 
 
 cdef class Scratch:
-    """Memory of `room` bytes, at least 4096, that a broker's connections read into in turns."""
+    """Memory of `capacity` bytes, at least 4096, that a broker's connections read into in turns."""
 
-    def __cinit__(self, Py_ssize_t room):
-        self.room = max(room, LEAST_READ_BYTES)
-        self.data = <char*>PyMem_Malloc(<size_t>self.room)
+    def __cinit__(self, Py_ssize_t capacity):
+        self.capacity = max(capacity, MIN_READ_BYTES)
+        self.data = <char*>PyMem_Malloc(<size_t>self.capacity)
         if self.data is NULL:
             raise MemoryError
-        self.memory = PyMemoryView_FromMemory(self.data, self.room, PyBUF_WRITE)
-        self.little = PyMemoryView_FromMemory(self.data, LEAST_READ_BYTES, PyBUF_WRITE)
+        self.memory = PyMemoryView_FromMemory(self.data, self.capacity, PyBUF_WRITE)
+        self.little = PyMemoryView_FromMemory(self.data, MIN_READ_BYTES, PyBUF_WRITE)
 
     def __dealloc__(self):
         PyMem_Free(self.data)
 
 
-cdef class InBuf:
+cdef class ReadBuffer:
     """One connection's unread and half-read bytes."""
 
     def __cinit__(self, Scratch scratch not None):
@@ -41,9 +41,9 @@ cdef class InBuf:
     cdef object buffer(self, bint little):
         """Where to read to; `little`: no more than a few KiB."""
         cdef bint own = self.reads_into_own()
-        self.offered = self.own_room - self.kept if own else self.scratch.room - self.kept
+        self.offered = self.own_capacity - self.kept if own else self.scratch.capacity - self.kept
         if little:
-            self.offered = min(self.offered, LEAST_READ_BYTES)
+            self.offered = min(self.offered, MIN_READ_BYTES)
         if self.kept == 0:
             return self.scratch.little if little else self.scratch.memory
         return PyMemoryView_FromMemory(
@@ -62,32 +62,32 @@ cdef class InBuf:
 
     cdef bint reads_into_own(self) noexcept:
         """A large frame gathers where it is; the beginning of a small one is put before what is read next."""
-        return self.kept > self.scratch.room // 2
+        return self.kept > self.scratch.capacity // 2
 
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1:
         """Keep what was not used of the last read. `needed` is the whole length of the frame that it begins,
         as far as is known: memory follows what has come, not what a peer announced."""
         cdef Py_ssize_t rest = self.size - used
-        cdef Py_ssize_t room
+        cdef Py_ssize_t capacity
         cdef char* grown
         if rest == 0:
             PyMem_Free(self.own)
             self.own = NULL
-            self.own_room = self.kept = 0
+            self.own_capacity = self.kept = 0
             return 0
         if self.data == self.own and used:
             memmove(self.own, self.own + used, <size_t>rest)
-        room = rest
-        if rest > self.scratch.room // 2:
-            room = max(min(needed, 2 * rest), rest) + LEAST_READ_BYTES
-        if self.own_room < room:
-            grown = <char*>PyMem_Realloc(self.own, <size_t>room)
+        capacity = rest
+        if rest > self.scratch.capacity // 2:
+            capacity = max(min(needed, 2 * rest), rest) + MIN_READ_BYTES
+        if self.own_capacity < capacity:
+            grown = <char*>PyMem_Realloc(self.own, <size_t>capacity)
             if grown is NULL:
                 raise MemoryError
             if self.data == self.own:
                 self.data = grown
             self.own = grown
-            self.own_room = room
+            self.own_capacity = capacity
         if self.data != self.own:
             memcpy(self.own, self.data + used, <size_t>rest)
         self.kept = rest

@@ -3,7 +3,7 @@
 from mq9fast._core.base.view cimport View, same, slice_from, view_of
 
 cdef enum:
-    MOST_TOKENS = 4096        # a control line of the default length holds half as many
+    MAX_TOKENS = 4096        # a control line of the default length holds half as many
 
 
 cdef bint valid_subject(View subject) noexcept:
@@ -21,7 +21,7 @@ cdef bint valid_subject(View subject) noexcept:
                 return False
             start = i + 1
             tokens += 1
-    return tokens <= MOST_TOKENS
+    return tokens <= MAX_TOKENS
 
 
 cdef bint has_empty_token(View subject) noexcept:

@@ -9,19 +9,19 @@ cdef extern from "Python.h":
     char* start_of "PyBytes_AS_STRING"(PyObject* chunk) noexcept
 
 
-cdef class OutBuf:
-    cdef PyObject* chunk       # an exact bytes object with this as its only reference, or NULL
-    cdef Py_ssize_t room       # bytes in chunk
-    cdef readonly Py_ssize_t size       # bytes of it that are written
-    cdef Py_ssize_t expected   # what the last turn took, so that a steady flow never grows twice
+cdef class WriteBuffer:
+    cdef PyObject* chunk           # an exact bytes object with this as its only reference, or NULL
+    cdef Py_ssize_t capacity       # bytes in chunk
+    cdef readonly Py_ssize_t size  # bytes of it that are written
+    cdef Py_ssize_t expected       # what the last turn took, so that a steady flow never grows twice
 
     # Append: reserve the most it may take (more than nothing), write at the pointer, commit the end.
     cdef int grow(self, Py_ssize_t more) except -1
     cdef int append(self, View v) except -1
-    cdef int resize(self, Py_ssize_t room) except -1
+    cdef int resize(self, Py_ssize_t capacity) except -1
 
     cdef inline char* reserve(self, Py_ssize_t most) except NULL:
-        if self.size + most > self.room:
+        if self.size + most > self.capacity:
             self.grow(most)
         return start_of(self.chunk) + self.size
 

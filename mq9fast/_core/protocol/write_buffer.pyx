@@ -17,29 +17,29 @@ cdef enum:
     LARGEST_EXPECTED_BYTES = 1 << 20
 
 
-cdef class OutBuf:
+cdef class WriteBuffer:
     """Bytes waiting for one write to the socket."""
 
     def __dealloc__(self):
         self.discard()
 
     cdef int grow(self, Py_ssize_t more) except -1:
-        cdef Py_ssize_t room
+        cdef Py_ssize_t capacity
         if self.chunk is NULL:
-            room = max(self.expected + more, SMALLEST_BYTES)
-            self.chunk = PyBytes_FromStringAndSize(NULL, room)
+            capacity = max(self.expected + more, SMALLEST_BYTES)
+            self.chunk = PyBytes_FromStringAndSize(NULL, capacity)
         else:
-            room = max(self.room * 2, self.size + more)
-            self.resize(room)
-        self.room = room
+            capacity = max(self.capacity * 2, self.size + more)
+            self.resize(capacity)
+        self.capacity = capacity
         return 0
 
-    cdef int resize(self, Py_ssize_t room) except -1:
+    cdef int resize(self, Py_ssize_t capacity) except -1:
         try:
-            return _PyBytes_Resize(&self.chunk, room)
+            return _PyBytes_Resize(&self.chunk, capacity)
         except MemoryError:
             # The old object is gone with the failed resize.
-            self.room = self.size = 0
+            self.capacity = self.size = 0
             raise
 
     cdef int append(self, View v) except -1:
@@ -54,7 +54,7 @@ cdef class OutBuf:
             self.discard()
             return b""
         self.expected = min(self.size, LARGEST_EXPECTED_BYTES)
-        if self.size < self.room:
+        if self.size < self.capacity:
             self.resize(self.size)
         taken = <bytes>self.chunk
         self.discard()
@@ -63,7 +63,7 @@ cdef class OutBuf:
     cdef void discard(self) noexcept:
         Py_XDECREF(self.chunk)
         self.chunk = NULL
-        self.room = self.size = 0
+        self.capacity = self.size = 0
 
     def write(self, bytes data not None) -> None:
         """Append a copy of `data`."""

@@ -7,48 +7,48 @@ client on the agenda, and the end of the turn hands everything to the socket in 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
-from mq9fast._core.protocol.write_buffer cimport OutBuf
+from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 from mq9fast._core.pubsub.permissions cimport SubjectFilter
 
 
 cdef enum:
     TURN_NS = 2_000_000
-    MOST_RESUMED = 16         # clients that are read from again in one turn, each of which may fill a read
-    COST_TO_LOOK = 64         # deliveries, or as much work, after which the time is looked at
+    MAX_RESUMED = 16       # clients that are read from again in one turn, each of which may fill a read
+    CLOCK_CHECK_COST = 64  # deliveries, or as much work, after which the time is looked at
 
 
-cdef class Agenda:
+cdef class PendingWork:
     """What the end of this turn of the event loop has to visit."""
     # How long a turn handles what it reads, or pushes what it made durable. One client has half of it, and so
     # has the pump, and what earlier turns left over: a turn is short, however many clients there are.
     cdef public uint64_t turn_ns
-    cdef uint64_t ends_ns     # until when this one handles what it reads; none is under way while not awake
-    cdef Py_ssize_t cost      # of what was handled since the time was looked at, in deliveries
+    cdef uint64_t ends_ns  # until when this one handles what it reads; none is under way while not awake
+    cdef Py_ssize_t cost                    # of what was handled since the time was looked at, in deliveries
     cdef Py_ssize_t dirty_count
-    cdef Client dirty         # the last client that has bytes to write, which knows the one before it
-    cdef list doomed          # clients to close
-    cdef list stalled         # clients that were told to stop sending
-    cdef list exhausted       # subscriptions that had their last delivery
-    cdef object sated         # a deque of clients that had their share, the one that waits longest first
-    cdef public object wake   # called once when the agenda stops being empty, but by whoever holds it
-    cdef bint awake           # the end of the turn is to come
-    cdef bint held            # who holds it sees to the end of the turn
-    cdef bint ending          # the turn ends, and its flush is to come
-    cdef public uint64_t now_ms               # of this turn or the last tick, broker time in milliseconds
-    cdef readonly uint64_t slow_consumers     # clients cut off because they did not read
-    cdef public uint64_t stale_connections    # clients cut off because nothing was heard of them
+    cdef Client dirty  # the last client that has bytes to write, which knows the one before it
+    cdef list closing                       # clients to close
+    cdef list stalled                       # clients that were told to stop sending
+    cdef list max_reached                   # subscriptions that had their last delivery
+    cdef object quota_used  # a deque of clients that had their share, the one that waits longest first
+    cdef public object wake  # called once when the agenda stops being empty, but by whoever holds it
+    cdef bint end_scheduled                 # the end of the turn is to come
+    cdef bint in_read                       # who holds it sees to the end of the turn
+    cdef bint ending                        # the turn ends, and its flush is to come
+    cdef public uint64_t now_ms             # of this turn or the last tick, broker time in milliseconds
+    cdef readonly uint64_t slow_consumers   # clients cut off because they did not read
+    cdef public uint64_t stale_connections  # clients cut off because nothing was heard of them
 
     # Of every client, those closed included, as of the last flush.
     cdef readonly uint64_t out_messages
     cdef readonly uint64_t out_bytes
 
-    cdef int call(self) except -1
+    cpdef int schedule_end(self) except -1
     cdef bint is_spent(self) noexcept
     cdef int note_dirty(self, Client client) except -1
     cpdef void begin(self) noexcept
     cpdef int flush(self) except -1
-    cpdef int close_doomed(self) except -1
-    cpdef int resume_sated(self) except -1
+    cpdef int close_clients(self) except -1
+    cpdef int resume_over_quota(self) except -1
     cdef void note_output(self, Client client) noexcept
 
 
@@ -58,7 +58,7 @@ cdef class Client:
     # The socket, as an object with write(bytes), close(), pause() and resume(). None once it is gone.
     cdef public object connection
     cdef readonly dict subscriptions      # sid -> Subscription
-    cdef dict retired                     # those past their last delivery that still hold messages, as keys
+    cdef dict awaiting_answers            # those past their last delivery that still hold messages, as keys
 
     # What it says of itself in CONNECT, for monitoring; None until then.
     cdef public str name
@@ -73,20 +73,20 @@ cdef class Client:
     cdef public bint no_responders
 
     # What goes to it.
-    cdef Agenda agenda
-    cdef OutBuf out
-    cdef readonly bint writable           # false while the transport holds more than its high-water mark
-    cdef readonly bint doomed             # nothing more is read from it or delivered to it
-    cdef readonly bytes last_words        # why it is doomed, as -ERR said it; None where nothing was said
-    cdef bint dirty                       # on the agenda with bytes to write
-    cdef Client dirty_before              # the client that was put there before it
-    cdef bint stalled                     # told to stop sending, by the agenda's `stalled`
-    cdef bint sated                       # had its share of this turn: on the agenda to go on
-    cdef readonly bint waiting            # for the verdict on its CONNECT: what follows is kept
+    cdef PendingWork pending_work
+    cdef WriteBuffer out
+    cdef readonly bint writable              # false while the transport holds more than its high-water mark
+    cdef readonly bint closing               # nothing more is read from it or delivered to it
+    cdef readonly bytes close_reason         # why it is doomed, as -ERR said it; None where nothing was said
+    cdef bint dirty                          # on the agenda with bytes to write
+    cdef Client dirty_before                 # the client that was put there before it
+    cdef bint stalled                        # told to stop sending, by the agenda's `stalled`
+    cdef bint quota_used                     # had its share of this turn: on the agenda to go on
+    cdef readonly bint connect_pending       # for the verdict on its CONNECT: what follows is kept
     cdef public Py_ssize_t max_pending_bytes
-    cdef uint64_t paused_at               # out_messages when writable became false, as mailboxes leave it
-    cdef readonly bint fed                # by a mailbox that it reads no more, and not all of that was taken
-    cdef dict parked                      # mailbox sources that wait for its socket, as keys
+    cdef uint64_t out_messages_at_pause      # out_messages when writable became false, as mailboxes leave it
+    cdef readonly bint mailbox_bytes_unsent  # of a mailbox from which it unsubscribed
+    cdef dict parked                         # mailbox sources that wait for its socket, as keys
 
     # What it has done.
     cdef readonly uint64_t in_messages
@@ -99,13 +99,13 @@ cdef class Client:
     cdef uint64_t noted_bytes
 
     cdef int touch(self) except -1
-    cdef int say(self, View line) except -1
-    cdef int doom(self, bytes error) except -1
+    cdef int write_line(self, View line) except -1
+    cdef int begin_close(self, bytes error) except -1
     cdef int stall(self) except -1
-    cdef int read_on(self) except -1
-    cdef int go_on(self) except -1
+    cdef int resume_reading(self) except -1
+    cdef int continue_work(self) except -1
     cdef void left_mailbox(self) noexcept
-    cdef int give_up(self) except -1
+    cdef int drop_slow_consumer(self) except -1
 
 
 cdef class Subscription:
@@ -120,5 +120,5 @@ cdef class Subscription:
     cdef int write(self, View subject, View reply, View header, View payload) except -1
     cdef int send(self, View subject, View reply, View header, View payload) except -1
 
-    cdef inline bint exhausted(self) noexcept:
+    cdef inline bint max_reached(self) noexcept:
         return self.maximum != 0 and self.delivered >= self.maximum

@@ -6,55 +6,52 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
-from mq9fast._core.protocol.write_buffer cimport OutBuf
+from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
 cdef enum:
-    MOST_NUMBERS_BYTES = 64      # two sizes, the verb, blanks and line ends of one frame
+    MAX_NUMBERS_BYTES = 64      # two sizes, the verb, blanks and line ends of one frame
 
 
-cdef class Agenda:
+cdef class PendingWork:
     """What the end of this turn has to visit. `wake()`, to be set, has it come once there is anything."""
 
     def __cinit__(self):
-        self.doomed = []
+        self.closing = []
         self.stalled = []
-        self.exhausted = []
-        self.sated = deque()
+        self.max_reached = []
+        self.quota_used = deque()
         self.turn_ns = TURN_NS
 
-    cdef int call(self) except -1:
-        if not self.awake:
-            self.awake = True
+    cpdef int schedule_end(self) except -1:
+        """Have the end of the turn run, once."""
+        if not self.end_scheduled:
+            self.end_scheduled = True
             self.ends_ns = monotonic_ns() + self.turn_ns
-            if not self.held:
+            if not self.in_read:
                 self.wake()
         return 0
 
     cdef bint is_spent(self) noexcept:
         """Whether the turn has handled what it reads for long enough."""
         self.cost = 0
-        return self.awake and monotonic_ns() >= self.ends_ns
+        return self.end_scheduled and monotonic_ns() >= self.ends_ns
 
     cpdef void begin(self) noexcept:
         """The end of the turn runs now: but for output, what comes up from here on calls for another."""
-        self.awake = False
+        self.end_scheduled = False
         self.ending = True
 
-    def ask(self) -> None:
-        """Have the end of the turn run, whatever is on the agenda."""
-        self.call()
-
-    cpdef int close_doomed(self) except -1:
+    cpdef int close_clients(self) except -1:
         """Close the clients whose last words are written."""
         cdef Client client
         try:
-            while self.doomed:
-                client = self.doomed.pop()
+            while self.closing:
+                client = self.closing.pop()
                 if client.connection is not None:
                     client.connection.close()
         finally:
-            if self.doomed:
-                self.call()
+            if self.closing:
+                self.schedule_end()
         return 0
 
     def resume_stalled(self) -> None:
@@ -68,18 +65,18 @@ cdef class Agenda:
             while stalled:
                 client = stalled.pop()
                 client.stalled = False
-                if client.sated:
+                if client.quota_used:
                     continue
-                if resumed < MOST_RESUMED and monotonic_ns() < end_ns:
-                    client.go_on()
+                if resumed < MAX_RESUMED and monotonic_ns() < end_ns:
+                    client.continue_work()
                     resumed += 1
                 else:
-                    client.sated = True
-                    self.sated.append(client)
+                    client.quota_used = True
+                    self.quota_used.append(client)
         finally:
             self.stalled += stalled
-            if self.sated or self.stalled:
-                self.call()
+            if self.quota_used or self.stalled:
+                self.schedule_end()
 
     cdef int note_dirty(self, Client client) except -1:
         """The client has something to write."""
@@ -87,7 +84,7 @@ cdef class Agenda:
         self.dirty_count += 1
         client.dirty_before = self.dirty
         self.dirty = client
-        return 0 if self.ending else self.call()
+        return 0 if self.ending else self.schedule_end()
 
     cdef void note_output(self, Client client) noexcept:
         """Count what a client was sent since the last time, once a turn instead of once a message."""
@@ -115,47 +112,49 @@ cdef class Agenda:
                 elif client.writable and client.out.size:
                     client.connection.write(client.out.take())
                     if client.writable:
-                        client.fed = False
+                        client.mailbox_bytes_unsent = False
         finally:
             # One that could not be written to keeps the others no longer than this turn.
             if self.dirty is not None:
-                self.call()
+                self.schedule_end()
         return 0
 
-    cpdef int resume_sated(self) except -1:
+    cpdef int resume_over_quota(self) except -1:
         """Go on with clients that had their share before, some of them: the others come first next time."""
         cdef Client client
         cdef Py_ssize_t most
         cdef uint64_t end_ns
-        if not self.sated:
+        if not self.quota_used:
             return 0
         end_ns = monotonic_ns() + self.turn_ns // 2
-        most = min(<Py_ssize_t>len(self.sated), <Py_ssize_t>MOST_RESUMED)
+        most = min(<Py_ssize_t>len(self.quota_used), <Py_ssize_t>MAX_RESUMED)
         try:
-            while most and self.sated:
-                client = self.sated.popleft()
-                client.sated = False
-                client.go_on()
+            while most and self.quota_used:
+                client = self.quota_used.popleft()
+                client.quota_used = False
+                client.continue_work()
                 most = 0 if monotonic_ns() >= end_ns else most - 1
         finally:
-            if self.sated:
-                self.call()
+            if self.quota_used:
+                self.schedule_end()
         return 0
 
 
 cdef class Client:
     """The state of one connection that the rest of the broker may touch."""
 
-    def __cinit__(self, Agenda agenda not None, uint64_t cid, Py_ssize_t max_pending_bytes, *_, **__):
-        self.agenda = agenda
+    def __cinit__(
+        self, PendingWork pending_work not None, uint64_t cid, Py_ssize_t max_pending_bytes, *_, **__
+    ):
+        self.pending_work = pending_work
         self.cid = cid
         self.max_pending_bytes = max_pending_bytes
         self.subscriptions = {}
         self.parked = {}
-        self.retired = {}
-        self.out = OutBuf()
+        self.awaiting_answers = {}
+        self.out = WriteBuffer()
         self.writable = True
-        self.started_ms = self.active_ms = agenda.now_ms
+        self.started_ms = self.active_ms = pending_work.now_ms
         # nats-server's defaults, which last until CONNECT says otherwise.
         self.verbose = self.pedantic = self.echo = True
 
@@ -166,72 +165,72 @@ cdef class Client:
 
     cdef int touch(self) except -1:
         if not self.dirty:
-            self.agenda.note_dirty(self)
-        if self.out.size <= self.max_pending_bytes or self.doomed:
+            self.pending_work.note_dirty(self)
+        if self.out.size <= self.max_pending_bytes or self.closing:
             return 0
         if self.writable and self.connection is not None:
             # Too much for one turn: from here on the transport says whether the client can take more.
             self.connection.write(self.out.take())
         else:
-            self.give_up()
+            self.drop_slow_consumer()
         return 0
 
-    cdef int give_up(self) except -1:
+    cdef int drop_slow_consumer(self) except -1:
         self.out.discard()
-        self.agenda.slow_consumers += 1
-        return self.doom(b"Slow Consumer")
+        self.pending_work.slow_consumers += 1
+        return self.begin_close(b"Slow Consumer")
 
-    cdef int say(self, View line) except -1:
+    cdef int write_line(self, View line) except -1:
         """Write a protocol line."""
         self.out.append(line)
         return self.touch()
 
-    cdef int doom(self, bytes error) except -1:
+    cdef int begin_close(self, bytes error) except -1:
         """Close the connection at the end of the turn; `error`, if any, is its last words as -ERR."""
-        if self.doomed:
+        if self.closing:
             return 0
-        self.doomed = True
-        self.last_words = error
+        self.closing = True
+        self.close_reason = error
         if error is not None:
             self.error(error)
-        self.agenda.doomed.append(self)
-        return self.agenda.call()
+        self.pending_work.closing.append(self)
+        return self.pending_work.schedule_end()
 
     cdef int stall(self) except -1:
         """Stop reading from the client until the agenda's next `resume_stalled`."""
         if not self.stalled and self.connection is not None:
             self.stalled = True
-            self.agenda.stalled.append(self)
+            self.pending_work.stalled.append(self)
             self.connection.pause()
-            self.agenda.call()
+            self.pending_work.schedule_end()
         return 0
 
-    cdef int read_on(self) except -1:
+    cdef int resume_reading(self) except -1:
         """Read from the client again, unless there is another reason not to."""
-        if self.connection is not None and not (self.stalled or self.sated or self.waiting):
+        if self.connection is not None and not (self.stalled or self.quota_used or self.connect_pending):
             self.connection.resume()
         return 0
 
-    cdef int go_on(self) except -1:
+    cdef int continue_work(self) except -1:
         """Handle what was left of what the client sent, and read from it again."""
-        return self.read_on()
+        return self.resume_reading()
 
     cdef void left_mailbox(self) noexcept:
         """A subscription to a mailbox ends: what was delivered on it may still wait for the socket."""
         if not self.writable or self.out.size:
-            self.fed = True
+            self.mailbox_bytes_unsent = True
 
     def error(self, bytes sentence not None) -> None:
         """Write -ERR with nats-server's text for it."""
-        self.say(view_of(b"-ERR '" + sentence + b"'\r\n"))
+        self.write_line(view_of(b"-ERR '" + sentence + b"'\r\n"))
 
     def write(self, bytes line not None) -> None:
         """Write protocol bytes at the end of this turn."""
-        self.say(view_of(line))
+        self.write_line(view_of(line))
 
     def close_with(self, error: bytes | None) -> None:
         """Close the connection at the end of the turn, with `error` as its last words."""
-        self.doom(error)
+        self.begin_close(error)
 
     def take_output(self) -> bytes:
         """What waits for the socket, for the last write before a close."""
@@ -240,16 +239,16 @@ cdef class Client:
     def pause_writing(self) -> None:
         """The transport holds more than its high-water mark."""
         self.writable = False
-        self.paused_at = self.out_messages
+        self.out_messages_at_pause = self.out_messages
 
     @property
     def messages_wait(self) -> bool:
         """Whether messages of plain subjects wait for the transport; mailboxes hand over none meanwhile."""
-        return not self.writable and self.out.size > 0 and self.out_messages != self.paused_at
+        return not self.writable and self.out.size > 0 and self.out_messages != self.out_messages_at_pause
 
     def cut_off(self) -> None:
         """Close the connection as that of a slow consumer: what waits for it is dropped."""
-        self.give_up()
+        self.drop_slow_consumer()
 
 
 cdef class Subscription:
@@ -266,8 +265,8 @@ cdef class Subscription:
     cdef int send(self, View subject, View reply, View header, View payload) except -1:
         """Deliver a message, which counts for the maximum."""
         self.delivered += 1
-        if self.exhausted():
-            self.client.agenda.exhausted.append(self)
+        if self.max_reached():
+            self.client.pending_work.max_reached.append(self)
         return self.write(subject, reply, header, payload)
 
     cdef int write(self, View subject, View reply, View header, View payload) except -1:
@@ -278,7 +277,7 @@ cdef class Subscription:
         if not client.headers:
             header = view(NULL, 0)
         at = client.out.reserve(
-            subject.size + sid.size + reply.size + header.size + payload.size + MOST_NUMBERS_BYTES
+            subject.size + sid.size + reply.size + header.size + payload.size + MAX_NUMBERS_BYTES
         )
         at = put(at, view(b"HMSG ", 5) if header.size else view(b"MSG ", 4))
         at = put_byte(put(at, subject), c' ')

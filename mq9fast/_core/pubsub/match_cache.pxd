@@ -25,9 +25,9 @@ cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_
 cdef class MatchCache:
     """Each slot holds the last subject that hashed to it. There are more slots once good ones push each other
     out, up to a limit: as many subjects in turn cost no more each than a few do. What they match takes no
-    more than `MOST_BYTES`, or one match that is larger alone."""
+    more than `MAX_BYTES`, or one match that is larger alone."""
     cdef Match** slots
-    cdef readonly Py_ssize_t room         # a power of two
+    cdef readonly Py_ssize_t capacity     # a power of two
     cdef readonly Py_ssize_t kept_bytes   # of the matches
     cdef Py_ssize_t hand                  # the slot to be emptied next for want of memory
     cdef Py_ssize_t displaced             # of the same generation as what took their slot
@@ -35,5 +35,5 @@ cdef class MatchCache:
     cdef Match* find(self, View subject, uint64_t hashed, uint64_t generation) noexcept
     cdef void keep(self, Match* match) noexcept
     cdef void drop(self, Py_ssize_t slot) noexcept
-    cdef void make_room(self, Py_ssize_t needed) noexcept
+    cdef void ensure_capacity(self, Py_ssize_t needed) noexcept
     cdef void grow(self) noexcept

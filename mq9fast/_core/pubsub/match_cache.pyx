@@ -8,9 +8,9 @@ from libc.string cimport memcpy
 from mq9fast._core.base.view cimport View, same, view
 
 cdef enum:
-    FIRST_ROOM = 4096
-    MOST_ROOM = 32768
-    MOST_BYTES = 33554432
+    FIRST_CAPACITY = 4096
+    MAX_CAPACITY = 32768
+    MAX_BYTES = 33554432
 
 
 cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_t generation) except NULL:
@@ -54,21 +54,21 @@ cdef class MatchCache:
     """Matches by subject; it frees what it is given to keep."""
 
     def __cinit__(self):
-        self.room = FIRST_ROOM
-        self.slots = <Match**>PyMem_Calloc(FIRST_ROOM, sizeof(Match*))
+        self.capacity = FIRST_CAPACITY
+        self.slots = <Match**>PyMem_Calloc(FIRST_CAPACITY, sizeof(Match*))
         if self.slots is NULL:
             raise MemoryError
 
     def __dealloc__(self):
         cdef Py_ssize_t i
         if self.slots is not NULL:
-            for i in range(self.room):
+            for i in range(self.capacity):
                 PyMem_Free(self.slots[i])
             PyMem_Free(self.slots)
 
     cdef Match* find(self, View subject, uint64_t hashed, uint64_t generation) noexcept:
         """What the subject matches, or NULL if that is not known or no longer so."""
-        cdef Match* known = self.slots[hashed & <uint64_t>(self.room - 1)]
+        cdef Match* known = self.slots[hashed & <uint64_t>(self.capacity - 1)]
         if known is NULL or known.generation != generation or known.hash != hashed:
             return NULL
         return known if same(known.subject, subject) else NULL
@@ -76,13 +76,13 @@ cdef class MatchCache:
     cdef void keep(self, Match* match) noexcept:
         """Take a match over. DANGER: frees the one in its slot, and others if they take too much memory."""
         cdef Py_ssize_t slot
-        if self.displaced > self.room and self.room < MOST_ROOM:
+        if self.displaced > self.capacity and self.capacity < MAX_CAPACITY:
             self.grow()
-        slot = <Py_ssize_t>(match.hash & <uint64_t>(self.room - 1))
+        slot = <Py_ssize_t>(match.hash & <uint64_t>(self.capacity - 1))
         if self.slots[slot] is not NULL and self.slots[slot].generation == match.generation:
             self.displaced += 1
         self.drop(slot)
-        self.make_room(match.bytes)
+        self.ensure_capacity(match.bytes)
         self.slots[slot] = match
         self.kept_bytes += match.bytes
 
@@ -92,27 +92,27 @@ cdef class MatchCache:
             PyMem_Free(self.slots[slot])
             self.slots[slot] = NULL
 
-    cdef void make_room(self, Py_ssize_t needed) noexcept:
+    cdef void ensure_capacity(self, Py_ssize_t needed) noexcept:
         """Have so many bytes left: slots are emptied in turn, whatever they hold."""
-        while self.kept_bytes and self.kept_bytes + needed > MOST_BYTES:
+        while self.kept_bytes and self.kept_bytes + needed > MAX_BYTES:
             self.drop(self.hand)
-            self.hand = (self.hand + 1) & (self.room - 1)
+            self.hand = (self.hand + 1) & (self.capacity - 1)
 
     cdef void grow(self) noexcept:
         """Double the room; without memory for that it stays as it is."""
-        cdef Py_ssize_t room = 2 * self.room
+        cdef Py_ssize_t capacity = 2 * self.capacity
         cdef Py_ssize_t i
-        cdef Match** grown = <Match**>PyMem_Calloc(<size_t>room, sizeof(Match*))
+        cdef Match** grown = <Match**>PyMem_Calloc(<size_t>capacity, sizeof(Match*))
         self.displaced = 0
         if grown is NULL:
             return
-        for i in range(self.room):
+        for i in range(self.capacity):
             # One more bit of the hash counts: no two meet in a slot.
             if self.slots[i] is not NULL:
-                grown[self.slots[i].hash & <uint64_t>(room - 1)] = self.slots[i]
+                grown[self.slots[i].hash & <uint64_t>(capacity - 1)] = self.slots[i]
         PyMem_Free(self.slots)
         self.slots = grown
-        self.room = room
+        self.capacity = capacity
 
     def fanout(self, uint64_t generation):
         """(subjects that are known, the most subscriptions one of them matches, those of all of them)."""
@@ -121,7 +121,7 @@ cdef class MatchCache:
         cdef Py_ssize_t most = 0
         cdef Py_ssize_t total = 0
         cdef Match* match
-        for i in range(self.room):
+        for i in range(self.capacity):
             match = self.slots[i]
             if match is not NULL and match.generation == generation:
                 size = match.ends[match.groups - 1] if match.groups else match.plain

@@ -9,7 +9,7 @@ from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 
 cdef enum:
-    MOST_RECEIVERS = 1000         # that a trace names: it is made in one piece
+    MAX_RECEIVERS = 1000         # that a trace names: it is made in one piece
 
 cdef const char* value_after(View header, const char* name, size_t size) noexcept:
     """Where the value of the first header called `name` begins; NULL if there is none."""
@@ -92,14 +92,14 @@ cdef class Tracer:
             error = "Not delivered because of no echo"
         elif subscription.filter is not None and not subscription.filter.admits(op.subject):
             error = "Not delivered because subscription denies this subject"
-        elif subscription.client.doomed:
+        elif subscription.client.closing:
             error = "Not delivered because client is closed"
-        elif subscription.exhausted():
+        elif subscription.max_reached():
             error = "Not delivered because auto-unsubscribe exceeded"
         elif not trace.only:
             subscription.send(op.subject, op.reply, op.header, op.payload)
             self.router.press(sender, subscription.client)
-        if len(trace.receivers) < MOST_RECEIVERS:
+        if len(trace.receivers) < MAX_RECEIVERS:
             trace.receivers.append((subscription, error))
         return error is None
 

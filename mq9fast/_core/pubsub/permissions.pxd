@@ -6,16 +6,16 @@ and each list is asked for both: so a list can name a mailbox, or one priority o
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.bytes_map cimport Table
+from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.view cimport View
 
 
 cdef class SubjectFilter:
     """Literal subjects; a few of the last verdicts are remembered."""
-    cdef tuple allow          # of subjects with wildcards, as bytes; None = every subject
+    cdef tuple allow             # of subjects with wildcards, as bytes; None = every subject
     cdef tuple deny
     cdef uint64_t seed
-    cdef Table known          # subject -> True or False
+    cdef BytesMap known          # subject -> True or False
 
     cdef bint admits(self, View subject) except *
     cdef bint decide(self, View subject) except *

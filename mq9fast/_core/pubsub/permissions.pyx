@@ -3,15 +3,15 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.bytes_map cimport Table
+from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.view cimport View, slice_from, starts_with, to_bytes, view, view_of
 from mq9fast._core.protocol.address cimport RANKS, Rank, split_filter, split_priority
 from mq9fast._core.protocol.subject cimport covers, overlap
 
 cdef enum:
-    MOST_KNOWN = 1024             # verdicts remembered, of subjects of at most so many bytes
-    MOST_KNOWN_BYTES = 256
-    MOST_FILTERS = 256            # kept, one for each set of entries that applies to a subscription
+    MAX_KNOWN = 1024             # verdicts remembered, of subjects of at most so many bytes
+    MAX_KNOWN_BYTES = 256
+    MAX_FILTERS = 256            # kept, one for each set of entries that applies to a subscription
     MSG_BYTES = 20
 
 cdef bytes MSG = b"$mq9.AI.MAILBOX.MSG."
@@ -43,7 +43,7 @@ cdef class SubjectFilter:
         self.allow = allow
         self.deny = deny
         self.seed = seed
-        self.known = Table(seed)
+        self.known = BytesMap(seed)
 
     cdef bint admits(self, View subject) except *:
         cdef PyObject* known = self.known.find(subject)
@@ -51,9 +51,9 @@ cdef class SubjectFilter:
         if known is not NULL:
             return <object>known is True
         verdict = self.decide(subject)
-        if subject.size <= MOST_KNOWN_BYTES:
-            if self.known.size >= MOST_KNOWN:
-                self.known = Table(self.seed)
+        if subject.size <= MAX_KNOWN_BYTES:
+            if self.known.size >= MAX_KNOWN:
+                self.known = BytesMap(self.seed)
             self.known.insert(to_bytes(subject), verdict)
         return verdict
 
@@ -137,7 +137,7 @@ cdef class Permissions:
         """One filter for all subscriptions to which the same entries apply: they share its cache."""
         found = self.filters.get(denied)
         if found is None:
-            if len(self.filters) >= MOST_FILTERS:
+            if len(self.filters) >= MAX_FILTERS:
                 self.filters.clear()
             found = self.filters[denied] = SubjectFilter(None, denied, self.seed)
         return found

@@ -4,14 +4,14 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
 from mq9fast._core.protocol.parser cimport Operation
-from mq9fast._core.pubsub.client cimport Agenda, Client, Subscription
+from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 from mq9fast._core.pubsub.sublist cimport Sublist
 
 
 cdef class Router:
     cdef readonly Sublist sublist
-    cdef Agenda agenda
+    cdef PendingWork pending_work
     cdef uint64_t dice        # state of the generator that picks group members
     cdef public Py_ssize_t stall_bytes
 

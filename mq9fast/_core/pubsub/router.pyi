@@ -1,8 +1,8 @@
-from mq9fast._core.pubsub.client import Agenda
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 
 class Router:
-    def __init__(self, agenda: Agenda, seed: int, stall_bytes: int) -> None: ...
+    def __init__(self, pending_work: PendingWork, seed: int, stall_bytes: int) -> None: ...
     stall_bytes: int
     @property
     def sublist(self) -> Sublist: ...

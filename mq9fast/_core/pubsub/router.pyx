@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, nothing, to_bytes, view_of
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.subject cimport is_ours
-from mq9fast._core.pubsub.client cimport Agenda, Client, Subscription
+from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 from mq9fast._core.pubsub.sublist cimport Sublist
 
@@ -19,8 +19,8 @@ cdef class Router:
     `seed` is random. A sender is made to wait once a receiver's unwritten bytes pass `stall_bytes`.
     """
 
-    def __cinit__(self, Agenda agenda not None, uint64_t seed, Py_ssize_t stall_bytes):
-        self.agenda = agenda
+    def __cinit__(self, PendingWork pending_work not None, uint64_t seed, Py_ssize_t stall_bytes):
+        self.pending_work = pending_work
         self.sublist = Sublist(seed)
         self.dice = seed | 1
         self.stall_bytes = stall_bytes
@@ -52,11 +52,11 @@ cdef class Router:
         cdef Py_ssize_t i
         cdef Py_ssize_t start = match.plain
         if self.sublist.collected:
-            self.agenda.cost += self.sublist.collected
+            self.pending_work.cost += self.sublist.collected
             self.sublist.collected = 0
         if match.plain + match.groups == 0:
             return 0
-        self.agenda.cost += match.plain + match.groups
+        self.pending_work.cost += match.plain + match.groups
         for i in range(match.plain):
             subscription = <Subscription>match.subscriptions[i]
             if self.can_take(subscription, sender, subject):
@@ -89,7 +89,7 @@ cdef class Router:
 
     cdef bint can_take(self, Subscription subscription, Client sender, View subject) except *:
         return (
-            not subscription.client.doomed and not subscription.exhausted()
+            not subscription.client.closing and not subscription.max_reached()
             and (subscription.client is not sender or sender.echo)
             and (subscription.filter is None or subscription.filter.admits(subject))
         )
@@ -116,7 +116,7 @@ cdef class Router:
         match = self.sublist.match(reply)
         for i in range(match.plain):
             subscription = <Subscription>match.subscriptions[i]
-            if subscription.client is sender and not subscription.exhausted():
+            if subscription.client is sender and not subscription.max_reached():
                 header = NO_RESPONDERS + to_bytes(subject) + b"\r\n\r\n"
                 return subscription.write(reply, nothing(), view_of(header), nothing())
         return 0

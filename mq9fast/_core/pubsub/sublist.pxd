@@ -2,14 +2,14 @@
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.bytes_map cimport Table
+from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.view cimport View
 from mq9fast._core.pubsub.client cimport Subscription
 from mq9fast._core.pubsub.match_cache cimport Match, MatchCache
 
 
 cdef class Node:
-    cdef Table literals       # token -> Node
+    cdef BytesMap literals    # token -> Node
     cdef Node partial         # '*'
     cdef Node full            # '>'
     cdef dict plain           # Subscription -> None, in order of subscribing
@@ -21,13 +21,13 @@ cdef class Node:
 cdef class Sublist:
     cdef Node root
     cdef readonly Py_ssize_t size
-    cdef readonly uint64_t generation      # rises with every change
+    cdef readonly uint64_t generation  # rises with every change
     cdef uint64_t seed
     cdef MatchCache cache
-    cdef Match* last          # what `match` returned before, in the cache; or NULL
-    cdef readonly uint64_t lookups         # matches asked for, repetitions of the one before aside
-    cdef readonly uint64_t misses          # of them, those that were not in the cache
-    cdef Py_ssize_t collected  # subscriptions gathered for misses, until the router has counted them
+    cdef Match* last                   # what `match` returned before, in the cache; or NULL
+    cdef readonly uint64_t lookups     # matches asked for, repetitions of the one before aside
+    cdef readonly uint64_t misses      # of them, those that were not in the cache
+    cdef Py_ssize_t collected          # subscriptions gathered for misses, until the router has counted them
     cdef list found_plain
     cdef dict found_groups
 

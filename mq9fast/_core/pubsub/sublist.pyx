@@ -3,7 +3,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.bytes_map cimport Table
+from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.view cimport View, hash_view, same, slice_from, to_bytes, view, view_of
 from mq9fast._core.protocol.subject cimport first_token, has_empty_token, is_token, valid_subject
 from mq9fast._core.pubsub.client cimport Client, Subscription
@@ -35,7 +35,7 @@ cdef Node child_of(Node node, View token, uint64_t seed, bint make):
     if node.literals is None:
         if not make:
             return None
-        node.literals = Table(seed)
+        node.literals = BytesMap(seed)
     found = node.literals.find(token)
     if found is not NULL:
         return <Node>found

@@ -2,8 +2,8 @@
 
 A row costs the store more than a small message does, so they share one. What is deleted of a run is noted in
 a mark beside it, and both go with the last message of the run. Once most of a run is deleted it is thinned:
-written again with what is left, under the same key. Messages keep their index in it, so that a Spot stays
-good. A message that came alone is a row of its own, without the run around it. The layouts are drawn in
+written again with what is left, under the same key. Messages keep their index in it, so that a RecordLocation
+stays good. A message that came alone is a row of its own, without the run around it. The layouts are drawn in
 storage/layout.py.
 """
 
@@ -15,18 +15,18 @@ from mq9fast._core.storage.record cimport RECORD_VERSION, StoredMessage
 
 
 cdef enum:
-    MOST_IN_RUN = 64              # the bits of a mark
-    RUN_SPAN = 1024               # ids of a run differ by less, so that who looks for one need not look far
-    RUN_VERSION = 2               # first byte of a run
-    MARK_VERSION = 3              # and of a mark
-    THINNED_VERSION = 4           # and of a run that was thinned
-    RUN_FIXED_BYTES = 8
-    RUN_ENTRY_BYTES = 12
-    THINNED_FIXED_BYTES = 16
-    MARK_BYTES = 16
+    MAX_BATCH_MESSAGES = 64         # the bits of a mark
+    BATCH_ID_SPAN = 1024            # ids of a run differ by less, so that who looks for one need not look far
+    BATCH_VERSION = 2               # first byte of a run
+    DELETION_BITMAP_VERSION = 3     # and of a mark
+    THINNED_BATCH_VERSION = 4       # and of a run that was thinned
+    BATCH_FIXED_BYTES = 8
+    BATCH_ENTRY_BYTES = 12
+    THINNED_BATCH_FIXED_BYTES = 16
+    DELETION_BITMAP_BYTES = 16
 
 
-cdef struct Spot:
+cdef struct RecordLocation:
     # Where a message lies: the id in the key of its row, and which of how many in there it is.
     uint64_t row_id
     unsigned char index
@@ -48,16 +48,16 @@ cdef inline bint is_message(bytes value) noexcept:
 
 cdef inline uint64_t all_of(int count) noexcept:
     """The bits of `count` messages."""
-    return ~<uint64_t>0 >> (MOST_IN_RUN - count)
+    return ~<uint64_t>0 >> (MAX_BATCH_MESSAGES - count)
 
 
-cdef bytes run_key(uint64_t uid, int rank, uint64_t row_id)
-cdef bytes row_key(uint64_t uid, int rank, const Spot* spot)
-cdef bytes pack_mark(uint64_t deleted, uint32_t dead_bytes)
-cdef int unpack_mark(bytes value, uint64_t* deleted, uint32_t* dead_bytes) except -1
+cdef bytes batch_key(uint64_t uid, int rank, uint64_t row_id)
+cdef bytes row_key(uint64_t uid, int rank, const RecordLocation* location)
+cdef bytes pack_deletion_bitmap(uint64_t deleted, uint32_t dead_bytes)
+cdef int unpack_deletion_bitmap(bytes value, uint64_t* deleted, uint32_t* dead_bytes) except -1
 
 
-cdef class Run:
+cdef class RecordBatch:
     """What one row holds, a run or a message of its own."""
     cdef bytes value
     cdef uint64_t row_id
@@ -79,23 +79,23 @@ cdef class Run:
 
     cdef inline int place_of(self, int index) noexcept:
         """Which of the messages that it still holds is the one of this index, which it holds."""
-        if self.entries == RUN_FIXED_BYTES:
+        if self.entries == BATCH_FIXED_BYTES:
             return index
         return popcount(self.kept & ((<uint64_t>1 << index) - 1))
 
-    cdef inline Spot spot(self, int index) noexcept:
-        cdef Spot spot
-        spot.row_id = self.row_id
-        spot.index = <unsigned char>index
-        spot.count = <unsigned char>self.count
-        return spot
+    cdef inline RecordLocation location(self, int index) noexcept:
+        cdef RecordLocation location
+        location.row_id = self.row_id
+        location.index = <unsigned char>index
+        location.count = <unsigned char>self.count
+        return location
 
 
-cdef class Runs:
+cdef class RecordBatchReader:
     """A scan over the rows of one rank, row by row or message by message."""
     cdef object rows              # of (key, value)
     cdef uint64_t start           # ids below are passed over
-    cdef Run run
+    cdef RecordBatch batch
     cdef uint64_t deleted         # of the run, by index
     cdef int index                # in the run, of the message it is at
     cdef const char* entry        # DANGER: into the run's value, as the next: the entry to come

@@ -97,14 +97,14 @@ cdef inline uint64_t little(const char* at, int size) noexcept:
     return n
 
 
-cdef inline bint holds_record(const char* at, Py_ssize_t room) noexcept:
-    """Whether a whole record begins at `at`, with `room` bytes to the end of its block or of the file."""
+cdef inline bint begins_record(const char* at, Py_ssize_t capacity) noexcept:
+    """Whether a whole record begins at `at`, with `capacity` bytes to the end of its block or of the file."""
     cdef Py_ssize_t size
     cdef uint32_t masked
-    if room < HEADER or not FULL <= at[6] <= LAST:
+    if capacity < HEADER or not FULL <= at[6] <= LAST:
         return False
     size = <Py_ssize_t>little(at + 4, 2)
-    if HEADER + size > room:
+    if HEADER + size > capacity:
         return False
     masked = <uint32_t>little(at, 4) - <uint32_t>0xA282EAD8
     return checksum(at + 6, size + 1) == ((masked >> 17) | (masked << 15))
@@ -112,7 +112,7 @@ cdef inline bint holds_record(const char* at, Py_ssize_t room) noexcept:
 
 def begins_with_record(bytes data not None) -> bool:
     """Whether a whole record is at the beginning of `data`, which is at most a block."""
-    return holds_record(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    return begins_record(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 def crc32c(bytes data not None, bint table=False) -> int:
@@ -163,15 +163,15 @@ cdef class LogReader:
         last piece no whole payload."""
         cdef const char* at = PyBytes_AS_STRING(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t here = 0, room, length
+        cdef Py_ssize_t here = 0, capacity, length
         while here < size:
-            room = min(BLOCK - here % BLOCK, size - here)
+            capacity = min(BLOCK - here % BLOCK, size - here)
             if BLOCK - here % BLOCK < HEADER:
-                here += room
+                here += capacity
                 continue
-            length = <Py_ssize_t>little(at + here + 4, 2) if room >= HEADER else 0
-            if not holds_record(at + here, room):
-                self.torn = here + room == size and (room < HEADER or HEADER + length > room)
+            length = <Py_ssize_t>little(at + here + 4, 2) if capacity >= HEADER else 0
+            if not begins_record(at + here, capacity):
+                self.torn = here + capacity == size and (capacity < HEADER or HEADER + length > capacity)
                 return False
             if not self.take(at + here + HEADER, length, at[here + 6]):
                 return False
@@ -239,19 +239,19 @@ def last_sequence_behind(bytes data not None, Py_ssize_t start, uint64_t above, 
     are believed. A batch without its last part does not count: a kill may leave one."""
     cdef const char* at = PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef Py_ssize_t here = start, room, length
+    cdef Py_ssize_t here = start, capacity, length
     cdef uint64_t sequence, last, begun = 0, found = 0
     cdef int kind
     while here + HEADER <= size:
-        room = min(BLOCK - here % BLOCK, size - here)
-        if room < HEADER:
-            here += room
+        capacity = min(BLOCK - here % BLOCK, size - here)
+        if capacity < HEADER:
+            here += capacity
             continue
         kind = at[here + 6]
         length = <Py_ssize_t>little(at + here + 4, 2)
-        if (kind == FULL or kind == FIRST) and length >= BATCH_HEADER and HEADER + length <= room:
+        if (kind == FULL or kind == FIRST) and length >= BATCH_HEADER and HEADER + length <= capacity:
             sequence = little(at + here + HEADER, 8)
-            if above < sequence <= most and holds_record(at + here, room):
+            if above < sequence <= most and begins_record(at + here, capacity):
                 last = min(sequence + little(at + here + HEADER + 8, 4) - 1, most)
                 if kind == FULL:
                     found = max(found, last)
@@ -260,7 +260,8 @@ def last_sequence_behind(bytes data not None, Py_ssize_t start, uint64_t above, 
                 continue
         elif (
             # Later parts begin their blocks.
-            begun and here % BLOCK == 0 and (kind == MIDDLE or kind == LAST) and holds_record(at + here, room)
+            begun and here % BLOCK == 0 and (kind == MIDDLE or kind == LAST)
+            and begins_record(at + here, capacity)
         ):
             if kind == LAST:
                 found = max(found, begun)

@@ -1,7 +1,7 @@
 """Rows of a store, read one after the other."""
 
 
-cdef class Rows:
+cdef class RowIterator:
     cdef object key           # methods of the iterator, none once it is let go
     cdef object value
     cdef object step

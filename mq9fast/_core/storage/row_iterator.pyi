@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator
 
-class Rows:
+class RowIterator:
     def __init__(
         self,
         iterator: object,

@@ -1,7 +1,7 @@
 """Rows of a store, read one after the other; see row_iterator.pxd."""
 
 
-cdef class Rows:
+cdef class RowIterator:
     """Iterates over the (key, value) that `iterator` gives, a RocksDB iterator at its first row, up to the
     bound in `options`.
 

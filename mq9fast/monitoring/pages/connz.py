@@ -13,7 +13,7 @@ from mq9fast.monitoring.page import (
     JSON,
     Page,
     Query,
-    Refused,
+    RefusedMessages,
     Whole,
     in_order,
     json_list,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mq9fast.server.broker import Broker
 
 DEFAULT_LIMIT = 1024
-MOST_CID = 2**64 - 1
+MAX_CID = 2**64 - 1
 # What nats-server shows in place of a token.
 REDACTED = "[REDACTED]"
 # Connections that are sorted, or passed over, between two looks at the clock.
@@ -117,16 +117,16 @@ class Connz:
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
-        self._time = broker.core.time
-        self._privacy = Privacy(broker.mailboxes.directory)
+        self._time = broker.engine.time
+        self._privacy = Privacy(broker.mailboxes.mailbox_index)
 
     def page(self, query: str) -> Page:
         """Raises Refused (400)."""
         asked = read_query(query, ConnzQuery)
         if asked.sort in {"stop", "reason"} and asked.state != "closed":
-            raise Refused(400, f"The parameter sort can be {asked.sort} with state=closed only.")
-        if asked.cid > MOST_CID:
-            raise Refused(400, f"The parameter cid must be {asked.takes['cid']}.")
+            raise RefusedMessages(400, f"The parameter sort can be {asked.sort} with state=closed only.")
+        if asked.cid > MAX_CID:
+            raise RefusedMessages(400, f"The parameter cid must be {asked.takes['cid']}.")
         return Page(200, JSON, self._pieces(asked))
 
     def _pieces(self, asked: ConnzQuery) -> Iterator[bytes]:

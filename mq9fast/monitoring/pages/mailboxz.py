@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from mq9fast._core.delivery.queue_group import Group
+from mq9fast._core.delivery.queue_group import QueueGroup
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.errors import StoreError
-from mq9fast.monitoring.page import JSON, Page, Query, Refused, Whole, json_list, json_with, read_query
+from mq9fast.monitoring.page import (
+    JSON,
+    Page,
+    Query,
+    RefusedMessages,
+    Whole,
+    json_list,
+    json_with,
+    read_query,
+)
 from mq9fast.monitoring.privacy import Privacy, shown_address
 from mq9fast.monitoring.units import timestamp
 from mq9fast.storage.store import Store
@@ -29,8 +38,8 @@ PRIORITIES = ("critical", "urgent", "normal")
 # Mailboxes that are taken at a time, places of the directory that are looked at, and addresses that are kept.
 RUN = 128
 PLACES = 256
-MOST_FOUND = 16384
-MOST_CURSORS = 1024
+MAX_FOUND = 16384
+MAX_CURSORS = 1024
 
 
 class MailboxzQuery(Query, frozen=True):
@@ -75,9 +84,9 @@ class Mailboxz:
     def __init__(self, broker: "Broker", store: Store) -> None:
         self._broker = broker
         self._mailboxes = broker.mailboxes
-        self._time = broker.core.time
-        self._directory = broker.mailboxes.directory
-        self._privacy = Privacy(self._directory)
+        self._time = broker.engine.time
+        self._mailbox_index = broker.mailboxes.mailbox_index
+        self._privacy = Privacy(self._mailbox_index)
         self._store = store
         self._cursors = Cursors()
 
@@ -86,7 +95,7 @@ class Mailboxz:
         asked = read_query(query, MailboxzQuery)
         after = self._cursors.place(asked.cursor) if asked.cursor else b""
         if after is None:
-            raise Refused(400, f"The parameter cursor must be {asked.takes['cursor']}.")
+            raise RefusedMessages(400, f"The parameter cursor must be {asked.takes['cursor']}.")
         return Page(200, JSON, self._pieces(asked.limit if asked.limit > 0 else DEFAULT_LIMIT, after))
 
     def _pieces(self, limit: int, after: bytes) -> Iterator[bytes]:
@@ -107,16 +116,16 @@ class Mailboxz:
                 yield b""
             yield b"]}"
         except StoreError:
-            raise Refused(503, "The store could not be read.") from None
+            raise RefusedMessages(503, "The store could not be read.") from None
 
     def _totals(self, limit: int) -> dict[str, object]:
-        directory = self._directory
+        mailbox_index = self._mailbox_index
         return {
             "server_id": self._broker.handshake.server_id,
             "now": timestamp(self._time.wall_ms(self._time.now_ms)),
-            "total": directory.live_count,
-            "messages": directory.message_count,
-            "bytes": directory.size_bytes,
+            "total": mailbox_index.live_count,
+            "messages": mailbox_index.message_count,
+            "bytes": mailbox_index.size_bytes,
             "expired": self._mailboxes.expired,
             "limit": limit,
         }
@@ -124,13 +133,13 @@ class Mailboxz:
     def _living(self, after: bytes, limit: int) -> Iterator[list[Mailbox]]:
         """The living mailboxes behind an address, some at a time, and none while they are looked for: a
         million are never held at once. The store has them in order, but may have to pass many that ended."""
-        most = min(limit + 1, MOST_FOUND)
+        most = min(limit + 1, MAX_FOUND)
         while True:
             found: list[bytes] = []
             for _ in self._look(after, found, most):
                 yield []
             for start in range(0, len(found), RUN):
-                mailboxes = map(self._directory.get, found[start : start + RUN])
+                mailboxes = map(self._mailbox_index.get, found[start : start + RUN])
                 yield [mailbox for mailbox in mailboxes if mailbox is not None]
             if len(found) < most:
                 return
@@ -138,17 +147,17 @@ class Mailboxz:
 
     def _look(self, after: bytes, found: list[bytes], most: int) -> Iterator[None]:
         """Fill `found` with the first `most` addresses behind `after`, looking at some places at a time."""
-        places = place = self._directory.places
+        places = place = self._mailbox_index.places
         while place > 0:
             bound = found[-1] if len(found) == most else None
-            for address in self._directory.addresses_behind(after, bound, place, PLACES):
+            for address in self._mailbox_index.addresses_behind(after, bound, place, PLACES):
                 at = bisect_left(found, address)
                 if at == len(found) or found[at] != address:
                     found.insert(at, address)
             del found[most:]
             place -= PLACES
-            if places != self._directory.places:
-                places = place = self._directory.places
+            if places != self._mailbox_index.places:
+                places = place = self._mailbox_index.places
             yield
 
     def _entry(self, mailbox: Mailbox) -> Iterator[bytes]:
@@ -178,9 +187,9 @@ class Mailboxz:
                 times += [created_ms for _, created_ms, _, _ in islice(messages, 1)]
         return min(times, default=None)
 
-    def _group(self, group: Group) -> GroupInfo:
+    def _group(self, group: QueueGroup) -> GroupInfo:
         name = self._privacy.name(printable(group.name.decode("utf-8", "replace")))
-        return GroupInfo(name, group.member_count, group.held_count, group.returned_count)
+        return GroupInfo(name, group.member_count, group.in_flight_count, group.returned_count)
 
 
 class Cursors:
@@ -193,7 +202,7 @@ class Cursors:
         """A cursor for going on behind an address; the oldest is forgotten when there are too many."""
         cursor = secrets.token_urlsafe(12)
         self._places[cursor] = address
-        if len(self._places) > MOST_CURSORS:
+        if len(self._places) > MAX_CURSORS:
             self._places.popitem(last=False)
         return cursor
 

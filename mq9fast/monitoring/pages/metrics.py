@@ -22,40 +22,48 @@ class BrokerCollector:
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, counters since the start of the broker."""
-        broker, core = self._broker, self._broker.core
-        directory, syncer = broker.mailboxes.directory, broker.committer.syncer
+        broker, engine = self._broker, self._broker.engine
+        mailbox_index, syncer = broker.mailboxes.mailbox_index, broker.pipeline.syncer
         for name, help_text, value in (
-            ("mq9fast_in_messages", "Messages received from clients", core.in_messages),
-            ("mq9fast_in_bytes", "Bytes of messages received from clients", core.in_bytes),
-            ("mq9fast_out_messages", "Messages sent to clients", core.agenda.out_messages),
-            ("mq9fast_out_bytes", "Bytes of messages sent to clients", core.agenda.out_bytes),
+            ("mq9fast_in_messages", "Messages received from clients", engine.in_messages),
+            ("mq9fast_in_bytes", "Bytes of messages received from clients", engine.in_bytes),
+            ("mq9fast_out_messages", "Messages sent to clients", engine.pending_work.out_messages),
+            ("mq9fast_out_bytes", "Bytes of messages sent to clients", engine.pending_work.out_bytes),
             ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
             (
                 "mq9fast_slow_consumers",
                 "Clients cut off because they did not read",
-                core.agenda.slow_consumers,
+                engine.pending_work.slow_consumers,
             ),
             (
                 "mq9fast_stale_connections",
                 "Clients cut off because nothing was heard of them",
-                core.agenda.stale_connections,
+                engine.pending_work.stale_connections,
             ),
-            ("mq9fast_permission_violations", "Publishes and subscriptions refused", core.violations),
-            ("mq9fast_mailbox_messages_accepted", "Messages stored", core.intake.accepted),
-            ("mq9fast_mailbox_messages_deleted", "Messages deleted by clients", core.intake.deleted),
-            ("mq9fast_mailbox_messages_dropped", "Refused without anybody to tell", core.intake.dropped),
+            ("mq9fast_permission_violations", "Publishes and subscriptions refused", engine.violations),
+            ("mq9fast_mailbox_messages_accepted", "Messages stored", engine.mailbox_writer.accepted),
+            (
+                "mq9fast_mailbox_messages_deleted",
+                "Messages deleted by clients",
+                engine.mailbox_writer.deleted,
+            ),
+            (
+                "mq9fast_mailbox_messages_dropped",
+                "Refused without anybody to tell",
+                engine.mailbox_writer.dropped,
+            ),
             ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
             ("mq9fast_log_lines_dropped", "Log lines that could not be written", dropped_lines()),
-            ("mq9fast_batches_failed", "Batches the store did not take", broker.committer.failed_batches),
+            ("mq9fast_batches_failed", "Batches the store did not take", broker.pipeline.failed_batches),
             ("mq9fast_lost_writes", "Acknowledged changes lost before this start", broker.lost_writes),
             ("process_cpu_seconds", "Processor time used", time.process_time()),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
         refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])
         refused.add_metric(["connections"], broker.refused_connections)
-        refused.add_metric(["subscriptions"], core.refused_subscriptions)
+        refused.add_metric(["subscriptions"], engine.refused_subscriptions)
         refused.add_metric(["mailboxes"], broker.mailboxes.over_limit)
-        refused.add_metric(["messages"], core.intake.over_limit)
+        refused.add_metric(["messages"], engine.mailbox_writer.over_limit)
         yield refused
         yield SummaryMetricFamily(
             "mq9fast_sync_seconds",
@@ -65,10 +73,10 @@ class BrokerCollector:
         )
         for name, help_text, value in (
             ("mq9fast_connections", "Connections open now", len(broker.connections)),
-            ("mq9fast_subscriptions", "Subscriptions now", core.subscribed - core.unsubscribed),
-            ("mq9fast_mailboxes", "Mailboxes living now", directory.live_count),
-            ("mq9fast_mailbox_messages", "Messages stored now", directory.message_count),
-            ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", directory.size_bytes),
+            ("mq9fast_subscriptions", "Subscriptions now", engine.subscribed - engine.unsubscribed),
+            ("mq9fast_mailboxes", "Mailboxes living now", mailbox_index.live_count),
+            ("mq9fast_mailbox_messages", "Messages stored now", mailbox_index.message_count),
+            ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", mailbox_index.size_bytes),
             ("mq9fast_store_healthy", "1 while /healthz reports no fault", int(broker.health.ok)),
             # Not prometheus-client's own: with many connections, counting open files takes long.
             ("process_resident_memory_bytes", "Resident memory", memory_bytes()),

@@ -12,7 +12,7 @@ from mq9fast.monitoring.page import (
     JSON,
     Page,
     Query,
-    Refused,
+    RefusedMessages,
     Whole,
     json_list,
     json_page,
@@ -63,14 +63,14 @@ class Subsz:
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
-        self._privacy = Privacy(broker.mailboxes.directory)
+        self._privacy = Privacy(broker.mailboxes.mailbox_index)
 
     def page(self, query: str) -> Page:
         """Raises Refused (400)."""
         asked = read_query(query, SubszQuery)
         test = asked.test.encode("utf-8", "replace")
         if test and not _can_be_published_to(test):
-            raise Refused(400, f"The parameter test must be {asked.takes['test']}.")
+            raise RefusedMessages(400, f"The parameter test must be {asked.takes['test']}.")
         if asked.acc not in {"", ACCOUNT}:
             return json_page({**self._figures(asked, 0), **NOTHING})
         if not asked.subs:
@@ -78,16 +78,16 @@ class Subsz:
         return Page(200, JSON, self._listed(asked, test))
 
     def _figures(self, asked: SubszQuery, total: int) -> dict[str, object]:
-        core = self._broker.core
-        sublist = core.router.sublist
+        engine = self._broker.engine
+        sublist = engine.router.sublist
         cached, most, matched = sublist.fanout()
         return {
             "server_id": self._broker.handshake.server_id,
-            "now": timestamp(core.time.wall_ms(core.time.now_ms)),
-            "num_subscriptions": core.subscribed - core.unsubscribed,
+            "now": timestamp(engine.time.wall_ms(engine.time.now_ms)),
+            "num_subscriptions": engine.subscribed - engine.unsubscribed,
             "num_cache": cached,
-            "num_inserts": core.subscribed,
-            "num_removes": core.unsubscribed,
+            "num_inserts": engine.subscribed,
+            "num_removes": engine.unsubscribed,
             "num_matches": sublist.lookups,
             "cache_hit_rate": 1 - sublist.misses / sublist.lookups if sublist.lookups else 0.0,
             "max_fanout": most,
@@ -113,7 +113,7 @@ class Subsz:
     def _matching(self, test: bytes) -> Iterator[Collection[Subscription]]:
         """The subscriptions that a message to `test` would match, all if it is empty."""
         if test and not test.startswith(b"$mq9."):
-            plain, groups = self._broker.core.router.sublist.matches(test)
+            plain, groups = self._broker.engine.router.sublist.matches(test)
             yield from (plain, *groups)
             return
         wanted = _readers_of(test)

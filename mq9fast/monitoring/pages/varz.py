@@ -28,12 +28,12 @@ class Varz:
         self._http_host = http_host
         self.http_port = 0
         self._requests = requests
-        self._started_ms = broker.core.time.now_ms
+        self._started_ms = broker.engine.time.now_ms
         self._cpu = CpuMeter()
 
     def page(self, _query: str) -> Page:
         """Takes no parameters."""
-        websocket = self._broker.handshake.elsewhere.get("websocket")
+        websocket = self._broker.handshake.info_overrides.get("websocket")
         ports = {} if websocket is None else {"websocket": {key: websocket[key] for key in ("host", "port")}}
         return json_page({**self._settings(), **ports, **self._figures()})
 
@@ -68,8 +68,8 @@ class Varz:
         }
 
     def _figures(self) -> dict[str, object]:
-        broker, core = self._broker, self._broker.core
-        now_ms, wall_ms = core.time.now_ms, core.time.wall_ms
+        broker, engine = self._broker, self._broker.engine
+        now_ms, wall_ms = engine.time.now_ms, engine.time.wall_ms
         return {
             "start": timestamp(wall_ms(self._started_ms)),
             "now": timestamp(wall_ms(now_ms)),
@@ -82,19 +82,19 @@ class Varz:
             "routes": 0,
             "remotes": 0,
             "leafnodes": 0,
-            "in_msgs": core.in_messages,
-            "in_bytes": core.in_bytes,
-            "in_client_msgs": core.in_messages,
-            "in_client_bytes": core.in_bytes,
-            "out_msgs": core.agenda.out_messages,
-            "out_bytes": core.agenda.out_bytes,
-            "out_client_msgs": core.agenda.out_messages,
-            "out_client_bytes": core.agenda.out_bytes,
-            "slow_consumers": core.agenda.slow_consumers,
-            "slow_consumer_stats": of_clients(core.agenda.slow_consumers),
-            "stale_connections": core.agenda.stale_connections,
-            "stale_connection_stats": of_clients(core.agenda.stale_connections),
-            "subscriptions": core.subscribed - core.unsubscribed,
+            "in_msgs": engine.in_messages,
+            "in_bytes": engine.in_bytes,
+            "in_client_msgs": engine.in_messages,
+            "in_client_bytes": engine.in_bytes,
+            "out_msgs": engine.pending_work.out_messages,
+            "out_bytes": engine.pending_work.out_bytes,
+            "out_client_msgs": engine.pending_work.out_messages,
+            "out_client_bytes": engine.pending_work.out_bytes,
+            "slow_consumers": engine.pending_work.slow_consumers,
+            "slow_consumer_stats": of_clients(engine.pending_work.slow_consumers),
+            "stale_connections": engine.pending_work.stale_connections,
+            "stale_connection_stats": of_clients(engine.pending_work.stale_connections),
+            "subscriptions": engine.subscribed - engine.unsubscribed,
             "http_req_stats": dict(self._requests),
         }
 

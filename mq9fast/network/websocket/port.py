@@ -25,13 +25,13 @@ log = logging.getLogger("mq9fast.websocket")
 # One read of a socket. Frames are read in Python: no more of them are to hold up a turn than fit in here.
 READ_BYTES = 65536
 # Peers that may ask for an upgrade where there is no room for them, to hear why not.
-TO_BE_TOLD = 64
+MIN_UPGRADES = 64
 FINAL = 0x80
 BINARY, CLOSE, PONG = 0x2, 0x8, 0xA
-MOST_REASON_BYTES = 123
+MAX_REASON_BYTES = 123
 
 # How nats-server closes a WebSocket after its last words.
-PARTINGS = {
+CLOSE_FRAMES = {
     b"Authentication Timeout": (CloseReason.POLICY_VIOLATION, "Authentication Timeout"),
     b"Authorization Violation": (CloseReason.POLICY_VIOLATION, "Authentication Failure"),
     b"Maximum Payload Violation": (CloseReason.MESSAGE_TOO_BIG, "Maximum Message Payload Exceeded"),
@@ -56,23 +56,23 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", FINAL | opcode, 127, size) + payload
 
 
-def parting(code: int, reason: str) -> bytes:
+def close_frame(code: int, reason: str) -> bytes:
     """The frame that closes."""
     if code == CloseReason.NO_STATUS_RCVD:
         return frame(CLOSE, b"")
-    text = reason.encode()[:MOST_REASON_BYTES].decode(errors="ignore")
+    text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     return frame(CLOSE, struct.pack("!H", code) + text.encode())
 
 
 class FramedTransport(asyncio.Transport):
     """A connection's transport: what is written becomes a binary message, and close() says goodbye first.
 
-    `goodbye` is the code and the reason to close with; without it the connection's last words tell.
+    `close_code` is the code and the reason to close with; without it the connection's last words tell.
     """
 
     def __init__(self, transport: asyncio.Transport, connection: Connection | Refusal) -> None:
         super().__init__()
-        self.goodbye: tuple[int, str] | None = None
+        self.close_code: tuple[int, str] | None = None
         self._transport = transport
         self._connection = connection
 
@@ -82,8 +82,10 @@ class FramedTransport(asyncio.Transport):
 
     def close(self) -> None:
         if not self._transport.is_closing():
-            last_words = self._connection.last_words or b""
-            self._transport.write(parting(*(self.goodbye or PARTINGS.get(last_words, NO_PROTOCOL))))
+            close_reason = self._connection.close_reason or b""
+            self._transport.write(
+                close_frame(*(self.close_code or CLOSE_FRAMES.get(close_reason, NO_PROTOCOL)))
+            )
         self._transport.close()
 
     # The rest is the socket's.
@@ -151,8 +153,8 @@ class WebSocket(asyncio.BufferedProtocol):
             return
         data = bytes(self._port.scratch[:nbytes])
         if self._upgrade is not None:
-            self._go_on(self._upgrade, data)
-        elif isinstance(self._connection, Connection) and self._framed.goodbye is None:
+            self._continue_work(self._upgrade, data)
+        elif isinstance(self._connection, Connection) and self._framed.close_code is None:
             self._receive(self._connection, data)
 
     def abort(self) -> None:
@@ -161,7 +163,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     # The upgrade.
 
-    def _go_on(self, upgrade: Upgrade, data: bytes) -> None:
+    def _continue_work(self, upgrade: Upgrade, data: bytes) -> None:
         answer = upgrade.receive(data)
         if answer is None:
             return
@@ -197,13 +199,13 @@ class WebSocket(asyncio.BufferedProtocol):
                 self._pong = bytes(event.payload)
             elif isinstance(event, CloseConnection):
                 # The peer's goodbye, which is given back, or ours to one that breaks the rules.
-                self._framed.goodbye = (event.code, event.reason or "")
+                self._framed.close_code = (event.code, event.reason or "")
         self._feed(connection, b"".join(parts))
         if len(data) == self._offered_bytes:
-            connection.session.sate()
+            connection.session.use_up_quota()
         if self._writable:
             self._send_pong()
-        if self._framed.goodbye is not None:
+        if self._framed.close_code is not None:
             connection.session.leave()
 
     def _feed(self, connection: Connection, data: bytes) -> None:
@@ -266,7 +268,7 @@ class WebSocketPort:
     def begun(self, peer: WebSocket) -> None:
         """Take a peer that is to send its request."""
         self.upgrading.add(peer)
-        if self._closed or len(self.upgrading) > max(self._room(), TO_BE_TOLD):
+        if self._closed or len(self.upgrading) > max(self._room(), MIN_UPGRADES):
             peer.abort()
 
     def close(self) -> None:
