@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.harness import Broker
+from tests.support.broker import Broker
 
 Measure = Callable[..., Any]
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import pytest
 
 from bench.conftest import Measure
-from tests.core.parts import pub
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.in_memory import pub
+from tests.support.wire_client import MAILBOX, Wire
 
 MARK = b"~"
 READ_BYTES = 1 << 20

@@ -9,7 +9,7 @@ from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
-from tests.core.parts import KIB, Parts, pub
+from tests.support.in_memory import KIB, Parts, pub
 
 READ_BYTES = 256 * KIB
 

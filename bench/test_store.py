@@ -8,7 +8,7 @@ import pytest
 
 from bench.conftest import Measure
 from mq9fast.storage.rocks import RocksStore
-from tests.core.stored import message, message_key
+from tests.support.stored_rows import message, message_key
 
 PUTS = 4096
 STORED = 100_000

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.harness import MAILBOX, Broker, Wire
-from tests.members import Connect
+from tests.support.broker import Broker
+from tests.support.mailbox import Connect
+from tests.support.wire_client import MAILBOX, Wire
 
 # Generated tests are the same in every run, and may take as long as they do on a busy machine.
 settings.register_profile(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.harness import Wire, wait_until
-from tests.members import Connect, answer, fill, texts
+from tests.support.mailbox import Connect, answer, fill, texts
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 
 def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients import connect
-from tests.harness import Broker, Wire
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.wire_client import Wire
 
 PASSWORD = "pa55-wörd-$ecret"
 TOKEN = "t0ken-$ecret"

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chromium import CHROMIUM, Chromium, Page
-from tests.fault.load import READ_SECONDS
-from tests.harness import Broker, Wire, wait_until
-from tests.node import MODULES, NODE, SCRIPTS, needs_node
+from tests.support.broker import Broker
+from tests.support.chromium import CHROMIUM, Chromium, Page
+from tests.support.load import WAIT_SECONDS
+from tests.support.node import MODULES, NODE, SCRIPTS, needs_node
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 PAGE = Path(__file__).parent.parent / "examples" / "browser.html"
 pytestmark = [
@@ -109,7 +111,7 @@ def test_a_page_shows_a_mailbox_and_answers(
         # A human writes an answer and clicks: it is in the agent's mailbox, and the question is discarded.
         page.evaluate("document.querySelector('#messages input').value = 'you may'")
         page.evaluate("document.querySelector('#messages button').click()")
-        wait_until(lambda: sender.list("desk")["total"] == 2, READ_SECONDS)
+        wait_until(lambda: sender.list("desk")["total"] == 2, WAIT_SECONDS)
         (answer,) = sender.list("agent")["messages"]
         assert json.loads(answer["payload"]) == {"answer": "you may", "correlation_id": "c-1"}
         assert [message["msg_id"] for message in sender.list("desk")["messages"]] == [2, 0]
@@ -125,12 +127,12 @@ def test_a_page_of_another_origin_or_without_the_token_is_refused(
     # The same page from the same server, and to a browser another origin.
     with chromium.page(f"http://localhost:{site}/browser.html") as page:
         open_mailbox(page, web_broker)
-        wait_until(lambda: "refused: 403" in web_broker.log.read_text(), READ_SECONDS)
-        wait_until(lambda: state(page).startswith("failed"), READ_SECONDS)
+        wait_until(lambda: "refused: 403" in web_broker.log.read_text(), WAIT_SECONDS)
+        wait_until(lambda: state(page).startswith("failed"), WAIT_SECONDS)
         assert shown(page) == []
     with chromium.page(f"http://127.0.0.1:{site}/browser.html") as page:
         open_mailbox(page, web_broker, token="Secret")
-        wait_until(lambda: state(page).startswith("failed"), READ_SECONDS)
+        wait_until(lambda: state(page).startswith("failed"), WAIT_SECONDS)
         assert "uthorization" in state(page)
         assert shown(page) == []
 
@@ -153,5 +155,5 @@ def test_a_page_finds_a_broker_again_that_was_killed(
             # What it was given before and is given again is shown once.
             assert shown(page) == [("critical", "after"), ("normal", "before")]
             page.evaluate("document.querySelector('#messages button').click()")
-            wait_until(lambda: again.list("desk")["total"] == 1, READ_SECONDS)
+            wait_until(lambda: again.list("desk")["total"] == 1, WAIT_SECONDS)
             assert again.list("desk")["messages"][0]["payload"] == "before"

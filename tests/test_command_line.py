@@ -14,7 +14,7 @@ from mq9fast.__main__ import main
 from mq9fast.config.settings import SETTINGS, Setting, Settings
 from mq9fast.errors import StartError
 from mq9fast.version import VERSION
-from tests.harness import START_SECONDS
+from tests.support.waiting import START_SECONDS
 
 every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
 

@@ -13,7 +13,7 @@ from mq9fast.health import Health
 from mq9fast.storage.compaction import SPARE_BYTES, SPARE_BYTES_AT_REST, Compaction
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import Store
-from tests.clients import until
+from tests.support.waiting import until
 
 
 class Tables:

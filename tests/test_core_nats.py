@@ -10,8 +10,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from tests.clients import connect
-from tests.harness import WAIT_SECONDS, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import Wire
 
 HEADER = b"NATS/1.0\r\nA: 1\r\n\r\n"
 

@@ -1,22 +1,14 @@
 """A data directory that holds what no broker wrote: what can be read stays readable, and nobody waits."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from rocksdict import Options, Rdict
 
-from tests.harness import Broker, Wire
+from tests.support.broker import Broker
+from tests.support.data_directory import overwrite
+from tests.support.wire_client import Wire
 
 StartBroker = Callable[..., Broker]
-
-
-def overwrite(data_dir: Path, prefix: bytes, ending: bytes, value: bytes) -> None:
-    """Put `value` in place of the only one under a key of this prefix that ends so."""
-    db = Rdict(str(data_dir), Options(raw_mode=True))
-    (key,) = [key for key, old in db.items() if key.startswith(prefix) and old.endswith(ending)]
-    db[key] = value
-    db.close()
 
 
 @pytest.fixture

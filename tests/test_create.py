@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.wire_client import MAILBOX, Wire
 
 PRIORITIES = ("normal", "urgent", "critical")
 LONGEST = "a" * 128

@@ -21,9 +21,11 @@ from mq9fast.storage.rocks import RocksStore, _why_not_open
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.witness import STATE_FILE, State, Witness
 from mq9fast.storage.write_ahead_log import read_log
-from tests.damage import content, cut, log_files, read_state, refused, refused_once
-from tests.fault.load import publish_many, read_stored
-from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker, start_error
+from tests.support.data_directory import content, cut, log_files, read_state, repeated_start_error
+from tests.support.mailbox import publish_many, read_stored
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 
 def serves(data_dir: Path) -> None:
@@ -73,8 +75,8 @@ def test_files_of_somebody_else_are_left_alone(tmp_path: Path, names: list[str])
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"the user's own {name}")
-    assert "holds what is not mq9fast's" in refused(tmp_path)
-    assert "holds what is not mq9fast's" in refused(tmp_path, "--accept-loss")
+    assert "holds what is not mq9fast's" in repeated_start_error(tmp_path)
+    assert "holds what is not mq9fast's" in repeated_start_error(tmp_path, "--accept-loss")
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["bytes", "objects"])
@@ -87,13 +89,13 @@ def test_database_of_something_else_is_left_alone(tmp_path: Path, by: str, raw: 
     del database
     if by == "RocksDB":
         (tmp_path / "data" / "rocksdict-config.json").unlink()
-    assert "holds a RocksDB that is not mq9fast's" in refused(tmp_path / "data", "--accept-loss")
+    assert "holds a RocksDB that is not mq9fast's" in repeated_start_error(tmp_path / "data", "--accept-loss")
 
 
 def test_database_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "CURRENT").write_text("MANIFEST-000005\n")
-    assert "cannot be opened: " in refused(tmp_path / "data", "--accept-loss")
+    assert "cannot be opened: " in repeated_start_error(tmp_path / "data", "--accept-loss")
 
 
 @pytest.mark.parametrize("left", ["state", "files"])
@@ -240,7 +242,7 @@ def test_store_without_current_is_refused_by_every_start(stores: tuple[Path, Pat
     data = Path(shutil.copytree(stores[0], tmp_path / "data"))
     current = (data / "CURRENT").read_bytes()
     (data / "CURRENT").unlink()
-    assert "CURRENT" in refused(data)
+    assert "CURRENT" in repeated_start_error(data)
     (data / "CURRENT").write_bytes(current)
     serves(data)
 
@@ -257,13 +259,13 @@ def test_log_of_another_store_with_the_same_numbers_is_refused(
             wire.msg("box", "the same")
         broker.end()
     shutil.copy(log_files(two)[0], log_files(one)[0])
-    assert "is another store's" in refused(one)
+    assert "is another store's" in repeated_start_error(one)
 
 
 def test_state_file_that_is_gone_can_be_accepted(stores: tuple[Path, Path], tmp_path: Path) -> None:
     data = Path(shutil.copytree(stores[0], tmp_path / "data"))
     (data / STATE_FILE).unlink()
-    assert STATE_FILE in refused(data)
+    assert STATE_FILE in repeated_start_error(data)
     broker = Broker(data, "--accept-loss")
     given = set(read_stored(broker.port, "box"))
     assert len(given) == 3030
@@ -289,7 +291,7 @@ def test_broker_without_a_state_file_has_its_directory_too(tmp_path: Path) -> No
     assert other.stdin is not None and other.stdout is not None
     try:
         assert other.stdout.readline() == b"open\n"
-        assert "in use by another broker" in refused_once(tmp_path / "data")
+        assert "in use by another broker" in start_error("--data-dir", tmp_path / "data", may_log=True)
     finally:
         other.communicate(timeout=WAIT_SECONDS)
 

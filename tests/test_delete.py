@@ -6,8 +6,10 @@ import json
 import pytest
 from nats.aio.client import Client
 
-from tests.clients import connect, until
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS, until, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
 

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from tests.fault.load import publish_many
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.mailbox import publish_many
+from tests.support.wire_client import MAILBOX, Wire
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 MESSAGES = 20_000

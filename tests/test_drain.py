@@ -9,8 +9,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from tests.clients import connect, until
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS, until
+from tests.support.wire_client import MAILBOX, Wire
 
 COUNT = 2000
 Handler = Callable[[Msg], Awaitable[None]]

@@ -11,7 +11,8 @@ from mq9fast.config.settings import Settings
 from mq9fast.errors import StoreError
 from mq9fast.server.broker import Broker
 from mq9fast.storage.store import Batch
-from tests.harness import MAILBOX, WAIT_SECONDS, Wire, wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 
 class Disk:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Broker
+from tests.support.broker import Broker
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

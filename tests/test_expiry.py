@@ -14,8 +14,9 @@ from mq9fast.errors import StoreError
 from mq9fast.server.broker import Broker as InProcess
 from mq9fast.storage.layout import mailbox_key
 from mq9fast.storage.store import Batch
-from tests.clients import until
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS, until, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
 # A deadline may be met a second late; never early.

@@ -11,7 +11,9 @@ import pytest
 
 from mq9fast.auth import passwords
 from mq9fast.auth.passwords import MIN_TO_PRUNE, Passwords
-from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 # A quarter of a second.
 COST = 12

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from mq9fast.network.listen import bind, in_url, peer_of
-from tests.certificates import Certificates
-from tests.harness import WAIT_SECONDS, Broker
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 StartBroker = Callable[..., Broker]
 LOOPBACKS = ("127.0.0.1", "::1")

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.clients import connect, until
-from tests.harness import WAIT_SECONDS, Broker, Wire
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.nats_py import connect
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.waiting import WAIT_SECONDS, until
+from tests.support.wire_client import Wire
 
 Start = Callable[..., Broker]
 # Said by one of the two only: what no client needs, or what is about a part that mq9fast does not have.

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients import connect
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.wire_client import MAILBOX, Wire
 
 REFUSED = {
     "error": "A mailbox is not a JetStream stream: Nats-Expected- headers do not apply. "

@@ -7,9 +7,10 @@ import bcrypt
 import nkeys
 import pytest
 
-from tests.certificates import Certificates
-from tests.harness import MAILBOX, Broker, Wire
-from tests.node import Script, needs_node
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.node import Script, needs_node
+from tests.support.wire_client import MAILBOX, Wire
 
 Start = Callable[..., Broker]
 pytestmark = needs_node

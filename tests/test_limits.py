@@ -14,8 +14,10 @@ import pytest
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker as InProcess
 from mq9fast.server.housekeeping import TICK_SECONDS
-from tests.clients import connect
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire, kernel_bytes
 
 MSG = MAILBOX + "MSG."
 Start = Callable[..., Broker]

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.mailbox import SUFFIX, fill
+from tests.support.wire_client import MAILBOX, Wire
 
-SUFFIX = {"n": "", "u": ".urgent", "c": ".critical"}
 PRIORITY = {"n": "normal", "u": "urgent", "c": "critical"}
 
 
@@ -20,13 +21,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(tmp_path_factory.mktemp("small") / "data", "--max-payload", "2000", "--sync", "never")
     yield broker
     broker.end()
-
-
-def fill(wire: Wire, address: str, *sends: str) -> None:
-    """Create the mailbox and send: 'n0' is normal, 'u0' urgent, 'c0' critical."""
-    wire.create(name=address)
-    for send in sends:
-        assert "msg_id" in wire.msg(address + SUFFIX[send[0]], send)
 
 
 def pages(wire: Wire, address: str, **fields: Any) -> list[dict[str, Any]]:

@@ -9,9 +9,20 @@ import pytest
 from mq9fast.errors import StartError
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.witness import SYNC_MODES
-from tests.damage import copy_of, cut, flip_byte, log_files, note, pretend_reboot, read_state, refused
-from tests.fault.load import read_stored
-from tests.harness import Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.data_directory import (
+    copy_of,
+    cut,
+    flip_byte,
+    log_files,
+    note,
+    pretend_reboot,
+    read_state,
+    repeated_start_error,
+)
+from tests.support.mailbox import read_stored
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 StartBroker = Callable[..., Broker]
 
@@ -78,7 +89,7 @@ DAMAGES = [
 def test_lost_messages_are_refused_then_accepted(broker: Broker, damage: Callable[[Path], None]) -> None:
     (file,) = log_files(broker.data_dir)
     damage(file)
-    sentence = refused(broker.data_dir)
+    sentence = repeated_start_error(broker.data_dir)
     assert "acknowledged changes" in sentence
     assert "--accept-loss" in sentence
 
@@ -225,7 +236,7 @@ def test_power_cut_that_takes_what_was_not_synced_is_no_alarm(start_broker: Star
         opened.seek(size // 2 // 4096 * 4096)
         opened.write(bytes(4096))
     # The system has not run another time: nothing may be missing.
-    assert "acknowledged changes" in refused(broker.data_dir)
+    assert "acknowledged changes" in repeated_start_error(broker.data_dir)
     pretend_reboot(broker.data_dir)
     broker.start()
     log = broker.log.read_text()
@@ -252,4 +263,4 @@ def test_power_cut_may_not_take_what_was_synced(start_broker: StartBroker) -> No
     (file,) = log_files(broker.data_dir)
     cut_by_one_byte(file)
     pretend_reboot(broker.data_dir)
-    assert "acknowledged changes" in refused(broker.data_dir)
+    assert "acknowledged changes" in repeated_start_error(broker.data_dir)

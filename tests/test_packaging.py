@@ -17,7 +17,7 @@ SHIPPED = (
     "mq9fast/**/*.p[xy][xdi]",
     "mq9fast/**/*.py",
     "tests/**/*.py",
-    "tests/fault/*.[ch]",
+    "tests/support/faults/*.[ch]",
     "tests/js/*.mjs",
     "tests/wire/*.wire",
 )

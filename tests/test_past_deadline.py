@@ -13,8 +13,8 @@ from nats.aio.msg import Msg
 
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
-from tests.clients import until
-from tests.harness import MAILBOX
+from tests.support.waiting import until
+from tests.support.wire_client import MAILBOX
 
 Case = Callable[[Broker, Client], Awaitable[None]]
 # Of the mailboxes in these tests; time is moved on rather than waited for.

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
-from tests.monitoring.pages import monitor_port, read
+from tests.support.broker import Broker
+from tests.support.monitoring import monitor_port, read
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 Start = Callable[..., Broker]
 INTERVAL_SECONDS = 0.3

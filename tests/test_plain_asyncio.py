@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.harness import WAIT_SECONDS, Broker, Wire
-from tests.webwire import WebWire
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.websocket_client import WebWire
+from tests.support.wire_client import Wire
 
 Start = Callable[..., Broker]
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from mq9fast.errors import SENTENCES
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.wire_client import MAILBOX, Wire
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 PLACEHOLDERS = {"secret": "[0-9a-f]{32}", "cursor": "[A-Za-z0-9_-]+", "time": r"[0-9]{10}"}

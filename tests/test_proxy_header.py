@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mq9fast.network.proxy import V2_FIXED, V2_MAX_BYTES, Header, ProxyError, read_header, take_header
-from tests.core.parts import MANY
-from tests.harness import WAIT_SECONDS
-from tests.proxied import BAD, GOOD, IPV4, V2, v2
+from tests.support.in_memory import MANY
+from tests.support.proxy_headers import BAD, GOOD, IPV4, V2, v2
+from tests.support.waiting import WAIT_SECONDS
 
 # nats-server takes these as they are; by the specification they are none.
 LOOSE = [

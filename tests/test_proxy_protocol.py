@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.harness import WAIT_SECONDS, Broker, wait_until
-from tests.proxied import BAD, GOOD, IPV4, V2, v2
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.proxy_headers import BAD, GOOD, IPV4, V2, v2
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 StartBroker = Callable[..., Broker]
 SIGN_ON = b"CONNECT {}\r\nPING\r\n"

@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Message, Wire, wait_until
-from tests.members import MSG, Connect, answer, fill, texts, waiting
+from tests.support.broker import Broker
+from tests.support.mailbox import MSG, Connect, answer, fill, texts, waiting
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Message, Wire
 
 
 def test_a_lone_member_gets_everything_by_priority(wire: Wire, address: str, member: Connect) -> None:
@@ -114,7 +116,7 @@ def test_a_killed_client_process_gives_back(
     wire: Wire, broker: Broker, address: str, member: Connect
 ) -> None:
     script = (
-        "import sys, time; from tests.harness import Wire\n"
+        "import sys, time; from tests.support.wire_client import Wire\n"
         "wire = Wire(int(sys.argv[1])); wire.sub(sys.argv[2], '1', 'g')\n"
         "wire.messages(5); print('got', flush=True); time.sleep(60)"
     )

@@ -16,10 +16,12 @@ import bcrypt
 import nkeys
 import pytest
 
-from tests.certificates import Certificates
-from tests.clients import connect
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
-from tests.webwire import WebWire
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.websocket_client import WebWire
+from tests.support.wire_client import MAILBOX, Wire, kernel_bytes
 
 ANNA = '[[users]]\nuser = "anna"\npassword = "anna"\n'
 BERTA = '[[users]]\nuser = "berta"\npassword = "berta"\n'

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Broker
+from tests.support.broker import Broker
 
 PORT = 4222
 SCENARIOS = Path(

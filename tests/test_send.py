@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.wire_client import MAILBOX, Wire
 
 HEADER = b"NATS/1.0\r\nA: 1\r\nB:  two \r\na: 3\r\n\r\n"
 

@@ -1,4 +1,4 @@
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 
 def test_a_mailbox_from_create_to_delete(wire: Wire, address: str) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from mq9fast.storage.layout import VERSION_KEY, mailbox_key
 from mq9fast.storage.rocks import RocksStore
-from tests.core.parts import pub
-from tests.core.stored import batch_key, mailbox_record, mark, message_key, run
-from tests.core.test_thinner import Thinned
-from tests.harness import MAILBOX, Broker, Message, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.in_memory import pub
+from tests.support.stored_rows import batch_key, mailbox_record, mark, message_key, run
+from tests.support.thinned import Thinned
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Message, Wire
 
 COUNT = 60_000
 SIZE = 1024

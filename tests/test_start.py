@@ -18,34 +18,13 @@ from rocksdict import Options, Rdict
 from mq9fast.storage.rocks import _why_not_open
 from mq9fast.storage.witness import STATE_FILE
 from mq9fast.version import VERSION
-from tests.clients import connect, until
-from tests.harness import START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker, run_broker, start_error
+from tests.support.nats_py import connect
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, until, wait_until
+from tests.support.wire_client import Wire
 
 STDOUT_LINE = re.compile(rf"mq9fast {re.escape(VERSION)} listening on nats://127\.0\.0\.1:(\d+)\n")
 CONSOLE_SCRIPT = Path(sys.executable).with_name("mq9fast")
-
-
-def run(
-    *arguments: str | Path, command: tuple[str | Path, ...] = (sys.executable, "-m", "mq9fast"), **env: str
-):
-    """Run a broker that is expected to end by itself."""
-    return subprocess.run(
-        [*command, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        env={**os.environ, "MQ9FAST_PORT": "0", "MQ9FAST_MONITOR_PORT": "-1", **env},
-    )
-
-
-def refused(*arguments: str | Path, **env: str) -> str:
-    """The one sentence that a broker says instead of starting."""
-    done = run(*arguments, **env)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert re.fullmatch(r"mq9fast: .+\n", done.stderr), done.stderr
-    return done.stderr
 
 
 # It starts.
@@ -85,9 +64,9 @@ def test_one_line_on_stdout_says_where_it_serves(command: tuple[str | Path, ...]
     "command", [(sys.executable, "-m", "mq9fast"), (CONSOLE_SCRIPT,)], ids=["-m", "script"]
 )
 def test_help_and_version_need_no_broker(command: tuple[str | Path, ...]) -> None:
-    version = run("--version", command=command)
+    version = run_broker("--version", command=command)
     assert (version.returncode, version.stdout, version.stderr) == (0, f"mq9fast {VERSION}\n", "")
-    told = run("--help", command=command)
+    told = run_broker("--help", command=command)
     assert (told.returncode, told.stderr) == (0, "")
     for flag in ("--port", "--data-dir", "--sync", "--max-payload", "--tls-cert", "--log-level"):
         assert flag in told.stdout
@@ -119,7 +98,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        sentence = refused("--port", port, "--data-dir", tmp_path / "data")
+        sentence = start_error("--port", port, "--data-dir", tmp_path / "data")
     assert port in sentence
     assert "in use" in sentence
     # What it opened before it knew is closed again.
@@ -127,12 +106,12 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_ours_is_named(tmp_path: Path) -> None:
-    assert "192.0.2.1" in refused("--host", "192.0.2.1", "--data-dir", tmp_path / "data")
+    assert "192.0.2.1" in start_error("--host", "192.0.2.1", "--data-dir", tmp_path / "data")
 
 
 def test_a_data_directory_in_use_is_named(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker()
-    sentence = refused("--data-dir", broker.data_dir)
+    sentence = start_error("--data-dir", broker.data_dir)
     assert str(broker.data_dir) in sentence
     assert "in use by another broker" in sentence
     with Wire(broker.port) as wire:
@@ -154,7 +133,7 @@ def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Br
         wire.create(name="box")
     broker.stop()
     change_format(broker.data_dir, 1)
-    sentence = refused("--data-dir", broker.data_dir)
+    sentence = start_error("--data-dir", broker.data_dir)
     assert str(broker.data_dir) in sentence
     assert "format 4" in sentence
     change_format(broker.data_dir, -1)
@@ -185,24 +164,24 @@ def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker],
 def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a directory")
-    assert str(file) in refused("--data-dir", file)
-    assert str(file) in refused("--data-dir", file / "below")
+    assert str(file) in start_error("--data-dir", file)
+    assert str(file) in start_error("--data-dir", file / "below")
     if Path("/proc").is_dir():  # where nobody can make a directory, not even root
-        assert "/proc/mq9fast" in refused("--data-dir", "/proc/mq9fast")
+        assert "/proc/mq9fast" in start_error("--data-dir", "/proc/mq9fast")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_data_directory_without_permission_is_named(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(0o500)
-    said = refused("--data-dir", closed)
+    said = start_error("--data-dir", closed)
     assert str(closed) in said
     assert "Permission denied" in said
 
 
 def test_a_lock_that_cannot_be_opened_is_not_taken_for_another_broker(tmp_path: Path) -> None:
     (tmp_path / "LOCK").mkdir()
-    said = refused("--data-dir", tmp_path)
+    said = start_error("--data-dir", tmp_path)
     assert str(tmp_path) in said
     assert "another broker" not in said
 
@@ -216,7 +195,7 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
     database[b"theirs"] = b"1"
     database.close()
-    assert "holds a RocksDB that is not mq9fast's" in refused("--data-dir", tmp_path / "other")
+    assert "holds a RocksDB that is not mq9fast's" in start_error("--data-dir", tmp_path / "other")
     database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
     assert list(database.keys()) == [b"theirs"]
     database.close()
@@ -224,13 +203,13 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_data_directory_of_something_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "CURRENT").write_text("this is no store")
-    assert str(tmp_path) in refused("--data-dir", tmp_path)
+    assert str(tmp_path) in start_error("--data-dir", tmp_path)
 
 
 def test_an_unreadable_config_is_named(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     data = ("--data-dir", tmp_path / "data")
-    assert str(config) in refused("--config", config, *data)
+    assert str(config) in start_error("--config", config, *data)
     for text, culprit in (
         ("port = ", str(config)),
         ("colour = 'blue'\n", "colour"),
@@ -238,36 +217,36 @@ def test_an_unreadable_config_is_named(tmp_path: Path) -> None:
         ("sync = 'sometimes'\n", "sync"),
     ):
         config.write_text(text)
-        assert culprit in refused("--config", config, *data)
+        assert culprit in start_error("--config", config, *data)
     config.write_bytes(b"\xff\xfe")
-    assert str(config) in refused("--config", config, *data)
-    assert str(tmp_path) in refused("--config", tmp_path, *data)
+    assert str(config) in start_error("--config", config, *data)
+    assert str(tmp_path) in start_error("--config", tmp_path, *data)
     assert not (tmp_path / "data").exists()
 
 
 def test_wrong_flags_and_variables_are_named(tmp_path: Path) -> None:
     data = ("--data-dir", tmp_path / "data")
-    assert "--colour" in refused("--colour", "blue", *data)
-    assert "--port" in refused("--port", "99999", *data)
-    assert "MQ9FAST_SYNC" in refused(*data, MQ9FAST_SYNC="sometimes")
-    assert "hunter2" not in refused("--token", "hunter2\n", *data)
+    assert "--colour" in start_error("--colour", "blue", *data)
+    assert "--port" in start_error("--port", "99999", *data)
+    assert "MQ9FAST_SYNC" in start_error(*data, MQ9FAST_SYNC="sometimes")
+    assert "hunter2" not in start_error("--token", "hunter2\n", *data)
 
 
 def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
-    assert str(missing) in refused(
+    assert str(missing) in start_error(
         "--tls-cert", missing, "--tls-key", missing, "--data-dir", tmp_path / "data"
     )
     (tmp_path / "empty.pem").touch()
     empty = tmp_path / "empty.pem"
-    assert str(empty) in refused("--tls-cert", empty, "--tls-key", empty, "--data-dir", tmp_path / "data")
+    assert str(empty) in start_error("--tls-cert", empty, "--tls-key", empty, "--data-dir", tmp_path / "data")
 
 
 def test_an_encrypted_key_is_refused_not_asked_about(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:secret", "-subj", "/CN=x"]
     subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    said = refused("--tls-cert", cert, "--tls-key", key, "--data-dir", tmp_path / "data")
+    said = start_error("--tls-cert", cert, "--tls-key", key, "--data-dir", tmp_path / "data")
     assert str(key) in said
     assert "pass phrase" not in said
 

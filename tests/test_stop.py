@@ -9,8 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fault.load import Watcher, Writer, publish_many, read_stored
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.load import Watcher, Writer
+from tests.support.mailbox import publish_many, read_stored
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 
 def accepts_nobody(port: int) -> bool:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import Broker, Wire, wait_until
-from tests.stored import change_rows, number, rows_of
+from tests.support.broker import Broker
+from tests.support.data_directory import change_rows, number, rows_of
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 StartBroker = Callable[..., Broker]
 

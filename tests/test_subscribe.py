@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients import connect
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.mailbox import fill
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
 DELETE = MAILBOX + "DELETE."
@@ -17,14 +20,6 @@ SUFFIXES = ("", ".urgent", ".critical")
 
 def payloads(wire: Wire, count: int) -> list[str]:
     return [message.payload.decode() for message in wire.messages(count)]
-
-
-def fill(wire: Wire, address: str, *sends: str) -> None:
-    """Create the mailbox and send: 'n0' is normal, 'u0' urgent, 'c0' critical."""
-    wire.create(name=address)
-    for send in sends:
-        suffix = {"n": "", "u": ".urgent", "c": ".critical"}[send[0]]
-        assert "msg_id" in wire.msg(address + suffix, send)
 
 
 def test_what_is_stored_comes_by_priority_and_age(wire: Wire, address: str) -> None:

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import MAILBOX, Wire
 
 CODES = {
     "bad_request",

@@ -9,7 +9,7 @@ import pytest
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
 from mq9fast.timer import Timer
-from tests.harness import MAILBOX
+from tests.support.wire_client import MAILBOX
 
 
 async def start_and_stop() -> None:

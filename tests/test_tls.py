@@ -14,9 +14,11 @@ from typing import Any
 import nats
 import pytest
 
-from tests.certificates import Certificates
-from tests.clients import connect
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import MAILBOX, Wire
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
-from tests.clients import connect
-from tests.harness import MAILBOX
+from tests.support.nats_py import connect
+from tests.support.wire_client import MAILBOX
 
 
 async def use_both(directory: Path) -> None:

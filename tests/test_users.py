@@ -9,8 +9,10 @@ import bcrypt
 import nkeys
 import pytest
 
-from tests.clients import connect
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import MAILBOX, Wire
 
 MSG = f"{MAILBOX}MSG."
 HASH = bcrypt.hashpw(b"slow", bcrypt.gensalt(10)).decode()

@@ -6,8 +6,10 @@ import json
 import pytest
 from nats.aio.msg import Msg
 
-from tests.clients import connect
-from tests.harness import MAILBOX, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.nats_py import connect
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 REFUSED = [
     "$mq9.>",

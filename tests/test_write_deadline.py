@@ -7,8 +7,10 @@ from itertools import islice
 
 import pytest
 
-from tests.fault.load import READ_SECONDS, frames
-from tests.harness import MAILBOX, Broker, Wire, kernel_bytes, wait_until
+from tests.support.broker import Broker
+from tests.support.load import WAIT_SECONDS
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire, frames, kernel_bytes
 
 Start = Callable[..., Broker]
 DEADLINE = 1.0
@@ -31,7 +33,7 @@ def stack() -> Iterator[ExitStack]:
 
 def publish(wire: Wire, subject: str, count: int) -> None:
     wire.send(b"PUB %s 1000\r\n%s\r\n" % (subject.encode(), b"x" * 1000) * count)
-    wire.ping(READ_SECONDS)
+    wire.ping(WAIT_SECONDS)
 
 
 def slow_consumers(broker: Broker) -> int:
@@ -48,7 +50,7 @@ def test_who_takes_nothing_is_cut_off_with_the_reason(start_broker: Start, stack
     publish(sender, "flood", FLOOD)
     wait_until(lambda: "took nothing for" in broker.log.read_text())
     assert time.monotonic() - began > DEADLINE * 0.9
-    assert slow.closed(READ_SECONDS)
+    assert slow.closed(WAIT_SECONDS)
     assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
     assert slow.unread.count(b"MSG flood") < FLOOD
     assert slow_consumers(broker) == 1
@@ -118,11 +120,11 @@ def test_so_may_one_that_left_its_mailbox_until_it_has_what_it_was_sent(
     reader.sub("flood", "2")
     reader.read_along("box")
     reader.send("UNSUB 1 1\r\n" if early else "")
-    reader.fill(READ_SECONDS)
+    reader.fill(WAIT_SECONDS)
     reader.send("" if early else "UNSUB 1\r\n")
     reader.send("PUB flood 0\r\n\r\n")
     time.sleep(DEADLINE * 3)
-    assert [len(message.payload) for message in reader.messages(2, READ_SECONDS)] == [LARGE, 0]
+    assert [len(message.payload) for message in reader.messages(2, WAIT_SECONDS)] == [LARGE, 0]
     reader.ping()
     assert slow_consumers(broker) == 0
     publish(sender, "flood", FLOOD)

@@ -16,7 +16,7 @@ from bench.peers.report import table_head, table_line
 from bench.peers.rounds import tell
 from bench.peers.rows_memory import IDLE, connect
 from bench.peers.servers import Server, mq9fast
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3

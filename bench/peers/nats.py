@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.peers.exchange import Marks, Sink, Source, Window, exchange
 from bench.peers.servers import Server, Setup
-from tests.harness import MAILBOX, Wire
+from tests.support.wire_client import MAILBOX, Wire
 
 MARK = b"~"
 ACKS = b"acks"

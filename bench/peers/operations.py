@@ -8,7 +8,7 @@ from bench.peers.exchange import Marks, Source, exchange
 from bench.peers.nats import END, Mailboxes, acknowledged, payload, pub, store
 from bench.peers.rows_core import publish
 from bench.peers.servers import Server
-from tests.harness import MAILBOX, Wire
+from tests.support.wire_client import MAILBOX, Wire
 
 Figures = Mapping[str, Figure]
 BODY = payload(100)

@@ -8,7 +8,7 @@ from bench.peers.contest import MICROSECONDS, RATE, Contest, Figure, Lap, Row, S
 from bench.peers.exchange import Bytes, Marks, Source, exchange, wait_in_kernel
 from bench.peers.nats import NATS, delivered_bytes, payload, pub
 from bench.peers.servers import Server, mq9fast
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 # Not in a PING, which nats-server may send meanwhile.

@@ -8,7 +8,7 @@ from functools import partial
 from bench.peers.contest import BYTES, SECONDS, Contest, Figure, Row, Side
 from bench.peers.nats import NATS, Stream, jetstream, keeper, payload, store
 from bench.peers.servers import Server, mq9fast
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 IDLE = "memory per idle connection"

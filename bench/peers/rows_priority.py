@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.peers.contest import BYTES, MICROSECONDS, Contest, Figure, Row, Side
 from bench.peers.nats import payload, pub, store
 from bench.peers.servers import Server, mq9fast
-from tests.harness import MAILBOX, Wire
+from tests.support.wire_client import MAILBOX, Wire
 
 Figures = Mapping[str, Figure]
 LATENCY = "critical message amid a 1 GB backlog, subscriber at 50 MB/s: reply to arrival"

@@ -9,7 +9,7 @@ from bench.peers.exchange import Marks, exchange
 from bench.peers.nats import MARK, Mailboxes, Stream, jetstream, payload, pub
 from bench.peers.servers import Server, mq9fast
 from bench.peers.workers import GROUP, NatsWorker, RedisWorker, drain
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 BODY = payload(100)

@@ -9,7 +9,7 @@ from bench.peers.contest import MICROSECONDS, RATE, Contest, Figure, Lap, Row, S
 from bench.peers.exchange import Source, exchange, wait_in_kernel
 from bench.peers.nats import ACKS, JETSTREAM_WINDOW, acknowledged, jetstream, keeper, payload, pub
 from bench.peers.servers import Server, mq9fast
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 # From the count of a full run to that of this one.

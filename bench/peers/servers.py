@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers import process
-from tests.harness import Broker
+from tests.support.broker import Broker
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0

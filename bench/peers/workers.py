@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bench.peers.exchange import PATIENCE_SECONDS, READ_BYTES
 from bench.peers.resp import ENTRY_ID, STREAM, Resp, command
-from tests.harness import Wire
+from tests.support.wire_client import Wire
 
 GROUP = b"workers"
 # The reply subject of a message of 100 bytes: its answer discards it.

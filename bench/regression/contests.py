@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from bench.regression import twins
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
-from tests.core.parts import KIB, Parts, Peer, pub
+from tests.support.in_memory import KIB, Parts, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"
 FRAMES = 1000

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mq9fast._core.protocol.address import is_address, split_destination
-from tests.core.parts import MANY
+from tests.support.in_memory import MANY
 
 TOKEN = r"[a-z0-9_-]+"
 GRAMMAR = re.compile(rf"(?=.{{1,128}}\Z)(?:{TOKEN}\.)*(?!(?:normal|urgent|critical)\Z){TOKEN}", re.ASCII)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from mq9fast._core.pubsub.permissions import Permissions
-from tests.core.parts import Parts, pub
+from tests.support.in_memory import Parts, pub
 
 
 def processor_seconds(work: Callable[[], object]) -> float:

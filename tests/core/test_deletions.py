@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.mailbox.stored_messages import stored_messages
-from tests.core.parts import MANY, Parts, Peer, pub
+from tests.support.in_memory import MANY, Parts, Peer, pub
 
 RANKS = [b"critical", b"urgent", b"normal"]
 BOXES = [b"a", b"b"]

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.core.parts import Parts
+from tests.support.in_memory import Parts
 
 
 @pytest.mark.parametrize("seed", range(5))

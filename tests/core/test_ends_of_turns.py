@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.core.parts import KIB, Parts, Peer, pub
+from tests.support.in_memory import KIB, Parts, Peer, pub
 
 
 class Sockets:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.parts import KIB, FakeConnection, Parts, pub
+from tests.support.in_memory import KIB, FakeConnection, Parts, pub
 
 
 class BrokenConnection(FakeConnection):

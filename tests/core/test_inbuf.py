@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.parts import KIB, MANY, Parts, cut, pub
+from tests.support.in_memory import KIB, MANY, Parts, cut, pub
 
 MANY_PAYLOADS = [b"", b"x", b"\r\n", bytes(range(256)) * 50, b"0123456789" * 20_000, b"end"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.protocol.write_buffer import WriteBuffer
-from tests.core.parts import MANY
+from tests.support.in_memory import MANY
 
 
 def test_nothing_written() -> None:

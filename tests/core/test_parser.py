@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mq9fast._core.protocol.parser import materialize
-from tests.core.parts import MANY, Parts, cut
+from tests.support.in_memory import MANY, Parts, cut
 
 PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, ERROR = range(1, 10)
 FOUND, NEED_MORE, BAD_VERB, BAD_ARGUMENTS, LINE_TOO_LONG, PAYLOAD_TOO_LARGE = range(6)

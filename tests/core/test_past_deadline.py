@@ -1,7 +1,7 @@
 """Sources of a mailbox whose deadline passes while they wait: nothing more of it comes to them."""
 
 from mq9fast._core.mailbox.mailbox import Mailbox
-from tests.core.parts import Parts, Peer
+from tests.support.in_memory import Parts, Peer
 
 SUBJECT = b"$mq9.AI.MAILBOX.MSG.old"
 

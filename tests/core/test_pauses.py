@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.parts import KIB, Parts, Peer, pub
+from tests.support.in_memory import KIB, Parts, Peer, pub
 
 MESSAGE = pub(b"$mq9.AI.MAILBOX.MSG.a", b"x")
 

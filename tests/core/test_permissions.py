@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.pubsub.permissions import Permissions
-from tests.core.parts import MANY
+from tests.support.in_memory import MANY
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
 PRIORITIES = (b"critical", b"urgent", b"normal")

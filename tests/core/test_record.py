@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
-from tests.core.parts import MANY, Parts, pub
-from tests.core.stored import load, mailbox_record, message, message_key
+from tests.support.in_memory import MANY, Parts, pub
+from tests.support.stored_rows import load, mailbox_record, message, message_key
 
 
 def read(value: bytes) -> tuple[int, bytes, bytes]:

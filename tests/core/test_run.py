@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
-from tests.core.parts import MANY, Parts, pub
-from tests.core.stored import Stored, batch_key, load, mailbox_record, mark, message, message_key, run
+from tests.support.in_memory import MANY, Parts, pub
+from tests.support.stored_rows import Stored, batch_key, load, mailbox_record, mark, message, message_key, run
 
 SUFFIXES = (b".critical", b".urgent", b"")
 RUN = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.core.parts import KIB, Parts, Peer, pub
+from tests.support.in_memory import KIB, Parts, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
 DELETE = b"$mq9.AI.MAILBOX.DELETE."

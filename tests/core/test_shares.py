@@ -5,7 +5,7 @@ from itertools import chain, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.parts import KIB, MANY, Parts, Peer, cut, pub
+from tests.support.in_memory import KIB, MANY, Parts, Peer, cut, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
 RESUMED = 16

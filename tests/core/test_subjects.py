@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.sublist import Sublist
-from tests.core.parts import MANY
+from tests.support.in_memory import MANY
 
 # Few tokens, so that subjects meet.
 LITERAL = st.lists(st.sampled_from(["a", "b", "c", "*x", "a>"]), min_size=1, max_size=5).map(".".join)

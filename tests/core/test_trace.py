@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mq9fast._core.pubsub.message_trace import Trace
 from mq9fast.network.message_trace import headers_of
-from tests.core.parts import MANY, Parts
+from tests.support.in_memory import MANY, Parts
 
 PIECES = st.sampled_from(
     [

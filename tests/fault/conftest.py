@@ -1,22 +1,13 @@
 """A mailbox with a million messages, filled once for all tests that need one."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
 
-from tests.fault.load import publish_many
-from tests.harness import Broker, Wire
-
-MILLION = 1_000_000
-
-
-class Million(NamedTuple):
-    """A broker that holds a million 100-byte messages of normal priority in the mailbox `million`."""
-
-    broker: Broker
-    rss_before: int
-    rss_after: int
+from tests.fault.million import MILLION, Million
+from tests.support.broker import Broker
+from tests.support.mailbox import publish_many
+from tests.support.wire_client import Wire
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,12 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.fault.load import publish_many
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire
-from tests.webwire import BINARY, WebWire, frame
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.mailbox import publish_many
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.websocket_client import BINARY, WebWire, frame
+from tests.support.wire_client import MAILBOX, Wire
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 READERS = 1000

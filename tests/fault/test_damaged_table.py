@@ -7,7 +7,9 @@ import pytest
 
 from mq9fast.errors import StoreError
 from mq9fast.storage.rocks import RocksStore
-from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 MESSAGES = 20
 MESSAGE_BYTES = 50_000

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict
 
-from tests.certificates import Certificates
-from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 REFUSED = b"-ERR 'maximum connections exceeded'\r\n"

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.load import Watcher, Writer, read_stored
-from tests.harness import MAILBOX, START_SECONDS, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.load import Watcher, Writer
+from tests.support.mailbox import read_stored
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 MEGABYTE = 1 << 20
 DISK_MEGABYTES = 192

@@ -5,9 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.fault.load import publish_many
-from tests.fault.test_slow_clients import raw
-from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.mailbox import publish_many
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire, raw
 
 PEERS = 1000
 KIB = 1024

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.load import Watcher, frames, publish_many, read_stored
-from tests.fault.shim import Rule, Shim
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Message, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.faults.shim import Rule, Shim
+from tests.support.load import Watcher
+from tests.support.mailbox import publish_many, read_stored
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Message, Wire, frames
 
 ADDRESSES = ("one", "two")
 MODES = ("always", "interval", "never")

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fault.load import Watcher, Writer, read_stored
-from tests.harness import WAIT_SECONDS, Broker, Wire
+from tests.support.broker import Broker
+from tests.support.load import Watcher, Writer
+from tests.support.mailbox import read_stored
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import Wire
 
 ADDRESSES = ["jobs.one", "jobs.two"]
 WRITERS = 4

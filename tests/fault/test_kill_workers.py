@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.load import READ_SECONDS
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
+from tests.support import queue_worker
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 WORKERS = 20
 KILLS = 20
 KILL_EVERY_SECONDS = 0.15
 WORK_SECONDS = 0.004
 TASKS = 12_000
-SCRIPT = Path(__file__).with_name("worker.py")
+SCRIPT = Path(queue_worker.__file__)
 
 
 class Worker:
@@ -68,7 +70,7 @@ def send_tasks(wire: Wire, address: str) -> None:
                 for n in range(start, start + 1000)
             )
         )
-    wire.ping(READ_SECONDS)
+    wire.ping(WAIT_SECONDS)
 
 
 def check_holders(workers: list[Worker]) -> int:

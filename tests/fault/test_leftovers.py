@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.shim import Shim
-from tests.harness import MAILBOX, Broker, Wire, wait_until
-from tests.stored import change_rows, number, rows_of
+from tests.support.broker import Broker
+from tests.support.data_directory import change_rows, number, rows_of
+from tests.support.faults.shim import Shim
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 StartBroker = Callable[..., Broker]
 

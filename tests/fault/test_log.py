@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.harness import START_SECONDS, WAIT_SECONDS, Wire, wait_until
+from tests.support.certificates import Certificates
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 PIPE_BYTES = 65536
 # Of a line about a failed TLS handshake, at least.

@@ -4,8 +4,10 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fault.shim import Shim
-from tests.harness import Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.faults.shim import Shim
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 StartBroker = Callable[..., Broker]
 

@@ -4,9 +4,10 @@ import time
 from contextlib import ExitStack
 from itertools import islice
 
-from tests.fault.conftest import MILLION, Million
-from tests.fault.load import frames, publish_many
-from tests.harness import Wire, wait_until
+from tests.fault.million import MILLION, Million
+from tests.support.mailbox import publish_many
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire, frames
 
 MEGABYTE = 1 << 20
 MAX_ADDED = 150 * MEGABYTE

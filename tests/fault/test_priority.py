@@ -6,9 +6,10 @@ from itertools import islice
 
 import pytest
 
-from tests.fault.conftest import MILLION, Million
-from tests.fault.load import frames, publish_many
-from tests.harness import Broker, Wire
+from tests.fault.million import MILLION, Million
+from tests.support.broker import Broker
+from tests.support.mailbox import publish_many
+from tests.support.wire_client import Wire, frames
 
 # What of a mailbox may be on its way already to a reader that is slow: what the sockets on both sides hold.
 MAX_UNDER_WAY = 10_000

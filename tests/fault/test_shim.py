@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.shim import Shim
+from tests.support.faults.shim import Shim
 
 # Reads commands, and prints how each went.
 PROGRAM = """

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from tests.fault.load import READ_SECONDS, frames, publish_many
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, kernel_bytes, wait_until
+from tests.support.broker import Broker
+from tests.support.mailbox import publish_many
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire, frames, kernel_bytes, raw
 
 MEGABYTE = 1 << 20
 PENDING = 4 * MEGABYTE
@@ -57,10 +59,10 @@ def test_a_slow_reader_of_a_plain_subject_is_cut_off_alone(start_broker: Callabl
         before = broker.rss_bytes
         # What the sockets hold comes on top of what the broker lets wait.
         publish_plain(sender, "flood", kernel_bytes() // MEGABYTE + 36)
-        sender.ping(READ_SECONDS)
+        sender.ping(WAIT_SECONDS)
         assert broker.rss_bytes - before < 40 * MEGABYTE
         # It was given up some seconds after the limit, whether or not it read its last words.
-        assert slow.closed(READ_SECONDS)
+        assert slow.closed(WAIT_SECONDS)
         assert len(slow.unread) < kernel_bytes() + 16 * MEGABYTE
         # Nobody else noticed.
         sender.pub("quiet", "hello")
@@ -75,8 +77,8 @@ def test_the_last_words_to_a_slow_consumer_name_the_reason(start_broker: Callabl
         slow.sub("flood", "1")
         slow.ping()
         publish_plain(sender, "flood", kernel_bytes() // MEGABYTE + 2)
-        sender.ping(READ_SECONDS)
-        assert slow.closed(READ_SECONDS)
+        sender.ping(WAIT_SECONDS)
+        assert slow.closed(WAIT_SECONDS)
         assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
 
 
@@ -94,13 +96,6 @@ def test_a_reader_that_only_keeps_its_sender_waiting_loses_nothing(
         assert sum(1 for _ in islice(messages, 2000)) == 2000
         sender.pub("flow", "end")
         assert next(messages).payload == b"end"
-
-
-def raw(port: int, data: bytes) -> socket.socket:
-    """A connection that has sent `data` and no more."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.sendall(data)
-    return connection
 
 
 def test_half_written_frames_cost_nothing_and_harm_nobody(start_broker: Callable[..., Broker]) -> None:
@@ -203,7 +198,7 @@ def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn
         highest = longest = 0.0
         for _ in range(50):
             started = broker.loop_seconds
-            other.ping(READ_SECONDS)
+            other.ping(WAIT_SECONDS)
             longest = max(longest, broker.loop_seconds - started)
             highest = max(highest, broker.rss_bytes)
             time.sleep(0.02)
@@ -211,7 +206,7 @@ def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn
         assert longest < 1.0
         asking.sub("inbox")
         asking.send(request % "inbox" * 20)
-        pages = [len(asking.message(READ_SECONDS).payload) for _ in range(20)]
+        pages = [len(asking.message(WAIT_SECONDS).payload) for _ in range(20)]
         assert min(pages) > 1_000_000
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from tests.fault.shim import Shim
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, Wire, wait_until
-from tests.monitoring.pages import get, monitor_port
+from tests.support.broker import Broker
+from tests.support.faults.shim import Shim
+from tests.support.monitoring import get, monitor_port
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 MESSAGES = 20_000
 PAYLOAD_BYTES = 200

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.clocks import Clocks
-from tests.fault.shim import Shim
-from tests.harness import Broker, Wire, wait_until
+from tests.support.broker import Broker
+from tests.support.faults.clocks import Clocks
+from tests.support.faults.shim import Shim
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 HOUR = 3600
 DAY = 24 * HOUR

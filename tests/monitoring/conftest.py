@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Broker
-from tests.monitoring.pages import monitor_port
+from tests.support.broker import Broker
+from tests.support.monitoring import monitor_port
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.certificates import Certificates
-from tests.clients import connect
-from tests.harness import Broker
-from tests.monitoring.pages import monitor_port, read
-from tests.webwire import WebWire
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.monitoring import monitor_port, read
+from tests.support.nats_py import connect
+from tests.support.websocket_client import WebWire
 
 
 async def shown_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:

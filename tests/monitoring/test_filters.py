@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Broker, Wire
-from tests.monitoring.pages import get, monitor_port
-from tests.wire import test_wire
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.monitoring import get, monitor_port
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.wire_client import Wire
 
-USERS = Path(test_wire.__file__).with_name("users.toml")
+USERS = Path(__file__).parent.parent / "wire" / "users.toml"
 CONNECTIONS = [("free", "a"), ("emma", "b"), ("free", "c")]
 HUGE = 2**63 - 1
 CONNZ = [

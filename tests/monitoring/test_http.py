@@ -17,8 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mq9fast.monitoring.http import MAX_CONNECTIONS
-from tests.harness import WAIT_SECONDS, Broker, Wire, wait_until
-from tests.monitoring.pages import get, monitor_port, read
+from tests.support.broker import Broker
+from tests.support.monitoring import get, monitor_port, read
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
 
 PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mailboxz", "/metrics")
 

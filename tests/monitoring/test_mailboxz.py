@@ -14,10 +14,12 @@ from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.page import RefusedMessages
 from mq9fast.monitoring.pages.mailboxz import Mailboxz
-from tests.core.parts import Parts, pub
-from tests.harness import MAILBOX, Broker, Wire, wait_until
-from tests.monitoring.pages import monitor_port, read, refusal
-from tests.test_corrupt_store import overwrite
+from tests.support.broker import Broker
+from tests.support.data_directory import overwrite
+from tests.support.in_memory import Parts, pub
+from tests.support.monitoring import monitor_port, read, refusal
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 
 @pytest.fixture
@@ -208,9 +210,9 @@ def test_a_store_that_cannot_be_read() -> None:
     parts.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
     parts.end_turn()
     parts.store.failing = StoreError("broken")
-    mailboxes = SimpleNamespace(directory=parts.mailbox_index, expired=0)
-    core, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
-    broker: Any = SimpleNamespace(mailboxes=mailboxes, core=core, handshake=handshake)
+    mailboxes = SimpleNamespace(mailbox_index=parts.mailbox_index, expired=0)
+    engine, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
+    broker: Any = SimpleNamespace(mailboxes=mailboxes, engine=engine, handshake=handshake)
     with pytest.raises(RefusedMessages, match="could not be read") as refused:
         list(Mailboxz(broker, cast(Any, parts.store)).page("").pieces)
     assert refused.value.status == 503

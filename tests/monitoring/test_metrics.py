@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable
 
-from tests.harness import Broker, Wire
-from tests.monitoring.pages import get, metrics, monitor_port
+from tests.support.broker import Broker
+from tests.support.monitoring import get, metrics, monitor_port
+from tests.support.wire_client import Wire
 
 
 def test_metrics_follow_mailboxes(monitored: Broker, port: int) -> None:

@@ -7,8 +7,10 @@ from contextlib import ExitStack
 import pytest
 
 from mq9fast.monitoring.privacy import masked
-from tests.harness import MAILBOX, Broker, Wire, wait_until
-from tests.monitoring.pages import get, monitor_port, read
+from tests.support.broker import Broker
+from tests.support.monitoring import get, monitor_port, read
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 PRIVATE = 60
 PREFIXES: tuple[dict[str, str], ...] = ({}, {"prefix": "task"})

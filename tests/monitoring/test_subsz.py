@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import MAILBOX, Broker, Wire, wait_until
-from tests.monitoring.pages import monitor_port, read, refusal
+from tests.support.broker import Broker
+from tests.support.monitoring import monitor_port, read, refusal
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire
 
 SUBJECTS = [("a.b", ""), ("a.*", ""), ("a.>", "q"), ("a.b", "q"), ("z", "")]
 TAILS = ["", ".*", ".urgent", ".critical", ".normal"]

@@ -4,8 +4,10 @@ import os
 import re
 import time
 
-from tests.harness import Broker, Wire, wait_until
-from tests.monitoring.pages import get, read
+from tests.support.broker import Broker
+from tests.support.monitoring import get, read
+from tests.support.waiting import wait_until
+from tests.support.wire_client import Wire
 
 
 def test_it_counts(monitored: Broker, port: int) -> None:

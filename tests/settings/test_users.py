@@ -10,7 +10,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.config.sources import load_settings
 from mq9fast.config.users import PermissionLists, SubjectLists, User, permissions
 from mq9fast.errors import SettingsError
-from tests.core.parts import MANY
+from tests.support.in_memory import MANY
 
 SECRET = "s3cr3t-pa55word"
 KEY = "UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK"

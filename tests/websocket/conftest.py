@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness import START_SECONDS, Broker, wait_until
-from tests.webwire import WebWire
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.waiting import START_SECONDS, wait_until
+from tests.support.websocket_client import WebWire
 
 SERVERS = ["mq9fast", "nats-server"]
 ORIGINS = "https://Good.example, http://plain.example:8080"

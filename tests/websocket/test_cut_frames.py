@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fault.load import READ_SECONDS
-from tests.harness import Broker
-from tests.webwire import BINARY, CONTINUATION, PING, TEXT, WebWire, frame
+from tests.support.broker import Broker
+from tests.support.load import WAIT_SECONDS
+from tests.support.websocket_client import BINARY, CONTINUATION, PING, TEXT, WebWire, frame
 
 Start = Callable[..., Broker]
 
@@ -71,7 +71,7 @@ def test_no_frames_upset_the_broker(ws_broker: Broker, junk: list[bytes]) -> Non
     with WebWire(ws_broker.ws_port, None) as wire:
         wire.frames(*junk)
         wire.socket.raw.shutdown(socket.SHUT_WR)
-        assert wire.closed(READ_SECONDS)
+        assert wire.closed(WAIT_SECONDS)
 
 
 def test_what_follows_a_password_that_takes_time_waits_for_it(start_broker: Start, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_what_follows_a_password_that_takes_time_waits_for_it(start_broker: Star
         wrong.frames(frame(BINARY, connect % b"Slow" + SESSION))
         for _ in range(5):
             wire.frames(*[frame(BINARY, flood * 10 + flood[:7]), frame(TEXT, flood[7:])] * 50)
-        assert wire.take(len(HEARD), READ_SECONDS) == HEARD
-        wire.ping(READ_SECONDS)
-        assert wrong.closed(READ_SECONDS)
+        assert wire.take(len(HEARD), WAIT_SECONDS) == HEARD
+        wire.ping(WAIT_SECONDS)
+        assert wrong.closed(WAIT_SECONDS)
         assert wrong.unread == b"-ERR 'Authorization Violation'\r\n"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness import WAIT_SECONDS, Broker, wait_until
-from tests.webwire import WebWire, request
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.websocket_client import WebWire, request
 
 Start = Callable[..., Broker]
 FLAGS = ("--ws-port", "0", "--monitor-port", "0")

@@ -4,10 +4,10 @@ import struct
 
 import pytest
 
-from tests.fault.load import READ_SECONDS
-from tests.harness import Broker
+from tests.support.broker import Broker
+from tests.support.load import WAIT_SECONDS
+from tests.support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebWire, frame
 from tests.websocket.conftest import Ports
-from tests.webwire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebWire, frame
 
 LAST_PING = frame(BINARY, b"PING\r\n")
 PONG_LINE = b"PONG\r\n"
@@ -55,7 +55,7 @@ def closing(port: int, *sent: bytes, connect: dict[str, str] | None = None) -> W
     """A connection that was closed on after `sent`, with what it heard in `unread` and `close_code`."""
     with WebWire(port, connect) as wire:
         wire.frames(*sent)
-        assert wire.closed(READ_SECONDS)
+        assert wire.closed(WAIT_SECONDS)
         return wire
 
 
@@ -124,7 +124,7 @@ def test_a_goodbye_that_means_nothing_is_an_error(ws_broker: Broker, payload: by
 def test_what_was_asked_before_the_goodbye_is_answered(ports: Ports) -> None:
     with WebWire(ports.open) as wire:
         wire.frames(frame(BINARY, b"SUB a 1\r\nPUB a 1\r\nx\r\n"), frame(CLOSE, struct.pack("!H", 1000)))
-        assert wire.closed(READ_SECONDS)
+        assert wire.closed(WAIT_SECONDS)
         assert wire.unread == b"MSG a 1 1\r\nx\r\n"
 
 

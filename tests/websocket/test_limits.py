@@ -4,9 +4,12 @@ import socket
 from collections.abc import Callable
 from itertools import islice
 
-from tests.fault.load import READ_SECONDS, frames, publish_many
-from tests.harness import Broker, Wire, kernel_bytes, wait_until
-from tests.webwire import BINARY, PING, WebWire, frame, silent_end
+from tests.support.broker import Broker
+from tests.support.load import WAIT_SECONDS
+from tests.support.mailbox import publish_many
+from tests.support.waiting import wait_until
+from tests.support.websocket_client import BINARY, PING, WebWire, frame, silent_end
+from tests.support.wire_client import Wire, frames, kernel_bytes
 
 Start = Callable[..., Broker]
 MEGABYTE = 1 << 20
@@ -29,7 +32,7 @@ def test_max_connections_counts_both_kinds(start_broker: Start) -> None:
 def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--max-connections", "100", "--auth-timeout", "600")
     peers = [
-        socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) for _ in range(101)
+        socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) for _ in range(101)
     ]
     with peers.pop() as last:
         assert silent_end(last)
@@ -63,7 +66,7 @@ def test_a_frame_of_any_size_costs_no_memory(start_broker: Start) -> None:
         for _ in range(60):
             wire.frames(piece * 1000)
         wire.frames(frame(BINARY, b"PING\r\n")[6:])
-        assert wire.line(READ_SECONDS) == "PONG"
+        assert wire.line(WAIT_SECONDS) == "PONG"
         assert broker.rss_bytes - before < 10 * MEGABYTE
 
 
@@ -74,9 +77,9 @@ def test_pings_to_one_that_does_not_read_cost_no_memory(start_broker: Start) -> 
         before = broker.rss_bytes
         for _ in range(60):
             deaf.frames(frame(PING, b"x" * 125) * 8000)
-        other.ping(READ_SECONDS)
+        other.ping(WAIT_SECONDS)
         assert broker.rss_bytes - before < 20 * MEGABYTE
-        deaf.ping(READ_SECONDS)
+        deaf.ping(WAIT_SECONDS)
         assert set(deaf.socket.pongs) == {b"x" * 125}
 
 
@@ -108,8 +111,8 @@ def test_a_slow_reader_of_a_plain_subject_is_cut_off(start_broker: Start) -> Non
         slow.ping()
         for _ in range(kernel_bytes() // MEGABYTE + 4):
             sender.send(b"PUB flood 1000\r\n%s\r\n" % (b"x" * 1000) * 1000)
-        sender.ping(READ_SECONDS)
-        assert slow.closed(READ_SECONDS)
+        sender.ping(WAIT_SECONDS)
+        assert slow.closed(WAIT_SECONDS)
         assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
         assert slow.close_code == (1008, "Slow Consumer (Pending Bytes)")
 

@@ -2,9 +2,11 @@
 
 import pytest
 
-from tests.fault.load import READ_SECONDS
-from tests.harness import Broker, Wire, wait_until
-from tests.webwire import WebWire
+from tests.support.broker import Broker
+from tests.support.load import WAIT_SECONDS
+from tests.support.waiting import wait_until
+from tests.support.websocket_client import WebWire
+from tests.support.wire_client import Wire
 
 
 def test_a_turn_is_one_message(ws_broker: Broker, web: WebWire) -> None:
@@ -22,7 +24,7 @@ def test_messages_of_every_size_arrive(web: WebWire, size: int) -> None:
     payload = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     web.sub("sizes", "9")
     web.pub("sizes", payload)
-    assert web.message(READ_SECONDS).payload == payload
+    assert web.message(WAIT_SECONDS).payload == payload
 
 
 def test_all_four_commands_and_the_order_of_priorities(ws_broker: Broker, web: WebWire, address: str) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from mq9fast.errors import StartError
 from mq9fast.network.websocket.upgrade import Origins
-from tests.harness import MAILBOX, WAIT_SECONDS, Broker, wait_until
-from tests.test_start import refused
-from tests.webwire import WebWire, silent_end
+from tests.support.broker import Broker, start_error
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.websocket_client import WebWire, silent_end
+from tests.support.wire_client import MAILBOX
 
 Start = Callable[..., Broker]
 
@@ -25,7 +26,7 @@ def test_a_websocket_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        said = refused("--port", "0", "--ws-port", port, "--data-dir", tmp_path / "data")
+        said = start_error("--port", "0", "--ws-port", port, "--data-dir", tmp_path / "data")
     assert port in said
     assert "in use" in said
     Broker(tmp_path / "data").end()
@@ -39,7 +40,7 @@ def test_origins_that_are_none_are_named(tmp_path: Path, origin: str) -> None:
         Origins(origin)
     if origin == "example.org":
         data = ("--data-dir", tmp_path / "data")
-        assert "example.org" in refused("--port", "0", "--ws-port", "0", "--ws-origins", origin, *data)
+        assert "example.org" in start_error("--port", "0", "--ws-port", "0", "--ws-origins", origin, *data)
 
 
 def test_a_port_that_is_open_to_any_page_is_warned_about(start_broker: Start) -> None:

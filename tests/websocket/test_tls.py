@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.fault.load import READ_SECONDS
-from tests.harness import START_SECONDS, Broker, Wire, wait_until
-from tests.webwire import WebWire, request
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.load import WAIT_SECONDS
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.waiting import START_SECONDS, wait_until
+from tests.support.websocket_client import WebWire, request
+from tests.support.wire_client import Wire
 
 Start = Callable[..., Broker]
 
@@ -38,7 +40,7 @@ def use(port: int, tls: ssl.SSLContext | None, name: str) -> dict[str, object]:
         wire.create(name=name)
         assert "msg_id" in wire.msg(name, payload)
         wire.read_along(name)
-        assert wire.message(READ_SECONDS).payload == payload
+        assert wire.message(WAIT_SECONDS).payload == payload
         return wire.info
 
 
@@ -98,7 +100,7 @@ def test_what_is_no_tls_gets_nothing_and_harms_nobody(
     address = ("127.0.0.1", broker.ws_port)
     junk = (request(), b"", b"\x16\x03\x01\x00\x05hello", b"\x00" * 1000)
     for data in junk:
-        with socket.create_connection(address, timeout=READ_SECONDS) as peer:
+        with socket.create_connection(address, timeout=WAIT_SECONDS) as peer:
             peer.sendall(data)
             said = b""
             with contextlib.suppress(ConnectionError):
@@ -108,7 +110,7 @@ def test_what_is_no_tls_gets_nothing_and_harms_nobody(
             assert b"INFO" not in said
     # Nor does one stay that begins the upgrade, and no more.
     with (
-        socket.create_connection(address, timeout=READ_SECONDS) as plain,
+        socket.create_connection(address, timeout=WAIT_SECONDS) as plain,
         certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
         contextlib.suppress(ssl.SSLError, ConnectionError),
     ):
@@ -120,7 +122,7 @@ def test_what_is_no_tls_gets_nothing_and_harms_nobody(
 
 def test_a_handshake_that_fails_ends_with_an_alert(start_wss: Start) -> None:
     broker = start_wss()
-    with socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) as peer:
+    with socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) as peer:
         # A record of TLS with a handshake message that there is none of.
         peer.sendall(b"\x16\x03\x01\x00\x05hello")
         said = b""

@@ -12,8 +12,8 @@ from mq9fast.network.handshake import Handshake
 from mq9fast.network.socket_options import UNSENT_BYTES
 from mq9fast.network.websocket.port import PONG, READ_BYTES, WebSocket, WebSocketPort, close_frame
 from mq9fast.network.websocket.port import frame as server_frame
-from tests.core.parts import Parts
-from tests.webwire import BINARY, CLOSE, PING, frame, request
+from tests.support.in_memory import Parts
+from tests.support.websocket_client import BINARY, CLOSE, PING, frame, request
 
 
 class FakeSocket:

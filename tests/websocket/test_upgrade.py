@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mq9fast.network.websocket.upgrade import Origins
-from tests.fault.load import READ_SECONDS
-from tests.harness import Broker, Wire
+from tests.support.broker import Broker
+from tests.support.load import WAIT_SECONDS
+from tests.support.websocket_client import BINARY, WebWire, frame, request, silent_end
+from tests.support.wire_client import Wire
 from tests.websocket.conftest import Ports
-from tests.webwire import BINARY, WebWire, frame, request, silent_end
 
 Start = Callable[..., Broker]
 ORIGINS = "https://Good.example, http://plain.example:8080"
@@ -20,7 +21,7 @@ ORIGINS = "https://Good.example, http://plain.example:8080"
 
 def answer(port: int, data: bytes) -> bytes:
     """The head of what a server says to `data`, "" if it closes without a word."""
-    with socket.create_connection(("127.0.0.1", port), timeout=READ_SECONDS) as peer:
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as peer:
         peer.sendall(data)
         said = b""
         while b"\r\n\r\n" not in said and (more := peer.recv(65536)):
@@ -126,7 +127,7 @@ def test_what_comes_with_the_upgrade_is_refused(ws_broker: Broker) -> None:
 
 
 def test_an_upgrade_may_come_byte_by_byte(ws_broker: Broker) -> None:
-    with socket.create_connection(("127.0.0.1", ws_broker.ws_port), timeout=READ_SECONDS) as peer:
+    with socket.create_connection(("127.0.0.1", ws_broker.ws_port), timeout=WAIT_SECONDS) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in request():
             peer.sendall(bytes([byte]))
@@ -142,7 +143,7 @@ def test_a_head_without_end_is_refused(ws_broker: Broker) -> None:
 
 def test_who_does_not_finish_its_upgrade_is_dropped(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--auth-timeout", "1")
-    peers = [socket.create_connection(("127.0.0.1", broker.ws_port), timeout=READ_SECONDS) for _ in range(3)]
+    peers = [socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) for _ in range(3)]
     peers[1].sendall(b"GET / HT")
     peers[2].sendall(request()[:-2])
     for peer in peers:
@@ -164,7 +165,7 @@ def test_no_origin_upsets_the_list(origin: str) -> None:
 @given(st.binary(max_size=300))
 @settings(max_examples=200)
 def test_no_bytes_upset_the_upgrade(ws_broker: Broker, data: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", ws_broker.ws_port), timeout=READ_SECONDS) as peer:
+    with socket.create_connection(("127.0.0.1", ws_broker.ws_port), timeout=WAIT_SECONDS) as peer:
         peer.sendall(data + b"\r\n\r\n")
         peer.shutdown(socket.SHUT_WR)
         try:

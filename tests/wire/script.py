@@ -36,7 +36,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.harness import WAIT_SECONDS, Wire
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import Wire
 
 SERVERS = ("mq9fast", "nats-server")
 DEFAULT_CONNECT = 'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n'

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Certificates
-from tests.harness import WAIT_SECONDS, Broker
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.wire.script import SERVERS
-from tests.wire.test_wire import NATS_SERVER, NatsServer
 
 Start = Callable[[str, str, float], int]
 # How long a server waits for a handshake: the short time is waited for, in the long one nothing waits.

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.clients import connect as connect_client
-from tests.harness import WAIT_SECONDS, Broker, Message, Wire
-from tests.wire.test_wire import NATS_SERVER, NatsServer
+from tests.support.broker import Broker
+from tests.support.nats_py import connect as connect_client
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import Message, Wire
 
 USERS = Path(__file__).with_name("users.toml")
 DEST = b"Nats-Trace-Dest: trace.here\r\n"

@@ -2,64 +2,11 @@
 
 import random
 import threading
-from collections.abc import Iterator
 
-from tests.harness import MAILBOX, WAIT_SECONDS, Message, Wire
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import MAILBOX, Message, Wire, frames
 
-READ_SECONDS = WAIT_SECONDS
-
-
-def frames(wire: Wire, timeout: float = READ_SECONDS) -> Iterator[Message]:
-    """Every MSG and HMSG as it comes, at a cost that does not grow with what is read at once."""
-    at = 0
-    try:
-        while True:
-            end = wire.unread.find(b"\r\n", at)
-            if end < 0:
-                del wire.unread[:at]
-                at = 0
-                wire.fill(timeout)
-                continue
-            verb, *arguments = wire.unread[at:end].decode().split(" ")
-            at = end + 2
-            if verb not in {"MSG", "HMSG"}:
-                assert verb in {"PONG", "PING"}, (verb, arguments)
-                if verb == "PING":
-                    wire.send("PONG\r\n")
-                continue
-            header = int(arguments.pop(-2)) if verb == "HMSG" else 0
-            total = int(arguments.pop())
-            while len(wire.unread) < at + total + 2:
-                wire.fill(timeout)
-            body = bytes(wire.unread[at : at + total])
-            at += total + 2
-            reply = arguments[2] if len(arguments) > 2 else ""
-            yield Message(arguments[0], arguments[1], reply, body[:header], body[header:])
-    finally:
-        # What was not taken is there for the next reader.
-        del wire.unread[:at]
-
-
-def read_stored(port: int, address: str) -> dict[int, bytes]:
-    """What a new subscriber is given of a mailbox, by id; as many as LIST counts, none of them twice."""
-    stored: dict[int, bytes] = {}
-    with Wire(port) as wire:
-        total = wire.list(address, limit=1)["total"]
-        wire.read_along(address)
-        messages = frames(wire)
-        for _ in range(total):
-            message = next(messages)
-            assert message.msg_id not in stored
-            stored[message.msg_id] = message.payload
-    return stored
-
-
-def publish_many(wire: Wire, address: str, count: int, payload: bytes, at_once: int = 1000) -> None:
-    """Send `payload` so many times without asking for replies, and wait until the broker read it all."""
-    frame = b"PUB %s%s %d\r\n%s\r\n" % (b"$mq9.AI.MAILBOX.MSG.", address.encode(), len(payload), payload)
-    for start in range(0, count, at_once):
-        wire.send(frame * min(at_once, count - start))
-    wire.ping(READ_SECONDS)
+WAIT_SECONDS = WAIT_SECONDS
 
 
 class Writer(threading.Thread):

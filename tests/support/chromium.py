@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
-from tests.fault.load import READ_SECONDS
-from tests.harness import wait_until
+from tests.support.load import WAIT_SECONDS
+from tests.support.waiting import wait_until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -41,7 +41,7 @@ class Chromium:
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: active.exists() and "\n" in active.read_text(), READ_SECONDS)
+            wait_until(lambda: active.exists() and "\n" in active.read_text(), WAIT_SECONDS)
         except AssertionError:
             self.end()
             raise AssertionError(f"Chromium did not start: {self._log.read_text()}") from None
@@ -49,7 +49,7 @@ class Chromium:
 
     def page(self, url: str) -> "Page":
         """Open a page in a tab of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=READ_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=WAIT_SECONDS)
         with contextlib.closing(connection):
             connection.request("PUT", f"/json/new?{url}")
             return Page(json.load(connection.getresponse())["webSocketDebuggerUrl"])
@@ -57,7 +57,7 @@ class Chromium:
     def end(self) -> None:
         """End it with all the processes that it started."""
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(READ_SECONDS)
+        self._process.wait(WAIT_SECONDS)
 
 
 class Page:
@@ -66,7 +66,7 @@ class Page:
     def __init__(self, debugger: str) -> None:
         url = urlsplit(debugger)
         assert url.hostname
-        self._socket = socket.create_connection((url.hostname, url.port or 80), timeout=READ_SECONDS)
+        self._socket = socket.create_connection((url.hostname, url.port or 80), timeout=WAIT_SECONDS)
         self._frames = WSConnection(ConnectionType.CLIENT)
         self._asked = 0
         self._text = ""
@@ -90,7 +90,7 @@ class Page:
 
     def wait_for(self, expression: str) -> None:
         """Wait until an expression is true."""
-        wait_until(lambda: self.evaluate(f"Boolean({expression})"), READ_SECONDS)
+        wait_until(lambda: self.evaluate(f"Boolean({expression})"), WAIT_SECONDS)
 
     def _accepted(self) -> bool:
         return self._frames.state.name == "OPEN"

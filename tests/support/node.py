@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.fault.load import READ_SECONDS
+from tests.support.load import WAIT_SECONDS
 
-SCRIPTS = Path(__file__).parent / "js"
+SCRIPTS = Path(__file__).parent.parent / "js"
 MODULES = SCRIPTS / "node_modules"
 MIN_NODE = 22  # the first with a WebSocket of its own
 
@@ -61,7 +61,7 @@ class Script:
         """What it observed next."""
         assert self._process.stdout is not None
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._process.stdout], [], [], READ_SECONDS)
+            ready, _, _ = select.select([self._process.stdout], [], [], WAIT_SECONDS)
             data = os.read(self._process.stdout.fileno(), 65536) if ready else b""
             assert data, f"the script said nothing more: {self._failure()}"
             self._unread += data
@@ -77,7 +77,7 @@ class Script:
 
     def _failure(self) -> str:
         self._process.kill()
-        return self._process.communicate(timeout=READ_SECONDS)[1].decode()
+        return self._process.communicate(timeout=WAIT_SECONDS)[1].decode()
 
     def __enter__(self) -> "Script":
         return self
@@ -86,7 +86,7 @@ class Script:
         """It has to end by itself, without an error or a warning and with nothing left to say."""
         try:
             if failed is None:
-                out, err = self._process.communicate(timeout=READ_SECONDS)
+                out, err = self._process.communicate(timeout=WAIT_SECONDS)
                 assert (self._process.returncode, self._unread + out, err) == (0, b"", b"")
         finally:
             self._process.kill()

@@ -9,7 +9,8 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Pong
 from wsproto.utilities import generate_accept_token
 
-from tests.harness import WAIT_SECONDS, Wire
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.wire_client import Wire
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 HEADERS = {

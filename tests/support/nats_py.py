@@ -1,14 +1,11 @@
 """nats-py as its users have it, but for its patience: half a second for an answer is for machines at rest."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from tests.harness import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 
 class Patient(Client):
@@ -28,11 +25,3 @@ async def connect(url: str, **options: Any) -> Patient:
     client = Patient()
     await client.connect(url, **{"connect_timeout": WAIT_SECONDS, "drain_timeout": WAIT_SECONDS, **options})
     return client
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """What wait_until is for a condition that takes asking."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not await condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)

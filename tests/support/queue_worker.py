@@ -1,7 +1,7 @@
 """A worker of a queue group, alone in its process: takes tasks, works a little, deletes each.
 
-Run as `python -I -S worker.py PORT ADDRESS JOURNAL WORK_SECONDS`. It writes `got ID TIME`, `done ID TIME`
-and `gone ID TIME` (the deletion is acknowledged) to its journal as it goes: it can be killed at any time.
+Run as `python -I -S queue_worker.py PORT ADDRESS JOURNAL WORK_SECONDS`. It writes `got ID TIME`,
+`done ID TIME` and `gone ID TIME` (the deletion is acknowledged) to a journal. It may be killed at any time.
 """
 
 import os
@@ -42,4 +42,5 @@ def main(port: str, address: str, journal: str, work_seconds: str) -> None:
         connection.sendall(b"PUB %s %s.%s 0\r\n\r\n" % (reply, inbox.encode(), msg_id))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

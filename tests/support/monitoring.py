@@ -5,7 +5,8 @@ import json
 import re
 from typing import Any
 
-from tests.harness import WAIT_SECONDS, Broker
+from tests.support.broker import Broker
+from tests.support.waiting import WAIT_SECONDS
 
 
 def monitor_port(broker: Broker) -> int:

@@ -1,23 +1,14 @@
 """The real broker as a process, and a client that speaks the wire in plain bytes."""
 
 import json
-import os
-import re
-import resource
-import select
-import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Limits of waiting for what is to happen: far past what a busy machine takes, reached by what is broken only.
-START_SECONDS = 120.0
-WAIT_SECONDS = 60.0
+from tests.support.waiting import WAIT_SECONDS
+
 MAILBOX = "$mq9.AI.MAILBOX."
 
 
@@ -25,131 +16,6 @@ def kernel_bytes() -> int:
     """What the system may hold for a connection whose peer reads nothing, besides what the peer asked for."""
     sizes = Path("/proc/sys/net/ipv4/tcp_wmem")
     return int(sizes.read_text().split()[2]) if sizes.exists() else 4 << 20
-
-
-class Broker:
-    """`python -m mq9fast` on a free port, in its own data directory."""
-
-    def __init__(
-        self,
-        data_dir: Path,
-        *flags: str,
-        env: dict[str, str] | None = None,
-        monitor: bool = False,
-        descriptors: int = 0,
-    ) -> None:
-        """`monitor`: keep the default monitoring port; else it is off unless a flag says otherwise.
-        `descriptors`: as many as the system allows the process, if not 0."""
-        self.descriptors = descriptors
-        self.data_dir = data_dir
-        self.log = data_dir.with_name(data_dir.name + ".log")
-        monitoring = () if monitor else ("--monitor-port", "-1")
-        self.flags = ("--port", "0", *monitoring, "--data-dir", str(data_dir), *flags)
-        self.env = env or {}
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mq9fast", *self.flags],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, **self.env},
-                preexec_fn=self._limit if self.descriptors else None,
-            )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
-        line = self.process.stdout.readline().decode() if ready else ""
-        found = re.search(r"listening on nats://(.*):(\d+)$", line.strip())
-        if not found:
-            self.kill()
-            raise AssertionError(f"the broker did not start: {line!r} {self.log.read_text()}")
-        self.port = int(found[2])
-
-    def _limit(self) -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
-
-    @property
-    def open_descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    @property
-    def cpu_seconds(self) -> float:
-        return self._cpu_seconds("")
-
-    @property
-    def loop_seconds(self) -> float:
-        """What the thread of the event loop used of a processor: the store's are not the loop's."""
-        used = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat")
-        if used.exists():
-            return int(used.read_text().split()[0]) / 1e9
-        return self._cpu_seconds(f"task/{self.process.pid}/")
-
-    def _cpu_seconds(self, of: str) -> float:
-        fields = Path(f"/proc/{self.process.pid}/{of}stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    @property
-    def ws_port(self) -> int:
-        """The WebSocket port, which only the log names."""
-        return int(re.findall(r"for WebSocket clients on .*:(\d+)$", self.log.read_text(), re.MULTILINE)[-1])
-
-    @property
-    def rss_bytes(self) -> int:
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("the broker is not running")
-
-    def metric(self, name: str) -> int:
-        """A figure of /metrics; the broker was started with --monitor-port 0."""
-        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
-        with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=WAIT_SECONDS) as answer:
-            values = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
-        assert values is not None, name
-        return int(float(values[1]))
-
-    @property
-    def health(self) -> str:
-        """What /healthz says is wrong, or nothing; the broker was started with --monitor-port 0."""
-        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
-        try:
-            with urllib.request.urlopen(f"{found[-1]}/healthz", timeout=WAIT_SECONDS) as answer:
-                answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return str(json.loads(error.read())["error"])
-        return ""
-
-    def kill(self) -> None:
-        """SIGKILL: nothing is flushed."""
-        self.process.kill()
-        self.process.wait(WAIT_SECONDS)
-        self._close_output()
-
-    def stop(self, sign: int = signal.SIGTERM) -> int:
-        """Ask it to stop; returns its exit status."""
-        self.process.send_signal(sign)
-        status = self.process.wait(WAIT_SECONDS)
-        self._close_output()
-        return status
-
-    def restart(self, *, kill: bool = False) -> None:
-        self.kill() if kill else self.stop()
-        self.start()
-
-    def end(self) -> None:
-        """End it whatever state it is in, and look for tracebacks."""
-        self.kill()
-        assert "Traceback" not in self.log.read_text(), self.log.read_text()
-
-    def _close_output(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
 
 
 class Message(NamedTuple):
@@ -352,9 +218,39 @@ class Wire:
         self.close()
 
 
-def wait_until(condition: Any, timeout: float = WAIT_SECONDS) -> None:
-    """Wait for `condition()` to become true; AssertionError if it does not in time."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
+def raw(port: int, data: bytes) -> socket.socket:
+    """A connection that has sent `data` and no more."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(data)
+    return connection
+
+
+def frames(wire: Wire, timeout: float = WAIT_SECONDS) -> Iterator[Message]:
+    """Every MSG and HMSG as it comes, at a cost that does not grow with what is read at once."""
+    at = 0
+    try:
+        while True:
+            end = wire.unread.find(b"\r\n", at)
+            if end < 0:
+                del wire.unread[:at]
+                at = 0
+                wire.fill(timeout)
+                continue
+            verb, *arguments = wire.unread[at:end].decode().split(" ")
+            at = end + 2
+            if verb not in {"MSG", "HMSG"}:
+                assert verb in {"PONG", "PING"}, (verb, arguments)
+                if verb == "PING":
+                    wire.send("PONG\r\n")
+                continue
+            header = int(arguments.pop(-2)) if verb == "HMSG" else 0
+            total = int(arguments.pop())
+            while len(wire.unread) < at + total + 2:
+                wire.fill(timeout)
+            body = bytes(wire.unread[at : at + total])
+            at += total + 2
+            reply = arguments[2] if len(arguments) > 2 else ""
+            yield Message(arguments[0], arguments[1], reply, body[:header], body[header:])
+    finally:
+        # What was not taken is there for the next reader.
+        del wire.unread[:at]

@@ -2,17 +2,16 @@
 
 import hashlib
 import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from rocksdict import Options, Rdict
 
 from mq9fast.storage import witness
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.witness import STATE_FILE, State, pack_state
-from tests.harness import START_SECONDS, Broker
+from tests.support.broker import Broker, start_error
 
 
 def content(directory: Path) -> dict[str, str]:
@@ -24,40 +23,14 @@ def content(directory: Path) -> dict[str, str]:
     }
 
 
-def refused(data_dir: Path, *flags: str) -> str:
+def repeated_start_error(data_dir: Path, *flags: str) -> str:
     """The sentence with which a broker refuses to start, three times over; it has changed nothing."""
     before = content(data_dir)
-    said = [refused_once(data_dir, *flags) for _ in range(3)]
+    said = [start_error("--data-dir", data_dir, *flags, may_log=True) for _ in range(3)]
     assert content(data_dir) == before
     assert said[0] == said[1] == said[2]
+    assert str(data_dir) in said[0]
     return said[0]
-
-
-def refused_once(data_dir: Path, *flags: str) -> str:
-    """The sentence with which a broker refuses to start."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mq9fast",
-            "--port",
-            "0",
-            "--monitor-port",
-            "-1",
-            "--data-dir",
-            data_dir,
-            *flags,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-    )
-    assert (done.returncode, done.stdout) == (1, ""), done
-    assert "Traceback" not in done.stderr
-    *_, sentence = done.stderr.splitlines()
-    assert re.fullmatch(r"mq9fast: .+", sentence)
-    assert str(data_dir) in sentence
-    return sentence
 
 
 def log_files(data_dir: Path) -> list[Path]:
@@ -107,3 +80,34 @@ def pretend_reboot(data_dir: Path) -> None:
 def copy_of(broker: Broker, to: Path) -> Path:
     """A copy of the directory of a broker that does not run."""
     return Path(shutil.copytree(broker.data_dir, to))
+
+
+def rows_of(data_dir: Path, prefix: bytes = b"") -> dict[bytes, bytes]:
+    """The stored pairs whose keys begin so."""
+    db = Rdict(str(data_dir), Options(raw_mode=True))
+    rows = {key: value for key, value in db.items() if key.startswith(prefix)}  # type: ignore[union-attr]
+    db.close()
+    return rows  # type: ignore[return-value]
+
+
+def change_rows(data_dir: Path, put: dict[bytes, bytes], delete: tuple[bytes, ...] = ()) -> None:
+    """Put and delete pairs."""
+    db = Rdict(str(data_dir), Options(raw_mode=True))
+    for key, value in put.items():
+        db[key] = value
+    for key in delete:
+        del db[key]
+    db.close()
+
+
+def number(value: int) -> bytes:
+    """As numbers are stored."""
+    return value.to_bytes(8, "big")
+
+
+def overwrite(data_dir: Path, prefix: bytes, ending: bytes, value: bytes) -> None:
+    """Put `value` in place of the only one under a key of this prefix that ends so."""
+    db = Rdict(str(data_dir), Options(raw_mode=True))
+    (key,) = [key for key, old in db.items() if key.startswith(prefix) and old.endswith(ending)]
+    db[key] = value
+    db.close()
