@@ -18,7 +18,7 @@ from mq9fast.errors import SENTENCES
 from tests.support.broker import Broker
 from tests.support.wire_client import MAILBOX, Wire
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 PLACEHOLDERS = {"secret": "[0-9a-f]{32}", "cursor": "[A-Za-z0-9_-]+", "time": r"[0-9]{10}"}
 FINAL_WRITE_SECONDS = 0.05
 

@@ -7,7 +7,7 @@ from mq9fast.config.settings import SETTINGS, Setting
 from mq9fast.config.sources import load_settings
 from mq9fast.config.users import PermissionLists
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 
 

@@ -5,7 +5,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 3600
 # What the README links to, and what it takes to run the tests.
 SHIPPED = (

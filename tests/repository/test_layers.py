@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent / "mq9fast"
+ROOT = Path(__file__).parents[2] / "mq9fast"
 
 # Each package may import those above it in its list, and itself.
 CORE_LAYERS = ("base", "protocol", "pubsub storage", "mailbox", "commit", "delivery", "")

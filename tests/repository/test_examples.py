@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.broker import Broker
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "mq9.py")
 MAX_SECONDS = 120.0

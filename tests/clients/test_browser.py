@@ -19,7 +19,7 @@ from tests.support.node import MODULES, NODE, SCRIPTS, needs_node
 from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
-PAGE = Path(__file__).parent.parent / "examples" / "browser.html"
+PAGE = Path(__file__).parents[2] / "examples" / "browser.html"
 pytestmark = [
     needs_node,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: .ci/install-chromium installs it"),

@@ -15,7 +15,7 @@ from tests.support.broker import Broker
 PORT = 4222
 SCENARIOS = Path(
     os.environ.get("MQ9FAST_SEED_SCENARIOS")
-    or Path(__file__).resolve().parents[2] / "shared" / "seed_scenarios.py"
+    or Path(__file__).resolve().parents[3] / "shared" / "seed_scenarios.py"
 )
 ID = r"[a-z0-9][a-z0-9._-]*"
 # What each scenario promises to print: patterns of whole lines, each so many times.
@@ -91,7 +91,7 @@ def check(printed: dict[str, list[str]], earlier_runs: int) -> None:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     if not SCENARIOS.is_file():
-        pytest.skip(f"{SCENARIOS} is not here; tests/test_examples.py covers the same scenarios")
+        pytest.skip(f"{SCENARIOS} is not here; tests/repository/test_examples.py covers the same scenarios")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
