@@ -5,7 +5,7 @@ import time
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.clock cimport monotonic_ns
-from mq9fast._core.base.view cimport View, nothing, same, slice_from, starts_with, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view, view_of
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
 from mq9fast._core.protocol.parser cimport (
@@ -189,7 +189,7 @@ cdef class Session(Client):
         self.permissions = permissions
         for subscription in list(self.subscriptions.values()):
             subject = view_of(subscription.subject)
-            queue = nothing() if subscription.queue is None else view_of(subscription.queue)
+            queue = empty_view() if subscription.queue is None else view_of(subscription.queue)
             if permissions is None:
                 subscription.filter = None
             elif permissions.may_subscribe(subject, queue):
@@ -316,7 +316,7 @@ cdef class Session(Client):
             return None
         if not is_routed_reply(op.reply) and (
             self.permissions is None or not is_ours(op.subject) or self.permissions.may_publish(op.reply)
-            or self.permissions.may_subscribe(op.reply, nothing())
+            or self.permissions.may_subscribe(op.reply, empty_view())
         ):
             return None
         return b'Permissions Violation for Publish with Reply of "' + to_bytes(op.reply) + b'"'

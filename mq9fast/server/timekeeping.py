@@ -107,7 +107,7 @@ class Timekeeper:
         note = Note(*_NOTE.unpack(stored)) if stored is not None and len(stored) == _NOTE.size else None
         wall_ms = read_wall_ms()
         now_ms, warning = continue_work(note, newest_ms, wall_ms)
-        self._time.begin(now_ms, wall_ms)
+        self._time.start(now_ms, wall_ms)
         if warning is not None:
             log.warning("%s", warning)
 
@@ -128,7 +128,7 @@ class Timekeeper:
         expected_ms = time.wall_ms(after_ms)
         if after_ms - before_ms > MAX_READING_MS or abs(wall_ms - expected_ms) < MIN_STEP_MS:
             return False
-        time.follow(wall_ms - after_ms)
+        time.set_wall_offset(wall_ms - after_ms)
         log.warning(
             "the wall clock was set from %s to %s: mailboxes' lives do not change by it",
             _shown(expected_ms),

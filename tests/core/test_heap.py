@@ -1,4 +1,4 @@
-"""The heap against a sorted list, with many equal keys."""
+"""Tests of `base/heap`: the heap behaves as a sorted list does, also with many equal keys."""
 
 import pytest
 from hypothesis import settings
@@ -14,7 +14,7 @@ KEYS = st.one_of(
 )
 
 
-class AgainstASortedList(RuleBasedStateMachine):
+class HeapAgainstSortedList(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.heap = Heap()
@@ -64,8 +64,8 @@ class AgainstASortedList(RuleBasedStateMachine):
         assert all(ticket.slot == -1 for ticket in self.outside)
 
 
-TestAgainstASortedList = AgainstASortedList.TestCase
-TestAgainstASortedList.settings = settings(max_examples=100, stateful_step_count=40)
+TestHeapAgainstSortedList = HeapAgainstSortedList.TestCase
+TestHeapAgainstSortedList.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def check(heap: Heap, inside: list[Ticket]) -> None:
@@ -95,55 +95,55 @@ def drained(heap: Heap) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("size", range(1, 34))
-def test_equal_keys_removed_from_every_slot(size: int) -> None:
-    """Also the last slot, whose ticket is itself what would fill the gap."""
+def test_removing_any_slot_keeps_equal_keys_in_a_heap(size: int) -> None:
+    """The last slot is a special case: there is no other ticket to fill the gap with."""
     for slot in range(size):
         heap, tickets = filled([(1, 1)] * size)
-        gone = next(ticket for ticket in tickets if ticket.slot == slot)
-        gone.remove()
-        assert gone.slot == -1
-        tickets.remove(gone)
+        removed = next(ticket for ticket in tickets if ticket.slot == slot)
+        removed.remove()
+        assert removed.slot == -1
+        tickets.remove(removed)
         check(heap, tickets)
         assert drained(heap) == [(1, 1)] * (size - 1)
 
 
 @pytest.mark.parametrize("keys", [range(33), range(32, -1, -1), [i * 7 % 33 for i in range(33)]], ids=str)
-def test_each_slot_removed_from_an_ordered_heap(keys: list[int]) -> None:
+def test_removing_any_slot_keeps_the_order(keys: list[int]) -> None:
     for slot in range(33):
         heap, tickets = filled([(0, key) for key in keys])
-        gone = next(ticket for ticket in tickets if ticket.slot == slot)
-        gone.remove()
-        tickets.remove(gone)
+        removed = next(ticket for ticket in tickets if ticket.slot == slot)
+        removed.remove()
+        tickets.remove(removed)
         check(heap, tickets)
         assert drained(heap) == sorted(ticket.key for ticket in tickets)
 
 
-def test_major_before_minor_and_both_to_the_full_64_bits() -> None:
+def test_keys_compare_major_then_minor_in_64_bits() -> None:
     keys = [(LARGEST, 0), (0, LARGEST), (1, 0), (2**63, 2**63 - 1), (2**63 - 1, 2**63), (LARGEST, LARGEST)]
     heap, _tickets = filled(keys)
     assert drained(heap) == sorted(keys)
 
 
-def test_what_is_in_no_heap_cannot_be_moved() -> None:
+def test_moving_a_ticket_outside_the_heap_raises() -> None:
     ticket = Ticket(Heap(), 1, 1)
     with pytest.raises(ValueError, match="in no heap"):
         ticket.move(0, 0)
 
 
-def test_an_empty_heap_has_no_first() -> None:
+def test_empty_heap_has_no_first_ticket() -> None:
     heap, (ticket,) = filled([(1, 1)])
     ticket.remove()
     assert (heap.size, first_ticket(heap)) == (0, None)
 
 
-def test_a_ticket_that_goes_away_is_no_longer_in_its_heap() -> None:
+def test_deleted_ticket_leaves_its_heap() -> None:
     heap, tickets = filled([(1, 1), (2, 2), (3, 3)])
     del tickets[0]
     check(heap, tickets)
     assert drained(heap) == [(2, 2), (3, 3)]
 
 
-def test_a_ticket_is_in_its_heap_once() -> None:
+def test_pushing_a_ticket_twice_raises() -> None:
     heap, (ticket,) = filled([(1, 1)])
     with pytest.raises(ValueError, match="in the heap"):
         ticket.push()

@@ -52,7 +52,7 @@ async def ask(client: Client, command: str, **fields: Any) -> dict[str, Any]:
 def pass_deadlines(broker: Broker) -> None:
     """Have the deadlines of all mailboxes pass at once."""
     time = broker.engine.time
-    time.begin(time.now_ms + (TTL + 1) * 1000, time.wall_ms(time.now_ms) + (TTL + 1) * 1000)
+    time.start(time.now_ms + (TTL + 1) * 1000, time.wall_ms(time.now_ms) + (TTL + 1) * 1000)
     broker.engine.judge_deadlines()
 
 
@@ -141,7 +141,7 @@ def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) 
         await settle(client)
         store_is_busy = True
         # The turn with the message waits for the store, and the deadline passes meanwhile.
-        broker._store.busy = lambda: store_is_busy  # type: ignore[method-assign]
+        broker._store.write_stalled = lambda: store_is_busy  # type: ignore[method-assign]
         sent = asyncio.ensure_future(ask(client, "MSG.old", n=0))
         await until(lambda: has_message(broker))
         pass_deadlines(broker)

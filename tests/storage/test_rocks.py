@@ -18,4 +18,4 @@ def test_a_scan_gives_every_pair_up_to_its_bound(tmp_path: Path) -> None:
 def test_a_store_that_cannot_say_whether_it_is_busy_is_not(tmp_path: Path) -> None:
     store = RocksStore(tmp_path)
     store.close()
-    assert not store.busy()
+    assert not store.write_stalled()

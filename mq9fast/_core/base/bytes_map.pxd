@@ -1,4 +1,7 @@
-"""A hash table from byte strings to objects that is asked with borrowed bytes: a look-up makes no object."""
+"""A hash table from byte strings to objects. A look-up takes borrowed bytes and creates no Python object.
+
+The trie of subscriptions, the cache of permissions and the index of mailboxes are built on it.
+"""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -19,8 +22,8 @@ cdef extern from *:
 
 cdef struct Slot:
     uint64_t hash
-    PyObject* key      # owned; NULL in a free slot
-    PyObject* value    # owned
+    PyObject* key      # owned reference; NULL in a free slot
+    PyObject* value    # owned reference
 
 
 cdef class BytesMap:
@@ -33,11 +36,11 @@ cdef class BytesMap:
     cdef int insert(self, bytes key, object value) except -1
     cdef bint remove(self, View key) noexcept
 
-    cdef inline void expect(self, View key) noexcept:
-        """`key` will be asked for soon: have the processor fetch where it belongs meanwhile."""
+    cdef inline void prefetch(self, View key) noexcept:
+        """Load the memory of `key`'s slot into the processor's cache, ahead of a look-up."""
         if self.capacity:
             mq9fast_prefetch(&self.slots[hash_view(key, self.seed) & <uint64_t>(self.capacity - 1)])
 
-    cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept
+    cdef Py_ssize_t find_slot(self, View key, uint64_t hashed) noexcept
     cdef int resize(self, Py_ssize_t capacity) except -1
     cdef void close_gap(self, Py_ssize_t hole) noexcept

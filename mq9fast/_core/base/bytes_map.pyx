@@ -1,11 +1,14 @@
-"""A hash table from byte strings to objects: open addressing, linear probing, no tombstones."""
+"""A hash table from byte strings to objects: open addressing, linear probing, no tombstones.
+
+The contract, and who uses it, is in bytes_map.pxd.
+"""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.huge_pages cimport in_huge_pages
+from mq9fast._core.base.huge_pages cimport advise_huge_pages
 from mq9fast._core.base.view cimport View, hash_view, same, view, view_of
 
 cdef enum:
@@ -13,7 +16,7 @@ cdef enum:
 
 
 cdef class BytesMap:
-    """Byte strings to objects. `seed` should be secret where peers choose the keys."""
+    """A map from bytes to objects. Where clients choose the keys, `seed` must be secret (see `hash_view`)."""
 
     def __cinit__(self, uint64_t seed):
         self.seed = seed
@@ -26,8 +29,8 @@ cdef class BytesMap:
                 Py_DECREF(<object>self.slots[i].value)
         PyMem_Free(self.slots)
 
-    cdef Py_ssize_t slot_of(self, View key, uint64_t hashed) noexcept:
-        """The slot that holds `key`, or the free one where it belongs. There is always a free one."""
+    cdef Py_ssize_t find_slot(self, View key, uint64_t hashed) noexcept:
+        """The slot that holds `key`, or the free slot where `key` would go. A free slot always exists."""
         cdef Py_ssize_t mask = self.capacity - 1
         cdef Py_ssize_t i = <Py_ssize_t>(hashed & <uint64_t>mask)
         cdef Slot* slot
@@ -42,19 +45,19 @@ cdef class BytesMap:
             i = (i + 1) & mask
 
     cdef PyObject* find(self, View key) noexcept:
-        """The value of `key`, borrowed, or NULL."""
+        """The value of `key` as a borrowed reference, or NULL."""
         if self.size == 0:
             return NULL
-        return self.slots[self.slot_of(key, hash_view(key, self.seed))].value
+        return self.slots[self.find_slot(key, hash_view(key, self.seed))].value
 
     cdef int insert(self, bytes key, object value) except -1:
-        """Set the value of `key`, replacing any."""
+        """Set the value of `key`. An existing value is replaced."""
         cdef uint64_t hashed = hash_view(view_of(key), self.seed)
         cdef Slot* slot
         cdef PyObject* old
         if (self.size + 1) * 4 > self.capacity * 3:
             self.resize(max(MIN_CAPACITY, self.capacity * 2))
-        slot = &self.slots[self.slot_of(view_of(key), hashed)]
+        slot = &self.slots[self.find_slot(view_of(key), hashed)]
         Py_INCREF(value)
         if slot.key is not NULL:
             old = slot.value
@@ -69,13 +72,16 @@ cdef class BytesMap:
         return 0
 
     cdef bint remove(self, View key) noexcept:
-        """Forget `key`; false if it was not there. DANGER: `key` may point into what this frees."""
+        """Remove `key`; false if it was not there.
+
+        DANGER: `key` may point into the removed key object. It must not be used after this call.
+        """
         cdef Py_ssize_t hole
         cdef PyObject* old_key
         cdef PyObject* old_value
         if self.size == 0:
             return False
-        hole = self.slot_of(key, hash_view(key, self.seed))
+        hole = self.find_slot(key, hash_view(key, self.seed))
         old_key = self.slots[hole].key
         old_value = self.slots[hole].value
         if old_key is NULL:
@@ -87,7 +93,7 @@ cdef class BytesMap:
         return True
 
     cdef void close_gap(self, Py_ssize_t hole) noexcept:
-        """Move back what the emptied slot stands in the way of, so that no search ends too early."""
+        """Backward-shift deletion: move later slots of the chain back, so that no look-up stops early."""
         cdef Py_ssize_t mask = self.capacity - 1
         cdef Py_ssize_t i = hole
         cdef Py_ssize_t home
@@ -109,7 +115,7 @@ cdef class BytesMap:
         cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>capacity, sizeof(Slot))
         if grown is NULL:
             raise MemoryError
-        in_huge_pages(grown, <size_t>capacity * sizeof(Slot))
+        advise_huge_pages(grown, <size_t>capacity * sizeof(Slot))
         self.slots = grown
         self.capacity = capacity
         for i in range(old_capacity):
@@ -125,7 +131,7 @@ cdef class BytesMap:
         return self.size
 
     def __iter__(self):
-        """Iterate over a copy of the values, in no order."""
+        """Iterate over a copy of the values, in no particular order."""
         cdef Py_ssize_t i
         return iter([
             <object>self.slots[i].value for i in range(self.capacity) if self.slots[i].key is not NULL
@@ -141,5 +147,5 @@ cdef class BytesMap:
         self.insert(key, value)
 
     def pop(self, bytes key not None) -> bool:
-        """Forget `key`; False if it was not there."""
+        """Remove `key`; False if it was not there."""
         return self.remove(view_of(key))

@@ -1,4 +1,7 @@
-"""What is asked of the system in every turn, without a detour by way of Python."""
+"""Clocks and poll(2), called directly in C because every turn of the event loop needs them.
+
+`Engine`, `Session` and the clients' output accounting call these functions; nothing here keeps state.
+"""
 
 from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -19,7 +22,7 @@ cdef extern from "<poll.h>" nogil:
 cdef extern from *:
     """
     #include <time.h>
-    /* Goes on while the machine is suspended, where there is such a clock. */
+    /* CLOCK_BOOTTIME counts the time that the machine is suspended. Not every system has it. */
     #ifdef CLOCK_BOOTTIME
     #define MQ9FAST_STEADY_CLOCK CLOCK_BOOTTIME
     #else
@@ -30,14 +33,14 @@ cdef extern from *:
 
 
 cdef inline uint64_t unix_ms() noexcept:
-    """The wall clock, which may be set at any time: for people to read, not to measure by."""
+    """The wall clock. It may be set at any time, so it is for display and never for measuring."""
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
     return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1_000_000
 
 
 cdef inline uint64_t steady_ns() noexcept:
-    """A clock that is never set; it counts the time that the machine is suspended."""
+    """A clock that is never set and that counts the time that the machine is suspended."""
     cdef timespec now
     clock_gettime(MQ9FAST_STEADY_CLOCK, &now)
     return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
@@ -50,16 +53,15 @@ cdef inline uint64_t monotonic_ns() noexcept nogil:
 
 
 cdef inline bint is_readable(int descriptor) noexcept nogil:
-    """Whether there is something to read; an error counts, as reading tells which."""
-    cdef pollfd asked
-    asked.fd = descriptor
-    asked.events = <short>POLLIN
-    return poll(&asked, 1, 0) != 0
+    """Whether a read would not block. An error counts as readable, because the read then reports it."""
+    cdef pollfd polled
+    polled.fd = descriptor
+    polled.events = <short>POLLIN
+    return poll(&polled, 1, 0) != 0
 
 
 cdef inline void poll_busily(int descriptor, uint64_t max_ns) noexcept nogil:
-    """Wait until there is something to read, awake and for so long at most. Whoever else wants the processor
-    has it meanwhile."""
+    """Spin until the descriptor is readable, for at most `max_ns`. Other processes may run in between."""
     cdef uint64_t end_ns = monotonic_ns() + max_ns
     while not is_readable(descriptor) and monotonic_ns() < end_ns:
         sched_yield()

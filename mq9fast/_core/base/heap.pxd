@@ -1,7 +1,8 @@
-"""A binary heap of items that know their slot, ordered by (major, minor).
+"""A binary min-heap, ordered by (major, minor). Each item knows its slot, so that any item can be removed.
 
-The heap borrows its items: an item lives in its owner, at a fixed address, and is in one heap at most. With
-distinct (major, minor) the order is total, so equal keys never have to be told apart.
+`MailboxIndex` keeps the deadlines of mailboxes in one, and `InFlightTable` the messages that members
+returned. The heap borrows its items: an item is a field of its owner, has a fixed address, and is in at most
+one heap.
 """
 
 from libc.stdint cimport uint64_t
@@ -10,8 +11,8 @@ from libc.stdint cimport uint64_t
 cdef struct HeapItem:
     uint64_t major
     uint64_t minor
-    Py_ssize_t slot       # where the heap holds it, or -1 while it is in none
-    void* owner
+    Py_ssize_t slot       # index in the heap's array; -1 while the item is in no heap
+    void* owner           # borrowed; the object or struct that the item is a field of
 
 
 cdef class Heap:
@@ -21,11 +22,11 @@ cdef class Heap:
 
     cdef int push(self, HeapItem* item) except -1
     cdef void remove(self, HeapItem* item) noexcept
-    cdef void moved(self, HeapItem* item) noexcept
+    cdef void restore_order(self, HeapItem* item) noexcept
 
-    cdef void place(self, HeapItem* item, Py_ssize_t slot) noexcept
-    cdef Py_ssize_t rise(self, HeapItem* item, Py_ssize_t slot) noexcept
-    cdef void sink(self, HeapItem* item, Py_ssize_t slot) noexcept
+    cdef void set_slot(self, HeapItem* item, Py_ssize_t slot) noexcept
+    cdef Py_ssize_t sift_up(self, HeapItem* item, Py_ssize_t slot) noexcept
+    cdef void sift_down(self, HeapItem* item, Py_ssize_t slot) noexcept
 
     cdef inline HeapItem* first(self) noexcept:
         return self.items[0] if self.size else NULL

@@ -1,48 +1,48 @@
-"""A binary heap of items that know their slot; see heap.pxd."""
+"""A binary min-heap for deadlines and returned messages; the contract is in heap.pxd."""
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport uint64_t
 
 
-cdef inline bint before(HeapItem* a, HeapItem* b) noexcept:
+cdef inline bint is_less(HeapItem* a, HeapItem* b) noexcept:
     return a.major < b.major or (a.major == b.major and a.minor < b.minor)
 
 
 cdef class Heap:
-    """The least (major, minor) first; push, remove and a changed key cost O(log n)."""
+    """A min-heap by (major, minor). Push, remove and a changed key cost O(log n)."""
 
     def __dealloc__(self):
         PyMem_Free(self.items)
 
-    cdef void place(self, HeapItem* item, Py_ssize_t slot) noexcept:
+    cdef void set_slot(self, HeapItem* item, Py_ssize_t slot) noexcept:
         self.items[slot] = item
         item.slot = slot
 
-    cdef Py_ssize_t rise(self, HeapItem* item, Py_ssize_t slot) noexcept:
+    cdef Py_ssize_t sift_up(self, HeapItem* item, Py_ssize_t slot) noexcept:
         cdef Py_ssize_t parent
         while slot > 0:
             parent = (slot - 1) >> 1
-            if not before(item, self.items[parent]):
+            if not is_less(item, self.items[parent]):
                 break
-            self.place(self.items[parent], slot)
+            self.set_slot(self.items[parent], slot)
             slot = parent
-        self.place(item, slot)
+        self.set_slot(item, slot)
         return slot
 
-    cdef void sink(self, HeapItem* item, Py_ssize_t slot) noexcept:
+    cdef void sift_down(self, HeapItem* item, Py_ssize_t slot) noexcept:
         cdef Py_ssize_t child
         while True:
             child = 2 * slot + 1
             if child >= self.size:
                 break
-            if child + 1 < self.size and before(self.items[child + 1], self.items[child]):
+            if child + 1 < self.size and is_less(self.items[child + 1], self.items[child]):
                 child += 1
-            if not before(self.items[child], item):
+            if not is_less(self.items[child], item):
                 break
-            self.place(self.items[child], slot)
+            self.set_slot(self.items[child], slot)
             slot = child
-        self.place(item, slot)
+        self.set_slot(item, slot)
 
     cdef int push(self, HeapItem* item) except -1:
         cdef HeapItem** grown
@@ -55,11 +55,11 @@ cdef class Heap:
             self.items = grown
             self.capacity = capacity
         self.size += 1
-        self.rise(item, self.size - 1)
+        self.sift_up(item, self.size - 1)
         return 0
 
     cdef void remove(self, HeapItem* item) noexcept:
-        """Take `item` out, if it is in. The last slot is vacated first, so removing it moves nothing."""
+        """Remove `item`; nothing happens if it is not in the heap. The last item fills the free slot."""
         cdef Py_ssize_t slot = item.slot
         cdef HeapItem* last
         if slot < 0:
@@ -69,14 +69,14 @@ cdef class Heap:
         if slot == self.size:
             return
         last = self.items[self.size]
-        if self.rise(last, slot) == slot:
-            self.sink(last, slot)
+        if self.sift_up(last, slot) == slot:
+            self.sift_down(last, slot)
 
-    cdef void moved(self, HeapItem* item) noexcept:
-        """Restore the order after `item`, which is in the heap, was given another key."""
+    cdef void restore_order(self, HeapItem* item) noexcept:
+        """Move `item`, which is in the heap, to its right slot after its key was changed."""
         cdef Py_ssize_t slot = item.slot
-        if self.rise(item, slot) == slot:
-            self.sink(item, slot)
+        if self.sift_up(item, slot) == slot:
+            self.sift_down(item, slot)
 
 
 @cython.no_gc_clear
@@ -121,7 +121,7 @@ cdef class Ticket:
             raise ValueError("the ticket is in no heap")
         self.item.major = major
         self.item.minor = minor
-        self.heap.moved(&self.item)
+        self.heap.restore_order(&self.item)
 
 
 def first_ticket(Heap heap not None):

@@ -1,4 +1,7 @@
-"""C arrays that grow; the owner of the array frees it with PyMem_Free."""
+"""Growable C arrays, for the classes of the core that keep structs or pointers without Python objects.
+
+The caller owns the array and frees it with PyMem_Free.
+"""
 
 from cpython.mem cimport PyMem_Realloc
 
@@ -6,7 +9,11 @@ from cpython.mem cimport PyMem_Realloc
 cdef inline void* with_capacity(
     void* items, Py_ssize_t used, Py_ssize_t* capacity, size_t item_bytes, Py_ssize_t more=1
 ) except NULL:
-    """`items`, moved if need be, with space for `more` items after the first `used`. Capacity is in items."""
+    """Make sure that `items` has space for `more` items after the first `used`, and return its address.
+
+    The array may move. `capacity` counts items, not bytes. MemoryError if it cannot grow; the array is then
+    unchanged.
+    """
     cdef Py_ssize_t wanted = used + more
     cdef void* grown
     if items is not NULL and wanted <= capacity[0]:

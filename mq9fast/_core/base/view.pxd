@@ -1,7 +1,7 @@
-"""Borrowed bytes and the few things done with them per byte: compare, copy, read and write decimals.
+"""Borrowed bytes, and functions to compare, hash, copy and format them. All of the core is built on it.
 
-DANGER: a View owns nothing. It is good until the buffer it points into is read into again, which for a parsed
-frame is when the operation's handler returns. Whoever keeps the bytes copies them, with `to_bytes`.
+DANGER: a View owns nothing. It is valid until the buffer that it points into is reused. For a parsed frame
+that is when the handler of the operation returns. To keep the bytes longer, copy them with `to_bytes`.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -25,7 +25,7 @@ cdef inline View view_of(bytes owner) noexcept:
     return view(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner))
 
 
-cdef inline View nothing() noexcept:
+cdef inline View empty_view() noexcept:
     return view(NULL, 0)
 
 
@@ -54,7 +54,7 @@ cdef inline Py_ssize_t last_dot(View v) noexcept:
 
 
 cdef inline uint64_t hash_view(View v, uint64_t seed) noexcept:
-    """A seeded hash of the bytes; the seed keeps a client from choosing subjects that collide."""
+    """A seeded hash of the bytes. A client that does not know the seed cannot choose keys that collide."""
     cdef uint64_t h = seed ^ (<uint64_t>v.size * <uint64_t>0x9E3779B97F4A7C15)
     cdef uint64_t word
     cdef Py_ssize_t i = 0
@@ -73,7 +73,7 @@ cdef inline uint64_t hash_view(View v, uint64_t seed) noexcept:
 
 
 cdef inline bint read_decimal(View v, uint64_t ceiling, uint64_t* number) noexcept:
-    """Read 1 to 19 digits that make a number of at most `ceiling`; false for anything else."""
+    """Parse 1 to 19 digits as a number of at most `ceiling`; false for anything else."""
     cdef uint64_t n = 0
     cdef Py_ssize_t i
     cdef char c
@@ -91,7 +91,7 @@ cdef inline bint read_decimal(View v, uint64_t ceiling, uint64_t* number) noexce
 
 
 cdef inline char* put(char* at, View v) noexcept:
-    """Copy `v` to `at` and return the end of it. `v` may be empty with a NULL pointer."""
+    """Copy `v` to `at` and return the end of the copy. An empty `v` may have a NULL pointer."""
     if v.size:
         memcpy(at, v.data, <size_t>v.size)
     return at + v.size
@@ -109,7 +109,7 @@ cdef inline char* put_crlf(char* at) noexcept:
 
 
 cdef inline char* put_decimal(char* at, uint64_t number) noexcept:
-    """Write `number` in digits, at most 20 of them, and return the end."""
+    """Write `number` as at most 20 decimal digits and return the end."""
     cdef char digits[20]
     cdef int n = 0
     while True:

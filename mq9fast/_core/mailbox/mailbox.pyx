@@ -150,7 +150,7 @@ cdef class MailboxIndex:
             self.deadlines.push(item)
         elif mailbox.deadline_ms() < item.major:
             item.major = mailbox.deadline_ms()
-            self.deadlines.moved(item)
+            self.deadlines.restore_order(item)
         return 0
 
     cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept:
@@ -235,7 +235,7 @@ cdef class MailboxIndex:
         rows = iter(rows)
         while some := list(islice(rows, LOADED_AT_ONCE)):
             for key, _ in some:
-                self.table.expect(slice_from(view_of(key), 1))
+                self.table.prefetch(slice_from(view_of(key), 1))
             for key, record in some:
                 uid = self.take_over(slice_from(view_of(key), 1), record)
                 if uids is not None:
@@ -331,7 +331,7 @@ cdef class MailboxIndex:
             mailbox = <Mailbox>item.owner
             if not mailbox.past_deadline(self.judged_ms):
                 item.major = mailbox.deadline_ms()
-                self.deadlines.moved(item)
+                self.deadlines.restore_order(item)
                 continue
             self.deadlines.remove(item)
             due.append(mailbox)

@@ -2,7 +2,7 @@
 
 from libc.string cimport memchr, memcmp
 
-from mq9fast._core.base.view cimport View, nothing, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, empty_view, to_bytes, view, view_of
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, valid_subject
 from mq9fast._core.pubsub.client cimport Client, Subscription
@@ -113,5 +113,5 @@ cdef class Tracer:
         if any([c <= 32 for c in trace.destination]):
             return 0
         header, body = self.report(trace)
-        self.router.deliver(None, subject, nothing(), view_of(header), view_of(body))
+        self.router.deliver(None, subject, empty_view(), view_of(header), view_of(body))
         return 0

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.view cimport View, nothing, to_bytes, view_of
+from mq9fast._core.base.view cimport View, empty_view, to_bytes, view_of
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.subject cimport is_ours
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
@@ -34,7 +34,7 @@ cdef class Router:
     cdef int answer(self, View reply, View body) except -1:
         """Publish a reply of the broker's own. One asked for on a subject of ours is nobody's."""
         if not is_ours(reply):
-            self.deliver(None, reply, nothing(), nothing(), body)
+            self.deliver(None, reply, empty_view(), empty_view(), body)
         return 0
 
     def reply(self, bytes subject not None, bytes body not None) -> None:
@@ -118,7 +118,7 @@ cdef class Router:
             subscription = <Subscription>match.subscriptions[i]
             if subscription.client is sender and not subscription.max_reached():
                 header = NO_RESPONDERS + to_bytes(subject) + b"\r\n\r\n"
-                return subscription.write(reply, nothing(), view_of(header), nothing())
+                return subscription.write(reply, empty_view(), view_of(header), empty_view())
         return 0
 
     cdef int subscribe(self, Subscription subscription) except -1:

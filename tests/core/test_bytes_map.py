@@ -1,4 +1,4 @@
-"""The hash table against a dict, with keys that collide."""
+"""Tests of `base/bytes_map`: the table behaves as a dict does, also with keys that collide."""
 
 import sys
 from collections import Counter
@@ -15,7 +15,7 @@ MASK = (1 << 64) - 1
 
 
 def hash_of(key: bytes, seed: int) -> int:
-    """hash_view of _core/base/view.pxd, on a little-endian machine."""
+    """The same hash as `hash_view` in _core/base/view.pxd."""
     h = seed ^ (len(key) * 0x9E3779B97F4A7C15 & MASK)
     for at in range(0, len(key), 8):
         word = int.from_bytes(key[at : at + 8], sys.byteorder)
@@ -27,13 +27,14 @@ def hash_of(key: bytes, seed: int) -> int:
 
 @cache
 def colliding_keys() -> list[bytes]:
-    """Keys whose home is the last or the second slot in every table up to 64 slots: runs that wrap around."""
+    """Keys whose home is the last or the second slot in every table of up to 64 slots, so that their probe
+    chains wrap around the end of the table."""
     keys = (b"key-%d" % i for i in range(40_000))
     found = [key for key in keys if hash_of(key, SEED) & 63 in (63, 1)]
     return found[:60]
 
 
-class AgainstADict(RuleBasedStateMachine):
+class BytesMapAgainstDict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.table = BytesMap(SEED)
@@ -56,7 +57,7 @@ class AgainstADict(RuleBasedStateMachine):
         assert self.table.pop(key) is (self.model.pop(key, None) is not None)
 
     @rule(data=st.data())
-    def pop_one_that_is_there(self, data: st.DataObject) -> None:
+    def pop_existing_key(self, data: st.DataObject) -> None:
         if self.model:
             self.pop(data.draw(st.sampled_from(sorted(self.model))))
 
@@ -77,12 +78,12 @@ class AgainstADict(RuleBasedStateMachine):
             assert self.table.get(key) == value
 
 
-TestAgainstADict = AgainstADict.TestCase
-TestAgainstADict.settings = settings(max_examples=100, stateful_step_count=40)
+TestBytesMapAgainstDict = BytesMapAgainstDict.TestCase
+TestBytesMapAgainstDict.settings = settings(max_examples=100, stateful_step_count=40)
 
 
-def test_the_hash_is_the_one_this_file_reckons_with() -> None:
-    """In a table of four slots the order of the values tells where their keys are at home."""
+def test_hash_of_matches_the_hash_of_the_table() -> None:
+    """In a table of four slots, the order of the values shows the home slots of their keys."""
     for i in range(200):
         keys = [b"a%d" % i, b"longer than a word %d" % i, bytes(i)]
         homes = {hash_of(key, SEED) & 3: key for key in keys}
@@ -92,7 +93,7 @@ def test_the_hash_is_the_one_this_file_reckons_with() -> None:
         assert list(table) == [homes[home] for home in sorted(homes)]
 
 
-def test_thousands_of_keys() -> None:
+def test_put_and_pop_thousands_of_keys() -> None:
     table = BytesMap(SEED)
     for i in range(5000):
         table.put(b"%d" % i, i)
@@ -103,7 +104,7 @@ def test_thousands_of_keys() -> None:
     assert [table.get(b"%d" % i) for i in range(4)] == [None, 1, None, 3]
 
 
-def test_it_owns_each_key_and_value_once() -> None:
+def test_table_owns_one_reference_to_each_key_and_value() -> None:
     key, first, second = b"a key of its own", object(), object()
     before = [sys.getrefcount(each) for each in (key, first, second)]
     table = BytesMap(SEED)
@@ -122,20 +123,20 @@ def test_it_owns_each_key_and_value_once() -> None:
     assert [sys.getrefcount(each) for each in (key, first, second)] == before
 
 
-def test_a_value_whose_end_uses_the_table() -> None:
-    """Values are let go of only once the table is whole again."""
+def test_destructor_of_a_value_may_use_the_table() -> None:
+    """The table drops its reference to an old value only after its slots are consistent again."""
 
-    class Meddler:
+    class UsesTableWhenDeleted:
         def __del__(self) -> None:
             seen.append((len(table), table.get(b"a")))
-            table.put(b"from the end", len(seen))
+            table.put(b"from the destructor", len(seen))
 
     seen: list[tuple[int, object]] = []
     table = BytesMap(SEED)
-    table.put(b"a", Meddler())
+    table.put(b"a", UsesTableWhenDeleted())
     table.put(b"a", 1)
     assert seen == [(1, 1)]
-    table.put(b"a", Meddler())
+    table.put(b"a", UsesTableWhenDeleted())
     assert table.pop(b"a")
     assert seen == [(1, 1), (1, None)]
-    assert table.get(b"from the end") == 2
+    assert table.get(b"from the destructor") == 2
