@@ -81,12 +81,12 @@ def test_pings_and_the_write_deadline_outlive_a_failure(
         real = mq9fast.network.connection.unacked_bytes
         answers = [OSError("no count")]
 
-        def untaken(socket: Any) -> int:
+        def unacked(socket: Any) -> int:
             if answers:
                 raise answers.pop()
             return real(socket)
 
-        monkeypatch.setattr(mq9fast.network.connection, "untaken_bytes", untaken)
+        monkeypatch.setattr(mq9fast.network.connection, "unacked_bytes", unacked)
         writer.write(b"CONNECT {}\r\nSUB a 1\r\n" + b"PUB a 1000000\r\n" + b"x" * 1000000 + b"\r\n")
         for _ in range(40):
             writer.write(b"PUB a 1000000\r\n" + b"x" * 1000000 + b"\r\n")

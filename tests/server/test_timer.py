@@ -44,7 +44,7 @@ async def stall(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await reader.readuntil(b"PONG\r\n")
     before = pending(loop)
     store: Any = broker._store
-    monkeypatch.setattr(store, "busy", lambda: True)
+    monkeypatch.setattr(store, "write_stalled", lambda: True)
     writer.write(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\nPING\r\n".encode())
     await reader.readuntil(b"PONG\r\n")
     for _ in range(50):

@@ -15,7 +15,7 @@ def test_a_scan_gives_every_pair_up_to_its_bound(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_that_cannot_say_whether_it_is_busy_is_not(tmp_path: Path) -> None:
+def test_write_stalled_is_false_when_rocksdb_cannot_be_queried(tmp_path: Path) -> None:
     store = RocksStore(tmp_path)
     store.close()
     assert not store.write_stalled()
