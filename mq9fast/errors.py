@@ -13,8 +13,8 @@ class SettingsError(StartError):
     """The settings cannot be used: one sentence that names the culprit and never holds a secret."""
 
 
-def spoiled(directory: object, name: str, what: str) -> StartError:
-    """The sentence of a data directory in which the file `name` is not as it was left; `what`: is missing."""
+def bad_file_error(directory: object, name: str, what: str) -> StartError:
+    """The StartError for a missing or changed file of a data directory. `what`: such as "is missing"."""
     return StartError(f"{name} in the data directory {directory} {what}: restore the directory from a backup")
 
 

@@ -116,7 +116,7 @@ class Housekeeping:
         if self._health.has(WRITES) or self._health.has(COMPACTION):
             return
         if self._quiet_ticks == 2 * QUIET_TICKS or self._ticks % COMPACT_TICKS == 0:
-            self._compaction.look(at_rest=self._quiet_ticks >= 2 * QUIET_TICKS)
+            self._compaction.start_if_needed(idle=self._quiet_ticks >= 2 * QUIET_TICKS)
 
     def stop(self) -> None:
         """Tick no more."""

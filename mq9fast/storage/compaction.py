@@ -1,7 +1,8 @@
-"""Room on the disk: what was deleted leaves the store's tables when they are compacted.
+"""Gives disk space back: compacts the store once its tables are much larger than the data in them.
 
-RocksDB compacts by itself as data comes in, but not a store at rest, whatever is deleted in it. So the broker
-looks now and then how large the tables are beside what is in them, and has them compacted in a thread.
+RocksDB drops deleted data when it compacts, and by itself it compacts only as data comes in. So an idle store
+would keep what was deleted last. `server/housekeeping.py` calls `start_if_needed` every few seconds, and the
+broker calls `stop` and `wait` when it stops. The compaction runs in a thread of its own.
 """
 
 import asyncio
@@ -15,59 +16,63 @@ from mq9fast.storage.store import Store
 
 log = logging.getLogger("mq9fast.compaction")
 
-# About what RocksDB stores for a mailbox and for a message, beside its description, header and payload.
-MAILBOX_BYTES = 256
-MESSAGE_BYTES = 64
-# How much larger than what is not deleted tables may be: while nothing is written, and at any time.
-MAX_TIMES = 3
-SPARE_BYTES_AT_REST = 16 << 20
-SPARE_BYTES = 256 << 20
-# The fault that /healthz shows after a compaction that failed, until one succeeds.
+# About what the store takes for a mailbox beside its description, and for a message beside header and
+# payload.
+MAILBOX_OVERHEAD_BYTES = 256
+MESSAGE_OVERHEAD_BYTES = 64
+# A compaction starts when the tables take more than MAX_SIZE_RATIO times the live data and the slack.
+MAX_SIZE_RATIO = 3
+SLACK_BYTES_IDLE = 16 << 20
+SLACK_BYTES = 256 << 20
+# The name of the fault that /healthz shows from a failed compaction until the next successful one.
 FAULT = "compacting"
 
 
 class Compaction:
-    """Compacts one store. Used from the event loop, until `stop`."""
+    """Compacts one store. All methods are called in the event loop."""
 
-    def __init__(self, store: Store, directory: MailboxIndex, health: Health) -> None:
+    def __init__(self, store: Store, mailbox_index: MailboxIndex, health: Health) -> None:
         self._store = store
-        self._directory = directory
+        self._mailbox_index = mailbox_index
         self._health = health
         self._thread = ThreadPoolExecutor(1, "mq9fast-compaction")
         self._running = False
         self._stopped = False
-        self._left_bytes = 0
+        self._bytes_after_last = 0
 
     @property
     def running(self) -> bool:
-        """Whether one is under way."""
+        """Whether a compaction is running."""
         return self._running
 
-    def look(self, *, at_rest: bool) -> None:
-        """Begin to compact if it is worth it and not under way. Raises StoreError."""
+    def start_if_needed(self, *, idle: bool) -> None:
+        """Start a compaction if the tables are too large and none is running. Raises StoreError.
+
+        `idle`: nothing was written for a while, so less slack is allowed.
+        """
         if self._running or self._stopped:
             return
         table_bytes = self._store.table_bytes()
-        # What a compaction could not drop is not tried again and again.
-        least = max(MAX_TIMES * self._live_bytes(), self._left_bytes * 3 // 2)
-        if table_bytes <= least + (SPARE_BYTES_AT_REST if at_rest else SPARE_BYTES):
-            if at_rest:
+        # The last compaction could not get below `_bytes_after_last`: do not repeat it before tables grow.
+        expected_bytes = max(MAX_SIZE_RATIO * self._live_bytes(), self._bytes_after_last * 3 // 2)
+        if table_bytes <= expected_bytes + (SLACK_BYTES_IDLE if idle else SLACK_BYTES):
+            if idle:
                 self._health.clear(FAULT)
             return
         self._running = True
-        log.info("compacting tables of %d MiB", table_bytes >> 20)
+        log.info("compacting the store: its tables take %d MiB", table_bytes >> 20)
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._run)
         done.add_done_callback(self._done)
 
     def _live_bytes(self) -> int:
-        directory = self._directory
-        around = MAILBOX_BYTES * directory.live_count + MESSAGE_BYTES * directory.message_count
-        return directory.size_bytes + around
+        index = self._mailbox_index
+        overhead = MAILBOX_OVERHEAD_BYTES * index.live_count + MESSAGE_OVERHEAD_BYTES * index.message_count
+        return index.size_bytes + overhead
 
     def _run(self) -> StoreError | None:
         try:
             self._store.compact(lambda: self._stopped)
-            self._left_bytes = self._store.table_bytes()
+            self._bytes_after_last = self._store.table_bytes()
         except StoreError as error:
             return error
         return None
@@ -78,13 +83,13 @@ class Compaction:
         if failure is None:
             self._health.clear(FAULT)
         else:
-            self._health.report(FAULT, f"compacting failed: {failure}")
-            log.error("compacting failed: %s", failure)
+            self._health.report(FAULT, f"compacting the store failed: {failure}")
+            log.error("compacting the store failed: %s", failure)
 
     def stop(self) -> None:
-        """Begin no other share."""
+        """Start no other compaction, and end a running one after its current key range."""
         self._stopped = True
 
     def wait(self) -> None:
-        """Wait for the share that is under way; the store may be closed then."""
+        """Block until a running compaction has ended. The store may be closed after that."""
         self._thread.shutdown()

@@ -1,47 +1,54 @@
-"""What is missing from the log of a store, and whether it may be.
+"""Decides at a start whether the write-ahead log has lost changes, and whether it may have.
 
-A kill takes nothing that was written: the system has it. A power cut takes what was not synced, in any order,
-so that whole records may lie behind a bad place. Anything more is a loss of what was acknowledged.
+A killed process loses nothing that it wrote: the kernel keeps it. A power cut may take whatever was not
+synced, in any order, so whole records may follow a damaged place. Any other gap is a loss of acknowledged
+changes. `storage/data_directory.py` calls `measure_loss` before RocksDB opens the directory. No function here
+touches a file.
 """
 
 from typing import NamedTuple
 
-from mq9fast.storage.witness import State
-from mq9fast.storage.write_ahead_log import Log
+from mq9fast.storage.broker_state import BrokerState
+from mq9fast.storage.write_ahead_log import WriteAheadLog
 
 
-class Verdict(NamedTuple):
-    """How many changes are missing. `lost`: they were acknowledged, and had to survive. `taken`: they had not
-    to, or were not acknowledged. `ids_unknown`: ids may have been given that the store does not know of.
+class Loss(NamedTuple):
+    """How many changes are missing from the log.
+
+    `acknowledged`: changes that had to survive. `not_durable`: changes that a power cut was allowed to take,
+    or that were never acknowledged. `ids_unknown`: clients may know ids that the store does not know.
     """
 
-    lost: int
-    taken: int
+    acknowledged: int
+    not_durable: int
     ids_unknown: bool
 
 
-def judge_deadlines(log: Log, state: State | None, boot_id: str) -> Verdict:
-    """Compare a log with what the last broker noted, None if that is unknown. `boot_id` is the system's."""
+def measure_loss(log: WriteAheadLog, state: BrokerState | None, boot_id: str) -> Loss:
+    """Compare a log with the state that the last broker saved; None if there is no usable state.
+
+    `boot_id` identifies the current run of the operating system, "" if unknown.
+    """
     if state is None:
-        lost = max(log.behind - log.last, 0)
-        return Verdict(lost, 0, ids_unknown=lost > 0)
+        lost = max(log.last_after_break - log.last, 0)
+        return Loss(lost, 0, ids_unknown=lost > 0)
     power_cut = not state.clean and (not boot_id or state.boot_id != boot_id)
-    written = max(state.acknowledged, log.behind)
+    written = max(state.acknowledged, log.last_after_break)
     if power_cut:
         needed = state.synced
     elif state.clean or state.sync == "always":
         needed = state.acknowledged
     else:
-        # It is noted a few times a second only what was written, and acknowledged.
+        # The broker was killed and answered without syncing. The kernel kept everything that was written.
         needed = written
     lost = max(needed - log.last, 0)
-    taken = 0 if lost else max(written - log.last, 0)
+    not_durable = 0 if lost else max(written - log.last, 0)
     unsynced = power_cut and state.sync != "always"
-    return Verdict(lost, taken, ids_unknown=lost > 0 or unsynced)
+    return Loss(lost, not_durable, ids_unknown=lost > 0 or unsynced)
 
 
-def where(log: Log) -> str:
-    """The place where the log breaks off, for a sentence."""
-    if log.broken is not None:
-        return f"at byte {log.broken.offset} of {log.broken.file}"
-    return f"at the end of {log.files[-1].name}" if log.files else "where it should begin"
+def describe_end(log: WriteAheadLog) -> str:
+    """A clause that says where the readable part of the log ends."""
+    if log.broken_at is not None:
+        return f"the log can be read up to byte {log.broken_at.offset} of {log.broken_at.file}"
+    return f"the log ends with {log.files[-1].name}" if log.files else "the log has no file"

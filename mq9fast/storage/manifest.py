@@ -1,7 +1,8 @@
-"""RocksDB's MANIFEST, read without RocksDB: which tables a store has, and where its log begins.
+"""Reads RocksDB's MANIFEST without RocksDB: which tables a store has, and with which file its log begins.
 
-It is a file of RocksDB's log format, whose payloads are version edits: a tag (varint) and its fields, and so
-on. Tags with bit 13 have one field with its length, and may be passed over.
+A MANIFEST has RocksDB's log format. Its payloads are version edits: tags (varints), each followed by its
+fields. A tag with bit 13 set has one length-prefixed field, and a reader may skip it. `data_directory.py` and
+`rocks.py` call `read_manifest`. This module opens files for reading only.
 """
 
 import re
@@ -9,37 +10,41 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mq9fast._core.storage.rocks_log import PayloadReader
-from mq9fast.errors import spoiled
+from mq9fast.errors import bad_file_error
 
 _CURRENT = re.compile(rb"MANIFEST-(\d+)\n")
 _COMPARATOR, _LOG_NUMBER, _NEXT_FILE, _LAST_SEQUENCE, _CURSOR, _DELETED_FILE = 1, 2, 3, 4, 5, 6
 _PREVIOUS_LOG, _MIN_LOG, _NEW_FILE, _FAMILY, _MAX_FAMILY, _GROUP = 9, 10, 103, 200, 203, 300
-_MAY_BE_PASSED_OVER = 1 << 13
-_STORE_ID = _MAY_BE_PASSED_OVER + 1
+_SKIPPABLE = 1 << 13
+_STORE_ID = _SKIPPABLE + 1
 _END_OF_FIELDS = 1
 
 
 class Manifest(NamedTuple):
-    """What a MANIFEST says. `flushed` is the sequence number that the tables hold everything up to."""
+    """The content of a MANIFEST.
+
+    `name`: its file name. `first_log`: the number of the first file of the log. `next_file`: the number of
+    the next new file. `flushed`: the tables hold every change up to this sequence number.
+    """
 
     name: str
     store_id: str
     first_log: int
     next_file: int
     flushed: int
-    tables: dict[int, int]  # number: bytes
+    tables: dict[int, int]  # file number: bytes
 
 
 class _Edits:
-    """Takes version edits in their order."""
+    """The sum of version edits, applied in their order."""
 
     def __init__(self) -> None:
         self.store_id = ""
         self.first_log = self.next_file = self.flushed = -1
         self.tables: dict[int, int] = {}
 
-    def take(self, edit: bytes) -> None:
-        """Raises ValueError or IndexError for what is no edit that this version knows."""
+    def apply(self, edit: bytes) -> None:
+        """Apply one edit. Raises ValueError or IndexError if it is malformed or has an unknown tag."""
         self._edit, self._at = edit, 0
         while self._at < len(edit):
             self._field(self._number())
@@ -59,7 +64,8 @@ class _Edits:
         elif tag == _NEXT_FILE:
             self.next_file = self._number()
         elif tag == _LAST_SEQUENCE:
-            # The first is of the time when the file was begun. Later ones are ahead of what is in tables.
+            # The first edit's number is that of the tables when the file was created. Later numbers may be
+            # ahead of the tables.
             last = self._number()
             self.flushed = max(self.flushed, last) if self.flushed < 0 else self.flushed
         elif tag in {_PREVIOUS_LOG, _MIN_LOG, _FAMILY, _MAX_FAMILY, _GROUP}:
@@ -67,7 +73,7 @@ class _Edits:
         elif tag == _CURSOR:
             self._number()
             self._text()
-        elif tag & _MAY_BE_PASSED_OVER:
+        elif tag & _SKIPPABLE:
             self._text()
         else:
             raise ValueError(f"unknown tag {tag}")
@@ -102,17 +108,17 @@ class _Edits:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The MANIFEST that CURRENT names in the directory `path`. Raises StartError, OSError.
+    """Read the MANIFEST that CURRENT names in the directory `path`. Raises StartError or OSError.
 
-    A last edit that is not whole never took effect, and is passed over, as RocksDB does.
+    An incomplete last edit is ignored, as RocksDB does: it never took effect.
     """
     found = _CURRENT.fullmatch((path / "CURRENT").read_bytes())
     if found is None:
-        raise spoiled(path, "CURRENT", "is damaged")
+        raise bad_file_error(path, "CURRENT", "is damaged")
     name = found[0].decode().strip()
     if not (path / name).is_file():
-        raise spoiled(path, name, "is missing")
-    damaged = spoiled(path, name, "is damaged")
+        raise bad_file_error(path, name, "is missing")
+    damaged = bad_file_error(path, name, "is damaged")
     reader = PayloadReader()
     content = (path / name).read_bytes()
     if not reader.feed(content) and not reader.torn and any(content[reader.end :]):
@@ -120,7 +126,7 @@ def read_manifest(path: Path) -> Manifest:
     edits = _Edits()
     try:
         for payload in reader.payloads:
-            edits.take(payload)
+            edits.apply(payload)
     except (ValueError, IndexError):
         raise damaged from None
     if min(edits.first_log, edits.next_file, edits.flushed) < 0:

@@ -1,7 +1,8 @@
-"""Whether the files of an open store still have their names.
+"""Checks that the files of an open store still exist under their names.
 
-An fsync of a file that was deleted, or whose directory was, succeeds. What it made durable is gone all the
-same once the process ends.
+An fsync of a deleted file succeeds, and so does one in a deleted directory. The synced data is lost all the
+same when the process ends. So `RocksStore` calls `Presence.check` after every fsync, and `probe` before it
+opens a failed store again. `probe` writes one temporary file; nothing else here writes.
 """
 
 import os
@@ -12,42 +13,46 @@ from pathlib import Path
 
 from mq9fast.errors import StoreError
 
-# A directory may change again within the resolution of its time of change.
-SETTLED_NS = 50_000_000
+# Two changes of a directory within this time may leave the same mtime.
+MTIME_RESOLUTION_NS = 50_000_000
 _LOG = re.compile(r"(\d+)\.log")
 
 
 class Presence:
-    """Looks at the directory of an open store. Any thread may call it."""
+    """Watches the directory of an open store. Any thread may call any method."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._name = str(path)
-        # Open descriptors keep the numbers of inodes from being given to other files.
+        # While a descriptor is open, the file system does not reuse the inode number.
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        there = os.fstat(self._directory)
-        self._identity = (there.st_dev, there.st_ino)
-        self._changed_ns = -1
+        status = os.fstat(self._directory)
+        self._identity = (status.st_dev, status.st_ino)
+        self._checked_mtime_ns = -1
         self._lock = threading.Lock()
         self._log = -1
         self._log_number = 0
 
     def check(self) -> None:
-        """Raise StoreError unless the directory and the newest file of the log are where they were opened."""
+        """Raise StoreError if the directory, the newest file of the log, CURRENT or the MANIFEST is gone, or
+        if the directory or that file of the log was replaced."""
         try:
-            there = os.stat(self._name)  # noqa: PTH116 (half the cost, after every fsync)
-            if (there.st_dev, there.st_ino) != self._identity:
-                raise StoreError(f"another directory has taken the place of the data directory {self._path}")
-            if there.st_mtime_ns != self._changed_ns:
+            status = os.stat(self._name)  # noqa: PTH116 (half the cost, after every fsync)
+            if (status.st_dev, status.st_ino) != self._identity:
+                raise StoreError(f"the data directory {self._path} was replaced by another directory")
+            if status.st_mtime_ns != self._checked_mtime_ns:
                 with self._lock:
-                    self._look()
-                settled = time.time_ns() - there.st_mtime_ns > SETTLED_NS
-                self._changed_ns = there.st_mtime_ns if settled else -1
+                    self._check_names()
+                is_old = time.time_ns() - status.st_mtime_ns > MTIME_RESOLUTION_NS
+                self._checked_mtime_ns = status.st_mtime_ns if is_old else -1
         except OSError as error:
             raise StoreError(f"the data directory {self._path} is gone: {error.strerror}") from error
 
-    def _look(self) -> None:
-        """Files came or went: the newest of the log is no older than it was, or is the same file."""
+    def _check_names(self) -> None:
+        """Check the names after the directory changed. Raises StoreError, OSError.
+
+        The newest file of the log must be the known one, or a newer one.
+        """
         names = [entry.name for entry in self._path.iterdir()]
         number, name = max(
             ((int(found[1]), name) for name in names if (found := _LOG.fullmatch(name))), default=(0, "")
@@ -56,12 +61,12 @@ class Presence:
         if "CURRENT" not in names or not manifest or number == 0 or number < self._log_number:
             raise StoreError(f"files of the store were deleted from the data directory {self._path}")
         if number > self._log_number:
-            # RocksDB began another file, and deletes the one before when it needs it no more.
+            # RocksDB has started a new file. It deletes the old one as soon as it does not need it.
             log = os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC)
             self._close_log()
             self._log, self._log_number = log, number
         elif os.fstat(self._log).st_ino != (self._path / name).stat().st_ino:
-            raise StoreError(f"{name} in the data directory {self._path} was replaced")
+            raise StoreError(f"the file {name} in the data directory {self._path} was replaced")
 
     def _close_log(self) -> None:
         if self._log >= 0:
@@ -69,7 +74,7 @@ class Presence:
             self._log = -1
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the descriptors."""
         self._close_log()
         if self._directory >= 0:
             os.close(self._directory)
@@ -77,15 +82,17 @@ class Presence:
 
 
 def probe(path: Path) -> None:
-    """Raise StoreError unless files can be made, written and fsynced in the directory of a store, with room
-    to write the content of the log into tables, as opening the store does."""
-    # A name that RocksDB deletes by itself, should the broker be killed meanwhile.
+    """Raise StoreError unless the data directory takes a new file and an fsync.
+
+    The disk must have space for the whole log as well, because RocksDB writes it to tables when it opens.
+    """
+    # RocksDB deletes a file of this name, in case the broker is killed before `unlink`.
     file = path / "000000.dbtmp"
     try:
         disk = os.statvfs(path)
         needed = sum(each.stat().st_size for each in path.glob("*.log")) + (1 << 20)
         if disk.f_bavail * disk.f_frsize < needed:
-            raise StoreError(f"the disk has less than {needed} bytes left")
+            raise StoreError(f"the disk of the data directory {path} has less than {needed} bytes free")
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             os.write(descriptor, bytes(4096))

@@ -1,67 +1,43 @@
-"""The store on RocksDB. Nothing else imports rocksdict."""
+"""The store on RocksDB: implements the interface of `storage/store.py`.
+
+`server/broker.py` creates one `RocksStore` for its data directory. All files in that directory are its own,
+except `mq9fast.clock`. rocksdict raises bare Exception; the methods here turn that into StoreError.
+"""
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, cast
 
-from rocksdict import (
-    AccessType,
-    BlockBasedOptions,
-    Cache,
-    CompactOptions,
-    DBCompressionType,
-    DBRecoveryMode,
-    Options,
-    Rdict,
-    ReadOptions,
-    WriteBatch,
-)
+from rocksdict import CompactOptions, Rdict, ReadOptions, WriteBatch
 
 from mq9fast._core.storage.row_iterator import RowIterator
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.storage import layout as record
-from mq9fast.storage.directory import in_use, make_directory
+from mq9fast.storage.broker_state import BrokerState, StateWriter, boot_id
+from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepare_reopen
+from mq9fast.storage.directory_checks import make_directory
 from mq9fast.storage.manifest import read_manifest
-from mq9fast.storage.opening import Opening, examine_again
 from mq9fast.storage.presence import Presence, probe
 from mq9fast.storage.replay import replay
+from mq9fast.storage.rocks_database import format_of, open_database, open_error
 from mq9fast.storage.store import Batch
-from mq9fast.storage.witness import State, Witness, boot_id
 
-MEMTABLE_BYTES = 32 << 20
-MEMTABLES = 3
-# Less than this is not worth a table of its own.
-WORTH_FLUSHING_BYTES = 4 << 20
-BLOCK_CACHE_BYTES = 32 << 20
-# Replays read block after block: fewer of them, at no great cost to reading one message.
-BLOCK_BYTES = 32768
-BLOOM_BITS_PER_KEY = 10
-# A file whose keys are mostly deletions is compacted soon: a drained mailbox must not slow reading down.
-DELETION_WINDOW = 4096
-DELETION_RATIO = 0.5
-# About what is compacted at a time: a broker that stops waits for it.
-COMPACTED_BYTES = 128 << 20
-# Writes are slowed and stopped late: the broker asks `write_stalled` and waits without blocking the loop.
-LEVEL_ZERO_SLOWDOWN_FILES = 40
-LEVEL_ZERO_STOP_FILES = 60
-# RocksDB's account of what it does, in files named LOG.
-INFO_LOG_FILES = 4
-INFO_LOG_BYTES = 4 << 20
-# What RocksDB says of a full disk.
-NO_ROOM = "No space left on device"
-# Not to be written when a directory is only looked at.
-_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
+# Smaller memtables are not worth a table of their own.
+MIN_FLUSH_BYTES = 4 << 20
+# About how much one call of compact_range compacts. A broker that stops waits for it to end.
+COMPACTION_RANGE_BYTES = 128 << 20
+# RocksDB's text for a full disk.
+DISK_FULL = "No space left on device"
 
 
 class RocksStore:
-    """One RocksDB directory, opened by one process. `path` is made if it is not there. `max_files`: how many
-    tables may be open, -1 for all.
+    """The database in one data directory, opened by one process. `path` is created if it is missing.
 
-    Raises StartError if the directory cannot be used, another broker uses it, or it lost acknowledged changes
-    and `accept_loss` is not given. `lost`: how many of them are gone. `jumps`: how often ids were moved on.
+    Raises StartError if the directory cannot be used, if another broker uses it, or if acknowledged changes
+    are lost and `accept_loss` is false. `max_files`: how many tables may be open, -1 for all. `lost`: how
+    many acknowledged changes are lost. `jumps`: how often ids were moved on.
     """
 
     def __init__(self, path: Path, *, accept_loss: bool = False, max_files: int = -1) -> None:
@@ -73,48 +49,50 @@ class RocksStore:
         self._compacts = True
         self._old: Rdict | None = None
         self._new: Rdict | None = None
-        self._witness: Witness | None = None
-        self._opening = Opening(path, accept_loss=accept_loss)
+        self._state_writer: StateWriter | None = None
+        self._directory = DataDirectory(path, accept_loss=accept_loss)
         self.jumps = 0
         try:
             make_directory(path)
-            self._opening.examine(_format_of)
-            self._opening.prepare()
-            self._db = open_database(path, max_files, create=self._opening.create, compact=False)
+            self._directory.examine(format_of)
+            self._directory.prepare()
+            self._db = open_database(path, max_files, create=self._directory.create, compact=False)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
-            self._opening.close()
+            self._directory.close()
             if isinstance(error, StartError):
                 raise
-            raise StartError(_why_not_open(path, error)) from error
-        self.lost = self._opening.lost
+            raise StartError(open_error(path, error)) from error
+        self.lost = self._directory.lost
         self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
 
     def begin(self, sync: str) -> None:
-        """Note, in the store and beside it, that a broker begins to serve with the setting `sync`.
+        """Record, in the store and in the state file, that a broker starts to serve with the setting `sync`.
 
-        Raises StoreError. Nothing may be acknowledged before.
+        Raises StoreError. The broker must acknowledge nothing before this returns.
         """
-        state = self._opening.state or State()
-        jumps = max(state.jumps, record.stored_jumps(self)) + self._opening.jump
+        state = self._directory.state or BrokerState()
+        jumps = max(state.jumps, record.stored_jumps(self)) + self._directory.jump
         self.jumps = min(jumps, record.MAX_JUMPS)
         batch = self.new_batch()
-        # Its random part tells this store's log from any other.
+        # The random bytes make the first record of the log, and so its checksum, differ from other stores'.
         batch.put(record.JUMPS_KEY, record.number(self.jumps) + os.urandom(8))
         self.write(batch)
         self.sync()
-        state.made, state.clean, state.sync, state.jumps = True, False, sync, self.jumps
+        state.served, state.clean, state.sync, state.jumps = True, False, sync, self.jumps
         state.boot_id = boot_id()
         state.acknowledged = state.synced = self.synced_sequence
         try:
             state.store_id = read_manifest(self._path).store_id
         except OSError as error:
-            raise StoreError(f"the MANIFEST cannot be read: {error.strerror}") from error
-        assert self._opening.file is not None
-        witness = Witness(self._opening.file, state)
-        witness.mark(self._path)
-        witness.begin()
-        self._witness = witness
+            raise StoreError(
+                f"the MANIFEST in the data directory {self._path} cannot be read: {error.strerror}"
+            ) from error
+        assert self._directory.file is not None
+        writer = StateWriter(self._directory.file, state)
+        writer.read_log_files(self._path)
+        writer.begin()
+        self._state_writer = writer
 
     def begin_compacting(self) -> None:
         try:
@@ -123,7 +101,7 @@ class RocksStore:
             self._fail(error)
 
     def new_batch(self) -> Batch:
-        # In raw mode, which costs twice as much to say by name.
+        # True is raw mode. A keyword argument would double the cost.
         batch: Batch = WriteBatch(True)
         return batch
 
@@ -132,11 +110,11 @@ class RocksStore:
         try:
             self._db.write(batch)  # type: ignore[arg-type]
             self.written_sequence = self._db.latest_sequence_number()
-            if self._witness is not None:
-                self._witness.written(self.written_sequence)
+            if self._state_writer is not None:
+                self._state_writer.record_write(self.written_sequence)
         except Exception as error:
-            # RocksDB begins another log by itself when there is room again.
-            raise self._fail(error, recovers=NO_ROOM in str(error)) from error
+            # After a full disk RocksDB recovers by itself: it starts a new log once there is space.
+            raise self._fail(error, recovers=DISK_FULL in str(error)) from error
 
     def sync(self) -> None:
         self._check()
@@ -144,8 +122,8 @@ class RocksStore:
         try:
             self._db.flush_wal(True)
             self._presence.check()
-            if self._witness is not None:
-                self._witness.synced(sequence, self._path)
+            if self._state_writer is not None:
+                self._state_writer.record_sync(sequence, self._path)
         except Exception as error:
             raise self._fail(error) from error
         self.synced_sequence = sequence
@@ -155,7 +133,7 @@ class RocksStore:
         try:
             self._presence.check()
             if self._db.property_int_value("rocksdb.background-errors"):
-                # Refused with what went wrong, if RocksDB has not recovered.
+                # Unless RocksDB has recovered, an empty write raises the background error.
                 self._db.write(WriteBatch(True))
         except Exception as error:
             raise self._fail(error) from error
@@ -169,7 +147,7 @@ class RocksStore:
             raise StoreError(self._failure)
 
     def _fail(self, error: Exception, *, recovers: bool = False) -> StoreError:
-        """Take no more writes, since what became of this one is not known. Returns what to raise."""
+        """Stop writes: it is unknown whether the failed one took effect. Returns the error to raise."""
         self._failure, self._recovers = str(error) or type(error).__name__, recovers
         return StoreError(self._failure)
 
@@ -177,13 +155,13 @@ class RocksStore:
         try:
             return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
         except Exception:
-            # The write that comes next says what is wrong.
+            # The next write reports the error.
             return False
 
     def flush_memtables(self) -> None:
         try:
-            held = self._db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
-            if held > WORTH_FLUSHING_BYTES:
+            memtable_bytes = self._db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
+            if memtable_bytes > MIN_FLUSH_BYTES:
                 self._db.flush(False)
         except Exception as error:
             raise StoreError(str(error)) from error
@@ -198,11 +176,11 @@ class RocksStore:
         if not self._compacts:
             return
         db, options = self._db, CompactOptions()
-        # Others go on beside it.
+        # Automatic compactions may run at the same time.
         options.set_exclusive_manual_compaction(False)
         try:
             db.flush(True)
-            for first, end in _shares(db):
+            for first, end in _compaction_ranges(db):
                 if stop():
                     return
                 db.compact_range(first, end, options)
@@ -216,7 +194,7 @@ class RocksStore:
             raise self._unreadable(key, key + b"\0", error) from error
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        # The iterator points into the options without keeping them.
+        # DANGER: the iterator points into `options` but does not keep them alive; RowIterator does.
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
         try:
@@ -227,12 +205,12 @@ class RocksStore:
         return RowIterator(iterator, options, first, end, self._unreadable)
 
     def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
-        """What to raise when reading from `first` up to `end` failed."""
+        """Report a failed read of the keys from `first` up to `end`. Returns the error to raise."""
         if self.read_failed is not None:
             self.read_failed(first, end, str(error))
         return ReadError(str(error))
 
-    # After a failure; see mq9fast/commit/healing.py.
+    # Recovery from a failure; see mq9fast/commit/healing.py.
 
     def probe(self) -> None:
         self._presence.check()
@@ -252,27 +230,27 @@ class RocksStore:
         if not isinstance(self._db, _Closed):
             self._old, self._db = self._db, cast(Rdict, _Closed())
 
-    def reopen(self, least: int, *, compact: bool) -> None:
+    def reopen(self, min_sequence: int, *, compact: bool) -> None:
         if self._old is not None:
-            # It cannot write what is in memory, which its log has.
+            # Closing may fail to flush the memtables. Nothing is lost: their content is in the log.
             with contextlib.suppress(Exception):
                 self._old.close()
             self._old = None
         try:
             self._presence.check()
-            examine_again(self._path, least)
+            prepare_reopen(self._path, min_sequence)
             replay(self._path, self._max_files, compact=compact)
-            # rocksdict would make a directory that is gone.
+            # rocksdict would create a missing directory: check again right before it opens one.
             self._presence.check()
             new = open_database(self._path, self._max_files, create=False, compact=compact)
         except StoreError:
             raise
         except Exception as error:
-            raise StoreError(f"it cannot be opened again: {error}") from error
-        missing = least - new.latest_sequence_number()
+            raise StoreError(f"the store cannot be reopened: {error}") from error
+        missing = min_sequence - new.latest_sequence_number()
         if missing > 0:
             new.close()
-            raise StoreError(f"it lacks {missing} acknowledged changes: the broker has to be started again")
+            raise missing_changes(self._path, missing)
         self._new, self._compacts = new, compact
 
     def attach(self) -> None:
@@ -285,9 +263,9 @@ class RocksStore:
 
     def close(self) -> None:
         try:
-            if self._witness is not None:
+            if self._state_writer is not None:
                 self.sync()
-                self._witness.end(self._path)
+                self._state_writer.record_clean_stop(self._path)
         finally:
             self._close()
 
@@ -302,103 +280,24 @@ class RocksStore:
         except Exception as error:
             raise StoreError(str(error)) from error
         finally:
-            self._opening.close()
+            self._directory.close()
 
 
 class _Closed:
-    """Stands in for a database that is being opened again."""
+    """Takes the place of a database while the store is reopened."""
 
     def __getattr__(self, _name: str) -> NoReturn:
-        raise StoreError("the store is being opened again")
+        raise StoreError("the store is being reopened")
 
 
-def _shares(db: Rdict) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Ranges of keys that together are all, each with about COMPACTED_BYTES of tables that begin in it."""
+def _compaction_ranges(db: Rdict) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Key ranges that cover all keys. In each, tables of about COMPACTION_RANGE_BYTES begin."""
     first: bytes | None = None
-    gathered = 0
+    range_bytes = 0
     for table in sorted(db.live_files(), key=lambda table: cast(bytes, table["start_key"])):
         start = cast(bytes, table["start_key"])
-        if gathered >= COMPACTED_BYTES and start != first:
+        if range_bytes >= COMPACTION_RANGE_BYTES and start != first:
             yield first, start
-            first, gathered = start, 0
-        gathered += cast(int, table["size"])
+            first, range_bytes = start, 0
+        range_bytes += cast(int, table["size"])
     yield first, None
-
-
-def open_database(path: Path, max_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
-    options = _options(create=create, compact=compact)
-    options.set_max_open_files(max_files)
-    # Unless rocksdict is told those of the column family it takes them from the last OPTIONS file, which
-    # lacks the collector of deletions and the cache.
-    return Rdict(_told(path), options, {"default": options})
-
-
-def _options(*, create: bool, compact: bool) -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(create)
-    options.set_disable_auto_compactions(not compact)
-    options.set_write_buffer_size(MEMTABLE_BYTES)
-    options.set_max_write_buffer_number(MEMTABLES)
-    options.set_level_zero_slowdown_writes_trigger(LEVEL_ZERO_SLOWDOWN_FILES)
-    options.set_level_zero_stop_writes_trigger(LEVEL_ZERO_STOP_FILES)
-    options.set_compression_type(DBCompressionType.lz4())
-    options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
-    options.add_compact_on_deletion_collector_factory(
-        DELETION_WINDOW, int(DELETION_WINDOW * DELETION_RATIO), DELETION_RATIO
-    )
-    options.set_keep_log_file_num(INFO_LOG_FILES)
-    options.set_max_log_file_size(INFO_LOG_BYTES // INFO_LOG_FILES)
-    table = BlockBasedOptions()
-    table.set_block_size(BLOCK_BYTES)
-    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
-    table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
-    options.set_block_based_table_factory(table)
-    return options
-
-
-def _format_of(path: Path) -> int | None:
-    """The format of a store of ours, 0 for an empty one; None if the RocksDB in `path` is another's."""
-    # Only a store of an older version is asked: a start is to be quick.
-    import tempfile
-
-    options = Options(raw_mode=True)
-    options.create_if_missing(False)
-    with tempfile.TemporaryDirectory() as name:
-        # rocksdict writes its own settings wherever it opens a store, RocksDB its LOG.
-        info_overrides = Path(name)
-        for file in path.iterdir():
-            if file.name not in _WRITTEN_BY_READERS:
-                (info_overrides / file.name).symlink_to(file.absolute())
-        try:
-            db = Rdict(_told(info_overrides), options, access_type=AccessType.read_only(False))
-        except Exception as error:
-            if "does not match existing comparator" in str(error):
-                return None
-            text = str(error).replace(name, str(path))
-            raise StartError(f"the data directory {path} cannot be opened: {text}") from error
-        try:
-            version = db.get(record.VERSION_KEY)
-            if version is None:
-                return 0 if db.latest_sequence_number() == 0 else None
-            return int.from_bytes(cast("bytes", version), "big")
-        finally:
-            db.close()
-
-
-def _told(path: Path) -> str:
-    """The path as rocksdict takes it: the text that its bytes are in UTF-8."""
-    try:
-        return os.fsencode(path).decode()
-    except UnicodeDecodeError:
-        raise StartError(f"the data directory {path} has a name that is not UTF-8") from None
-
-
-def _why_not_open(path: Path, error: Exception) -> str:
-    text = str(error)
-    if "lock hold by" in text or ("lock file:" in text and os.strerror(errno.EAGAIN) in text):
-        return in_use(path)
-    if "lock file:" in text:
-        return f"the data directory {path} cannot be locked: {text.rpartition(': ')[2]}"
-    if isinstance(error, OSError):
-        return f"the data directory {path} cannot be used: {error.strerror or text}"
-    return f"the data directory {path} cannot be opened: {text}"

@@ -1,4 +1,7 @@
-"""A small record in a file of its own, so that it does not share the fate of RocksDB's files.
+"""A file that holds one small record and one number, and survives a torn write.
+
+It is separate from RocksDB's files, so damage to those does not affect it. `broker_state.py` and
+`server/timekeeping.py` each keep one such file in the data directory.
 
     slot 0 at offset 0, slot 1 at offset 4096:
 
@@ -7,8 +10,8 @@
     | "mq9s"  | number | size   | payload  | crc32(4) of everything before
     +---------+--------+--------+----------+
 
-A write goes to the slot that holds the older record, so that a torn write leaves the newer one readable.
-Behind the slots, at offset 8192, is a number(8) and its complement(8), which cost less to replace.
+A write goes to the slot of the older record, so the newer record stays readable if the write is torn. At
+offset 8192, behind the slots, are a sequence number(8) and its complement(8), which cost less to replace.
 """
 
 import os
@@ -22,18 +25,18 @@ SLOT_BYTES = 4096
 _HEADER = struct.Struct(">4sQI")
 _CRC = struct.Struct(">I")
 _MAGIC = b"mq9s"
-_NOTE = struct.Struct(">QQ")
-_NOTE_AT = 2 * SLOT_BYTES
-_FILE_BYTES = _NOTE_AT + _NOTE.size
+_SEQUENCE = struct.Struct(">QQ")
+_SEQUENCE_AT = 2 * SLOT_BYTES
+_FILE_BYTES = _SEQUENCE_AT + _SEQUENCE.size
 _COMPLEMENT = (1 << 64) - 1
 MAX_PAYLOAD_BYTES = SLOT_BYTES - _HEADER.size - _CRC.size
 
 
 class StateFile:
-    """One record of up to MAX_PAYLOAD_BYTES, replaced in place. Every method raises StoreError if it cannot.
+    """One record of up to MAX_PAYLOAD_BYTES, replaced in place. Every method raises StoreError if it fails.
 
-    `write` survives the process at once, and the machine after `sync`. Both may be called from one thread
-    that is not the event loop's.
+    A written record survives a kill at once, and a power cut after `sync`. `write` and `sync` must not run at
+    the same time in two threads; the thread need not be the event loop's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,11 +51,11 @@ class StateFile:
 
     @property
     def descriptor(self) -> int:
-        """The open file, for a lock."""
+        """The descriptor of the open file, for a lock."""
         return self._descriptor
 
     def read(self) -> bytes | None:
-        """The newest whole record; None if the file is empty. StoreError if it holds no whole record."""
+        """The newest complete record; None if the file is empty. StoreError if no record is complete."""
         try:
             slots = [os.pread(self._descriptor, SLOT_BYTES, at) for at in (0, SLOT_BYTES)]
         except OSError as error:
@@ -79,35 +82,35 @@ class StateFile:
             raise StoreError(f"{self.path} cannot be written: the disk is full")
         self._number = number
 
-    def note(self, number: int) -> None:
-        """Replace the number (0 to 2**64 - 1) beside the record. From one thread, beside the others."""
+    def write_sequence(self, number: int) -> None:
+        """Replace the sequence number (0 to 2**64 - 1). One thread may call this during other methods."""
         try:
             if not self._allocated:
                 self._allocate()
-            written = os.pwrite(self._descriptor, _NOTE.pack(number, number ^ _COMPLEMENT), _NOTE_AT)
+            written = os.pwrite(self._descriptor, _SEQUENCE.pack(number, number ^ _COMPLEMENT), _SEQUENCE_AT)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}") from error
-        if written != _NOTE.size:
+        if written != _SEQUENCE.size:
             raise StoreError(f"{self.path} cannot be written: the disk is full")
 
-    def noted(self) -> int:
-        """The number beside the record; 0 if there is none that is whole."""
+    def read_sequence(self) -> int:
+        """The sequence number; 0 if none is complete."""
         try:
-            found = os.pread(self._descriptor, _NOTE.size, _NOTE_AT)
+            found = os.pread(self._descriptor, _SEQUENCE.size, _SEQUENCE_AT)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
-        number, complement = _NOTE.unpack(found.ljust(_NOTE.size, b"\0"))
+        number, complement = _SEQUENCE.unpack(found.ljust(_SEQUENCE.size, b"\0"))
         return number if number == complement ^ _COMPLEMENT else 0
 
     def _allocate(self) -> None:
-        """Take the room of the file, so that a full disk fails no write after the first. Raises OSError."""
+        """Extend the file to its full size: only the first write can meet a full disk. Raises OSError."""
         missing = 0 if self._allocated else _FILE_BYTES - os.fstat(self._descriptor).st_size
         if missing > 0:
             missing -= os.pwrite(self._descriptor, bytes(missing), _FILE_BYTES - missing)
         self._allocated = missing <= 0
 
     def sync(self) -> None:
-        """Make the last record survive a power cut."""
+        """Make the last record durable."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -121,7 +124,7 @@ class StateFile:
 
 
 def _unpack(slot: bytes) -> tuple[int, bytes] | None:
-    """The number and payload of a slot; None if it holds no whole record."""
+    """The number and payload of a slot; None if its record is not complete."""
     if len(slot) < _HEADER.size + _CRC.size:
         return None
     magic, number, size = _HEADER.unpack_from(slot)

@@ -1,4 +1,7 @@
-"""The store as the broker sees it: ordered keys, atomic batches, and a log that is made durable apart."""
+"""The interface of the store: ordered keys, atomic batches, and a write-ahead log that is synced separately.
+
+The rest of the broker uses the store through `Store` and `Batch` only. `storage/rocks.py` implements them.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -7,7 +10,7 @@ from mq9fast.errors import StoreError
 
 
 class Batch(Protocol):
-    """Changes that are written together or not at all, in the order they were added."""
+    """Changes that are written together or not at all, in the order in which they were added."""
 
     def put(self, key: bytes, value: bytes, /) -> None: ...
     def delete(self, key: bytes, /) -> None: ...
@@ -15,83 +18,108 @@ class Batch(Protocol):
 
 
 class Store(Protocol):
-    """Keys and values are bytes, keys are ordered bytewise. Every method raises StoreError when it cannot.
+    """A key-value store. Keys and values are bytes, and keys are ordered bytewise.
 
-    `write` returns once the batch is in the log and readable: it survives the process, not the machine.
-    `sync` makes what was written before it survive the machine too; it alone may be called from another
-    thread, beside the others, and it does not keep the caller's thread from running Python elsewhere.
+    Every method raises StoreError if it fails. The event loop's thread calls all methods, except where a
+    method says that another thread may call it.
+
+    After a failure of `write`, `sync` or `check`, these three fail until `resume`; reads still work.
     """
 
     read_failed: Callable[[bytes, bytes, str], None] | None
-    """Called, if set, with (first, end, reason) when reading the keys from `first` up to `end` failed."""
+    """If set, called with (first, end, reason) when reading keys from `first` up to but not `end` failed."""
 
-    def new_batch(self) -> Batch: ...
-    def write(self, batch: Batch) -> None: ...
-    def sync(self) -> None: ...
+    written_sequence: int
+    """The sequence number of the last written change."""
+
+    synced_sequence: int
+    """The sequence number of the last synced change."""
+
+    def new_batch(self) -> Batch:
+        """An empty batch."""
+        ...
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch. It is readable now and survives a kill of the process, but not a power cut."""
+        ...
+
+    def sync(self) -> None:
+        """Make every written batch survive a power cut. Another thread may call it; it releases the GIL."""
+        ...
+
     def check(self) -> None:
-        """Check that the files of the store are where they were opened, and that nothing failed meanwhile."""
+        """Check that the files of the store are still in place, and that no background work has failed."""
         ...
 
     def begin_compacting(self) -> None:
-        """Compact in the background from now on. A start does not, since a bad table would end it."""
+        """Turn background compaction on. It is off at a start, which must not fail if a compaction meets a
+        damaged table. If this fails, later writes fail."""
         ...
 
     def write_stalled(self) -> bool:
-        """Whether a write would have to wait for the store to catch up with itself."""
+        """Whether `write` would block now, because flushes and compactions are behind."""
         ...
 
     def flush_memtables(self) -> None:
-        """Nothing was written for a while: have memory given back that writing took, in the background."""
+        """Flush memtables in the background to release their memory. Called when writes have paused."""
         ...
 
     def table_bytes(self) -> int:
-        """What tables take on the disk, deleted data that is still in them included. From any thread."""
+        """The size of all tables, with the deleted data that they still hold. Any thread may call it."""
         ...
 
     def compact(self, stop: Callable[[], bool]) -> None:
-        """Drop deleted data from the tables, a share at a time, as long as `stop()` is false. From another
-        thread, beside the others; it does not keep the caller's thread from running Python elsewhere."""
-        ...
+        """Drop deleted data from the tables, one key range after the other, until `stop()` is true.
 
-    def get(self, key: bytes) -> bytes | None: ...
-    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs from `first` up to but not `end`, as they are when the scan begins.
-
-        It ends without StoreError only where the store confirms that there are no more.
+        Another thread may call it; it releases the GIL.
         """
         ...
 
-    # After a failure of `write`, `sync` or `check` all of them fail until `resume`; reading goes on.
-
-    def refuse(self, error: StoreError) -> None:
-        """Have them fail with `error`."""
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, None if there is none."""
         ...
 
-    written_sequence: int
-    synced_sequence: int
+    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The pairs from `first` up to but not `end`, as they are when the scan begins.
+
+        The iterator ends without StoreError only if the store confirms that there are no more pairs.
+        """
+        ...
+
+    # Recovery from a failure, by commit/healing.py.
+
+    def refuse(self, error: StoreError) -> None:
+        """Make `write`, `sync` and `check` fail with `error`, unless they fail already."""
+        ...
 
     def probe(self) -> None:
-        """Try whether the directory can be written now. From another thread, as the next two."""
+        """Check that the directory can be written now. Another thread calls it, and the next two."""
         ...
 
     def has_recovered(self) -> bool:
-        """Whether the store takes writes again without being opened again."""
+        """Whether the store accepts writes again without being reopened."""
         ...
 
-    def reopen(self, least: int, *, compact: bool) -> None:
-        """Close and open it again after `detach`; it must have everything up to the number `least`."""
+    def reopen(self, min_sequence: int, *, compact: bool) -> None:
+        """Close the store and open it again, after `detach`.
+
+        Fails if a change up to the sequence number `min_sequence` is missing. `compact`: whether background
+        compaction is on from now on.
+        """
         ...
 
     def detach(self) -> None:
-        """Until `attach` reading fails too, for the store is being opened again."""
+        """Make reads fail too, until `attach`, because the store is about to be reopened."""
         ...
 
     def attach(self) -> None:
-        """Read from the store that `reopen` opened."""
+        """Read from the store that `reopen` has opened."""
         ...
 
     def resume(self) -> None:
-        """Take writes again."""
+        """Accept writes again."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Sync everything and close the store."""
+        ...

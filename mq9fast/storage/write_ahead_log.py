@@ -1,6 +1,8 @@
-"""RocksDB's write-ahead log, looked at before RocksDB does: how far it is whole, and what lies behind that.
+"""Reads RocksDB's write-ahead log before RocksDB does: up to where it is intact, and what follows a break.
 
-RocksDB recovers what it can, writes it to tables and deletes the log: what it could not read is gone then.
+RocksDB recovers what it can read, writes that to tables, and deletes the log with the rest. So
+`data_directory.py` calls `read_log` first, and then `truncate_at_break` or `move_broken_part`, which are the
+only functions here that change files.
 """
 
 import os
@@ -11,30 +13,30 @@ from typing import NamedTuple
 from mq9fast._core.storage.rocks_log import BatchReader, begins_with_record, last_sequence_behind
 from mq9fast.storage.manifest import Manifest
 
-# Of RocksDB's log format.
+# RocksDB's log format has blocks of this size, and begins each record with a checksum.
 BLOCK_BYTES = 32768
+CHECKSUM_BYTES = 4
 READ_BYTES = 128 * BLOCK_BYTES
-DELETION_BITMAP_BYTES = 4
 
 
 class Break(NamedTuple):
-    """The place where the log is not whole: nothing is good in `file` from `offset` on."""
+    """Where a log stops being intact: nothing in `file` from `offset` on is valid."""
 
     file: str
     offset: int
 
 
-class Log(NamedTuple):
-    """What there is of the log of a store, in sequence numbers: each change in a batch has one.
+class WriteAheadLog(NamedTuple):
+    """The log of a store, in sequence numbers. Each change of a batch has one.
 
-    `last`: everything up to it is in tables or in the log. `behind`: the last that was found behind `broken`,
-    0 if nothing was.
+    `last`: tables and log hold every change up to it. `last_after_break`: the last one that was found behind
+    the break, 0 if none was.
     """
 
     files: list[Path]
     last: int
-    behind: int
-    broken: Break | None
+    last_after_break: int
+    broken_at: Break | None
 
 
 def log_name(number: int) -> str:
@@ -43,107 +45,113 @@ def log_name(number: int) -> str:
 
 
 def log_numbers(path: Path) -> list[int]:
-    """The numbers of all files of a log in a directory, as RocksDB sees them."""
+    """The sorted numbers of all log files in a directory, recognized as RocksDB does."""
     found = (re.fullmatch(r"(\d+)\.log", file.name) for file in path.iterdir())
     return sorted(int(match[1]) for match in found if match)
 
 
-def deletion_bitmap_of(path: Path) -> int | None:
-    """The checksum of its first record, which tells a file of the log from another store's; None without."""
+def first_record_checksum(path: Path) -> int | None:
+    """The checksum of the first record of a log file; None if the file is missing or shorter.
+
+    It identifies the file: log files of two stores practically never begin with the same record.
+    """
     try:
         with path.open("rb") as file:
-            start = file.read(DELETION_BITMAP_BYTES)
+            start = file.read(CHECKSUM_BYTES)
     except FileNotFoundError:
         return None
-    return int.from_bytes(start, "little") if len(start) == DELETION_BITMAP_BYTES else None
+    return int.from_bytes(start, "little") if len(start) == CHECKSUM_BYTES else None
 
 
-def begins_whole(path: Path) -> bool:
-    """Whether the first record of a file of the log is whole: else its checksum is damage. Raises OSError."""
+def first_record_is_whole(path: Path) -> bool:
+    """Whether the first record of a log file matches its checksum. Raises OSError."""
     with path.open("rb") as file:
         return begins_with_record(file.read(BLOCK_BYTES))
 
 
-def read_log(path: Path, manifest: Manifest) -> Log:
-    """Read the files of the log that RocksDB would. Raises OSError."""
+def read_log(path: Path, manifest: Manifest) -> WriteAheadLog:
+    """Read the log files that RocksDB would read. Raises OSError."""
     files = [path / log_name(number) for number in log_numbers(path) if number >= manifest.first_log]
     reader = BatchReader(manifest.flushed)
-    most = manifest.flushed + sum(file.stat().st_size for file in files)
-    behind = 0
-    broken: Break | None = None
+    max_sequence = manifest.flushed + sum(file.stat().st_size for file in files)
+    last_after_break = 0
+    broken_at: Break | None = None
     for file in files:
         before = reader.last
         reader.next_file()
         _feed(file, reader)
         if reader.last > before:
-            # A write that failed may end a file; the next goes on where it began.
-            broken, behind = None, 0
+            # A failed write may end a file with a break. The next file continues from before that write.
+            broken_at, last_after_break = None, 0
         if reader.end < file.stat().st_size:
-            behind = max(behind, _last_behind(file, reader, most))
-            broken = broken or Break(file.name, reader.end)
-    return Log(files, reader.last, behind, broken)
+            last_after_break = max(last_after_break, _last_sequence_after_break(file, reader, max_sequence))
+            broken_at = broken_at or Break(file.name, reader.end)
+    return WriteAheadLog(files, reader.last, last_after_break, broken_at)
 
 
 def _feed(file: Path, reader: BatchReader) -> None:
     with file.open("rb", buffering=0) as opened:
-        while (some := _read(opened.fileno(), reader.at)) and reader.feed(some):
+        while (data := _read(opened.fileno(), reader.at)) and reader.feed(data):
             pass
 
 
 def _read(descriptor: int, offset: int) -> bytes:
-    """READ_BYTES from `offset` on, less only at the end of the file."""
-    pieces, wanted = [], READ_BYTES
-    while wanted and (piece := os.pread(descriptor, wanted, offset)):
+    """READ_BYTES from `offset` on, fewer only at the end of the file."""
+    pieces, missing = [], READ_BYTES
+    while missing and (piece := os.pread(descriptor, missing, offset)):
         pieces.append(piece)
-        wanted -= len(piece)
+        missing -= len(piece)
         offset += len(piece)
     return b"".join(pieces)
 
 
-def _last_behind(file: Path, reader: BatchReader, most: int) -> int:
+def _last_sequence_after_break(file: Path, reader: BatchReader, max_sequence: int) -> int:
     first = reader.end - reader.end % BLOCK_BYTES
     with file.open("rb") as opened:
         opened.seek(first)
-        return last_sequence_behind(opened.read(), reader.end - first, reader.last, most)
+        return last_sequence_behind(opened.read(), reader.end - first, reader.last, max_sequence)
 
 
-def set_aside(path: Path, log: Log, place: Path) -> None:
-    """Move what lies behind the break of a log to the new directory `place`, so that RocksDB ends there.
+def move_broken_part(path: Path, log: WriteAheadLog, target: Path) -> None:
+    """Move everything behind the break of a log to the new directory `target`, so that the log ends there.
 
-    Raises OSError; what is to be kept of the log is never away from `path`.
+    Raises OSError. The intact part stays in `path` at every moment, also if the process is killed.
     """
-    assert log.broken is not None
-    place.mkdir()
+    assert log.broken_at is not None
+    target.mkdir()
     names = [file.name for file in log.files]
-    for name in reversed(names[names.index(log.broken.file) + 1 :]):
-        (path / name).rename(place / name)
-    damaged, kept = path / log.broken.file, place / f"{log.broken.file}.kept"
-    with damaged.open("rb") as source, kept.open("wb") as target:
-        left = log.broken.offset
-        while some := source.read(min(left, READ_BYTES)):
-            target.write(some)
-            left -= len(some)
-        target.flush()
-        os.fsync(target.fileno())
-    (place / log.broken.file).hardlink_to(damaged)
+    for name in reversed(names[names.index(log.broken_at.file) + 1 :]):
+        (path / name).rename(target / name)
+    damaged, kept = path / log.broken_at.file, target / f"{log.broken_at.file}.kept"
+    with damaged.open("rb") as source, kept.open("wb") as copy:
+        left = log.broken_at.offset
+        while data := source.read(min(left, READ_BYTES)):
+            copy.write(data)
+            left -= len(data)
+        copy.flush()
+        os.fsync(copy.fileno())
+    (target / log.broken_at.file).hardlink_to(damaged)
     kept.replace(damaged)
-    sync_directory(place)
+    sync_directory(target)
     sync_directory(path)
 
 
-def cut_off(path: Path, log: Log) -> None:
-    """Have a log end where it breaks off, if it does: nothing behind was acknowledged. Raises OSError."""
-    if log.broken is None:
+def truncate_at_break(path: Path, log: WriteAheadLog) -> None:
+    """Truncate a log at its break, if it has one. Raises OSError.
+
+    Only for a log that lost nothing: no change behind the break was acknowledged.
+    """
+    if log.broken_at is None:
         return
     names = [file.name for file in log.files]
-    for name in reversed(names[names.index(log.broken.file) :]):
+    for name in reversed(names[names.index(log.broken_at.file) :]):
         with (path / name).open("r+b") as file:
-            file.truncate(log.broken.offset if name == log.broken.file else 0)
+            file.truncate(log.broken_at.offset if name == log.broken_at.file else 0)
             os.fsync(file.fileno())
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut. Raises OSError."""
+    """Make the names in a directory durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, crc32c, last_sequence_behind
-from mq9fast.storage.loss import Verdict, judge_deadlines
+from mq9fast.storage.broker_state import BrokerState
+from mq9fast.storage.loss import Loss, measure_loss
 from mq9fast.storage.manifest import Manifest
-from mq9fast.storage.witness import State
-from mq9fast.storage.write_ahead_log import Break, Log, cut_off, read_log, set_aside
+from mq9fast.storage.write_ahead_log import (
+    Break,
+    WriteAheadLog,
+    move_broken_part,
+    read_log,
+    truncate_at_break,
+)
 
 BLOCK = 32768
 
@@ -91,7 +97,7 @@ def test_log_of_several_files_is_followed(tmp_path: Path) -> None:
         tmp_path, n3=[batch(1, 9)], n4=[batch(11, 2)], n7=[], n9=[batch(13, 1), batch(14, 0), batch(14, 3)]
     )
     found = read_log(tmp_path, manifest)
-    assert (found.last, found.behind, found.broken) == (16, 0, None)
+    assert (found.last, found.last_after_break, found.broken_at) == (16, 0, None)
 
 
 @pytest.mark.parametrize("missing", [4, 7])
@@ -99,8 +105,8 @@ def test_file_missing_from_the_log_shows(tmp_path: Path, missing: int) -> None:
     manifest = write_logs(tmp_path, n4=[batch(11, 2)], n7=[batch(13, 5)], n9=[batch(18, 1)])
     (tmp_path / f"{missing:06d}.log").unlink()
     found = read_log(tmp_path, manifest)
-    assert found.broken == Break("000007.log" if missing == 4 else "000009.log", 0)
-    assert (found.last, found.behind) == (10 if missing == 4 else 12, 18)
+    assert found.broken_at == Break("000007.log" if missing == 4 else "000009.log", 0)
+    assert (found.last, found.last_after_break) == (10 if missing == 4 else 12, 18)
 
 
 def test_write_that_failed_at_the_end_of_a_file_breaks_nothing(tmp_path: Path) -> None:
@@ -108,7 +114,7 @@ def test_write_that_failed_at_the_end_of_a_file_breaks_nothing(tmp_path: Path) -
     with (tmp_path / "000004.log").open("ab") as file:
         file.write(log_of([batch(13, 9, 100)])[:50])
     found = read_log(tmp_path, manifest)
-    assert (found.last, found.behind, found.broken) == (17, 0, None)
+    assert (found.last, found.last_after_break, found.broken_at) == (17, 0, None)
 
 
 def test_what_lies_behind_a_break_is_moved_or_cut_off(tmp_path: Path) -> None:
@@ -117,16 +123,16 @@ def test_what_lies_behind_a_break_is_moved_or_cut_off(tmp_path: Path) -> None:
         path.mkdir()
         manifest = write_logs(path, n4=[batch(11, 2), batch(20, 1)], n7=[batch(21, 5)])
         found = read_log(path, manifest)
-        assert (found.last, found.behind) == (12, 25)
+        assert (found.last, found.last_after_break) == (12, 25)
         if path == kept:
             whole = {file.name: file.read_bytes() for file in found.files}
-            set_aside(path, found, path / "lost-1")
+            move_broken_part(path, found, path / "lost-1")
             assert {file.name: file.read_bytes() for file in (path / "lost-1").iterdir()} == whole
         else:
-            cut_off(path, found)
+            truncate_at_break(path, found)
         assert (path / "000004.log").read_bytes() == log_of([batch(11, 2)])
         again = read_log(path, manifest)
-        assert (again.last, again.behind, again.broken) == (12, 0, None)
+        assert (again.last, again.last_after_break, again.broken_at) == (12, 0, None)
 
 
 # What a loss is.
@@ -138,27 +144,39 @@ HERE, BEFORE = "this run of the system", "another"
     ("state", "boot", "last", "behind", "verdict"),
     [
         # Nothing is missing.
-        (State(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 0, Verdict(0, 0, False)),
-        (State(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 9, 0, Verdict(0, 0, False)),
-        (State(sync="never", acknowledged=9, boot_id=HERE), HERE, 12, 0, Verdict(0, 0, False)),
+        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 0, Loss(0, 0, False)),
+        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 9, 0, Loss(0, 0, False)),
+        (BrokerState(sync="never", acknowledged=9, boot_id=HERE), HERE, 12, 0, Loss(0, 0, False)),
         # Of always, what was acknowledged must be there, and no more.
-        (State(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 7, 0, Verdict(2, 0, True)),
-        (State(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 7, 8, Verdict(2, 0, True)),
-        (State(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 12, Verdict(0, 3, False)),
+        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 7, 0, Loss(2, 0, True)),
+        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 7, 8, Loss(2, 0, True)),
+        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 12, Loss(0, 3, False)),
         # A kill takes nothing that was written; a power cut what was not synced.
-        (State(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 7, 0, Verdict(2, 0, True)),
-        (State(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 9, 12, Verdict(3, 0, True)),
-        (State(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE), HERE, 7, 0, Verdict(0, 2, True)),
-        (State(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE), HERE, 4, 12, Verdict(1, 0, True)),
-        (State(sync="never", acknowledged=9, boot_id=HERE), "", 7, 0, Verdict(0, 2, True)),
+        (BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 7, 0, Loss(2, 0, True)),
+        (BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 9, 12, Loss(3, 0, True)),
+        (
+            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE),
+            HERE,
+            7,
+            0,
+            Loss(0, 2, True),
+        ),
+        (
+            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE),
+            HERE,
+            4,
+            12,
+            Loss(1, 0, True),
+        ),
+        (BrokerState(sync="never", acknowledged=9, boot_id=HERE), "", 7, 0, Loss(0, 2, True)),
         # A stop leaves everything, whatever was synced before.
-        (State(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 7, 0, Verdict(2, 0, True)),
-        (State(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 9, 0, Verdict(0, 0, False)),
+        (BrokerState(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 7, 0, Loss(2, 0, True)),
+        (BrokerState(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 9, 0, Loss(0, 0, False)),
         # Without a state, only a break shows.
-        (None, HERE, 7, 0, Verdict(0, 0, False)),
-        (None, HERE, 7, 9, Verdict(2, 0, True)),
+        (None, HERE, 7, 0, Loss(0, 0, False)),
+        (None, HERE, 7, 9, Loss(2, 0, True)),
     ],
 )
-def test_what_is_a_loss(state: State | None, boot: str, last: int, behind: int, verdict: Verdict) -> None:
+def test_what_is_a_loss(state: BrokerState | None, boot: str, last: int, behind: int, verdict: Loss) -> None:
     broken = Break("000004.log", 100) if behind else None
-    assert judge_deadlines(Log([], last, behind, broken), state, boot) == verdict
+    assert measure_loss(WriteAheadLog([], last, behind, broken), state, boot) == verdict

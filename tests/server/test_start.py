@@ -15,8 +15,8 @@ import nats
 import pytest
 from rocksdict import Options, Rdict
 
-from mq9fast.storage.rocks import _why_not_open
-from mq9fast.storage.witness import STATE_FILE
+from mq9fast.storage.broker_state import STATE_FILE
+from mq9fast.storage.rocks_database import open_error
 from mq9fast.version import VERSION
 from tests.support.broker import Broker, run_broker, start_error
 from tests.support.nats_py import connect
@@ -188,14 +188,14 @@ def test_a_lock_that_cannot_be_opened_is_not_taken_for_another_broker(tmp_path: 
 
 def test_the_systems_reason_is_told_where_the_store_has_no_other() -> None:
     error = PermissionError("Permission denied (os error 13)")
-    assert "Permission denied" in _why_not_open(Path("data"), error)
+    assert "Permission denied" in open_error(Path("data"), error)
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
     database[b"theirs"] = b"1"
     database.close()
-    assert "holds a RocksDB that is not mq9fast's" in start_error("--data-dir", tmp_path / "other")
+    assert "holds a RocksDB database that is not mq9fast's" in start_error("--data-dir", tmp_path / "other")
     database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
     assert list(database.keys()) == [b"theirs"]
     database.close()

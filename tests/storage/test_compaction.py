@@ -10,7 +10,7 @@ import pytest
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
-from mq9fast.storage.compaction import SPARE_BYTES, SPARE_BYTES_AT_REST, Compaction
+from mq9fast.storage.compaction import SLACK_BYTES, SLACK_BYTES_IDLE, Compaction
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import Store
 from tests.support.waiting import until
@@ -35,10 +35,10 @@ class Tables:
         self.size_bytes = self.left_bytes
 
 
-async def look(compaction: Compaction, tables: Tables, *, at_rest: bool) -> bool:
+async def look(compaction: Compaction, tables: Tables, *, idle: bool) -> bool:
     """Whether it compacts; waits for the end of it."""
     before = tables.compactions
-    compaction.look(at_rest=at_rest)
+    compaction.start_if_needed(idle=idle)
 
     async def is_over() -> bool:
         return not compaction.running
@@ -59,15 +59,15 @@ def run(tables: Tables, case: Callable[[Compaction, Health], object]) -> None:
 
 
 def test_large_tables_are_compacted_sooner_at_rest() -> None:
-    tables = Tables(SPARE_BYTES_AT_REST)
+    tables = Tables(SLACK_BYTES_IDLE)
 
     async def case(compaction: Compaction, _health: Health) -> None:
-        assert not await look(compaction, tables, at_rest=True)
+        assert not await look(compaction, tables, idle=True)
         tables.size_bytes += 1
-        assert not await look(compaction, tables, at_rest=False)
-        assert await look(compaction, tables, at_rest=True)
-        tables.size_bytes = SPARE_BYTES + 1
-        assert await look(compaction, tables, at_rest=False)
+        assert not await look(compaction, tables, idle=False)
+        assert await look(compaction, tables, idle=True)
+        tables.size_bytes = SLACK_BYTES + 1
+        assert await look(compaction, tables, idle=False)
 
     run(tables, case)
 
@@ -76,10 +76,10 @@ def test_what_compacting_cannot_make_smaller_is_left_alone_until_it_grows() -> N
     tables = Tables(100 << 20, left_bytes=100 << 20)
 
     async def case(compaction: Compaction, _health: Health) -> None:
-        assert await look(compaction, tables, at_rest=True)
-        assert not await look(compaction, tables, at_rest=True)
+        assert await look(compaction, tables, idle=True)
+        assert not await look(compaction, tables, idle=True)
         tables.size_bytes *= 2
-        assert await look(compaction, tables, at_rest=True)
+        assert await look(compaction, tables, idle=True)
 
     run(tables, case)
 
@@ -89,11 +89,11 @@ def test_one_that_fails_shows_in_healthz_until_one_succeeds() -> None:
     tables.failing = True
 
     async def case(compaction: Compaction, health: Health) -> None:
-        assert await look(compaction, tables, at_rest=True)
-        assert health.reasons == ["compacting failed: the disk is gone"]
-        assert await look(compaction, tables, at_rest=True)
+        assert await look(compaction, tables, idle=True)
+        assert health.reasons == ["compacting the store failed: the disk is gone"]
+        assert await look(compaction, tables, idle=True)
         tables.failing = False
-        assert await look(compaction, tables, at_rest=True)
+        assert await look(compaction, tables, idle=True)
         assert health.ok
 
     run(tables, case)
@@ -104,11 +104,11 @@ def test_one_that_failed_and_is_not_needed_any_more_is_no_fault() -> None:
     tables.failing = True
 
     async def case(compaction: Compaction, health: Health) -> None:
-        assert await look(compaction, tables, at_rest=True)
+        assert await look(compaction, tables, idle=True)
         tables.size_bytes = 0
-        assert not await look(compaction, tables, at_rest=False)
+        assert not await look(compaction, tables, idle=False)
         assert not health.ok
-        assert not await look(compaction, tables, at_rest=True)
+        assert not await look(compaction, tables, idle=True)
         assert health.ok
 
     run(tables, case)
@@ -119,7 +119,7 @@ def test_none_begins_once_the_broker_stops() -> None:
 
     async def case(compaction: Compaction, _health: Health) -> None:
         compaction.stop()
-        assert not await look(compaction, tables, at_rest=True)
+        assert not await look(compaction, tables, idle=True)
 
     run(tables, case)
 

@@ -14,12 +14,13 @@ import pytest
 from rocksdict import Options, Rdict
 
 from mq9fast.errors import StartError
-from mq9fast.storage import directory
+from mq9fast.storage import directory_checks
 from mq9fast.storage import layout as record
+from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter
 from mq9fast.storage.manifest import read_manifest
-from mq9fast.storage.rocks import RocksStore, _why_not_open
+from mq9fast.storage.rocks import RocksStore
+from mq9fast.storage.rocks_database import open_error
 from mq9fast.storage.state_file import StateFile
-from mq9fast.storage.witness import STATE_FILE, State, Witness
 from mq9fast.storage.write_ahead_log import read_log
 from tests.support.broker import Broker, start_error
 from tests.support.data_directory import content, cut, log_files, read_state, repeated_start_error
@@ -75,8 +76,8 @@ def test_files_of_somebody_else_are_left_alone(tmp_path: Path, names: list[str])
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"the user's own {name}")
-    assert "holds what is not mq9fast's" in repeated_start_error(tmp_path)
-    assert "holds what is not mq9fast's" in repeated_start_error(tmp_path, "--accept-loss")
+    assert "holds files that are not mq9fast's" in repeated_start_error(tmp_path)
+    assert "holds files that are not mq9fast's" in repeated_start_error(tmp_path, "--accept-loss")
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["bytes", "objects"])
@@ -89,7 +90,9 @@ def test_database_of_something_else_is_left_alone(tmp_path: Path, by: str, raw: 
     del database
     if by == "RocksDB":
         (tmp_path / "data" / "rocksdict-config.json").unlink()
-    assert "holds a RocksDB that is not mq9fast's" in repeated_start_error(tmp_path / "data", "--accept-loss")
+    assert "holds a RocksDB database that is not mq9fast's" in repeated_start_error(
+        tmp_path / "data", "--accept-loss"
+    )
 
 
 def test_database_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_first_start_that_was_killed_is_begun_again(tmp_path: Path, left: str) -
     serves(tmp_path / "other")
     data.mkdir()
     state = StateFile(data / STATE_FILE)
-    Witness(state, State()).begin()
+    StateWriter(state, BrokerState()).begin()
     state.close()
     if left == "files":
         for name in ("LOCK", "LOG", "IDENTITY", "rocksdict-config.json"):
@@ -131,10 +134,10 @@ def test_kill_during_the_first_start(tmp_path: Path, files: int) -> None:
 
 def test_made_directories_are_synced_in_those_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
-    monkeypatch.setattr(directory, "sync_directory", synced.append)
-    directory.make_directory(tmp_path / "a" / "b" / "c")
+    monkeypatch.setattr(directory_checks, "sync_directory", synced.append)
+    directory_checks.make_directory(tmp_path / "a" / "b" / "c")
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
-    directory.make_directory(tmp_path / "a" / "b" / "c")
+    directory_checks.make_directory(tmp_path / "a" / "b" / "c")
     assert len(synced) == 3
 
 
@@ -259,7 +262,7 @@ def test_log_of_another_store_with_the_same_numbers_is_refused(
             wire.msg("box", "the same")
         broker.end()
     shutil.copy(log_files(two)[0], log_files(one)[0])
-    assert "is another store's" in repeated_start_error(one)
+    assert "belongs to another store" in repeated_start_error(one)
 
 
 def test_state_file_that_is_gone_can_be_accepted(stores: tuple[Path, Path], tmp_path: Path) -> None:
@@ -311,10 +314,10 @@ def test_lock_that_fails_is_named_as_what_it_is(
 def test_rocksdbs_reason_for_not_locking_is_told() -> None:
     text = "IO error: While lock file: /data/LOCK: "
     for number in (errno.ENOLCK, errno.EACCES):
-        said = _why_not_open(Path("data"), Exception(text + os.strerror(number)))
+        said = open_error(Path("data"), Exception(text + os.strerror(number)))
         assert said.endswith(f"cannot be locked: {os.strerror(number)}")
-    said = _why_not_open(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
-    assert said.endswith("is in use by another broker")
+    said = open_error(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
+    assert "is in use by another broker" in said
 
 
 # Names.

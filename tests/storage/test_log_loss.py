@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mq9fast.errors import StartError
+from mq9fast.storage.broker_state import SYNC_MODES
 from mq9fast.storage.rocks import RocksStore
-from mq9fast.storage.witness import SYNC_MODES
 from tests.support.broker import Broker
 from tests.support.data_directory import (
     copy_of,
@@ -136,7 +136,7 @@ def test_kill_while_a_loss_is_accepted(broker: Broker) -> None:
     given_again = 0
     for place in ("first", "second"):
         data = copy_of(broker, broker.data_dir.with_name(place))
-        note(data, durable_marks={given_again: 1})
+        note(data, log_checksums={given_again: 1})
         store = RocksStore(data, accept_loss=True)
         batch = store.new_batch()
         batch.put(b"key", b"value")

@@ -81,12 +81,12 @@ def test_file_in_a_missing_directory_is_an_error(tmp_path: Path) -> None:
 
 def test_number_is_read_back_beside_the_record(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "state")
-    assert file.noted() == 0
+    assert file.read_sequence() == 0
     file.write(b"record")
-    assert file.noted() == 0
+    assert file.read_sequence() == 0
     for number in (1, 2**64 - 1, 7):
-        file.note(number)
-        assert file.noted() == number
+        file.write_sequence(number)
+        assert file.read_sequence() == number
         file.write(b"record %d" % number)
     assert file.read() == b"record 7"
     file.close()
@@ -94,6 +94,6 @@ def test_number_is_read_back_beside_the_record(tmp_path: Path) -> None:
     content[-1] ^= 1
     (tmp_path / "state").write_bytes(content)
     file = StateFile(tmp_path / "state")
-    assert file.noted() == 0
+    assert file.read_sequence() == 0
     assert file.read() == b"record 7"
     file.close()

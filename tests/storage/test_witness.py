@@ -3,13 +3,13 @@
 import pytest
 
 from mq9fast.errors import StoreError
-from mq9fast.storage.witness import SYNC_MODES, State, pack_state, unpack_state
+from mq9fast.storage.broker_state import SYNC_MODES, BrokerState, pack_state, unpack_state
 
 
 @pytest.mark.parametrize("sync", SYNC_MODES)
 def test_state_is_read_back(sync: str) -> None:
     store_id, boot_id = "0" * 36, "1" * 36
-    state = State(True, False, sync, 3, 12, 11, store_id, boot_id, {7: 8, 9: 10})
+    state = BrokerState(True, False, sync, 3, 12, 11, store_id, boot_id, {7: 8, 9: 10})
     assert unpack_state(pack_state(state)) == state
 
 
@@ -19,13 +19,13 @@ def test_state_is_read_back(sync: str) -> None:
     ids=["old", "new", "sync", "sync-255"],
 )
 def test_state_that_this_version_cannot_have_written_is_refused(offset: int, value: int) -> None:
-    payload = bytearray(pack_state(State()))
+    payload = bytearray(pack_state(BrokerState()))
     payload[offset] = value
-    with pytest.raises(StoreError, match="no known format"):
+    with pytest.raises(StoreError, match="unknown format"):
         unpack_state(bytes(payload))
 
 
 @pytest.mark.parametrize("size", [0, 1, 95, 97])
 def test_state_of_another_length_is_refused(size: int) -> None:
-    with pytest.raises(StoreError, match="no known format"):
-        unpack_state(pack_state(State()).ljust(size, b"\0")[:size])
+    with pytest.raises(StoreError, match="unknown format"):
+        unpack_state(pack_state(BrokerState()).ljust(size, b"\0")[:size])

@@ -8,9 +8,9 @@ from typing import Any
 
 from rocksdict import Options, Rdict
 
-from mq9fast.storage import witness
+from mq9fast.storage import broker_state
+from mq9fast.storage.broker_state import STATE_FILE, BrokerState, pack_state
 from mq9fast.storage.state_file import StateFile
-from mq9fast.storage.witness import STATE_FILE, State, pack_state
 from tests.support.broker import Broker, start_error
 
 
@@ -52,10 +52,10 @@ def cut(file: Path, size: int) -> None:
     os.truncate(file, size)
 
 
-def read_state(data_dir: Path) -> State:
+def read_state(data_dir: Path) -> BrokerState:
     """What the last broker noted."""
     file = StateFile(data_dir / STATE_FILE)
-    state = witness.read_state(file)
+    state = broker_state.read_state(file)
     file.close()
     assert state is not None
     return state

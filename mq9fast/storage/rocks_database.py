@@ -1,0 +1,132 @@
+"""Opens RocksDB databases through rocksdict: the options, the path, and the errors of opening.
+
+`rocks.py`, which implements the store, and `replay.py` call this module. Only it and `rocks.py` import
+rocksdict.
+"""
+
+import errno
+import os
+from pathlib import Path
+from typing import cast
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+)
+
+from mq9fast.errors import StartError
+from mq9fast.storage import layout as record
+from mq9fast.storage.directory_checks import in_use
+
+MEMTABLE_BYTES = 32 << 20
+MEMTABLES = 3
+BLOCK_CACHE_BYTES = 32 << 20
+# Scans read block after block. Larger blocks speed them up, and cost little when one message is read.
+BLOCK_BYTES = 32768
+BLOOM_BITS_PER_KEY = 10
+# RocksDB compacts a table soon if this share of some DELETION_WINDOW keys in it are deletions. Otherwise a
+# mailbox that was drained would stay slow to read.
+DELETION_WINDOW = 4096
+DELETION_RATIO = 0.5
+# High triggers: the broker checks `write_stalled` and waits, and does not want a write to block the event
+# loop.
+LEVEL_ZERO_SLOWDOWN_FILES = 40
+LEVEL_ZERO_STOP_FILES = 60
+# RocksDB's log of its own work, in files named LOG.
+INFO_LOG_FILES = 4
+INFO_LOG_BYTES = 4 << 20
+# RocksDB and rocksdict write these even when they open a database for reading only.
+_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
+
+
+def open_database(path: Path, max_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
+    """Open the database in `path`. rocksdict raises bare Exception.
+
+    `max_files`: how many tables may be open, -1 for all. `create`: create the database if there is none.
+    `compact`: whether background compaction is on.
+    """
+    options = _options(create=create, compact=compact)
+    options.set_max_open_files(max_files)
+    # The options of the column family are passed explicitly. Otherwise rocksdict takes them from the last
+    # OPTIONS file, which has neither the deletion collector nor the cache.
+    return Rdict(_utf8_path(path), options, {"default": options})
+
+
+def _options(*, create: bool, compact: bool) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(create)
+    options.set_disable_auto_compactions(not compact)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(MEMTABLES)
+    options.set_level_zero_slowdown_writes_trigger(LEVEL_ZERO_SLOWDOWN_FILES)
+    options.set_level_zero_stop_writes_trigger(LEVEL_ZERO_STOP_FILES)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+    options.add_compact_on_deletion_collector_factory(
+        DELETION_WINDOW, int(DELETION_WINDOW * DELETION_RATIO), DELETION_RATIO
+    )
+    options.set_keep_log_file_num(INFO_LOG_FILES)
+    options.set_max_log_file_size(INFO_LOG_BYTES // INFO_LOG_FILES)
+    table = BlockBasedOptions()
+    table.set_block_size(BLOCK_BYTES)
+    table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def format_of(path: Path) -> int | None:
+    """The format of the mq9fast store in `path`, 0 if it is empty; None for a database of another program.
+
+    Raises StartError if RocksDB cannot open it. Changes no file in `path`. This is slow, so only a store
+    without a state file, which an older version wrote, is opened like this.
+    """
+    import tempfile
+
+    options = Options(raw_mode=True)
+    options.create_if_missing(False)
+    with tempfile.TemporaryDirectory() as name:
+        # Open links in a temporary directory, so that rocksdict and RocksDB write their files there.
+        links = Path(name)
+        for file in path.iterdir():
+            if file.name not in _WRITTEN_BY_READERS:
+                (links / file.name).symlink_to(file.absolute())
+        try:
+            db = Rdict(_utf8_path(links), options, access_type=AccessType.read_only(False))
+        except Exception as error:
+            if "does not match existing comparator" in str(error):
+                return None
+            text = str(error).replace(name, str(path))
+            raise StartError(f"the data directory {path} cannot be opened: {text}") from error
+        try:
+            version = db.get(record.VERSION_KEY)
+            if version is None:
+                return 0 if db.latest_sequence_number() == 0 else None
+            return int.from_bytes(cast("bytes", version), "big")
+        finally:
+            db.close()
+
+
+def _utf8_path(path: Path) -> str:
+    """The path as rocksdict takes it: its bytes, decoded as UTF-8. Raises StartError if they are not."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        raise StartError(f"the data directory {path} has a name that is not UTF-8: rename it") from None
+
+
+def open_error(path: Path, error: Exception) -> str:
+    """The sentence for an exception that was raised while the data directory `path` was opened."""
+    text = str(error)
+    if "lock hold by" in text or ("lock file:" in text and os.strerror(errno.EAGAIN) in text):
+        return in_use(path)
+    if "lock file:" in text:
+        return f"the data directory {path} cannot be locked: {text.rpartition(': ')[2]}"
+    if isinstance(error, OSError):
+        return f"the data directory {path} cannot be used: {error.strerror or text}"
+    return f"the data directory {path} cannot be opened: {text}"
