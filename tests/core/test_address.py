@@ -1,4 +1,4 @@
-"""The grammar of a mail_address against a regular expression."""
+"""Tests of `protocol/address`: the grammar of mail_addresses, also against a regular expression."""
 
 import re
 
@@ -16,7 +16,7 @@ RANKS = {"critical": 0, "urgent": 1, "normal": 2}
 WORDS = st.sampled_from(
     [*RANKS, "a", "task", "queue", "normally", "a-b_c", "0", "-", "Normal", "a" * 60, "a" * 128]
 )
-NEARLY = st.one_of(
+ALMOST_ADDRESSES = st.one_of(
     st.lists(WORDS, min_size=1, max_size=4).map(".".join),
     st.text("az09-_.AZ*>$ \n\x00\xe9", max_size=12),
     st.text("az.", min_size=120, max_size=132),
@@ -24,17 +24,17 @@ NEARLY = st.one_of(
 
 
 @MANY
-@given(NEARLY)
+@given(ALMOST_ADDRESSES)
 @example("a" * 128)
 @example("a" * 129)
 @example("a\n")
-def test_addresses(text: str) -> None:
+def test_is_address_agrees_with_the_regular_expression(text: str) -> None:
     assert is_address(text.encode()) is (GRAMMAR.fullmatch(text) is not None)
 
 
 @MANY
-@given(NEARLY, st.sampled_from(["", ".critical", ".urgent", ".normal", ".CRITICAL", ".*", "."]))
-def test_destinations(text: str, priority: str) -> None:
+@given(ALMOST_ADDRESSES, st.sampled_from(["", ".critical", ".urgent", ".normal", ".CRITICAL", ".*", "."]))
+def test_split_destination_agrees_with_the_regular_expression(text: str, priority: str) -> None:
     whole = text + priority
     address, _, last = whole.rpartition(".")
     rank = RANKS.get(last)
@@ -47,7 +47,7 @@ def test_destinations(text: str, priority: str) -> None:
 @pytest.mark.parametrize(
     "address", ["a", "task", "task.queue", "normal.a", "a.normals", "9-_", "a" * 128, "a." * 63 + "aa"]
 )
-def test_valid(address: str) -> None:
+def test_valid_address(address: str) -> None:
     assert is_address(address.encode())
     assert split_destination(address.encode()) == (address.encode(), 2)
     for name, rank in RANKS.items():
@@ -75,12 +75,12 @@ def test_valid(address: str) -> None:
         "a/b",
     ],
 )
-def test_not_valid(address: str) -> None:
+def test_invalid_address(address: str) -> None:
     assert not is_address(address.encode())
 
 
 @pytest.mark.parametrize(
     "rest", ["", ".", "normal", ".normal", "a.normal.urgent", "a..urgent", "A.urgent", "a.*"]
 )
-def test_destinations_that_are_none(rest: str) -> None:
+def test_invalid_destination(rest: str) -> None:
     assert split_destination(rest.encode()) is None

@@ -1,4 +1,4 @@
-"""The parser: every frame, every split, every limit, and agreement with a parser written to be obvious."""
+"""Tests of `protocol/parser`: frames, splits of the stream, limits, agreement with a reference parser."""
 
 from typing import Any
 
@@ -58,25 +58,25 @@ def parsed(data: bytes, **limits: int) -> tuple[list[Operation], int, int]:
 
 
 @pytest.mark.parametrize("frame", SAMPLES, ids=repr)
-def test_a_frame(frame: bytes) -> None:
+def test_each_frame_is_parsed(frame: bytes) -> None:
     assert parsed(frame) == ([SAMPLES[frame]], NEED_MORE, len(frame))
 
 
 @pytest.mark.parametrize("frame", SAMPLES, ids=repr)
-def test_a_frame_cut_short_needs_more(frame: bytes) -> None:
+def test_incomplete_frame_needs_more(frame: bytes) -> None:
     for size in range(len(frame)):
         assert parsed(frame[:size]) == ([], NEED_MORE, 0), frame[:size]
 
 
 @pytest.mark.parametrize("frame", SAMPLES, ids=repr)
-def test_a_verb_in_any_case(frame: bytes) -> None:
+def test_verb_in_any_letter_case(frame: bytes) -> None:
     verb, blank, rest = frame.partition(b" ")
-    for spelt in (verb.lower(), verb.capitalize(), verb.swapcase()):
-        assert parsed(spelt + blank + rest)[0] == [SAMPLES[frame]]
+    for spelling in (verb.lower(), verb.capitalize(), verb.swapcase()):
+        assert parsed(spelling + blank + rest)[0] == [SAMPLES[frame]]
 
 
 @pytest.mark.parametrize("frame", SAMPLES, ids=repr)
-def test_a_line_may_end_in_lf_alone(frame: bytes) -> None:
+def test_line_may_end_in_lf_without_cr(frame: bytes) -> None:
     line, _, body = frame.partition(b"\r\n")
     assert parsed(line + b"\n" + body) == ([SAMPLES[frame]], NEED_MORE, len(frame) - 1)
 
@@ -92,19 +92,19 @@ def test_a_line_may_end_in_lf_alone(frame: bytes) -> None:
         (b"PUB foo 0003\r\nabc\r\n", operation(PUB, subject=b"foo", payload=b"abc")),
         (b"HPUB f 00 01\r\nx\r\n", operation(HPUB, subject=b"f", payload=b"x")),
         (b"UNSUB 1 0007\r\n", operation(UNSUB, sid=b"1", maximum=7)),
-        # An unreadable maximum unsubscribes at once.
+        # An invalid maximum unsubscribes at once.
         (b"UNSUB 1 x\r\n", operation(UNSUB, sid=b"1")),
         (b"UNSUB 1 -4\r\n", operation(UNSUB, sid=b"1")),
         (b"UNSUB 1 9223372036854775807\r\n", operation(UNSUB, sid=b"1", maximum=2**63 - 1)),
         (b"UNSUB 1 9223372036854775808\r\n", operation(UNSUB, sid=b"1")),
         (b"UNSUB 1 99999999999999999999999\r\n", operation(UNSUB, sid=b"1")),
-        # Bytes of a subject are nobody's business here.
+        # The parser accepts any bytes in a subject.
         (b"SUB \x00\xff\x80 1\r\n", operation(SUB, subject=b"\x00\xff\x80", sid=b"1")),
         (b"PUB a\rb 0\r\n\r\n", operation(PUB, subject=b"a\rb")),
     ],
     ids=repr,
 )
-def test_blanks_and_numbers(line: bytes, expected: Operation) -> None:
+def test_blanks_and_numbers_are_read_as_nats_server_does(line: bytes, expected: Operation) -> None:
     assert parsed(line) == ([expected], NEED_MORE, len(line))
 
 
@@ -128,7 +128,7 @@ def test_blanks_and_numbers(line: bytes, expected: Operation) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_verb(data: bytes) -> None:
+def test_unknown_verb(data: bytes) -> None:
     assert parsed(data) == ([], BAD_VERB, 0)
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_verb(data: bytes) -> None:
     ],
     ids=repr,
 )
-def test_arguments_that_cannot_be_read(line: bytes) -> None:
+def test_invalid_arguments(line: bytes) -> None:
     assert parsed(line + b"\r\n" + b"x" * 8) == ([], BAD_ARGUMENTS, 0)
 
 
@@ -162,11 +162,11 @@ def test_payload_at_and_over_the_limit(verb: bytes) -> None:
     frame = verb + b" 10\r\n0123456789\r\n"
     assert parsed(frame, payload_bytes=10)[1:] == (NEED_MORE, len(frame))
     assert parsed(frame, payload_bytes=9) == ([], PAYLOAD_TOO_LARGE, 0)
-    # It is known as soon as the line is there.
+    # The parser knows the size as soon as it has the line.
     assert parsed(verb + b" 10\r\n", payload_bytes=9) == ([], PAYLOAD_TOO_LARGE, 0)
 
 
-def test_largest_size_that_can_be_announced() -> None:
+def test_largest_announced_size() -> None:
     assert parsed(b"PUB s 999999999\r\n", payload_bytes=2**31 - 1) == ([], NEED_MORE, 0)
     assert parsed(b"PUB s 999999999\r\n") == ([], PAYLOAD_TOO_LARGE, 0)
     assert parsed(b"PUB s 1000000000\r\n") == ([], BAD_ARGUMENTS, 0)
@@ -174,7 +174,7 @@ def test_largest_size_that_can_be_announced() -> None:
 
 @pytest.mark.parametrize("reply", [b"", b"re.ply "], ids=["no reply", "reply"])
 @pytest.mark.parametrize("digits", [10, 18, 19, 20, 21, 39, 4000, 1_000_000])
-def test_a_size_of_any_number_of_digits_is_refused(digits: int, reply: bytes) -> None:
+def test_size_with_too_many_digits_is_refused(digits: int, reply: bytes) -> None:
     for size in (b"9" * digits, b"0" * (digits - 1) + b"1", b"18446744073709551619".zfill(digits)):
         line = b"PUB s " + reply + size + b"\r\n"
         assert parsed(line + b"abc\r\n", control_line_bytes=2**21) == ([], BAD_ARGUMENTS, 0)
@@ -182,7 +182,7 @@ def test_a_size_of_any_number_of_digits_is_refused(digits: int, reply: bytes) ->
 
 
 @pytest.mark.parametrize("digits", [9, 10, 11, 20, 4000])
-def test_a_reply_subject_of_digits_is_no_size(digits: int) -> None:
+def test_reply_subject_of_digits_is_not_read_as_a_size(digits: int) -> None:
     reply = b"1" * digits
     found = operation(PUB, subject=b"s", reply=reply, payload=b"abc")
     assert parsed(b"PUB s " + reply + b" 3\r\nabc\r\n")[0] == [found]
@@ -200,7 +200,7 @@ def test_a_reply_subject_of_digits_is_no_size(digits: int) -> None:
     ],
     ids=lambda value: repr(value)[:24],
 )
-def test_largest_maximum_of_an_unsub(written: bytes, read: int) -> None:
+def test_maximum_of_unsub_over_63_bits_counts_as_none(written: bytes, read: int) -> None:
     found = operation(UNSUB, sid=b"1", maximum=read)
     assert parsed(b"UNSUB 1 " + written + b"\r\n", control_line_bytes=2**21)[0] == [found]
 
@@ -210,25 +210,25 @@ def test_control_line_at_and_over_the_limit(limit: int) -> None:
     line = b"SUB " + b"s" * (limit - 2) + b" 1"
     assert parsed(line + b"\r\n", control_line_bytes=limit)[1:] == (NEED_MORE, limit + 6)
     assert parsed(line + b"x\r\n", control_line_bytes=limit) == ([], LINE_TOO_LONG, 0)
-    # The limit is of the arguments: the verb, a payload behind them, or lines before them, do not count.
+    # The limit counts the arguments only: not the verb, the payload after them, or the lines before them.
     publish = b"PUB " + b"s" * (limit - 6) + b" %05d" % (3 * limit)
     frame = publish + b"\r\n" + b"x" * (3 * limit) + b"\r\n"
     assert parsed(b"PING\r\n" + frame, control_line_bytes=limit)[1:] == (NEED_MORE, len(frame) + 6)
 
 
-def test_a_line_that_never_ends_is_refused_once_it_is_over_the_limit() -> None:
+def test_endless_line_is_refused_at_the_limit() -> None:
     endless = b"PUB " + b"x" * 100
     outcomes = [parsed(endless[:size], control_line_bytes=50)[1] for size in range(1, len(endless))]
     assert outcomes == [NEED_MORE] * 55 + [LINE_TOO_LONG] * (len(outcomes) - 55)
 
 
 @pytest.mark.parametrize("tail", [b"\n\n", b"\r\r", b"ab", b"\rX", b"X\n", b"\n\r", b"\x00\x00"])
-def test_payload_without_its_line_end(tail: bytes) -> None:
+def test_payload_without_crlf_is_refused(tail: bytes) -> None:
     assert parsed(b"PUB s 3\r\nabc" + tail) == ([], BAD_VERB, 0)
     assert parsed(b"HPUB s 1 3\r\nabc" + tail) == ([], BAD_VERB, 0)
 
 
-def test_frames_before_a_bad_one_are_found() -> None:
+def test_frames_before_a_bad_frame_are_parsed() -> None:
     operations, outcome, used = parsed(b"PING\r\nPUB s 1\r\nx\r\nNONSENSE\r\nPONG\r\n")
     assert (operations, outcome, used) == (
         [operation(PING), operation(PUB, subject=b"s", payload=b"x")],
@@ -240,8 +240,8 @@ def test_frames_before_a_bad_one_are_found() -> None:
 # Splits.
 
 
-def mailbox_bytes_unsent(pieces: list[bytes], **limits: int) -> tuple[list[Operation], int]:
-    """Parse pieces as they come, keeping what was not used, as a connection does."""
+def parse_pieces(pieces: list[bytes], **limits: int) -> tuple[list[Operation], int]:
+    """Parse the pieces one by one and keep the unparsed rest in between, as a connection does."""
     unread, found, outcome = b"", [], NEED_MORE
     for piece in pieces:
         unread += piece
@@ -253,21 +253,21 @@ def mailbox_bytes_unsent(pieces: list[bytes], **limits: int) -> tuple[list[Opera
     return found, outcome
 
 
-def test_the_samples_cut_at_every_place() -> None:
+def test_samples_split_at_every_offset() -> None:
     expected = list(SAMPLES.values())
-    for place in range(len(STREAM) + 1):
-        assert mailbox_bytes_unsent(cut(STREAM, place)) == (expected, NEED_MORE), place
+    for offset in range(len(STREAM) + 1):
+        assert parse_pieces(cut(STREAM, offset)) == (expected, NEED_MORE), offset
 
 
-def test_the_samples_in_single_bytes() -> None:
-    assert mailbox_bytes_unsent(cut(STREAM, *range(len(STREAM)))) == (list(SAMPLES.values()), NEED_MORE)
+def test_samples_in_single_bytes() -> None:
+    assert parse_pieces(cut(STREAM, *range(len(STREAM)))) == (list(SAMPLES.values()), NEED_MORE)
 
 
 @pytest.mark.parametrize("frame", SAMPLES, ids=repr)
-def test_each_sample_cut_at_every_two_places(frame: bytes) -> None:
+def test_each_sample_split_at_every_two_offsets(frame: bytes) -> None:
     for first in range(len(frame)):
         for second in range(first, len(frame)):
-            assert mailbox_bytes_unsent(cut(frame, first, second)) == ([SAMPLES[frame]], NEED_MORE)
+            assert parse_pieces(cut(frame, first, second)) == ([SAMPLES[frame]], NEED_MORE)
 
 
 # Generated streams.
@@ -310,19 +310,19 @@ def frames(draw: st.DrawFn) -> tuple[bytes, Operation]:
 
 @MANY
 @given(st.lists(frames(), max_size=6), st.lists(st.integers(0, 2000), max_size=8))
-def test_generated_streams_under_any_split(stream: list[tuple[bytes, Operation]], places: list[int]) -> None:
+def test_generated_streams_under_any_split(stream: list[tuple[bytes, Operation]], offsets: list[int]) -> None:
     data = b"".join(frame for frame, _ in stream)
     expected = [each for _, each in stream]
     assert parsed(data) == (expected, NEED_MORE, len(data))
-    assert mailbox_bytes_unsent(cut(data, *places)) == (expected, NEED_MORE)
+    assert parse_pieces(cut(data, *offsets)) == (expected, NEED_MORE)
     assert reference(data) == (expected, NEED_MORE, len(data))
 
 
-# A second opinion.
+# A reference parser.
 
 
 def reference(data: bytes, line_limit: int = 4096, limit: int = 1 << 20) -> tuple[list[Operation], int, int]:
-    """The protocol once more, in as few ideas as possible."""
+    """A second implementation of the protocol, as simple as possible."""
     found: list[Operation] = []
     at = 0
     while at < len(data):
@@ -343,11 +343,11 @@ def reference_frame(rest: bytes, line_limit: int, limit: int) -> tuple[Operation
     if name is None:
         return None, BAD_VERB, 0
     verb = VERBS[name]
-    behind = rest[len(name) :]
-    blanks = min(len(behind) - len(behind.lstrip(b" \t")), line_limit)
-    if behind and not blanks and verb in (PUB, HPUB, SUB, UNSUB, ERROR):
+    rest_of_line = rest[len(name) :]
+    blanks = min(len(rest_of_line) - len(rest_of_line.lstrip(b" \t")), line_limit)
+    if rest_of_line and not blanks and verb in (PUB, HPUB, SUB, UNSUB, ERROR):
         return None, BAD_VERB, 0
-    line, newline, body = behind[blanks:].partition(b"\n")
+    line, newline, body = rest_of_line[blanks:].partition(b"\n")
     text = line.removesuffix(b"\r") if newline else line[:-1]
     if len(text) > line_limit:
         return None, LINE_TOO_LONG, 0
@@ -385,7 +385,7 @@ def reference_frame(rest: bytes, line_limit: int, limit: int) -> tuple[Operation
 
 
 def number(word: bytes) -> int | None:
-    """1 to 19 digits; a maximum must also fit 63 bits."""
+    """The value of 1 to 19 digits that fits into 63 bits, else None."""
     value = int(word) if 1 <= len(word) <= 19 and set(word) <= set(b"0123456789") else None
     return value if value is not None and value < 2**63 else None
 
@@ -404,30 +404,30 @@ PIECES = st.sampled_from(
 @example(b"PUB foo 18446744073709551621\r\nhello\r\n")
 @example(b"HPUB a 4 3\r\nabc\r\n")
 @example(b"PUB a b c d e f g h i j 3\r\nabc\r\n")
-def test_any_bytes_are_read_as_the_reference_reads_them(data: bytes) -> None:
+def test_random_bytes_are_parsed_as_by_the_reference(data: bytes) -> None:
     assert parsed(data, control_line_bytes=20, payload_bytes=9) == reference(data, 20, 9)
 
 
 @MANY
 @given(st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=14).map(b"".join)))
-def test_any_bytes_are_read_alike_in_single_bytes(data: bytes) -> None:
-    """Where a read ends never changes what is found, nor whether the stream is refused."""
+def test_random_bytes_are_parsed_alike_in_single_bytes(data: bytes) -> None:
+    """The end of a read changes neither the operations found nor whether the stream is refused."""
     operations, outcome, _ = parsed(data)
-    assert mailbox_bytes_unsent(cut(data, *range(len(data)))) == (operations, outcome)
+    assert parse_pieces(cut(data, *range(len(data)))) == (operations, outcome)
 
 
 # Reading past the end.
 
 
 @pytest.mark.parametrize("frame", [frame for frame in SAMPLES if frame[:1] not in b"+-I"], ids=repr)
-def test_bytes_behind_the_end_are_not_looked_at(frame: bytes) -> None:
-    """The rest of the frame lies behind the end of what was read, left there by an earlier read."""
+def test_bytes_behind_the_end_of_a_read_are_not_parsed(frame: bytes) -> None:
+    """The rest of the frame is in memory behind the end of the read, as an earlier read may leave it."""
     parts = Parts()
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB foo 9\r\n")
     for size in range(1, len(frame)):
-        room = writer.session.get_buffer(-1)
-        room[: len(frame)] = frame
+        buffer = writer.session.get_buffer(-1)
+        buffer[: len(frame)] = frame
         writer.session.buffer_updated(size)
         assert (reader.output(), writer.output(), writer.session.subscriptions) == (b"", b"", {}), size
         assert writer.connection.connects == []
@@ -436,8 +436,8 @@ def test_bytes_behind_the_end_are_not_looked_at(frame: bytes) -> None:
         writer = parts.session()
 
 
-def test_a_frame_that_fills_the_read_buffer_to_its_last_byte() -> None:
-    """The same stream in buffers of every size near its own: the parser is given exactly what is there."""
+def test_frame_that_fills_the_read_buffer_exactly() -> None:
+    """The frame has the size of the read buffer, so that nothing valid follows its last byte."""
     for read_bytes in (4096, 4097, 5000):
         parts = Parts(read_bytes=read_bytes)
         reader, writer = parts.session(), parts.session()

@@ -1,10 +1,14 @@
-"""The grammar of a mail_address and of what follows `MSG.` and `DELETE.` (docs/protocol.md, Addresses)."""
+"""The grammar of mail_addresses, and of the subject's rest after `MSG.` and `DELETE.`: address and priority.
+
+Pure functions on borrowed bytes; docs/protocol.md, "Addresses", has the grammar in words. `MailboxWriter`,
+`Session` and `MailboxIndex` call them for subjects of clients and for stored keys.
+"""
 
 from mq9fast._core.base.view cimport View
 
 
 cdef enum Rank:
-    # The order of delivery; also the rank byte of a stored message's key.
+    # A priority as a number, most urgent first. It is also a byte of each message's key in the store.
     CRITICAL
     URGENT
     NORMAL
@@ -12,7 +16,7 @@ cdef enum Rank:
 
 cdef enum:
     RANKS = 3
-    ALL_RANKS = 7         # a set of ranks, as bits
+    ALL_RANKS = 7         # a set of ranks: bit `1 << rank` for each
     MAX_ADDRESS_BYTES = 128
 
 

@@ -1,10 +1,10 @@
-"""The grammar of a mail_address; see address.pxd."""
+"""The grammar of mail_addresses and destinations; the contract, and who uses it, is in address.pxd."""
 
 from mq9fast._core.base.view cimport View, last_dot, same, slice_from, view, view_of
 
 
-cdef inline int rank_named(View token) noexcept:
-    """The rank that the token names, or -1."""
+cdef inline int rank_of(View token) noexcept:
+    """The rank whose priority name the token is, or -1."""
     if same(token, view(b"normal", 6)):
         return NORMAL
     if same(token, view(b"urgent", 6)):
@@ -15,27 +15,28 @@ cdef inline int rank_named(View token) noexcept:
 
 
 cdef bint valid_address(View address) noexcept:
-    """1 to 128 characters; tokens of a-z 0-9 - _ joined by single dots; the last is no priority."""
+    """Whether it has 1 to 128 characters, in tokens of a-z 0-9 - _ between single dots, and the last token is
+    not the name of a priority."""
     cdef Py_ssize_t i
     cdef char c
-    cdef char before = c'.'
+    cdef char previous = c'.'
     if not 0 < address.size <= MAX_ADDRESS_BYTES:
         return False
     for i in range(address.size):
         c = address.data[i]
         if c == c'.':
-            if before == c'.':
+            if previous == c'.':
                 return False
         elif not (c'a' <= c <= c'z' or c'0' <= c <= c'9' or c == c'-' or c == c'_'):
             return False
-        before = c
-    return before != c'.' and rank_named(slice_from(address, last_dot(address) + 1)) < 0
+        previous = c
+    return previous != c'.' and rank_of(slice_from(address, last_dot(address) + 1)) < 0
 
 
 cdef bint split_priority(View rest, View* address, Rank* rank) noexcept:
-    """Cut `{mail_address}[.normal|.urgent|.critical]`; false if the address is not valid."""
+    """Split `{mail_address}[.normal|.urgent|.critical]`; false if the address is not valid."""
     cdef Py_ssize_t dot = last_dot(rest)
-    cdef int named = rank_named(slice_from(rest, dot + 1))
+    cdef int named = rank_of(slice_from(rest, dot + 1))
     address[0] = rest
     rank[0] = NORMAL
     if named >= 0:
@@ -45,7 +46,7 @@ cdef bint split_priority(View rest, View* address, Rank* rank) noexcept:
 
 
 cdef bint split_filter(View rest, View* address, int* ranks) noexcept:
-    """Cut `{mail_address}[.priority|.*]` into the address and the set of ranks; false if not valid."""
+    """Split `{mail_address}[.priority|.*]` into the address and a set of ranks; false if it is not valid."""
     cdef Rank rank = NORMAL
     cdef Py_ssize_t dot = last_dot(rest)
     ranks[0] = ALL_RANKS
@@ -65,7 +66,7 @@ def is_address(bytes address not None) -> bool:
 
 
 def split_destination(bytes rest not None):
-    """(address, rank) of what follows `MSG.` in a publish, or None if that holds no valid address."""
+    """(address, rank) of the subject's rest after `MSG.`, or None if the address is not valid."""
     cdef View address
     cdef Rank rank
     if not split_priority(view_of(rest), &address, &rank):

@@ -1,4 +1,7 @@
-"""Looking for a name in a block of NATS headers, without cutting it into lines."""
+"""A fast search for a header name in a block of NATS headers, without splitting the block into lines.
+
+The publish path calls it for each message with headers, to see whether it asks for tracing or for JetStream.
+"""
 
 from libc.string cimport memchr
 
@@ -6,7 +9,7 @@ from mq9fast._core.base.view cimport View
 
 
 cdef inline bint begins(const char* at, Py_ssize_t size, View prefix) noexcept:
-    """Whether the bytes begin with `prefix`, which is in lower case, in any case."""
+    """Whether the bytes begin with `prefix` in any letter case. `prefix` must be in lower case."""
     cdef Py_ssize_t i
     cdef char c
     if size < prefix.size:
@@ -21,7 +24,7 @@ cdef inline bint begins(const char* at, Py_ssize_t size, View prefix) noexcept:
 
 
 cdef inline bint has_name_with(View block, View prefix) noexcept:
-    """Whether a line behind the first begins with `prefix`, which is in lower case."""
+    """Whether any line after the first begins with `prefix` in any letter case. `prefix` is in lower case."""
     cdef const char* at = block.data
     cdef const char* end = block.data + block.size
     while at < end:

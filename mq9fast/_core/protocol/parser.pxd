@@ -1,8 +1,8 @@
-"""Bytes in, operations out (NATS client protocol, as nats-server reads it).
+"""The parser of the NATS client protocol. It accepts and rejects the same bytes as nats-server does.
 
-The parser holds no state between calls: it is given everything unread and either finds a whole frame, says
-how many bytes that frame needs, or says what is wrong. Policy (authorisation, logging, closing) belongs to
-its callers.
+`Session` calls `parse` in a loop on the bytes that it has read. The parser keeps no state between calls: it
+finds one whole frame, or reports how many bytes that frame needs, or reports what is wrong. It allocates
+nothing and decides nothing about the client: permissions, answers and closing are up to `Session`.
 """
 
 from libc.stdint cimport uint64_t
@@ -19,17 +19,17 @@ cdef enum Verb:
     VERB_PING
     VERB_PONG
     VERB_CONNECT
-    VERB_IGNORED        # INFO and +OK: legal from a client, and without effect
+    VERB_IGNORED        # INFO and +OK: a client may send them, and they have no effect
     VERB_ERROR          # -ERR
 
 
 cdef enum Outcome:
     FOUND
     NEED_MORE
-    BAD_VERB            # nats-server: Unknown Protocol Operation
-    BAD_ARGUMENTS       # a known verb with arguments that cannot be read
-    LINE_TOO_LONG       # Maximum Control Line Exceeded
-    PAYLOAD_TOO_LARGE   # Maximum Payload Violation
+    BAD_VERB            # "Unknown Protocol Operation" in nats-server
+    BAD_ARGUMENTS       # a known verb with invalid arguments
+    LINE_TOO_LONG       # "Maximum Control Line Exceeded"
+    PAYLOAD_TOO_LARGE   # "Maximum Payload Violation"
 
 
 cdef struct Bounds:
@@ -38,16 +38,16 @@ cdef struct Bounds:
 
 
 cdef struct Operation:
-    # DANGER: every View points into the bytes that were parsed; see views.pxd.
+    # DANGER: every View points into the bytes that were parsed; see base/view.pxd.
     int verb
-    Py_ssize_t frame    # FOUND: bytes of this frame; NEED_MORE: bytes it will have, 0 while unknown
+    Py_ssize_t frame    # length of the frame in bytes; for NEED_MORE 0 while it is unknown
     View subject        # PUB, HPUB, SUB
     View reply          # PUB, HPUB; empty if none
     View queue          # SUB; empty if none
     View sid            # SUB, UNSUB
-    View header         # HPUB, with its closing blank line
-    View payload        # PUB, HPUB; CONNECT: the JSON
-    uint64_t maximum    # UNSUB; 0 if none
+    View header         # HPUB, including the empty line at its end
+    View payload        # PUB, HPUB; the JSON of CONNECT
+    uint64_t maximum    # UNSUB; 0 if it has none
 
 
 cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept

@@ -1,4 +1,4 @@
-"""Bytes in, operations out; see parser.pxd."""
+"""The parser of the NATS client protocol, called by `Session`; the contract is in parser.pxd."""
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memcmp, memset
@@ -7,14 +7,14 @@ from mq9fast._core.base.view cimport View, read_decimal, to_bytes, view
 
 cdef enum:
     MAX_ARGUMENTS = 5
-    LARGEST_SIZE = 0x7FFFFFFF
-    MAX_SIZE_DIGITS = 9      # as nats-server
-    LARGEST_MAXIMUM = 0x7FFFFFFFFFFFFFFF
+    MAX_SIZE = 0x7FFFFFFF
+    MAX_SIZE_DIGITS = 9      # the same as nats-server's
+    MAX_UNSUB_MAX = 0x7FFFFFFFFFFFFFFF
 
 
 cdef struct Arguments:
     View at[MAX_ARGUMENTS]
-    int count           # MAX_ARGUMENTS means "too many"
+    int count           # MAX_ARGUMENTS is more than any verb takes
 
 
 cdef inline bint is_blank(char c) noexcept:
@@ -22,7 +22,7 @@ cdef inline bint is_blank(char c) noexcept:
 
 
 cdef inline bint spells(const char* data, Py_ssize_t size, const char* verb, Py_ssize_t length) noexcept:
-    """Whether what is there of the first `length` bytes is `verb`, in either case."""
+    """Whether the first `length` bytes, as far as they were received, are `verb` in any letter case."""
     cdef Py_ssize_t i
     for i in range(min(size, length)):
         if (data[i] | 0x20) != (verb[i] | 0x20):
@@ -31,7 +31,7 @@ cdef inline bint spells(const char* data, Py_ssize_t size, const char* verb, Py_
 
 
 cdef inline Verb verb_of(const char* data, Py_ssize_t size, Py_ssize_t* length) noexcept:
-    """The verb that the bytes begin, complete or not, and its length; VERB_NONE if they begin none."""
+    """The verb at the start of the bytes, which may be incomplete, and its length; VERB_NONE for no verb."""
     cdef char first = data[0] | 0x20
     if first == c'p':
         if spells(data, size, b"PUB", 3):
@@ -66,13 +66,13 @@ cdef inline Verb verb_of(const char* data, Py_ssize_t size, Py_ssize_t* length) 
     return VERB_NONE
 
 
-cdef inline bint takes_anything(int verb) noexcept:
-    """Whether the rest of the line, blank or not, is of no matter."""
+cdef inline bint ignores_arguments(int verb) noexcept:
+    """Whether the rest of the line has no meaning and may be anything."""
     return verb == VERB_PING or verb == VERB_PONG or verb == VERB_IGNORED
 
 
 cdef inline void split(const char* at, const char* end, Arguments* arguments) noexcept:
-    """Cut a control line at its blanks."""
+    """Split the arguments of a control line at blanks."""
     cdef const char* start
     arguments.count = 0
     while arguments.count < MAX_ARGUMENTS:
@@ -95,16 +95,16 @@ cdef Outcome parse_payload(
     const char* data, Py_ssize_t size, const char* body, const Bounds* bounds, Operation* op,
     View header_size, View total_size,
 ) noexcept:
-    """Read the sizes of a PUB or HPUB, then its header and payload, which begin at `body`."""
+    """Read the sizes of a PUB or HPUB, then its header and payload, which start at `body`."""
     cdef uint64_t header = 0
     cdef uint64_t total = 0
     cdef Py_ssize_t line = body - data
-    if not read_size(total_size, LARGEST_SIZE, &total):
+    if not read_size(total_size, MAX_SIZE, &total):
         return BAD_ARGUMENTS
     if header_size.data is not NULL and not read_size(header_size, total, &header):
         return BAD_ARGUMENTS
     if <Py_ssize_t>total > bounds.payload_bytes:
-        # The header may ask for a trace; of the payload the size is told alone.
+        # The caller needs the header, which may ask for a trace, and the payload's size.
         if size - line >= <Py_ssize_t>header:
             op.header = view(body, <Py_ssize_t>header)
             op.payload = view(NULL, <Py_ssize_t>(total - header))
@@ -151,15 +151,16 @@ cdef Outcome parse_subscription(Operation* op, Arguments* arguments) noexcept:
     if count != 1 and count != 2:
         return BAD_ARGUMENTS
     op.sid = arguments.at[0]
-    if count == 2 and not read_decimal(arguments.at[1], LARGEST_MAXIMUM, &op.maximum):
-        op.maximum = 0     # as nats-server: an unreadable maximum unsubscribes at once
+    if count == 2 and not read_decimal(arguments.at[1], MAX_UNSUB_MAX, &op.maximum):
+        op.maximum = 0     # an invalid maximum unsubscribes at once, as in nats-server
     return FOUND
 
 
 cdef const char* end_of_line(
     const char* data, Py_ssize_t size, Py_ssize_t start, const Bounds* bounds, Outcome* outcome
 ) noexcept:
-    """The LF that ends the line whose arguments begin at `start`; NULL if it is too long or not there yet."""
+    """The LF of the line whose arguments begin at `start`. NULL if the line is too long or not complete;
+    `outcome` then says which."""
     cdef const char* end = <const char*>memchr(
         data + start, c'\n', <size_t>min(size - start, bounds.control_line_bytes + 2)
     )
@@ -181,21 +182,21 @@ cdef inline const char* end_of_token(const char* at, const char* end) noexcept:
 
 
 cdef inline const char* read_digits(const char* at, const char* end, Py_ssize_t* number) noexcept:
-    """Read all digits. DANGER: the number is right only if there are at most 18 of them. A longer one wraps,
-    which is defined for unsigned numbers alone."""
-    cdef uint64_t read = 0
+    """Read all digits. DANGER: the number is correct only if it has at most 18 digits. A longer one wraps
+    around, which C defines for unsigned integers only."""
+    cdef uint64_t value = 0
     while at < end and c'0' <= at[0] <= c'9':
-        read = read * 10 + <uint64_t>(at[0] - c'0')
+        value = value * 10 + <uint64_t>(at[0] - c'0')
         at += 1
-    number[0] = <Py_ssize_t>read
+    number[0] = <Py_ssize_t>value
     return at
 
 
-cdef inline bint parse_usual_publish(
+cdef inline bint parse_common_publish(
     const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op
 ) noexcept:
-    """Find `PUB subject [reply] size`, written as clients do and complete: one look at each byte of the line.
-    False for everything else, wrong or not, which is for `parse` to read."""
+    """The fast path: a complete `PUB subject [reply] size` in the spelling that client libraries use. It
+    reads each byte of the line once. False for anything else, valid or not, which `parse_any` then reads."""
     cdef const char* end = data + min(size, bounds.control_line_bytes)
     cdef const char* subject = data + 4
     cdef const char* reply
@@ -235,8 +236,8 @@ cdef inline bint parse_usual_publish(
 
 
 cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
-    """Find the first frame of `data`, which is at least one byte long."""
-    if parse_usual_publish(data, size, bounds, op):
+    """Find the first frame of `data`, which has at least one byte."""
+    if parse_common_publish(data, size, bounds, op):
         return FOUND
     return parse_any(data, size, bounds, op)
 
@@ -257,14 +258,14 @@ cdef Outcome parse_any(const char* data, Py_ssize_t size, const Bounds* bounds, 
     start = verb_size
     while start < size and start < verb_size + bounds.control_line_bytes and is_blank(data[start]):
         start += 1
-    if start == verb_size and not takes_anything(op.verb) and op.verb != VERB_CONNECT:
+    if start == verb_size and not ignores_arguments(op.verb) and op.verb != VERB_CONNECT:
         return BAD_VERB
     end = end_of_line(data, size, start, bounds, &outcome)
     if end is NULL:
         return outcome
     body = end + 1
     op.frame = body - data
-    if takes_anything(op.verb) or op.verb == VERB_ERROR:
+    if ignores_arguments(op.verb) or op.verb == VERB_ERROR:
         return FOUND
     if end > data + start and (end - 1)[0] == c'\r':
         end -= 1

@@ -1,27 +1,31 @@
-"""The read side of a connection: where the socket's bytes land and where a half-received frame waits."""
+"""The read buffer of a connection, for asyncio's BufferedProtocol: `Session` owns one and parses from it.
+
+All connections of a broker read into the same memory, the `Scratch` of the `Engine`. A connection has memory
+of its own only while it has received a part of a frame.
+"""
 
 
 cdef class Scratch:
     """Memory that every connection of a broker reads into, one after the other."""
     cdef char* data
     cdef Py_ssize_t capacity
-    cdef object memory     # a memoryview of all of it
-    cdef object little     # and of its beginning
+    cdef object memory         # a memoryview of all of it
+    cdef object small_memory   # a memoryview of its first MIN_READ_BYTES
 
 
 cdef class ReadBuffer:
     cdef Scratch scratch
-    cdef char* own           # a frame's beginning, kept between reads; NULL for an idle connection
+    cdef char* own           # the received part of an unfinished frame; NULL if there is none
     cdef Py_ssize_t own_capacity
-    cdef Py_ssize_t kept     # bytes of it that are there
-    cdef Py_ssize_t offered  # how many may be read next
+    cdef Py_ssize_t kept     # bytes of `own` that are in use
+    cdef Py_ssize_t offered  # size of the buffer that the next read gets
 
-    # One read: where to, how many came, and (after parsing) what was used and the size of the next frame.
-    cdef object buffer(self, bint little)
+    # The steps of one read: get the buffer, note how many bytes were read, parse, keep the unparsed rest.
+    cdef object buffer(self, bint small)
     cdef bint reads_into_own(self) noexcept
-    cdef bint filled(self, Py_ssize_t count) noexcept      # whether there was no room for more
+    cdef bint filled(self, Py_ssize_t count) noexcept
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1
 
-    # DANGER: what `filled` left to parse; good until `keep`.
+    # DANGER: the bytes to parse, valid from `filled` to `keep`.
     cdef char* data
     cdef Py_ssize_t size

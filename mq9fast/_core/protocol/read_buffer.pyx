@@ -1,8 +1,8 @@
-"""The read side of a connection.
+"""The read buffer of a connection, used by `Session`; the contract is in read_buffer.pxd.
 
-Reads land in memory shared by all connections, because a read is parsed before the next one begins: an idle
-connection costs no buffer. Only the beginning of a frame whose rest has not come is copied out, into memory
-of the connection's own: a small one is put in front of what is read next, a large one gathers where it is.
+Connections can share memory because each read is parsed before the next read begins: an idle connection
+costs no buffer. Only the received part of an unfinished frame is copied to memory of the connection itself.
+A small part is copied back in front of the next read. A large part stays, and the next reads append to it.
 """
 
 from cpython.buffer cimport PyBUF_WRITE
@@ -15,7 +15,7 @@ cdef enum:
 
 
 cdef class Scratch:
-    """Memory of `capacity` bytes, at least 4096, that a broker's connections read into in turns."""
+    """Memory of `capacity` bytes, at least 4096, that all connections of a broker read into."""
 
     def __cinit__(self, Py_ssize_t capacity):
         self.capacity = max(capacity, MIN_READ_BYTES)
@@ -23,14 +23,14 @@ cdef class Scratch:
         if self.data is NULL:
             raise MemoryError
         self.memory = PyMemoryView_FromMemory(self.data, self.capacity, PyBUF_WRITE)
-        self.little = PyMemoryView_FromMemory(self.data, MIN_READ_BYTES, PyBUF_WRITE)
+        self.small_memory = PyMemoryView_FromMemory(self.data, MIN_READ_BYTES, PyBUF_WRITE)
 
     def __dealloc__(self):
         PyMem_Free(self.data)
 
 
 cdef class ReadBuffer:
-    """One connection's unread and half-read bytes."""
+    """The bytes that one connection has read and not parsed yet."""
 
     def __cinit__(self, Scratch scratch not None):
         self.scratch = scratch
@@ -38,19 +38,20 @@ cdef class ReadBuffer:
     def __dealloc__(self):
         PyMem_Free(self.own)
 
-    cdef object buffer(self, bint little):
-        """Where to read to; `little`: no more than a few KiB."""
+    cdef object buffer(self, bint small):
+        """A writable memoryview for the next read, of at most MIN_READ_BYTES if `small`."""
         cdef bint own = self.reads_into_own()
         self.offered = self.own_capacity - self.kept if own else self.scratch.capacity - self.kept
-        if little:
+        if small:
             self.offered = min(self.offered, MIN_READ_BYTES)
         if self.kept == 0:
-            return self.scratch.little if little else self.scratch.memory
+            return self.scratch.small_memory if small else self.scratch.memory
         return PyMemoryView_FromMemory(
             (self.own if own else self.scratch.data) + self.kept, self.offered, PyBUF_WRITE
         )
 
     cdef bint filled(self, Py_ssize_t count) noexcept:
+        """Note that `count` bytes were read. Returns whether they filled the buffer that was offered."""
         self.size = self.kept + count
         if self.reads_into_own():
             self.data = self.own
@@ -61,12 +62,15 @@ cdef class ReadBuffer:
         return count == self.offered
 
     cdef bint reads_into_own(self) noexcept:
-        """A large frame gathers where it is; the beginning of a small one is put before what is read next."""
+        """Whether the unfinished frame is so large that the next read appends to it in `own`."""
         return self.kept > self.scratch.capacity // 2
 
     cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1:
-        """Keep what was not used of the last read. `needed` is the whole length of the frame that it begins,
-        as far as is known: memory follows what has come, not what a peer announced."""
+        """Keep the bytes after the first `used` for the next read.
+
+        `needed` is the length of the frame that they begin, or 0 if it is unknown. The memory allocated
+        depends on the bytes received so far: a client that announces a large frame gets none for that alone.
+        """
         cdef Py_ssize_t rest = self.size - used
         cdef Py_ssize_t capacity
         cdef char* grown

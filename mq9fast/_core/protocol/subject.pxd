@@ -1,4 +1,7 @@
-"""The grammar of NATS subjects: tokens between dots, the wildcards `*` and `>`, and what is reserved."""
+"""The grammar of NATS subjects: tokens between dots, the wildcards `*` and `>`, and reserved prefixes.
+
+Pure functions on borrowed bytes, called by sessions, the router, the trie of subscriptions and permissions.
+"""
 
 from libc.string cimport memchr
 
@@ -6,7 +9,7 @@ from mq9fast._core.base.view cimport View, starts_with, view
 
 
 cdef inline View first_token(View subject) noexcept:
-    """The bytes before the first '.'."""
+    """The bytes before the first '.', or all of them."""
     cdef const char* dot = <const char*>memchr(subject.data, c'.', <size_t>subject.size)
     return view(subject.data, subject.size if dot is NULL else dot - subject.data)
 
@@ -16,12 +19,12 @@ cdef inline bint is_token(View token, char c) noexcept:
 
 
 cdef inline bint is_ours(View subject) noexcept:
-    """Whether the subject is a command's: never in the trie, and matched by no wildcard."""
+    """Whether it is a subject of mq9. These are never in the trie, and no wildcard matches them."""
     return subject.size > 0 and subject.data[0] == c'$' and starts_with(subject, view(b"$mq9.", 5))
 
 
 cdef inline bint is_routed_reply(View subject) noexcept:
-    """Whether it is a subject that replies between nats-servers travel on: no client may publish there."""
+    """Whether nats-servers use the subject to route replies between them. No client may publish to it."""
     if subject.size < 5 or subject.data[0] != c'_' and subject.data[0] != c'$':
         return False
     if starts_with(subject, view(b"_GR_.", 5)):
@@ -30,7 +33,7 @@ cdef inline bint is_routed_reply(View subject) noexcept:
 
 
 cdef inline bint is_reserved(View subject) noexcept:
-    """Whether nats-server keeps the subject to itself."""
+    """Whether nats-server reserves the subject for its own use."""
     if subject.size == 0 or subject.data[0] != c'_' and subject.data[0] != c'$':
         return False
     return is_routed_reply(subject) or starts_with(subject, view(b"$NRG.", 5))

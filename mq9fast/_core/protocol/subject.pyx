@@ -1,13 +1,14 @@
-"""The grammar of NATS subjects; see subject.pxd."""
+"""The grammar of NATS subjects; the contract, and who uses it, is in subject.pxd."""
 
 from mq9fast._core.base.view cimport View, same, slice_from, view_of
 
 cdef enum:
-    MAX_TOKENS = 4096        # a control line of the default length holds half as many
+    MAX_TOKENS = 4096        # twice as many as fit into a control line of the default length
 
 
 cdef bint valid_subject(View subject) noexcept:
-    """No empty token, '>' only as the last token, and no more tokens than the trie can recurse over."""
+    """Whether it has no empty token, '>' only as its last token, and at most MAX_TOKENS tokens (the trie
+    recurses once for each)."""
     cdef Py_ssize_t i
     cdef Py_ssize_t start = 0
     cdef int tokens = 0
@@ -33,7 +34,7 @@ cdef bint has_empty_token(View subject) noexcept:
 
 
 cdef bint has_wildcard(View subject) noexcept:
-    """Whether any whole token is '*' or '>'."""
+    """Whether any token is exactly '*' or '>'."""
     cdef View token
     while True:
         token = first_token(subject)
@@ -45,7 +46,7 @@ cdef bint has_wildcard(View subject) noexcept:
 
 
 cdef bint covers(View pattern, View subject) noexcept:
-    """Whether every subject that `subject` stands for, which may have wildcards too, matches `pattern`."""
+    """Whether `pattern` matches every subject that `subject`, which may have wildcards, matches."""
     cdef View wanted, token
     while True:
         wanted = first_token(pattern)
@@ -63,21 +64,21 @@ cdef bint covers(View pattern, View subject) noexcept:
 
 
 cdef bint overlap(View a, View b) noexcept:
-    """Whether any subject matches both."""
-    cdef View one, other
+    """Whether any subject matches both patterns."""
+    cdef View token_a, token_b
     while True:
-        one = first_token(a)
-        other = first_token(b)
-        if is_token(one, c'>') or is_token(other, c'>'):
+        token_a = first_token(a)
+        token_b = first_token(b)
+        if is_token(token_a, c'>') or is_token(token_b, c'>'):
             return True
-        if not is_token(one, c'*') and not is_token(other, c'*') and not same(one, other):
+        if not is_token(token_a, c'*') and not is_token(token_b, c'*') and not same(token_a, token_b):
             return False
-        if one.size == a.size or other.size == b.size:
-            return one.size == a.size and other.size == b.size
-        a = slice_from(a, one.size + 1)
-        b = slice_from(b, other.size + 1)
+        if token_a.size == a.size or token_b.size == b.size:
+            return token_a.size == a.size and token_b.size == b.size
+        a = slice_from(a, token_a.size + 1)
+        b = slice_from(b, token_b.size + 1)
 
 
 def is_valid_subject(bytes subject not None) -> bool:
-    """Whether `subject` can be subscribed to."""
+    """Whether a client may subscribe to `subject`; wildcards are allowed."""
     return valid_subject(view_of(subject))

@@ -1,21 +1,26 @@
-"""The write side of a connection: frames of one turn, gathered into one `bytes`."""
+"""The write buffer of a connection: the frames of one turn, collected in one bytes object.
+
+Each `Client` owns one. Whatever sends to the client appends to it, and the end of the turn gives the bytes
+to the transport in one write.
+"""
 
 from cpython.ref cimport PyObject
 
 from mq9fast._core.base.view cimport View
 
 cdef extern from "Python.h":
-    # On the bare pointer: a cast to object would count references for every frame.
+    # It takes a bare pointer, because a cast to object would change the reference count for every frame.
     char* start_of "PyBytes_AS_STRING"(PyObject* chunk) noexcept
 
 
 cdef class WriteBuffer:
-    cdef PyObject* chunk           # an exact bytes object with this as its only reference, or NULL
-    cdef Py_ssize_t capacity       # bytes in chunk
-    cdef readonly Py_ssize_t size  # bytes of it that are written
-    cdef Py_ssize_t expected       # what the last turn took, so that a steady flow never grows twice
+    cdef PyObject* chunk           # a bytes object; this is the only reference to it. NULL while it is empty
+    cdef Py_ssize_t capacity       # bytes allocated in chunk
+    cdef readonly Py_ssize_t size  # bytes written to chunk
+    cdef Py_ssize_t expected       # size at the last `take`: the next chunk starts with as much capacity
 
-    # Append: reserve the most it may take (more than nothing), write at the pointer, commit the end.
+    # To append: reserve the most bytes that may be needed (at least one), write at the returned pointer, and
+    # commit the end of what was written.
     cdef int grow(self, Py_ssize_t more) except -1
     cdef int append(self, View v) except -1
     cdef int resize(self, Py_ssize_t capacity) except -1
@@ -28,6 +33,6 @@ cdef class WriteBuffer:
     cdef inline void commit(self, char* end) noexcept:
         self.size = end - start_of(self.chunk)
 
-    # Hand over: what was gathered becomes the caller's, and the buffer owns nothing.
+    # `take` gives the bytes to the caller; the buffer is empty afterwards.
     cdef bytes take(self)
     cdef void discard(self) noexcept

@@ -1,7 +1,7 @@
-"""The write side of a connection.
+"""The write buffer of a connection, one for each `Client`; the contract is in write_buffer.pxd.
 
-A buffer that a transport was given is never touched again: `take` gives the object away and the next turn
-starts another, so a half-sent rest needs no copy and no lock.
+`take` gives the bytes object away, and the next turn starts another. So bytes that the transport has not sent
+yet need no copy: nothing changes them any more.
 """
 
 from cpython.ref cimport PyObject, Py_XDECREF
@@ -13,12 +13,13 @@ cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
 
 cdef enum:
-    SMALLEST_BYTES = 472          # with what Python adds, what its allocator hands out and cuts down cheaply
-    LARGEST_EXPECTED_BYTES = 1 << 20
+    # With the header of a bytes object this stays below 512 bytes, the limit of Python's fast allocator.
+    MIN_CHUNK_BYTES = 472
+    MAX_EXPECTED_BYTES = 1 << 20
 
 
 cdef class WriteBuffer:
-    """Bytes waiting for one write to the socket."""
+    """Bytes that wait for one write to the socket."""
 
     def __dealloc__(self):
         self.discard()
@@ -26,7 +27,7 @@ cdef class WriteBuffer:
     cdef int grow(self, Py_ssize_t more) except -1:
         cdef Py_ssize_t capacity
         if self.chunk is NULL:
-            capacity = max(self.expected + more, SMALLEST_BYTES)
+            capacity = max(self.expected + more, MIN_CHUNK_BYTES)
             self.chunk = PyBytes_FromStringAndSize(NULL, capacity)
         else:
             capacity = max(self.capacity * 2, self.size + more)
@@ -38,12 +39,12 @@ cdef class WriteBuffer:
         try:
             return _PyBytes_Resize(&self.chunk, capacity)
         except MemoryError:
-            # The old object is gone with the failed resize.
+            # A failed resize has freed the old object.
             self.capacity = self.size = 0
             raise
 
     cdef int append(self, View v) except -1:
-        # Nothing appended to a buffer without a chunk leaves it without one.
+        # Reserving no bytes could leave the chunk NULL, and then there is no pointer to return.
         if v.size:
             self.commit(put(self.reserve(v.size), v))
         return 0
@@ -53,7 +54,7 @@ cdef class WriteBuffer:
         if self.size == 0:
             self.discard()
             return b""
-        self.expected = min(self.size, LARGEST_EXPECTED_BYTES)
+        self.expected = min(self.size, MAX_EXPECTED_BYTES)
         if self.size < self.capacity:
             self.resize(self.size)
         taken = <bytes>self.chunk
@@ -70,5 +71,5 @@ cdef class WriteBuffer:
         self.append(view_of(data))
 
     def taken(self) -> bytes:
-        """Return what was gathered since the last call, and start anew."""
+        """Return the bytes written since the last call, and start a new buffer."""
         return self.take()

@@ -1,4 +1,4 @@
-"""The write side of a connection."""
+"""Tests of `protocol/write_buffer`."""
 
 import sys
 
@@ -10,7 +10,7 @@ from mq9fast._core.protocol.write_buffer import WriteBuffer
 from tests.support.in_memory import MANY
 
 
-def test_nothing_written() -> None:
+def test_empty_buffer_gives_no_bytes() -> None:
     buffer = WriteBuffer()
     assert (buffer.size, buffer.taken(), buffer.size) == (0, b"", 0)
     buffer.write(b"")
@@ -18,7 +18,7 @@ def test_nothing_written() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 511, 512, 513, 1024, 65536, (1 << 20) - 1, (1 << 20) + 1, 3 << 20])
-def test_sizes_around_its_own(size: int) -> None:
+def test_sizes_around_the_internal_limits(size: int) -> None:
     buffer = WriteBuffer()
     data = bytes(i & 255 for i in range(1000)) * (size // 1000 + 1)
     for _ in range(3):
@@ -30,8 +30,8 @@ def test_sizes_around_its_own(size: int) -> None:
 
 @MANY
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=700), st.integers(0, 5000).map(bytes)), max_size=20))
-def test_against_a_bytearray(steps: list[bytes | None]) -> None:
-    """None takes what was written."""
+def test_buffer_behaves_as_a_bytearray(steps: list[bytes | None]) -> None:
+    """Each step writes bytes, or takes what was written if it is None."""
     buffer, model = WriteBuffer(), bytearray()
     for step in steps:
         if step is None:
@@ -44,8 +44,8 @@ def test_against_a_bytearray(steps: list[bytes | None]) -> None:
     assert buffer.taken() == bytes(model)
 
 
-def test_what_was_taken_is_the_takers_alone() -> None:
-    """A transport may still hold it: the buffer neither changes it nor keeps it alive."""
+def test_buffer_keeps_no_reference_to_taken_bytes() -> None:
+    """A transport may still hold the bytes: the buffer must not change them or keep them alive."""
     buffer = WriteBuffer()
     buffer.write(b"first" * 200)
     taken = buffer.taken()
@@ -56,8 +56,8 @@ def test_what_was_taken_is_the_takers_alone() -> None:
     assert buffer.taken() == b"other" * 200
 
 
-def test_single_bytes_are_not_the_interpreters_shared_ones() -> None:
-    """CPython keeps one object per single byte: growing or shrinking must never touch those."""
+def test_single_bytes_are_not_the_shared_objects_of_cpython() -> None:
+    """CPython shares one object for each single byte. Growing or shrinking must not change those objects."""
     for value in range(256):
         buffer = WriteBuffer()
         buffer.write(bytes([value]))
@@ -69,11 +69,11 @@ def test_single_bytes_are_not_the_interpreters_shared_ones() -> None:
 
 @pytest.mark.parametrize("already", [0, 10, 600])
 @pytest.mark.parametrize("failing", ["write", "take"])
-def test_out_of_memory(failing: str, already: int) -> None:
-    """What was gathered may be lost, and MemoryError says so; the buffer goes on with what comes next."""
+def test_buffer_is_usable_after_memory_error(failing: str, already: int) -> None:
+    """MemoryError may lose what was written before. The buffer then works for what is written next."""
     testcapi = pytest.importorskip("_testcapi")
     buffer = WriteBuffer()
-    # It expects as much again, so that a take has room to give back.
+    # The next chunk is allocated as large as this one, so that `take` has to shrink it.
     buffer.write(b"x" * 100_000)
     buffer.taken()
     if already:

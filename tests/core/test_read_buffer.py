@@ -1,4 +1,4 @@
-"""The read side of a connection: what comes out is the same however it came in, and memory follows."""
+"""Tests of `protocol/read_buffer`: how reads are split changes no result, and memory stays bounded."""
 
 import tracemalloc
 
@@ -11,10 +11,10 @@ MANY_PAYLOADS = [b"", b"x", b"\r\n", bytes(range(256)) * 50, b"0123456789" * 20_
 
 
 def stream_of(payloads: list[bytes]) -> tuple[bytes, bytes]:
-    """Publishes, and what a subscriber with sid 1 gets of them."""
+    """PUB frames of the payloads, and the MSG frames that a subscriber with sid 1 receives."""
     sent = b"".join(pub(b"s", payload) for payload in payloads)
-    got = b"".join(b"MSG s 1 %d\r\n%b\r\n" % (len(payload), payload) for payload in payloads)
-    return sent, got
+    received = b"".join(b"MSG s 1 %d\r\n%b\r\n" % (len(payload), payload) for payload in payloads)
+    return sent, received
 
 
 @MANY
@@ -23,29 +23,29 @@ def stream_of(payloads: list[bytes]) -> tuple[bytes, bytes]:
     st.sampled_from([4096, 5000, 65536, 262144]),
     st.permutations(MANY_PAYLOADS),
 )
-def test_payloads_of_all_sizes_in_any_pieces(
-    places: list[int], read_bytes: int, payloads: list[bytes]
+def test_payloads_of_all_sizes_are_delivered_under_any_split(
+    offsets: list[int], read_bytes: int, payloads: list[bytes]
 ) -> None:
     parts = Parts(read_bytes=read_bytes)
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB s 1\r\n")
-    sent, got = stream_of(payloads)
-    writer.feed_in(cut(sent, *places))
-    assert reader.output() == got
+    sent, received = stream_of(payloads)
+    writer.feed_in(cut(sent, *offsets))
+    assert reader.output() == received
     assert writer.session.in_messages == len(payloads)
 
 
-def test_a_short_stream_in_single_bytes() -> None:
+def test_stream_read_in_single_bytes_is_delivered() -> None:
     parts = Parts()
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB s 1\r\n", most=1)
-    sent, got = stream_of([b"", b"abc", b"\r\n", b"PING\r\n"])
+    sent, received = stream_of([b"", b"abc", b"\r\n", b"PING\r\n"])
     writer.feed(sent, most=1)
-    assert reader.output() == got
+    assert reader.output() == received
 
 
-def test_connections_that_take_turns_reading_halves() -> None:
-    """All read into the same memory: the half of one is not spoilt by the read of another."""
+def test_connections_with_partial_frames_do_not_mix() -> None:
+    """All connections read into the same memory. A read must not change the partial frame of another."""
     parts = Parts()
     reader = parts.session()
     reader.feed(b"SUB s 1\r\n")
@@ -56,64 +56,64 @@ def test_connections_that_take_turns_reading_halves() -> None:
         for writer, frame in zip(writers, frames, strict=True):
             if frame[start : start + 3]:
                 writer.feed(frame[start : start + 3])
-    got = reader.output()
+    received = reader.output()
     for payload in payloads:
-        assert b"MSG s 1 %d\r\n%b\r\n" % (len(payload), payload) in got
-    assert len(got) == sum(len(b"MSG s 1 20\r\n\r\n") + len(payload) for payload in payloads)
+        assert b"MSG s 1 %d\r\n%b\r\n" % (len(payload), payload) in received
+    assert len(received) == sum(len(b"MSG s 1 20\r\n\r\n") + len(payload) for payload in payloads)
 
 
-def test_memory_follows_what_came_not_what_was_announced() -> None:
-    """A thousand connections that each announce a megabyte and send little of it."""
+def test_memory_depends_on_received_not_announced_bytes() -> None:
+    """A thousand connections each announce a megabyte and send 100 bytes of it."""
     parts = Parts()
     writers = [parts.session() for _ in range(1000)]
     tracemalloc.start()
     try:
         for writer in writers:
             writer.feed(b"PUB s 1000000\r\n" + b"x" * 100)
-        held = tracemalloc.get_traced_memory()[0] / len(writers)
+        used = tracemalloc.get_traced_memory()[0] / len(writers)
     finally:
         tracemalloc.stop()
-    assert held < 80 * KIB
+    assert used < 80 * KIB
 
 
-def test_memory_of_a_growing_payload_stays_near_its_size() -> None:
+def test_memory_of_a_partial_payload_is_near_its_size() -> None:
     parts = Parts()
     writer = parts.session()
     tracemalloc.start()
     try:
         writer.feed(b"PUB s 1000000\r\n" + b"x" * 500_000, most=20_000)
-        held = tracemalloc.get_traced_memory()[0]
+        used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert 500_000 < held < 1_600_000
+    assert 500_000 < used < 1_600_000
 
 
-def test_memory_goes_back_once_the_frame_is_whole() -> None:
+def test_memory_is_freed_when_the_frame_is_complete() -> None:
     parts = Parts()
     writer = parts.session()
     tracemalloc.start()
     try:
         writer.feed(b"PUB s 1000000\r\n" + b"x" * 1_000_000 + b"\r\n", most=50_000)
         assert writer.session.in_messages == 1
-        held = tracemalloc.get_traced_memory()[0]
+        used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert held < 4 * KIB
+    assert used < 4 * KIB
 
 
-def test_there_is_always_room_to_read_into() -> None:
+def test_buffer_for_a_read_is_never_empty() -> None:
     parts = Parts(read_bytes=4096)
     writer = parts.session()
     frame = pub(b"s", b"x" * 100_000)
-    for at in range(len(frame)):
-        room = writer.session.get_buffer(-1)
-        assert len(room) > 0
-        room[0] = frame[at]
+    for i in range(len(frame)):
+        buffer = writer.session.get_buffer(-1)
+        assert len(buffer) > 0
+        buffer[0] = frame[i]
         writer.session.buffer_updated(1)
     assert writer.session.in_messages == 1
 
 
-def test_what_follows_an_error_is_not_read() -> None:
+def test_bytes_after_a_protocol_error_are_ignored() -> None:
     parts = Parts()
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB s 1\r\n")
@@ -126,7 +126,7 @@ def test_what_follows_an_error_is_not_read() -> None:
     assert writer.connection.closing
 
 
-def test_one_full_read_is_a_connections_share_of_a_turn() -> None:
+def test_read_that_fills_the_buffer_uses_the_quota_of_the_turn() -> None:
     parts = Parts(read_bytes=4096)
     writer = parts.session()
     frame = pub(b"s", b"x" * 80)
@@ -141,7 +141,7 @@ def test_one_full_read_is_a_connections_share_of_a_turn() -> None:
     assert writer.session.in_messages == 100
 
 
-def test_the_beginning_of_a_frame_leaves_reads_as_large_as_before() -> None:
+def test_partial_frame_does_not_make_reads_smaller() -> None:
     parts = Parts(read_bytes=64 * KIB)
     writer = parts.session()
     writer.feed(pub(b"s") + b"PUB s 10")
