@@ -1,4 +1,9 @@
-"""HTTP on the monitoring port: its connections, and which page a request is for."""
+"""The HTTP server of the monitoring port: it listens, bounds its connections, and finds the page for a
+request.
+
+`routes.Monitor` creates it with the pages. It knows no page's content. `http_connection.py` speaks HTTP with
+a client.
+"""
 
 import asyncio
 from collections import Counter
@@ -6,14 +11,14 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from mq9fast.monitoring.http_connection import HttpConnection
-from mq9fast.monitoring.page import Page, RefusedMessages, Route
+from mq9fast.monitoring.page import HttpError, Page, Route
 from mq9fast.network.descriptors import MONITORING
 from mq9fast.network.listen import listen, port_of
 
-# Connections at a time. Past it the one goes that asked for nothing for the longest.
+# When there is one more, the connection whose last request is the oldest is closed.
 MAX_CONNECTIONS = MONITORING
 METHODS = ("GET", "HEAD", "OPTIONS")
-ALLOW = (("allow", ", ".join(METHODS)),)
+ALLOW_HEADER = (("allow", ", ".join(METHODS)),)
 
 
 class HttpServer:
@@ -21,9 +26,12 @@ class HttpServer:
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self.routes = routes
-        self.requests: Counter[str] = Counter(dict.fromkeys(routes, 0))
-        # Of all pages that are being sent, one at a time takes its slice.
-        self.slice = asyncio.Lock()
+        # How many requests each path got.
+        self.requests: Counter[str] = Counter()
+        # One response at a time makes pieces of its page, so that many requests slow the broker no more than
+        # one.
+        self.slice_lock = asyncio.Lock()
+        # The connection whose last request is the oldest comes first.
         self.connections: dict[HttpConnection, None] = {}
         self._listeners: list[asyncio.Server] = []
 
@@ -38,8 +46,8 @@ class HttpServer:
         """The port it listens on."""
         return port_of(self._listeners)
 
-    def take(self, connection: HttpConnection) -> None:
-        """Count a connection that is new or asks for a page, and end the oldest of too many."""
+    def mark_active(self, connection: HttpConnection) -> None:
+        """Note that a connection is new or has a request. Closes another one if there are too many."""
         self.connections.pop(connection, None)
         self.connections[connection] = None
         if len(self.connections) > MAX_CONNECTIONS:
@@ -48,34 +56,34 @@ class HttpServer:
             oldest.abort()
 
     def close(self) -> None:
-        """Stop listening, and drop what is being answered."""
+        """Stop listening, and close all connections at once."""
         for listener in self._listeners:
             listener.close()
         for connection in list(self.connections):
             connection.abort()
 
     def page(self, method: str, target: str) -> Page:
-        """The answer to a request for a path, a path with a query, or an absolute URI of these."""
+        """The response to a request. `target` is a path, a path with a query, or an absolute URI of these."""
         path, query = split_target(target)
         route = self.routes.get(path)
         if method == "OPTIONS" and (route is not None or path == "*"):
-            return Page(204, "", (), ALLOW)
+            return Page(204, "", (), ALLOW_HEADER)
         if route is None:
-            return RefusedMessages(404, f"Not found. Try {', '.join(self.routes)}.").page()
+            return HttpError(404, f"Not found. Try {', '.join(self.routes)}.").page()
         if method not in METHODS:
             sentence = f"Method not allowed. Use {', '.join(METHODS)}."
-            return RefusedMessages(405, sentence).page()._replace(headers=ALLOW)
+            return HttpError(405, sentence).page()._replace(headers=ALLOW_HEADER)
         self.requests[path] += 1
         try:
             return route(query)
-        except RefusedMessages as refused:
-            return refused.page()
+        except HttpError as error:
+            return error.page()
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """Path and query of the target of a request line (RFC 9112, 3.2), which may be a whole URI."""
-    scheme, mark, rest = target.partition("://")
-    if mark and scheme.lower() in {"http", "https"}:
+    """Path and query of a request target (RFC 9112, 3.2), which may be an absolute URI."""
+    scheme, separator, rest = target.partition("://")
+    if separator and scheme.lower() in {"http", "https"}:
         slash = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
         target = rest[slash:]
         if not target.startswith("/"):

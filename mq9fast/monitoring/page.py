@@ -1,4 +1,8 @@
-"""What a page is: pieces of a body, made one after the other, and the query that asks for it."""
+"""The body of a page, made in pieces, and the query parameters that ask for it.
+
+The modules in `pages/` import it to read their query and to encode JSON. It knows neither HTTP connections
+nor the broker.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -11,19 +15,18 @@ from msgspec import Meta
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 MAX_PARAMETERS = 32
-# Entries that are encoded between two looks at the clock.
-PER_PIECE = 64
+DEFAULT_LIMIT = 1024
+# Encoding so many entries takes less than a millisecond.
+ENTRIES_PER_PIECE = 64
 
-# A limit or an offset, in the range of Go's int, which nats-server reads it as. Negative: the default.
-Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-# The only account there is, by nats-server's name for it.
+# nats-server reads a limit or an offset into a Go int.
+GoInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+# nats-server's name for its default account. mq9fast has no other.
 ACCOUNT = "$G"
-
-T = TypeVar("T")
 
 
 class Page(NamedTuple):
-    """An answer. Making one piece takes less than a millisecond; one may be empty, to let others run."""
+    """A response. Making one piece takes less than a millisecond. An empty piece only lets other work run."""
 
     status: int
     content_type: str
@@ -31,12 +34,12 @@ class Page(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-# Given the query, without the question mark. Raises Refused.
+# Gets the query string, without the question mark. Raises HttpError.
 Route = Callable[[str], Page]
 
 
-class RefusedMessages(Exception):  # noqa: N818
-    """There is no such page: `sentence` says why."""
+class HttpError(Exception):
+    """The request cannot be served: an HTTP status, and a sentence that says why."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -49,57 +52,72 @@ class RefusedMessages(Exception):  # noqa: N818
 
 
 class Query(msgspec.Struct, frozen=True):
-    """The parameters of a page, as fields with defaults. `takes` says what each of them must be."""
+    """The parameters of a page with entries, as fields with defaults.
 
-    takes: ClassVar[dict[str, str]] = {}
+    A subclass adds its parameters, and says in `expected` what the value of each must be.
+    """
+
+    # As on nats-server, 0 and less stand for the default.
+    limit: GoInt = DEFAULT_LIMIT
+
+    expected: ClassVar[dict[str, str]] = {}
+
+    @property
+    def max_entries(self) -> int:
+        """How many entries the page may have."""
+        return self.limit if self.limit > 0 else DEFAULT_LIMIT
 
 
 Q = TypeVar("Q", bound=Query)
 
 
-def read_query(text: str, kind: type[Q]) -> Q:
-    """Read a query. Of a parameter that is repeated the first counts; unknown and empty ones are passed over.
+def wrong_parameter(kind: type[Query], name: str) -> HttpError:
+    """The error (400) for a wrong value. It does not repeat the value, which may be private."""
+    return HttpError(400, f"The parameter {name} must be {kind.expected[name]}.")
 
-    Raises Refused (400) with a sentence that names the parameter, and never what was given for it.
+
+def read_query(text: str, kind: type[Q]) -> Q:
+    """Read a query string. Of a repeated parameter the first counts. Unknown and empty ones are ignored.
+
+    Raises HttpError (400).
     """
     try:
         pairs = parse_qsl(text, errors="replace", max_num_fields=MAX_PARAMETERS)
     except ValueError:
-        raise RefusedMessages(400, f"There are more than {MAX_PARAMETERS} parameters.") from None
+        raise HttpError(400, f"The query has more than {MAX_PARAMETERS} parameters.") from None
     try:
         return msgspec.convert(dict(reversed(pairs)), kind, strict=False)
     except msgspec.ValidationError as error:
-        name = str(error).partition("`$.")[2].rstrip("`")
-        raise RefusedMessages(400, f"The parameter {name} must be {kind.takes[name]}.") from None
+        raise wrong_parameter(kind, str(error).partition("`$.")[2].rstrip("`")) from None
 
 
 def json_page(body: object) -> Page:
-    """A small page, made at once."""
+    """A page that is small enough to be encoded at once."""
     return Page(200, JSON, (msgspec.json.encode(body),))
 
 
-def json_list(entries: Iterable[object]) -> Iterator[bytes]:
-    """The JSON of a list, in pieces."""
+def json_array(entries: Iterable[object]) -> Iterator[bytes]:
+    """Encode a list in pieces."""
     entries = iter(entries)
     before = b"["
-    while some := list(islice(entries, PER_PIECE)):
+    while some := list(islice(entries, ENTRIES_PER_PIECE)):
         yield before + msgspec.json.encode(some)[1:-1]
         before = b","
     yield b"[]" if before == b"[" else b"]"
 
 
-def json_with(fields: Any, name: str, value: Iterable[bytes]) -> Iterator[bytes]:
-    """The JSON of an object that has fields, with one more, whose JSON comes in pieces."""
-    yield msgspec.json.encode(fields)[:-1] + b',"%b":' % name.encode()
-    yield from value
-    yield b"}"
-
-
-def in_order(entries: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
-    """The JSON of a list whose entries come in pieces each."""
+def json_array_of_pieces(entries: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    """A JSON array whose entries are encoded already, each in pieces."""
     before = b"["
     for entry in entries:
         yield before
         yield from entry
         before = b","
     yield b"[]" if before == b"[" else b"]"
+
+
+def json_object(fields: Any, name: str, value: Iterable[bytes]) -> Iterator[bytes]:
+    """A JSON object with `fields`, and last the field `name`, whose value is encoded already, in pieces."""
+    yield msgspec.json.encode(fields)[:-1] + b',"%b":' % name.encode()
+    yield from value
+    yield b"}"

@@ -1,5 +1,9 @@
-"""What may be shown of names that users choose. To know a private address is to hold the right to use it, so
-no page has one in full, whether the mailbox lives, is still to come or is gone."""
+"""Masks private mailbox addresses in everything that a page shows.
+
+A client that knows a private address may use the mailbox. So no page shows one in full, whether its mailbox
+is live, not created yet or ended. Clients also use addresses as client names, queue names or sids: every such
+text goes through `Privacy` before a page shows it.
+"""
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -7,38 +11,38 @@ from mq9fast._core.pubsub.client import Subscription
 from mq9fast.text import printable
 
 PREFIX = "$mq9.AI.MAILBOX.MSG."
-MAX_SHOWN = 8
-REST = "\u2026"
+MAX_UNMASKED = 8
+ELLIPSIS = "\u2026"
 
 
 def masked(address: str) -> str:
-    """The first quarter of an address, 8 characters at most."""
-    return address[: min(MAX_SHOWN, len(address) // 4)] + REST
+    """The first quarter of an address, at most 8 characters of it, and an ellipsis."""
+    return address[: min(MAX_UNMASKED, len(address) // 4)] + ELLIPSIS
 
 
-def shown_address(mailbox: Mailbox) -> str:
-    """The address of a public mailbox that lives, or what may be shown of another's."""
+def address_or_mask(mailbox: Mailbox) -> str:
+    """The address of a mailbox, masked unless the mailbox is public and live."""
     address = mailbox.address.decode()
     return address if mailbox.live and mailbox.public else masked(address)
 
 
 class Privacy:
-    """Shows what clients named, except where that is the address of a mailbox that is not public."""
+    """Masks the address of every mailbox that is not public, in texts that clients chose."""
 
-    def __init__(self, directory: MailboxIndex) -> None:
-        self._directory = directory
+    def __init__(self, mailbox_index: MailboxIndex) -> None:
+        self._mailbox_index = mailbox_index
 
     def name(self, text: str) -> str:
-        """A name of a client, a queue or a user."""
-        mailbox = self._directory.get(text.encode("utf-8", "replace"))
+        """The name of a client, a queue or a user, or a sid: masked if it is a private address."""
+        mailbox = self._mailbox_index.get(text.encode("utf-8", "replace"))
         return text if mailbox is None or mailbox.public else masked(text)
 
     def subject(self, subscription: Subscription) -> str:
-        """What is subscribed to."""
+        """The subject of a subscription, with a private address in it masked."""
         subject = subscription.subject.decode("utf-8", "replace")
         if isinstance(subscription, MailboxSubscription):
             mailbox = subscription.mailbox
-            seen = self._directory.get(mailbox.address) is mailbox
-            address = shown_address(mailbox) if seen else masked(mailbox.address.decode())
+            current = self._mailbox_index.get(mailbox.address) is mailbox
+            address = address_or_mask(mailbox) if current else masked(mailbox.address.decode())
             return PREFIX + address + subject[len(PREFIX) + len(mailbox.address) :]
         return self.name(printable(subject))

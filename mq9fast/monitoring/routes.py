@@ -1,6 +1,8 @@
-"""What is behind which path of the monitoring port. Nothing in the broker waits for it."""
+"""Which path of the monitoring port shows which page.
 
-from typing import TYPE_CHECKING
+`server/broker.py` creates and starts the `Monitor`. It may read the broker, through `BrokerStats`, and the
+store. Nothing in the broker waits for it.
+"""
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -11,34 +13,34 @@ from mq9fast.monitoring.pages.mailboxz import Mailboxz
 from mq9fast.monitoring.pages.metrics import BrokerCollector
 from mq9fast.monitoring.pages.subsz import Subsz
 from mq9fast.monitoring.pages.varz import Varz
+from mq9fast.monitoring.privacy import Privacy
+from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.storage.store import Store
-
-if TYPE_CHECKING:
-    from mq9fast.server.broker import Broker
 
 HTML = "text/html; charset=utf-8"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Monitor:
-    """The HTTP port of one broker. `start` raises StartError if it cannot listen."""
+    """The monitoring port of one broker. `start` raises StartError if it cannot listen."""
 
-    def __init__(self, broker: "Broker", store: Store) -> None:
-        self._broker = broker
+    def __init__(self, broker: BrokerStats, store: Store) -> None:
+        self._health = broker.health
         self._registry = CollectorRegistry()
         self._registry.register(BrokerCollector(broker))
         routes: dict[str, Route] = {}
         self._http = HttpServer(routes)
-        subsz = Subsz(broker)
-        self._varz = Varz(broker, broker.settings.monitor_host, self._http.requests)
+        privacy = Privacy(broker.mailboxes.mailbox_index)
+        subsz = Subsz(broker, privacy)
+        self._varz = Varz(broker, self._http.requests)
         routes |= {
             "/": self._index,
             "/healthz": self._healthz,
             "/varz": self._varz.page,
-            "/connz": Connz(broker).page,
+            "/connz": Connz(broker, privacy).page,
             "/subsz": subsz.page,
             "/subscriptionsz": subsz.page,
-            "/mailboxz": Mailboxz(broker, store).page,
+            "/mailboxz": Mailboxz(broker, store, privacy).page,
             "/metrics": self._metrics,
         }
 
@@ -53,7 +55,7 @@ class Monitor:
         return self._http.port
 
     def close(self) -> None:
-        """Stop listening, and drop what is being answered."""
+        """Stop listening, and close all connections at once."""
         self._http.close()
 
     def _index(self, _query: str) -> Page:
@@ -61,9 +63,9 @@ class Monitor:
         return Page(200, HTML, (f"<!doctype html><title>mq9fast</title><ul>{links}</ul>\n".encode(),))
 
     def _healthz(self, _query: str) -> Page:
-        if self._broker.health.ok:
+        if self._health.ok:
             return json_page({"status": "ok"})
-        body = {"status": "unavailable", "error": "; ".join(self._broker.health.reasons)}
+        body = {"status": "unavailable", "error": "; ".join(self._health.reasons)}
         return json_page(body)._replace(status=503)
 
     def _metrics(self, _query: str) -> Page:

@@ -1,4 +1,4 @@
-"""Subscriptions in pages, as nats-server writes them."""
+"""Subscriptions as /connz and /subsz show them, with nats-server's fields."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,8 +9,8 @@ from mq9fast.monitoring.privacy import Privacy
 from mq9fast.text import printable
 
 
-class SubDetail(msgspec.Struct, omit_defaults=True, gc=False):
-    """One subscription. `msgs` is what was delivered on it, `max` where it ends."""
+class SubscriptionInfo(msgspec.Struct, omit_defaults=True, gc=False):
+    """One subscription. `msgs` counts deliveries; the subscription ends after `max` of them (0: no limit)."""
 
     subject: str
     sid: str
@@ -20,15 +20,15 @@ class SubDetail(msgspec.Struct, omit_defaults=True, gc=False):
     max: int = 0
 
 
-def details(subscriptions: Iterable[Subscription], privacy: Privacy) -> Iterator[SubDetail]:
-    """Subscriptions with all there is to say of them."""
-    for one in subscriptions:
-        queue = "" if one.queue is None else printable(one.queue.decode("utf-8", "replace"))
-        yield SubDetail(
-            subject=privacy.subject(one),
-            sid=privacy.name(printable(one.sid.decode("utf-8", "replace"))),
-            msgs=one.delivered,
-            cid=one.client.cid,
+def subscription_infos(subscriptions: Iterable[Subscription], privacy: Privacy) -> Iterator[SubscriptionInfo]:
+    """Every field of each subscription, with private addresses masked."""
+    for subscription in subscriptions:
+        queue = "" if subscription.queue is None else printable(subscription.queue.decode("utf-8", "replace"))
+        yield SubscriptionInfo(
+            subject=privacy.subject(subscription),
+            sid=privacy.name(printable(subscription.sid.decode("utf-8", "replace"))),
+            msgs=subscription.delivered,
+            cid=subscription.client.cid,
             qgroup=privacy.name(queue),
-            max=one.maximum,
+            max=subscription.maximum,
         )

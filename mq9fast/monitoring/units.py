@@ -1,4 +1,4 @@
-"""Figures in nats-server's notation: points in time, spans of time."""
+"""Points in time and durations as text, in nats-server's notation. The pages call these functions."""
 
 from datetime import datetime, timezone
 
@@ -14,7 +14,7 @@ def timestamp(ms: int) -> str:
 
 
 def uptime(seconds: int) -> str:
-    """Whole seconds as 1y2d3h4m5s, from the largest unit that there is one of."""
+    """Whole seconds as 1y2d3h4m5s. Leading units that are 0 are left out."""
     minutes, seconds = divmod(max(seconds, 0), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -203,7 +203,9 @@ def test_no_query_is_answered_by_anything_but_a_page_or_a_sentence(port: int, pa
 
 
 def test_too_many_parameters(port: int) -> None:
-    assert get(port, "/connz?" + "&".join(f"a{n}=1" for n in range(40)))[2].startswith(b"There are more than")
+    assert get(port, "/connz?" + "&".join(f"a{n}=1" for n in range(40)))[2].startswith(
+        b"The query has more than"
+    )
 
 
 def test_of_a_repeated_parameter_the_first_counts_and_unknown_ones_are_passed_over(port: int) -> None:

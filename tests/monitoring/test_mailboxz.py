@@ -12,8 +12,9 @@ import pytest
 
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast.errors import StoreError
-from mq9fast.monitoring.page import RefusedMessages
+from mq9fast.monitoring.page import HttpError
 from mq9fast.monitoring.pages.mailboxz import Mailboxz
+from mq9fast.monitoring.privacy import Privacy
 from tests.support.broker import Broker
 from tests.support.data_directory import overwrite
 from tests.support.in_memory import Parts, pub
@@ -133,8 +134,8 @@ def test_subscribers_and_groups(monitored: Broker, port: int, wire: Wire) -> Non
         assert box["subscribers"] == 2
         groups = {group.pop("name"): group for group in box["groups"]}
         assert groups == {
-            "workers": {"members": 2, "held": 4, "returned": 0},
-            "audit": {"members": 1, "held": 4, "returned": 0},
+            "workers": {"members": 2, "in_flight": 4, "returned": 0},
+            "audit": {"members": 1, "in_flight": 4, "returned": 0},
         }
         members[0].close()
         readers[0].close()
@@ -143,7 +144,7 @@ def test_subscribers_and_groups(monitored: Broker, port: int, wire: Wire) -> Non
         wire.delete("read.box", 0)
         wire.delete("read.box", 1)
         groups = {group["name"]: group for group in find(port, "read.box")["groups"]}
-        assert groups["workers"] == {"name": "workers", "members": 1, "held": 2, "returned": 0}
+        assert groups["workers"] == {"name": "workers", "members": 1, "in_flight": 2, "returned": 0}
     wait_until(lambda: find(port, "read.box")["groups"] == [])
 
 
@@ -157,7 +158,7 @@ def test_what_no_member_can_take_is_returned(monitored: Broker, port: int, wire:
         wire.msg("back.box", b"1")
         leaver.message()
         leaver.close()
-        back = [{"name": "q", "members": 1, "held": 0, "returned": 1}]
+        back = [{"name": "q", "members": 1, "in_flight": 0, "returned": 1}]
         wait_until(lambda: find(port, "back.box")["groups"] == back)
 
 
@@ -213,8 +214,8 @@ def test_a_store_that_cannot_be_read() -> None:
     mailboxes = SimpleNamespace(mailbox_index=parts.mailbox_index, expired=0)
     engine, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
     broker: Any = SimpleNamespace(mailboxes=mailboxes, engine=engine, handshake=handshake)
-    with pytest.raises(RefusedMessages, match="could not be read") as refused:
-        list(Mailboxz(broker, cast(Any, parts.store)).page("").pieces)
+    with pytest.raises(HttpError, match="could not be read") as refused:
+        list(Mailboxz(broker, cast(Any, parts.store), Privacy(parts.mailbox_index)).page("").pieces)
     assert refused.value.status == 503
 
 

@@ -1,9 +1,12 @@
-"""/connz: the connections, a page at a time, in nats-server's words."""
+"""/connz: the open connections, sorted and filtered as the query says, with nats-server's fields.
+
+It reads connections and their sessions, and has a session ping its client to measure the round trip.
+"""
 
 import heapq
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,39 +14,37 @@ from msgspec import Meta
 from mq9fast.monitoring.page import (
     ACCOUNT,
     JSON,
+    GoInt,
+    HttpError,
     Page,
     Query,
-    RefusedMessages,
-    Whole,
-    in_order,
-    json_list,
-    json_with,
+    json_array,
+    json_array_of_pieces,
+    json_object,
     read_query,
+    wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.subscriptions import details
+from mq9fast.monitoring.stats import BrokerStats
+from mq9fast.monitoring.subscriptions import subscription_infos
 from mq9fast.monitoring.units import duration, timestamp, uptime
 from mq9fast.network.connection import Connection
 from mq9fast.text import printable
 
-if TYPE_CHECKING:
-    from mq9fast.server.broker import Broker
-
-DEFAULT_LIMIT = 1024
 MAX_CID = 2**64 - 1
-# What nats-server shows in place of a token.
+# nats-server shows this in place of a token.
 REDACTED = "[REDACTED]"
-# Connections that are sorted, or passed over, between two looks at the clock.
-RUN = 512
+# Sorting or skipping so many connections takes less than a millisecond.
+CONNECTIONS_PER_PIECE = 512
 
 Sort = Literal[
     "cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from",
     "last", "idle", "uptime", "rtt", "stop", "reason",
 ]  # fmt: skip
 
-# What each order looks at. The largest comes first, but of "cid" and "start", which are one order. By uptime
-# that is who came last, as on nats-server.
-KEYS: dict[str, Callable[[Connection], int]] = {
+# The key of each order, the largest first. "cid" and "start" have none: the dict of connections is in that
+# order. As on nats-server, "uptime" puts the newest connection first.
+SORT_KEYS: dict[str, Callable[[Connection], int]] = {
     "subs": lambda it: len(it.session.subscriptions),
     "pending": lambda it: it.pending_bytes,
     "msgs_to": lambda it: it.session.out_messages,
@@ -58,11 +59,10 @@ KEYS: dict[str, Callable[[Connection], int]] = {
 
 
 class ConnzQuery(Query, frozen=True):
-    """What may be asked for. There are no closed connections to show, but they may be asked for."""
+    """The parameters of /connz. The broker keeps no closed connections: state=closed shows an empty page."""
 
     sort: Sort = "cid"
-    limit: Whole = DEFAULT_LIMIT
-    offset: Whole = 0
+    offset: GoInt = 0
     subs: bool | Literal["detail"] = False
     cid: Annotated[int, Meta(ge=0)] = 0
     auth: bool = False
@@ -71,8 +71,8 @@ class ConnzQuery(Query, frozen=True):
     mqtt_client: str = ""
     state: Literal["open", "closed", "any", "all"] = "open"
 
-    takes: ClassVar[dict[str, str]] = {
-        "sort": "cid, start, " + ", ".join(KEYS),
+    expected: ClassVar[dict[str, str]] = {
+        "sort": "cid, start, " + ", ".join(SORT_KEYS),
         "limit": "a whole number of connections",
         "offset": "a whole number of connections",
         "subs": "true, false or detail",
@@ -86,7 +86,7 @@ class ConnzQuery(Query, frozen=True):
 
 
 class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """One connection, in the order of nats-server's fields. What is not known is left out."""
+    """One connection, with nats-server's fields in its order. Fields that are not known are left out."""
 
     cid: int
     kind: str
@@ -115,70 +115,70 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 class Connz:
     """The page of one broker."""
 
-    def __init__(self, broker: "Broker") -> None:
+    def __init__(self, broker: BrokerStats, privacy: Privacy) -> None:
         self._broker = broker
         self._time = broker.engine.time
-        self._privacy = Privacy(broker.mailboxes.mailbox_index)
+        self._privacy = privacy
 
-    def page(self, query: str) -> Page:
-        """Raises Refused (400)."""
-        asked = read_query(query, ConnzQuery)
-        if asked.sort in {"stop", "reason"} and asked.state != "closed":
-            raise RefusedMessages(400, f"The parameter sort can be {asked.sort} with state=closed only.")
-        if asked.cid > MAX_CID:
-            raise RefusedMessages(400, f"The parameter cid must be {asked.takes['cid']}.")
-        return Page(200, JSON, self._pieces(asked))
+    def page(self, query_string: str) -> Page:
+        """Raises HttpError (400)."""
+        query = read_query(query_string, ConnzQuery)
+        if query.sort in {"stop", "reason"} and query.state != "closed":
+            raise HttpError(400, f"The parameter sort can be {query.sort} only together with state=closed.")
+        if query.cid > MAX_CID:
+            raise wrong_parameter(ConnzQuery, "cid")
+        return Page(200, JSON, self._pieces(query))
 
-    def _pieces(self, asked: ConnzQuery) -> Iterator[bytes]:
-        there = asked.state != "closed" and asked.acc in {"", ACCOUNT}
-        total = len(self._broker.connections) if there else 0
-        limit = 1 if asked.cid else asked.limit if asked.limit > 0 else DEFAULT_LIMIT
-        offset = max(asked.offset, 0)
-        shown: list[Connection] = []
-        if there and not asked.mqtt_client:
-            shown = yield from self._choose(asked, offset, limit)
+    def _pieces(self, query: ConnzQuery) -> Iterator[bytes]:
+        has_any = query.state != "closed" and query.acc in {"", ACCOUNT}
+        total = len(self._broker.connections) if has_any else 0
+        limit = 1 if query.cid else query.max_entries
+        offset = max(query.offset, 0)
+        selected: list[Connection] = []
+        if has_any and not query.mqtt_client:
+            selected = yield from self._select(query, offset, limit)
         now_ms = self._time.now_ms
         head = {
             "server_id": self._broker.handshake.server_id,
             "now": timestamp(self._time.wall_ms(now_ms)),
-            "num_connections": len(shown),
+            "num_connections": len(selected),
             "total": total,
             "offset": offset,
             "limit": limit,
         }
-        entries = (self._entry(connection, asked, now_ms) for connection in shown)
-        yield from json_with(head, "connections", in_order(entries))
+        entries = (self._entry(connection, query, now_ms) for connection in selected)
+        yield from json_object(head, "connections", json_array_of_pieces(entries))
 
-    def _choose(self, asked: ConnzQuery, offset: int, limit: int) -> Generator[bytes, None, list[Connection]]:
-        """The connections to show, found piece by piece while others come and go."""
-        if asked.cid:
-            found = self._broker.connections.get(asked.cid)
-            return [] if found is None or (asked.user and _user(found) != asked.user) else [found]
+    def _select(self, query: ConnzQuery, offset: int, limit: int) -> Generator[bytes, None, list[Connection]]:
+        """The connections on the page. Clients connect and disconnect between two pieces of this work."""
+        if query.cid:
+            found = self._broker.connections.get(query.cid)
+            return [] if found is None or (query.user and _user(found) != query.user) else [found]
         connections = list(self._broker.connections.values())
-        if asked.user:
-            connections = yield from _of_user(connections, asked.user)
-        if asked.sort not in KEYS:
+        if query.user:
+            connections = yield from _of_user(connections, query.user)
+        if query.sort not in SORT_KEYS:
             return connections[offset : offset + limit]
-        key = KEYS[asked.sort]
-        runs = []
-        for start in range(0, len(connections), RUN):
-            # Each is looked at once: its figures move on while the others are looked at.
-            run = [(-key(it), it.session.cid, it) for it in connections[start : start + RUN]]
-            runs.append(sorted(run))
+        key = SORT_KEYS[query.sort]
+        sorted_parts = []
+        for start in range(0, len(connections), CONNECTIONS_PER_PIECE):
+            # Each key is read once: the counters change while other connections are sorted.
+            part = connections[start : start + CONNECTIONS_PER_PIECE]
+            sorted_parts.append(sorted((-key(it), it.session.cid, it) for it in part))
             yield b""
-        return (yield from _first(heapq.merge(*runs), offset, limit))
+        return (yield from _slice(heapq.merge(*sorted_parts), offset, limit))
 
-    def _entry(self, connection: Connection, asked: ConnzQuery, now_ms: int) -> Iterator[bytes]:
-        subscriptions = list(connection.session.subscriptions.values()) if asked.subs else []
-        info = self._info(connection, now_ms, asked.auth)
+    def _entry(self, connection: Connection, query: ConnzQuery, now_ms: int) -> Iterator[bytes]:
+        subscriptions = list(connection.session.subscriptions.values()) if query.subs else []
+        info = self._info(connection, now_ms, query.auth)
         if not subscriptions:
             yield msgspec.json.encode(info)
-        elif asked.subs == "detail":
-            listed = json_list(details(subscriptions, self._privacy))
-            yield from json_with(info, "subscriptions_list_detail", listed)
+        elif query.subs == "detail":
+            infos = subscription_infos(subscriptions, self._privacy)
+            yield from json_object(info, "subscriptions_list_detail", json_array(infos))
         else:
-            listed = json_list(map(self._privacy.subject, subscriptions))
-            yield from json_with(info, "subscriptions_list", listed)
+            subjects = map(self._privacy.subject, subscriptions)
+            yield from json_object(info, "subscriptions_list", json_array(subjects))
         connection.session.time_round_trip()
 
     def _info(self, connection: Connection, now_ms: int, auth: bool) -> ConnInfo:
@@ -212,7 +212,7 @@ class Connz:
 
 
 def _user(connection: Connection) -> str:
-    """What signed in, in nats-server's words: a user's name, an NKEY, or what stands for a token."""
+    """How the client signed in: the user's name, the NKEY, or REDACTED for a token; "" before it did."""
     session = connection.session
     if not session.authorized:
         return ""
@@ -222,20 +222,20 @@ def _user(connection: Connection) -> str:
 def _of_user(connections: list[Connection], user: str) -> Generator[bytes, None, list[Connection]]:
     """The connections of one user."""
     found: list[Connection] = []
-    for start in range(0, len(connections), RUN):
-        found += [it for it in connections[start : start + RUN] if _user(it) == user]
+    for start in range(0, len(connections), CONNECTIONS_PER_PIECE):
+        found += [it for it in connections[start : start + CONNECTIONS_PER_PIECE] if _user(it) == user]
         yield b""
     return found
 
 
-def _first(
+def _slice(
     ordered: Iterator[tuple[int, int, Connection]], offset: int, limit: int
 ) -> Generator[bytes, None, list[Connection]]:
-    """The `limit` connections from the `offset` on."""
+    """At most `limit` connections after the first `offset`."""
     passed = 0
-    shown: list[Connection] = []
-    while len(shown) < limit and (some := list(islice(ordered, RUN))):
-        shown += [it for _, _, it in some[max(offset - passed, 0) :]]
-        passed += len(some)
+    selected: list[Connection] = []
+    while len(selected) < limit and (part := list(islice(ordered, CONNECTIONS_PER_PIECE))):
+        selected += [it for _, _, it in part[max(offset - passed, 0) :]]
+        passed += len(part)
         yield b""
-    return shown[:limit]
+    return selected[:limit]

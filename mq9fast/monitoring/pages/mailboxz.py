@@ -1,4 +1,7 @@
-"""/mailboxz: how many mailboxes there are and what they hold, and a page of them in order of address."""
+"""/mailboxz: how many mailboxes and messages there are, and the mailboxes in the order of their addresses.
+
+It reads the mailbox index, and from the store the oldest message of each mailbox on the page.
+"""
 
 import secrets
 from bisect import bisect_left
@@ -6,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -17,45 +20,43 @@ from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.page import (
     JSON,
+    HttpError,
     Page,
     Query,
-    RefusedMessages,
-    Whole,
-    json_list,
-    json_with,
+    json_array,
+    json_object,
     read_query,
+    wrong_parameter,
 )
-from mq9fast.monitoring.privacy import Privacy, shown_address
+from mq9fast.monitoring.privacy import Privacy, address_or_mask
+from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.units import timestamp
 from mq9fast.storage.store import Store
 from mq9fast.text import printable
 
-if TYPE_CHECKING:
-    from mq9fast.server.broker import Broker
-
-DEFAULT_LIMIT = 1024
 PRIORITIES = ("critical", "urgent", "normal")
-# Mailboxes that are taken at a time, places of the directory that are looked at, and addresses that are kept.
-RUN = 128
-PLACES = 256
+# Work that takes less than a millisecond: mailboxes on the page, and places of the mailbox index that are
+# searched.
+MAILBOXES_PER_PIECE = 128
+PLACES_PER_PIECE = 256
+# One search of the index finds at most so many addresses.
 MAX_FOUND = 16384
 MAX_CURSORS = 1024
 
 
 class MailboxzQuery(Query, frozen=True):
-    """What may be asked for."""
+    """The parameters of /mailboxz."""
 
-    limit: Whole = DEFAULT_LIMIT
     cursor: str = ""
 
-    takes: ClassVar[dict[str, str]] = {
+    expected: ClassVar[dict[str, str]] = {
         "limit": "a whole number of mailboxes",
-        "cursor": "what an earlier page gave as next, not too long ago",
+        "cursor": f"the next of one of the last {MAX_CURSORS} pages that have one: start again without it",
     }
 
 
 class MailboxInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """One mailbox. `uid` tells those apart whose addresses are not shown in full."""
+    """One mailbox. `uid` identifies it where its address is masked."""
 
     address: str
     uid: int
@@ -70,53 +71,53 @@ class MailboxInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
 
 class GroupInfo(msgspec.Struct, gc=False):
-    """A queue group: its members, the messages they hold, and those that came back and wait."""
+    """A queue group. `in_flight`: messages given to a member and not answered. `returned`: messages that a
+    member gave back, for another."""
 
     name: str
     members: int
-    held: int
+    in_flight: int
     returned: int
 
 
 class Mailboxz:
     """The page of one broker."""
 
-    def __init__(self, broker: "Broker", store: Store) -> None:
+    def __init__(self, broker: BrokerStats, store: Store, privacy: Privacy) -> None:
         self._broker = broker
-        self._mailboxes = broker.mailboxes
         self._time = broker.engine.time
         self._mailbox_index = broker.mailboxes.mailbox_index
-        self._privacy = Privacy(self._mailbox_index)
+        self._privacy = privacy
         self._store = store
         self._cursors = Cursors()
 
-    def page(self, query: str) -> Page:
-        """Raises Refused (400)."""
-        asked = read_query(query, MailboxzQuery)
-        after = self._cursors.place(asked.cursor) if asked.cursor else b""
+    def page(self, query_string: str) -> Page:
+        """Raises HttpError: 400 at once, 503 while pieces are made, if the store cannot be read."""
+        query = read_query(query_string, MailboxzQuery)
+        after = self._cursors.address_of(query.cursor) if query.cursor else b""
         if after is None:
-            raise RefusedMessages(400, f"The parameter cursor must be {asked.takes['cursor']}.")
-        return Page(200, JSON, self._pieces(asked.limit if asked.limit > 0 else DEFAULT_LIMIT, after))
+            raise wrong_parameter(MailboxzQuery, "cursor")
+        return Page(200, JSON, self._pieces(query.max_entries, after))
 
     def _pieces(self, limit: int, after: bytes) -> Iterator[bytes]:
         yield msgspec.json.encode(self._totals(limit))[:-1] + b',"mailboxes":['
-        shown = 0
+        count = 0
         last = b""
         try:
-            for mailboxes in self._living(after, limit):
+            for mailboxes in self._live_mailboxes(after, limit):
                 for mailbox in mailboxes:
-                    if shown == limit:
-                        yield b'],"next":"%b"}' % self._cursors.keep(last).encode()
+                    if count == limit:
+                        yield b'],"next":"%b"}' % self._cursors.issue(last).encode()
                         return
-                    if shown:
+                    if count:
                         yield b","
                     yield from self._entry(mailbox)
                     last = mailbox.address
-                    shown += 1
+                    count += 1
                 yield b""
             yield b"]}"
         except StoreError:
-            raise RefusedMessages(503, "The store could not be read.") from None
+            raise HttpError(503, "The store could not be read: see /healthz.") from None
 
     def _totals(self, limit: int) -> dict[str, object]:
         mailbox_index = self._mailbox_index
@@ -126,37 +127,41 @@ class Mailboxz:
             "total": mailbox_index.live_count,
             "messages": mailbox_index.message_count,
             "bytes": mailbox_index.size_bytes,
-            "expired": self._mailboxes.expired,
+            "expired": self._broker.mailboxes.expired,
             "limit": limit,
         }
 
-    def _living(self, after: bytes, limit: int) -> Iterator[list[Mailbox]]:
-        """The living mailboxes behind an address, some at a time, and none while they are looked for: a
-        million are never held at once. The store has them in order, but may have to pass many that ended."""
-        most = min(limit + 1, MAX_FOUND)
+    def _live_mailboxes(self, after: bytes, limit: int) -> Iterator[list[Mailbox]]:
+        """The live mailboxes after an address, in parts; a part is empty while the index is searched.
+
+        Memory stays bounded with a million mailboxes: a search finds MAX_FOUND addresses, then the next one
+        starts.
+        """
+        max_found = min(limit + 1, MAX_FOUND)
         while True:
             found: list[bytes] = []
-            for _ in self._look(after, found, most):
+            for _ in self._find_addresses(after, found, max_found):
                 yield []
-            for start in range(0, len(found), RUN):
-                mailboxes = map(self._mailbox_index.get, found[start : start + RUN])
+            for start in range(0, len(found), MAILBOXES_PER_PIECE):
+                mailboxes = map(self._mailbox_index.get, found[start : start + MAILBOXES_PER_PIECE])
                 yield [mailbox for mailbox in mailboxes if mailbox is not None]
-            if len(found) < most:
+            if len(found) < max_found:
                 return
             after = found[-1]
 
-    def _look(self, after: bytes, found: list[bytes], most: int) -> Iterator[None]:
-        """Fill `found` with the first `most` addresses behind `after`, looking at some places at a time."""
+    def _find_addresses(self, after: bytes, found: list[bytes], max_found: int) -> Iterator[None]:
+        """Fill `found` with the first addresses after `after`. Yields after each part of the index."""
         places = place = self._mailbox_index.places
         while place > 0:
-            bound = found[-1] if len(found) == most else None
-            for address in self._mailbox_index.addresses_behind(after, bound, place, PLACES):
+            bound = found[-1] if len(found) == max_found else None
+            for address in self._mailbox_index.addresses_behind(after, bound, place, PLACES_PER_PIECE):
                 at = bisect_left(found, address)
                 if at == len(found) or found[at] != address:
                     found.insert(at, address)
-            del found[most:]
-            place -= PLACES
+            del found[max_found:]
+            place -= PLACES_PER_PIECE
             if places != self._mailbox_index.places:
+                # The index grew, which moved its entries: search it again from the start.
                 places = place = self._mailbox_index.places
             yield
 
@@ -165,7 +170,7 @@ class Mailboxz:
         deadline = mailbox.renewed_ms + mailbox.ttl_seconds * 1000
         oldest = self._oldest_ms(mailbox)
         info = MailboxInfo(
-            address=shown_address(mailbox),
+            address=address_or_mask(mailbox),
             uid=mailbox.uid,
             public=mailbox.public,
             ttl=mailbox.ttl_seconds,
@@ -176,10 +181,10 @@ class Mailboxz:
             next_id=mailbox.next_id,
             subscribers=mailbox.source_count - len(groups),
         )
-        yield from json_with(info, "groups", json_list(map(self._group, groups)))
+        yield from json_object(info, "groups", json_array(map(self._group, groups)))
 
     def _oldest_ms(self, mailbox: Mailbox) -> int | None:
-        """When the oldest of its durable messages was accepted, in broker time; None if not known."""
+        """When the oldest durable message was accepted, in broker time; None if none can be read."""
         times = []
         for rank in range(len(PRIORITIES)):
             with suppress(CorruptRecord):
@@ -193,19 +198,19 @@ class Mailboxz:
 
 
 class Cursors:
-    """Where pages ended, by words that tell nothing: an address would be one that may not be shown."""
+    """Cursors for the next page, as random tokens: an address in them would show a private one."""
 
     def __init__(self) -> None:
-        self._places: OrderedDict[str, bytes] = OrderedDict()
+        self._addresses: OrderedDict[str, bytes] = OrderedDict()
 
-    def keep(self, address: bytes) -> str:
-        """A cursor for going on behind an address; the oldest is forgotten when there are too many."""
+    def issue(self, address: bytes) -> str:
+        """A cursor for the page after an address. Past MAX_CURSORS the oldest is forgotten."""
         cursor = secrets.token_urlsafe(12)
-        self._places[cursor] = address
-        if len(self._places) > MAX_CURSORS:
-            self._places.popitem(last=False)
+        self._addresses[cursor] = address
+        if len(self._addresses) > MAX_CURSORS:
+            self._addresses.popitem(last=False)
         return cursor
 
-    def place(self, cursor: str) -> bytes | None:
+    def address_of(self, cursor: str) -> bytes | None:
         """The address that a cursor stands for, or None."""
-        return self._places.get(cursor)
+        return self._addresses.get(cursor)

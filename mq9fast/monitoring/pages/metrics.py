@@ -1,27 +1,28 @@
-"""What a broker counts, as Prometheus reads it."""
+"""/metrics: counters and gauges of the broker for Prometheus.
+
+`routes.Monitor` registers the collector, and prometheus-client writes the text. It reads the broker and the
+process.
+"""
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from mq9fast.log import dropped_lines
 from mq9fast.monitoring.pages.varz import memory_bytes
-
-if TYPE_CHECKING:
-    from mq9fast.server.broker import Broker
+from mq9fast.monitoring.stats import BrokerStats
 
 
 class BrokerCollector:
-    """A broker's figures for Prometheus, read when asked for. No label grows with what users create."""
+    """The metrics of one broker, read at each scrape. No label depends on what clients create."""
 
-    def __init__(self, broker: "Broker") -> None:
+    def __init__(self, broker: BrokerStats) -> None:
         self._broker = broker
         self._started = time.time()
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric, counters since the start of the broker."""
+        """Every metric. Counters count since the start of the broker."""
         broker, engine = self._broker, self._broker.engine
         mailbox_index, syncer = broker.mailboxes.mailbox_index, broker.pipeline.syncer
         for name, help_text, value in (
@@ -32,15 +33,19 @@ class BrokerCollector:
             ("mq9fast_connections_opened", "Connections accepted", broker.total_connections),
             (
                 "mq9fast_slow_consumers",
-                "Clients cut off because they did not read",
+                "Clients disconnected because they read too slowly",
                 engine.pending_work.slow_consumers,
             ),
             (
                 "mq9fast_stale_connections",
-                "Clients cut off because nothing was heard of them",
+                "Clients disconnected because they did not answer pings",
                 engine.pending_work.stale_connections,
             ),
-            ("mq9fast_permission_violations", "Publishes and subscriptions refused", engine.violations),
+            (
+                "mq9fast_permission_violations",
+                "Publishes and subscriptions refused by permissions",
+                engine.violations,
+            ),
             ("mq9fast_mailbox_messages_accepted", "Messages stored", engine.mailbox_writer.accepted),
             (
                 "mq9fast_mailbox_messages_deleted",
@@ -49,17 +54,23 @@ class BrokerCollector:
             ),
             (
                 "mq9fast_mailbox_messages_dropped",
-                "Refused without anybody to tell",
+                "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,
             ),
-            ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ran out", broker.mailboxes.expired),
-            ("mq9fast_log_lines_dropped", "Log lines that could not be written", dropped_lines()),
-            ("mq9fast_batches_failed", "Batches the store did not take", broker.pipeline.failed_batches),
+            ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ended", broker.mailboxes.expired),
+            ("mq9fast_log_lines_dropped", "Log lines that could not be written in time", dropped_lines()),
+            (
+                "mq9fast_batches_failed",
+                "Batches that could not be written to the store",
+                broker.pipeline.failed_batches,
+            ),
             ("mq9fast_lost_writes", "Acknowledged changes lost before this start", broker.lost_writes),
             ("process_cpu_seconds", "Processor time used", time.process_time()),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
-        refused = CounterMetricFamily("mq9fast_limit_exceeded", "Requests past a limit", labels=["limit"])
+        refused = CounterMetricFamily(
+            "mq9fast_limit_exceeded", "Requests refused because of a limit", labels=["limit"]
+        )
         refused.add_metric(["connections"], broker.refused_connections)
         refused.add_metric(["subscriptions"], engine.refused_subscriptions)
         refused.add_metric(["mailboxes"], broker.mailboxes.over_limit)
@@ -74,11 +85,12 @@ class BrokerCollector:
         for name, help_text, value in (
             ("mq9fast_connections", "Connections open now", len(broker.connections)),
             ("mq9fast_subscriptions", "Subscriptions now", engine.subscribed - engine.unsubscribed),
-            ("mq9fast_mailboxes", "Mailboxes living now", mailbox_index.live_count),
+            ("mq9fast_mailboxes", "Mailboxes live now", mailbox_index.live_count),
             ("mq9fast_mailbox_messages", "Messages stored now", mailbox_index.message_count),
             ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", mailbox_index.size_bytes),
             ("mq9fast_store_healthy", "1 while /healthz reports no fault", int(broker.health.ok)),
-            # Not prometheus-client's own: with many connections, counting open files takes long.
+            # prometheus-client's own process metrics also count open files, which is slow with many
+            # connections.
             ("process_resident_memory_bytes", "Resident memory", memory_bytes()),
             ("process_start_time_seconds", "Start of the broker, Unix seconds", self._started),
         ):

@@ -1,4 +1,7 @@
-"""/varz: the broker as a whole, in nats-server's words as far as they mean something here."""
+"""/varz: settings and counters of the broker, with those of nats-server's fields that apply to it.
+
+It reads the broker and the process (CPU time, resident memory).
+"""
 
 import os
 import resource
@@ -6,36 +9,35 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mq9fast.monitoring.page import Page, json_page
+from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.units import timestamp, uptime
 from mq9fast.network.handshake import PROTOCOL_VERSION
 from mq9fast.version import VERSION
 
-if TYPE_CHECKING:
-    from mq9fast.server.broker import Broker
-
-# Over less than this the use of the processor is not taken anew.
-CPU_SECONDS = 1.0
+# CPU usage is measured over at least this time.
+MIN_CPU_SECONDS = 1.0
 
 
 class Varz:
-    """The page of one broker. `http_port` is where it is served, `requests` counts by path what was asked."""
+    """The page of one broker. `requests` counts the HTTP requests of each path.
 
-    def __init__(self, broker: "Broker", http_host: str, requests: Mapping[str, int]) -> None:
+    `http_port` is the monitoring port, to be set once it is known.
+    """
+
+    def __init__(self, broker: BrokerStats, requests: Mapping[str, int]) -> None:
         self._broker = broker
-        self._http_host = http_host
         self.http_port = 0
         self._requests = requests
         self._started_ms = broker.engine.time.now_ms
         self._cpu = CpuMeter()
 
     def page(self, _query: str) -> Page:
-        """Takes no parameters."""
+        """The page has no parameters."""
         websocket = self._broker.handshake.info_overrides.get("websocket")
         ports = {} if websocket is None else {"websocket": {key: websocket[key] for key in ("host", "port")}}
-        return json_page({**self._settings(), **ports, **self._figures()})
+        return json_page({**self._settings(), **ports, **self._counters()})
 
     def _settings(self) -> dict[str, object]:
         broker, settings, handshake = self._broker, self._broker.settings, self._broker.handshake
@@ -54,7 +56,7 @@ class Varz:
             "max_subscriptions": settings.max_subscriptions,
             "ping_interval": int(settings.ping_interval * 1_000_000_000),
             "ping_max": settings.ping_max,
-            "http_host": self._http_host,
+            "http_host": settings.monitor_host,
             "http_port": self.http_port,
             "http_base_path": "",
             "https_port": 0,
@@ -67,7 +69,7 @@ class Varz:
             "config_load_time": timestamp(broker.settings_since_ms),
         }
 
-    def _figures(self) -> dict[str, object]:
+    def _counters(self) -> dict[str, object]:
         broker, engine = self._broker, self._broker.engine
         now_ms, wall_ms = engine.time.now_ms, engine.time.wall_ms
         return {
@@ -91,40 +93,41 @@ class Varz:
             "out_client_msgs": engine.pending_work.out_messages,
             "out_client_bytes": engine.pending_work.out_bytes,
             "slow_consumers": engine.pending_work.slow_consumers,
-            "slow_consumer_stats": of_clients(engine.pending_work.slow_consumers),
+            "slow_consumer_stats": clients_only(engine.pending_work.slow_consumers),
             "stale_connections": engine.pending_work.stale_connections,
-            "stale_connection_stats": of_clients(engine.pending_work.stale_connections),
+            "stale_connection_stats": clients_only(engine.pending_work.stale_connections),
             "subscriptions": engine.subscribed - engine.unsubscribed,
             "http_req_stats": dict(self._requests),
         }
 
 
-def of_clients(count: int) -> dict[str, int]:
-    """A count by kind of connection: there are clients only."""
+def clients_only(count: int) -> dict[str, int]:
+    """A count by nats-server's kinds of connection. mq9fast has clients only."""
     return {"clients": count, "routes": 0, "gateways": 0, "leafs": 0}
 
 
 class CpuMeter:
-    """What of one core the process uses: since the last look that is a second old, 100 for all of it."""
+    """The CPU usage of the process: 100 is one core, fully used."""
 
     def __init__(self) -> None:
-        self._at = time.perf_counter()
-        self._used = time.process_time()
+        self._measured_at = time.perf_counter()
+        self._cpu_seconds = time.process_time()
         self._percent = 0.0
 
     def percent(self) -> float:
-        """Look, or tell what was seen a moment ago."""
-        at, used = time.perf_counter(), time.process_time()
-        if at - self._at >= CPU_SECONDS:
-            self._percent = round(100 * (used - self._used) / (at - self._at), 1)
-            self._at, self._used = at, used
+        """The usage since the last measurement, or that measurement if it is not a second old."""
+        now, cpu_seconds = time.perf_counter(), time.process_time()
+        if now - self._measured_at >= MIN_CPU_SECONDS:
+            self._percent = round(100 * (cpu_seconds - self._cpu_seconds) / (now - self._measured_at), 1)
+            self._measured_at, self._cpu_seconds = now, cpu_seconds
         return self._percent
 
 
 def memory_bytes() -> int:
-    """Resident memory: now where /proc tells, else the most there was."""
+    """Resident memory now; without /proc, the maximum so far."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
+        max_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Kilobytes, except on macOS.
+        return max_rss if sys.platform == "darwin" else max_rss * 1024
