@@ -1,6 +1,6 @@
-"""A monitor raises an alert for whoever listens. A handler that restarts meanwhile gets it afterwards.
+"""A monitor sends alerts to all handlers. A handler that restarts meanwhile gets the alerts afterwards.
 
-The monitor knows the name of the mailbox, not who reads it.
+The monitor knows the name of the mailbox; it does not know the handlers that read it.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import os
 import uuid
 
 import nats
-from mq9 import ask, discard_all, expect
+from mq9 import ask, delete_all, expect
 
 URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 ALERTS = "alert.payment"
@@ -22,7 +22,7 @@ async def raise_alert(priority: str, detail: str) -> None:
 
 
 async def read(client: nats.NATS, name: str, count: int) -> list[str]:
-    """Read alerts and leave them for the others: they stay until they are deleted or expire."""
+    """Read alerts without deleting them, so that the other handlers get them too."""
     inbox = await client.subscribe(f"$mq9.AI.MAILBOX.MSG.{ALERTS}")
     details = []
     for _ in range(count):
@@ -37,21 +37,21 @@ async def main() -> None:
     slow, spike = f"payments are slow ({run})", f"15% of payments time out ({run})"
     async with await nats.connect(URL) as first, await nats.connect(URL) as second:
         await ask(first, "CREATE", name=ALERTS, public=True, ttl=60, desc="payment alerts")
-        await discard_all(first, ALERTS)
+        await delete_all(first, ALERTS)
         online = [
             asyncio.create_task(read(client, name, 2))
             for client, name in ((first, "handler-a"), (second, "handler-b"))
         ]
         await asyncio.sleep(0.2)
-        # handler-c is restarting now.
+        # handler-c restarts now, so it has no subscription.
         await raise_alert("normal", slow)
         await raise_alert("critical", spike)
         for task in online:
-            expect(await task == [slow, spike], "every handler that listens gets every alert, as it comes")
+            expect(await task == [slow, spike], "every handler that is online gets every alert")
     async with await nats.connect(URL) as third:
         late = await read(third, "handler-c", 2)
-        await discard_all(third, ALERTS)
-    expect(late == [spike, slow], "a handler that was away gets every alert too, the critical one first")
+        await delete_all(third, ALERTS)
+    expect(late == [spike, slow], "a handler that was offline gets every alert too, the critical one first")
 
 
 asyncio.run(main())

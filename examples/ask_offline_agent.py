@@ -1,6 +1,6 @@
-"""Agent A asks agent B, which is offline. B answers when it is back; by then A is away, and reads it later.
+"""Agent A asks agent B while B is offline. B answers while A is offline. A reads the answer later.
 
-Neither ever meets the other: the question names the mailbox that the answer goes to.
+The two agents are never online together. The question names the mailbox for the answer.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ async def put_question(mailbox_of_b: str, reply_to: str, correlation_id: str) ->
             reply_to=reply_to,
             correlation_id=correlation_id,
         )
-    print("[A] asked; B is offline, A goes offline too")
+    print("[A] asks B, which is offline; then A goes offline too")
 
 
 async def answer_questions(mailbox: str) -> None:
@@ -36,12 +36,12 @@ async def answer_questions(mailbox: str) -> None:
         inbox = await b.subscribe(f"$mq9.AI.MAILBOX.MSG.{mailbox}")
         message = await inbox.next_msg(timeout=3)
         request = json.loads(message.data)
-        print("[B] is back and reads:", request["question"])
+        print("[B] is online and reads:", request["question"])
         await ask(b, f"MSG.{request['reply_to']}", answer="72%", correlation_id=request["correlation_id"])
-        # Answered first, discarded second: if B dies in between, it is asked again, not forgotten.
-        discarded = await message.ack_sync(timeout=3)
-        expect(json.loads(discarded.data) == {"deleted": True}, "the question is gone once it is answered")
-    print("[B] answered, and is offline again")
+        # Answer first, delete second: if B dies in between, it gets the question again.
+        deleted = await message.ack_sync(timeout=3)
+        expect(json.loads(deleted.data) == {"deleted": True}, "an answer deletes the question")
+    print("[B] has answered and goes offline")
 
 
 async def read_answer(mailbox: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ async def read_answer(mailbox: str) -> dict[str, str]:
         message = await inbox.next_msg(timeout=3)
         await message.respond(b"")
         answer: dict[str, str] = json.loads(message.data)
-        print("[A] is back and reads:", answer["answer"])
+        print("[A] is online and reads:", answer["answer"])
         return answer
 
 

@@ -1,4 +1,4 @@
-"""Agents say what they can do; an orchestrator asks who can do the job, and gives it to one that answers.
+"""Agents declare their capabilities. An orchestrator asks for one and gives the job to an agent that answers.
 
 A declaration lives as long as its agent renews it. There is no registry.
 """
@@ -9,7 +9,7 @@ import os
 import uuid
 
 import nats
-from mq9 import MailboxError, ask, discard_all, expect
+from mq9 import MailboxError, ask, delete_all, expect
 from nats.aio.msg import Msg
 
 URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
@@ -19,11 +19,11 @@ RENEW_SECONDS = 0.4
 
 
 async def agent(name: str, capabilities: list[str], seconds: float) -> None:
-    """Declare, renew, answer queries and take jobs, for a while."""
+    """Declare the capabilities, renew the declaration, answer queries and do jobs, for some seconds."""
     mailbox = f"capability.{name}"
     async with await nats.connect(URL) as client:
         await ask(client, "CREATE", name=mailbox, public=True, ttl=TTL_SECONDS)
-        await discard_all(client, mailbox)
+        await delete_all(client, mailbox)
         await ask(client, f"MSG.{mailbox}", capabilities=capabilities)
 
         async def on_query(message: Msg) -> None:
@@ -33,7 +33,7 @@ async def agent(name: str, capabilities: list[str], seconds: float) -> None:
 
         async def on_job(message: Msg) -> None:
             job = json.loads(message.data)
-            if "job" in job:  # the declaration lies in the same mailbox
+            if "job" in job:  # the declaration is in the same mailbox
                 await message.respond(b"")
                 await ask(client, f"MSG.{job['reply_to']}", done=job["job"], by=name)
 
@@ -41,15 +41,15 @@ async def agent(name: str, capabilities: list[str], seconds: float) -> None:
         await client.subscribe(f"$mq9.AI.MAILBOX.MSG.{mailbox}", cb=on_job)
         for _ in range(round(seconds / RENEW_SECONDS)):
             await asyncio.sleep(RENEW_SECONDS)
-            await ask(client, "CREATE", name=mailbox, public=True)  # renews: the TTL starts again
-    print(f"[{name}] is gone")
+            await ask(client, "CREATE", name=mailbox, public=True)  # starts the TTL again
+    print(f"[{name}] goes offline")
 
 
 async def main() -> None:
     need = f"data.analysis.{uuid.uuid4().hex[:6]}"
     async with await nats.connect(URL) as orchestrator:
-        await ask(orchestrator, "CREATE", name=QUERIES, public=True, desc="who can do what")
-        await discard_all(orchestrator, QUERIES)
+        await ask(orchestrator, "CREATE", name=QUERIES, public=True, desc="queries for capabilities")
+        await delete_all(orchestrator, QUERIES)
         agents = [
             asyncio.create_task(agent("worker001", [need, "report.generation"], seconds=2.4)),
             asyncio.create_task(agent("worker002", ["text.generation"], seconds=2.4)),
@@ -57,22 +57,22 @@ async def main() -> None:
         own = (await ask(orchestrator, "CREATE", ttl=60))["mail_address"]
         inbox = await orchestrator.subscribe(f"$mq9.AI.MAILBOX.MSG.{own}")
 
-        # Agents that subscribe later than this read the query all the same.
+        # Agents that subscribe after this get the query too.
         await ask(orchestrator, f"MSG.{QUERIES}", need=need, reply_to=own)
-        print("[orchestrator] asks: who can do data.analysis?")
+        print("[orchestrator] asks for an agent with data.analysis")
         found = json.loads((await inbox.next_msg(timeout=3)).data)["agent"]
         print("[orchestrator] found", found)
-        expect(found == "capability.worker001", "the agent that can do it answers")
+        expect(found == "capability.worker001", "an agent with the capability answers")
 
         await ask(orchestrator, f"MSG.{found}", job="analyse", reply_to=own)
         done = json.loads((await inbox.next_msg(timeout=3)).data)
-        print(f"[orchestrator] {done['by']} did it: {done['done']}")
-        expect(done == {"done": "analyse", "by": "worker001"}, "the agent found does the job")
+        print(f"[orchestrator] {done['by']} has done the job: {done['done']}")
+        expect(done == {"done": "analyse", "by": "worker001"}, "the agent that was found does the job")
 
         await asyncio.gather(*agents)
-        expect(await declared(orchestrator, found), "a declaration outlives its agent for its TTL")
+        expect(await declared(orchestrator, found), "a declaration stays until its TTL ends")
         await asyncio.sleep(TTL_SECONDS + 0.7)
-        expect(not await declared(orchestrator, found), "a declaration that nobody renews expires")
+        expect(not await declared(orchestrator, found), "a declaration without renewal expires")
         print(f"[orchestrator] {found} has expired")
 
 
@@ -80,7 +80,9 @@ async def declared(client: nats.NATS, mailbox: str) -> bool:
     try:
         await ask(client, f"LIST.{mailbox}", limit=1)
     except MailboxError as error:
-        expect(error.code == "mailbox_not_found", f"an expired mailbox is not found, but: {error}")
+        expect(
+            error.code == "mailbox_not_found", f"an expired mailbox gets mailbox_not_found, not: {error.code}"
+        )
         return False
     return True
 

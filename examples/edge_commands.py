@@ -1,6 +1,6 @@
-"""The cloud commands a device that is offline. When it is back, the emergency stop comes before the routine.
+"""The cloud sends commands to a device that is offline. When it reconnects, it gets the emergency stop first.
 
-Three priorities in one mailbox: critical, urgent, and normal, oldest first within each.
+One mailbox has three priorities: critical, urgent and normal. Within a priority, the oldest message is first.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 
 
 async def register() -> str:
-    """The device opens its mailbox, tells the cloud its address, and loses the network."""
+    """The device creates its mailbox, gives the cloud the address, and loses the network."""
     async with await nats.connect(URL) as device:
         mailbox = await ask(device, "CREATE", prefix="edge", ttl=60)
     print("[device] registered as", mailbox["mail_address"])
@@ -29,31 +29,31 @@ async def command(address: str) -> None:
         await ask(cloud, f"MSG.{address}.critical", command="emergency_stop", reason="too hot")
         listed = await ask(cloud, f"LIST.{address}")
     print(f"[cloud] {listed['total']} commands wait for the device")
-    expect(listed["total"] == 4, "commands wait in the mailbox of a device that is offline")
+    expect(listed["total"] == 4, "the mailbox keeps the commands while the device is offline")
 
 
-async def obey(address: str) -> list[str]:
-    """The device is back. It answers each command when it has carried it out."""
+async def execute(address: str) -> list[str]:
+    """The device reconnects. It answers each command after it has executed it."""
     async with await nats.connect(URL) as device:
         inbox = await device.subscribe(f"$mq9.AI.MAILBOX.MSG.{address}")
-        obeyed = []
+        executed = []
         for _ in range(4):
             message = await inbox.next_msg(timeout=3)
-            obeyed.append(json.loads(message.data)["command"])
-            print("[device] does", obeyed[-1])
+            executed.append(json.loads(message.data)["command"])
+            print("[device] executes", executed[-1])
             await message.respond(b"")
         left = await ask(device, f"LIST.{address}")
-        expect(left["total"] == 0, "a command that was answered is gone")
-    return obeyed
+        expect(left["total"] == 0, "an answer deletes the command")
+    return executed
 
 
 async def main() -> None:
     address = await register()
     await command(address)
-    obeyed = await obey(address)
+    executed = await execute(address)
     expect(
-        obeyed == ["emergency_stop", "update_config", "report_status", "rotate_logs"],
-        "critical comes first, then urgent, then normal in the order in which it was sent",
+        executed == ["emergency_stop", "update_config", "report_status", "rotate_logs"],
+        "critical commands come first, then urgent ones, then normal ones, each in the order of sending",
     )
 
 

@@ -1,4 +1,4 @@
-"""An agent needs a human's yes. Both have a mailbox, neither has to be there when the other writes.
+"""An agent needs the approval of a human. Each has a mailbox, so each may be offline when the other writes.
 
 The correlation_id in the payload pairs the answer with the request. There is no approval service.
 """
@@ -9,22 +9,22 @@ import os
 import uuid
 
 import nats
-from mq9 import ask, discard_all, expect
+from mq9 import ask, delete_all, expect
 
 URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 APPROVER = "approver.zhang"
 
 
-async def open_desk() -> None:
-    """The human's mailbox has a name that everybody knows."""
+async def create_mailbox_of_human() -> None:
+    """The mailbox of the human has a well-known name."""
     async with await nats.connect(URL) as human:
         await ask(human, "CREATE", name=APPROVER, public=True, desc="approvals, Zhang")
-        await discard_all(human, APPROVER)
+        await delete_all(human, APPROVER)
         await ask(human, f"MSG.{APPROVER}", type="newsletter", content="not urgent at all")
 
 
 async def request_approval(correlation_id: str) -> str:
-    """The agent asks, with priority, says where the answer goes, and does something else meanwhile."""
+    """The agent sends an urgent request that names the mailbox for the answer, and goes offline."""
     async with await nats.connect(URL) as agent:
         mailbox = (await ask(agent, "CREATE", prefix="agent", ttl=300))["mail_address"]
         await ask(
@@ -35,17 +35,17 @@ async def request_approval(correlation_id: str) -> str:
             reply_to=mailbox,
             correlation_id=correlation_id,
         )
-    print("[agent] asked, and is gone")
+    print("[agent] has asked and goes offline")
     return mailbox
 
 
 async def approve() -> None:
-    """The human looks into the mailbox after lunch."""
+    """The human reads the mailbox later."""
     async with await nats.connect(URL) as human:
         inbox = await human.subscribe(f"$mq9.AI.MAILBOX.MSG.{APPROVER}")
         message = await inbox.next_msg(timeout=3)
         request = json.loads(message.data)
-        expect(request["type"] == "approval_request", "what is urgent lies on top")
+        expect(request["type"] == "approval_request", "the urgent message comes first")
         print("[human] reads:", request["content"])
         await ask(
             human,
@@ -56,7 +56,7 @@ async def approve() -> None:
         )
         await message.respond(b"")
         await human.flush()
-    print("[human] approved, and is gone")
+    print("[human] has approved and goes offline")
 
 
 async def read_answer(mailbox: str) -> dict[str, object]:
@@ -65,17 +65,17 @@ async def read_answer(mailbox: str) -> dict[str, object]:
         message = await inbox.next_msg(timeout=3)
         await message.respond(b"")
         answer: dict[str, object] = json.loads(message.data)
-        print(f"[agent] is back: approved={answer['approved']} by {answer['by']}")
+        print(f"[agent] is online and reads: approved={answer['approved']} by {answer['by']}")
         return answer
 
 
 async def main() -> None:
     correlation_id = uuid.uuid4().hex
-    await open_desk()
+    await create_mailbox_of_human()
     mailbox = await request_approval(correlation_id)
     await approve()
     answer = await read_answer(mailbox)
-    expect(answer["approved"] is True, "the human's answer reaches the agent")
+    expect(answer["approved"] is True, "the answer of the human reaches the agent")
     expect(answer["correlation_id"] == correlation_id, "the answer belongs to the request")
 
 

@@ -1,4 +1,4 @@
-"""What every example here would otherwise repeat. All else is plain nats-py."""
+"""Functions that all examples share. Everything else in the examples is plain nats-py."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import nats
 
 
 class MailboxError(Exception):
-    """The broker answered with an error; `code` says which (docs/protocol.md, Errors)."""
+    """The broker replied with an error. `code` is the error code (docs/protocol.md, "Errors")."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         super().__init__(answer["error"])
@@ -15,7 +15,7 @@ class MailboxError(Exception):
 
 
 async def ask(client: nats.NATS, command: str, /, **fields: Any) -> dict[str, Any]:
-    """Request `$mq9.AI.MAILBOX.{command}` with a JSON object; return the one it is answered with."""
+    """Send `fields` as JSON to `$mq9.AI.MAILBOX.{command}` and return the reply. Raises MailboxError."""
     reply = await client.request(f"$mq9.AI.MAILBOX.{command}", json.dumps(fields).encode(), timeout=3)
     answer: dict[str, Any] = json.loads(reply.data)
     if "error" in answer:
@@ -23,14 +23,14 @@ async def ask(client: nats.NATS, command: str, /, **fields: Any) -> dict[str, An
     return answer
 
 
-async def discard_all(client: nats.NATS, address: str) -> None:
-    """Empty a mailbox that has the same address in every run: what is in it is an earlier one's."""
+async def delete_all(client: nats.NATS, address: str) -> None:
+    """Delete all messages of a mailbox: one with a fixed address may have messages of an earlier run."""
     while listed := (await ask(client, f"LIST.{address}"))["messages"]:
         for message in listed:
             await ask(client, f"DELETE.{address}.{message['msg_id']}")
 
 
-def expect(held: bool, sentence: str) -> None:
-    """Go on if the promise held; else end the program with a sentence that says which one did not."""
-    if not held:
-        raise SystemExit(f"NOT AS PROMISED: {sentence}")
+def expect(condition: bool, promise: str) -> None:
+    """End the program with an error if the broker did not keep this promise."""
+    if not condition:
+        raise SystemExit(f"BROKEN PROMISE: {promise}")

@@ -1,6 +1,6 @@
-"""Look through a mailbox without subscribing: LIST, a page at a time, in the order of delivery.
+"""Read a mailbox without subscribing: LIST returns one page at a time, in the order of delivery.
 
-Looking changes nothing. `next` is in a page only if more follow; send it back as `cursor`.
+LIST changes nothing. A page has `next` only if more messages follow; send it back as `cursor`.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def main() -> None:
     expect([message["msg_id"] for message in seen[:2]] == [9, 19], "urgent messages are listed first")
     expect(sorted(message["msg_id"] for message in seen) == list(range(25)), "each message is on one page")
     expect(all(message["headers"] == {"Author": "agent"} for message in seen), "headers are listed as sent")
-    expect(left["total"] == 25, "listing takes nothing out")
+    expect(left["total"] == 25, "LIST deletes nothing")
 
 
 asyncio.run(main())

@@ -1,6 +1,6 @@
-"""A worker that cannot do a task gives it back at once; what nobody can do ends in a mailbox of its own.
+"""A worker that cannot do a task gives it back. After three tries it moves the task to another mailbox.
 
-`nak()` of nats-py answers with -NAK: the task goes back to its queue group, by priority, for whoever is next.
+`nak()` of nats-py answers with -NAK: the task goes back to its queue group, and the next member gets it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from mq9 import ask, expect
 from nats.aio.msg import Msg
 
 URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
-MOST_TRIES = 3
+MAX_TRIES = 3
 
 
 async def main() -> None:
@@ -27,14 +27,14 @@ async def main() -> None:
             task = json.loads(message.data)["task"]
             tries[task] += 1
             if task == "impossible" or (task == "flaky" and tries[task] == 1):
-                if tries[task] < MOST_TRIES:
+                if tries[task] < MAX_TRIES:
                     print(f"[worker] gives back: {task}, try {tries[task]}")
                     await message.nak()
                     return
                 print(f"[worker] gives up: {task}")
                 await ask(client, f"MSG.{failed}", task=task, tries=tries[task])
             else:
-                print(f"[worker] did: {task}, try {tries[task]}")
+                print(f"[worker] has done: {task}, try {tries[task]}")
                 done.append(task)
             await message.ack()
 
@@ -47,13 +47,14 @@ async def main() -> None:
                 break
             await asyncio.sleep(0.1)
         given_up = await ask(client, f"LIST.{failed}")
-    expect(sorted(done) == ["easy", "flaky"], "a task that was given back is tried again")
+    expect(sorted(done) == ["easy", "flaky"], "a task that was given back is delivered again")
     expect(
-        tries == {"easy": 1, "flaky": 2, "impossible": MOST_TRIES}, "a task comes again only if given back"
+        tries == {"easy": 1, "flaky": 2, "impossible": MAX_TRIES},
+        "only a task that was given back is delivered again",
     )
     expect(
         [json.loads(message["payload"])["task"] for message in given_up["messages"]] == ["impossible"],
-        "what nobody can do is in the mailbox for that, and only there",
+        "the impossible task is in the mailbox for failures, and no other task is",
     )
 
 

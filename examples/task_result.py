@@ -1,6 +1,6 @@
-"""A sub-agent finishes a task and tells the orchestrator, which is not there at that moment.
+"""A sub-agent finishes a task and sends the result to the orchestrator, which is offline at that moment.
 
-The result waits in the orchestrator's mailbox. LIST at the end is the safety net: nothing was missed.
+The mailbox of the orchestrator keeps the result. LIST at the end is the safety net: no result was missed.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 
 
 async def start_task() -> str:
-    """The orchestrator opens a mailbox for the result, and goes away."""
+    """The orchestrator creates a mailbox for the result, and goes offline."""
     async with await nats.connect(URL) as client:
         mailbox = await ask(client, "CREATE", ttl=60)
         print("[orchestrator] results go to", mailbox["mail_address"])
@@ -22,14 +22,14 @@ async def start_task() -> str:
 
 
 async def work(address: str, task: str, result: str) -> None:
-    """A sub-agent reports: whether anybody reads it now is not its business."""
+    """A sub-agent sends its result. It does not need to know whether the orchestrator is online."""
     async with await nats.connect(URL) as client:
         stored = await ask(client, f"MSG.{address}", task=task, result=result)
         print(f"[sub-agent] {task} is done, stored as message {stored['msg_id']}")
 
 
 async def collect(address: str) -> dict[str, str]:
-    """The orchestrator is back: it gets what waited, then what comes while it is there."""
+    """The orchestrator is online again. It gets the stored result first, then a new one."""
     results = {}
     async with await nats.connect(URL) as client:
         inbox = await client.subscribe(f"$mq9.AI.MAILBOX.MSG.{address}")
@@ -39,11 +39,11 @@ async def collect(address: str) -> dict[str, str]:
             report = json.loads(message.data)
             results[report["task"]] = report["result"]
             print(f"[orchestrator] {report['task']}: {report['result']}")
-            # Delivery does not consume. Answering does: the message is discarded.
+            # Delivery does not delete a message. An answer does.
             await message.respond(b"")
         await late
         left = await ask(client, f"LIST.{address}")
-        expect(left["total"] == 0, "both results were answered, so the mailbox is empty")
+        expect(left["total"] == 0, "an answer deletes the result, so the mailbox is empty")
     return results
 
 
@@ -53,7 +53,7 @@ async def main() -> None:
     results = await collect(address)
     expect(
         results == {"t-001": "anomaly rate 2.3%", "t-002": "no anomalies"},
-        "a result reaches the orchestrator, there or not there when it was sent",
+        "each result reaches the orchestrator, online or offline when it was sent",
     )
 
 
