@@ -1,4 +1,9 @@
-"""Signing in: any client, those with the token, or the users that the settings name."""
+"""Decides whether a client may connect, and as whom: without credentials, by token, by user, or by NKEY.
+
+`network/handshake.py` calls `Authenticator.check` for each CONNECT, and `Authenticator.recheck` for connected
+clients after a reload. An `Authenticator` belongs to one version of the settings; a reload creates another.
+This module does no input or output; `auth/passwords.py` compares passwords, some of them in a thread.
+"""
 
 import base64
 import secrets
@@ -8,13 +13,13 @@ from dataclasses import dataclass
 import msgspec
 
 from mq9fast._core.pubsub.permissions import Permissions
-from mq9fast.auth.passwords import Passwords
+from mq9fast.auth.passwords import Passwords, StillNeeded
 from mq9fast.config.settings import Settings
-from mq9fast.config.users import BCRYPT_HASH, permissions, public_key
+from mq9fast.config.users import BCRYPT_HASH, decode_nkey, make_permissions
 
 
 class Credentials(msgspec.Struct):
-    """What a CONNECT shows of itself (NATS protocol, CONNECT)."""
+    """The fields of a CONNECT that authenticate the client, named as in the NATS protocol."""
 
     user: str | None = None
     password: str | None = msgspec.field(default=None, name="pass")
@@ -25,7 +30,11 @@ class Credentials(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """What a client signed in as. `kind` is user, token, nkey, or anybody where no credentials are needed."""
+    """Who a client is. `kind`: user, token, nkey, or anonymous if the broker requires no credentials.
+
+    `name`: the user's name or public NKEY. `secret`: the password, bcrypt hash or token of the settings.
+    `permissions`: None allows everything.
+    """
 
     kind: str
     name: str = ""
@@ -33,17 +42,17 @@ class Identity:
     permissions: Permissions | None = None
 
 
-ANYBODY = Identity("anybody")
-# A client that may have the right password, and has to show it again.
-UNPROVED = Identity("unproved")
-# The end of a bcrypt hash; what comes before it is its cost and salt.
+ANONYMOUS = Identity("anonymous")
+# The result of `recheck` for a client that may have the right password, but has to send it again.
+UNVERIFIED = Identity("unverified")
+# A bcrypt hash ends with its digest. Cost and salt come before.
 DIGEST_CHARACTERS = 31
-Verdict = Callable[[Identity | None], None]
-Wanted = Callable[[], bool]
+# Receives the identity of an authenticated client, None for a rejected one.
+OnResult = Callable[[Identity | None], None]
 
 
 class Authenticator:
-    """Checks what a CONNECT shows against the settings. Secrets are compared in constant time."""
+    """Checks credentials against the settings. Secrets are compared in constant time."""
 
     def __init__(self, settings: Settings, passwords: Passwords) -> None:
         self._passwords = passwords
@@ -56,95 +65,101 @@ class Authenticator:
         elif settings.user is not None:
             self._users[settings.user] = Identity("user", settings.user, settings.password or "")
         for user in settings.users:
-            allowed = permissions(user.permissions or settings.default_permissions, seed)
+            allowed = make_permissions(user.permissions or settings.default_permissions, seed)
             if user.nkey is not None:
                 self._keys[user.nkey] = Identity("nkey", user.nkey, permissions=allowed)
             else:
                 self._users[user.name] = Identity("user", user.name, user.password or "", allowed)
-        self._nobody = Identity("nobody", secret=self._secret_of_nobody())
-        passwords.forget(but={identity.secret for identity in self._users.values()})
+        self._unknown_user = Identity("unknown", secret=self._secret_of_unknown_user())
+        passwords.forget_all_but({identity.secret for identity in self._users.values()})
 
     @property
     def required(self) -> bool:
-        """Whether a client has to show credentials."""
+        """Whether a client must send credentials."""
         return self._token is not None or bool(self._users) or bool(self._keys)
 
     @property
-    def challenges(self) -> bool:
-        """Whether a client may sign a nonce."""
+    def needs_nonce(self) -> bool:
+        """Whether INFO must contain a nonce, because a client may authenticate by signing it."""
         return bool(self._keys)
 
-    def check(self, given: Credentials, nonce: str, verdict: Verdict, wanted: Wanted) -> None:
-        """Call `verdict` with the identity, or None, at once or in a later turn of the event loop if it is
-        still `wanted` then."""
+    def check(self, given: Credentials, nonce: str, on_result: OnResult, still_needed: StillNeeded) -> None:
+        """Authenticate a client by the credentials of its CONNECT; `nonce` is the one of its INFO.
+
+        Calls `on_result` once: before this returns, or in a later turn of the event loop, but then only if
+        `still_needed()` is true.
+        """
         if not self.required:
-            verdict(ANYBODY)
+            on_result(ANONYMOUS)
         elif given.nkey and self._keys:
-            verdict(self._signer(given, nonce))
+            on_result(self._verify_signature(given, nonce))
         elif self._token is not None:
-            self._compare(self._token, given.auth_token, verdict, wanted)
+            self._compare(self._token, given.auth_token, on_result, still_needed)
         else:
-            # For a name that is not known, the same work is done, so that the time does not tell.
-            expected = self._users.get(given.user or "", self._nobody)
-            self._compare(expected, given.password, verdict, wanted)
+            # An unknown name takes as long as a known one, so that the time reveals no names.
+            expected = self._users.get(given.user or "", self._unknown_user)
+            self._compare(expected, given.password, on_result, still_needed)
 
-    def readmit(self, known: Identity, verdict: Verdict, wanted: Wanted) -> None:
-        """Like `check`, for a client that other settings let in and whose password is not kept.
+    def recheck(self, known: Identity, on_result: OnResult, still_needed: StillNeeded) -> None:
+        """Authenticate a client that earlier settings let in, as `check` does. Its password is not kept.
 
-        It may stay if its user or token is still there and the password is the same. If a hash was replaced
-        by another, nobody can tell, and the verdict is UNPROVED.
+        The client keeps its identity if its user or token still exists with the same password. If one bcrypt
+        hash was replaced by another, the password cannot be compared, and the result is UNVERIFIED.
         """
         found = {"user": self._users, "nkey": self._keys}.get(known.kind, {}).get(known.name)
         if known.kind == "token":
             found = self._token
         if not self.required:
-            verdict(ANYBODY)
+            on_result(ANONYMOUS)
         elif found is None or found.secret == known.secret:
-            verdict(found)
+            on_result(found)
         elif not _is_hash(known.secret):
-            self._compare(found, known.secret, verdict, wanted)
+            self._compare(found, known.secret, on_result, still_needed)
         elif not _is_hash(found.secret):
             self._passwords.check(
-                known.secret, found.secret, lambda right: verdict(found if right else None), wanted
+                known.secret, found.secret, lambda right: on_result(found if right else None), still_needed
             )
         else:
-            verdict(UNPROVED)
+            on_result(UNVERIFIED)
 
-    def _compare(self, expected: Identity, given: str | None, verdict: Verdict, wanted: Wanted) -> None:
+    def _compare(
+        self, expected: Identity, given: str | None, on_result: OnResult, still_needed: StillNeeded
+    ) -> None:
         def done(right: bool) -> None:
-            verdict(expected if right and expected is not self._nobody else None)
+            on_result(expected if right and expected is not self._unknown_user else None)
 
-        self._passwords.check(expected.secret, given or "", done, wanted)
+        self._passwords.check(expected.secret, given or "", done, still_needed)
 
-    def _signer(self, given: Credentials, nonce: str) -> Identity | None:
-        """The identity of the NKEY that signed the nonce of this connection's INFO; None if none did."""
+    def _verify_signature(self, given: Credentials, nonce: str) -> Identity | None:
+        """The identity of the NKEY that signed the nonce; None if the signature is not valid."""
         from nacl.exceptions import BadSignatureError
         from nacl.signing import VerifyKey
 
         identity = self._keys.get(given.nkey or "")
-        # A client that connected before there were NKEYs got no nonce.
+        # The nonce is "" if the client connected before a reload added the first NKEY.
         if identity is None or not nonce:
             return None
         try:
-            VerifyKey(public_key(identity.name)).verify(nonce.encode(), _decoded(given.sig or ""))
+            VerifyKey(decode_nkey(identity.name)).verify(nonce.encode(), _decode_base64(given.sig or ""))
         except (BadSignatureError, ValueError):
             return None
         return identity
 
-    def _secret_of_nobody(self) -> str:
-        """A hash of the highest configured cost that no password has, so unknown names take equally long."""
+    def _secret_of_unknown_user(self) -> str:
+        """A secret that no password matches. It is a hash of the highest cost if any user has a hash, so that
+        an unknown name takes as long to check as a known one."""
         hashes = [it.secret for it in self._users.values() if _is_hash(it.secret)]
         if not hashes:
             return secrets.token_hex()
-        dearest = max(hashes, key=lambda text: text[4:6])
-        return dearest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
+        costliest = max(hashes, key=lambda text: text[4:6])
+        return costliest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
 
 
 def _is_hash(secret: str) -> bool:
     return BCRYPT_HASH.fullmatch(secret) is not None
 
 
-def _decoded(signature: str) -> bytes:
-    """Base64 of either alphabet, padded or not; ValueError if it is none."""
-    text = signature.rstrip("=").replace("-", "+").replace("_", "/")
+def _decode_base64(text: str) -> bytes:
+    """Decode base64 of either alphabet, with or without padding. Raises ValueError."""
+    text = text.rstrip("=").replace("-", "+").replace("_", "/")
     return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -1,4 +1,8 @@
-"""Comparing passwords and tokens with what is expected: plain text, or a bcrypt hash."""
+"""Compares passwords and tokens with those of the settings, which are plain text or bcrypt hashes.
+
+`auth/authenticator.py` calls this module. A bcrypt hash takes about a tenth of a second to check, so a thread
+checks it, and the event loop goes on meanwhile.
+"""
 
 import asyncio
 import hashlib
@@ -11,71 +15,78 @@ from functools import partial
 
 from mq9fast.config.users import BCRYPT_HASH
 
-# bcrypt looks at so many bytes. A longer password matches no hash.
+# bcrypt ignores bytes beyond these. A longer password matches no hash.
 BCRYPT_BYTES = 72
-
-
-# A function for the answer of a check, and one that says whether the answer still matters.
-Asker = tuple[Callable[[bool], None], Callable[[], bool]]
+# `Passwords` drops waiters that gave up when it has twice as many as after the last time, and at least these.
 MIN_TO_PRUNE = 64
-# How long askers are told what came of a check in one turn of the event loop.
-CPU_REPORT_SECONDS = 0.002
+# How long the results of one check are delivered within one turn of the event loop.
+DELIVERY_SECONDS = 0.002
+
+# Whether the result of a check still matters, such as whether the client is still connected.
+StillNeeded = Callable[[], bool]
+# Receives whether the password is right, and says whether it still needs the result.
+Waiter = tuple[Callable[[bool], None], StillNeeded]
 
 
 class Passwords:
-    """Compares in constant time. A bcrypt hash takes a tenth of a second and is checked in a thread.
+    """Compares secrets in constant time. Used from the event loop.
 
-    That a password was right is remembered as a digest under a key of this process, and what several ask for
-    is checked once: so a fleet that reconnects, to a broker that was just started too, pays for it once.
+    A correct password is remembered as a digest, made with a random key of this process. Equal checks that
+    wait at the same time are done once. So clients that all reconnect together, also after a restart of the
+    broker, cost one bcrypt check.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._key = secrets.token_bytes(32)
-        self._proved: dict[str, bytes] = {}
+        # The digest of the correct password, by bcrypt hash.
+        self._verified: dict[str, bytes] = {}
         self._thread: ThreadPoolExecutor | None = None
-        # By hash and password; the first is the one that is checked, or the next to be.
-        self._asked: dict[tuple[str, bytes], tuple[bytes, list[Asker]]] = {}
-        self._askers = 0
-        self._max_askers = MIN_TO_PRUNE
+        # Checks in the order in which the thread does them: by hash and digest, the password and its waiters.
+        self._checks: dict[tuple[str, bytes], tuple[bytes, list[Waiter]]] = {}
+        self._waiters = 0
+        self._max_waiters = MIN_TO_PRUNE
         self._busy = False
         self._closed = False
 
     def check(
-        self, expected: str, given: str, then: Callable[[bool], None], wanted: Callable[[], bool]
+        self, expected: str, given: str, then: Callable[[bool], None], still_needed: StillNeeded
     ) -> None:
-        """Call `then` with whether `given` is right: at once, or, for a hash, in a later turn of the loop, if
-        that is still `wanted` when its turn comes."""
+        """Call `then` with whether the password `given` matches `expected`.
+
+        `then` is called before this returns, or, for a bcrypt hash, in a later turn of the event loop, but
+        then only if `still_needed()` was true when the check's turn came.
+        """
         text = given.encode("utf-8", "surrogatepass")
         if not BCRYPT_HASH.fullmatch(expected):
             then(hmac.compare_digest(expected.encode(), text))
             return
         digest = hmac.digest(self._key, text, hashlib.sha256)
-        if hmac.compare_digest(self._proved.get(expected, b""), digest):
+        if hmac.compare_digest(self._verified.get(expected, b""), digest):
             then(True)
             return
-        _, askers = self._asked.setdefault((expected, digest), (text, []))
-        askers.append((then, wanted))
-        self._askers += 1
-        if self._askers > self._max_askers:
+        _, waiters = self._checks.setdefault((expected, digest), (text, []))
+        waiters.append((then, still_needed))
+        self._waiters += 1
+        if self._waiters > self._max_waiters:
             self._prune()
-        self._begin()
+        self._start_next()
 
     def _prune(self) -> None:
-        """Forget checks whose clients left: they must not pile up."""
-        asked, self._asked, self._askers = self._asked, {}, 0
-        for key, (text, askers) in asked.items():
-            if staying := [asker for asker in askers if asker[1]()]:
-                self._asked[key] = (text, staying)
-                self._askers += len(staying)
-        self._max_askers = max(2 * self._askers, MIN_TO_PRUNE)
+        """Drop the waiters that do not need their result any more. Otherwise they would pile up."""
+        checks, self._checks, self._waiters = self._checks, {}, 0
+        for key, (text, waiters) in checks.items():
+            if needed := [waiter for waiter in waiters if waiter[1]()]:
+                self._checks[key] = (text, needed)
+                self._waiters += len(needed)
+        self._max_waiters = max(2 * self._waiters, MIN_TO_PRUNE)
 
-    def _begin(self) -> None:
-        """Have the thread check what was asked for first and is still wanted."""
-        while self._asked and not self._busy and not self._closed:
-            (expected, digest), (text, askers) = next(iter(self._asked.items()))
-            if not any(wanted() for _, wanted in askers):
-                self._take(expected, digest)
+    def _start_next(self) -> None:
+        """Let the thread do the oldest check that is still needed."""
+        while self._checks and not self._busy and not self._closed:
+            (expected, digest), (text, waiters) = next(iter(self._checks.items()))
+            if not any(still_needed() for _, still_needed in waiters):
+                self._remove(expected, digest)
                 continue
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, "mq9fast-auth")
@@ -89,30 +100,30 @@ class Passwords:
             return
         right = work.result()
         if right:
-            self._proved[expected] = digest
-        self._tell(self._take(expected, digest)[::-1], right)
-        self._begin()
+            self._verified[expected] = digest
+        self._deliver(self._remove(expected, digest)[::-1], right)
+        self._start_next()
 
-    def _tell(self, askers: list[Asker], right: bool) -> None:
-        """Tell those who asked, some in each turn of the event loop: a whole fleet may wait for one check."""
-        end = time.perf_counter() + CPU_REPORT_SECONDS
-        while askers and time.perf_counter() < end:
-            askers.pop()[0](right)
-        if askers and not self._closed:
-            self._loop.call_soon(self._tell, askers, right)
+    def _deliver(self, waiters: list[Waiter], right: bool) -> None:
+        """Deliver a result, spread over turns of the event loop: very many clients may wait for one check."""
+        end = time.perf_counter() + DELIVERY_SECONDS
+        while waiters and time.perf_counter() < end:
+            waiters.pop()[0](right)
+        if waiters and not self._closed:
+            self._loop.call_soon(self._deliver, waiters, right)
 
-    def _take(self, expected: str, digest: bytes) -> list[Asker]:
-        """Remove a check that is done; returns its askers."""
-        _, askers = self._asked.pop((expected, digest), (b"", []))
-        self._askers -= len(askers)
-        return askers
+    def _remove(self, expected: str, digest: bytes) -> list[Waiter]:
+        """Remove a check; returns its waiters."""
+        _, waiters = self._checks.pop((expected, digest), (b"", []))
+        self._waiters -= len(waiters)
+        return waiters
 
-    def forget(self, but: set[str]) -> None:
-        """Forget what was proved of hashes that nobody has any longer."""
-        self._proved = {known: digest for known, digest in self._proved.items() if known in but}
+    def forget_all_but(self, hashes: set[str]) -> None:
+        """Forget the verified passwords of all bcrypt hashes that are not in `hashes`."""
+        self._verified = {known: digest for known, digest in self._verified.items() if known in hashes}
 
     def close(self) -> None:
-        """Check nothing more, and tell nobody of what is being checked."""
+        """Start no more checks, and deliver no more results."""
         self._closed = True
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,10 +1,16 @@
-"""Paths as they are given: their bytes are UTF-8, whatever the locale takes names for."""
+"""Converts paths in the settings to `Path`. Their bytes are UTF-8, whatever encoding the locale has.
+
+`server/broker.py` calls this for `data_dir`.
+"""
 
 import os
 from pathlib import Path
 
 
 def as_path(text: str) -> Path:
-    """The path of a setting, for Python's own functions. Flags and variables come as the locale decodes them,
-    the TOML file is UTF-8; under the C locale the two differ."""
+    """The path of a setting, as Python's functions take it.
+
+    Python decodes flags and variables by the locale, and the TOML file as UTF-8. Under the C locale these
+    differ.
+    """
     return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))

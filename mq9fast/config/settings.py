@@ -1,6 +1,8 @@
-"""What a broker can be told: one table of settings; `sources.py` fills it.
+"""All settings of a broker, with their types, limits, defaults and help texts.
 
-The table is the `Settings` struct itself: names, types, limits, defaults and help are read off its fields.
+The fields of the `Settings` struct are the only definition. `SETTINGS`, a table of the fields, is derived
+from them; `config/sources.py` makes flags, variables and the keys of the TOML file from it. A reload replaces
+the broker's `Settings` by another one. This module does no input or output.
 """
 
 import re
@@ -18,7 +20,7 @@ _HUGE = 2**63 - 1
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
 
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
-# Its bytes may be of an encoding that the locale does not have.
+# A path may contain bytes that the locale cannot decode: Python represents them as surrogates.
 PathText = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]+\Z")]
 Count = Annotated[int, Meta(ge=1, le=_HUGE)]
 Limit = Annotated[int, Meta(ge=0, le=_HUGE)]
@@ -30,49 +32,57 @@ Secret = Annotated[Text | None, Meta(extra={"secret": True})]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a broker can be told. Each field's help text and unit stand in its annotation.
+    """The settings of one broker. The annotation of each field has its help text and unit.
 
-    Built directly, only the rules between settings are checked; `sources.load_settings` checks every value.
-    Raises SettingsError where two settings exclude each other or one lacks another that it needs.
+    `sources.load_settings` checks every value. The constructor checks only rules between settings, users and
+    permissions; it raises SettingsError. `given`: the names of the settings that a source has set.
     """
 
-    host: Annotated[Text, Meta(description="address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="port for clients, 0 takes a free one")] = 4222
+    host: Annotated[Text, Meta(description="address to listen on for NATS clients")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port for NATS clients, 0 picks a free port")] = (
+        4222
+    )
     proxy_protocol: Annotated[
         bool,
-        Meta(description="expect a PROXY header (version 1 or 2) from a proxy in front, from each client"),
+        Meta(description="expect a PROXY header, version 1 or 2, at the start of each connection"),
     ] = False
-    data_dir: Annotated[PathText, Meta(description="directory of the store, created if absent")] = (
+    data_dir: Annotated[PathText, Meta(description="directory of the store, created if it is missing")] = (
         "./mq9-data"
     )
     sync: Annotated[
         Literal["always", "interval", "never"],
-        Meta(description="fsync before a message is acknowledged, every sync interval, or not at all"),
+        Meta(description="when to fsync: before each acknowledgement, every --sync-interval, or never"),
     ] = "always"
     sync_interval: Annotated[Seconds, Meta(description="time between fsyncs under --sync interval")] = 1.0
     accept_loss: Annotated[
-        bool, Meta(description="start although acknowledged messages are lost; for one start")
+        bool, Meta(description="start even if acknowledged messages are lost; meant for one start")
     ] = False
-    monitor_host: Annotated[Text, Meta(description="address of the HTTP monitor")] = "127.0.0.1"
+    monitor_host: Annotated[Text, Meta(description="address of the HTTP monitoring port")] = "127.0.0.1"
     monitor_port: Annotated[
         int,
-        Meta(ge=-1, le=65535, description="port of the HTTP monitor, 0 takes a free one, -1 turns it off"),
+        Meta(ge=-1, le=65535, description="HTTP monitoring port, 0 picks a free port, -1 turns it off"),
     ] = 8222
     ws_host: Annotated[Text, Meta(description="address of the WebSocket port")] = "127.0.0.1"
     ws_port: Annotated[
         int,
-        Meta(ge=-1, le=65535, description="port for WebSocket clients, 0 takes a free one, -1 turns it off"),
+        Meta(ge=-1, le=65535, description="port for WebSocket clients, 0 picks a free port, -1 turns it off"),
     ] = -1
-    ws_tls: Annotated[bool, Meta(description="TLS on the WebSocket port too, where --tls-cert is set")] = True
+    ws_tls: Annotated[bool, Meta(description="with --tls-cert, use TLS on the WebSocket port too")] = True
     ws_origins: Annotated[
-        Text | None, Meta(description="web pages that may connect, as in https://a.org,https://b.org:8443")
+        Text | None,
+        Meta(description="origins of web pages that may connect, such as https://a.org,https://b.org:8443"),
     ] = None
     ws_forwarded_for: Annotated[
-        bool, Meta(description="take the address of a WebSocket client from the X-Forwarded-For of a proxy")
+        bool, Meta(description="take the address of a WebSocket client from the X-Forwarded-For header")
     ] = False
     max_payload: Annotated[
         int,
-        Meta(ge=1, le=64 * 2**20, description="largest message with its headers", extra={"unit": "bytes"}),
+        Meta(
+            ge=1,
+            le=64 * 2**20,
+            description="maximum size of a message with its headers",
+            extra={"unit": "bytes"},
+        ),
     ] = 2**20
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="minimum log level")
@@ -87,19 +97,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_ca: Annotated[
         Text | None, Meta(description="PEM file with the authorities that sign client certificates")
     ] = None
-    tls_verify: Annotated[bool, Meta(description="demand a certificate that --tls-ca signed")] = False
+    tls_verify: Annotated[bool, Meta(description="require a client certificate signed by --tls-ca")] = False
     tls_handshake_first: Annotated[
         Literal["off", "on", "auto"],
-        Meta(description="TLS before INFO: never, always, or for clients that begin it at once"),
+        Meta(description="TLS before INFO: off, on, or auto for clients that start TLS at once"),
     ] = "off"
     server_name: Annotated[Text | None, Meta(description="server name in INFO, generated if not set")] = None
     advertise: Annotated[
-        Text | None, Meta(description="other addresses told to clients, as host:port,host:port")
+        Text | None, Meta(description="other addresses of the broker for clients, as host:port,host:port")
     ] = None
-    auto_create: Annotated[bool, Meta(description="let the first message create its mailbox")] = False
+    auto_create: Annotated[
+        bool, Meta(description="create a mailbox when the first message to it arrives")
+    ] = False
     max_control_line: Annotated[
         int,
-        Meta(ge=64, le=2**20, description="longest line of the protocol", extra={"unit": "bytes"}),
+        Meta(ge=64, le=2**20, description="maximum length of a protocol line", extra={"unit": "bytes"}),
     ] = 4096
     max_connections: Annotated[Count, Meta(description="maximum number of connections")] = 65536
     max_subscriptions: Annotated[
@@ -108,12 +120,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_pending: Annotated[
         Count,
         Meta(
-            description="most that may wait unsent for a slow reader of plain subjects",
+            description="maximum unsent data of a client that reads plain subjects",
             extra={"unit": "bytes"},
         ),
     ] = 64 * 2**20
     write_deadline: Annotated[
-        Seconds, Meta(description="time after which a reader of plain subjects that takes nothing is cut off")
+        Seconds,
+        Meta(description="time after which a client that reads plain subjects but takes no data is closed"),
     ] = 10.0
     max_mailboxes: Annotated[Limit, Meta(description="maximum number of mailboxes, 0 is no limit")] = 0
     max_mailbox_messages: Annotated[
@@ -126,18 +139,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         LimitBytes, Meta(description="maximum size of all mailboxes, 0 is no limit")
     ] = 0
     min_free: Annotated[
-        LimitBytes, Meta(description="free disk below which messages are refused, 0 is no floor")
+        LimitBytes, Meta(description="free disk space below which messages are refused, 0 is no limit")
     ] = 128 * 2**20
     ping_interval: Annotated[Seconds, Meta(description="time between pings to an idle client")] = 120.0
-    ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is stale")] = 2
-    auth_timeout: Annotated[Seconds, Meta(description="time a client has to sign in")] = 2.0
+    ping_max: Annotated[Count, Meta(description="unanswered pings after which a connection is closed")] = 2
+    auth_timeout: Annotated[Seconds, Meta(description="time within which a client must authenticate")] = 2.0
     busy_poll: Annotated[
         Microseconds, Meta(description="time to poll for the next read before going to sleep, 0 turns it off")
     ] = 100
     lame_duck_duration: Annotated[
         SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
     ] = 30.0
-    # Of the TOML file only.
+    # These can only be set in the TOML file.
     users: tuple[User, ...] = ()
     default_permissions: PermissionLists | None = None
     given: frozenset[str] = frozenset()
@@ -166,7 +179,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def explicit(self) -> frozenset[str]:
-        """Names of settings a source gave, even as the default, or that code set to another value."""
+        """The names of settings that a source has set, even to the default, or that differ from the
+        default."""
         return self.given | {row.name for row in SETTINGS if getattr(self, row.name) != row.default}
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
@@ -190,7 +204,7 @@ _NEEDS = (
 )
 
 
-# Listeners, the store, and what INFO promised. All others change on SIGHUP.
+# Settings of listeners and of the store, and values in INFO. A reload can change all other settings.
 _FIXED = {
     "host",
     "port",
@@ -213,9 +227,9 @@ _FIXED = {
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table, as read off a field of `Settings`.
+    """One row of the table, derived from a field of `Settings`.
 
-    `hint` is the field's annotation, `kind` its type without None; `unit` is "" where there is none.
+    `hint`: the annotation of the field. `kind`: its type without None. `unit`: "" if it has none.
     """
 
     name: str
@@ -228,27 +242,27 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fixed(self) -> bool:
-        """Whether only a restart changes it."""
+        """Whether a change needs a restart."""
         return self.name in _FIXED
 
     @property
     def flag(self) -> str:
-        """Its flag, such as --max-payload."""
+        """The flag, such as --max-payload."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
-        """Its environment variable, such as MQ9FAST_MAX_PAYLOAD."""
+        """The environment variable, such as MQ9FAST_MAX_PAYLOAD."""
         return f"MQ9FAST_{self.name.upper()}"
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The only values it takes, in their order; () where it is not a choice."""
+        """The allowed values in their order; () if it is not a choice."""
         return get_args(get_args(self.hint)[0]) if isinstance(self.kind, LiteralType) else ()
 
     @property
     def expected(self) -> str:
-        """What its value must be, in words that end a sentence."""
+        """The allowed values in words, for the end of an error sentence."""
         kind = self.kind
         if isinstance(kind, BoolType):
             return "true or false"
@@ -268,7 +282,7 @@ def _table() -> tuple[Setting, ...]:
     hints = get_type_hints(Settings, include_extras=True)
     rows = []
     for field in info.fields:
-        if not isinstance(field.type, Metadata):  # `given` is none of the settings
+        if not isinstance(field.type, Metadata):  # `users`, `default_permissions` and `given`
             continue
         kind, extra = field.type.type, field.type.extra or {}
         rows.append(

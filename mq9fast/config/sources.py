@@ -1,4 +1,8 @@
-"""Where settings come from: flags, environment variables and the TOML file, in this order of precedence."""
+"""Reads the settings: flags win over environment variables, and these win over the TOML file.
+
+`__main__.py` calls `load_settings` at the start and for each reload. This module reads the TOML file and, for
+`--help` and `--version`, writes to standard output.
+"""
 
 import argparse
 import codecs
@@ -20,17 +24,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
-# What has no flag and no variable: settings of a shape that those do not take.
+# Settings with a structure that a flag or a variable cannot express.
 FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists}
 _BY_NAME = {row.name: row for row in SETTINGS}
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Return the settings as told by flags, else environment variables, else the TOML file, else defaults.
+    """Return the settings from flags, else environment variables, else the TOML file, else the defaults.
 
-    `argv` is the command line without the program's name.
-    Raises SettingsError for anything that cannot be used; SystemExit(0) once --help or --version is printed.
+    `argv`: the command line without the program's name. Raises SettingsError if anything is not valid.
+    Raises SystemExit(0) after printing --help or --version.
     """
     flags = _read_flags(argv)
     path = flags.get("config", environ.get("MQ9FAST_CONFIG"))
@@ -50,12 +54,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _read_flags(argv: Sequence[str]) -> dict[str, str]:
     found, rest = _parser().parse_known_args(argv)
-    # What is left over may be a piece of a secret: only the name of a flag is fit to be shown.
+    # Another argument may be a part of a secret: show nothing but the name of a flag.
     for argument in rest:
         if argument.startswith("--"):
-            raise SettingsError(f"there is no flag {argument.partition('=')[0]!r}")
+            raise SettingsError(f"unknown flag {argument.partition('=')[0]!r}: see --help")
     if rest:
-        raise SettingsError("an argument on the command line belongs to no flag")
+        raise SettingsError("an argument on the command line does not belong to any flag: see --help")
     return {name: str(value) for name, value in vars(found).items() if value is not None}
 
 
@@ -105,22 +109,22 @@ def _read_file(path: str) -> dict[str, Any]:
     for key, value in _read_toml(path).items():
         row = _BY_NAME.get(key.replace("-", "_"))
         if key in FILE_ONLY:
-            values[key] = _converted(key, value, path)
+            values[key] = _convert(key, value, path)
             continue
         if row is None:
             raise SettingsError(f"the config file {path!r} has an unknown key {key!r}")
         if row.name in values:
             raise SettingsError(f"the config file {path!r} gives {row.name} twice")
-        values[row.name] = _checked(row, value, f"the config file {path!r}")
+        values[row.name] = _check(row, value, f"the config file {path!r}")
     return values
 
 
-def _converted(key: str, value: Any, path: str) -> Any:
+def _convert(key: str, value: Any, path: str) -> Any:
     try:
         return msgspec.convert(value, FILE_ONLY[key])
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        # What msgspec says names the place and the types, never the value.
-        raise SettingsError(f"{key}, given by the config file {path!r}, cannot be used: {error}") from None
+        # msgspec's text names the place and the types, never the value, which may be a secret.
+        raise SettingsError(f"{key}, given by the config file {path!r}, is not valid: {error}") from None
 
 
 def _read_toml(path: str) -> dict[str, Any]:
@@ -150,17 +154,17 @@ def _from_text(row: Setting, text: str, source: str) -> Any:
         elif isinstance(row.kind, FloatType):
             value = float(text)
     except (KeyError, ValueError):
-        raise _wrong(row, source) from None
-    return _checked(row, value, source)
+        raise _value_error(row, source) from None
+    return _check(row, value, source)
 
 
-def _checked(row: Setting, value: Any, source: str) -> Any:
+def _check(row: Setting, value: Any, source: str) -> Any:
     try:
         return msgspec.convert(value, row.hint)
-    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for a choice that is not UTF-8
-        raise _wrong(row, source) from None
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter if a choice is not UTF-8
+        raise _value_error(row, source) from None
 
 
-def _wrong(row: Setting, source: str) -> SettingsError:
-    # The value stays out of it: it may be a secret, even one given to the wrong setting.
+def _value_error(row: Setting, source: str) -> SettingsError:
+    # The sentence does not show the value: it may be a secret, given to the wrong setting by mistake.
     return SettingsError(f"{row.name}, given by {source}, must be {row.expected}")

@@ -1,4 +1,8 @@
-"""Users as the TOML file lists them: how each signs in, and what it may publish and subscribe to."""
+"""The users of the TOML file: their credentials, and the subjects to which they may publish and subscribe.
+
+`config/settings.py` checks users and permissions when it creates `Settings`. `auth/authenticator.py` calls
+`make_permissions` and `decode_nkey`. The functions here only compute.
+"""
 
 import binascii
 import re
@@ -11,7 +15,7 @@ from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.permissions import Permissions
 from mq9fast.errors import SettingsError
 
-# What nats-server takes for a hash, and what bcrypt can check.
+# nats-server takes a password with this prefix for a bcrypt hash. bcrypt can check complete hashes only.
 BCRYPT_PREFIX = re.compile(r"\$2[abxy]\$")
 BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 PUBLIC_KEY_BYTES = 32
@@ -23,14 +27,15 @@ SubscribeEntry = tuple[bytes, bytes | None]
 
 
 class SubjectLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Subjects with wildcards: without `allow`, all are allowed that `deny` does not name."""
+    """Subjects, with wildcards, that are allowed and denied. Without `allow`, all subjects are allowed except
+    those in `deny`."""
 
     allow: Subjects | None = None
     deny: Subjects = ()
 
     @property
     def allowed(self) -> tuple[str, ...] | None:
-        """The entries of `allow`; None for everything."""
+        """The entries of `allow`; None allows everything."""
         return None if self.allow is None else _as_tuple(self.allow)
 
     @property
@@ -40,14 +45,14 @@ class SubjectLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PermissionLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a user may do. A subject, or a list of them, is what is allowed; None is everything."""
+    """What a user may publish and subscribe to. A subject or list of subjects is allowed; None allows all."""
 
     publish: Subjects | SubjectLists | None = None
     subscribe: Subjects | SubjectLists | None = None
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One user: a name with a password, which may be a bcrypt hash, or the public part of an NKEY."""
+    """One user: a name and a password, which may be a bcrypt hash, or else a public NKEY."""
 
     user: NotEmpty | None = None
     password: NotEmpty | None = None
@@ -56,7 +61,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """What it is called in errors and on the monitoring pages."""
+        """The name in errors and on the monitoring pages."""
         return self.user or self.nkey or ""
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
@@ -67,7 +72,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_users(users: tuple[User, ...]) -> None:
-    """Raise SettingsError for the first user that cannot be."""
+    """Raise SettingsError for the first user that is not valid."""
     names = set()
     for number, user in enumerate(users, 1):
         if (user.nkey is None) == (user.user is None):
@@ -82,18 +87,21 @@ def check_users(users: tuple[User, ...]) -> None:
         if user.password is not None:
             check_password(user.password, f"the password of user {user.name!r}")
         if user.nkey is not None:
-            public_key(user.nkey)
+            decode_nkey(user.nkey)
         check_permissions(user.permissions, f"user {user.name!r}")
 
 
-def check_password(password: str, whose: str) -> None:
-    """Raise SettingsError for what begins like a bcrypt hash and is none: nobody could ever sign in."""
+def check_password(password: str, name: str) -> None:
+    """Raise SettingsError for an incomplete bcrypt hash, which no password could match.
+
+    `name`: what the error calls the password.
+    """
     if BCRYPT_PREFIX.match(password) and not BCRYPT_HASH.fullmatch(password):
-        raise SettingsError(f"{whose} begins like a bcrypt hash but is not a complete one")
+        raise SettingsError(f"{name} begins like a bcrypt hash but is not a complete one")
 
 
-def public_key(nkey: str) -> bytes:
-    """The 32 bytes of Ed25519 in the public NKEY of a user; SettingsError if it is none."""
+def decode_nkey(nkey: str) -> bytes:
+    """The Ed25519 key, 32 bytes, in the public NKEY of a user. Raises SettingsError if it is not valid."""
     import nkeys
 
     try:
@@ -110,33 +118,34 @@ def public_key(nkey: str) -> bytes:
     return key
 
 
-def check_permissions(lists: PermissionLists | None, whose: str) -> None:
-    """Raise SettingsError if an entry is no subject."""
+def check_permissions(lists: PermissionLists | None, owner: str) -> None:
+    """Raise SettingsError if an entry is not a subject. `owner`: what the error calls the user."""
     if lists is None:
         return
     for direction, rules in (("publish", lists.publish), ("subscribe", lists.subscribe)):
-        lists_of = as_lists(rules)
-        for entry in (*(lists_of.allowed or ()), *lists_of.denied):
+        subjects = subject_lists(rules)
+        for entry in (*(subjects.allowed or ()), *subjects.denied):
             subject, *queue = entry.split(" ")
             if len(queue) > (direction == "subscribe") or not all(map(_is_subject, (subject, *queue))):
-                raise SettingsError(f"{whose} has a {direction} permission that is not a subject: {entry!r}")
+                raise SettingsError(f"{owner} has a {direction} permission that is not a subject: {entry!r}")
 
 
-def permissions(lists: PermissionLists | None, seed: int) -> Permissions | None:
-    """The permissions that checked lists come to, None for all; `seed` is random, of 64 bits."""
+def make_permissions(lists: PermissionLists | None, seed: int) -> Permissions | None:
+    """Compile checked lists; None allows everything. `seed`: 64 random bits for hash tables."""
     if lists is None:
         return None
-    publish, subscribe = as_lists(lists.publish), as_lists(lists.subscribe)
+    publish, subscribe = subject_lists(lists.publish), subject_lists(lists.subscribe)
     return Permissions(
         None if publish.allowed is None else tuple(entry.encode() for entry in publish.allowed),
         tuple(entry.encode() for entry in publish.denied),
-        None if subscribe.allowed is None else tuple(map(_with_queue, subscribe.allowed)),
-        tuple(map(_with_queue, subscribe.denied)),
+        None if subscribe.allowed is None else tuple(map(_split_queue, subscribe.allowed)),
+        tuple(map(_split_queue, subscribe.denied)),
         seed,
     )
 
 
-def as_lists(rules: Subjects | SubjectLists | None) -> SubjectLists:
+def subject_lists(rules: Subjects | SubjectLists | None) -> SubjectLists:
+    """The rules of one direction in their longest form."""
     if rules is None:
         return SubjectLists()
     return rules if isinstance(rules, SubjectLists) else SubjectLists(allow=rules)
@@ -153,6 +162,6 @@ def _is_subject(text: str) -> bool:
         return False
 
 
-def _with_queue(entry: str) -> SubscribeEntry:
+def _split_queue(entry: str) -> SubscribeEntry:
     subject, _, queue = entry.partition(" ")
     return subject.encode(), queue.encode() or None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from mq9fast._core.delivery.delivery import MailboxSubscription
 from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
-from mq9fast.auth.authenticator import ANYBODY
+from mq9fast.auth.authenticator import ANONYMOUS
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.socket_options import limit_unsent_bytes, tune, unacked_bytes
@@ -98,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._greeted:
             transport.write(self.greeting())
         self.session.authorized = not self._handshake.auth_required
-        self.session.identity = ANYBODY
+        self.session.identity = ANONYMOUS
         self.session.resume_writing()
         self._signing_in = self._handshake.auth_required
         if self._signing_in:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from mq9fast._core.session import Session
-from mq9fast.auth.authenticator import Authenticator, Identity, Verdict
+from mq9fast.auth.authenticator import Authenticator, Identity, OnResult
 from mq9fast.auth.passwords import Passwords
 from mq9fast.config.settings import Settings
 from mq9fast.network.connect_options import ConnectOptions, read_options
@@ -80,7 +80,7 @@ class Handshake:
 
     def nonce(self) -> str:
         """What a client with an NKEY is to sign; empty where there are none."""
-        return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.challenges else ""
+        return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.needs_nonce else ""
 
     def info(
         self, client_id: int, client_ip: str, nonce: str = "", kind: str = "nats", *, lame_duck: bool = False
@@ -100,46 +100,46 @@ class Handshake:
             session.close_with(None)
             return
 
-        def judge_deadlines(identity: Identity | None) -> None:
+        def on_result(identity: Identity | None) -> None:
             if not session.closing:
                 self._accept(session, options, identity, accepted)
 
         session.wait()
         if options.account:
-            judge_deadlines(None)
+            on_result(None)
         elif session.authorized and not options.has_credentials:
-            judge_deadlines(session.identity)
+            on_result(session.identity)
         else:
-            self._check(session, options, nonce, judge_deadlines)
+            self._check(session, options, nonce, on_result)
 
-    def _check(self, session: Session, options: ConnectOptions, nonce: str, judge_deadlines: Verdict) -> None:
+    def _check(self, session: Session, options: ConnectOptions, nonce: str, on_result: OnResult) -> None:
         authenticator = self._authenticator
 
-        def verdict(identity: Identity | None) -> None:
+        def checked(identity: Identity | None) -> None:
             if authenticator is self._authenticator:
-                judge_deadlines(identity)
+                on_result(identity)
             else:
-                # A reload came while the password was checked.
-                self._check(session, options, nonce, judge_deadlines)
+                # The settings were reloaded while the password was checked: check again with the new ones.
+                self._check(session, options, nonce, on_result)
 
-        authenticator.check(options, nonce, verdict, lambda: not session.closing)
+        authenticator.check(options, nonce, checked, lambda: not session.closing)
 
-    def readmit(self, session: Session, verdict: Verdict) -> None:
-        """Call `verdict` with the identity that a connected client has under the settings of now, or None.
+    def recheck(self, session: Session, on_result: OnResult) -> None:
+        """Call `on_result` with the identity of a connected client under the current settings, None for none.
 
-        There is no verdict if the client signs in anew, or the settings change, before it is known.
+        `on_result` is not called if the client sends another CONNECT, or the settings change again, first.
         """
         authenticator, identity = self._authenticator, session.identity
 
-        def wanted() -> bool:
+        def still_needed() -> bool:
             same = authenticator is self._authenticator and identity is session.identity
             return same and not session.closing
 
-        def judge_deadlines(found: Identity | None) -> None:
-            if wanted():
-                verdict(found)
+        def checked(found: Identity | None) -> None:
+            if still_needed():
+                on_result(found)
 
-        authenticator.readmit(identity, judge_deadlines, wanted)
+        authenticator.recheck(identity, checked, still_needed)
 
     def _accept(
         self,

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from mq9fast.config.overreach import overreaching
+from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
 from mq9fast.log import flush_log, print_line
@@ -89,7 +89,7 @@ async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Eve
 
 
 def _warn_of_permissions(settings: Settings) -> None:
-    for sentence in overreaching(settings):
+    for sentence in permission_warnings(settings):
         log.warning("%s", sentence)
 
 

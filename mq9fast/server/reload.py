@@ -4,7 +4,7 @@ import logging
 import time
 from functools import partial
 
-from mq9fast.auth.authenticator import UNPROVED, Identity
+from mq9fast.auth.authenticator import UNVERIFIED, Identity
 from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY, Connection
@@ -82,7 +82,7 @@ def _look_again(broker: Broker, connection: Connection) -> None:
     session = connection.session
     # A client whose password is being checked is judged by these settings when that is done.
     if session.authorized and not session.connect_pending:
-        broker.handshake.readmit(session, partial(_judge, connection))
+        broker.handshake.recheck(session, partial(_judge, connection))
 
 
 def _judge(connection: Connection, identity: Identity | None) -> None:
@@ -91,7 +91,7 @@ def _judge(connection: Connection, identity: Identity | None) -> None:
         log.info("closing %s:%d: not authorized under the new settings", *connection.peer)
         session.close_with(b"Authorization Violation")
         return
-    if identity is UNPROVED:
+    if identity is UNVERIFIED:
         # Without an -ERR: after `Authorization Violation` clients do not reconnect, and it may be right.
         log.info(
             "closing %s:%d: the hash of its password was replaced, so it has to sign in again",

@@ -67,8 +67,8 @@ def test_checks_of_who_left_do_not_pile_up() -> None:
         verdicts: list[bool] = []
         for number in range(20 * MIN_TO_PRUNE):
             checked.check(hashed, f"wrong{number % 500}", verdicts.append, lambda: False)
-            assert checked._askers == sum(len(askers) for _, askers in checked._asked.values())
-            assert checked._askers <= MIN_TO_PRUNE
+            assert checked._waiters == sum(len(waiters) for _, waiters in checked._checks.values())
+            assert checked._waiters <= MIN_TO_PRUNE
         done = asyncio.Event()
         checked.check(hashed, "right", lambda right: (verdicts.append(right), done.set()), lambda: True)
         await asyncio.wait_for(done.wait(), WAIT_SECONDS)

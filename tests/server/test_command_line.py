@@ -42,7 +42,9 @@ def test_help_shows_values_units_and_choices(help_text: str) -> None:
     assert "--sync always|interval|never " in help_text
     assert "--log-level debug|info|warning|error " in help_text
     assert "--auto-create, --no-auto-create " in help_text
-    assert "--max-payload BYTES largest message with its headers (default: 1048576 bytes)" in help_text
+    assert (
+        "--max-payload BYTES maximum size of a message with its headers (default: 1048576 bytes)" in help_text
+    )
     assert "(default: 1.0 seconds)" in help_text
     assert "MQ9FAST_MAX_PAYLOAD" in help_text
     assert "--config FILE" in help_text

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.config.overreach import overreaching
+from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import load_settings
-from mq9fast.config.users import PermissionLists, SubjectLists, User, permissions
+from mq9fast.config.users import PermissionLists, SubjectLists, User, make_permissions
 
 MAILBOX = "$mq9.AI.MAILBOX."
 
@@ -18,7 +18,9 @@ def told(*allow: str, deny: tuple[str, ...] = (), subscribe: bool = False) -> li
     """What is warned of: (entry, mailbox), both without the prefix."""
     lists = SubjectLists(*(tuple(MAILBOX + entry for entry in entries) for entries in (allow, deny)))
     both = PermissionLists(subscribe=lists) if subscribe else PermissionLists(publish=lists)
-    sentences = list(overreaching(Settings(users=(User(user="anna", password="x", permissions=both),))))
+    sentences = list(
+        permission_warnings(Settings(users=(User(user="anna", password="x", permissions=both),)))
+    )
     start = f"user 'anna': the {'subscribe' if subscribe else 'publish'} permission "
     assert all(sentence.startswith(start) for sentence in sentences)
     found = [re.findall(r"'([^']*)'", sentence.removeprefix(start)) for sentence in sentences]
@@ -66,7 +68,7 @@ def test_what_says_what_it_means(entry: str) -> None:
 
 def test_other_subjects_are_no_mailboxes() -> None:
     lists = PermissionLists(publish=("a.*", "$mq9.>", ">", "$mq9.AI.MAILBOX.>", "$mq9.AI.AGENT.MSG.a.*"))
-    assert list(overreaching(Settings(default_permissions=lists))) == []
+    assert list(permission_warnings(Settings(default_permissions=lists))) == []
 
 
 def test_what_is_denied_or_allowed_besides_is_not_warned_of() -> None:
@@ -90,14 +92,14 @@ def test_the_warning_is_true_and_so_is_its_advice() -> None:
     """As permissions decide it: the mailbox is covered, and what the sentence says excludes it alone."""
     for entry, priority in product(("MSG.tenant.*", "MSG.tenant.>"), ("", ".urgent", ".normal", ".critical")):
         tenant, other = ((MAILBOX + "MSG." + it + priority).encode() for it in ("tenant", "tenant.a"))
-        (sentence,) = overreaching(
+        (sentence,) = permission_warnings(
             Settings(default_permissions=PermissionLists(publish=MAILBOX + entry, subscribe=()))
         )
         found = re.search(r"deny '(.*?)' to exclude it", sentence)
         assert found is not None
         for deny, allowed in (((), True), ((found[1],), False)):
             lists = SubjectLists(MAILBOX + entry, deny)
-            permits = permissions(PermissionLists(lists, lists), 1)
+            permits = make_permissions(PermissionLists(lists, lists), 1)
             assert permits is not None
             assert permits.publishes(tenant) == permits.subscribes(tenant) == allowed
             assert permits.publishes(other)
@@ -109,4 +111,4 @@ def test_the_users_of_the_document_mean_what_they_say(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^```toml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mq9.toml"
     path.write_text(shown)
-    assert list(overreaching(load_settings(["--config", str(path)], {}))) == []
+    assert list(permission_warnings(load_settings(["--config", str(path)], {}))) == []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import load_settings
-from mq9fast.config.users import PermissionLists, SubjectLists, User, permissions
+from mq9fast.config.users import PermissionLists, SubjectLists, User, make_permissions
 from mq9fast.errors import SettingsError
 from tests.support.in_memory import MANY
 
@@ -44,7 +44,10 @@ def test_users(tmp_path: Path) -> None:
 
 
 def test_an_empty_list_allows_nothing_and_an_absent_one_everything() -> None:
-    none, everything = permissions(PermissionLists(publish=()), 1), permissions(PermissionLists(), 1)
+    none, everything = (
+        make_permissions(PermissionLists(publish=()), 1),
+        make_permissions(PermissionLists(), 1),
+    )
     assert none is not None and everything is not None
     assert not none.publishes(b"a")
     assert none.subscribes(b"a")
@@ -124,7 +127,7 @@ def test_any_text_as_a_permission_is_a_subject_or_refused(text: str) -> None:
         settings = Settings(users=(User("u", "p", None, PermissionLists((text,), (text,))),))
     except SettingsError:
         return
-    built = permissions(settings.users[0].permissions, 1)
+    built = make_permissions(settings.users[0].permissions, 1)
     assert built is not None
     built.publishes(text.encode())
     built.subscribes(text.encode())

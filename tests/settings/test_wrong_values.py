@@ -103,11 +103,11 @@ def test_a_key_given_twice(told: Told) -> None:
     ("argv", "text"),
     [
         (["--port"], "argument --port: expected one argument"),
-        (["--prot", "1"], "there is no flag '--prot'"),
-        (["--por=1"], "there is no flag '--por'"),
-        (["-x"], "an argument on the command line belongs to no flag"),
-        (["nats://localhost"], "an argument on the command line belongs to no flag"),
-        (["--given=port"], "there is no flag '--given'"),
+        (["--prot", "1"], "unknown flag '--prot': see --help"),
+        (["--por=1"], "unknown flag '--por': see --help"),
+        (["-x"], "an argument on the command line does not belong to any flag: see --help"),
+        (["nats://localhost"], "an argument on the command line does not belong to any flag: see --help"),
+        (["--given=port"], "unknown flag '--given': see --help"),
     ],
 )
 def test_wrong_flags(argv: list[str], text: str) -> None:
