@@ -1,4 +1,4 @@
-"""Permissions against a second reading of the rules, written without regard to speed."""
+"""Tests of `pubsub/permissions` against a simple second implementation of the rules."""
 
 import re
 from itertools import product
@@ -14,7 +14,7 @@ MSG = b"$mq9.AI.MAILBOX.MSG."
 PRIORITIES = (b"critical", b"urgent", b"normal")
 TOKENS = st.sampled_from([b"a", b"b", b"ab", b"*"])
 LITERALS = st.lists(st.sampled_from([b"a", b"b", b"ab"]), min_size=1, max_size=4).map(b".".join)
-# `>` only at the end.
+# '>' is valid as the last token only.
 PATTERNS = st.tuples(st.lists(TOKENS, min_size=1, max_size=3), st.booleans()).map(
     lambda it: b".".join([*it[0], b">"]) if it[1] else b".".join(it[0])
 ) | st.just(b">")
@@ -23,7 +23,7 @@ OPTIONAL = st.none() | LISTS
 
 
 def matches(pattern: bytes, literal: bytes) -> bool:
-    """NATS's wildcards as a regular expression."""
+    """Whether a NATS pattern matches a literal subject, by a regular expression."""
     wanted = re.escape(pattern).replace(rb"\*", rb"[^.]+").replace(rb">", rb".+")
     return re.fullmatch(wanted, literal, re.DOTALL) is not None
 
@@ -45,9 +45,11 @@ def permit(
 
 @MANY
 @given(OPTIONAL, LISTS, st.lists(LITERALS, max_size=5))
-def test_publish(allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], subjects: list[bytes]) -> None:
+def test_publish_is_allowed_and_not_denied(
+    allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], subjects: list[bytes]
+) -> None:
     permissions = permit(allow, deny)
-    for subject in subjects * 2:  # the second time it is remembered
+    for subject in subjects * 2:  # the second result comes from the cache
         allowed = allow is None or any(matches(it, subject) for it in allow)
         denied = any(matches(it, subject) for it in deny)
         assert permissions.publishes(subject) == (allowed and not denied)
@@ -58,17 +60,19 @@ UNIVERSE = [b".".join(it) for n in (1, 2, 3, 4) for it in product([b"a", b"b", b
 
 @MANY
 @given(PATTERNS, PATTERNS)
-def test_a_subscription_is_covered_if_all_it_stands_for_is(pattern: bytes, subject: bytes) -> None:
-    """Over every literal of up to four tokens, which is longer than any pattern here is wide."""
-    stands_for = [it for it in UNIVERSE if matches(subject, it)]
-    covered = all(matches(pattern, it) for it in stands_for)
+def test_pattern_covers_a_subscription_that_it_matches_entirely(pattern: bytes, subject: bytes) -> None:
+    """Checked for every literal subject of up to four tokens, one more than any pattern here has."""
+    matched = [it for it in UNIVERSE if matches(subject, it)]
+    covered = all(matches(pattern, it) for it in matched)
     assert permit(allow=(pattern,)).subscribes(subject) == covered
     assert permit(deny=(pattern,)).subscribes(subject) == (not covered)
 
 
 @MANY
 @given(LISTS, PATTERNS)
-def test_a_wildcard_subscription_is_spared_what_is_denied(deny: tuple[bytes, ...], subject: bytes) -> None:
+def test_wildcard_subscription_does_not_receive_denied_subjects(
+    deny: tuple[bytes, ...], subject: bytes
+) -> None:
     permissions = permit(deny=deny)
     for literal in UNIVERSE:
         if matches(subject, literal):
@@ -87,7 +91,7 @@ MAILBOX_LISTS = st.lists(MAILBOX_PATTERNS, max_size=2).map(tuple)
 
 @MANY
 @given(st.none() | MAILBOX_LISTS, MAILBOX_LISTS, ADDRESSES, st.sampled_from([b"", *PRIORITIES]))
-def test_a_message_goes_by_its_mailbox_and_by_its_priority(
+def test_message_matches_entries_for_its_mailbox_or_its_priority(
     allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], address: bytes, priority: bytes
 ) -> None:
     names = [MSG + address, MSG + address + b"." + (priority or b"normal")]
@@ -99,7 +103,7 @@ def test_a_message_goes_by_its_mailbox_and_by_its_priority(
 
 @MANY
 @given(st.none() | MAILBOX_LISTS, MAILBOX_LISTS, ADDRESSES)
-def test_a_mailbox_may_be_read_if_each_of_its_priorities_may(
+def test_mailbox_is_readable_if_each_of_its_priorities_is(
     allow: tuple[bytes, ...] | None, deny: tuple[bytes, ...], address: bytes
 ) -> None:
     permissions = permit(allow=allow, deny=deny)
@@ -127,7 +131,7 @@ def test_a_mailbox_may_be_read_if_each_of_its_priorities_may(
         (None, [(b"a", None), (b"a", b"q")], b"r", False),
     ],
 )
-def test_queues(
+def test_entries_with_a_queue(
     allow: list[tuple[bytes, bytes | None]] | None,
     deny: list[tuple[bytes, bytes | None]],
     queue: bytes | None,
@@ -137,8 +141,8 @@ def test_queues(
     assert permissions.subscribes(b"a", queue) is expected
 
 
-def test_many_subjects_do_not_make_it_grow() -> None:
-    """What is remembered is bounded, and forgetting it changes no verdict."""
+def test_results_for_many_subjects_stay_correct() -> None:
+    """The cache of results is bounded. Emptying it changes no result."""
     permissions = permit((b"ok.*",))
     for number in range(5000):
         assert permissions.publishes(b"ok.%d" % number)
@@ -153,7 +157,7 @@ QUEUES = st.sampled_from([None, b"q", b"q.1", b"r"])
 @given(
     st.lists(st.tuples(PATTERNS, st.sampled_from([None, b"q", b"q.*", b">"])), max_size=3), PATTERNS, QUEUES
 )
-def test_a_wildcard_subscription_is_denied_what_its_queue_group_is(
+def test_group_subscription_does_not_receive_subjects_denied_to_the_group(
     deny: list[tuple[bytes, bytes | None]], subject: bytes, queue: bytes | None
 ) -> None:
     permissions = Permissions(None, (), None, tuple(deny), 7)

@@ -1,4 +1,4 @@
-"""Plain subjects: what is valid, what covers what, and the trie against a matcher by brute force."""
+"""Tests of `protocol/subject` and `pubsub/sublist`: valid subjects, and the trie against a simple matcher."""
 
 import sys
 
@@ -12,7 +12,7 @@ from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.sublist import Sublist
 from tests.support.in_memory import MANY
 
-# Few tokens, so that subjects meet.
+# Few different tokens, so that patterns and subjects often match.
 LITERAL = st.lists(st.sampled_from(["a", "b", "c", "*x", "a>"]), min_size=1, max_size=5).map(".".join)
 PATTERN = st.builds(
     lambda tokens, tail: ".".join([*tokens, *tail]),
@@ -22,14 +22,14 @@ PATTERN = st.builds(
 
 
 def is_covered(pattern: str, subject: str) -> bool:
-    """The rule of NATS, for a valid pattern and a valid literal subject."""
-    wanted, had = pattern.split("."), subject.split(".")
+    """Whether a valid pattern matches a valid literal subject, by the rules of NATS."""
+    wanted, tokens = pattern.split("."), subject.split(".")
     if wanted[-1] == ">":
-        if len(had) < len(wanted):
+        if len(tokens) < len(wanted):
             return False
         wanted.pop()
-        had = had[: len(wanted)]
-    return len(wanted) == len(had) and all(w in ("*", h) for w, h in zip(wanted, had, strict=True))
+        tokens = tokens[: len(wanted)]
+    return len(wanted) == len(tokens) and all(w in ("*", t) for w, t in zip(wanted, tokens, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_valid_subjects(subject: str) -> None:
     ],
     ids=repr,
 )
-def test_subjects_that_are_not_valid(subject: str) -> None:
+def test_invalid_subjects(subject: str) -> None:
     assert not is_valid_subject(subject.encode())
 
 
 @MANY
 @given(st.text("ab.*> \t\r\n\x00\x0b\x0c", max_size=12))
-def test_validity_is_a_matter_of_tokens(subject: str) -> None:
+def test_validity_depends_on_tokens_only(subject: str) -> None:
     tokens = subject.split(".")
     expected = all(tokens) and all(token != ">" for token in tokens[:-1])
     assert is_valid_subject(subject.encode()) is expected
@@ -81,24 +81,24 @@ def test_validity_is_a_matter_of_tokens(subject: str) -> None:
 
 @pytest.mark.parametrize("pattern", [">", "*", "a.>", "*.*", "a.b", "a"])
 @pytest.mark.parametrize("subject", ["", ".", ".a", "a.", "a..b"])
-def test_what_is_no_subject_matches_nothing(pattern: str, subject: str) -> None:
-    sublist, client = trie()
+def test_invalid_subject_matches_nothing(pattern: str, subject: str) -> None:
+    sublist, client = new_sublist()
     sublist.add(client, pattern.encode())
     assert sublist.matches(subject.encode()) == ([], [])
 
 
-def trie() -> tuple[Sublist, Client]:
+def new_sublist() -> tuple[Sublist, Client]:
     return Sublist(11), Client(PendingWork(), 1, 1000)
 
 
-class AgainstBruteForce(RuleBasedStateMachine):
+class SublistAgainstSimpleMatcher(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.sublist, self.client = trie()
+        self.sublist, self.client = new_sublist()
         self.model: list[Subscription] = []
-        self.gone: list[Subscription] = []
-        # Asked again after every step: the answers are cached.
-        self.asked = ["a", "b.c", "a.b.c"]
+        self.removed: list[Subscription] = []
+        # Looked up after every step, because the cache must not return old matches.
+        self.looked_up = ["a", "b.c", "a.b.c"]
 
     @rule(pattern=PATTERN | LITERAL, queue=st.sampled_from([None, None, b"q", b"r"]))
     def subscribe(self, pattern: str, queue: bytes | None) -> None:
@@ -109,23 +109,23 @@ class AgainstBruteForce(RuleBasedStateMachine):
         if self.model:
             subscription = self.model.pop(at % len(self.model))
             assert self.sublist.discard(subscription)
-            self.gone.append(subscription)
+            self.removed.append(subscription)
 
     @rule(at=st.integers(0, 1000))
     def unsubscribe_again(self, at: int) -> None:
-        if self.gone:
+        if self.removed:
             generation = self.sublist.generation
-            assert not self.sublist.discard(self.gone[at % len(self.gone)])
+            assert not self.sublist.discard(self.removed[at % len(self.removed)])
             assert self.sublist.generation == generation
 
     @rule(subject=LITERAL)
-    def ask(self, subject: str) -> None:
-        self.asked.append(subject)
+    def look_up(self, subject: str) -> None:
+        self.looked_up.append(subject)
 
     @invariant()
     def same(self) -> None:
         assert self.sublist.size == len(self.model)
-        for subject in [*self.asked[:3], *self.asked[-3:]]:
+        for subject in [*self.looked_up[:3], *self.looked_up[-3:]]:
             plain, groups = self.sublist.matches(subject.encode())
             found = [each for each in self.model if is_covered(each.subject.decode(), subject)]
             expected: dict[bytes, set[int]] = {}
@@ -137,18 +137,18 @@ class AgainstBruteForce(RuleBasedStateMachine):
             assert sum(map(len, groups)) == sum(map(len, expected.values()))
 
 
-TestAgainstBruteForce = AgainstBruteForce.TestCase
-TestAgainstBruteForce.settings = settings(max_examples=80, stateful_step_count=30)
+TestSublistAgainstSimpleMatcher = SublistAgainstSimpleMatcher.TestCase
+TestSublistAgainstSimpleMatcher.settings = settings(max_examples=80, stateful_step_count=30)
 
 
-def test_plain_subscriptions_of_one_subject_in_order() -> None:
-    sublist, client = trie()
+def test_subscriptions_to_one_subject_match_in_their_order() -> None:
+    sublist, client = new_sublist()
     subscriptions = [sublist.add(client, b"a.b") for _ in range(20)]
     assert sublist.matches(b"a.b") == (subscriptions, [])
 
 
-def test_a_change_anywhere_invalidates_what_was_cached() -> None:
-    sublist, client = trie()
+def test_each_change_invalidates_cached_matches() -> None:
+    sublist, client = new_sublist()
     first = sublist.add(client, b"a")
     assert sublist.matches(b"a") == ([first], [])
     second = sublist.add(client, b"*")
@@ -159,28 +159,28 @@ def test_a_change_anywhere_invalidates_what_was_cached() -> None:
     assert sublist.matches(b"a") == ([], [])
 
 
-def test_more_subjects_than_the_cache_holds() -> None:
-    sublist, client = trie()
+def test_matches_of_more_subjects_than_the_cache_holds() -> None:
+    sublist, client = new_sublist()
     subscriptions = {b"s.%d" % i: sublist.add(client, b"s.%d" % i) for i in range(10_000)}
     for _ in range(3):
         for subject, subscription in subscriptions.items():
             assert sublist.matches(subject) == ([subscription], [])
-    # It grew, and holds most of them: those that share a slot push each other out.
-    known, most, total = sublist.fanout()
-    assert known == total > 7000
-    assert most == 1
+    # The cache grew and holds most of the subjects, but not all: one slot holds one subject.
+    subjects, largest, total = sublist.fanout()
+    assert subjects == total > 7000
+    assert largest == 1
 
 
-def test_the_cache_does_not_grow_for_ever() -> None:
-    sublist, _ = trie()
+def test_number_of_cached_subjects_is_bounded() -> None:
+    sublist, _ = new_sublist()
     for i in range(200_000):
         sublist.matches(b"inbox.%d" % i)
     assert 20_000 < sublist.fanout()[0] <= 32_768
 
 
-def test_a_subscription_that_left_is_let_go_of() -> None:
-    """Neither the trie nor the last answer nor the cache keeps it."""
-    sublist, client = trie()
+def test_removed_subscription_is_not_referenced() -> None:
+    """Neither the trie nor the last match nor the cache keeps a reference to it."""
+    sublist, client = new_sublist()
     for queue in (None, b"q"):
         subscription = sublist.add(client, b"a.b", queue)
         before = sys.getrefcount(subscription)
@@ -189,9 +189,9 @@ def test_a_subscription_that_left_is_let_go_of() -> None:
         assert sys.getrefcount(subscription) == before - 1 == 2
 
 
-def test_an_emptied_trie_is_empty() -> None:
-    """Nothing is left of the places that only the subscriptions made."""
-    sublist, client = trie()
+def test_trie_is_empty_after_all_subscriptions_are_removed() -> None:
+    """Removing subscriptions also removes the nodes that were created for them."""
+    sublist, client = new_sublist()
     patterns = [b"a.b.c", b"a.b", b"a.*.c", b"a.>", b">", b"*", b"x.y.z.>"]
     for queue in (None, b"q"):
         for subscription in [sublist.add(client, pattern, queue) for pattern in patterns]:
@@ -200,9 +200,9 @@ def test_an_emptied_trie_is_empty() -> None:
     assert sublist.matches(b"a.b.c") == ([], [])
 
 
-def test_many_tokens() -> None:
-    """As many as fit the largest control line a broker can be set to: a megabyte of them."""
-    sublist, client = trie()
+def test_subject_with_many_tokens() -> None:
+    """The longest subject here fills the longest control line that can be configured, a megabyte."""
+    sublist, client = new_sublist()
     deep = b"a." * 2000 + b"a"
     subscription = sublist.add(client, deep)
     assert sublist.matches(deep) == ([subscription], [])
@@ -213,14 +213,14 @@ def test_many_tokens() -> None:
         assert sublist.matches(b"a." * tokens + b"a") == ([], [])
 
 
-def test_a_subject_that_cannot_be_subscribed_to() -> None:
-    sublist, client = trie()
+def test_subscribing_to_an_invalid_subject_raises() -> None:
+    sublist, client = new_sublist()
     with pytest.raises(ValueError, match="not a valid subject"):
         sublist.add(client, b"a..b")
     assert sublist.size == 0
 
 
-def test_what_is_kept_of_large_matches_is_bounded_by_its_bytes() -> None:
+def test_memory_of_cached_matches_is_bounded() -> None:
     sublist = Sublist(1)
     client = Client(PendingWork(), 1, 0)
     many = [sublist.add(client, b">") for _ in range(3000)]
@@ -228,8 +228,8 @@ def test_what_is_kept_of_large_matches_is_bounded_by_its_bytes() -> None:
     for number in range(2000):
         plain, groups = sublist.matches(b"a.%d" % number)
         assert (len(plain), len(groups[0])) == (3000, 3000)
-        assert sublist.kept_bytes <= 32 << 20
-    assert sublist.kept_bytes > 16 << 20
-    # The last answer is right, whatever had to go for it.
+        assert sublist.cache_bytes <= 32 << 20
+    assert sublist.cache_bytes > 16 << 20
+    # The matches are right, whatever was evicted for them.
     assert sublist.matches(b"a.1999") == (many, [group])
     assert sublist.matches(b"a.0") == (many, [group])

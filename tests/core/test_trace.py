@@ -1,4 +1,4 @@
-"""Which messages ask for a trace, against a second reading of their headers."""
+"""Tests of `pubsub/message_trace` against a simple second reading of the headers."""
 
 import re
 
@@ -34,7 +34,7 @@ def value(block: bytes, name: bytes) -> bytes:
 
 @MANY
 @given(BLOCKS, st.booleans())
-def test_destination_and_whether_it_is_only_traced(block: bytes, framed: bool) -> None:
+def test_trace_headers_are_read_as_by_a_regular_expression(block: bytes, framed: bool) -> None:
     block = b"NATS/1.0\r\n" + block + b"\r\n\r\n" if framed else block
     parts = Parts()
     traces: list[Trace] = []
@@ -50,7 +50,7 @@ def test_destination_and_whether_it_is_only_traced(block: bytes, framed: bool) -
     destination = value(block, b"Nats-Trace-Dest")
     only = bool(destination) and value(block, b"Nats-Trace-Only").lower() in {b"1", b"true", b"on"}
     assert (b"!\r\n" in reader.after_turn()) == (not only)
-    usual = re.fullmatch(rb"[^\x00-\x20.*>]+(\.[^\x00-\x20.*>]+)*", destination) is not None
-    if usual:
+    is_plain_subject = re.fullmatch(rb"[^\x00-\x20.*>]+(\.[^\x00-\x20.*>]+)*", destination) is not None
+    if is_plain_subject:
         assert [(it.destination, it.only, it.subject) for it in traces] == [(destination, only, b"subject")]
     headers_of(block)

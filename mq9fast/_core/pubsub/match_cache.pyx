@@ -1,4 +1,4 @@
-"""What literal subjects matched, remembered; see match_cache.pxd."""
+"""A cache of the matches of literal subjects, used by `Sublist`; the contract is in match_cache.pxd."""
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject
@@ -8,13 +8,13 @@ from libc.string cimport memcpy
 from mq9fast._core.base.view cimport View, same, view
 
 cdef enum:
-    FIRST_CAPACITY = 4096
+    INITIAL_CAPACITY = 4096
     MAX_CAPACITY = 32768
     MAX_BYTES = 33554432
 
 
 cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_t generation) except NULL:
-    """Lay subscriptions, and lists of them by queue group, into one block, which is the caller's."""
+    """Pack plain subscriptions, and those of each queue group, into one Match. The caller owns it."""
     cdef Py_ssize_t total = len(plain)
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t group = 0
@@ -51,11 +51,11 @@ cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_
 
 
 cdef class MatchCache:
-    """Matches by subject; it frees what it is given to keep."""
+    """Matches by subject. The cache owns and frees the matches that are inserted."""
 
     def __cinit__(self):
-        self.capacity = FIRST_CAPACITY
-        self.slots = <Match**>PyMem_Calloc(FIRST_CAPACITY, sizeof(Match*))
+        self.capacity = INITIAL_CAPACITY
+        self.slots = <Match**>PyMem_Calloc(INITIAL_CAPACITY, sizeof(Match*))
         if self.slots is NULL:
             raise MemoryError
 
@@ -67,47 +67,47 @@ cdef class MatchCache:
             PyMem_Free(self.slots)
 
     cdef Match* find(self, View subject, uint64_t hashed, uint64_t generation) noexcept:
-        """What the subject matches, or NULL if that is not known or no longer so."""
+        """The match of the subject; NULL if it is not cached or of another generation."""
         cdef Match* known = self.slots[hashed & <uint64_t>(self.capacity - 1)]
         if known is NULL or known.generation != generation or known.hash != hashed:
             return NULL
         return known if same(known.subject, subject) else NULL
 
-    cdef void keep(self, Match* match) noexcept:
-        """Take a match over. DANGER: frees the one in its slot, and others if they take too much memory."""
+    cdef void insert(self, Match* match) noexcept:
+        """Take ownership of a match. DANGER: it frees the match in its slot, and more if memory is short."""
         cdef Py_ssize_t slot
-        if self.displaced > self.capacity and self.capacity < MAX_CAPACITY:
+        if self.conflicts > self.capacity and self.capacity < MAX_CAPACITY:
             self.grow()
         slot = <Py_ssize_t>(match.hash & <uint64_t>(self.capacity - 1))
         if self.slots[slot] is not NULL and self.slots[slot].generation == match.generation:
-            self.displaced += 1
-        self.drop(slot)
-        self.ensure_capacity(match.bytes)
+            self.conflicts += 1
+        self.evict(slot)
+        self.evict_for(match.bytes)
         self.slots[slot] = match
-        self.kept_bytes += match.bytes
+        self.used_bytes += match.bytes
 
-    cdef void drop(self, Py_ssize_t slot) noexcept:
+    cdef void evict(self, Py_ssize_t slot) noexcept:
         if self.slots[slot] is not NULL:
-            self.kept_bytes -= self.slots[slot].bytes
+            self.used_bytes -= self.slots[slot].bytes
             PyMem_Free(self.slots[slot])
             self.slots[slot] = NULL
 
-    cdef void ensure_capacity(self, Py_ssize_t needed) noexcept:
-        """Have so many bytes left: slots are emptied in turn, whatever they hold."""
-        while self.kept_bytes and self.kept_bytes + needed > MAX_BYTES:
-            self.drop(self.hand)
-            self.hand = (self.hand + 1) & (self.capacity - 1)
+    cdef void evict_for(self, Py_ssize_t needed) noexcept:
+        """Evict slots in order until `needed` more bytes fit below MAX_BYTES."""
+        while self.used_bytes and self.used_bytes + needed > MAX_BYTES:
+            self.evict(self.next_evicted)
+            self.next_evicted = (self.next_evicted + 1) & (self.capacity - 1)
 
     cdef void grow(self) noexcept:
-        """Double the room; without memory for that it stays as it is."""
+        """Double the number of slots; if there is no memory for that, nothing changes."""
         cdef Py_ssize_t capacity = 2 * self.capacity
         cdef Py_ssize_t i
         cdef Match** grown = <Match**>PyMem_Calloc(<size_t>capacity, sizeof(Match*))
-        self.displaced = 0
+        self.conflicts = 0
         if grown is NULL:
             return
         for i in range(self.capacity):
-            # One more bit of the hash counts: no two meet in a slot.
+            # The slot number gets one more bit of the hash, so two matches never need the same new slot.
             if self.slots[i] is not NULL:
                 grown[self.slots[i].hash & <uint64_t>(capacity - 1)] = self.slots[i]
         PyMem_Free(self.slots)
@@ -115,17 +115,17 @@ cdef class MatchCache:
         self.capacity = capacity
 
     def fanout(self, uint64_t generation):
-        """(subjects that are known, the most subscriptions one of them matches, those of all of them)."""
+        """(valid subjects, the largest number of matches of one of them, their sum)."""
         cdef Py_ssize_t i, size
-        cdef Py_ssize_t known = 0
-        cdef Py_ssize_t most = 0
+        cdef Py_ssize_t subjects = 0
+        cdef Py_ssize_t largest = 0
         cdef Py_ssize_t total = 0
         cdef Match* match
         for i in range(self.capacity):
             match = self.slots[i]
             if match is not NULL and match.generation == generation:
                 size = match.ends[match.groups - 1] if match.groups else match.plain
-                known += 1
-                most = max(most, size)
+                subjects += 1
+                largest = max(largest, size)
                 total += size
-        return known, most, total
+        return subjects, largest, total

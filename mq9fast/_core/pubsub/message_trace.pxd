@@ -1,5 +1,9 @@
-"""Traces of messages: the header Nats-Trace-Dest asks where a message went, Nats-Trace-Only that it goes
-nowhere (nats-server 2.11, ADR-41)."""
+"""Message tracing as in nats-server 2.11 (ADR-41), for the headers Nats-Trace-Dest and Nats-Trace-Only.
+
+The broker publishes to the subject in Nats-Trace-Dest which subscriptions the message reached. With
+Nats-Trace-Only it does not deliver the message. `Session` calls this for messages with these headers only;
+`network/message_trace.py` writes the text of the report.
+"""
 
 from mq9fast._core.base.view cimport View
 from mq9fast._core.protocol.parser cimport Operation
@@ -11,15 +15,15 @@ cdef bint asks_for_trace(View header) noexcept
 
 
 cdef class Trace:
-    """One message that asks for its trace, and what became of it."""
-    cdef readonly bytes destination
-    cdef readonly bint only           # it is to be delivered to nobody
+    """The trace of one message: its destination, and the subscriptions that the message reached."""
+    cdef readonly bytes destination   # subject to publish the trace to
+    cdef readonly bint only           # Nats-Trace-Only: trace the message, do not deliver it
     cdef readonly Client sender
     cdef readonly bytes subject
     cdef readonly bytes header
-    cdef readonly Py_ssize_t size     # of header and payload
-    cdef public str error             # why nobody was offered it; None if it was offered
-    cdef readonly list receivers      # (Subscription, why it was not delivered to it or None)
+    cdef readonly Py_ssize_t size     # bytes of header and payload
+    cdef public str error             # why the message was refused; None if it was routed
+    cdef readonly list receivers      # pairs (Subscription, reason for not delivering to it, or None)
 
 
 cdef Trace read_trace(Client sender, const Operation* op)
@@ -27,7 +31,7 @@ cdef Trace read_trace(Client sender, const Operation* op)
 
 cdef class Tracer:
     cdef Router router
-    # Given a Trace, the header and the body of the message that tells of it. None: nobody is told.
+    # report(trace) returns the header and the body of the message to publish. None: traces are not published.
     cdef public object report
 
     cdef int publish(self, Trace trace, const Operation* op) except -1

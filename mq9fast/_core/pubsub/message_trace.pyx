@@ -1,4 +1,4 @@
-"""Traces of messages; see message_trace.pxd."""
+"""Message tracing, called by `Session`; the contract is in message_trace.pxd."""
 
 from libc.string cimport memchr, memcmp
 
@@ -9,14 +9,15 @@ from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 
 cdef enum:
-    MAX_RECEIVERS = 1000         # that a trace names: it is made in one piece
+    MAX_RECEIVERS = 1000         # in one trace, because a trace is one message
+
 
 cdef const char* value_after(View header, const char* name, size_t size) noexcept:
-    """Where the value of the first header called `name` begins; NULL if there is none."""
+    """The start of the value of the first header with this name; NULL if there is none."""
     cdef const char* at = header.data
     cdef const char* end = header.data + header.size
     while True:
-        # Most headers have few lines, and most lines begin otherwise: for that memmem is slow.
+        # A header has few lines, and most of them have another name: memchr is faster here than memmem.
         at = <const char*>memchr(at, c'\n', <size_t>(end - at))
         if at is NULL or <size_t>(end - at) < size + 2:
             return NULL
@@ -31,7 +32,7 @@ cdef bint asks_for_trace(View header) noexcept:
 
 
 cdef bytes value_of(View header, bytes name):
-    """The value of the first header of this name, without blanks around it; empty if there is none."""
+    """The value of the first header with this name, without blanks around it; empty if there is none."""
     cdef const char* at = value_after(header, name, <size_t>len(name))
     if at is NULL:
         return b""
@@ -39,11 +40,11 @@ cdef bytes value_of(View header, bytes name):
 
 
 cdef class Trace:
-    """What became of one message."""
+    """The trace of one message; its fields are in message_trace.pxd."""
 
 
 cdef Trace read_trace(Client sender, const Operation* op):
-    """The trace that a message asks for; None if it names no destination."""
+    """A new trace for a message; None if the message has no Nats-Trace-Dest."""
     cdef Trace trace
     cdef bytes destination = value_of(op.header, b"Nats-Trace-Dest")
     if not destination:
@@ -60,7 +61,7 @@ cdef Trace read_trace(Client sender, const Operation* op):
 
 
 cdef class Tracer:
-    """Delivers messages to plain subjects as the router does, and notes for whom they were."""
+    """Delivers a message to plain subjects as the router does, and records the receivers in its trace."""
 
     def __cinit__(self, Router router not None):
         self.router = router
@@ -68,24 +69,24 @@ cdef class Tracer:
     cdef int publish(self, Trace trace, const Operation* op) except -1:
         cdef Match* match = self.router.sublist.match(op.subject)
         cdef Py_ssize_t start = match.plain
-        cdef Py_ssize_t taken = 0
+        cdef Py_ssize_t accepted = 0
         cdef Py_ssize_t i, j, first, count
         for i in range(match.plain):
-            taken += self.offer(trace, <Subscription>match.subscriptions[i], op)
+            accepted += self.offer(trace, <Subscription>match.subscriptions[i], op)
         for i in range(match.groups):
             count = match.ends[i] - start
             first = self.router.pick(count)
             for j in range(count):
                 if self.offer(trace, <Subscription>match.subscriptions[start + (first + j) % count], op):
-                    taken += 1
+                    accepted += 1
                     break
             start = match.ends[i]
-        if taken == 0:
+        if accepted == 0:
             self.router.nobody_took(trace.sender, op)
         return 0
 
     cdef bint offer(self, Trace trace, Subscription subscription, const Operation* op) except *:
-        """Whether the subscription takes the message, which it is sent unless it is only to be traced."""
+        """Whether the subscription accepts the message. It is then delivered, unless it is only traced."""
         cdef Client sender = trace.sender
         cdef str error = None
         if subscription.client is sender and not sender.echo:
@@ -104,12 +105,12 @@ cdef class Tracer:
         return error is None
 
     cdef int send(self, Trace trace) except -1:
-        """Publish the trace as the broker, unless its destination is no subject of a plain message."""
+        """Publish the trace to its destination, unless that is not a valid plain subject."""
         cdef View subject = view_of(trace.destination)
         cdef bytes header, body
         if self.report is None or is_ours(subject) or has_wildcard(subject) or not valid_subject(subject):
             return 0
-        # Written into a MSG line as it is.
+        # The subject is written into a MSG line: blanks and control characters would break the line.
         if any([c <= 32 for c in trace.destination]):
             return 0
         header, body = self.report(trace)

@@ -1,7 +1,10 @@
-"""What one user may publish and subscribe to (NATS authorization: allow and deny lists of subjects).
+"""The subjects that one user may publish to and subscribe to: allow and deny lists, as in nats-server.
 
-A message of a mailbox goes by two names, `$mq9.AI.MAILBOX.MSG.{mail_address}` and the same with its priority,
-and each list is asked for both: so a list can name a mailbox, or one priority of it.
+The authenticator makes a `Permissions` for each configured user. `Session` checks each PUB and SUB against
+it. The router checks each delivery to a subscription that has a `SubjectFilter`.
+
+A message of a mailbox has two subjects, `$mq9.AI.MAILBOX.MSG.{mail_address}` and the same with its priority.
+An entry matches the message if it matches either: so a list can name a mailbox, or one priority of it.
 """
 
 from libc.stdint cimport uint64_t
@@ -11,26 +14,26 @@ from mq9fast._core.base.view cimport View
 
 
 cdef class SubjectFilter:
-    """Literal subjects; a few of the last verdicts are remembered."""
-    cdef tuple allow             # of subjects with wildcards, as bytes; None = every subject
-    cdef tuple deny
+    """Allows or denies literal subjects. It caches its results."""
+    cdef tuple allow             # patterns as bytes; None = every subject
+    cdef tuple deny              # patterns as bytes
     cdef uint64_t seed
-    cdef BytesMap known          # subject -> True or False
+    cdef BytesMap cache          # subject -> True or False
 
     cdef bint admits(self, View subject) except *
-    cdef bint decide(self, View subject) except *
+    cdef bint check(self, View subject) except *
 
 
 cdef class Permissions:
-    cdef SubjectFilter publish        # None = everything
-    cdef tuple allow                  # of (subject, queue or None); None = everything
-    cdef tuple deny
-    cdef dict filters                 # denied subjects -> SubjectFilter of the subscriptions they apply to
+    cdef SubjectFilter publish        # None = every subject
+    cdef tuple allow                  # for SUB: pairs (pattern, queue or None); None = everything
+    cdef tuple deny                   # for SUB: pairs (pattern, queue or None)
+    cdef dict filters                 # tuple of denied patterns -> the SubjectFilter shared by subscriptions
     cdef uint64_t seed
 
     cdef bint may_publish(self, View subject) except *
     cdef bint may_subscribe(self, View subject, View queue) except *
     cdef bint may_subscribe_as(self, list names, View queue) except *
     cdef SubjectFilter filter_of(self, View subject, View queue)
-    cdef bint is_of(self, bytes group, View queue) noexcept
-    cdef SubjectFilter filter_for(self, tuple denied)
+    cdef bint applies_to(self, bytes group, View queue) noexcept
+    cdef SubjectFilter shared_filter(self, tuple denied)

@@ -1,4 +1,4 @@
-"""What one user may publish and subscribe to; see permissions.pxd."""
+"""The subjects that one user may publish to and subscribe to; the contract is in permissions.pxd."""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -9,9 +9,9 @@ from mq9fast._core.protocol.address cimport RANKS, Rank, split_filter, split_pri
 from mq9fast._core.protocol.subject cimport covers, overlap
 
 cdef enum:
-    MAX_KNOWN = 1024             # verdicts remembered, of subjects of at most so many bytes
-    MAX_KNOWN_BYTES = 256
-    MAX_FILTERS = 256            # kept, one for each set of entries that applies to a subscription
+    MAX_CACHED_SUBJECTS = 1024
+    MAX_CACHED_SUBJECT_BYTES = 256   # the result for a longer subject is not cached
+    MAX_FILTERS = 256                # shared filters of a user, one for each set of denied patterns
     MSG_BYTES = 20
 
 cdef bytes MSG = b"$mq9.AI.MAILBOX.MSG."
@@ -19,7 +19,7 @@ cdef tuple PRIORITIES = (b".critical", b".urgent", b".normal")      # by rank
 
 
 cdef list names_of(View subject):
-    """What a message on a literal subject goes by."""
+    """The subjects by which permissions match a message: two for a mailbox, else one."""
     cdef View address
     cdef Rank rank
     if starts_with(subject, view_of(MSG)) and split_priority(slice_from(subject, MSG_BYTES), &address, &rank):
@@ -37,36 +37,37 @@ cdef bint any_covers(tuple patterns, list names) except *:
 
 
 cdef class SubjectFilter:
-    """The subjects that `allow` covers (None: all) and `deny` does not."""
+    """The subjects that `allow` covers (None: every subject) and `deny` does not cover."""
 
     def __cinit__(self, tuple allow, tuple deny not None, uint64_t seed):
         self.allow = allow
         self.deny = deny
         self.seed = seed
-        self.known = BytesMap(seed)
+        self.cache = BytesMap(seed)
 
     cdef bint admits(self, View subject) except *:
-        cdef PyObject* known = self.known.find(subject)
-        cdef bint verdict
-        if known is not NULL:
-            return <object>known is True
-        verdict = self.decide(subject)
-        if subject.size <= MAX_KNOWN_BYTES:
-            if self.known.size >= MAX_KNOWN:
-                self.known = BytesMap(self.seed)
-            self.known.insert(to_bytes(subject), verdict)
-        return verdict
+        """Whether the literal subject is allowed."""
+        cdef PyObject* cached = self.cache.find(subject)
+        cdef bint allowed
+        if cached is not NULL:
+            return <object>cached is True
+        allowed = self.check(subject)
+        if subject.size <= MAX_CACHED_SUBJECT_BYTES:
+            if self.cache.size >= MAX_CACHED_SUBJECTS:
+                self.cache = BytesMap(self.seed)
+            self.cache.insert(to_bytes(subject), allowed)
+        return allowed
 
-    cdef bint decide(self, View subject) except *:
+    cdef bint check(self, View subject) except *:
         names = names_of(subject)
         return (self.allow is None or any_covers(self.allow, names)) and not any_covers(self.deny, names)
 
 
 cdef class Permissions:
-    """The permissions of a user, as tuples of valid subjects with wildcards.
+    """The permissions of a user, as tuples of patterns: valid subjects that may have wildcards.
 
-    Those of subscriptions are pairs (subject, queue); a queue, which may have wildcards too, restricts the
-    entry to subscriptions of such queue groups. An `allow` of None stands for everything.
+    Entries for subscriptions are pairs (pattern, queue). An entry with a queue, which may have wildcards too,
+    concerns only subscriptions in such queue groups. An `allow` of None allows everything.
     """
 
     def __cinit__(
@@ -84,7 +85,8 @@ cdef class Permissions:
         return self.publish is None or self.publish.admits(subject)
 
     cdef bint may_subscribe(self, View subject, View queue) except *:
-        """`queue` is empty outside queue groups. A mailbox is allowed if every priority asked for is."""
+        """Whether SUB is allowed; `queue` is empty for a plain subscription. A SUB to a mailbox is allowed if
+        it is allowed for each priority that it covers."""
         cdef View address
         cdef int ranks = 0
         cdef int rank
@@ -100,41 +102,44 @@ cdef class Permissions:
         return True
 
     cdef bint may_subscribe_as(self, list names, View queue) except *:
-        """Entries with a queue say nothing of subscriptions outside groups; of a group's they have the say,
-        where there are any."""
-        cdef bint plain = self.allow is None
-        cdef bint grouped = False
-        cdef bint in_group = False
+        """Whether SUB to a subject with these `names` is allowed.
+
+        Entries with a queue do not concern plain subscriptions. For a subscription in a queue group they
+        decide alone, if any of them matches the subject.
+        """
+        cdef bint allowed_plain = self.allow is None
+        cdef bint has_queue_entry = False
+        cdef bint allowed_in_queue = False
         for subject, group in self.allow or ():
             if not any_covers((subject,), names):
                 continue
             if group is None:
-                plain = True
+                allowed_plain = True
             elif queue.size:
-                grouped = True
-                in_group = in_group or covers(view_of(<bytes>group), queue)
-        if not (in_group if grouped else plain):
+                has_queue_entry = True
+                allowed_in_queue = allowed_in_queue or covers(view_of(<bytes>group), queue)
+        if not (allowed_in_queue if has_queue_entry else allowed_plain):
             return False
         for subject, group in self.deny:
-            if self.is_of(group, queue) and any_covers((subject,), names):
+            if self.applies_to(group, queue) and any_covers((subject,), names):
                 return False
         return True
 
     cdef SubjectFilter filter_of(self, View subject, View queue):
-        """What a subscription to `subject` may receive of the messages that match it; None for all. `queue`
-        is empty outside queue groups."""
-        cdef tuple denied = tuple([pattern for pattern, group in self.deny if self.is_of(group, queue)])
+        """The filter for messages to an allowed subscription to `subject`; None if it may receive all that
+        match. `queue` is empty for a plain subscription."""
+        cdef tuple denied = tuple([pattern for pattern, group in self.deny if self.applies_to(group, queue)])
         for pattern in denied:
             if overlap(view_of(<bytes>pattern), subject):
-                return self.filter_for(denied)
+                return self.shared_filter(denied)
         return None
 
-    cdef bint is_of(self, bytes group, View queue) noexcept:
-        """Whether an entry for the queue groups `group`, None for every subscription, concerns `queue`."""
+    cdef bint applies_to(self, bytes group, View queue) noexcept:
+        """Whether an entry with the queue pattern `group` (None: every subscription) concerns `queue`."""
         return group is None or (queue.size > 0 and covers(view_of(group), queue))
 
-    cdef SubjectFilter filter_for(self, tuple denied):
-        """One filter for all subscriptions to which the same entries apply: they share its cache."""
+    cdef SubjectFilter shared_filter(self, tuple denied):
+        """The filter for these denied patterns. Subscriptions share it, and so its cache."""
         found = self.filters.get(denied)
         if found is None:
             if len(self.filters) >= MAX_FILTERS:
@@ -143,16 +148,16 @@ cdef class Permissions:
         return found
 
     def publishes(self, bytes subject not None) -> bool:
-        """Whether a message may be published on the literal `subject`."""
+        """Whether the user may publish on the literal `subject`."""
         return self.may_publish(view_of(subject))
 
     def subscribes(self, bytes subject not None, bytes queue=None) -> bool:
-        """Whether `subject` may be subscribed to, in the group `queue` if one is given."""
+        """Whether the user may subscribe to `subject`, in the queue group `queue` if one is given."""
         return self.may_subscribe(view_of(subject), view_of(queue) if queue else view(NULL, 0))
 
     def delivers(self, bytes subscribed not None, bytes subject not None, bytes queue=None) -> bool:
-        """Whether a subscription to `subscribed`, in the group `queue` if one is given, receives messages on
-        the literal `subject`, which it matches."""
+        """Whether a subscription to `subscribed`, in the queue group `queue` if one is given, receives a
+        message on the literal `subject`. The caller knows that the subjects match."""
         cdef View group = view_of(queue) if queue else view(NULL, 0)
         cdef SubjectFilter denied = self.filter_of(view_of(subscribed), group)
         return denied is None or denied.admits(view_of(subject))

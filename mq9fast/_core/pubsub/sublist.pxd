@@ -1,4 +1,8 @@
-"""The subscriptions to plain subjects, in a trie of tokens."""
+"""The subscriptions to plain NATS subjects, in a trie of subject tokens (nats-server: `Sublist`).
+
+`Router` owns it, adds and removes subscriptions, and asks it for the receivers of each message. A cache of
+literal subjects (match_cache) answers most of these look-ups.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -9,11 +13,11 @@ from mq9fast._core.pubsub.match_cache cimport Match, MatchCache
 
 
 cdef class Node:
-    cdef BytesMap literals    # token -> Node
-    cdef Node partial         # '*'
-    cdef Node full            # '>'
-    cdef dict plain           # Subscription -> None, in order of subscribing
-    cdef dict groups          # queue name -> dict like `plain`
+    cdef BytesMap literals         # token -> Node
+    cdef Node partial_wildcard     # the node behind '*'
+    cdef Node full_wildcard        # the node behind '>'
+    cdef dict plain                # Subscription -> None, in order of subscribing
+    cdef dict groups               # queue name -> a dict like `plain`
 
     cdef bint is_empty(self) noexcept
 
@@ -21,15 +25,15 @@ cdef class Node:
 cdef class Sublist:
     cdef Node root
     cdef readonly Py_ssize_t size
-    cdef readonly uint64_t generation  # rises with every change
+    cdef readonly uint64_t generation  # grows by one with each change; older matches are then invalid
     cdef uint64_t seed
     cdef MatchCache cache
-    cdef Match* last                   # what `match` returned before, in the cache; or NULL
-    cdef readonly uint64_t lookups     # matches asked for, repetitions of the one before aside
-    cdef readonly uint64_t misses      # of them, those that were not in the cache
-    cdef Py_ssize_t collected          # subscriptions gathered for misses, until the router has counted them
-    cdef list found_plain
-    cdef dict found_groups
+    cdef Match* last_match             # the last result of `match`; owned by the cache; NULL at first
+    cdef readonly uint64_t lookups     # calls of `match`, without those for the same subject as the last
+    cdef readonly uint64_t misses      # of these, the calls that the cache could not answer
+    cdef Py_ssize_t collected          # subscriptions collected for misses; the router adds them to its cost
+    cdef list found_plain              # scratch of `match`; empty between calls
+    cdef dict found_groups             # scratch of `match`; empty between calls
 
     cdef int insert(self, Subscription subscription) except -1
     cdef bint remove(self, Subscription subscription) except -1

@@ -1,4 +1,4 @@
-"""Plain subjects: a trie of tokens, and a cache of what literal subjects matched."""
+"""The trie of plain subscriptions, owned by `Router`; the contract is in sublist.pxd."""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -11,35 +11,37 @@ from mq9fast._core.pubsub.match_cache cimport Match, MatchCache, pack
 
 
 cdef class Node:
-    """One place in the trie; an empty one is dropped."""
+    """One node of the trie. A node without subscriptions and children is removed."""
 
     cdef bint is_empty(self) noexcept:
         return (
-            (self.literals is None or self.literals.size == 0) and self.partial is None and self.full is None
+            (self.literals is None or self.literals.size == 0)
+            and self.partial_wildcard is None and self.full_wildcard is None
             and not self.plain and not self.groups
         )
 
 
-cdef Node child_of(Node node, View token, uint64_t seed, bint make):
-    """The node behind `token`, which may be a wildcard; made if asked, else None where there is none."""
+cdef Node child_of(Node node, View token, uint64_t seed, bint create):
+    """The child of `node` for `token`, which may be a wildcard. If there is none: a new one with `create`,
+    else None."""
     cdef PyObject* found
     cdef Node child
     if is_token(token, c'*'):
-        if node.partial is None and make:
-            node.partial = Node.__new__(Node)
-        return node.partial
+        if node.partial_wildcard is None and create:
+            node.partial_wildcard = Node.__new__(Node)
+        return node.partial_wildcard
     if is_token(token, c'>'):
-        if node.full is None and make:
-            node.full = Node.__new__(Node)
-        return node.full
+        if node.full_wildcard is None and create:
+            node.full_wildcard = Node.__new__(Node)
+        return node.full_wildcard
     if node.literals is None:
-        if not make:
+        if not create:
             return None
         node.literals = BytesMap(seed)
     found = node.literals.find(token)
     if found is not NULL:
         return <Node>found
-    if not make:
+    if not create:
         return None
     child = Node.__new__(Node)
     node.literals.insert(to_bytes(token), child)
@@ -48,16 +50,16 @@ cdef Node child_of(Node node, View token, uint64_t seed, bint make):
 
 cdef int drop_child(Node node, View token) except -1:
     if is_token(token, c'*'):
-        node.partial = None
+        node.partial_wildcard = None
     elif is_token(token, c'>'):
-        node.full = None
+        node.full_wildcard = None
     else:
         node.literals.remove(token)
     return 0
 
 
 cdef class Sublist:
-    """Every plain subscription of a broker. `seed` keeps peers from choosing tokens that collide."""
+    """All plain subscriptions of a broker. With a known `seed` clients could choose tokens that collide."""
 
     def __cinit__(self, uint64_t seed):
         self.seed = seed
@@ -90,7 +92,7 @@ cdef class Sublist:
         return 0
 
     cdef bint remove(self, Subscription subscription) except -1:
-        """Forget a subscription; false if it was not there."""
+        """Remove a subscription; false if it was not there."""
         cdef View rest = view_of(subscription.subject)
         cdef View token
         cdef Node node = self.root
@@ -117,7 +119,7 @@ cdef class Sublist:
         return True
 
     cdef int prune(self, Node node, list path, View subject) except -1:
-        """Drop the nodes from `node` upwards that hold nothing any more."""
+        """Remove the empty nodes of `path`, from `node` upwards."""
         cdef Node parent
         cdef Py_ssize_t start, size
         for parent, start, size in reversed(path):
@@ -128,15 +130,18 @@ cdef class Sublist:
         return 0
 
     cdef Match* match(self, View subject) except NULL:
-        """Who gets a message on the literal `subject`. Good until the next `match`, `insert` or `remove`."""
+        """The receivers of a message on the literal `subject`.
+
+        DANGER: the result is valid until the next `match`, `insert` or `remove`.
+        """
         cdef uint64_t hashed
-        # A publisher repeats itself: the subject before is compared before any is hashed.
-        cdef Match* known = self.last
+        # Publishers often repeat a subject: comparing with the last one is cheaper than hashing.
+        cdef Match* known = self.last_match
         if known is not NULL and known.generation == self.generation and same(known.subject, subject):
             return known
         hashed = hash_view(subject, self.seed)
         self.lookups += 1
-        known = self.last = self.cache.find(subject, hashed, self.generation)
+        known = self.last_match = self.cache.find(subject, hashed, self.generation)
         if known is not NULL:
             return known
         self.misses += 1
@@ -145,33 +150,33 @@ cdef class Sublist:
         if subject.size:
             self.collect(self.root, subject)
         known = pack(self.found_plain, self.found_groups, subject, hashed, self.generation)
-        self.cache.keep(known)
-        # Not kept until the next time: a subscription that ends must not outlive its client here.
+        self.cache.insert(known)
+        # These hold references: a subscription that ends must not stay alive here.
         self.found_plain.clear()
         self.found_groups.clear()
-        self.last = known
+        self.last_match = known
         self.collected += known.ends[known.groups - 1] if known.groups else known.plain
         return known
 
     cdef int collect(self, Node node, View rest) except -1:
-        """Gather what is subscribed below `node` to the tokens of `rest`, in nats-server's order."""
+        """Collect the subscriptions below `node` that match the tokens of `rest`, in nats-server's order."""
         cdef View token = first_token(rest)
         cdef bint last = token.size == rest.size
         cdef PyObject* literal
         if token.size == 0:
             return 0
-        if node.full is not None and (last or not has_empty_token(rest)):
-            self.collect_from(node.full)
+        if node.full_wildcard is not None and (last or not has_empty_token(rest)):
+            self.collect_from(node.full_wildcard)
         literal = NULL if node.literals is None else node.literals.find(token)
         if last:
             if literal is not NULL:
                 self.collect_from(<Node>literal)
-            if node.partial is not None:
-                self.collect_from(node.partial)
+            if node.partial_wildcard is not None:
+                self.collect_from(node.partial_wildcard)
             return 0
         rest = slice_from(rest, token.size + 1)
-        if node.partial is not None:
-            self.collect(node.partial, rest)
+        if node.partial_wildcard is not None:
+            self.collect(node.partial_wildcard, rest)
         if literal is not NULL:
             self.collect(<Node>literal, rest)
         return 0
@@ -185,13 +190,13 @@ cdef class Sublist:
         return 0
 
     def fanout(self):
-        """(subjects in the cache, the most subscriptions one of them matches, those of all of them)."""
+        """(valid subjects in the cache, the largest number of matches of one of them, their sum)."""
         return self.cache.fanout(self.generation)
 
     @property
-    def kept_bytes(self) -> int:
-        """What the matches take that are kept, in bytes."""
-        return self.cache.kept_bytes
+    def cache_bytes(self) -> int:
+        """Memory of the cached matches, in bytes."""
+        return self.cache.used_bytes
 
     def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
         """Subscribe `client` to `subject`, for tests and benchmarks; ValueError if it is not valid."""
@@ -202,11 +207,11 @@ cdef class Sublist:
         return subscription
 
     def discard(self, Subscription subscription not None) -> bool:
-        """Forget a subscription; False if it was not there."""
+        """Remove a subscription; False if it was not there."""
         return self.remove(subscription)
 
     def matches(self, bytes subject not None):
-        """Who gets a message on `subject`: (plain subscriptions, one list per queue group)."""
+        """The receivers of a message on `subject`: (plain subscriptions, one list per queue group)."""
         cdef Match* match = self.match(view_of(subject))
         cdef Py_ssize_t i, j
         cdef Py_ssize_t start = match.plain
