@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A message broker with mailboxes, for any NATS client.",
         epilog="Each setting can also come from an environment variable (MQ9FAST_MAX_PAYLOAD) or the TOML "
         "file (max_payload = 1048576). A flag wins over a variable, a variable over the file. "
-        "Others can see flags in the list of processes: give secrets by variable or file.",
+        "Other users can see flags in the process list: give secrets by variable or file.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mq9fast {VERSION}")
