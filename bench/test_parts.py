@@ -5,6 +5,7 @@ import pytest
 from bench.conftest import Measure
 from mq9fast._core.base.bytes_map import BytesMap
 from mq9fast._core.base.heap import Heap, Ticket, first_ticket
+from mq9fast._core.base.limits import Limits
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.pubsub.client import Client, PendingWork
@@ -63,7 +64,7 @@ def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: in
 
 
 def sublist(literals: int, wildcards: int) -> Sublist:
-    trie, client = Sublist(1), Client(PendingWork(), 1, 1 << 20)
+    trie, client = Sublist(1), Client(PendingWork(Limits()), 1)
     for i in range(literals):
         trie.add(client, b"orders.eu.customer%d.placed" % i)
     for i in range(wildcards):
@@ -103,7 +104,7 @@ def test_match_uncached(measure: Measure, literals: int, wildcards: int) -> None
 
 @pytest.mark.parametrize("others", [0, 1000, 100_000])
 def test_subscribe_and_unsubscribe(measure: Measure, others: int) -> None:
-    trie, client = sublist(others, 0), Client(PendingWork(), 1, 1 << 20)
+    trie, client = sublist(others, 0), Client(PendingWork(Limits()), 1)
     subjects = [b"some.other.subject%d" % i for i in range(100)]
 
     def change() -> None:
@@ -192,7 +193,7 @@ def test_record_write(measure: Measure, payload_bytes: int) -> None:
 
     def write() -> None:
         peer.feed(data)
-        parts.write_out()
+        parts.pipeline.write_batch()
         parts.store.pairs.clear()
 
     measure(count, write)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from bench.regression import twins
+from mq9fast._core.base.limits import Limits
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from tests.support.in_memory import KIB, Parts, Peer, pub
@@ -126,7 +127,7 @@ def share_out() -> Contest:
 
 def match() -> Contest:
     """Who of 1,000 literal and 1,000 wildcard subscriptions gets a message, for subjects not seen before."""
-    trie, twin, client = Sublist(1), twins.Trie(), Client(PendingWork(), 1, 1 << 20)
+    trie, twin, client = Sublist(1), twins.Trie(), Client(PendingWork(Limits()), 1)
     for i in range(1000):
         for subject in (b"orders.eu.customer%d.placed" % i, b"orders.*.customer%d.>" % i):
             trie.add(client, subject)

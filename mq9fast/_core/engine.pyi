@@ -1,12 +1,23 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, type_check_only
 
 from mq9fast._core.base.broker_time import BrokerTime
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.message_trace import Tracer
 from mq9fast._core.pubsub.router import Router
+
+@type_check_only
+class _Pipeline(Protocol):
+    def commit(self) -> None: ...
+    def stalled(self) -> None: ...
+
+@type_check_only
+class _Loop(Protocol):
+    def call_soon(self, call: Callable[[], Any], /) -> Any: ...
+    def call_exception_handler(self, context: dict[str, Any], /) -> None: ...
 
 class Engine:
     def __init__(
@@ -15,11 +26,16 @@ class Engine:
         router: Router,
         delivery: Delivery,
         mailbox_writer: MailboxWriter,
+        accumulator: Accumulator,
+        time: BrokerTime,
         *,
+        pipeline: _Pipeline,
+        commands: Callable[[bytes, bytes, bytes], Any],
+        loop: _Loop,
+        ready_descriptor: int,
         read_bytes: int,
         control_line_bytes: int,
         payload_bytes: int,
-        max_subscriptions: int,
     ) -> None: ...
     @property
     def pending_work(self) -> PendingWork: ...
@@ -45,18 +61,11 @@ class Engine:
     def refused_subscriptions(self) -> int: ...
     @property
     def violations(self) -> int: ...
-    max_subscriptions: int
-    commit: Callable[[], Any] | None
-    failed: Callable[[Exception], Any] | None
-    stalled: Callable[[], Any] | None
-    ready_descriptor: int
-    finishing: bool
-    busy_poll_us: int
-    poll_soon: Callable[[], Any] | None
     @property
     def time(self) -> BrokerTime: ...
     @property
     def after_gap(self) -> bool: ...
+    def schedule(self) -> None: ...
     def busy_poll(self) -> None: ...
     def update_clock(self) -> None: ...
     def judge_deadlines(self) -> None: ...

@@ -4,12 +4,15 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.base.clock cimport is_readable, monotonic_ns, poll_busily
+from mq9fast._core.base.view cimport View, slice_from, to_bytes
+from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex
 from mq9fast._core.mailbox_writer cimport MailboxWriter
+from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.read_buffer cimport Scratch
-from mq9fast._core.pubsub.client cimport PendingWork, Subscription
+from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, Client, PendingWork, Subscription
 from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
 
@@ -21,24 +24,52 @@ cdef enum:
 
 
 cdef class Engine:
-    """What every session of a broker shares. Sizes are in bytes."""
+    """What every session of a broker shares. Sizes are in bytes.
+
+    `pipeline.commit()` takes the commit group to the store and lets consumers catch up.
+    `pipeline.stalled()` is called at the end of a turn that leaves clients stalled. `ready_descriptor` is
+    readable while a socket of the `loop` is, or -1: then no turn ends together with its read.
+    """
 
     def __cinit__(
         self, PendingWork pending_work not None, Router router not None, Delivery delivery not None,
-        MailboxWriter mailbox_writer not None, *, Py_ssize_t read_bytes, Py_ssize_t control_line_bytes,
-        Py_ssize_t payload_bytes, Py_ssize_t max_subscriptions,
+        MailboxWriter mailbox_writer not None, Accumulator accumulator not None,
+        BrokerTime time not None, *, pipeline, commands, loop,
+        int ready_descriptor, Py_ssize_t read_bytes, Py_ssize_t control_line_bytes, Py_ssize_t payload_bytes,
     ):
         self.pending_work = pending_work
+        self.limits = pending_work.limits
         self.router = router
         self.delivery = delivery
         self.mailbox_writer = mailbox_writer
-        self.time = BrokerTime()
+        self.accumulator = accumulator
+        self.pipeline = pipeline
+        self.commands = commands
+        self.loop = loop
+        self.ready_descriptor = ready_descriptor
+        self.time = time
         self.tracer = Tracer(router)
         self.scratch = Scratch(read_bytes)
         self.bounds.control_line_bytes = control_line_bytes
         self.bounds.payload_bytes = payload_bytes
-        self.max_subscriptions = max_subscriptions
-        self.ready_descriptor = -1
+        pending_work.engine = self
+
+    def schedule(self) -> None:
+        """Have the event loop end the turn, once it has read its sockets."""
+        self.update_clock()
+        self.loop.call_soon(self.end_turn)
+
+    cdef int publish_to_mailboxes(self, Client client, const Operation* op) except -1:
+        """Take a publish to a subject that begins with `$mq9.`."""
+        cdef View rest
+        self.pending_work.schedule_end()
+        if not self.mailbox_writer.publish(client, op):
+            rest = slice_from(op.subject, 16)
+            self.pending_work.cost += CLOCK_CHECK_COST
+            self.commands(to_bytes(rest), to_bytes(op.payload), to_bytes(op.reply))
+        if self.accumulator.is_full():
+            client.stall()
+        return 0
 
     cpdef void update_clock(self) noexcept:
         """Have everybody go by the time of now.
@@ -46,7 +77,7 @@ cdef class Engine:
         After a gap in which the broker did not run, no deadline passes before `judge_deadlines` is called:
         clients may have renewed their mailboxes meanwhile, and those messages are still in the sockets.
         """
-        cdef MailboxIndex mailbox_index = self.mailbox_writer.mailbox_index
+        cdef MailboxIndex mailbox_index = self.delivery.mailbox_index
         cdef uint64_t now_ms = self.time.read()
         if now_ms > mailbox_index.now_ms + LONGEST_GAP_MS:
             self.after_gap = True
@@ -56,7 +87,7 @@ cdef class Engine:
 
     cpdef void judge_deadlines(self) noexcept:
         """Have all deadlines pass that are due, after a gap too."""
-        cdef MailboxIndex mailbox_index = self.mailbox_writer.mailbox_index
+        cdef MailboxIndex mailbox_index = self.delivery.mailbox_index
         self.after_gap = False
         self.pending_work.now_ms = mailbox_index.now_ms = mailbox_index.judged_ms = self.time.read()
 
@@ -65,7 +96,9 @@ cdef class Engine:
         if self.pending_work.end_scheduled or self.ready_descriptor < 0:
             return False
         self.update_clock()
-        self.back_to_back = monotonic_ns() - self.ended_ns < BACK_TO_BACK_FACTOR * 1000 * self.busy_poll_us
+        self.back_to_back = (
+            monotonic_ns() - self.ended_ns < BACK_TO_BACK_FACTOR * 1000 * self.limits.busy_poll
+        )
         self.pending_work.in_read = True
         return True
 
@@ -75,15 +108,16 @@ cdef class Engine:
         if not self.pending_work.end_scheduled:
             return 0
         if not at_once or is_readable(self.ready_descriptor):
-            self.pending_work.wake()
+            self.schedule()
             return 0
         try:
             self.end_turn()
         except Exception as error:
-            self.failed(error)
+            # The connection whose read ends the turn has no part in this.
+            self.loop.call_exception_handler({"message": "a turn failed", "exception": error})
         self.ended_ns = monotonic_ns()
         if self.back_to_back:
-            self.poll_soon()
+            self.loop.call_soon(self.busy_poll)
         return 0
 
     cpdef void busy_poll(self) noexcept:
@@ -91,7 +125,7 @@ cdef class Engine:
         long as a turn of one message. Called for behind brisk turns only, so that a quiet broker sleeps."""
         if not self.pending_work.end_scheduled:
             with nogil:
-                poll_busily(self.ready_descriptor, self.busy_poll_us * 1000)
+                poll_busily(self.ready_descriptor, self.limits.busy_poll * 1000)
 
     cpdef int end_turn(self) except -1:
         """Hand on what came up in the turn: what is for the store, then one write per connection."""
@@ -100,9 +134,9 @@ cdef class Engine:
         pending_work.begin()
         try:
             self.end_finished()
-            group = self.mailbox_writer.commit_group
+            group = self.accumulator.group
             if group.bytes or group.deferred or self.delivery.catch_up_queue:
-                self.commit()
+                self.pipeline.commit()
                 self.end_finished()
         finally:
             self.serve_clients()
@@ -121,10 +155,9 @@ cdef class Engine:
             try:
                 pending_work.close_clients()
             finally:
-                if not self.finishing:
-                    if pending_work.stalled:
-                        self.stalled()
-                    pending_work.resume_over_quota()
+                if pending_work.stalled:
+                    self.pipeline.stalled()
+                pending_work.resume_over_quota()
         return 0
 
     cdef int drop(self, Subscription subscription) except -1:

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mq9fast._core.commit.commit_group import CommitGroup
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.pubsub.client import PendingWork
@@ -13,29 +13,14 @@ class MailboxWriter:
         mailbox_index: MailboxIndex,
         delivery: Delivery,
         pending_work: PendingWork,
-        commit_group: CommitGroup,
+        accumulator: Accumulator,
         refusals: dict[str, bytes],
         *,
-        max_messages: int,
-        max_mailbox_bytes: int,
-        max_store_bytes: int,
-        stall_bytes: int,
+        store: Store,
+        store_errors: tuple[type[Exception], ...],
+        write_batch: Callable[[], Any],
+        create: Callable[[bytes], Mailbox | None],
     ) -> None: ...
-    unreleased: CommitGroup | None
-    store: Store
-    store_error: type[Exception] | tuple[type[Exception], ...] | None
-    write_out: Callable[[], Any] | None
-    command: Callable[[bytes, bytes, bytes], Any] | None
-    failed: bool
-    disk_full: bool
-    max_messages: int
-    max_mailbox_bytes: int
-    max_store_bytes: int
-    auto_create: Callable[[bytes], Mailbox | None] | None
-    @property
-    def commit_group(self) -> CommitGroup: ...
-    @property
-    def group_number(self) -> int: ...
     @property
     def accepted(self) -> int: ...
     @property
@@ -44,6 +29,3 @@ class MailboxWriter:
     def dropped(self) -> int: ...
     @property
     def over_limit(self) -> int: ...
-    row_bytes: int
-    def forget_rows(self) -> None: ...
-    def next_group(self, successor: CommitGroup) -> CommitGroup: ...

@@ -3,9 +3,11 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view
+from mq9fast._core.base.limits cimport Limits
+from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.commit_group cimport (
-    REPLY_BODY, REPLY_DELETED, REPLY_MSG_ID, REPLY_NOT_DELETED, CommitGroup
+    REPLY_BODY, REPLY_DELETED, REPLY_MSG_ID, REPLY_NOT_DELETED
 )
 from mq9fast._core.commit.deleted_row cimport DeletedRow
 from mq9fast._core.delivery.delivery cimport Delivery
@@ -25,70 +27,47 @@ cdef enum:
 cdef class MailboxWriter:
     """Accepts what clients send to `$mq9.` subjects.
 
-    `refusals` maps each error code, and "code: reason" where a code has several sentences, to the JSON to
-    reply with. Limits are counts and bytes, 0 for none.
+    `refusals` maps each error code, and "code: reason" where a code has several sentences, to the JSON of the
+    reply. `store_errors` are the exceptions of `store` that are answered with store_unavailable.
     """
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
-        PendingWork pending_work not None, CommitGroup commit_group not None, dict refusals not None, *,
-        uint64_t max_messages, uint64_t max_mailbox_bytes, uint64_t max_store_bytes, Py_ssize_t stall_bytes,
+        PendingWork pending_work not None, Accumulator accumulator not None, dict refusals not None, *,
+        store, store_errors, write_batch, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
         self.pending_work = pending_work
-        self.commit_group = commit_group
+        self.limits = pending_work.limits
+        self.accumulator = accumulator
         self.refusals = refusals
-        self.max_messages = max_messages
-        self.max_mailbox_bytes = max_mailbox_bytes
-        self.max_store_bytes = max_store_bytes
-        self.stall_bytes = stall_bytes
+        self.store = store
+        self.store_errors = store_errors
+        self.write_batch = write_batch
+        self.create = create
 
-    def next_group(self, CommitGroup successor not None) -> CommitGroup:
-        """Gather into `successor` from here on; returns the turn so far."""
-        commit_group = self.commit_group
-        successor.deletes = commit_group.deletes
-        self.commit_group = successor
-        self.group_number += 1
-        return commit_group
-
-    @property
-    def row_bytes(self) -> int:
-        """What may be kept of rows that deletions looked up, in bytes."""
-        return self.commit_group.deletes.index.max_bytes
-
-    @row_bytes.setter
-    def row_bytes(self, Py_ssize_t most) -> None:
-        self.commit_group.deletes.index.max_bytes = most
-
-    def forget_rows(self) -> None:
-        """Ask the store again which messages there are: it lacks a batch, or others changed rows."""
-        self.commit_group.deletes.forget()
-
-    cdef int publish(self, Client client, const Operation* op) except -1:
-        """Take a publish whose subject begins with `$mq9.`."""
+    cdef bint publish(self, Client client, const Operation* op) except -1:
+        """Take a MSG or DELETE, or a subject that is no command; false if it is another command's."""
         cdef View rest
-        self.pending_work.schedule_end()
         if not starts_with(op.subject, view(b"$mq9.AI.MAILBOX.", 16)):
-            return self.refuse(op.reply, "unknown_command")
+            self.refuse(op.reply, "unknown_command")
+            return True
         rest = slice_from(op.subject, 16)
         if starts_with(rest, view(b"MSG.", 4)):
             self.message(client, op, slice_from(rest, 4))
         elif starts_with(rest, view(b"DELETE.", 7)):
             self.delete(client, op, slice_from(rest, 7))
         else:
-            self.pending_work.cost += CLOCK_CHECK_COST
-            self.command(to_bytes(rest), to_bytes(op.payload), to_bytes(op.reply))
-        if self.commit_group.bytes > self.stall_bytes:
-            client.stall()
-        return 0
+            return False
+        return True
 
     cdef int refuse(self, View reply, str code) except -1:
         """Answer with an error, in its turn; count what nobody hears of."""
         if reply.size == 0:
             self.dropped += 1
             return 0
-        return self.commit_group.add_reply(reply, REPLY_BODY, 0, <bytes>self.refusals[code])
+        return self.accumulator.group.add_reply(reply, REPLY_BODY, 0, <bytes>self.refusals[code])
 
     cdef int message(self, Client client, const Operation* op, View rest) except -1:
         """MSG.{mail_address}[.priority]: give the message its id and put it into the turn."""
@@ -96,41 +75,45 @@ cdef class MailboxWriter:
         cdef Rank rank
         cdef Mailbox mailbox
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
-        cdef uint64_t msg_id
+        cdef uint64_t msg_id, now_ms
         if not split_priority(rest, &address, &rank):
             return self.refuse(op.reply, "invalid_address")
         if op.header.size and has_name_with(op.header, view(b"nats-expected-", 14)):
             return self.refuse(op.reply, "bad_request: nats_expected")
         mailbox = self.mailbox_index.look_up(address)
-        if mailbox is None and self.auto_create is None:
+        if mailbox is None and not self.limits.auto_create:
             return self.refuse(op.reply, "mailbox_not_found")
-        if self.disk_full or self.failed:
+        if self.accumulator.disk_full or self.accumulator.store_failed:
             return self.refuse(op.reply, "store_unavailable")
         if not self.within_limits(mailbox, size):
             self.over_limit += 1
             return self.refuse(op.reply, "limit_exceeded")
         if mailbox is None:
             self.pending_work.cost += CLOCK_CHECK_COST
-            mailbox = self.auto_create(to_bytes(address))
+            mailbox = self.create(to_bytes(address))
             if mailbox is None:
                 return self.refuse(op.reply, "limit_exceeded")
         msg_id = mailbox.next_id
-        self.commit_group.add_message(mailbox, rank, msg_id, self.mailbox_index.now_ms, op.header, op.payload)
+        now_ms = self.mailbox_index.now_ms
+        self.accumulator.group.add_message(mailbox, rank, msg_id, now_ms, op.header, op.payload)
         mailbox.next_id += 1
-        mailbox.renewed_ms = self.mailbox_index.now_ms
+        mailbox.renewed_ms = now_ms
         self.mailbox_index.added(mailbox, rank, size)
         self.accepted += 1
-        return self.commit_group.add_reply(op.reply, REPLY_MSG_ID, msg_id, None)
+        return self.accumulator.group.add_reply(op.reply, REPLY_MSG_ID, msg_id, None)
 
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept:
         """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
+        cdef Limits limits = self.limits
         cdef uint64_t messages = 0 if mailbox is None else mailbox.total()
-        cdef uint64_t in_flight = 0 if mailbox is None else mailbox.size_bytes
-        if self.max_messages and messages >= self.max_messages:
+        cdef uint64_t stored_bytes = 0 if mailbox is None else mailbox.size_bytes
+        if limits.max_mailbox_messages and messages >= limits.max_mailbox_messages:
             return False
-        if self.max_mailbox_bytes and in_flight + size > self.max_mailbox_bytes:
+        if limits.max_mailbox_bytes and stored_bytes + size > limits.max_mailbox_bytes:
             return False
-        return not self.max_store_bytes or self.mailbox_index.stored_bytes() + size <= self.max_store_bytes
+        if limits.max_store_bytes == 0:
+            return True
+        return self.mailbox_index.stored_bytes() + size <= limits.max_store_bytes
 
     cdef int delete(self, Client client, const Operation* op, View rest) except -1:
         """DELETE.{mail_address}.{msg_id}, which is also what answering a delivered message comes to."""
@@ -146,23 +129,23 @@ cdef class MailboxWriter:
         if mailbox is None:
             return self.refuse(op.reply, "mailbox_not_found")
         if starts_with(op.payload, view(b"+WPI", 4)):
-            return self.commit_group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
+            return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
         if starts_with(op.payload, view(b"-NAK", 4)):
             self.nak(client, mailbox, msg_id)
-            return self.commit_group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
+            return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
         try:
             if not self.delete_message(mailbox, msg_id):
-                return self.commit_group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
-        except self.store_error:
+                return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
+        except self.store_errors:
             return self.refuse(op.reply, "store_unavailable")
         self.deleted += 1
-        return self.commit_group.add_reply(op.reply, REPLY_DELETED, 0, None)
+        return self.accumulator.group.add_reply(op.reply, REPLY_DELETED, 0, None)
 
     cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """Put the deletion of a message into the turn; false if there is no such message."""
         cdef int rank = 0
         cdef uint64_t size = 0
-        cdef BatchDeletes deletes = self.commit_group.deletes
+        cdef BatchDeletes deletes = self.accumulator.group.deletes
         cdef uint64_t lookups = deletes.lookups
         cdef bint found
         if msg_id >= mailbox.next_id:
@@ -191,7 +174,7 @@ cdef class MailboxWriter:
             if row is None:
                 rank[0] = <int>entry.item.major
                 size[0] = entry.size
-                row = self.commit_group.deletes.row(mailbox.uid, rank[0], &entry.location, self.store)
+                row = self.accumulator.group.deletes.row(mailbox.uid, rank[0], &entry.location, self.store)
                 if not self.delete_in_row(mailbox, row, entry.location.index, msg_id, size[0], True):
                     return False
             group.deleting(entry)
@@ -205,13 +188,13 @@ cdef class MailboxWriter:
         cdef int wanted
         if msg_id >= mailbox.written_id:
             self.pending_work.cost += CLOCK_CHECK_COST
-            self.write_out()
+            self.write_batch()
         for wanted in range(RANKS - 1, -1, -1):
             if mailbox.count[wanted] == 0 or msg_id < mailbox.head[wanted]:
                 continue
-            if self.commit_group.deletes.find(mailbox.uid, wanted, msg_id, self.store, &location, size):
+            if self.accumulator.group.deletes.find(mailbox.uid, wanted, msg_id, self.store, &location, size):
                 rank[0] = wanted
-                row = self.commit_group.deletes.row(mailbox.uid, wanted, &location, self.store)
+                row = self.accumulator.group.deletes.row(mailbox.uid, wanted, &location, self.store)
                 if not self.delete_in_row(mailbox, row, location.index, msg_id, size[0], False):
                     return False
                 self.retract(mailbox, msg_id)
@@ -223,7 +206,7 @@ cdef class MailboxWriter:
     ) except -1:
         """The same of its row; see CommitGroup.add_delete."""
         cdef uint64_t dead_before = mailbox.dead_bytes
-        if not self.commit_group.add_delete(mailbox, row, index, msg_id, size, in_flight):
+        if not self.accumulator.group.add_delete(mailbox, row, index, msg_id, size, in_flight):
             return False
         self.mailbox_index.dead_changed(mailbox, dead_before)
         return True
@@ -231,10 +214,10 @@ cdef class MailboxWriter:
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """A message that is not durable yet was deleted: nobody is to read it live."""
         if msg_id >= mailbox.durable_id:
-            self.commit_group.retracting.append((mailbox.uid, msg_id))
-            self.commit_group.retract(mailbox, msg_id)
-            if self.unreleased is not None:
-                self.unreleased.retract(mailbox, msg_id)
+            self.accumulator.group.retracting.append((mailbox.uid, msg_id))
+            self.accumulator.group.retract(mailbox, msg_id)
+            if self.accumulator.unreleased is not None:
+                self.accumulator.unreleased.retract(mailbox, msg_id)
         return 0
 
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1:

@@ -6,7 +6,7 @@ from mq9fast._core.base.view cimport View
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.parser cimport Operation, Outcome
 from mq9fast._core.protocol.read_buffer cimport ReadBuffer
-from mq9fast._core.pubsub.client cimport Client, Subscription
+from mq9fast._core.pubsub.client cimport Client, PauseReason, Subscription
 from mq9fast._core.pubsub.message_trace cimport Trace
 from mq9fast._core.pubsub.permissions cimport Permissions
 

@@ -14,8 +14,7 @@ class Session(Client):
         self,
         pending_work: PendingWork,
         cid: int,
-        max_pending_bytes: int,
-        core: Engine,
+        engine: Engine,
         connection: _SessionConnection,
     ) -> None: ...
     authorized: bool

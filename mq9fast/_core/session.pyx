@@ -14,7 +14,10 @@ from mq9fast._core.protocol.parser cimport (
 )
 from mq9fast._core.protocol.read_buffer cimport ReadBuffer
 from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
-from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client, Subscription
+from mq9fast._core.pubsub.client cimport (
+    CLOCK_CHECK_COST, PAUSE_CONNECT, PAUSE_QUOTA, PAUSE_STALLED, PAUSE_STOPPING, Client, PauseReason,
+    PendingWork, Subscription
+)
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
 from mq9fast._core.pubsub.permissions cimport Permissions
 
@@ -35,8 +38,7 @@ cdef class Session(Client):
     """
 
     def __cinit__(
-        self, PendingWork pending_work, uint64_t cid, Py_ssize_t max_pending_bytes,
-        Engine engine not None, connection
+        self, PendingWork pending_work, uint64_t cid, Engine engine not None, connection
     ):
         self.engine = engine
         self.connection = connection
@@ -53,7 +55,7 @@ cdef class Session(Client):
             self.receive(nbytes)
         finally:
             if holds:
-                self.engine.end_read(not self.quota_used)
+                self.engine.end_read(not self.paused & PAUSE_QUOTA)
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1:
         """Handle every whole frame of what was read."""
@@ -68,9 +70,10 @@ cdef class Session(Client):
             self.use_up_quota()
         return 0
 
-    cdef int continue_work(self) except -1:
-        if self.stalled:
-            # It goes on with that, once it may send again.
+    cdef int continue_work(self, PauseReason reason) except -1:
+        self.paused &= ~reason
+        if self.paused & (PAUSE_STALLED | PAUSE_STOPPING):
+            # What is left is handled when the client may send again.
             return 0
         if self.has_unhandled and not self.connect_pending and self.connection is not None:
             self.has_unhandled = False
@@ -78,7 +81,7 @@ cdef class Session(Client):
             self.read_buffer.filled(0)
             self.work(True)
         self.end_if_left()
-        return self.resume_reading()
+        return self.read_unless_paused()
 
     def leave(self) -> None:
         """The client said goodbye: close the connection once all that it sent before is handled."""
@@ -92,10 +95,9 @@ cdef class Session(Client):
 
     cpdef int use_up_quota(self) except -1:
         """The client had its share of the turn: the rest of what it sends is for a later one."""
-        if not self.quota_used and self.connection is not None:
-            self.quota_used = True
-            self.pending_work.quota_used.append(self)
-            self.connection.pause()
+        if not self.paused & PAUSE_QUOTA and self.connection is not None:
+            self.pause(PAUSE_QUOTA)
+            self.pending_work.over_quota.append(self)
             self.pending_work.schedule_end()
         return 0
 
@@ -154,7 +156,7 @@ cdef class Session(Client):
         self.working = False
         self.read_buffer.keep(used, op.frame if outcome == NEED_MORE else 0)
         if self.connect_pending and self.read_buffer.kept > MAX_KEPT_BYTES:
-            self.connection.pause()
+            self.pause(PAUSE_CONNECT)
         return 0
 
     cdef bint may_wait(self, const Operation* op) noexcept:
@@ -170,13 +172,14 @@ cdef class Session(Client):
     def proceed(self) -> None:
         """CONNECT was accepted: answer it, and go on with what came after it."""
         self.connect_pending = False
+        self.paused &= ~PAUSE_CONNECT
         if not self.closing:
             self.ok()
         if not self.working and self.connection is not None:
             self.read_buffer.filled(0)
             self.work(False)
             self.end_if_left()
-            self.resume_reading()
+            self.read_unless_paused()
 
     def permit(self, Permissions permissions) -> None:
         """Set what the client may do from here on; None for everything. What it is subscribed to and may not
@@ -263,7 +266,7 @@ cdef class Session(Client):
                 return 0
         self.ok()
         if is_ours(op.subject):
-            return self.engine.mailbox_writer.publish(self, op)
+            return self.engine.publish_to_mailboxes(self, op)
         return self.engine.router.publish(self, op)
 
     cdef bint publish_traced(self, const Operation* op) except *:
@@ -292,7 +295,7 @@ cdef class Session(Client):
         if not is_ours(op.subject):
             return self.engine.tracer.publish(trace, op)
         if not trace.only:
-            return self.engine.mailbox_writer.publish(self, op)
+            return self.engine.publish_to_mailboxes(self, op)
         trace.error = "Not delivered because a mailbox takes no message that is only to be traced"
         self.pending_work.schedule_end()
         return self.engine.mailbox_writer.refuse(op.reply, "bad_request: nats_trace_only")
@@ -365,11 +368,11 @@ cdef class Session(Client):
 
     cdef bint is_full(self) except *:
         """Whether another subscription would be past the limit."""
-        cdef Py_ssize_t most = self.engine.max_subscriptions
-        if most == 0 or len(self.subscriptions) < most:
+        cdef Py_ssize_t limit = self.limits.max_subscriptions
+        if limit == 0 or len(self.subscriptions) < limit:
             return False
         self.engine.end_finished()
-        return len(self.subscriptions) >= most
+        return len(self.subscriptions) >= limit
 
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
         """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for anything else."""

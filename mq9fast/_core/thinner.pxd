@@ -4,13 +4,13 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.commit.deleted_row cimport DeletedRow
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
-from mq9fast._core.mailbox_writer cimport MailboxWriter
+from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 
 
 cdef class Thinner:
     cdef MailboxIndex mailbox_index
-    cdef MailboxWriter mailbox_writer
+    cdef Accumulator accumulator
 
     # The mailbox under way, None if there is none, and the place in it: everything before was looked at.
     cdef Mailbox mailbox

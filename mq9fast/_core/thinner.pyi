@@ -1,7 +1,7 @@
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.mailbox.mailbox import MailboxIndex
-from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast.storage.store import Store
 
 class Thinner:
-    def __init__(self, mailbox_index: MailboxIndex, mailbox_writer: MailboxWriter) -> None: ...
+    def __init__(self, mailbox_index: MailboxIndex, accumulator: Accumulator) -> None: ...
     def step(self, store: Store, max_bytes: int) -> bool: ...

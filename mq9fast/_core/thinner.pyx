@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.deleted_row cimport DeletedRow
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
-from mq9fast._core.mailbox_writer cimport MailboxWriter
+from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.protocol.address cimport RANKS
 from mq9fast._core.storage.record cimport message_key
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation, all_of, batch_key
@@ -24,9 +24,9 @@ cdef class Thinner:
     their index in a run, and a run drops only what is marked as deleted.
     """
 
-    def __cinit__(self, MailboxIndex mailbox_index not None, MailboxWriter mailbox_writer not None):
+    def __cinit__(self, MailboxIndex mailbox_index not None, Accumulator accumulator not None):
         self.mailbox_index = mailbox_index
-        self.mailbox_writer = mailbox_writer
+        self.accumulator = accumulator
 
     def step(self, store, Py_ssize_t max_bytes) -> bool:
         """Look at about `max_bytes` of rows; whether there are more. Raises what the store raises, and
@@ -99,12 +99,12 @@ cdef class Thinner:
 
     cdef bint loses_in_group(self, uint64_t row_id) except -1:
         """Whether the turn deletes anything of a row."""
-        return message_key(self.uid, self.rank, row_id) in self.mailbox_writer.commit_group.deletes.rows
+        return message_key(self.uid, self.rank, row_id) in self.accumulator.group.deletes.rows
 
     cdef int thin(self, RecordBatchReader reader, object store) except -1:
         """Thin the run if what is deleted takes a third of it or more, and set right how much that takes."""
         cdef RecordLocation location = reader.batch.location(0)
-        cdef BatchDeletes deletes = self.mailbox_writer.commit_group.deletes
+        cdef BatchDeletes deletes = self.accumulator.group.deletes
         cdef DeletedRow row = deletes.row(self.uid, self.rank, &location, store)
         cdef uint64_t all = all_of(row.count)
         cdef Py_ssize_t dead_bytes = reader.batch.size_of(row.deleted)
@@ -113,7 +113,7 @@ cdef class Thinner:
             return 0
         if dead_bytes and 2 * dead_bytes >= reader.batch.size_of(all & ~row.deleted):
             key = batch_key(self.uid, self.rank, row.row_id)
-            self.mailbox_writer.commit_group.put_raw(key, reader.batch.thinned(row.deleted))
+            self.accumulator.group.put_raw(key, reader.batch.thinned(row.deleted))
             dead_bytes = 0
             self.found = True
         if row.dead_bytes != <uint32_t>dead_bytes:
@@ -131,5 +131,5 @@ cdef class Thinner:
         self.counted_bytes += mailbox.dead_bytes - before
         row.dead_bytes = dead_bytes
         row.changed = True
-        self.mailbox_writer.commit_group.touch(mailbox)
+        self.accumulator.group.touch(mailbox)
         return 0

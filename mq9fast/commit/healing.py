@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from mq9fast._core.engine import Engine
+from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.commit.refused import RefusedMessages
 from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import StoreError
@@ -31,28 +32,33 @@ COMPACTION = "compaction"
 class Healer:
     """Watches over one store, in the running event loop until `stop`.
 
-    `abandon(error)` fails what was written and is not durable, and returns whether it could. `least()` is the
-    sequence number up to which the store must have everything when it is opened again.
+    `write_batch()` writes what has gathered. `abandon(error)` refuses what is written and not durable, and
+    returns whether it could. `min_sequence()` is the sequence number up to which the store must have
+    everything when it is opened again.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        pending_work: PendingWork,
+        accumulator: Accumulator,
         store: Store,
         syncer: Syncer,
         refused: RefusedMessages,
         health: Health,
         *,
+        write_batch: Callable[[], None],
         abandon: Callable[[StoreError], bool],
-        least: Callable[[], int],
+        min_sequence: Callable[[], int],
     ) -> None:
-        self._engine = engine
+        self._pending_work = pending_work
+        self._accumulator = accumulator
         self._store = store
         self._syncer = syncer
         self._refused = refused
         self._health = health
         self._abandon = abandon
-        self._least = least
+        self._write_batch = write_batch
+        self._min_sequence = min_sequence
         self._task: asyncio.Task[None] | None = None
         self._compacts = True
         self._reopened = -AGAIN_SECONDS
@@ -68,7 +74,7 @@ class Healer:
         self._store.refuse(error)
         if self._task is None:
             log.error("messages are refused: the store does not take writes: %s", error)
-            self._engine.mailbox_writer.failed = True
+            self._accumulator.store_failed = True
             if _is_of_a_table(error) and time.monotonic() - self._reopened < AGAIN_SECONDS:
                 self._compact_no_more(error)
             self._task = asyncio.get_running_loop().create_task(self._heal(error))
@@ -94,10 +100,10 @@ class Healer:
             else:
                 break
         self._task = None
-        self._engine.mailbox_writer.failed = False
+        self._accumulator.store_failed = False
         self._health.clear(WRITES)
         log.info("messages are taken again: the store takes writes")
-        self._engine.pending_work.schedule_end()
+        self._pending_work.schedule_end()
 
     async def _try(self, error: StoreError) -> None:
         """Raises StoreError if the store cannot work yet."""
@@ -106,14 +112,12 @@ class Healer:
             while not self._abandon(error):  # noqa: ASYNC110 (an fsync is under way, and fails soon)
                 await asyncio.sleep(0.01)
             self._store.detach()
-            await self._syncer.run(lambda: self._store.reopen(self._least(), compact=self._compacts))
+            await self._syncer.run(lambda: self._store.reopen(self._min_sequence(), compact=self._compacts))
             self._store.attach()
             self._reopened = time.monotonic()
         # What was gathered meanwhile fails, since mailboxes go back to what is stored. No turn ends from here
         # on: the first batch has the deletions of what was refused.
-        write_out = self._engine.mailbox_writer.write_out
-        assert write_out is not None
-        write_out()
+        self._write_batch()
         self._refused.settle()
         self._store.resume()
 

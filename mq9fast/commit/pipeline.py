@@ -1,293 +1,279 @@
-"""Turns in their order: gathered, written, made durable, released.
+"""The commit pipeline: takes each commit group to the store, makes it durable, and releases it.
 
-Whatever came in during one turn of the event loop is one write batch. Under `always` the fsync of a turn runs
-in a thread while the next turn gathers, for as long as the fsync takes: so a busy disk makes turns larger,
-not more. Under `interval` and `never` a turn is released as soon as it is written.
+The engine calls `commit` at the end of a turn of the event loop. Under `always` the fsync of a group runs in
+the syncer's thread while the next group gathers, for as long as the fsync takes: a slow disk makes groups
+larger, not more. Under `interval` and `never` a group is released as soon as it is written. The states of a
+group are drawn in states.py.
 """
 
 import asyncio
 import logging
 import time
-from functools import partial
 
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.commit.commit_group import CommitGroup
-from mq9fast._core.engine import Engine
+from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.commit.healing import Healer
+from mq9fast.commit.interval_sync import IntervalSync
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
+from mq9fast.commit.states import NEXT_STATES, GroupState
 from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
-from mq9fast.event_loop import ready_descriptor
 from mq9fast.health import Health
-from mq9fast.periodic import FAILURE_LOG_SECONDS, Periodic, Step
+from mq9fast.periodic import FAILURE_LOG_SECONDS
 from mq9fast.storage.layout import mailbox_key
 from mq9fast.storage.store import Store
 from mq9fast.timer import Timer
 
 log = logging.getLogger("mq9fast.pipeline")
 
-# A turn that waits for an fsync is written in parts of this size meanwhile.
+# While an fsync runs, the next group is written in parts of this size.
 EARLY_WRITE_BYTES = 1 << 20
-# How long senders are stopped who outrun the store or their receivers, and how long a store that catches up
-# with itself is left alone.
+# How long clients stay stalled that send faster than the store or their receivers take, and how long the
+# pipeline leaves a store alone that is behind with its compaction.
 STALL_SECONDS = 0.01
-BUSY_SECONDS = 0.005
-# A turn of no more than this is used again: its room is nothing to give back.
-SPARE_BYTES = 1 << 20
-# How often it is looked whether all is durable, by a broker that stops.
-FINISHED_SECONDS = 0.001
+WRITE_STALL_SECONDS = 0.005
+# How often a broker that stops checks whether everything is durable.
+FINISH_POLL_SECONDS = 0.001
 
 
 class CommitPipeline:
-    """Ends the turns of one broker."""
+    """Commits the groups of one broker, in the running event loop until `close`."""
 
     def __init__(
         self,
-        engine: Engine,
+        pending_work: PendingWork,
+        accumulator: Accumulator,
+        delivery: Delivery,
         refused: RefusedMessages,
         store: Store,
-        reading: ReadRetry,
+        read_retry: ReadRetry,
         health: Health,
         *,
         sync: str,
         sync_interval: float,
-        stall_bytes: int,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._engine = engine
-        self._mailbox_writer = engine.mailbox_writer
-        self._delivery = engine.delivery
+        self._pending_work = pending_work
+        self._accumulator = accumulator
+        self._delivery = delivery
         self._refused = refused
         self._store = store
-        self._reading = reading
-        self._sync_each_turn = sync == "always"
-        self._stall_bytes = stall_bytes
-        self.syncer = Syncer(self._loop, store)
+        self._read_retry = read_retry
+        self._sync_each_group = sync == "always"
+        self.syncer = Syncer(asyncio.get_running_loop(), store)
         self.healer = Healer(
-            engine,
+            pending_work,
+            accumulator,
             store,
             self.syncer,
             refused,
             health,
+            write_batch=self.write_batch,
             abandon=self._abandon,
-            least=lambda: store.synced_sequence if self._sync_each_turn else store.written_sequence,
+            min_sequence=self._promised_sequence,
         )
-        self._syncing: CommitGroup | None = None
-        self._spare: CommitGroup | None = None
+        self._interval: IntervalSync | None = None
+        if sync == "interval":
+            self._interval = IntervalSync(sync_interval, self.syncer, self._sync_failed, health)
         self._stall_timer = Timer(self._resume_stalled)
-        self._busy_timer = Timer(engine.pending_work.schedule_end)
+        self._write_stall_timer = Timer(pending_work.schedule_end)
+        self._finishing = False
         self._closed = False
-        self._failure_logged_at = 0.0
+        self._failure_logged_at = -FAILURE_LOG_SECONDS
         self.written_batches = 0
         self.failed_batches = 0
-        self._unsynced = False
-        self._interval_syncing = False
-        self._interval: Periodic | None = None
-        engine.pending_work.wake = self._wake
-        engine.commit = self._commit
-        engine.stalled = partial(self._stall_timer.start, STALL_SECONDS)
-        engine.ready_descriptor = ready_descriptor(self._loop)
-        engine.poll_soon = partial(self._loop.call_soon, engine.busy_poll)
-        engine.failed = self._failed
-        self._mailbox_writer.write_out = self._write_out
-        if sync == "interval":
-            self._interval = Periodic(sync_interval, Step("the interval sync", self._sync_interval, health))
 
-    # The end of a turn.
+    def _set_state(self, group: CommitGroup, state: GroupState) -> None:
+        before = GroupState(group.state)
+        assert state in NEXT_STATES[before], f"a commit group cannot go from {before.name} to {state.name}"
+        group.state = state
 
-    def _wake(self) -> None:
-        self._engine.update_clock()
-        self._loop.call_soon(self._engine.end_turn)
+    # For the engine, at the end of a turn.
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """Take the gathering group as far as it can go now, then let consumers catch up."""
         if self._closed:
             return
         self._advance()
         if self._delivery.has_catch_up:
-            self._pump()
+            self._catch_up()
 
-    def _failed(self, error: Exception) -> None:
-        """A turn that ended with a read failed, through no fault of the connection that was read."""
-        self._loop.call_exception_handler({"message": "a turn failed", "exception": error})
+    def stalled(self) -> None:
+        """Clients are stalled: let them send again soon, if the store is less behind by then."""
+        self._stall_timer.start(STALL_SECONDS)
 
     def _resume_stalled(self) -> None:
-        if self._mailbox_writer.commit_group.bytes > self._stall_bytes:
+        if self._accumulator.full:
             self._stall_timer.start(STALL_SECONDS)
         else:
-            self._engine.pending_work.resume_stalled()
+            self._pending_work.resume_stalled()
 
-    def _pump(self) -> None:
-        """Read for those who fell behind. What was deleted is written first, so that it is not read."""
+    def _catch_up(self) -> None:
+        """Read from the store for consumers that are behind. Deletions are written first: they count."""
         if self._must_wait():
             return
-        self._write_out()
+        self.write_batch()
         try:
             self._delivery.catch_up(self._store)
         except UNREADABLE as error:
-            self._reading.failed(error)
+            self._read_retry.failed(error)
 
-    # Commit.
+    # The way of a group.
 
     def _advance(self) -> None:
-        """Take the gathered turn as far as it can go now."""
-        commit_group = self._mailbox_writer.commit_group
-        if commit_group.empty:
+        group = self._accumulator.group
+        if group.empty:
             return
-        if self._syncing is not None:
-            if commit_group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
-                self._write_out()
+        if self._accumulator.unreleased is not None:
+            if group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
+                self.write_batch()
             return
         if self._must_wait():
             return
-        self._write_out()
-        if commit_group.has_written and self._sync_each_turn:
-            self._begin_sync()
+        self.write_batch()
+        self._set_state(self._accumulator.seal(), GroupState.WRITTEN)
+        if group.has_written and self._sync_each_group:
+            self._set_state(group, GroupState.SYNCING)
+            self.syncer.request(self._synced)
         else:
-            self._release(self._next_turn())
+            self._release(group)
 
     def _must_wait(self) -> bool:
-        """Whether the store has to catch up with itself first; then the end of the turn comes again soon."""
-        if self._engine.finishing or not self._store.write_stalled():
+        """Whether the store has to catch up with its compaction first; the turn then ends again soon."""
+        if self._finishing or not self._store.write_stalled():
             return False
-        self._busy_timer.start(BUSY_SECONDS)
+        self._write_stall_timer.start(WRITE_STALL_SECONDS)
         return True
 
-    def _next_turn(self) -> CommitGroup:
-        """Begin another turn; returns the one so far, whose batch was written: the next has its empty one."""
-        batch, successor, self._spare = self._mailbox_writer.commit_group.batch, self._spare, None
-        if successor is None:
-            successor = CommitGroup(batch)
-        else:
-            successor.renew(batch)
-        return self._mailbox_writer.next_group(successor)
-
-    def _release(self, commit_group: CommitGroup) -> None:
-        self._delivery.release(commit_group)
-        if commit_group.bytes < SPARE_BYTES:
-            commit_group.clear()
-            self._spare = commit_group
-
-    def _write_out(self) -> None:
-        """Have the store take what the turn gathered; what it does not take has failed."""
-        commit_group = self._mailbox_writer.commit_group
-        batch = commit_group.take_batch(mailbox_key, self._store.new_batch)
+    def write_batch(self) -> None:
+        """Have the store take what the group has gathered so far. If it does not, those commands fail."""
+        group = self._accumulator.group
+        batch = group.take_batch(mailbox_key, self._store.new_batch)
         if batch is None:
             return
         try:
             self._store.write(batch)
         except StoreError as error:
-            self._fail(commit_group, error)
+            self._fail(group, error)
         else:
-            commit_group.written()
+            group.written()
             self.written_batches += 1
-            self._unsynced = True
-
-    def _begin_sync(self) -> None:
-        self._syncing = self._mailbox_writer.unreleased = self._next_turn()
-        self.syncer.request(self._synced)
+            if self._interval is not None:
+                self._interval.note_write()
 
     def _synced(self, failure: StoreError | None) -> None:
-        commit_group, self._syncing = self._syncing, None
-        assert commit_group is not None
+        group = self._accumulator.unreleased
+        assert group is not None
         try:
-            if failure is not None or self._mailbox_writer.commit_group.retracting:
-                # Mailboxes go back to what is stored, and nobody is to miss a message that is not deleted
-                # after all: so what was gathered meanwhile has to be stored, or fail, before.
-                self._write_out()
-            self._mailbox_writer.unreleased = None
+            if failure is not None or self._accumulator.group.retracting:
+                # A failure takes mailboxes back to what is stored, and a live push must not drop a message
+                # whose deletion may still fail: what gathered meanwhile has to be stored, or fail, first.
+                self.write_batch()
             if failure is None:
-                self._release(commit_group)
+                self._release(group)
             else:
-                commit_group.not_written()
-                self._fail(commit_group, failure, stored=True)
+                self._set_state(group, GroupState.FAILED)
+                self._fail_whole(group, failure)
+                self._accumulator.release(group)
         finally:
-            self._engine.end_turn()
+            self._pending_work.end_now()
 
-    def _fail(self, commit_group: CommitGroup, error: StoreError, *, stored: bool = False) -> None:
-        """The turn's last batch is promised to nobody: take it back, and say so to all who wait for it.
-        `stored`: the store has it all the same, and goes by it."""
+    def _release(self, group: CommitGroup) -> None:
+        self._set_state(group, GroupState.RELEASED)
+        try:
+            self._delivery.release(group)
+        finally:
+            self._accumulator.release(group)
+
+    # Failures.
+
+    def _fail(self, group: CommitGroup, error: StoreError, *, stored: bool = False) -> None:
+        """Refuse the changes of the group that the store has not taken: take them back, and answer every
+        command with an error. `stored`: the store has them all the same, and reads return them."""
         self.failed_batches += 1
-        self.log_failure("a turn could not be stored", error)
+        self.log_failure("a commit group could not be stored", error)
         self.healer.note(error)
-        self._refused.take_back(commit_group)
-        for each in (commit_group, self._mailbox_writer.unreleased):
+        self._refused.take_back(group)
+        for each in (group, self._accumulator.unreleased):
             if each is not None:
-                each.read_again(commit_group.retracting)
-        commit_group.retracting.clear()
-        self._delivery.fail(commit_group, CommandError("store_unavailable").reply(), stored)
+                each.read_again(group.retracting)
+        group.retracting.clear()
+        self._delivery.fail(group, CommandError("store_unavailable").reply(), stored)
+
+    def _fail_whole(self, group: CommitGroup, error: StoreError) -> None:
+        """The store took the group, but it may be gone when the store is opened again."""
+        group.not_written()
+        self._fail(group, error, stored=True)
 
     def _abandon(self, error: StoreError) -> bool:
-        """Fail what was written and is not durable: it may be gone when the store is opened again. Returns
-        whether that is done; not while an fsync is under way."""
-        if self._syncing is not None:
+        """Refuse what is written and not durable, before the store is opened again. Returns false while an
+        fsync is under way, which fails the group itself."""
+        if self._accumulator.unreleased is not None:
             return False
-        commit_group = self._mailbox_writer.commit_group
-        self._write_out()
-        if commit_group.has_written:
-            commit_group.not_written()
-            self._fail(commit_group, error, stored=True)
+        group = self._accumulator.group
+        self.write_batch()
+        if group.has_written:
+            self._fail_whole(group, error)
         return True
 
+    def _promised_sequence(self) -> int:
+        """The sequence number up to which changes were acknowledged."""
+        return self._store.synced_sequence if self._sync_each_group else self._store.written_sequence
+
+    def _sync_failed(self, error: StoreError) -> None:
+        self.log_failure("the fsync of the store's log failed", error)
+        self.healer.note(error)
+
+    def log_failure(self, what: str, error: Exception) -> None:
+        """Log what went wrong with the store, at most once in FAILURE_LOG_SECONDS."""
+        now = time.monotonic()
+        if now - self._failure_logged_at >= FAILURE_LOG_SECONDS:
+            self._failure_logged_at = now
+            log.error("%s: %s", what, error)
+
+    # For housekeeping.
+
     def check(self) -> None:
-        """Look after the store: its files may be deleted, or its work in the background may have failed."""
+        """Check the store: its files may be deleted, or its background work may have failed."""
         if not self.healer.failed:
             try:
                 self._store.check()
             except StoreError as error:
                 self.healer.note(error)
 
-    def log_failure(self, what: str, error: Exception) -> None:
-        """Log what went wrong with the store, but not all the time."""
-        now = time.monotonic()
-        if now - self._failure_logged_at > FAILURE_LOG_SECONDS or not self._failure_logged_at:
-            self._failure_logged_at = now
-            log.error("%s: %s", what, error)
-
     def flush_memtables(self) -> None:
-        """Nothing was written for a while: have the store give back memory, if it is well."""
+        """Nothing was written for a while: have the store give back memory."""
         if not self.healer.failed:
             try:
                 self._store.flush_memtables()
             except StoreError as error:
-                self.log_failure("the store could not give back memory", error)
-
-    # Syncs of `interval`.
-
-    def _sync_interval(self) -> None:
-        if self._unsynced and not self._interval_syncing:
-            self._unsynced = False
-            self._interval_syncing = True
-            self.syncer.request(self._interval_synced)
-
-    def _interval_synced(self, failure: StoreError | None) -> None:
-        self._interval_syncing = False
-        if failure is not None:
-            self._unsynced = True
-            self.log_failure("the log could not be made durable", failure)
-            self.healer.note(failure)
+                self.log_failure("the store could not flush its memtables", error)
 
     # The end.
 
     async def finish(self) -> None:
-        """Wait until everything accepted is durable and answered, and stop the thread. Nobody who was told to
-        stop sending is let go on, and a store that is busy is waited for."""
-        self._engine.finishing = True
+        """Wait until everything accepted is durable and answered, then close. A write stall is not waited
+        for."""
+        self._finishing = True
         self._stall_timer.stop()
-        self._engine.pending_work.schedule_end()
+        self._pending_work.schedule_end()
         await asyncio.sleep(0)
-        while self._syncing is not None or not self._mailbox_writer.commit_group.empty:  # noqa: ASYNC110 (rare, unlike turns)
-            await asyncio.sleep(FINISHED_SECONDS)
+        accumulator = self._accumulator
+        while accumulator.unreleased is not None or not accumulator.group.empty:  # noqa: ASYNC110 (rare)
+            await asyncio.sleep(FINISH_POLL_SECONDS)
         self.close()
         try:
             self._store.sync()
         except StoreError as error:
-            self.log_failure("the log could not be made durable", error)
+            self.log_failure("the fsync of the store's log failed", error)
 
     def close(self) -> None:
         """Stop the thread and the timers, whatever is left to do."""
-        self._engine.finishing = self._closed = True
+        self._closed = True
         self.healer.stop()
-        for timer in (self._stall_timer, self._busy_timer):
+        for timer in (self._stall_timer, self._write_stall_timer):
             timer.stop()
         if self._interval is not None:
             self._interval.stop()

@@ -9,10 +9,10 @@ import logging
 from functools import partial
 from typing import NamedTuple
 
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
-from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.storage.record_batch import RecordBatchReader
 from mq9fast.errors import UNREADABLE
@@ -36,11 +36,11 @@ class RefusedMessages:
     """The mailboxes that failed turns touched, and the messages in them that may be stored all the same."""
 
     def __init__(
-        self, mailbox_index: MailboxIndex, delivery: Delivery, mailbox_writer: MailboxWriter, store: Store
+        self, mailbox_index: MailboxIndex, delivery: Delivery, accumulator: Accumulator, store: Store
     ) -> None:
         self._mailbox_index = mailbox_index
         self._delivery = delivery
-        self._mailbox_writer = mailbox_writer
+        self._accumulator = accumulator
         self._store = store
         self._ids: dict[Mailbox, tuple[IdRange, ...]] = {}
         self._touched: dict[Mailbox, None] = {}
@@ -48,7 +48,7 @@ class RefusedMessages:
     def take_back(self, commit_group: CommitGroup) -> None:
         """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` does so
         again: some cannot be read now, and what was not fsynced may be gone when the store is reopened."""
-        self._mailbox_writer.forget_rows()
+        self._accumulator.forget_rows()
         for mailbox, *ids in commit_group.ids_not_written():
             self._add(mailbox, IdRange(*ids))
         for mailbox in commit_group.mailboxes_not_written():
@@ -104,8 +104,8 @@ class RefusedMessages:
             for _, _, (start, end) in self._places(mailbox)
             for key, _ in self._store.scan(start, end)
         ]
-        commit_group = self._mailbox_writer.commit_group
-        self._mailbox_writer.forget_rows()
+        commit_group = self._accumulator.group
+        self._accumulator.forget_rows()
         for mailbox, key in closing:
             commit_group.delete_raw(key)
             commit_group.touch_mailbox(mailbox)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast.errors import CommandError
@@ -52,13 +52,13 @@ class Commands:
     def __init__(
         self,
         pending_work: PendingWork,
-        mailbox_writer: MailboxWriter,
+        accumulator: Accumulator,
         router: Router,
         mailboxes: Mailboxes,
         listing: Listing,
     ) -> None:
         self._pending_work = pending_work
-        self._mailbox_writer = mailbox_writer
+        self._accumulator = accumulator
         self._router = router
         self._mailboxes = mailboxes
         self._listing = listing
@@ -78,7 +78,7 @@ class Commands:
                 raise CommandError("unknown_command")
             command.run(tail if dot else None, _decode(payload, command.request), reply)
         except CommandError as error:
-            self._mailbox_writer.commit_group.answer(reply, error.reply())
+            self._accumulator.group.answer(reply, error.reply())
 
     def _create(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
         assert isinstance(request, CreateRequest)
@@ -96,7 +96,7 @@ class Commands:
             description=request.desc,
         )
         body = msgspec.json.encode({"mail_address": address.decode(), "is_new": is_new})
-        self._mailbox_writer.commit_group.answer(reply, body)
+        self._accumulator.group.answer(reply, body)
 
     def _list(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
@@ -105,10 +105,10 @@ class Commands:
         address = check_address(tail.decode("utf-8", "replace"))
 
         def answer(_durable: bool) -> None:
-            if self._mailbox_writer.group_number != self._listed_turn:
-                self._listed_turn, self._listed_bytes = self._mailbox_writer.group_number, 0
+            if self._accumulator.group_number != self._listed_turn:
+                self._listed_turn, self._listed_bytes = self._accumulator.group_number, 0
             if self._listed_bytes >= LISTED_BYTES_PER_TURN:
-                self._mailbox_writer.commit_group.defer(answer, WAITING_LIST_BYTES)
+                self._accumulator.group.defer(answer, WAITING_LIST_BYTES)
                 self._pending_work.schedule_end()
                 return
             read_bytes = self._listing.read_bytes
@@ -119,7 +119,7 @@ class Commands:
             self._listed_bytes += max(len(body), self._listing.read_bytes - read_bytes)
             self._router.reply(reply, body)
 
-        self._mailbox_writer.commit_group.defer(answer, WAITING_LIST_BYTES)
+        self._accumulator.group.defer(answer, WAITING_LIST_BYTES)
 
 
 def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:

@@ -4,10 +4,11 @@ import time
 from functools import partial
 from typing import NamedTuple
 
+from mq9fast._core.base.limits import Limits
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.uid_set import UidSet
-from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
 from mq9fast.mailbox.leftovers import Leftovers
@@ -34,17 +35,16 @@ class Mailboxes:
         self,
         mailbox_index: MailboxIndex,
         delivery: Delivery,
-        mailbox_writer: MailboxWriter,
+        accumulator: Accumulator,
         store: Store,
-        *,
-        max_mailboxes: int,
+        limits: Limits,
     ) -> None:
         self.mailbox_index = mailbox_index
         self._delivery = delivery
-        self._mailbox_writer = mailbox_writer
+        self._accumulator = accumulator
         self._store = store
-        self.max_mailboxes = max_mailboxes
-        self.purges = Purges(mailbox_writer, store)
+        self._limits = limits
+        self.purges = Purges(accumulator, store)
         self._leftovers: Leftovers | None = None
         self._unforgotten: list[Ended] = []
         self.over_limit = 0
@@ -96,8 +96,8 @@ class Mailboxes:
         leftovers = self._leftovers
         # What was found has no row that says it is to be dropped if writing that failed.
         looked = leftovers is None or (leftovers.done and not self.purges)
-        if looked and not self._unforgotten and not self._mailbox_writer.failed:
-            self._mailbox_writer.commit_group.put_raw(record.SETTLED_KEY, b"")
+        if looked and not self._unforgotten and not self._accumulator.store_failed:
+            self._accumulator.group.put_raw(record.SETTLED_KEY, b"")
 
     def create(
         self,
@@ -112,7 +112,7 @@ class Mailboxes:
 
         Raises CommandError invalid_address, mailbox_conflict, limit_exceeded or store_unavailable.
         """
-        if self._mailbox_writer.failed:
+        if self._accumulator.store_failed:
             raise CommandError("store_unavailable")
         address = generate_address(prefix) if name is None else check_address(name)
         text = None if description is None else description.encode()
@@ -123,7 +123,7 @@ class Mailboxes:
         elif mailbox.public != public:
             raise CommandError("mailbox_conflict")
         self.mailbox_index.renew(mailbox, ttl, text)
-        self._mailbox_writer.commit_group.touch_mailbox(mailbox)
+        self._accumulator.group.touch_mailbox(mailbox)
         return address, is_new
 
     def auto_create(self, address: bytes) -> Mailbox | None:
@@ -133,7 +133,7 @@ class Mailboxes:
         except CommandError:
             return None
         self.mailbox_index.renew(mailbox)
-        self._mailbox_writer.commit_group.touch_mailbox(mailbox)
+        self._accumulator.group.touch_mailbox(mailbox)
         return mailbox
 
     def _open(self, address: bytes, public: bool) -> Mailbox:
@@ -142,11 +142,12 @@ class Mailboxes:
             self._end(expired)
         # The record of an earlier life is overwritten: what else it left is noted in the same batch.
         self._forget_again()
-        if self.max_mailboxes and self.mailbox_index.live_count >= self.max_mailboxes and not self._end_one():
+        limit = self._limits.max_mailboxes
+        if limit and self.mailbox_index.live_count >= limit and not self._end_one():
             self.over_limit += 1
             raise CommandError("limit_exceeded")
         mailbox = self.mailbox_index.open(address, public)
-        self._mailbox_writer.commit_group.put_raw(
+        self._accumulator.group.put_raw(
             record.NEXT_UID_KEY,
             record.number(self.mailbox_index.next_uid) + record.number(self.mailbox_index.jumps),
         )
@@ -160,7 +161,7 @@ class Mailboxes:
         Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
         depend on its messages, which `purges` drops.
         """
-        if self._mailbox_writer.failed:
+        if self._accumulator.store_failed:
             return False
         self._forget_again()
         end = time.perf_counter() + EXPIRY_SECONDS
@@ -190,13 +191,11 @@ class Mailboxes:
 
     def _put_count(self) -> None:
         """Store with this batch how many mailbox records there are at least."""
-        self._mailbox_writer.commit_group.put_raw(
-            record.COUNT_KEY, record.number(self.mailbox_index.live_count)
-        )
+        self._accumulator.group.put_raw(record.COUNT_KEY, record.number(self.mailbox_index.live_count))
 
     def _forget(self, ended: Ended) -> None:
         """Put the end of a mailbox into the turn; at the next tick again, if that turn fails."""
-        commit_group, mailbox_index = self._mailbox_writer.commit_group, self.mailbox_index
+        commit_group, mailbox_index = self._accumulator.group, self.mailbox_index
         if mailbox_index.get(ended.address) is None and mailbox_index.get_expired(ended.address) is None:
             commit_group.delete_raw(record.mailbox_key(ended.address))
         if ended.purge.messages:

@@ -5,7 +5,7 @@ from collections import deque
 from functools import partial
 from typing import NamedTuple
 
-from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast.errors import StoreError
 from mq9fast.storage import layout as record
 from mq9fast.storage.store import Store
@@ -31,8 +31,8 @@ class Purge(NamedTuple):
 class Purges:
     """What is still to be dropped. The store holds a row for each under `record.purge_key`."""
 
-    def __init__(self, mailbox_writer: MailboxWriter, store: Store) -> None:
-        self._mailbox_writer = mailbox_writer
+    def __init__(self, accumulator: Accumulator, store: Store) -> None:
+        self._accumulator = accumulator
         self._store = store
         self._waiting: deque[Purge] = deque()
 
@@ -49,7 +49,7 @@ class Purges:
     def put(self, purge: Purge) -> None:
         """Put into the turn that it is to be dropped."""
         size = record.number(purge.messages) + record.number(purge.size_bytes)
-        self._mailbox_writer.commit_group.put_raw(record.purge_key(purge.uid), size)
+        self._accumulator.group.put_raw(record.purge_key(purge.uid), size)
 
     def add(self, purge: Purge) -> None:
         """Have it dropped in one of the next turns."""
@@ -60,7 +60,7 @@ class Purges:
 
         Raises StoreError if those of one could not be read; its turn comes again after the others.
         """
-        if self._mailbox_writer.failed:
+        if self._accumulator.store_failed:
             return False
         end = time.perf_counter() + PURGE_SECONDS
         for _ in range(min(len(self._waiting), PURGED_PER_TURN)):
@@ -75,7 +75,7 @@ class Purges:
         return bool(self._waiting)
 
     def _do(self, purge: Purge) -> None:
-        commit_group = self._mailbox_writer.commit_group
+        commit_group = self._accumulator.group
         first, end = record.messages_of(purge.uid)
         if purge.messages <= PURGE_BY_KEY_MESSAGES and purge.size_bytes <= PURGE_BY_KEY_BYTES:
             for key, _ in self._store.scan(first, end):

@@ -49,12 +49,11 @@ class Connection(asyncio.BufferedProtocol):
         engine: Engine,
         handshake: Handshake,
         cid: int,
-        max_pending_bytes: int,
         on_closed: Callable[["Connection"], None],
         type: str = "nats",
     ) -> None:
         self.type = type
-        self.session = Session(engine.pending_work, cid, max_pending_bytes, engine, self)
+        self.session = Session(engine.pending_work, cid, engine, self)
         self.session.pause_writing()
         # The transport calls straight into the session, which parses what was read.
         self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]

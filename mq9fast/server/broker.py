@@ -4,43 +4,31 @@ import asyncio
 import contextlib
 import functools
 import logging
-import secrets
 import ssl
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mq9fast._core.commit.commit_group import CommitGroup
-from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.engine import Engine
-from mq9fast._core.mailbox.mailbox import MailboxIndex
-from mq9fast._core.mailbox_writer import MailboxWriter
-from mq9fast._core.pubsub.client import PendingWork
-from mq9fast._core.pubsub.router import Router
+from mq9fast._core.base.limits import Limits
 from mq9fast._core.storage.record import CorruptRecord
-from mq9fast._core.thinner import Thinner
 from mq9fast.auth.passwords import Passwords
-from mq9fast.commit.pipeline import CommitPipeline
-from mq9fast.commit.read_retry import ReadRetry
-from mq9fast.commit.refused import RefusedMessages
 from mq9fast.config.paths import as_path
 from mq9fast.config.settings import Settings
-from mq9fast.errors import UNREADABLE, ReadError, StartError, StoreError, refusals
+from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.health import Health
-from mq9fast.mailbox.commands import Commands
-from mq9fast.mailbox.lifecycle import Mailboxes
-from mq9fast.mailbox.listing import Listing
 from mq9fast.network.admission import Admission
 from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
 from mq9fast.network.tls import tls_context
+from mq9fast.server.compose import compose
 from mq9fast.server.housekeeping import Housekeeping
+from mq9fast.server.limits import set_limits
 from mq9fast.server.timekeeping import Timekeeper
-from mq9fast.storage.compaction import Compaction
 from mq9fast.storage.layout import COUNTS_DEAD_BYTES, check_format
 from mq9fast.storage.rocks import RocksStore
+from mq9fast.storage.store import OpenStore
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.routes import Monitor
@@ -48,10 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mq9fast.broker")
 
-# One read of a socket, and what one connection may read in a turn: larger turns fall out of the caches.
-READ_BYTES = 131072
-# Senders wait once this much of a turn is gathered and not durable, or of a receiver's output is not written.
-STALL_BYTES = 8 << 20
 BACKLOG = 4096
 # What the clock looks at of sparse runs each time.
 THINNED_BYTES = 256 << 10
@@ -62,22 +46,32 @@ MISSING = "mailboxes"
 STOP_SECONDS = 3.0
 
 
-def stall_bytes(max_pending: int) -> int:
-    """What of a receiver's output may be unwritten before its senders wait."""
-    return min(STALL_BYTES, max_pending // 2)
-
-
 class Broker:
-    """One broker in the running event loop. `start` raises StartError; `address` is known from then on."""
+    """One broker in the running event loop. `start` raises StartError; `address` is known from then on.
 
-    def __init__(self, settings: Settings) -> None:
+    `open_store` opens what it stores in. `max_connections` is less than the setting where the system allows
+    fewer descriptors; `max_tables` is how many table files the store may have open, -1 for any number.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_store: OpenStore = RocksStore,
+        *,
+        max_connections: int | None = None,
+        max_tables: int = -1,
+    ) -> None:
         self.settings = settings
         self.connections: dict[int, Connection] = {}
         self.address = (settings.host, settings.port)
         self.total_connections = 0
         self.refused_connections = 0
-        self.max_connections = settings.max_connections
-        self.store_files = -1
+        self.limits = Limits()
+        set_limits(
+            self.limits, settings, settings.max_connections if max_connections is None else max_connections
+        )
+        self.max_tables = max_tables
+        self._open_store = open_store
         self.health = Health()
         self.data_dir = as_path(settings.data_dir)
         self.lame_duck = False
@@ -97,8 +91,8 @@ class Broker:
         """Open the store, take over what it holds, and listen."""
         tls = tls_context(self.settings)
         self._passwords = Passwords()
-        self._store = RocksStore(
-            self.data_dir, accept_loss=self.settings.accept_loss, max_files=self.store_files
+        self._store = self._open_store(
+            self.data_dir, accept_loss=self.settings.accept_loss, max_files=self.max_tables
         )
         if self._store.lost:
             self.health.report(LOSS, f"at least {self._store.lost} acknowledged changes are lost")
@@ -108,9 +102,11 @@ class Broker:
             try:
                 version = check_format(self._store, mailbox_index)
                 self._store.begin(self.settings.sync)
-                self._wire()
+                parts = compose(self.settings, self.limits, self._store, self.health)
+                self.engine, self.mailboxes = parts.engine, parts.mailboxes
+                self.pipeline, self._read_retry = parts.pipeline, parts.read_retry
                 undo.callback(self.pipeline.close)
-                undo.callback(self.reading.stop)
+                undo.callback(self._read_retry.stop)
                 self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
                 if 0 < version < COUNTS_DEAD_BYTES:
                     self.mailboxes.mailbox_index.note_all_maybe_sparse()
@@ -130,17 +126,19 @@ class Broker:
             await self._listen(tls)
             undo.pop_all()
         self._store.begin_compacting()
-        self.clock = Housekeeping(
+        self._housekeeping = Housekeeping(
             self.engine,
+            self.limits,
             self.mailboxes,
+            parts.accumulator,
             self.pipeline,
             self.timekeeper,
-            functools.partial(self.thinner.step, self._store, THINNED_BYTES),
-            self.compaction,
+            functools.partial(parts.thinner.step, self._store, THINNED_BYTES),
+            parts.compaction,
             self.health,
             self.data_dir,
-            self.settings.min_free,
         )
+        self._compaction = parts.compaction
         self.serving = True
         await self._monitor()
 
@@ -148,57 +146,6 @@ class Broker:
         if mailboxes:
             log.error("%d mailboxes are missing: accept_loss is set, and the broker goes on", mailboxes)
             self.health.report(MISSING, f"{mailboxes} mailboxes are missing")
-
-    def _wire(self) -> None:
-        settings, store = self.settings, self._store
-        pending_work = PendingWork()
-        mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.jumps)
-        router = Router(pending_work, secrets.randbits(64), stall_bytes(settings.max_pending))
-        delivery = Delivery(mailbox_index, router, pending_work)
-        mailbox_writer = MailboxWriter(
-            mailbox_index,
-            delivery,
-            pending_work,
-            CommitGroup(store.new_batch()),
-            refusals(),
-            max_messages=settings.max_mailbox_messages,
-            max_mailbox_bytes=settings.max_mailbox_bytes,
-            max_store_bytes=settings.max_store_bytes,
-            stall_bytes=STALL_BYTES,
-        )
-        self.mailboxes = Mailboxes(
-            mailbox_index, delivery, mailbox_writer, store, max_mailboxes=settings.max_mailboxes
-        )
-        mailbox_writer.store = store
-        mailbox_writer.store_error = UNREADABLE
-        mailbox_writer.auto_create = self.mailboxes.auto_create if settings.auto_create else None
-        self.engine = Engine(
-            pending_work,
-            router,
-            delivery,
-            mailbox_writer,
-            read_bytes=READ_BYTES,
-            control_line_bytes=settings.max_control_line,
-            payload_bytes=settings.max_payload,
-            max_subscriptions=settings.max_subscriptions,
-        )
-        listing = Listing(mailbox_index, store, settings.max_payload, self.engine.time)
-        mailbox_writer.command = Commands(pending_work, mailbox_writer, router, self.mailboxes, listing)
-        self.thinner = Thinner(mailbox_index, mailbox_writer)
-        self.compaction = Compaction(store, mailbox_index, self.health)
-        self.engine.judge_deadlines()
-        self.engine.busy_poll_us = settings.busy_poll
-        self.reading = ReadRetry(store, delivery, pending_work, self.health)
-        self.pipeline = CommitPipeline(
-            self.engine,
-            RefusedMessages(mailbox_index, delivery, mailbox_writer, store),
-            store,
-            self.reading,
-            self.health,
-            sync=settings.sync,
-            sync_interval=settings.sync_interval,
-            stall_bytes=STALL_BYTES,
-        )
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
@@ -244,7 +191,9 @@ class Broker:
 
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
-        websocket = WebSocketPort(settings, connect, lambda: self.max_connections - len(self.connections))
+        websocket = WebSocketPort(
+            settings, connect, lambda: self.limits.max_connections - len(self.connections)
+        )
         listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port)
         port = port_of(listeners)
         if tls is not None:
@@ -300,7 +249,7 @@ class Broker:
     def _connection(self, kind: str = "nats") -> Connection | Refusal:
         # A peer that asks for an upgrade has its descriptor already.
         upgrading = len(self.websocket.upgrading) if self.websocket is not None and kind == "nats" else 0
-        if len(self.connections) + upgrading >= self.max_connections:
+        if len(self.connections) + upgrading >= self.limits.max_connections:
             self.refused_connections += 1
             return Refusal(self.handshake, kind)
         self.total_connections += 1
@@ -308,12 +257,14 @@ class Broker:
             self.engine,
             self.handshake,
             self.total_connections,
-            self.settings.max_pending,
             self._closed,
             kind,
         )
         self.connections[connection.session.cid] = connection
         return connection
+
+    def _free_connections(self) -> int:
+        return self.limits.max_connections - len(self.connections)
 
     def _closed(self, connection: Connection) -> None:
         self.connections.pop(connection.session.cid, None)
@@ -326,11 +277,11 @@ class Broker:
         self._stop_listening()
         if self.monitor is not None:
             self.monitor.close()
-        self.clock.stop()
-        self.reading.stop()
+        self._housekeeping.stop()
+        self._read_retry.stop()
         self._passwords.close()
         for connection in self.connections.values():
-            connection.pause()
+            connection.session.stop_reading()
         self.mailboxes.settle()
         await self.pipeline.finish()
         self.timekeeper.close()
@@ -339,7 +290,7 @@ class Broker:
             connection.close()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._all_closed(), STOP_SECONDS)
-        self.compaction.wait()
+        self._compaction.wait()
         self._close_store()
 
     def _close_store(self) -> None:
@@ -353,7 +304,7 @@ class Broker:
         while self.connections:  # noqa: ASYNC110 (an Event would be kept for this alone)
             await asyncio.sleep(0.01)
 
-    async def retire(self) -> None:
+    async def enter_lame_duck(self) -> None:
         """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
         if self.lame_duck or not self._listeners:
             return

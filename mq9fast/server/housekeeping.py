@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from mq9fast._core.base.limits import Limits
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.engine import Engine
 from mq9fast.commit.healing import COMPACTION, WRITES
 from mq9fast.commit.pipeline import CommitPipeline
@@ -35,24 +37,26 @@ class Housekeeping:
     def __init__(
         self,
         engine: Engine,
+        limits: Limits,
         mailboxes: Mailboxes,
+        accumulator: Accumulator,
         pipeline: CommitPipeline,
         timekeeper: Timekeeper,
         thin: Callable[[], bool],
         compaction: Compaction,
         health: Health,
         data_dir: Path,
-        min_free: int,
     ) -> None:
         self._engine = engine
+        self._limits = limits
         self._mailboxes = mailboxes
+        self._accumulator = accumulator
         self._pipeline = pipeline
         self._read_first = ReadFirst(engine)
         self._thin_some = thin
         self._compaction = compaction
         self._health = health
         self._data_dir = data_dir
-        self.min_free = min_free
         self._written = 0
         self._quiet_ticks = 0
         self._ticks = 0
@@ -82,20 +86,19 @@ class Housekeeping:
         return not self._health.has(WRITES) and self._thin_some()
 
     def _end_turn(self) -> None:
-        if not self._engine.mailbox_writer.commit_group.empty:
+        if not self._accumulator.group.empty:
             self._engine.pending_work.schedule_end()
 
     def _check_free_space(self) -> None:
         """Refuse messages while the disk lacks the room that deleting, expiry and compaction need."""
-        if not self.min_free:
+        if not self._limits.min_free:
             return
-        mailbox_writer = self._engine.mailbox_writer
-        full = shutil.disk_usage(self._data_dir).free < self.min_free
-        if full != mailbox_writer.disk_full:
-            mailbox_writer.disk_full = full
+        full = shutil.disk_usage(self._data_dir).free < self._limits.min_free
+        if full != self._accumulator.disk_full:
+            self._accumulator.disk_full = full
             if full:
-                self._health.report(DISK, f"less than {self.min_free} bytes of disk are free")
-                log.error("messages are refused: less than %d bytes of disk are free", self.min_free)
+                self._health.report(DISK, f"less than {self._limits.min_free} bytes of disk are free")
+                log.error("messages are refused: less than %d bytes of disk are free", self._limits.min_free)
             else:
                 self._health.clear(DISK)
                 log.info("messages are taken again: there is room on the disk")

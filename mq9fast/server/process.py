@@ -30,11 +30,10 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     On SIGHUP, `load` is asked for the settings of now.
     """
     loop = asyncio.get_running_loop()
-    broker = Broker(settings)
-    broker.max_connections = descriptors_for(settings.max_connections)
-    broker.store_files = files_for_store(broker.max_connections)
+    max_connections = descriptors_for(settings.max_connections)
+    broker = Broker(settings, max_connections=max_connections, max_tables=files_for_store(max_connections))
     ending = asyncio.Event()
-    retiring = asyncio.Event()
+    asked = asyncio.Event()
     early = asyncio.Event()
 
     def end() -> None:
@@ -50,15 +49,15 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, ending.set)
     loop.add_signal_handler(signal.SIGINT, end)
-    loop.add_signal_handler(signal.SIGUSR2, retiring.set)
+    loop.add_signal_handler(signal.SIGUSR2, asked.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await broker.start()
     if early.is_set():
         _reload(broker, load)
     # The default is what systems may allow, not what anybody asked for.
-    if broker.max_connections < settings.max_connections and "max_connections" in settings.explicit:
-        log.warning("file descriptors leave room for %d connections", broker.max_connections)
+    if max_connections < settings.max_connections and "max_connections" in settings.explicit:
+        log.warning("file descriptors leave room for %d connections", max_connections)
     host, port = broker.address
     _warn_of_permissions(settings)
     if not broker.handshake.auth_required:
@@ -66,9 +65,9 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     flush_log()
     if not print_line(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}"):
         log.warning("listening on nats://%s:%d: standard output could not be written", in_url(host), port)
-    retirement = loop.create_task(_retire_when(retiring, broker, ending))
+    lame_duck = loop.create_task(_lame_duck_when(asked, broker, ending))
     await ending.wait()
-    retirement.cancel()
+    lame_duck.cancel()
     await broker.stop()
 
 
@@ -82,9 +81,9 @@ def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
         _warn_of_permissions(settings)
 
 
-async def _retire_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Event) -> None:
+async def _lame_duck_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Event) -> None:
     await asked.wait()
-    await broker.retire()
+    await broker.enter_lame_duck()
     ending.set()
 
 

@@ -10,7 +10,8 @@ from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY, Connection
 from mq9fast.network.descriptors import descriptors_for
 from mq9fast.network.tls import renew
-from mq9fast.server.broker import Broker, stall_bytes
+from mq9fast.server.broker import Broker
+from mq9fast.server.limits import set_limits
 
 log = logging.getLogger("mq9fast.reload")
 
@@ -33,7 +34,7 @@ def reload(broker: Broker, settings: Settings) -> None:
     broker.handshake.set(settings)
     if broker.websocket is not None:
         broker.websocket.set(settings)
-    _set_limits(broker, settings)
+    set_limits(broker.limits, settings, descriptors_for(settings.max_connections, broker.max_tables))
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:
             connection.inform(lame_duck=broker.lame_duck)
@@ -51,26 +52,10 @@ def _check_fixed(old: Settings, new: Settings) -> None:
         raise SettingsError("TLS cannot be turned on or off while the broker runs")
 
 
-def _set_limits(broker: Broker, settings: Settings) -> None:
-    engine, mailbox_writer = broker.engine, broker.engine.mailbox_writer
-    engine.max_subscriptions = settings.max_subscriptions
-    engine.busy_poll_us = settings.busy_poll
-    mailbox_writer.max_messages = settings.max_mailbox_messages
-    mailbox_writer.max_mailbox_bytes = settings.max_mailbox_bytes
-    mailbox_writer.max_store_bytes = settings.max_store_bytes
-    mailbox_writer.auto_create = broker.mailboxes.auto_create if settings.auto_create else None
-    broker.max_connections = descriptors_for(settings.max_connections, broker.store_files)
-    broker.mailboxes.max_mailboxes = settings.max_mailboxes
-    broker.clock.min_free = settings.min_free
-    engine.router.stall_bytes = stall_bytes(settings.max_pending)
-    for connection in broker.connections.values():
-        connection.session.max_pending_bytes = settings.max_pending
-
-
 def _close_surplus(broker: Broker) -> None:
     """Close the connections past a max_connections that is lower now: those that came last."""
     staying = [it for it in broker.connections.values() if not it.session.closing]
-    surplus = staying[broker.max_connections :]
+    surplus = staying[broker.limits.max_connections :]
     if surplus:
         log.warning("closing %d connections: max_connections is lower now", len(surplus))
     for connection in surplus:

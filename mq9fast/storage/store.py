@@ -4,6 +4,7 @@ The rest of the broker uses the store through `Store` and `Batch` only. `storage
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from mq9fast.errors import StoreError
@@ -26,6 +27,12 @@ class Store(Protocol):
     After a failure of `write`, `sync` or `check`, these three fail until `resume`; reads still work.
     """
 
+    jumps: int
+    """How often the ids of all mailboxes were moved on, because some that were given may be forgotten."""
+
+    lost: int
+    """How many acknowledged changes were found lost when the store was opened, at least."""
+
     read_failed: Callable[[bytes, bytes, str], None] | None
     """If set, called with (first, end, reason) when reading keys from `first` up to but not `end` failed."""
 
@@ -34,6 +41,10 @@ class Store(Protocol):
 
     synced_sequence: int
     """The sequence number of the last synced change."""
+
+    def begin(self, sync_mode: str) -> None:
+        """Note in the data directory that a broker with this sync mode serves from the store."""
+        ...
 
     def new_batch(self) -> Batch:
         """An empty batch."""
@@ -123,3 +134,9 @@ class Store(Protocol):
     def close(self) -> None:
         """Sync everything and close the store."""
         ...
+
+
+class OpenStore(Protocol):
+    """Opens a store. Raises StartError if the directory cannot be used as it is."""
+
+    def __call__(self, data_dir: Path, /, *, accept_loss: bool, max_files: int) -> Store: ...

@@ -36,7 +36,7 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 @given(steps, st.sampled_from([0, 500, 1500, 1 << 20]))
 def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
     parts = Parts()
-    parts.mailbox_writer.row_bytes = row_bytes
+    parts.accumulator.max_row_bytes = row_bytes
     boxes = {address: parts.open(address) for address in BOXES}
     peer = parts.session()
     peer.feed(b"SUB replies 1\r\n")
@@ -57,8 +57,8 @@ def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
                 expected.append(b'{"deleted":true}' if found else b'{"deleted":false}')
         elif step[0] == "forget":
             # What is gathered is not in the store yet.
-            parts.write_out()
-            parts.mailbox_writer.forget_rows()
+            parts.pipeline.write_batch()
+            parts.accumulator.forget_rows()
         else:
             parts.end_turn()
     parts.end_turn()

@@ -36,12 +36,11 @@ def sockets() -> Iterator[Sockets]:
     sockets.close()
 
 
-def pair(sockets: Sockets, read_bytes: int = 64 * KIB) -> tuple[Parts, Peer, Peer]:
+def pair(sockets: Sockets, read_bytes: int = 64 * KIB, busy_poll_us: int = 0) -> tuple[Parts, Peer, Peer]:
     """A reader of `a` and a writer, past a turn."""
-    parts = Parts(read_bytes=read_bytes)
+    parts = Parts(read_bytes=read_bytes, busy_poll_us=busy_poll_us, ready_descriptor=sockets.descriptor)
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB a 1\r\n")
-    parts.engine.ready_descriptor = sockets.descriptor
     return parts, reader, writer
 
 
@@ -100,52 +99,40 @@ def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
     parts, reader, writer = pair(sockets)
     parts.open(b"box")
 
-    def fail() -> None:
-        raise RuntimeError
-
-    parts.engine.commit = fail
-    failures: list[Exception] = []
-    parts.engine.failed = failures.append
+    parts.pipeline.failing = RuntimeError("commit")
     for count in (1, 2):
         writer.feed(pub(b"a", b"x") + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
-        assert len(failures) == count
+        assert parts.loop.failures == [parts.pipeline.failing] * count
         assert reader.output() == b"MSG a 1 1\r\nx\r\n"
 
 
-def asked_to_poll(parts: Parts) -> list[None]:
-    """Grows by one whenever busy_poll is asked for."""
-    asked: list[None] = []
-    parts.engine.poll_soon = lambda: asked.append(None)
-    return asked
+def polls(parts: Parts) -> int:
+    """How often busy polling was scheduled."""
+    return parts.loop.calls.count(parts.engine.busy_poll)
 
 
 def test_brisk_turns_are_followed_by_busy_polling(sockets: Sockets) -> None:
-    parts, _, writer = pair(sockets)
-    asked = asked_to_poll(parts)
-    parts.engine.busy_poll_us = 60_000_000
+    parts, _, writer = pair(sockets, busy_poll_us=60_000_000)
     for _ in range(3):
         writer.feed(pub(b"a", b"x"))
-    assert len(asked) == 2
+    assert polls(parts) == 2
     # What others have a part in says nothing of who comes next.
     sockets.become_ready()
     writer.feed(pub(b"a", b"x"))
-    assert len(asked) == 2
+    assert polls(parts) == 2
 
 
 @pytest.mark.parametrize(("busy_poll_us", "pause"), [(0, 0.0), (1000, 0.01)], ids=["not asked for", "quiet"])
 def test_turns_that_are_not_brisk_are_not(sockets: Sockets, busy_poll_us: int, pause: float) -> None:
-    parts, _, writer = pair(sockets)
-    asked = asked_to_poll(parts)
-    parts.engine.busy_poll_us = busy_poll_us
+    parts, _, writer = pair(sockets, busy_poll_us=busy_poll_us)
     for _ in range(3):
         time.sleep(pause)
         writer.feed(pub(b"a", b"x"))
-    assert asked == []
+    assert polls(parts) == 0
 
 
 def test_busy_polling_ends_with_what_comes_and_keeps_nobody_from_python(sockets: Sockets) -> None:
-    parts, _, _ = pair(sockets)
-    parts.engine.busy_poll_us = 600_000_000
+    parts, _, _ = pair(sockets, busy_poll_us=600_000_000)
     other = threading.Timer(0.05, sockets.become_ready)
     other.start()
     parts.engine.busy_poll()
@@ -154,16 +141,14 @@ def test_busy_polling_ends_with_what_comes_and_keeps_nobody_from_python(sockets:
 
 
 def test_busy_polling_lasts_as_long_as_it_may(sockets: Sockets) -> None:
-    parts, _, _ = pair(sockets)
-    parts.engine.busy_poll_us = 20_000
+    parts, _, _ = pair(sockets, busy_poll_us=20_000)
     began = time.monotonic()
     parts.engine.busy_poll()
     assert time.monotonic() - began >= 0.02
 
 
 def test_there_is_no_busy_polling_while_a_turn_is_to_end(sockets: Sockets) -> None:
-    parts, _, _ = pair(sockets)
-    parts.engine.busy_poll_us = 600_000_000
+    parts, _, _ = pair(sockets, busy_poll_us=600_000_000)
     parts.pending_work.schedule_end()
     parts.engine.busy_poll()
     assert not sockets.ready

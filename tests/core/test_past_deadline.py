@@ -20,7 +20,7 @@ def delivered(peer: Peer) -> int:
 
 
 def pass_deadline(parts: Parts) -> None:
-    parts.mailbox_index.now_ms = parts.mailbox_index.judged_ms = 1000
+    parts.advance(2000)
 
 
 def test_a_reader_whose_socket_was_full_reads_no_further() -> None:
@@ -53,7 +53,7 @@ def test_a_deadline_that_did_not_pass_keeps_nothing_back() -> None:
     reader.session.pause_writing()
     reader.feed(b"SUB %b 1\r\n" % SUBJECT)
     parts.end_turn()
-    parts.mailbox_index.now_ms = parts.mailbox_index.judged_ms = 999
+    parts.advance(500)
     reader.session.resume_writing()
     parts.end_turn()
     assert delivered(reader) == 3

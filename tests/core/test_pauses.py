@@ -39,6 +39,7 @@ def test_no_reason_to_wait_ends_with_another(others_first: bool) -> None:
     peer.session.use_up_quota()
     peer.feed(MESSAGE)
     peer.session.wait()
+    peer.feed(b"PING\r\n" * KIB)
     ends = [parts.end_turn, parts.pending_work.resume_stalled, peer.session.proceed]
     for end in ends if others_first else reversed(ends):
         assert not peer.connection.reading

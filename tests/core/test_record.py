@@ -29,7 +29,7 @@ def test_the_layout_of_a_message() -> None:
     parts = Parts()
     mailbox = parts.open(b"a")
     parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
-    parts.write_out()
+    parts.pipeline.write_batch()
     written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
     now_ms = parts.mailbox_index.now_ms
     assert written == message(now_ms, b"NATS/1.0\r\n\r\n", b"payload")
@@ -102,8 +102,8 @@ def test_a_mailbox_there_and_back(
     assert [mailbox.count_of(rank) for rank in range(3)] == counts
     assert parts.mailbox_index.message_count == mailbox.total_count == sum(counts)
     assert parts.mailbox_index.next_uid == mailbox.uid + 1
-    parts.mailbox_writer.commit_group.touch_mailbox(mailbox)
-    parts.write_out()
+    parts.accumulator.group.touch_mailbox(mailbox)
+    parts.pipeline.write_batch()
     assert parts.store.pairs == {b"ba.b": record}
 
 

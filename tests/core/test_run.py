@@ -303,7 +303,6 @@ def test_rows_that_do_not_go_together(pairs: dict[bytes, bytes]) -> None:
 def test_a_mark_that_is_none_refuses_deletions() -> None:
     parts, mailbox = stored_run()
     parts.store.pairs[message_key(0, 2, 9)] = b"corrupt"
-    parts.mailbox_writer.store_error = CorruptRecord
     peer = parts.session()
     peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
     assert peer.after_turn() == b"MSG in 1 17\r\nstore_unavailable\r\n"

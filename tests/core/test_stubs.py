@@ -12,7 +12,7 @@ import pytest
 import mq9fast._core
 
 CORE = Path(mq9fast._core.__path__[0])
-MODULES = sorted(path.stem for path in CORE.glob("*.pyx"))
+MODULES = sorted(".".join(path.relative_to(CORE).with_suffix("").parts) for path in CORE.rglob("*.pyx"))
 # What every class has, or gets from Cython.
 COMMON = {
     *dir(object),
@@ -30,7 +30,7 @@ def is_ours(name: str) -> bool:
 
 
 def stub_of(module: str) -> list[ast.stmt]:
-    return ast.parse((CORE / f"{module}.pyi").read_text()).body
+    return ast.parse((CORE / f"{module.replace('.', '/')}.pyi").read_text()).body
 
 
 def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
@@ -68,7 +68,8 @@ def parameters(function: ast.FunctionDef) -> list[str]:
 
 
 def test_every_module_has_a_stub_and_every_stub_a_module() -> None:
-    assert sorted(path.stem for path in CORE.glob("*.pyi")) == MODULES
+    stubs = [".".join(path.relative_to(CORE).with_suffix("").parts) for path in CORE.rglob("*.pyi")]
+    assert sorted(stubs) == MODULES
 
 
 @pytest.mark.parametrize("name", MODULES)

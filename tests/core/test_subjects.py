@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from mq9fast._core.base.limits import Limits
 from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.sublist import Sublist
@@ -88,7 +89,7 @@ def test_invalid_subject_matches_nothing(pattern: str, subject: str) -> None:
 
 
 def new_sublist() -> tuple[Sublist, Client]:
-    return Sublist(11), Client(PendingWork(), 1, 1000)
+    return Sublist(11), Client(PendingWork(Limits()), 1)
 
 
 class SublistAgainstSimpleMatcher(RuleBasedStateMachine):
@@ -222,7 +223,7 @@ def test_subscribing_to_an_invalid_subject_raises() -> None:
 
 def test_memory_of_cached_matches_is_bounded() -> None:
     sublist = Sublist(1)
-    client = Client(PendingWork(), 1, 0)
+    client = Client(PendingWork(Limits()), 1)
     many = [sublist.add(client, b">") for _ in range(3000)]
     group = [sublist.add(client, b"a.*", b"group") for _ in range(3000)]
     for number in range(2000):

@@ -21,7 +21,7 @@ def test_the_layout_of_a_thinned_run() -> None:
     assert not parts.thin()
     mailbox = parts.mailbox
     assert parts.rows == {
-        batch_key(mailbox.uid, 2, 9): thinned(10, {5: (5, 0, b"", b"5" * 100)}),
+        batch_key(mailbox.uid, 2, 9): thinned(10, {5: (5, mailbox.renewed_ms, b"", b"5" * 100)}),
         message_key(mailbox.uid, 2, 9): mark(0b1111011111),
     }
     assert parts.payloads() == {5: b"5" * 100}
@@ -139,7 +139,7 @@ def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
     messages = [(n, 0, b"", b"%d" % n * 100) for n in range(10)]
     parts.store.pairs = {batch_key(0, 2, 9): run(messages), message_key(0, 2, 9): mark(0b0000000011)}
     mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
-    thinner = Thinner(parts.mailbox_index, parts.mailbox_writer)
+    thinner = Thinner(parts.mailbox_index, parts.accumulator)
     parts.mailbox_index.note_all_maybe_sparse()
     assert not thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
     parts.end_turn()

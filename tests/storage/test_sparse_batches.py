@@ -97,7 +97,7 @@ def ask_for(wire: Wire, address: str, count: int) -> list[Message]:
 
 def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_store() -> None:
     parts = Thinned()
-    parts.mailbox_writer.max_store_bytes = 20_000
+    parts.limits.max_store_bytes = 20_000
     parts.send(*(b"x" * 100 for _ in range(64)))
     parts.send(*(b"y" * 100 for _ in range(64)))
     parts.delete(*(n for n in range(128) if n % 64))
@@ -113,7 +113,7 @@ def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_st
 def test_what_thinning_leaves_is_free_to_be_used_at_once() -> None:
     """At its limit a store takes a message for each one that is deleted, thinned or not."""
     parts = Thinned()
-    parts.mailbox_writer.max_store_bytes = 6400
+    parts.limits.max_store_bytes = 6400
     parts.send(*(b"x" * 100 for _ in range(64)))
     for msg_id in range(20):
         sender = parts.session()

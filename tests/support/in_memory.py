@@ -1,13 +1,15 @@
 """The core of a broker without sockets, loop or disk: sessions that are fed bytes and asked for output."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import settings
 
-from mq9fast._core.commit.commit_group import CommitGroup
+from mq9fast._core.base.broker_time import BrokerTime
+from mq9fast._core.base.limits import Limits
+from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -15,6 +17,7 @@ from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
+from mq9fast._core.storage.record import CorruptRecord
 
 KIB = 1024
 MANY = settings(max_examples=500)
@@ -96,8 +99,53 @@ class FakeConnection:
         self.mailbox_reader = True
 
 
+class ManualLoop:
+    """An event loop that only keeps what it is asked to call: `calls`, and `failures`."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+        self.failures: list[Exception] = []
+
+    def call_soon(self, call: Callable[[], object]) -> None:
+        self.calls.append(call)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.failures.append(context["exception"])
+
+
+class ImmediatePipeline:
+    """Commits as under --sync interval, without timers. While `failing` is set, every commit raises it."""
+
+    def __init__(self, accumulator: Accumulator, delivery: Delivery, store: MemoryStore) -> None:
+        self.accumulator = accumulator
+        self.delivery = delivery
+        self.store = store
+        self.failing: Exception | None = None
+        self.stalls = 0
+
+    def write_batch(self) -> None:
+        """Have the store take what the group gathered so far."""
+        batch: Any = self.accumulator.group.take_batch(lambda address: b"b" + address, MemoryBatch)
+        if batch is not None:
+            self.store.write(batch)
+
+    def commit(self) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.write_batch()
+        if not self.accumulator.group.empty:
+            group = self.accumulator.seal()
+            self.delivery.release(group)
+            self.accumulator.release(group)
+        if self.delivery.has_catch_up:
+            self.delivery.catch_up(self.store)
+
+    def stalled(self) -> None:
+        self.stalls += 1
+
+
 class Parts:
-    """One broker's core. Turns end when a test says so."""
+    """One broker's core. Turns end when a test says so, or with a read if `ready_descriptor` is given."""
 
     def __init__(
         self,
@@ -107,50 +155,58 @@ class Parts:
         payload_bytes: int = KIB * KIB,
         max_subscriptions: int = 0,
         max_pending_bytes: int = 64 * KIB * KIB,
+        busy_poll_us: int = 0,
+        ready_descriptor: int = -1,
     ) -> None:
-        self.woken = 0
-        self.max_pending_bytes = max_pending_bytes
         self.commands: list[tuple[bytes, bytes, bytes]] = []
         self.store = MemoryStore()
-        self.pending_work = PendingWork()
-        self.pending_work.wake = self._wake
+        self.loop = ManualLoop()
+        self.limits = Limits()
+        self.limits.max_pending = max_pending_bytes
+        self.limits.max_subscriptions = max_subscriptions
+        self.limits.busy_poll = busy_poll_us
+        self.pending_work = PendingWork(self.limits)
         # No test is about how long it takes.
         self.pending_work.turn_ns = 1 << 60
         self.mailbox_index = MailboxIndex(1, 0)
-        self.router = Router(self.pending_work, 1, 8 * KIB * KIB)
+        self.router = Router(self.pending_work, 1)
         self.delivery = Delivery(self.mailbox_index, self.router, self.pending_work)
+        self.accumulator = Accumulator(MemoryBatch())
+        self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,
             self.delivery,
             self.pending_work,
-            CommitGroup(MemoryBatch()),
+            self.accumulator,
             {code: code.encode() for code in CODES},
-            max_messages=0,
-            max_mailbox_bytes=0,
-            max_store_bytes=0,
-            stall_bytes=8 * KIB * KIB,
+            store=self.store,  # type: ignore[arg-type]
+            store_errors=(OSError, CorruptRecord),
+            write_batch=self.pipeline.write_batch,
+            create=self.open,
         )
-        self.mailbox_writer.store = self.store  # type: ignore[assignment]
-        self.mailbox_writer.store_error = OSError
-        self.mailbox_writer.write_out = self.write_out
-        self.mailbox_writer.command = lambda *command: self.commands.append(command)
         self.engine = Engine(
             self.pending_work,
             self.router,
             self.delivery,
             self.mailbox_writer,
+            self.accumulator,
+            BrokerTime(),
+            pipeline=self.pipeline,
+            commands=lambda *command: self.commands.append(command),
+            loop=self.loop,
+            ready_descriptor=ready_descriptor,
             read_bytes=read_bytes,
             control_line_bytes=control_line_bytes,
             payload_bytes=payload_bytes,
-            max_subscriptions=max_subscriptions,
         )
-        self.engine.commit = self._commit
-        self.engine.stalled = lambda: None
+        self.engine.time.begin(0, 0)
+        self.engine.judge_deadlines()
         self.clients = 0
-        self._spare: CommitGroup | None = None
 
-    def _wake(self) -> None:
-        self.woken += 1
+    @property
+    def woken(self) -> int:
+        """How often the end of a turn was scheduled."""
+        return self.loop.calls.count(self.engine.end_turn)
 
     def session(self, *, headers: bool = True) -> "Peer":
         """A client that is past CONNECT, not verbose."""
@@ -161,31 +217,15 @@ class Parts:
         """Begin a mailbox's life, as CREATE does."""
         mailbox = self.mailbox_index.open(address, False)
         self.mailbox_index.renew(mailbox)
-        self.mailbox_writer.commit_group.touch_mailbox(mailbox)
+        self.accumulator.group.touch_mailbox(mailbox)
         self.delivery.restart(mailbox)
         return mailbox
 
-    def write_out(self) -> None:
-        """Have the store take what the turn gathered so far."""
-        batch: Any = self.mailbox_writer.commit_group.take_batch(lambda address: b"b" + address, MemoryBatch)
-        if batch is not None:
-            self.store.write(batch)
-
-    def _commit(self) -> None:
-        """What the pipeline does under --sync interval."""
-        self.write_out()
-        if not self.mailbox_writer.commit_group.empty:
-            batch: Any = MemoryBatch()
-            successor, self._spare = self._spare, None
-            if successor is None:
-                successor = CommitGroup(batch)
-            successor.renew(batch)
-            turn = self.mailbox_writer.next_group(successor)
-            self.delivery.release(turn)
-            turn.clear()
-            self._spare = turn
-        if self.delivery.has_catch_up:
-            self.delivery.catch_up(self.store)
+    def advance(self, milliseconds: int) -> None:
+        """Move broker time on, and have the deadlines pass that are due."""
+        time = self.engine.time
+        time.begin(time.now_ms + milliseconds, 0)
+        self.engine.judge_deadlines()
 
     def end_turn(self) -> None:
         """End the turn, whether anything asked for that or not."""
@@ -198,9 +238,7 @@ class Peer:
     def __init__(self, parts: Parts, cid: int, headers: bool) -> None:
         self.parts = parts
         self.connection = FakeConnection()
-        self.session = Session(
-            parts.pending_work, cid, parts.max_pending_bytes, parts.engine, self.connection
-        )
+        self.session = Session(parts.pending_work, cid, parts.engine, self.connection)
         self.session.authorized = True
         self.session.verbose = self.session.pedantic = False
         self.session.headers = headers

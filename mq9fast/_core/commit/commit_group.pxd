@@ -87,7 +87,8 @@ cdef class CommitGroup:
     cdef int live_ranks               # the set of ranks in live_pushes
     cdef set retracted                # (uid, msg_id) of live pushes whose message was deleted again
     cdef readonly list retracting     # (uid, msg_id) that the next write deletes before they are durable
-    cdef readonly bint has_written
+    cdef readonly bint has_written    # the store took a part of it
+    cdef public int state             # of the commit pipeline, which alone changes it
 
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(

@@ -7,6 +7,7 @@ from mq9fast.storage.store import Batch
 
 class CommitGroup:
     def __init__(self, batch: Batch) -> None: ...
+    state: int
     @property
     def batch(self) -> Batch: ...
     @property

@@ -149,8 +149,9 @@ cdef class CommitGroup:
         return 0
 
     def clear(self) -> None:
-        """Forget everything, but keep the room: the turn is over, and to be used for another, by `renew`."""
+        """Empty the group, but keep its memory: `renew` uses it again."""
         self.truncate(False)
+        self.state = 0
         self.arena_size = 0
         self.live_ranks = 0
         self.retracted.clear()

@@ -25,6 +25,17 @@ cdef bytes DELETED = b'{"deleted":true}'
 cdef bytes NOT_DELETED = b'{"deleted":false}'
 
 
+cdef object call_each(list calls, bint durable):
+    """Call each with `durable`, even after one has raised. Returns the last exception, or None."""
+    failure = None
+    for call in calls:
+        try:
+            call(durable)
+        except Exception as error:
+            failure = error
+    return failure
+
+
 cdef class MailboxSubscription(Subscription):
     """A SUB to a mailbox."""
 
@@ -213,13 +224,14 @@ cdef class Delivery:
         cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns
         self.advance_durable(commit_group)
         self.settle(commit_group, 0, True)
-        for schedule_end in commit_group.deferred:
-            schedule_end(True)
+        failure = call_each(commit_group.deferred, True)
         for i in range(commit_group.replies.count):
             self.answer(commit_group.reply(i), commit_group.reply_subject(commit_group.reply(i)))
         for rank in range(RANKS):
             if (commit_group.live_ranks >> rank) & 1:
                 self.push(commit_group, rank, end_ns)
+        if failure is not None:
+            raise failure
 
     def fail(self, CommitGroup commit_group not None, bytes error not None, bint stored) -> None:
         """The turn's last batch failed: who waits for that gets `error`, and it is forgotten. The turn goes
@@ -228,8 +240,9 @@ cdef class Delivery:
         self.settle(commit_group, commit_group.pending_deletes.written, stored)
         for i in range(commit_group.replies.written, commit_group.replies.count):
             self.router.answer(commit_group.reply_subject(commit_group.reply(i)), view_of(error))
-        for schedule_end in commit_group.cut():
-            schedule_end(False)
+        failure = call_each(commit_group.cut(), False)
+        if failure is not None:
+            raise failure
 
     cdef int catch_up_one(self, Consumer consumer, store) except -1:
         cdef CatchUpResult outcome = consumer.catch_up(store)

@@ -6,6 +6,7 @@ client on the agenda, and the end of the turn hands everything to the socket in 
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 from mq9fast._core.pubsub.permissions cimport SubjectFilter
@@ -17,8 +18,18 @@ cdef enum:
     CLOCK_CHECK_COST = 64  # deliveries, or as much work, after which the time is looked at
 
 
+cdef enum PauseReason:
+    # Why the broker does not read from a client's socket. It reads while there is no reason.
+    PAUSE_STALLED = 1         # the store, or a receiver of its messages, is behind
+    PAUSE_QUOTA = 2           # the client used up its share of the turn
+    PAUSE_CONNECT = 4         # its CONNECT is being checked, and enough was read ahead
+    PAUSE_STOPPING = 8        # the broker stops
+
+
 cdef class PendingWork:
     """What the end of this turn of the event loop has to visit."""
+    cdef readonly Limits limits
+    cdef object engine        # schedule() and end_turn(): the Engine sets it in its constructor
     # How long a turn handles what it reads, or pushes what it made durable. One client has half of it, and so
     # has the pump, and what earlier turns left over: a turn is short, however many clients there are.
     cdef public uint64_t turn_ns
@@ -27,10 +38,9 @@ cdef class PendingWork:
     cdef Py_ssize_t dirty_count
     cdef Client dirty  # the last client that has bytes to write, which knows the one before it
     cdef list closing                       # clients to close
-    cdef list stalled                       # clients that were told to stop sending
+    cdef list stalled         # clients that are paused for PAUSE_STALLED
     cdef list max_reached                   # subscriptions that had their last delivery
-    cdef object quota_used  # a deque of clients that had their share, the one that waits longest first
-    cdef public object wake  # called once when the agenda stops being empty, but by whoever holds it
+    cdef object over_quota    # a deque of clients that are paused for PAUSE_QUOTA, the longest waiting first
     cdef bint end_scheduled                 # the end of the turn is to come
     cdef bint in_read                       # who holds it sees to the end of the turn
     cdef bint ending                        # the turn ends, and its flush is to come
@@ -80,10 +90,9 @@ cdef class Client:
     cdef readonly bytes close_reason         # why it is doomed, as -ERR said it; None where nothing was said
     cdef bint dirty                          # on the agenda with bytes to write
     cdef Client dirty_before                 # the client that was put there before it
-    cdef bint stalled                        # told to stop sending, by the agenda's `stalled`
-    cdef bint quota_used                     # had its share of this turn: on the agenda to go on
+    cdef int paused           # the set of PauseReasons
     cdef readonly bint connect_pending       # for the verdict on its CONNECT: what follows is kept
-    cdef public Py_ssize_t max_pending_bytes
+    cdef Limits limits
     cdef uint64_t out_messages_at_pause      # out_messages when writable became false, as mailboxes leave it
     cdef readonly bint mailbox_bytes_unsent  # of a mailbox from which it unsubscribed
     cdef dict parked                         # mailbox sources that wait for its socket, as keys
@@ -102,8 +111,10 @@ cdef class Client:
     cdef int write_line(self, View line) except -1
     cdef int begin_close(self, bytes error) except -1
     cdef int stall(self) except -1
-    cdef int resume_reading(self) except -1
-    cdef int continue_work(self) except -1
+    cdef int pause(self, PauseReason reason) except -1
+    cdef int resume(self, PauseReason reason) except -1
+    cdef int continue_work(self, PauseReason reason) except -1
+    cdef int read_unless_paused(self) except -1
     cdef void left_mailbox(self) noexcept
     cdef int drop_slow_consumer(self) except -1
 

@@ -5,6 +5,7 @@ from collections import deque
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.clock cimport monotonic_ns
+from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
@@ -13,13 +14,14 @@ cdef enum:
 
 
 cdef class PendingWork:
-    """What the end of this turn has to visit. `wake()`, to be set, has it come once there is anything."""
+    """What the end of this turn has to visit."""
 
-    def __cinit__(self):
+    def __cinit__(self, Limits limits not None):
+        self.limits = limits
         self.closing = []
         self.stalled = []
         self.max_reached = []
-        self.quota_used = deque()
+        self.over_quota = deque()
         self.turn_ns = TURN_NS
 
     cpdef int schedule_end(self) except -1:
@@ -28,7 +30,7 @@ cdef class PendingWork:
             self.end_scheduled = True
             self.ends_ns = monotonic_ns() + self.turn_ns
             if not self.in_read:
-                self.wake()
+                self.engine.schedule()
         return 0
 
     cdef bint is_spent(self) noexcept:
@@ -54,8 +56,12 @@ cdef class PendingWork:
                 self.schedule_end()
         return 0
 
+    def end_now(self) -> None:
+        """End the turn at once. Called by the event loop, not from within a turn."""
+        self.engine.end_turn()
+
     def resume_stalled(self) -> None:
-        """Let the clients that were told to stop send again. One told so again waits for the next time."""
+        """Read from the stalled clients again. A client that is stalled again waits for the next call."""
         cdef Client client
         cdef list stalled
         cdef uint64_t end_ns = monotonic_ns() + self.turn_ns // 2
@@ -64,18 +70,17 @@ cdef class PendingWork:
         try:
             while stalled:
                 client = stalled.pop()
-                client.stalled = False
-                if client.quota_used:
-                    continue
-                if resumed < MAX_RESUMED and monotonic_ns() < end_ns:
-                    client.continue_work()
+                if client.paused & PAUSE_QUOTA:
+                    client.resume(PAUSE_STALLED)
+                elif resumed < MAX_RESUMED and monotonic_ns() < end_ns:
+                    client.continue_work(PAUSE_STALLED)
                     resumed += 1
                 else:
-                    client.quota_used = True
-                    self.quota_used.append(client)
+                    client.paused ^= PAUSE_STALLED | PAUSE_QUOTA
+                    self.over_quota.append(client)
         finally:
             self.stalled += stalled
-            if self.quota_used or self.stalled:
+            if self.over_quota or self.stalled:
                 self.schedule_end()
 
     cdef int note_dirty(self, Client client) except -1:
@@ -120,22 +125,21 @@ cdef class PendingWork:
         return 0
 
     cpdef int resume_over_quota(self) except -1:
-        """Go on with clients that had their share before, some of them: the others come first next time."""
+        """Continue with some of the clients that used up their share; the others come first next time."""
         cdef Client client
-        cdef Py_ssize_t most
+        cdef Py_ssize_t left
         cdef uint64_t end_ns
-        if not self.quota_used:
+        if not self.over_quota:
             return 0
         end_ns = monotonic_ns() + self.turn_ns // 2
-        most = min(<Py_ssize_t>len(self.quota_used), <Py_ssize_t>MAX_RESUMED)
+        left = min(<Py_ssize_t>len(self.over_quota), <Py_ssize_t>MAX_RESUMED)
         try:
-            while most and self.quota_used:
-                client = self.quota_used.popleft()
-                client.quota_used = False
-                client.continue_work()
-                most = 0 if monotonic_ns() >= end_ns else most - 1
+            while left and self.over_quota:
+                client = self.over_quota.popleft()
+                client.continue_work(PAUSE_QUOTA)
+                left = 0 if monotonic_ns() >= end_ns else left - 1
         finally:
-            if self.quota_used:
+            if self.over_quota:
                 self.schedule_end()
         return 0
 
@@ -143,12 +147,10 @@ cdef class PendingWork:
 cdef class Client:
     """The state of one connection that the rest of the broker may touch."""
 
-    def __cinit__(
-        self, PendingWork pending_work not None, uint64_t cid, Py_ssize_t max_pending_bytes, *_, **__
-    ):
+    def __cinit__(self, PendingWork pending_work not None, uint64_t cid, *_, **__):
         self.pending_work = pending_work
         self.cid = cid
-        self.max_pending_bytes = max_pending_bytes
+        self.limits = pending_work.limits
         self.subscriptions = {}
         self.parked = {}
         self.awaiting_answers = {}
@@ -166,7 +168,7 @@ cdef class Client:
     cdef int touch(self) except -1:
         if not self.dirty:
             self.pending_work.note_dirty(self)
-        if self.out.size <= self.max_pending_bytes or self.closing:
+        if self.out.size <= self.limits.max_pending or self.closing:
             return 0
         if self.writable and self.connection is not None:
             # Too much for one turn: from here on the transport says whether the client can take more.
@@ -196,24 +198,40 @@ cdef class Client:
         self.pending_work.closing.append(self)
         return self.pending_work.schedule_end()
 
-    cdef int stall(self) except -1:
-        """Stop reading from the client until the agenda's next `resume_stalled`."""
-        if not self.stalled and self.connection is not None:
-            self.stalled = True
-            self.pending_work.stalled.append(self)
+    cdef int pause(self, PauseReason reason) except -1:
+        """Stop reading from the client until `resume` was called for every reason."""
+        if not self.paused and self.connection is not None:
             self.connection.pause()
-            self.pending_work.schedule_end()
+        self.paused |= reason
         return 0
 
-    cdef int resume_reading(self) except -1:
-        """Read from the client again, unless there is another reason not to."""
-        if self.connection is not None and not (self.stalled or self.quota_used or self.connect_pending):
+    cdef int resume(self, PauseReason reason) except -1:
+        """The reason is gone. Read from the client again unless another is left."""
+        if self.paused & reason:
+            self.paused &= ~reason
+            self.read_unless_paused()
+        return 0
+
+    cdef int read_unless_paused(self) except -1:
+        if not self.paused and self.connection is not None:
             self.connection.resume()
         return 0
 
-    cdef int continue_work(self) except -1:
-        """Handle what was left of what the client sent, and read from it again."""
-        return self.resume_reading()
+    cdef int stall(self) except -1:
+        """Stop reading from the client until the next `PendingWork.resume_stalled`."""
+        if not self.paused & PAUSE_STALLED and self.connection is not None:
+            self.pause(PAUSE_STALLED)
+            self.pending_work.stalled.append(self)
+            self.pending_work.schedule_end()
+        return 0
+
+    cdef int continue_work(self, PauseReason reason) except -1:
+        """The reason is gone. Handle what is left of the last read before the client is read from again."""
+        return self.resume(reason)
+
+    def stop_reading(self) -> None:
+        """The broker stops: read nothing more from the client."""
+        self.pause(PAUSE_STOPPING)
 
     cdef void left_mailbox(self) noexcept:
         """A subscription to a mailbox ends: what was delivered on it may still wait for the socket."""

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
@@ -13,7 +14,7 @@ cdef class Router:
     cdef readonly Sublist sublist
     cdef PendingWork pending_work
     cdef uint64_t dice        # state of the generator that picks group members
-    cdef public Py_ssize_t stall_bytes
+    cdef Limits limits
 
     cdef inline Py_ssize_t pick(self, Py_ssize_t count) noexcept:
         """One of so many, at random."""

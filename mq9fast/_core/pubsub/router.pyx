@@ -16,14 +16,14 @@ cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\nNats-Subject: "
 cdef class Router:
     """Plain publish and subscribe.
 
-    `seed` is random. A sender is made to wait once a receiver's unwritten bytes pass `stall_bytes`.
+    `seed` is a random number of 64 bits.
     """
 
-    def __cinit__(self, PendingWork pending_work not None, uint64_t seed, Py_ssize_t stall_bytes):
+    def __cinit__(self, PendingWork pending_work not None, uint64_t seed):
         self.pending_work = pending_work
         self.sublist = Sublist(seed)
         self.dice = seed | 1
-        self.stall_bytes = stall_bytes
+        self.limits = pending_work.limits
 
     cdef int publish(self, Client sender, const Operation* op) except -1:
         cdef Py_ssize_t delivered = self.deliver(sender, op.subject, op.reply, op.header, op.payload)
@@ -96,7 +96,9 @@ cdef class Router:
 
     cdef int press(self, Client sender, Client receiver) except -1:
         """A receiver that does not keep up slows its senders down before it is cut off."""
-        if sender is not None and not receiver.writable and receiver.out.size > self.stall_bytes:
+        if sender is None or receiver.writable:
+            return 0
+        if receiver.out.size > self.limits.max_receiver_bytes():
             sender.stall()
         return 0
 

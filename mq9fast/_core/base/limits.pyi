@@ -1,0 +1,11 @@
+class Limits:
+    max_mailboxes: int
+    max_mailbox_messages: int
+    max_mailbox_bytes: int
+    max_store_bytes: int
+    max_subscriptions: int
+    max_connections: int
+    max_pending: int
+    min_free: int
+    busy_poll: int
+    auto_create: bool

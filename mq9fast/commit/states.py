@@ -1,0 +1,40 @@
+"""The states of a commit group. `CommitPipeline._set_state` alone changes them.
+
+    GATHERING ── sealed ──► WRITTEN ── always ──► SYNCING ── fsync done ──► RELEASED
+     │  ▲                      │                     │
+     │  └ early writes, 1 MiB  └─ interval, never ───│─────────────────────► RELEASED
+     │                                               └─ fsync failed ──────► FAILED
+     └ a write that fails refuses the changes of its batch; the group goes on gathering
+
+A group that was released or has failed is emptied and may gather again as a new one.
+"""
+
+from enum import IntEnum
+
+
+class GroupState(IntEnum):
+    """What has become of a commit group."""
+
+    GATHERING = 0
+    """Commands add changes and replies. Parts of the batch may be in the store already."""
+
+    WRITTEN = 1
+    """Nothing is added any more, and the store took the whole batch."""
+
+    SYNCING = 2
+    """The syncer's thread makes the store's log durable."""
+
+    RELEASED = 3
+    """Durable, as far as the sync mode promises: replies and messages have left."""
+
+    FAILED = 4
+    """Not durable: every command in it was answered with store_unavailable."""
+
+
+NEXT_STATES = {
+    GroupState.GATHERING: {GroupState.WRITTEN},
+    GroupState.WRITTEN: {GroupState.SYNCING, GroupState.RELEASED},
+    GroupState.SYNCING: {GroupState.RELEASED, GroupState.FAILED},
+    GroupState.RELEASED: set[GroupState](),
+    GroupState.FAILED: set[GroupState](),
+}

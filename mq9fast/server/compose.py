@@ -1,0 +1,108 @@
+"""Builds the parts of a broker that need no socket: each gets the parts it uses in its constructor.
+
+Called by broker.py, with the store that the broker was given.
+"""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from mq9fast._core.base.broker_time import BrokerTime
+from mq9fast._core.base.limits import Limits
+from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.engine import Engine
+from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.pubsub.client import PendingWork
+from mq9fast._core.pubsub.router import Router
+from mq9fast._core.thinner import Thinner
+from mq9fast.commit.pipeline import CommitPipeline
+from mq9fast.commit.read_retry import ReadRetry
+from mq9fast.commit.refused import RefusedMessages
+from mq9fast.config.settings import Settings
+from mq9fast.errors import UNREADABLE, refusals
+from mq9fast.event_loop import ready_descriptor
+from mq9fast.health import Health
+from mq9fast.mailbox.commands import Commands
+from mq9fast.mailbox.lifecycle import Mailboxes
+from mq9fast.mailbox.listing import Listing
+from mq9fast.storage.compaction import Compaction
+from mq9fast.storage.store import Store
+
+# One read of a socket. Larger turns would not fit the processor's caches.
+READ_BYTES = 131072
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a broker is made of, besides its sockets."""
+
+    engine: Engine
+    accumulator: Accumulator
+    mailboxes: Mailboxes
+    pipeline: CommitPipeline
+    read_retry: ReadRetry
+    thinner: Thinner
+    compaction: Compaction
+
+
+def compose(settings: Settings, limits: Limits, store: Store, health: Health) -> Parts:
+    """Build the parts in the running event loop. Nothing is read from the store yet."""
+    loop = asyncio.get_running_loop()
+    pending_work = PendingWork(limits)
+    mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.jumps)
+    router = Router(pending_work, secrets.randbits(64))
+    delivery = Delivery(mailbox_index, router, pending_work)
+    accumulator = Accumulator(store.new_batch())
+    mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits)
+    read_retry = ReadRetry(store, delivery, pending_work, health)
+    pipeline = CommitPipeline(
+        pending_work,
+        accumulator,
+        delivery,
+        RefusedMessages(mailbox_index, delivery, accumulator, store),
+        store,
+        read_retry,
+        health,
+        sync=settings.sync,
+        sync_interval=settings.sync_interval,
+    )
+    mailbox_writer = MailboxWriter(
+        mailbox_index,
+        delivery,
+        pending_work,
+        accumulator,
+        refusals(),
+        store=store,
+        store_errors=UNREADABLE,
+        write_batch=pipeline.write_batch,
+        create=mailboxes.auto_create,
+    )
+    time = BrokerTime()
+    listing = Listing(mailbox_index, store, settings.max_payload, time)
+    engine = Engine(
+        pending_work,
+        router,
+        delivery,
+        mailbox_writer,
+        accumulator,
+        time,
+        pipeline=pipeline,
+        commands=Commands(pending_work, accumulator, router, mailboxes, listing),
+        loop=loop,
+        ready_descriptor=ready_descriptor(loop),
+        read_bytes=READ_BYTES,
+        control_line_bytes=settings.max_control_line,
+        payload_bytes=settings.max_payload,
+    )
+    engine.judge_deadlines()
+    return Parts(
+        engine,
+        accumulator,
+        mailboxes,
+        pipeline,
+        read_retry,
+        Thinner(mailbox_index, accumulator),
+        Compaction(store, mailbox_index, health),
+    )
