@@ -126,7 +126,7 @@ class Broker:
             await self._listen(tls)
             undo.pop_all()
         self._store.begin_compacting()
-        self._housekeeping = Housekeeping(
+        self.housekeeping = Housekeeping(
             self.engine,
             self.limits,
             self.mailboxes,
@@ -277,7 +277,7 @@ class Broker:
         self._stop_listening()
         if self.monitor is not None:
             self.monitor.close()
-        self._housekeeping.stop()
+        self.housekeeping.stop()
         self._read_retry.stop()
         self._passwords.close()
         for connection in self.connections.values():

@@ -162,7 +162,7 @@ def test_every_request_is_answered(
     check_reply(reply.payload)
     assert reply.header == b""
     live.ping()
-    assert not live.connect_pending
+    assert not live.received
     no_traceback(broker)
 
 
@@ -173,7 +173,7 @@ def test_every_publish_is_survived(
 ) -> None:
     live.pub(subject, body, header=header)
     live.ping()
-    assert not live.connect_pending
+    assert not live.received
     no_traceback(broker)
 
 
@@ -200,7 +200,7 @@ def test_every_subscription_is_survived(
             live.read_message(WAIT_SECONDS)
     live.send("UNSUB s\r\n")
     live.ping()
-    live.connect_pending.clear()
+    live.received.clear()
     no_traceback(broker)
 
 
@@ -346,7 +346,7 @@ class Mailboxes(RuleBasedStateMachine):
                 del self.boxes[address][message.msg_id]
         self.wire.send("UNSUB reader\r\n")
         self.wire.ping()
-        assert not self.wire.connect_pending
+        assert not self.wire.received
 
     @precondition(lambda self: self.boxes)
     @rule(kill=st.booleans())

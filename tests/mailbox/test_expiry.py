@@ -13,8 +13,8 @@ from mq9fast.config.settings import Settings
 from mq9fast.errors import StoreError
 from mq9fast.server.broker import Broker as InProcess
 from mq9fast.storage.layout import mailbox_key
-from mq9fast.storage.store import Batch
 from tests.support.broker import Broker
+from tests.support.stores import Faults
 from tests.support.waiting import WAIT_SECONDS, until, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
@@ -298,17 +298,11 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
     """Else the record stays on the disk of a broker that believes it gone."""
 
     async def expire_amid_a_failure() -> None:
-        broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path)))
+        faults = Faults()
+        broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path)), faults.open)
         await broker.start()
-        store, refused = broker._store, 0
-        write = store.write
-
-        def write_but_once(batch: Batch) -> None:
-            nonlocal refused
-            if not refused:
-                refused += 1
-                raise StoreError("no room")
-            write(batch)
+        store = faults.store
+        assert store is not None
 
         async def is_stored() -> bool:
             return store.get(mailbox_key(b"short")) is not None
@@ -326,9 +320,9 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
         broker.mailboxes.create(name="short", ttl=1)
         broker.engine.pending_work.schedule_end()
         await until(is_stored)
-        store.write = write_but_once  # type: ignore[method-assign]
+        faults.failing_writes = 1
         await until(is_gone)
-        assert refused
+        assert faults.failing_writes == 0
         await broker.stop()
 
     asyncio.run(expire_amid_a_failure())

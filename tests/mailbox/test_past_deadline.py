@@ -13,6 +13,9 @@ from nats.aio.msg import Msg
 
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
+from mq9fast.storage.rocks import RocksStore
+from mq9fast.storage.store import OpenStore
+from tests.support.stores import Faults
 from tests.support.waiting import until
 from tests.support.wire_client import MAILBOX
 
@@ -22,11 +25,14 @@ TTL = 60
 
 
 @asynccontextmanager
-async def unswept(data_dir: Path, **settings: Any) -> AsyncIterator[tuple[Broker, Client]]:
+async def unswept(
+    data_dir: Path, open_store: OpenStore, **settings: Any
+) -> AsyncIterator[tuple[Broker, Client]]:
     """A broker whose clock does not tick, and a client of it."""
-    broker = Broker(Settings(port=0, monitor_port=-1, sync="never", data_dir=str(data_dir), **settings))
+    own = Settings(port=0, monitor_port=-1, sync="never", data_dir=str(data_dir), **settings)
+    broker = Broker(own, open_store)
     await broker.start()
-    broker.clock.stop()
+    broker.housekeeping.stop()
     client = await nats.connect(f"nats://127.0.0.1:{broker.address[1]}")
     try:
         yield broker, client
@@ -35,9 +41,9 @@ async def unswept(data_dir: Path, **settings: Any) -> AsyncIterator[tuple[Broker
         await broker.stop()
 
 
-def run(data_dir: Path, case: Case, **settings: Any) -> None:
+def run(data_dir: Path, case: Case, open_store: OpenStore = RocksStore, **settings: Any) -> None:
     async def go() -> None:
-        async with unswept(data_dir, **settings) as (broker, client):
+        async with unswept(data_dir, open_store, **settings) as (broker, client):
             await case(broker, client)
 
     asyncio.run(go())
@@ -135,22 +141,23 @@ def test_no_command_finds_it(tmp_path: Path) -> None:
 
 
 def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) -> None:
+    faults = Faults()
+
     async def case(broker: Broker, client: Client) -> None:
         await ask(client, "CREATE", name="old", ttl=TTL)
         got = await subscribe(client, "old")
         await settle(client)
-        store_is_busy = True
-        # The turn with the message waits for the store, and the deadline passes meanwhile.
-        broker._store.write_stalled = lambda: store_is_busy  # type: ignore[method-assign]
+        # The commit group with the message waits for the store, and the deadline passes meanwhile.
+        faults.write_stalled = True
         sent = asyncio.ensure_future(ask(client, "MSG.old", n=0))
         await until(lambda: has_message(broker))
         pass_deadlines(broker)
-        store_is_busy = False
+        faults.write_stalled = False
         assert await sent == {"msg_id": 0}
         await settle(client)
         assert got == []
 
-    run(tmp_path / "data", case)
+    run(tmp_path / "data", case, faults.open)
 
 
 def test_it_does_not_count_towards_the_limit_of_mailboxes(tmp_path: Path) -> None:

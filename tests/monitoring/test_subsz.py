@@ -41,7 +41,7 @@ def test_figures(wire: Wire, port: int) -> None:
     # The subject that was published to before is known without being looked up.
     wire.send("SUB more 99\r\nUNSUB 99\r\n" + "PUB a.b 0\r\n\r\nPUB a.b 0\r\n\r\nPUB nobody 0\r\n\r\n" * 3)
     wire.ping()
-    wire.connect_pending.clear()
+    wire.received.clear()
     after = read(port, "/subscriptionsz")
     changes = {name: after[name] - before[name] for name in ("num_inserts", "num_removes", "num_matches")}
     assert changes == {"num_inserts": 1, "num_removes": 1, "num_matches": 6}

@@ -139,8 +139,8 @@ def test_between_unsub_and_pong_comes_what_was_sent_before_and_nothing_after(
         sender.ping()
         reader.send("UNSUB 1\r\n")
         reader.ping()
-        assert len(reader.connect_pending) == COUNT
+        assert len(reader.received) == COUNT
         sender.pub("drain.raw", "late")
         sender.ping()
         reader.ping()
-        assert len(reader.connect_pending) == COUNT
+        assert len(reader.received) == COUNT

@@ -2,13 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
 from mq9fast.timer import Timer
+from tests.support.stores import Faults
 from tests.support.wire_client import MAILBOX
 
 
@@ -35,16 +33,17 @@ def pending(loop: asyncio.AbstractEventLoop) -> int:
     return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
 
 
-async def stall(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = Broker(Settings(data_dir=str(directory), port=0, monitor_port=-1, sync="never"))
+async def stall(directory: Path) -> None:
+    faults = Faults()
+    settings = Settings(data_dir=str(directory), port=0, monitor_port=-1, sync="never")
+    broker = Broker(settings, faults.open)
     await broker.start()
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_connection("127.0.0.1", broker.address[1])
     writer.write(b'CONNECT {"verbose":false}\r\nPING\r\n')
     await reader.readuntil(b"PONG\r\n")
     before = pending(loop)
-    store: Any = broker._store
-    monkeypatch.setattr(store, "write_stalled", lambda: True)
+    faults.write_stalled = True
     writer.write(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\nPING\r\n".encode())
     await reader.readuntil(b"PONG\r\n")
     for _ in range(50):
@@ -58,7 +57,5 @@ async def stall(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pending(loop) == 0
 
 
-def test_a_store_that_stalls_has_one_timer_armed_and_none_survives_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asyncio.run(stall(tmp_path / "data", monkeypatch))
+def test_a_store_that_stalls_has_one_timer_armed_and_none_survives_the_end(tmp_path: Path) -> None:
+    asyncio.run(stall(tmp_path / "data"))

@@ -8,21 +8,17 @@ from pathlib import Path
 import pytest
 
 from mq9fast.config.settings import Settings
-from mq9fast.errors import StoreError
 from mq9fast.server.broker import Broker
-from mq9fast.storage.store import Batch
+from tests.support.stores import Faults
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 
 class Disk:
-    """A broker of this process whose fsyncs wait while `open` is not set."""
+    """A broker in a thread of this process, on a store with `faults`."""
 
     def __init__(self, path: Path) -> None:
-        self.open = threading.Event()
-        self.open.set()
-        self.failures = 0  # of the next fsyncs
-        self.failing_writes = 0  # of the next batches
+        self.faults = Faults()
         self._path = path
         self._serving = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -31,35 +27,16 @@ class Disk:
 
     async def _run(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        broker = Broker(Settings(port=0, monitor_port=-1, data_dir=str(self._path)))
+        settings = Settings(port=0, monitor_port=-1, data_dir=str(self._path))
+        broker = Broker(settings, self.faults.open)
         await broker.start()
-        sync = broker._store.sync
-
-        def sync_when_open() -> None:
-            fails, self.failures = self.failures > 0, max(self.failures - 1, 0)
-            if not fails:
-                sync()
-            assert self.open.wait(WAIT_SECONDS)
-            if fails:
-                raise StoreError("the disk gave no reason")
-
-        write = broker._store.write
-
-        def write_but_once(batch: Batch) -> None:
-            if self.failing_writes:
-                self.failing_writes -= 1
-                raise StoreError("the disk took nothing")
-            write(batch)
-
-        broker._store.sync = sync_when_open  # type: ignore[method-assign]
-        broker._store.write = write_but_once  # type: ignore[method-assign]
         self.port = broker.address[1]
         self._serving.set()
         await self._ended.wait()
         await broker.stop()
 
     def end(self) -> None:
-        self.open.set()
+        self.faults.may_sync.set()
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(WAIT_SECONDS)
 
@@ -79,7 +56,7 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
         worker.read_along("a", queue="workers")
         assert reader.message().payload == worker.message().payload == b"first"
 
-        disk.open.clear()
+        disk.faults.may_sync.clear()
         sender.sub("answers")
         sender.pub(MAILBOX + "MSG.a", "second", "answers")
         sender.pub(MAILBOX + "DELETE.a.0", "", "answers")
@@ -95,9 +72,9 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
             assert sender.silent(0.3)
             assert reader.silent(0.05)
             assert worker.silent(0.05)
-            assert all(message.payload == b"first" for message in late.connect_pending) and late.silent(0.05)
+            assert all(message.payload == b"first" for message in late.received) and late.silent(0.05)
 
-            disk.open.set()
+            disk.faults.may_sync.set()
             bodies = [message.json for message in sender.messages(5)]
             assert {"msg_id": 1} in bodies
             assert {"msg_id": 2} in bodies
@@ -115,8 +92,8 @@ def heal(wire: Wire, address: str) -> None:
 def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) -> None:
     with Wire(disk.port) as wire:
         wire.create(name="a")
-        disk.open.clear()
-        disk.failures = 1
+        disk.faults.may_sync.clear()
+        disk.faults.failing_syncs = 1
         wire.sub("answers")
         wire.pub(MAILBOX + "MSG.a", "refused", "answers")
         wire.ping()
@@ -124,7 +101,7 @@ def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) ->
         wire.pub(MAILBOX + "MSG.a.urgent", "refused too", "answers")
         wire.ping()
         assert wire.silent(0.1)
-        disk.open.set()
+        disk.faults.may_sync.set()
         assert [each.json["code"] for each in wire.messages(2)] == ["store_unavailable"] * 2
         # Both are in the store, but nobody sees them, before the store takes writes again and after.
         assert wire.list("a") == {"mail_address": "a", "total": 0, "messages": []}
@@ -142,16 +119,16 @@ def test_a_message_whose_deletion_fails_amid_its_fsync_is_pushed(disk: Disk) -> 
         wire.create(name="a")
         reader.read_along("a")
         reader.ping()
-        disk.open.clear()
+        disk.faults.may_sync.clear()
         wire.sub("answers")
         for payload in ("first", "second"):
             wire.pub(MAILBOX + "MSG.a", payload, "answers")
         wire.ping()
         assert wire.silent(0.1)
-        disk.failing_writes = 1
+        disk.faults.failing_writes = 1
         wire.pub(MAILBOX + "DELETE.a.0", "", "answers")
         wire.ping()
-        disk.open.set()
+        disk.faults.may_sync.set()
         answers = [each.json for each in wire.messages(3)]
         assert [each.get("code") for each in answers].count("store_unavailable") == 1
         assert {"msg_id": 0} in answers and {"msg_id": 1} in answers
@@ -170,12 +147,12 @@ def test_what_a_worker_answered_before_an_fsync_that_fails(disk: Disk, count: in
         worker.sub("answers", "9")
         worker.read_along("a", queue="workers")
         assert len(worker.messages(count + 2)) == count + 2
-        disk.open.clear()
-        disk.failures = 1
+        disk.faults.may_sync.clear()
+        disk.faults.failing_syncs = 1
         worker.send("".join(f"PUB {MAILBOX}DELETE.a.{n} answers 0\r\n\r\n" for n in range(count)))
         worker.ping()
         assert worker.silent(0.1)
-        disk.open.set()
+        disk.faults.may_sync.set()
         assert [each.json["code"] for each in worker.messages(count)] == ["store_unavailable"] * count
         heal(wire, "a")
         left = [{"msg_id": n, "payload": str(n)} for n in range(count, count + 2)]

@@ -199,7 +199,7 @@ class Parts:
             control_line_bytes=control_line_bytes,
             payload_bytes=payload_bytes,
         )
-        self.engine.time.begin(0, 0)
+        self.engine.time.start(0, 0)
         self.engine.judge_deadlines()
         self.clients = 0
 
@@ -224,7 +224,7 @@ class Parts:
     def advance(self, milliseconds: int) -> None:
         """Move broker time on, and have the deadlines pass that are due."""
         time = self.engine.time
-        time.begin(time.now_ms + milliseconds, 0)
+        time.start(time.now_ms + milliseconds, 0)
         self.engine.judge_deadlines()
 
     def end_turn(self) -> None:

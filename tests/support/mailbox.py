@@ -25,7 +25,7 @@ def waiting(wire: Wire) -> list[Message]:
     """What has come so far."""
     wire.ping()
     wire.ping()
-    messages, wire.connect_pending = wire.connect_pending, []
+    messages, wire.received = wire.received, []
     return messages
 
 

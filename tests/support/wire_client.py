@@ -49,7 +49,7 @@ class Wire:
         self.socket = self.open(port, receive_bytes)
         self.unread = bytearray()
         self.inbox = 0
-        self.connect_pending: list[Message] = []
+        self.received: list[Message] = []
         try:
             self._begin(connect)
         except BaseException:
@@ -114,8 +114,8 @@ class Wire:
 
     def message(self, timeout: float = WAIT_SECONDS) -> Message:
         """The next message, past PINGs; TimeoutError if none comes."""
-        if self.connect_pending:
-            return self.connect_pending.pop(0)
+        if self.received:
+            return self.received.pop(0)
         return self.read_message(timeout)
 
     def read_message(self, timeout: float) -> Message:
@@ -146,7 +146,7 @@ class Wire:
     def silent(self, seconds: float = 0.2) -> bool:
         """Whether no message comes for so long; one that does waits for `message`."""
         try:
-            self.connect_pending.append(self.message(seconds))
+            self.received.append(self.message(seconds))
         except TimeoutError:
             return not self.unread
         return False
@@ -156,7 +156,7 @@ class Wire:
         self.send("PING\r\n")
         while not self.unread.startswith(b"PONG\r\n"):
             if self.unread.startswith((b"MSG", b"HMSG")):
-                self.connect_pending.append(self.read_message(timeout))
+                self.received.append(self.read_message(timeout))
             elif self.unread.startswith(b"PING\r\n"):
                 del self.unread[:6]
                 self.send("PONG\r\n")
@@ -177,7 +177,7 @@ class Wire:
             message = self.read_message(WAIT_SECONDS)
             if message.sid == sid:
                 return message
-            self.connect_pending.append(message)
+            self.received.append(message)
 
     # The four commands.
 

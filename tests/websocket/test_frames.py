@@ -136,4 +136,4 @@ def test_nothing_is_taken_after_the_goodbye(ws_broker: Broker) -> None:
         closing(ws_broker.ws_port, frame(CLOSE, struct.pack("!H", 1000)), late)
         closing(ws_broker.ws_port, frame(BINARY, b"", masked=False), late)
         other.ping()
-        assert not other.connect_pending
+        assert not other.received

@@ -62,7 +62,7 @@ def test_a_stop_says_goodbye_to_all(start_broker: Start) -> None:
         web.ping()
         assert broker.stop() == 0
         assert web.closed()
-        heard = b"".join(message.payload for message in web.connect_pending) + web.unread
+        heard = b"".join(message.payload for message in web.received) + web.unread
         assert b'{"msg_id":0}' in heard
         assert web.close_code == (1001, "Server Shutdown")
         assert silent_end(half)

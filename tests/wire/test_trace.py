@@ -126,12 +126,12 @@ def play(port: int, which: str, messages: int = 0) -> tuple[list[Any], dict[str,
             )
         said = {sender: told(clients[sender])}
         said |= {name: told(wire) for name, wire in clients.items() if name != sender}
-        listener.connect_pending += listener.messages(messages)
+        listener.received += listener.messages(messages)
         listener.ping()
-        traces = [it for it in listener.connect_pending if it.payload.startswith(b"{")]
+        traces = [it for it in listener.received if it.payload.startswith(b"{")]
         assert all(it.subject == "trace.here" or sender == "strict" for it in traces)
-        said["listener"] = b"".join(it.payload for it in listener.connect_pending if it not in traces)
-        return [events_of(it, names) for it in traces], said, len(listener.connect_pending)
+        said["listener"] = b"".join(it.payload for it in listener.received if it not in traces)
+        return [events_of(it, names) for it in traces], said, len(listener.received)
 
 
 @pytest.mark.parametrize("which", MESSAGES)
