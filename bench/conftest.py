@@ -1,4 +1,4 @@
-"""What every benchmark shares: a count of items, so that times become rates in the closing table."""
+"""Fixtures of all benchmarks. Each benchmark counts items, so the last table can show rates."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +14,9 @@ Measure = Callable[..., Any]
 
 @pytest.fixture
 def measure(benchmark: BenchmarkFixture) -> Measure:
-    """measure(items, function): time `function()`, which handles `items` of whatever it is about.
+    """measure(items, function): time `function()`, which handles `items` messages, look-ups or puts.
 
-    `setup` runs before each round, not timed; without `rounds` it runs as often as a second takes.
+    `setup` runs before each round and is not timed. Without `rounds`, pytest-benchmark chooses their number.
     """
 
     def run(items: int, function: Callable[[], Any], *, setup: Any = None, rounds: int = 0) -> None:
@@ -32,7 +32,7 @@ def measure(benchmark: BenchmarkFixture) -> Measure:
 
 @pytest.fixture
 def start_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
-    """Start the real broker with flags; it ends with the test."""
+    """Start a broker with flags. It ends with the test."""
     brokers: list[Broker] = []
 
     def start(*flags: str) -> Broker:
@@ -45,7 +45,7 @@ def start_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Rates, of the median and the best round."""
+    """Print the rates of the median round and of the best round."""
     benchmarks = [each for each in config._benchmarksession.benchmarks if "items" in each.extra_info]  # type: ignore[attr-defined]
     if not benchmarks:
         return

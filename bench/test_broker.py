@@ -1,6 +1,6 @@
-"""The whole broker in its own process, over sockets that carry frames encoded beforehand.
+"""Benchmarks of a broker in its own process. The client sends frames that were encoded before.
 
-A payload ends in MARK, which occurs nowhere else: whoever receives only counts it.
+A payload ends in MARK, which occurs nowhere else: a receiver only counts this byte.
 """
 
 import re
@@ -27,27 +27,27 @@ def payload(size: int) -> bytes:
 
 
 class Counter:
-    """Reads a connection until so many marks came; they may lie anywhere in what is read."""
+    """Reads a connection and counts the marks in it. A mark may be anywhere in a read."""
 
     def __init__(self, wire: Wire, mark: bytes = MARK) -> None:
         assert len(mark) == 1
         self.socket = wire.socket
         self.socket.settimeout(60)
         self.mark = mark
-        self.room = bytearray(READ_BYTES)
+        self.buffer = bytearray(READ_BYTES)
         self.count = wire.unread.count(mark)
 
     def read_until(self, count: int) -> None:
         while self.count < count:
-            size = self.socket.recv_into(self.room)
+            size = self.socket.recv_into(self.buffer)
             if size == 0:
                 raise EOFError
-            self.count += self.room[:size].count(self.mark)
+            self.count += self.buffer[:size].count(self.mark)
         self.count -= count
 
 
 def send_and_count(sender: Wire, data: bytes, counter: Counter, count: int) -> None:
-    """Send from a thread of its own, so that neither side waits for the other."""
+    """Send from a second thread, so that sending and receiving do not wait for each other."""
     thread = threading.Thread(target=sender.socket.sendall, args=(data,))
     thread.start()
     counter.read_until(count)
@@ -55,7 +55,7 @@ def send_and_count(sender: Wire, data: bytes, counter: Counter, count: int) -> N
 
 
 def test_start_on_an_empty_store(measure: Measure, start_broker: StartBroker) -> None:
-    """From the process's beginning to the line that says it serves, monitoring included."""
+    """From the start of the process to the line that says where it listens, with the monitoring port."""
     broker = start_broker("--monitor-port", "0")
 
     def empty() -> None:
@@ -96,7 +96,7 @@ def test_publish_16_B_to_nobody(measure: Measure, start_broker: StartBroker) -> 
 
 @SYNCS
 def test_send_100_B_acknowledged(measure: Measure, start_broker: StartBroker, sync: str) -> None:  # noqa: N802
-    """Pipelined on one connection; each acknowledgement ends in the brace that is counted."""
+    """Pipelined on one connection. Each acknowledgement ends in a brace, which is counted."""
     broker = start_broker("--sync", sync)
     count = 50_000
     data = pub(f"{MAILBOX}MSG.bench".encode(), payload(100), b"acks") * count
@@ -110,7 +110,7 @@ def test_send_100_B_acknowledged(measure: Measure, start_broker: StartBroker, sy
 
 
 def store_messages(broker: Broker, count: int) -> None:
-    """A mailbox `bench` with so many messages of 100 bytes, durable."""
+    """Create a mailbox `bench` with `count` durable messages of 100 bytes."""
     with Wire(broker.port) as sender:
         sender.create(name="bench")
         data = pub(f"{MAILBOX}MSG.bench".encode(), payload(100), b"acks") * count
@@ -156,7 +156,7 @@ DELIVERED = re.compile(rb"DELETE\.bench\.(\d+) ")
 
 
 class Member:
-    """One of a queue group: answers what it is given, which deletes it."""
+    """A member of a queue group. It answers each message, which deletes the message."""
 
     def __init__(self, port: int, selector: selectors.BaseSelector, answers: list[bytes]) -> None:
         self.wire = Wire(port)
@@ -170,7 +170,7 @@ class Member:
 
     def read(self) -> None:
         data = self.rest + self.wire.socket.recv(READ_BYTES)
-        # An id is whole if a blank follows it; what is behind the last one is looked at again with more.
+        # An id is complete if a blank follows it. The rest is searched again with the next read.
         found = list(DELIVERED.finditer(data))
         self.rest = data[found[-1].end() :] if found else data
         self.unsent += b"".join([self.answers[int(each[1])] for each in found])
@@ -190,7 +190,7 @@ class Member:
 def test_drain_10_000_of_100_B_through_a_queue_group(  # noqa: N802
     measure: Measure, start_broker: StartBroker, members: int
 ) -> None:
-    """Each message is answered, which deletes it; over once the mailbox is empty."""
+    """Each message is answered, which deletes it. The round ends when the mailbox is empty."""
     broker = start_broker("--sync", "interval")
     count, rounds = 10_000, 6
     answers = [pub(f"{MAILBOX}DELETE.bench.{msg_id}".encode()) for msg_id in range(count * (rounds + 1))]

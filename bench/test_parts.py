@@ -1,4 +1,4 @@
-"""The parts of the core, one process, no sockets."""
+"""Benchmarks of the parts of the core, in one process, without sockets."""
 
 import pytest
 
@@ -16,7 +16,7 @@ READ_BYTES = 256 * KIB
 
 
 def filled(frame: bytes, size: int) -> tuple[bytes, int]:
-    """As many frames as fit `size` bytes, and how many those are."""
+    """Return as many frames as fit into `size` bytes, and their number."""
     count = size // len(frame)
     return frame * count, count
 
@@ -34,7 +34,7 @@ def filled(frame: bytes, size: int) -> tuple[bytes, int]:
     ],
 )
 def test_parse_256_KiB(measure: Measure, frame: bytes) -> None:  # noqa: N802
-    """A session is given a full read, nobody is subscribed."""
+    """A session parses a full read; there is no subscription."""
     session = Parts(read_bytes=READ_BYTES).session().session
     data, count = filled(frame, READ_BYTES)
     session.get_buffer(-1)[: len(data)] = data
@@ -43,7 +43,7 @@ def test_parse_256_KiB(measure: Measure, frame: bytes) -> None:  # noqa: N802
 
 @pytest.mark.parametrize("subscribers", [1, 8])
 def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: int) -> None:  # noqa: N802
-    """The same, with the output of the subscribers gathered and thrown away."""
+    """The same with subscribers. Their output is collected and thrown away."""
     parts = Parts(read_bytes=READ_BYTES)
     peers = [parts.session() for _ in range(subscribers)]
     for peer in peers:
@@ -60,7 +60,7 @@ def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: in
     measure(count * subscribers, turn)
 
 
-# The trie.
+# The trie of subscriptions.
 
 
 def sublist(literals: int, wildcards: int) -> Sublist:
@@ -82,24 +82,24 @@ def test_match_cached(measure: Measure, literals: int, wildcards: int) -> None:
     trie = sublist(literals, wildcards)
     subjects = [b"orders.eu.customer%d.placed" % i for i in range(100)]
 
-    def ask() -> None:
+    def match_all() -> None:
         for subject in subjects:
             trie.matches(subject)
 
-    measure(len(subjects), ask)
+    measure(len(subjects), match_all)
 
 
 @SIZES
 def test_match_uncached(measure: Measure, literals: int, wildcards: int) -> None:
-    """Each subject is new to the cache: more of them are asked for in turn than it has slots."""
+    """No subject is in the cache: there are more subjects than the cache has slots."""
     trie = sublist(literals, wildcards)
     subjects = [b"orders.eu.customer%d.new%d" % (i % 1000, i) for i in range(100_000)]
 
-    def ask() -> None:
+    def match_all() -> None:
         for subject in subjects:
             trie.matches(subject)
 
-    measure(len(subjects), ask)
+    measure(len(subjects), match_all)
 
 
 @pytest.mark.parametrize("others", [0, 1000, 100_000])
@@ -114,12 +114,12 @@ def test_subscribe_and_unsubscribe(measure: Measure, others: int) -> None:
     measure(len(subjects), change)
 
 
-# The heap and the table.
+# The heap and the map.
 
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
 def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
-    """1,000 more are pushed onto a heap of `size`, and 1,000 taken off."""
+    """Push 1,000 items onto a heap of `size` items, then take off 1,000."""
     heap = Heap()
     tickets = [Ticket(heap, i * 7919 % 1_000_003, i) for i in range(size)]
     for ticket in tickets:
@@ -137,36 +137,36 @@ def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
             taken.append(ticket)
         more[:] = taken
 
-    # What is taken off is pushed again in the next round, so that the heap stays of one size.
+    # The next round pushes the items that this round took off, so the heap keeps its size.
     measure(2 * len(more), push_and_take)
 
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
-def test_table_get(measure: Measure, size: int) -> None:
-    table = BytesMap(1)
+def test_bytes_map_get(measure: Measure, size: int) -> None:
+    bytes_map = BytesMap(1)
     for i in range(size):
-        table.put(b"agent.inbox.%d" % i, i)
+        bytes_map.put(b"agent.inbox.%d" % i, i)
     keys = [b"agent.inbox.%d" % (i * 7919 % size) for i in range(1000)]
 
     def look_up() -> None:
         for key in keys:
-            table.get(key)
+            bytes_map.get(key)
 
     measure(len(keys), look_up)
 
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
-def test_table_put_and_pop(measure: Measure, size: int) -> None:
-    table = BytesMap(1)
+def test_bytes_map_put_and_pop(measure: Measure, size: int) -> None:
+    bytes_map = BytesMap(1)
     for i in range(size):
-        table.put(b"agent.inbox.%d" % i, i)
+        bytes_map.put(b"agent.inbox.%d" % i, i)
     keys = [b"another.inbox.%d" % i for i in range(1000)]
 
     def change() -> None:
         for key in keys:
-            table.put(key, key)
+            bytes_map.put(key, key)
         for key in keys:
-            table.pop(key)
+            bytes_map.pop(key)
 
     measure(2 * len(keys), change)
 
@@ -175,7 +175,7 @@ def test_table_put_and_pop(measure: Measure, size: int) -> None:
 
 
 def gathered(payload_bytes: int) -> tuple[Parts, Mailbox, int]:
-    """A mailbox that was just sent about 64 KiB, not written yet; and how many messages that is."""
+    """Send about 64 KiB to a mailbox, not yet written; return it and the number of messages."""
     parts = Parts()
     mailbox = parts.open(b"box")
     data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
@@ -185,7 +185,7 @@ def gathered(payload_bytes: int) -> tuple[Parts, Mailbox, int]:
 
 @pytest.mark.parametrize("payload_bytes", [100, 10_000])
 def test_record_write(measure: Measure, payload_bytes: int) -> None:
-    """A read of messages is parsed, gathered and made into runs."""
+    """Parse a read of messages, collect them in the commit group, and make them into record batches."""
     parts = Parts()
     parts.open(b"box")
     peer = parts.session()
@@ -201,7 +201,7 @@ def test_record_write(measure: Measure, payload_bytes: int) -> None:
 
 @pytest.mark.parametrize("payload_bytes", [100, 10_000])
 def test_record_read(measure: Measure, payload_bytes: int) -> None:
-    """Runs are read message by message, as LIST does."""
+    """Read record batches message by message, as LIST does."""
     parts, mailbox, count = gathered(payload_bytes)
     parts.end_turn()
 

@@ -1,4 +1,4 @@
-"""The store on a disk, as the broker uses it: batches of messages, reads by key, scans in order."""
+"""Benchmarks of the store as the broker uses it: batches of puts, reads by key, scans in order."""
 
 import itertools
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def write(store: RocksStore, ids: range, value: bytes) -> None:
 @pytest.mark.parametrize("synced", [False, True], ids=["unsynced", "synced"])
 @pytest.mark.parametrize("per_batch", [1, 64, 1024])
 def test_put_100_B(measure: Measure, store: RocksStore, per_batch: int, synced: bool) -> None:  # noqa: N802
-    """`synced`: the log is made durable after each batch."""
+    """`synced`: with an fsync of the log after each batch."""
     value = message(1, b"", b"x" * 100)
     puts = min(PUTS, 64 * per_batch) if synced else PUTS
     starts = itertools.count(0, puts)

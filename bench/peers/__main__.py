@@ -1,4 +1,4 @@
-"""`python -m bench.peers`: run the contests, print the table, and keep it if it is a whole run."""
+"""`python -m bench.peers`: run the contests, print the table, and keep the results of a complete run."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from bench.peers.report import markdown
 from bench.peers.rounds import run, tell
 
 ROOT = Path(__file__).parents[2]
-ROOMS = [rows_core, rows_send, rows_read, rows_memory, rows_priority]
+MODULES = [rows_core, rows_send, rows_read, rows_memory, rows_priority]
 QUICK_SCALE = 0.05
 QUICK_ROUNDS = 2
 ROUNDS = 5
@@ -24,7 +24,7 @@ ROUNDS = 5
 def main() -> int:
     options = arguments()
     scale = QUICK_SCALE if options.quick else 1.0
-    contests = chosen([each for room in ROOMS for each in room.contests(scale)], options.k)
+    contests = chosen([each for module in MODULES for each in module.contests(scale)], options.k)
     place = ROOT / "build" / "peers"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -49,11 +49,13 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("-k", default="", metavar="TEXT", help="only contests with a row whose name has it")
+    parser.add_argument("-k", default="", metavar="TEXT", help="only contests with TEXT in the name of a row")
     parser.add_argument(
-        "--quick", action="store_true", help="a twentieth of the messages, two rounds: no results"
+        "--quick", action="store_true", help="a twentieth of the messages, two rounds; keeps no results"
     )
-    parser.add_argument("--rounds", type=int, default=0, help=f"default: {ROUNDS}, and fewer are not kept")
+    parser.add_argument(
+        "--rounds", type=int, default=0, help=f"default: {ROUNDS}; results of fewer rounds are not kept"
+    )
     return parser.parse_args()
 
 
@@ -62,7 +64,7 @@ def chosen(contests: list[Contest], text: str) -> list[Contest]:
 
 
 def keep(everything: dict[str, Any], *, whole: bool, place: Path) -> None:
-    """A whole run goes to bench/results and docs; what is less stays in `place`."""
+    """Keep a complete run in bench/results and docs, any other run in `place`."""
     directory = ROOT / "bench" / "results" if whole else place
     directory.mkdir(exist_ok=True)
     text = markdown(everything)

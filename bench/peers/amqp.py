@@ -1,4 +1,4 @@
-"""RabbitMQ: the server, and as much of AMQP 0-9-1 as publishing with confirms takes."""
+"""RabbitMQ: the server, and the part of AMQP 0-9-1 that publishing with confirms needs."""
 
 import shutil
 import socket
@@ -16,7 +16,7 @@ CHANNELS = 2047
 DURABLE = 2
 PERSISTENT = 2
 HAS_DELIVERY_MODE = 1 << 12
-# Debian's wrapper insists on the user rabbitmq; the script behind it does not.
+# Debian's wrapper requires the user rabbitmq; this script does not.
 SCRIPTS = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
 
 
@@ -26,7 +26,7 @@ def program() -> Path | None:
 
 
 class RabbitServer(Server):
-    """One node, with a port mapper of its own so that nothing it starts outlives it."""
+    """One node with a separate port mapper, so that no process that it starts outlives it."""
 
     def start(self) -> None:
         self.mapper_port = free_port()
@@ -122,7 +122,7 @@ class Amqp:
 
 
 class Confirms:
-    """Receives acks, single ones or of all up to a tag, until `count` messages are confirmed."""
+    """Receives acks, each for one tag or for all tags up to one, until `count` messages are confirmed."""
 
     def __init__(self, connection: socket.socket, count: int) -> None:
         self.socket = connection

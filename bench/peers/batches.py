@@ -1,20 +1,20 @@
-"""Frames put together beforehand, so that one call sends many."""
+"""Frames joined before the measurement, so that one call sends many."""
 
 from collections.abc import Sequence
 
 
 class Batch(bytes):
-    """Frames in one piece, with their number."""
+    """Joined frames and their number."""
 
     count: int
 
 
-def batches(frames: Sequence[bytes], times: int, most: int) -> list[Batch]:
-    """All frames in order, so many times over, in batches of at most so many, or of one."""
-    laps = min(times, max(1, most // len(frames)))
+def batches(frames: Sequence[bytes], times: int, max_frames: int) -> list[Batch]:
+    """Return all frames in order, `times` over, in batches of at most `max_frames` (at least one)."""
+    laps = min(times, max(1, max_frames // len(frames)))
     if laps == 1:
-        cuts = range(0, len(frames), max(1, most))
-        return [_batch(frames[cut : cut + most]) for cut in cuts] * times
+        cuts = range(0, len(frames), max(1, max_frames))
+        return [_batch(frames[cut : cut + max_frames]) for cut in cuts] * times
     whole, rest = divmod(times, laps)
     return [_batch(list(frames) * laps)] * whole + [_batch(list(frames) * rest)] * (rest > 0)
 

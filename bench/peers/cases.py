@@ -1,4 +1,4 @@
-"""What grows, and the operations that might cost more for it: each at a size and at ten times that size."""
+"""The cases of bench-growth: operations that may cost more at ten times the size."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Work = Callable[[Server, int], Mapping[str, Figure]]
 
 @dataclass(frozen=True)
 class Case:
-    """Operations measured together at `size` and `FACTOR * size`; `work` takes the size."""
+    """Operations measured together at `size` and at `FACTOR * size`. `work` gets the size."""
 
     grows: str
     size: int
@@ -31,7 +31,7 @@ class Case:
         return Contest(self.operations, sides)
 
     def _at(self, size: int) -> Callable[[Server], Mapping[str, Figure]]:
-        """Figures by operation, wherever the work takes their names from."""
+        """Name the figures of the work after the operations, in their order."""
         names = [row.name for row in self.operations]
         return lambda server: dict(zip(names, self.work(server, size).values(), strict=True))
 

@@ -1,4 +1,4 @@
-"""What is compared: rows of the table, the sides that contend for them, and what is measured of each."""
+"""What is compared: rows of the table, the sides of each contest, and the figures measured for them."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ OURS = "mq9fast"
 
 
 class Figure(NamedTuple):
-    """One measured value, in its row's unit, and what was used meanwhile where that was watched."""
+    """One measured value in the unit of its row, with the time and CPU used, or 0 if not measured."""
 
     value: float
     seconds: float = 0.0
@@ -27,16 +27,16 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table for each peer.
+    """A row of the table: one line for each peer.
 
-    `ratios`: by peer, how many times better than it; None where nothing was promised. `most`: a ceiling for
-    our own value.
+    `ratios`: by peer, the target for how many times better mq9fast is, or None without a target. `maximum`:
+    the target for the value of mq9fast itself.
     """
 
     name: str
     unit: str
     ratios: Mapping[str, float | None] = field(default_factory=dict)
-    most: float | None = None
+    maximum: float | None = None
 
 
 Work = Callable[[Server], Mapping[str, Figure]]
@@ -44,7 +44,7 @@ Work = Callable[[Server], Mapping[str, Figure]]
 
 @dataclass(frozen=True)
 class Side:
-    """A contender in a contest: what it does is told by its settings and `note`."""
+    """One server in a contest, and its work. The table shows its settings and `note`."""
 
     setup: Setup
     work: Work
@@ -62,14 +62,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Contest:
-    """Sides that do the same work, ours first; each figure is named after the row it belongs to."""
+    """Sides that do the same work, mq9fast first. Each figure is named after its row."""
 
     rows: Sequence[Row]
     sides: Sequence[Side]
 
 
 class Lap:
-    """A stretch of time, and the CPU seconds that server, client (this process) and others use in it."""
+    """Measures a time, and the CPU seconds that server, client (this process) and others use in it."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -96,7 +96,7 @@ class Lap:
 
 
 def percentiles(lap: Lap, name: str, seconds: list[float]) -> dict[str, Figure]:
-    """Rows `name, p50` and `name, p99`, in microseconds."""
+    """Return the rows `name, p50` and `name, p99`, in microseconds."""
     seconds.sort()
     return {
         f"{name}, p{percent}": lap.figure(seconds[len(seconds) * percent // 100] * 1e6)

@@ -1,7 +1,7 @@
-"""`python -m bench.peers.cores`: what a second core could give, at most: two brokers beside one.
+"""`python -m bench.peers.cores`: the most that a second core could gain, measured with two brokers.
 
-Two brokers share nothing, so no division of one broker into loops, threads or processes can do better than
-they do together. Each has a client process of its own, which needs its share of the cores too.
+Two brokers share nothing, so one broker in several event loops, threads or processes cannot do better than
+the two together. Each broker has its own client process, which uses the cores too.
 """
 
 import multiprocessing
@@ -34,7 +34,7 @@ WORKS: dict[str, Work] = {
 
 
 def measured(name: str, barrier, results) -> None:  # type: ignore[no-untyped-def]
-    """In a process of its own: a broker, and its load once everybody is ready."""
+    """Run in a separate process: start a broker, and start the load when all processes are ready."""
     with tempfile.TemporaryDirectory() as directory:
         server = mq9fast(name.rpartition(" ")[2] if "sent" in name else "interval").start(Path(directory))
         try:
@@ -46,7 +46,7 @@ def measured(name: str, barrier, results) -> None:  # type: ignore[no-untyped-de
 
 
 def together(name: str, brokers: int) -> tuple[float, float]:
-    """(messages a second of all of them, cores that one broker used)."""
+    """Return the messages a second of all brokers, and the mean of the cores that one broker used."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(brokers), context.Queue()
     processes = [context.Process(target=measured, args=(name, barrier, results)) for _ in range(brokers)]
@@ -59,7 +59,7 @@ def together(name: str, brokers: int) -> tuple[float, float]:
 
 
 def compare(name: str) -> list[str]:
-    """The cells of a line: one broker, two, and what that gains."""
+    """Return the cells of a line: one broker, two brokers, and the gain."""
     found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for number in range(ROUNDS):
         for brokers, rounds in found.items():
@@ -75,7 +75,7 @@ def compare(name: str) -> list[str]:
 def main() -> int:
     facts = versions.run(ROOT)
     lines = [
-        f"# What a second core could give, {facts['date']}",
+        f"# What a second core could gain, {facts['date']}",
         "",
         f"Commit {facts['commit']}, {os.cpu_count()} cores, medians of {ROUNDS} alternating rounds.",
         "",

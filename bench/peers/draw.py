@@ -1,4 +1,4 @@
-"""Results as a picture: how many times better than each peer, with a mark where the target is."""
+"""Results as a picture: how many times better mq9fast is than each peer, with a mark at the target."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import NullLocator
 
-MET, MISSED, UNPROMISED, MARK = "#2a78d6", "#d97706", "#9aa3ad", "#111827"
+MET, MISSED, NO_TARGET, MARK = "#2a78d6", "#d97706", "#9aa3ad", "#111827"
 BAR_INCHES = 0.3
 TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]
 
@@ -43,7 +43,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def _color(verdict: dict[str, Any]) -> str:
-    return {True: MET, False: MISSED, None: UNPROMISED}[verdict["met"]]
+    return {True: MET, False: MISSED, None: NO_TARGET}[verdict["met"]]
 
 
 def _finish(axes: Any, labels: list[str], results: dict[str, Any]) -> None:
@@ -60,8 +60,8 @@ def _finish(axes: Any, labels: list[str], results: dict[str, Any]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.25)
     axes.set_title(
-        "Times better than the peer (longer is better, also for memory and waiting)\n"
-        "black mark: the target; blue: met, orange: missed, grey: nothing promised",
+        "Times better than the peer (longer is better, also for memory and latency)\n"
+        "black mark: the target; blue: met, orange: missed, grey: no target",
         fontsize=10,
         loc="left",
     )

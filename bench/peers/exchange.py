@@ -1,6 +1,6 @@
-"""Sending frames encoded beforehand and counting what comes back, at as little cost as Python allows.
+"""Sends encoded frames and counts what comes back, at as little cost as Python allows.
 
-One thread sends and one receives, and both are in system calls, without the interpreter, nearly all the time.
+One thread sends and one receives. Both are in system calls, without the GIL, nearly all the time.
 """
 
 import selectors
@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from bench.peers.batches import batches
 
 READ_BYTES = 1 << 20
-# What is sent at a time stays in the processor's cache.
+# One send fits into the cache of the processor.
 CHUNK_BYTES = 256 << 10
-PATIENCE_SECONDS = 60
-# Linux drops what is received under this flag without copying it.
+TIMEOUT_SECONDS = 60
+# With this flag Linux drops the received bytes without copying them.
 DISCARD = socket.MSG_TRUNC if sys.platform == "linux" else 0
 
 
 class Source:
-    """Sends `frames`, in order, `times` over, as fast as they are taken."""
+    """Sends `frames` in order, `times` over, as fast as the socket takes them."""
 
     def __init__(self, connection: socket.socket, frames: Sequence[bytes], times: int = 1) -> None:
         self.socket = connection
@@ -33,7 +33,7 @@ class Source:
             self.socket.sendall(batch)
 
     def send_some(self) -> bool:
-        """What the socket takes of a batch; False once all is sent."""
+        """Send as much of a batch as the socket takes. Return False when everything is sent."""
         batch = self.batches[self.next]
         self.sent += self.socket.send(memoryview(batch)[self.sent :], socket.MSG_DONTWAIT)
         if self.sent == len(batch):
@@ -43,37 +43,37 @@ class Source:
 
 
 class Bytes:
-    """Receives so many bytes and looks at none of them: for replies whose size is known exactly."""
+    """Receives `size` bytes without reading them, for replies of a known size."""
 
     def __init__(self, connection: socket.socket, size: int) -> None:
         self.socket = connection
         self.left = size
-        self.room = bytearray(READ_BYTES)
+        self.buffer = bytearray(READ_BYTES)
 
     def take(self) -> bool:
-        """Receive once; False once all has come."""
-        self.left -= _receive_some(self.socket, self.room, DISCARD)
+        """Receive once. Return False when all bytes have arrived."""
+        self.left -= _receive_some(self.socket, self.buffer, DISCARD)
         return self.left > 0
 
 
 class Marks:
-    """Receives until a byte that occurs once in every reply, and nowhere else, has come so often."""
+    """Receives `count` replies. `mark` is a byte that occurs once in each reply and nowhere else."""
 
     def __init__(self, connection: socket.socket, mark: bytes, count: int) -> None:
         self.socket = connection
         self.mark = mark
         self.left = count
-        self.room = bytearray(READ_BYTES)
+        self.buffer = bytearray(READ_BYTES)
 
     def take(self) -> bool:
-        size = _receive_some(self.socket, self.room)
-        # With bounds, count copies nothing.
-        self.left -= self.room.count(self.mark, 0, size)
+        size = _receive_some(self.socket, self.buffer)
+        # count() with bounds copies nothing.
+        self.left -= self.buffer.count(self.mark, 0, size)
         return self.left > 0
 
 
 class Window(Marks):
-    """Sends too: a quarter of `window` whenever that many fewer frames are without their reply."""
+    """Sends too: at most `window` frames wait for a reply, and it sends a quarter of them at a time."""
 
     def __init__(
         self, connection: socket.socket, frames: Sequence[bytes], times: int, mark: bytes, window: int
@@ -100,15 +100,15 @@ Sink = Bytes | Marks
 
 
 def wait_in_kernel(connection: socket.socket) -> None:
-    """A timeout of Python's own would cost a poll before each call."""
+    """Set the timeout in the kernel: a timeout of Python would cost a poll() before each call."""
     connection.settimeout(None)
-    patience = struct.pack("ll", PATIENCE_SECONDS, 0)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+    timeout = struct.pack("ll", TIMEOUT_SECONDS, 0)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
 
 def exchange(sources: Sequence[Source], sinks: Sequence[Sink]) -> None:
-    """Send everything in a thread of its own, and return once everything expected has come."""
+    """Send everything in a second thread, and return when all expected bytes have arrived."""
     for each in (*sources, *sinks):
         wait_in_kernel(each.socket)
     for sink in sinks:
@@ -136,24 +136,24 @@ def _receive(sinks: Sequence[Sink]) -> None:
 
 
 def _in_turn(parts: Sequence[tuple[socket.socket, Callable[[], bool]]], events: int) -> None:
-    """Whoever is ready takes a step, until none has one left."""
+    """Call the step of each ready connection, until every step has returned False."""
     with selectors.DefaultSelector() as selector:
         for connection, step in parts:
             selector.register(connection, events, step)
         while selector.get_map():
-            ready = selector.select(PATIENCE_SECONDS)
+            ready = selector.select(TIMEOUT_SECONDS)
             if not ready:
-                raise TimeoutError(f"{len(selector.get_map())} connections are silent")
+                raise TimeoutError(f"{len(selector.get_map())} connections received nothing")
             for key, _ in ready:
                 if not key.data():
                     selector.unregister(key.fileobj)
 
 
-def _receive_some(connection: socket.socket, room: bytearray, flags: int = 0) -> int:
+def _receive_some(connection: socket.socket, buffer: bytearray, flags: int = 0) -> int:
     try:
-        size = connection.recv_into(room, READ_BYTES, flags)
+        size = connection.recv_into(buffer, READ_BYTES, flags)
     except BlockingIOError as error:
-        raise TimeoutError(f"silent for {PATIENCE_SECONDS} s while more was expected") from error
+        raise TimeoutError(f"nothing received for {TIMEOUT_SECONDS} s while more was expected") from error
     if size == 0:
-        raise EOFError("closed while more was expected")
+        raise EOFError("the connection was closed while more was expected")
     return size

@@ -1,6 +1,6 @@
-"""`python -m bench.peers.growth`: every operation at 1 and at 10 times the size, and the slope between them.
+"""`python -m bench.peers.growth`: every operation at a size and at 10 times the size, and the slope.
 
-The slope is the exponent of the cost of one operation: 0 where it does not grow, 1 where it grows alike.
+The slope is the exponent of the cost of one operation. 0: the cost does not grow. 1: it grows in proportion.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench.peers.rounds import Run, run, tell
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
 QUICK_SCALE = 0.05
-HEADS = ["grows", "from and to", "operation", "there", "at ten times that", "slope", "least to most"]
+HEADS = ["grows", "from and to", "operation", "at the first", "at the second", "slope", "min to max"]
 
 
 def main() -> int:
@@ -47,15 +47,17 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers.growth", description=__doc__)
     parser.add_argument(
-        "-k", default="", metavar="TEXT", help="only what has it in its name or in what grows"
+        "-k", default="", metavar="TEXT", help="only operations with TEXT in their name or in what grows"
     )
     parser.add_argument("--quick", action="store_true", help="a twentieth of the messages, two rounds")
-    parser.add_argument("--rounds", type=int, default=0, help=f"default: {ROUNDS}, and fewer are not kept")
+    parser.add_argument(
+        "--rounds", type=int, default=0, help=f"default: {ROUNDS}; results of fewer rounds are not kept"
+    )
     return parser.parse_args()
 
 
 def grown(case: Case, row: Row, outcome: Run) -> dict[str, Any]:
-    """`slopes`: of each round, `slope` of the medians."""
+    """Return a row of the table. `slopes` are those of the rounds, `slope` is that of the medians."""
     small, large = outcome.figures[row.name].values()
     medians = [statistics.median(each.value for each in figures) for figures in (small, large)]
     return {
@@ -71,7 +73,7 @@ def grown(case: Case, row: Row, outcome: Run) -> dict[str, Any]:
 
 
 def slope(row: Row, small: float, large: float) -> float:
-    """What is given as a rate costs its reciprocal."""
+    """Return the exponent of the cost. The cost of a rate is its reciprocal."""
     return math.log(small / large if row.unit == RATE else large / small, FACTOR)
 
 
@@ -91,7 +93,7 @@ def markdown(everything: dict[str, Any]) -> str:
         "",
         f"Commit {everything['commit']}, {everything['machine']['processor']}, medians of",
         f"{everything['rounds']} alternating rounds. The slope is the exponent of the cost of one operation:",
-        "0 where it does not grow, 1 where it grows alike; below 0 it becomes cheaper.",
+        "0: it does not grow; 1: it grows in proportion; below 0: it becomes cheaper.",
         "",
         *table_head(HEADS),
     ]

@@ -1,4 +1,4 @@
-"""The machine: what it is, and how fast it is at what every broker is made of."""
+"""The machine: its parts, and how fast it is at the basic operations of a broker."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ def describe(place: Path) -> dict[str, str]:
 
 
 def limits(place: Path, scale: float) -> dict[str, float]:
-    """Each the best of three: a limit is what can be reached."""
+    """Return the best of three measurements of each limit."""
     measures: dict[str, Callable[[], float]] = {
         "loopback, one stream, bytes/s": lambda: loopback(int(LOOPBACK_BYTES * scale)),
         "memory copied, bytes/s": copying,
@@ -40,7 +40,7 @@ def limits(place: Path, scale: float) -> dict[str, float]:
 
 
 def loopback(size: int) -> float:
-    """By the same calls as the clients', the receiver's bytes thrown away without being copied."""
+    """Use the calls of the benchmark's client; the receiver drops the bytes without copying them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sender = socket.create_connection(listener.getsockname())
         receiver, _ = listener.accept()
@@ -59,7 +59,7 @@ def copying() -> float:
 
 
 def rocks(path: Path, scale: float) -> tuple[float, float]:
-    """Puts and scanned records a second, through the broker's own store, with its options."""
+    """Return puts and scanned records a second, through the store of the broker with its options."""
     store, batches = RocksStore(path), round(1000 * scale)
     body = b"x" * 100
     began = time.perf_counter()
@@ -96,7 +96,7 @@ def _field(path: str, name: str) -> str:
 
 
 def _file_system(place: Path) -> str:
-    """Kind and device of the file system with the longest mount point above `place`."""
+    """Return the type and device of the file system of `place`: the one with the longest mount point."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     above = [each for each in mounts if place.resolve().is_relative_to(each[1])]
     device, _, kind, *_ = max(above, key=lambda each: len(each[1]))

@@ -1,4 +1,4 @@
-"""`python -m bench.peers.memory`: what each thing that a broker keeps costs in resident memory."""
+"""`python -m bench.peers.memory`: the resident memory of each thing that a broker keeps."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ PONG = len(b"PONG\r\n")
 
 
 class Thing(NamedTuple):
-    """`cost(server, count)` makes so many of it and returns what one takes, in bytes."""
+    """`cost(server, count)` creates `count` of the thing and returns the bytes that one takes."""
 
     name: str
     count: int
@@ -47,7 +47,7 @@ def mailbox_subscription(server: Server, count: int) -> float:
 
 
 def mailbox(server: Server, count: int) -> float:
-    """Empty, beside as many that were there before: the store's buffers are in use by then."""
+    """An empty mailbox. As many others are created first, so that the buffers of the store are in use."""
     with Wire(server.port) as wire:
         Mailboxes(wire).make([f"before.{n:07}" for n in range(count)])
     before = server.settled_rss_bytes()
@@ -56,14 +56,14 @@ def mailbox(server: Server, count: int) -> float:
 
 
 def stored_message(server: Server, count: int) -> float:
-    """Of 100 bytes, that nobody reads."""
+    """A message of 100 bytes without a subscriber."""
     before = server.settled_rss_bytes()
     store(server, ["bench"], payload(100), count)
     return (server.settled_rss_bytes() - before) / count
 
 
 def pending_delivery(server: Server, count: int) -> float:
-    """A message that a member of a queue group was given and has not answered."""
+    """A message that is in flight at a member of a queue group."""
     store(server, ["bench"], payload(100), count)
     before = server.settled_rss_bytes()
     with Wire(server.port) as member:
@@ -124,12 +124,12 @@ def main() -> int:
 
 def markdown(facts: dict) -> str:  # type: ignore[type-arg]
     lines = [
-        f"# What things cost in memory, {facts['date']}",
+        f"# Memory of each thing, {facts['date']}",
         "",
         f"Commit {facts['commit']}, Python {facts['machine']['Python']}; growth",
-        f"of resident memory once it is quiet, median of {facts['rounds']} brokers.",
+        f"of resident memory when the broker is idle, median of {facts['rounds']} brokers.",
         "",
-        *table_head(["one", "of", "bytes", "least to most"]),
+        *table_head(["one", "of", "bytes", "min to max"]),
     ]
     for thing in THINGS:
         values = facts["bytes"][thing.name]

@@ -1,4 +1,4 @@
-"""The NATS protocol as bytes, and the two ways of storing by it: mailboxes and JetStream."""
+"""The NATS protocol as bytes, and the two ways to store messages with it: mailboxes and JetStream."""
 
 import json
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from tests.support.wire_client import MAILBOX, Wire
 
 MARK = b"~"
 ACKS = b"acks"
-# Of a reply in JSON.
+# The last byte of a JSON reply.
 END = b"}"
-# More is refused past 10,000 by default, and slower where that is allowed.
+# JetStream refuses more than 10,000 by default. With a higher limit it becomes slower.
 JETSTREAM_WINDOW = 4000
 NATS_SERVER = Path(__file__).parents[2] / ".venv" / "bin" / "nats-server"
 
 
 def payload(size: int) -> bytes:
-    """Ends in MARK, which occurs nowhere else."""
+    """Return a payload that ends in MARK, which occurs nowhere else."""
     return b"x" * (size - 1) + MARK
 
 
@@ -32,7 +32,7 @@ def delivered_bytes(subject: str, sid: str, size: int) -> int:
 
 
 class NatsServer(Server):
-    """nats-server with a configuration made of lines; `{place}` in them is its directory."""
+    """nats-server with the lines of a configuration. `{place}` in them stands for its directory."""
 
     def __init__(self, place: Path, lines: Sequence[str] = ()) -> None:
         self.lines = lines
@@ -49,7 +49,7 @@ NATS = Setup("nats-server", "defaults", NatsServer)
 
 
 def jetstream(sync_interval: str = "") -> Setup:
-    """File storage, one replica; a reader is not cut off when 64 MiB wait for it."""
+    """File storage, one replica. A slow subscriber stays connected when 64 MiB wait for it."""
     lines = ["store_dir: '{place}/data'", "max_file_store: 32GB"]
     if sync_interval:
         lines.append(f"sync_interval: {sync_interval}")
@@ -59,7 +59,7 @@ def jetstream(sync_interval: str = "") -> Setup:
 
 
 class Mailboxes:
-    """Messages kept by mq9fast: one mailbox a name."""
+    """Messages stored by mq9fast: one mailbox per name."""
 
     subject = MAILBOX + "MSG."
     window = 0
@@ -78,7 +78,7 @@ class Mailboxes:
 
 
 class Stream:
-    """Messages kept by JetStream: one stream, one subject a name."""
+    """Messages stored by JetStream: one stream, one subject per name."""
 
     subject = "js."
     name = "BENCH"
@@ -94,7 +94,7 @@ class Stream:
         )
 
     def stored(self, names: Sequence[str] = ()) -> int:
-        """In the whole stream."""
+        """Return the number of messages in the whole stream."""
         return int(self.call(f"STREAM.INFO.{self.name}")["state"]["messages"])
 
     def consumer(self, config: dict[str, Any]) -> None:
@@ -103,12 +103,12 @@ class Stream:
         self.call(verb, {"stream_name": self.name, "config": {"deliver_policy": "all", **config}})
 
     def unacknowledged(self, consumer: str) -> int:
-        """Delivered or not."""
+        """Return the number of messages without an acknowledgement, delivered or not."""
         info = self.call(f"CONSUMER.INFO.{self.name}.{consumer}")
         return int(info["num_pending"]) + int(info["num_ack_pending"])
 
     def last(self, name: str) -> None:
-        """Read the last message under a name."""
+        """Read the last message of a name."""
         self.call(f"STREAM.MSG.GET.{self.name}", {"last_by_subj": self.subject + name})
 
     def call(self, verb: str, request: Any = None) -> Any:
@@ -128,9 +128,9 @@ def keeper(server: Server, wire: Wire) -> Keeper:
 def acknowledged(
     wire: Wire, kept: Keeper, names: Sequence[str], body: bytes, times: int = 1, connections: int = 1
 ) -> tuple[list[Source], list[Sink]]:
-    """What sends to each of the names in turn, so many times over, and what waits for the replies.
+    """Return what sends to each of the names in turn, `times` over, and what waits for the replies.
 
-    Without a window everything is in flight that TCP takes.
+    Without a window, as many messages wait for their replies as TCP takes.
     """
     inbox = f"acks.{id(wire)}"
     wire.sub(inbox, "acks")
@@ -143,7 +143,7 @@ def acknowledged(
 
 
 def store(server: Server, names: Sequence[str], body: bytes, times: int = 1) -> None:
-    """So many messages under each name."""
+    """Store `times` messages under each name."""
     with Wire(server.port) as wire:
         kept = keeper(server, wire)
         kept.make(names)

@@ -1,4 +1,4 @@
-"""Operations that only growth asks about; the others are those of the contests."""
+"""Operations that only bench-growth measures. It takes the others from the contests."""
 
 import time
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ BODY = payload(100)
 
 
 def send_to_full(server: Server, *, row: str, stored: int, count: int) -> Figures:
-    """To a mailbox that holds so many already."""
+    """Send to a mailbox that has `stored` messages already."""
     store(server, ["bench"], BODY, stored)
     with Wire(server.port) as wire:
         parts = acknowledged(wire, Mailboxes(wire), ["bench"], BODY, count)
@@ -25,7 +25,7 @@ def send_to_full(server: Server, *, row: str, stored: int, count: int) -> Figure
 
 
 def list_page(server: Server, *, row: str, stored: int, count: int) -> Figures:
-    """The first ten messages of so many."""
+    """LIST the first ten of `stored` messages."""
     store(server, ["bench"], BODY, stored)
     with Wire(server.port) as wire, Lap(server) as lap:
         for _ in range(count):
@@ -34,7 +34,7 @@ def list_page(server: Server, *, row: str, stored: int, count: int) -> Figures:
 
 
 def start_with_messages(server: Server, *, row: str, stored: int) -> Figures:
-    """All in one mailbox."""
+    """Start with `stored` messages in one mailbox."""
     store(server, ["bench"], BODY, stored)
     server.stop()
     began = time.perf_counter()
@@ -43,7 +43,7 @@ def start_with_messages(server: Server, *, row: str, stored: int) -> Figures:
 
 
 def create(server: Server, *, row: str, existing: int, count: int) -> Figures:
-    """So many mailboxes beside those that exist."""
+    """Create `count` mailboxes while `existing` ones exist."""
     with Wire(server.port) as wire:
         Mailboxes(wire).make([f"old.{n:07}" for n in range(existing)])
         requests = [pub(MAILBOX + "CREATE", b'{"name":"new.%07d"}' % n, b"made") for n in range(count)]
@@ -53,7 +53,7 @@ def create(server: Server, *, row: str, existing: int, count: int) -> Figures:
 
 
 def publish_amid_idle(server: Server, *, row: str, idle: int, count: int) -> Figures:
-    """1 → 1 while so many connections do nothing."""
+    """Publish 1 → 1 while `idle` connections do nothing."""
     wires = [Wire(server.port) for _ in range(idle)]
     figures = publish(server, row=row, count=count, size=16)
     for wire in wires:

@@ -1,4 +1,4 @@
-"""What Linux says about a process and its children: CPU seconds and resident bytes."""
+"""CPU seconds and resident bytes of a process and its children, from /proc."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def family(pid: int) -> list[int]:
-    """The process and all its descendants."""
+    """Return the process and all its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(each for child in children for each in family(int(child)))]
 
@@ -18,7 +18,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def machine_cpu_seconds() -> float:
-    """All processors, all processes, the system's own work too."""
+    """Return the CPU seconds of all processes and of the kernel, on all processors."""
     user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + sum(interrupts)) / TICKS_PER_SECOND
 
@@ -28,7 +28,7 @@ def rss_bytes(pid: int) -> int:
 
 
 def runs(pid: int) -> bool:
-    """Whether it is there and not only waits for its parent to notice that it ended."""
+    """Whether the process exists and is not a zombie."""
     try:
         return _fields(pid)[0] not in "ZX"
     except FileNotFoundError:
@@ -41,5 +41,5 @@ def _ticks(pid: int) -> int:
 
 
 def _fields(pid: int) -> list[str]:
-    # The name, in parentheses, may hold blanks: fields are counted from behind it.
+    # The name is in parentheses and may contain blanks, so fields are counted after it.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

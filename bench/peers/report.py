@@ -1,16 +1,26 @@
-"""Results as Markdown: the table of verdicts, then what stands behind each figure."""
+"""Results as Markdown: the table of verdicts, then the details of each figure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.peers.contest import BYTES, MICROSECONDS, OURS, RATE
 
-HEADS = ["work", "ours", "peer", "its figure", "ratio", "target", "met", "ours as", "peer as"]
+HEADS = [
+    "work",
+    "mq9fast",
+    "peer",
+    "peer's figure",
+    "ratio",
+    "target",
+    "met",
+    "mq9fast settings",
+    "peer settings",
+]
 DETAILS = [
     "work",
-    "who",
+    "server",
     "median",
-    "least to most",
+    "min to max",
     "rounds",
     "server CPU",
     "per message",
@@ -43,15 +53,15 @@ def _head(results: dict[str, Any]) -> Iterator[str]:
     yield f"# mq9fast beside its peers, {results['date']}"
     yield ""
     yield f"Commit {results['commit']}; medians of {results['rounds']} alternating rounds with fresh servers."
-    yield "A ratio says how many times better ours is, also where less is better. Only ratios carry over to"
-    yield "another machine."
+    yield "A ratio says how many times better mq9fast is, also where less is better. Only ratios can be"
+    yield "compared with those of another machine."
     if results["scale"] != 1:
-        yield f"A quick run with {results['scale']:.0%} of everything: it shows that rows work, not how fast."
+        yield f"A quick run with {results['scale']:.0%} of everything: only to check that rows work."
     yield ""
     for name, text in (results["machine"] | results["versions"]).items():
         yield f"- {name}: {text}"
     for name, reason in results["skipped"].items():
-        yield f"- {name} was left out: {reason}"
+        yield f"- {name} was skipped: {reason}"
     for failure in results["failures"]:
         yield f"- a round failed: {failure}"
 
@@ -84,16 +94,16 @@ def _target(unit: str, verdict: dict[str, Any]) -> str:
     if ratio := verdict.get("target"):
         not_worse = "not slower" if unit != BYTES else "less"
         parts.append(not_worse if ratio == 1.0 else f"{ratio:.1f}×")
-    if verdict["most"] is not None:
-        parts.append(f"at most {value(verdict['most'], unit)}")
+    if verdict["maximum"] is not None:
+        parts.append(f"at most {value(verdict['maximum'], unit)}")
     return ", ".join(parts)
 
 
 def _details(results: dict[str, Any]) -> Iterator[str]:
     yield "## Spread and CPU"
     yield ""
-    yield "CPU in cores; the client is sender and receiver together. `others` is what everything else used"
-    yield "meanwhile, the system included: on a quiet machine next to nothing."
+    yield "CPU is in cores; the client is sender and receiver together. `others` is the CPU of everything"
+    yield "else, the kernel included: on an idle machine almost nothing."
     yield ""
     yield from table_head(DETAILS)
     for row in results["rows"]:
@@ -110,13 +120,13 @@ def _details(results: dict[str, Any]) -> Iterator[str]:
 def _detail_cells(row: dict[str, Any], name: str, side: dict[str, Any]) -> list[str]:
     unit, per_message = row["unit"], side.get("server_microseconds_per_message")
     cores = [
-        f"{side[who]:.2f}" if who in side else "" for who in ("server_cores", "client_cores", "other_cores")
+        f"{side[key]:.2f}" if key in side else "" for key in ("server_cores", "client_cores", "other_cores")
     ]
     return [
         row["work"],
         name,
         value(side["median"], unit),
-        f"{value(side['least'], unit)} to {value(side['most'], unit)}",
+        f"{value(side['min'], unit)} to {value(side['max'], unit)}",
         str(len(side["values"])),
         cores[0],
         f"{per_message:.2f} µs" if per_message else "",

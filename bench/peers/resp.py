@@ -1,4 +1,4 @@
-"""Redis: the server, its protocol as bytes, and streams filled by pipelining."""
+"""Redis: the server, its protocol as bytes, and pipelined writes to a stream."""
 
 import re
 import shutil
@@ -47,7 +47,7 @@ class Resp:
         wait_in_kernel(self.socket)
 
     def call(self, *words: bytes | str | int) -> bytes:
-        """For replies that come in one piece."""
+        """Send a command and return its reply, which must come in one piece."""
         self.socket.sendall(command(*words))
         reply = self.socket.recv(1 << 16)
         if reply.startswith(b"-"):
@@ -61,7 +61,7 @@ class Resp:
 
 
 def store(server: Server, count: int, body: bytes) -> None:
-    """So many entries, with ids that Redis gives; each reply holds one dash, in the id."""
+    """Store `count` entries. Redis chooses the ids; each reply has one dash, in the id."""
     connection = Resp(server.port)
     frame = command("XADD", STREAM, "*", "m", body)
     exchange([Source(connection.socket, [frame], count)], [Marks(connection.socket, b"-", count)])

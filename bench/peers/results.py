@@ -1,4 +1,4 @@
-"""From figures to results: medians, spreads, ratios and verdicts, as a JSON file holds them."""
+"""Computes the results from the figures: medians, spreads, ratios and verdicts, as in the JSON file."""
 
 import statistics
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ def _side(row: Row, side: Side, figures: list[Figure]) -> dict[str, Any]:
         "settings": side.settings,
         "values": values,
         "median": statistics.median(values),
-        "least": min(values),
-        "most": max(values),
+        "min": min(values),
+        "max": max(values),
     }
     if seconds:
         server = sum(each.server_cpu_seconds for each in figures)
@@ -52,12 +52,12 @@ def _side(row: Row, side: Side, figures: list[Figure]) -> dict[str, Any]:
 
 
 def _verdict(row: Row, ours: float, peer: str, theirs: float) -> dict[str, Any]:
-    """`ratio`: how many times better ours is, also where less is better."""
+    """Compare mq9fast with a peer. `ratio`: how many times better it is, also where less is better."""
     target = row.ratios.get(peer)
-    # The ceiling belongs to the promise, not to peers that are there for information beside it.
-    most = row.most if target or not any(row.ratios.values()) else None
-    met = None if target is None and most is None else most is None or ours <= most
-    result: dict[str, Any] = {"peer": peer, "target": target, "most": most}
+    # The maximum is part of the target, so it is not shown for peers without a target.
+    maximum = row.maximum if target or not any(row.ratios.values()) else None
+    met = None if target is None and maximum is None else maximum is None or ours <= maximum
+    result: dict[str, Any] = {"peer": peer, "target": target, "maximum": maximum}
     if peer:
         result["ratio"] = ours / theirs if row.unit == RATE else theirs / ours
         met = met and result["ratio"] >= target if target else met

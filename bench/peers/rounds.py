@@ -1,4 +1,4 @@
-"""Taking turns: every side once a round, each with a server of its own that has the machine to itself."""
+"""Runs the rounds: each side once per round, with a fresh server that has the machine to itself."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ FAILURES = (OSError, EOFError, RuntimeError, AssertionError, subprocess.Subproce
 
 @dataclass
 class Run:
-    """What came of it: for each row, by side, a figure a round."""
+    """The result: for each row and side, one figure per round."""
 
     figures: dict[str, dict[str, list[Figure]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)

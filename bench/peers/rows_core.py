@@ -1,4 +1,4 @@
-"""Plain subjects: mq9fast beside nats-server, by the same bytes."""
+"""Plain subjects: mq9fast and nats-server, with the same bytes."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
-# Not in a PING, which nats-server may send meanwhile.
+# This byte is not in a PING, which nats-server may send meanwhile.
 PONG_MARK = b"O"
 
 
 def publish(server: Server, *, row: str, count: int, size: int, receivers: int = 1) -> Figures:
-    """One publisher on one subject; the rate is of deliveries."""
+    """One publisher on one subject. The rate counts deliveries."""
     each = delivered_bytes("bench", "1", size)
     sender, readers = Wire(server.port), [Wire(server.port) for _ in range(receivers)]
     for reader in readers:
@@ -29,7 +29,7 @@ def publish(server: Server, *, row: str, count: int, size: int, receivers: int =
 
 
 def publish_to_nobody(server: Server, *, row: str, count: int, size: int) -> Figures:
-    """Over once a PING behind it all is answered."""
+    """Publish without subscribers. The work is done when the PING after the last message is answered."""
     sender = Wire(server.port)
     sender.ping()
     source = Source(sender.socket, [pub("bench", payload(size))], count)
@@ -42,7 +42,7 @@ def publish_to_nobody(server: Server, *, row: str, count: int, size: int) -> Fig
 
 
 def publish_among(server: Server, *, row: str, count: int, subscriptions: int, subjects: int) -> Figures:
-    """So many literal and as many wildcard subscriptions of one reader; each message matches one of them.
+    """One reader has `subscriptions` literal and as many wildcard ones; each message matches one of them.
 
     The publisher takes `subjects` of them in turn, half literal and half wildcard, or a single literal one.
     """
@@ -59,7 +59,7 @@ def publish_among(server: Server, *, row: str, count: int, subscriptions: int, s
 
 
 def publish_in_pairs(server: Server, *, row: str, count: int, pairs: int) -> Figures:
-    """So many publishers, each with a subject and a subscriber of its own."""
+    """`pairs` publishers, each with its own subject and subscriber."""
     sources, sinks = [], []
     for n in range(pairs):
         subject = f"bench.{n:06}"
@@ -75,7 +75,7 @@ def publish_in_pairs(server: Server, *, row: str, count: int, pairs: int) -> Fig
 
 
 def request_reply(server: Server, *, row: str, count: int) -> Figures:
-    """One at a time; this thread is requester and responder, so that neither wakes the other."""
+    """One request at a time. One thread is requester and responder, so neither has to wake the other."""
     asker, answerer = Wire(server.port), Wire(server.port)
     asker.sub("inbox")
     asker.ping()

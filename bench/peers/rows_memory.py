@@ -1,4 +1,4 @@
-"""What a great many cost: connections that are idle, mailboxes, and starting with a million of them."""
+"""The cost of many idle connections and mailboxes, and of a start with a million mailboxes."""
 
 import resource
 import time
@@ -14,7 +14,7 @@ Figures = Mapping[str, Figure]
 IDLE = "memory per idle connection"
 EACH = "memory per mailbox with a message in it"
 START = "start with 1,000,000 mailboxes and 1,000,000 messages"
-# What comes with the first ones, such as tables of the store, is not counted to them.
+# The first fifth is not measured: it also pays for memory of the store that later ones reuse.
 FIRST_SHARE = 5
 
 
@@ -33,7 +33,7 @@ def connect(server: Server, *, count: int) -> Figures:
 
 
 def populate(server: Server, *, count: int) -> Figures:
-    """So many mailboxes, or subjects, with a message each; then the server is stopped and started."""
+    """Create `count` mailboxes or subjects with one message each, then stop and start the server."""
     names = [f"bench.{n:07}" for n in range(count)]
     first = count // FIRST_SHARE
     store(server, names[:first], payload(100))
@@ -49,7 +49,7 @@ def populate(server: Server, *, count: int) -> Figures:
 
 
 def wait_for_last(server: Server, names: list[str]) -> None:
-    """Until what was stored last can be read."""
+    """Wait until the message that was stored last can be read."""
     wire = Wire(server.port)
     if isinstance(kept := keeper(server, wire), Stream):
         kept.last(names[-1])
@@ -58,7 +58,7 @@ def wait_for_last(server: Server, names: list[str]) -> None:
 
 
 def allow_files(count: int) -> None:
-    """For this process and those it starts."""
+    """Raise the limit of open files, for this process and its children."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
 
@@ -72,8 +72,8 @@ def contests(scale: float) -> list[Contest]:
         Contest([Row(IDLE, BYTES, {NATS.name: 1.0})], [Side(mq9fast(), idle), Side(NATS, idle)]),
         Contest(
             [
-                Row(EACH, BYTES, {"JetStream": None}, most=600),
-                Row(START, SECONDS, {"JetStream": 1.0}, most=10),
+                Row(EACH, BYTES, {"JetStream": None}, maximum=600),
+                Row(START, SECONDS, {"JetStream": 1.0}, maximum=10),
             ],
             [
                 Side(mq9fast("interval"), many),

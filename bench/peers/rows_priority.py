@@ -1,4 +1,4 @@
-"""A critical message that is sent while a slow subscriber is still busy with a gigabyte of normal ones."""
+"""A critical message is sent while a slow subscriber still reads a gigabyte of normal messages."""
 
 import socket
 import time
@@ -12,20 +12,20 @@ from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import MAILBOX, Wire
 
 Figures = Mapping[str, Figure]
-LATENCY = "critical message amid a 1 GB backlog, subscriber at 50 MB/s: reply to arrival"
-AHEAD = "critical message amid it: bytes ahead that the kernel had not got at its reply"
+LATENCY = "critical message in a 1 GB backlog, subscriber at 50 MB/s: time from reply to arrival"
+AHEAD = "critical message in the same backlog: bytes before it that the kernel did not have at its reply"
 BODY_BYTES = 10_000
 READER_BYTES = 64 << 10
 READER_BYTES_PER_SECOND = 50e6
 CRITICALS = 20
 BETWEEN_BYTES = 4 << 20
 CRITICAL_MARK = b"!"
-# What asyncio holds, and a source's share of one turn.
+# The buffer of asyncio, and the share of a consumer in one turn of the event loop.
 HANDED_OUT_BYTES = (64 << 10) + (128 << 10)
 
 
 class SlowReader:
-    """Reads at its pace, in pieces of 64 KiB, with a receive buffer no larger."""
+    """Reads at READER_BYTES_PER_SECOND, in pieces of 64 KiB, with a receive buffer of that size."""
 
     def __init__(self, port: int) -> None:
         self.wire = Wire(port, receive_bytes=READER_BYTES)
@@ -44,7 +44,7 @@ class SlowReader:
             size -= len(self.read())
 
     def read_to_critical(self) -> int:
-        """Bytes up to it."""
+        """Read to the critical message. Return the number of bytes before it."""
         size = 0
         while CRITICAL_MARK not in (data := self.read()):
             size += len(data)
@@ -70,7 +70,7 @@ def critical(server: Server, *, count: int) -> Figures:
 
 
 def in_kernel(receiver: socket.socket) -> int:
-    """Bytes that its peer gave the kernel and that it has not read, as Linux tells."""
+    """Return the bytes that the peer gave to the kernel and the receiver has not read (Linux)."""
     mine, peer = f":{receiver.getsockname()[1]:04X}", f":{receiver.getpeername()[1]:04X}"
     total = 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -86,5 +86,5 @@ def in_kernel(receiver: socket.socket) -> int:
 
 def contests(scale: float) -> list[Contest]:
     work = partial(critical, count=max(20_000, round(100_000 * scale)))
-    rows = [Row(LATENCY, MICROSECONDS), Row(AHEAD, BYTES, most=HANDED_OUT_BYTES)]
+    rows = [Row(LATENCY, MICROSECONDS), Row(AHEAD, BYTES, maximum=HANDED_OUT_BYTES)]
     return [Contest(rows, [Side(mq9fast("interval"), work, f"worst of {CRITICALS}")])]

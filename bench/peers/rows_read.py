@@ -1,4 +1,4 @@
-"""A million stored messages: the memory they add, their replay, and a group that works them off."""
+"""A million stored messages: the memory they add, their replay, and a queue group that drains them."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,11 +13,11 @@ from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 BODY = payload(100)
-MEMORY = "memory added by 1,000,000 stored messages nobody reads"
+MEMORY = "memory added by 1,000,000 stored messages without a subscriber"
 REPLAY = "replay of 1,000,000 messages to a new subscriber"
 DRAIN = "1,000,000 messages drained by a queue group of 8, each answered"
 MEMBERS = 8
-# Of those tried, from 100 to 10,000, the fastest.
+# The fastest of the values from 100 to 10,000 that were tried.
 READ_COUNT = 5000
 GROUP_COUNT = 1000
 PULL_BATCH = 2000
@@ -78,21 +78,21 @@ def redis_stream(server: Server, *, count: int) -> Figures:
     workers = [RedisWorker(resp.Resp(server.port), n, GROUP_COUNT) for n in range(MEMBERS)]
     with Lap(server) as drained:
         for worker in workers:
-            worker.unsent = worker.ask
+            worker.unsent = worker.request
             worker.write()
         drain(workers, count, lambda: control.integer("XPENDING", resp.STREAM, GROUP) == 0)
     return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
 
 
 def fill(server: Server, count: int) -> Figure:
-    """Returns the memory that it takes the server."""
+    """Store `count` messages. Return the memory that they add to the server."""
     before = server.settled_rss_bytes()
     nats.store(server, ["bench"], BODY, count)
     return Figure(server.settled_rss_bytes() - before)
 
 
 def read_all(connection: resp.Resp, count: int) -> None:
-    """XREAD from the last id seen, so many entries at a time."""
+    """XREAD from the last id, READ_COUNT entries at a time."""
     marks, last = 0, b"0"
     while marks < count:
         connection.socket.sendall(resp.command("XREAD", "COUNT", READ_COUNT, "STREAMS", resp.STREAM, last))
@@ -110,7 +110,7 @@ def contests(scale: float) -> list[Contest]:
     return [
         Contest(
             [
-                Row(MEMORY, BYTES, {"JetStream": 1.0, "Redis, everysec": None}, most=150e6),
+                Row(MEMORY, BYTES, {"JetStream": 1.0, "Redis, everysec": None}, maximum=150e6),
                 Row(REPLAY, RATE, {"JetStream": 2.0, "Redis, everysec": 2.0}),
                 Row(DRAIN, RATE, {"JetStream": 2.0, "Redis, everysec": 2.0}),
             ],

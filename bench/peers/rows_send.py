@@ -1,4 +1,4 @@
-"""Storing: mailboxes beside JetStream, Redis Streams and RabbitMQ. Every message is acknowledged."""
+"""Sends to mailboxes, JetStream, Redis Streams and RabbitMQ. Every message is acknowledged."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
-# From the count of a full run to that of this one.
+# Converts the count of a full run to the count of this run.
 Counter = Callable[[int], int]
 BODY = payload(100)
 IN_FLIGHT = f"{JETSTREAM_WINDOW:,} in flight"
@@ -23,7 +23,7 @@ ALWAYS = "JetStream, sync always"
 def send(
     server: Server, *, row: str, count: int, connections: int = 1, names: int = 1, body: bytes = BODY
 ) -> Figures:
-    """Pipelined over so many connections, each with its share of the names."""
+    """Send pipelined over `connections`, each with its share of the names."""
     wires = [Wire(server.port) for _ in range(connections)]
     all_names = [f"bench.{n:06}" for n in range(names)]
     kept = keeper(server, wires[0])
@@ -38,7 +38,7 @@ def send(
         exchange(sources, sinks)
     check = Wire(server.port)
     stored = keeper(server, check).stored(all_names)
-    assert stored == count, f"{stored} of {count} were stored"
+    assert stored == count, f"{stored} of {count} messages were stored"
     return {row: lap.rate(count)}
 
 
@@ -91,7 +91,7 @@ def contests(scale: float) -> list[Contest]:
     return [
         send_pipelined_interval(count),
         send_pipelined_always(count),
-        send_from_a_crowd(count),
+        send_over_many_connections(count),
         send_in_turn(count),
     ]
 
@@ -125,7 +125,7 @@ def send_pipelined_always(count: Counter) -> Contest:
     )
 
 
-def send_from_a_crowd(count: Counter) -> Contest:
+def send_over_many_connections(count: Counter) -> Contest:
     row = "sent over 50 connections to 1,000 mailboxes, always"
     work = partial(send, row=row, count=count(1_000_000), connections=50, names=1000)
     stream = "one stream, 1,000 subjects"

@@ -1,4 +1,4 @@
-"""The contenders as processes: each in its own directory, on a free port of the loopback."""
+"""The servers as processes: each in its own directory, on a free port of the loopback interface."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from tests.support.broker import Broker
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-# Half seconds.
-QUIET_LOOKS = 7
+# In half seconds.
+MIN_QUIET_CHECKS = 7
 
 
 class Server:
-    """A process that listens on `port`. A subclass says which: `command` may write files into `place`."""
+    """A process that listens on `port`. The subclass gives its command, which may write files to `place`."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -30,7 +30,7 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Returns once it accepts connections."""
+        """Start the process. Return when it accepts connections."""
         self.place.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         command = self.command()
@@ -57,22 +57,22 @@ class Server:
         return process.rss_bytes(self.pid)
 
     def settled_rss_bytes(self) -> int:
-        """Once it used no CPU to speak of for a while: what it does behind a reply is done."""
+        """Return the resident bytes when the server is idle, so that its background work is done."""
         deadline = time.monotonic() + 30
         quiet = 0
-        while time.monotonic() < deadline and quiet < QUIET_LOOKS:
+        while time.monotonic() < deadline and quiet < MIN_QUIET_CHECKS:
             before = self.cpu_seconds()
             time.sleep(0.5)
             quiet = quiet + 1 if self.cpu_seconds() - before < 0.025 else 0
         return self.rss_bytes()
 
     def stop(self) -> None:
-        """Asks it to stop, as an operator would."""
+        """Stop the server as an operator would, with SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(STOP_SECONDS)
 
     def end(self) -> None:
-        """At once, with its children: what they leave is thrown away."""
+        """Kill the server and its children. Their data is thrown away."""
         family = process.family(self.pid)
         for each in family:
             os.kill(each, signal.SIGKILL)
@@ -100,7 +100,7 @@ class Mq9fast(Server):
 
 @dataclass(frozen=True)
 class Setup:
-    """A contender, how it is set, and how to start it in a directory; `missing` says why it cannot be."""
+    """A server, its settings, and a function that starts it in a directory. `missing`: why it cannot."""
 
     name: str
     settings: str

@@ -1,4 +1,4 @@
-"""What was measured: date, commit, and the version of everything that took part."""
+"""What was measured: the date, the commit, and the versions of all programs."""
 
 import subprocess
 from datetime import datetime, timezone
@@ -16,18 +16,18 @@ def run(root: Path) -> dict[str, Any]:
         "commit": _commit(root),
         "versions": {
             "mq9fast": ", ".join(f"{name} {version(name)}" for name in ("mq9fast", "rocksdict", "uvloop")),
-            "nats-server": _said([str(NATS_SERVER), "--version"]),
-            "Redis": _said([resp.program() or "", "--version"]) if resp.program() else "absent",
+            "nats-server": _output([str(NATS_SERVER), "--version"]),
+            "Redis": _output([resp.program() or "", "--version"]) if resp.program() else "absent",
             "RabbitMQ": path.parents[1].name if (path := amqp.program()) else "absent",
         },
     }
 
 
 def _commit(root: Path) -> str:
-    short = _said(["git", "-C", str(root), "rev-parse", "--short", "HEAD"])
-    changed = _said(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    short = _output(["git", "-C", str(root), "rev-parse", "--short", "HEAD"])
+    changed = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
     return f"{short} with changes" if changed else short
 
 
-def _said(command: list[str]) -> str:
+def _output(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
