@@ -1,4 +1,8 @@
-"""Every error that a user can meet: why a broker does not start, and what a mailbox command answers."""
+"""The exceptions of the broker, and the sentences that users read: start errors and errors of commands.
+
+Every package may import this module. It does nothing but define them. docs/protocol.md lists codes and
+sentences of commands, docs/operations.md the start errors.
+"""
 
 import msgspec
 
@@ -6,11 +10,11 @@ from mq9fast._core.storage.record import CorruptRecord
 
 
 class StartError(Exception):
-    """The broker cannot start. The message is one sentence that names the thing."""
+    """The broker cannot start. The message is one sentence for the operator that names what is wrong."""
 
 
 class SettingsError(StartError):
-    """The settings cannot be used: one sentence that names the culprit and never holds a secret."""
+    """The settings are not valid. The message names the setting, and never contains a secret."""
 
 
 def bad_file_error(directory: object, name: str, what: str) -> StartError:
@@ -23,42 +27,44 @@ class StoreError(Exception):
 
 
 class ReadError(StoreError):
-    """The store could not read what it holds."""
+    """The store could not read."""
 
 
-# Errors of reading messages back: the store failed, or a record is corrupt.
+# Reading messages raises these: the store failed, or a record is corrupt.
 UNREADABLE = (StoreError, CorruptRecord)
 
 
+# The sentence of each code. The codes never change.
 SENTENCES = {
-    "bad_request": "The request is not what this command takes.",
+    "bad_request": "The request is not valid for this command.",
     "invalid_address": (
         "A mail_address is 1 to 128 characters: tokens of a-z, 0-9, - and _ joined by single dots; "
         "the last token must not be a priority."
     ),
     "mailbox_not_found": "There is no mailbox with this address.",
-    "mailbox_conflict": "The mailbox exists and differs in 'public'.",
+    "mailbox_conflict": "The mailbox already exists with another value of 'public'.",
+    # Reserved by the protocol: DELETE answers {"deleted": false} instead.
     "message_not_found": "There is no such message in the mailbox.",
     "limit_exceeded": "A limit of the broker or of the mailbox is reached.",
-    "store_unavailable": "The store cannot take the request now: send it again later.",
-    "unknown_command": "There is no such command; see CREATE, MSG, LIST and DELETE under $mq9.AI.MAILBOX.",
+    "store_unavailable": "The store is not available now: send the request again later.",
+    "unknown_command": "Unknown command: there are CREATE, MSG, LIST and DELETE under $mq9.AI.MAILBOX.",
 }
 
 
-# What the core refuses with a sentence of its own, by "code: reason".
+# Sentences of the core for special cases, by "code: reason".
 REASONS = {
     "bad_request: nats_expected": (
         "A mailbox is not a JetStream stream: Nats-Expected- headers do not apply. "
         "Use publish or request instead of js.publish."
     ),
-    "bad_request: nats_trace_only": "A mailbox takes no message that is only to be traced (Nats-Trace-Only).",
+    "bad_request: nats_trace_only": "A mailbox does not store a message with the header Nats-Trace-Only.",
 }
 
 
 class CommandError(Exception):
-    """A mailbox command failed: answered with its code and sentence, and nothing else happens.
+    """A mailbox command failed. The client gets its code and sentence; the command has no other effect.
 
-    `code` is a key of SENTENCES; `sentence` says more than the code's own where that helps.
+    `code`: a key of SENTENCES. `sentence`: replaces the sentence of the code where it can say more.
     """
 
     def __init__(self, code: str, sentence: str | None = None) -> None:
@@ -72,7 +78,7 @@ class CommandError(Exception):
 
 
 def refusals() -> dict[str, bytes]:
-    """The JSON replies of the core: of each code with its own sentence, and of each of REASONS."""
+    """The JSON replies that the core sends: one for each key of SENTENCES and of REASONS."""
     replies = {code: CommandError(code).reply() for code in SENTENCES}
     for key, sentence in REASONS.items():
         replies[key] = CommandError(key.partition(":")[0], sentence).reply()

@@ -1,8 +1,8 @@
-"""What the broker asks of its event loop beyond asyncio's interface."""
+"""Features of the event loop that asyncio's interface does not have. `commit/pipeline.py` uses them."""
 
 import asyncio
 
 
 def ready_descriptor(loop: asyncio.AbstractEventLoop) -> int:
-    """A descriptor that is readable while any socket of the loop's is, which uvloop gives; -1 from others."""
+    """The epoll descriptor of uvloop, readable while any socket of the loop is ready; -1 for other loops."""
     return int(getattr(loop, "_get_backend_id", lambda: -1)())

@@ -1,26 +1,25 @@
-"""What is wrong with a broker now. `/healthz` answers 503 with these reasons while there are any."""
+"""The list of faults that a broker has now. While there are any, `/healthz` answers 503 with them.
+
+The parts of the broker report and clear faults; `monitoring/routes.py` shows them.
+"""
 
 
 class Health:
-    """The present faults of one broker, each under a name that its reporter owns.
-
-    A part of the broker reports a fault when it meets it and clears it when it is over. Reporting the same
-    name again replaces the sentence.
-    """
+    """The current faults of one broker. Each has a name, which only one part of the broker uses."""
 
     def __init__(self) -> None:
         self._faults: dict[str, str] = {}
 
     def report(self, name: str, reason: str) -> None:
-        """Note a fault. `reason` is a sentence for the operator without a full stop."""
+        """Add a fault, or replace the reason of a fault. `reason`: a sentence without a full stop."""
         self._faults[name] = reason
 
     def clear(self, name: str) -> None:
-        """The fault of this name is over, or never was."""
+        """Remove a fault, if it is there."""
         self._faults.pop(name, None)
 
     def has(self, name: str) -> bool:
-        """Whether this fault is present."""
+        """Whether this fault is there."""
         return name in self._faults
 
     @property
@@ -30,5 +29,5 @@ class Health:
 
     @property
     def reasons(self) -> list[str]:
-        """The sentences of all present faults, the oldest first."""
+        """The reasons of all faults, the oldest first."""
         return list(self._faults.values())

@@ -1,4 +1,9 @@
-"""The log on standard error, written by a thread, so that a reader that stopped reading stops nobody else."""
+"""The log: lines on standard error, written by a thread.
+
+The thread makes the event loop independent of the reader of standard error, which may block. `__main__.py`
+creates one `Log` for the process; all modules log through Python's `logging`. This module replaces handlers
+and exception hooks of the process.
+"""
 
 import logging
 import os
@@ -12,24 +17,25 @@ from typing import Any
 
 log = logging.getLogger("mq9fast.log")
 
-# Lines that wait for a slow reader; what comes after is dropped and counted.
-WAITING_BYTES = 1 << 20
-# How long the end of the process waits for lines to be written.
+# So many bytes of lines may wait to be written. Further lines are dropped and counted.
+MAX_WAITING_BYTES = 1 << 20
+# How long `close` and `flush` wait until the waiting lines are written.
 CLOSE_SECONDS = 1.0
 STDOUT, STDERR = 1, 2
 
 
 class LineWriter:
-    """Writes lines to a file descriptor in their order, in a thread. `put` never waits for the descriptor.
+    """Writes lines to a file descriptor in a thread, in order. `put` never waits for the descriptor.
 
-    `notice(count)` is the line that says how many lines were dropped, written once writing works again.
+    `notice(count)`: returns the line that reports dropped lines. It is written once writing works again.
+    `dropped`: how many lines were dropped so far.
     """
 
     def __init__(self, descriptor: int, notice: Callable[[int], str] | None = None) -> None:
         self._descriptor = descriptor
         self._notice = notice
         self.dropped = 0
-        self._told = 0
+        self._reported = 0
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._closing = False
@@ -37,10 +43,10 @@ class LineWriter:
         threading.Thread(target=self._run, name="mq9fast-log", daemon=True).start()
 
     def put(self, line: str) -> None:
-        """Have `line` written, or drop it if too much waits already."""
+        """Write `line` in the thread, or drop it if too many bytes wait already."""
         data = f"{line}\n".encode("utf-8", "backslashreplace")
         with self._changed:
-            if self._waiting_bytes + len(data) > WAITING_BYTES:
+            if self._waiting_bytes + len(data) > MAX_WAITING_BYTES:
                 self.dropped += 1
                 return
             self._lines.append(data)
@@ -48,13 +54,13 @@ class LineWriter:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait at most so long until every line is written; whether none waits and none was dropped."""
+        """Wait at most `seconds` until all lines are written. Returns false if any is not, or was dropped."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting_bytes, seconds)
             return not self._waiting_bytes and not self.dropped
 
     def close(self, seconds: float) -> bool:
-        """`flush`, and end the thread; one that is stuck in a write ends with the process."""
+        """Flush, and end the thread. A thread that blocks in a write ends with the process."""
         done = self.flush(seconds)
         with self._changed:
             self._closing = True
@@ -73,23 +79,23 @@ class LineWriter:
             written = self._write(lines, dropped)
             with self._changed:
                 if written:
-                    self._told = dropped
+                    self._reported = dropped
                 else:
                     self.dropped += len(lines)
                 self._waiting_bytes -= sum(map(len, lines))
                 self._changed.notify_all()
 
     def _write(self, lines: list[bytes], dropped: int) -> bool:
-        untold = dropped - self._told
+        unreported = dropped - self._reported
         try:
-            if untold and self._notice is not None:
-                lines = [f"{self._notice(untold)}\n".encode(), *lines]
+            if unreported and self._notice is not None:
+                lines = [f"{self._notice(unreported)}\n".encode(), *lines]
             left = memoryview(b"".join(lines))
             while left:
                 try:
                     left = left[os.write(self._descriptor, left) :]
                 except BlockingIOError:
-                    # Another process that has this descriptor made it non-blocking.
+                    # Another process that shares this descriptor has made it non-blocking.
                     select.select([], [self._descriptor], [])
         except OSError:
             return False
@@ -97,7 +103,7 @@ class LineWriter:
 
 
 class LogHandler(logging.Handler):
-    """Hands formatted records to a LineWriter."""
+    """Formats log records and passes them to a LineWriter."""
 
     def __init__(self, writer: LineWriter) -> None:
         super().__init__()
@@ -112,8 +118,11 @@ class LogHandler(logging.Handler):
 
 
 class Log:
-    """The log of a process, from its first line to `close`. What Python would print on standard error by
-    itself goes through it too: warnings, and exceptions of threads and destructors."""
+    """The log of the process, until `close`.
+
+    It also takes the texts that Python itself prints on standard error: warnings, and exceptions that end a
+    thread or occur in a destructor.
+    """
 
     def __init__(self) -> None:
         _fill_standard_descriptors()
@@ -133,7 +142,7 @@ class Log:
         return self._writer.dropped
 
     def begin(self, level: str) -> None:
-        """Have every logger write here from `level` ("debug" to "error") on."""
+        """Make all loggers write here, from the minimum `level` on: "debug" to "error"."""
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(level.upper())
@@ -141,16 +150,16 @@ class Log:
         sys.unraisablehook = _log_unraisable
         threading.excepthook = _log_uncaught_in_thread
 
-    def say(self, sentence: str) -> None:
-        """Write a line that is no log record: why there is no broker."""
+    def write(self, sentence: str) -> None:
+        """Write a line that is not a log record: why the broker did not start."""
         self._writer.put(sentence)
 
     def flush(self) -> None:
-        """Wait for what was logged to be written, but not for long."""
+        """Wait at most CLOSE_SECONDS until all lines are written."""
         self._writer.flush(CLOSE_SECONDS)
 
     def close(self) -> None:
-        """Wait for the last lines, but not for long, and log no more."""
+        """Wait at most CLOSE_SECONDS until all lines are written, and undo `begin`."""
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._handler)
         sys.unraisablehook, threading.excepthook = self._hooks
@@ -165,7 +174,7 @@ class Log:
 
 
 def print_line(line: str) -> bool:
-    """Write a line to standard output; whether that could be done. Waits at most CLOSE_SECONDS."""
+    """Write a line to standard output, within CLOSE_SECONDS. Returns whether that succeeded."""
     if sys.stdout is None:  # closed before the process began
         return False
     writer = LineWriter(STDOUT)
@@ -174,7 +183,8 @@ def print_line(line: str) -> bool:
 
 
 def _fill_standard_descriptors() -> None:
-    """Have 0, 1 and 2 open: what is opened in a closed one's place would get what is meant for that."""
+    """Open the descriptors 0, 1 and 2 that are closed. Otherwise a file or socket could get such a number,
+    and then receive text for standard output or standard error."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -193,16 +203,16 @@ def _log_uncaught_in_thread(caught: Any) -> None:
     log.error("the thread %s ended with an exception", name, exc_info=caught.exc_value)
 
 
-# The process has one standard error, and so one log.
+# State of the module, not of a broker: the process has one standard error, and so one log.
 _logs: list[Log] = []
 
 
 def dropped_lines() -> int:
-    """Log lines of this process that were dropped."""
+    """How many log lines this process has dropped."""
     return sum(each.dropped for each in _logs)
 
 
 def flush_log() -> None:
-    """Wait for what was logged to be written, but not for long."""
+    """Wait at most CLOSE_SECONDS until all log lines are written."""
     for each in _logs:
         each.flush()

@@ -1,4 +1,7 @@
-"""Work that is done again and again while the broker runs. One run that fails never ends it."""
+"""Work that the broker repeats at intervals. An exception in one run does not end the next runs.
+
+`server/housekeeping.py`, `commit/read_retry.py` and the syncs of `sync = "interval"` use it.
+"""
 
 import asyncio
 import logging
@@ -10,14 +13,15 @@ from mq9fast.health import Health
 
 log = logging.getLogger("mq9fast.periodic")
 
-# At most one log line about one step's failures in this time.
+# A step that fails again and again is logged at most once in this time.
 FAILURE_LOG_SECONDS = 10.0
 
 
 class Step:
     """One piece of periodic work. `work()` returns true if there is more to do soon.
 
-    While it raises, /healthz shows so under `name`, and the log says so now and then.
+    While `work` raises, /healthz and the log say that `name` failed. So `name` is a noun or a gerund, such as
+    "purging".
     """
 
     def __init__(self, name: str, work: Callable[[], object], health: Health) -> None:
@@ -27,7 +31,7 @@ class Step:
         self._failure_logged_at = -FAILURE_LOG_SECONDS
 
     def run(self) -> bool:
-        """Do the work once; returns whether there is more to do soon. Raises no Exception."""
+        """Do the work once; returns whether there is more to do soon. Never raises Exception."""
         try:
             more = bool(self._work())
         except Exception as error:
@@ -41,7 +45,7 @@ class Step:
         now = time.monotonic()
         if now - self._failure_logged_at >= FAILURE_LOG_SECONDS:
             self._failure_logged_at = now
-            # What the system or the store refused needs no traceback; anything else is a bug.
+            # An error of the system or the store needs no traceback. Any other exception is a bug.
             bug = None if isinstance(error, (OSError, *UNREADABLE)) else error
             log.error("%s failed: %s", self.name, error, exc_info=bug)
 
@@ -49,7 +53,7 @@ class Step:
 class Periodic:
     """Runs `steps` in the running event loop, at once and then every `seconds`, until `stop`.
 
-    A step that fails keeps no other from running. `soon`: seconds to the next run if a step has more to do.
+    The steps after a failed one run too. `soon`: seconds until the next run if a step has more to do.
     """
 
     def __init__(self, seconds: float, *steps: Step, soon: float | None = None) -> None:
@@ -70,6 +74,6 @@ class Periodic:
                 self._timer = self._loop.call_later(self._soon if more else self._seconds, self._run)
 
     def stop(self) -> None:
-        """Run no more."""
+        """Stop: no step runs any more."""
         self._stopped = True
         self._timer.cancel()

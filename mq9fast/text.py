@@ -1,7 +1,7 @@
-"""Text of others, fit to be shown."""
+"""Makes text from clients printable. The monitoring pages, INFO and the log use it for names and subjects."""
 
 
-def printable(text: str, most: int | None = None) -> str:
-    """The first `most` characters, with nothing in them that a terminal would obey."""
-    text = text[:most]
+def printable(text: str, max_length: int | None = None) -> str:
+    """The first `max_length` characters, with U+FFFD for each that a terminal would not just print."""
+    text = text[:max_length]
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,3 +1,3 @@
-"""The one place that names the version of the package."""
+"""The version of the package, defined here only. `pyproject.toml`, INFO and `--version` read it."""
 
 VERSION = "0.1.0"

@@ -85,7 +85,9 @@ class Commands:
         if tail is not None:
             raise CommandError("unknown_command")
         if request.name is not None and request.prefix is not None:
-            raise CommandError("bad_request", "'name' is the whole address: it does not go with 'prefix'.")
+            raise CommandError(
+                "bad_request", "'name' is the whole address: 'prefix' cannot be given as well."
+            )
         if request.public and request.name is None:
             raise CommandError("bad_request", "A public mailbox needs a 'name'.")
         address, is_new = self._mailboxes.create(
@@ -129,4 +131,4 @@ def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         return msgspec.json.decode(payload, type=request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandError("bad_request", f"The request is not what this command takes: {error}.") from None
+        raise CommandError("bad_request", f"The request is not valid for this command: {error}.") from None

@@ -43,7 +43,7 @@ class Handshake:
         self._passwords = passwords
         self._port = port
         # Clients are of few kinds: each name of one is kept once.
-        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, most=MAX_SOFTWARE))
+        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, max_length=MAX_SOFTWARE))
         # What INFO says otherwise to clients of another port than this one.
         self.info_overrides: dict[str, dict[str, Any]] = {"nats": {}}
         self.set(settings)

@@ -3,7 +3,7 @@
 import os
 import time
 
-from mq9fast.log import WAITING_BYTES, LineWriter
+from mq9fast.log import MAX_WAITING_BYTES, LineWriter
 
 
 def notice(count: int) -> str:
@@ -32,7 +32,7 @@ def test_a_reader_that_stopped_costs_lines_and_no_time() -> None:
     reading, writing = os.pipe()
     writer = LineWriter(writing, notice)
     line = "x" * 1000
-    count = 3 * WAITING_BYTES // len(line)
+    count = 3 * MAX_WAITING_BYTES // len(line)
     used = time.thread_time()
     for _ in range(count):
         writer.put(line)
