@@ -86,8 +86,9 @@ class CommitPipeline:
         self.failed_batches = 0
 
     def _set_state(self, group: CommitGroup, state: GroupState) -> None:
-        before = GroupState(group.state)
-        assert state in NEXT_STATES[before], f"a commit group cannot go from {before.name} to {state.name}"
+        assert state in NEXT_STATES[group.state], (
+            f"a commit group in state {group.state} cannot be {state.name}"
+        )
         group.state = state
 
     # For the engine, at the end of a turn.

@@ -31,10 +31,10 @@ class GroupState(IntEnum):
     """Not durable: every command in it was answered with store_unavailable."""
 
 
-NEXT_STATES = {
+NEXT_STATES: dict[int, set[GroupState]] = {
     GroupState.GATHERING: {GroupState.WRITTEN},
     GroupState.WRITTEN: {GroupState.SYNCING, GroupState.RELEASED},
     GroupState.SYNCING: {GroupState.RELEASED, GroupState.FAILED},
-    GroupState.RELEASED: set[GroupState](),
-    GroupState.FAILED: set[GroupState](),
+    GroupState.RELEASED: set(),
+    GroupState.FAILED: set(),
 }
