@@ -118,3 +118,24 @@ def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
     assert parts.pipeline.stalls == stalls + 1
     parts.pending_work.resume_stalled()
     assert all(peer.connection.reading for peer in (peers[0], peers[2]))
+
+
+def test_a_deferred_call_that_raises_costs_no_reply_and_no_message() -> None:
+    parts = Parts()
+    parts.open(b"box")
+    peer, consumer = parts.session(), parts.session()
+    consumer.feed(b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\n")
+    parts.end_turn()
+
+    def broken(durable: bool) -> None:
+        raise RuntimeError("deferred")
+
+    called: list[bool] = []
+    parts.accumulator.group.defer(broken)
+    parts.accumulator.group.defer(called.append)
+    peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x", reply=b"in"))
+    with pytest.raises(RuntimeError, match="deferred"):
+        parts.end_turn()
+    assert called == [True]
+    assert peer.output() == b'MSG in 1 12\r\n{"msg_id":0}\r\n'
+    assert consumer.output().endswith(b" 1\r\nx\r\n")
