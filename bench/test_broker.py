@@ -146,7 +146,7 @@ def test_replay_100_000_of_100_B_to_a_new_subscriber(  # noqa: N802
 
     def replay() -> None:
         with Wire(broker.port) as reader:
-            reader.read_along("bench")
+            reader.subscribe("bench")
             Counter(reader).read_until(count)
 
     measure(count, replay, rounds=7)
@@ -160,7 +160,7 @@ class Member:
 
     def __init__(self, port: int, selector: selectors.BaseSelector, answers: list[bytes]) -> None:
         self.wire = Wire(port)
-        self.wire.read_along("bench", queue="workers")
+        self.wire.subscribe("bench", queue="workers")
         self.answers = answers
         self.rest = bytes(self.wire.unread)
         self.unsent = b""

@@ -1,4 +1,4 @@
-"""Brokers for tests: one a module where only addresses tell tests apart, or as many as a test makes."""
+"""Fixtures for all tests: a broker that the tests of a module share, or brokers that one test starts."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from tests.support.broker import Broker
 from tests.support.mailbox import Connect
 from tests.support.wire_client import MAILBOX, Wire
 
-# Generated tests are the same in every run, and may take as long as they do on a busy machine.
+# Generated tests are the same in every run, and have no deadline: the machine may be busy.
 settings.register_profile(
     "mq9fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -22,7 +22,7 @@ _names = itertools.count()
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker with default settings that the module's tests share."""
+    """A broker with default settings, shared by the tests of a module."""
     broker = Broker(tmp_path_factory.mktemp("broker") / "data")
     yield broker
     broker.end()
@@ -30,7 +30,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture
 def start_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
-    """Start brokers with flags of their own: start_broker("--sync", "never")."""
+    """Start a broker with flags: start_broker("--sync", "never")."""
     brokers: list[Broker] = []
 
     def start(*flags: str, data_dir: Path | None = None, env: dict[str, str] | None = None) -> Broker:
@@ -58,7 +58,7 @@ def address() -> str:
 
 @pytest.fixture
 def member(broker: Broker, address: str) -> Iterator[Connect]:
-    """Connect a member of the address's group: member(queue='g', tail='')."""
+    """Connect a member of a queue group of the mailbox: member(queue='g', tail='')."""
     wires: list[Wire] = []
 
     def connect(queue: str = "g", tail: str = "", most: int = 0) -> Wire:

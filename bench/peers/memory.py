@@ -67,7 +67,7 @@ def pending_delivery(server: Server, count: int) -> float:
     store(server, ["bench"], payload(100), count)
     before = server.settled_rss_bytes()
     with Wire(server.port) as member:
-        member.read_along("bench", queue="workers")
+        member.subscribe("bench", queue="workers")
         exchange([], [Marks(member.socket, MARK, count)])
         return (server.settled_rss_bytes() - before) / count
 

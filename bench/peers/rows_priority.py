@@ -29,7 +29,7 @@ class SlowReader:
 
     def __init__(self, port: int) -> None:
         self.wire = Wire(port, receive_bytes=READER_BYTES)
-        self.wire.read_along("bench")
+        self.wire.subscribe("bench")
         self.wire.socket.settimeout(60)
         self.next = time.perf_counter()
 

@@ -29,13 +29,13 @@ def mailbox(server: Server, *, count: int) -> Figures:
     kept = Mailboxes(wire)
     reader = Wire(server.port)
     with Lap(server) as replay:
-        reader.read_along("bench")
+        reader.subscribe("bench")
         exchange([], [Marks(reader.socket, MARK, count)])
     reader.close()
     members = [Wire(server.port) for _ in range(MEMBERS)]
     with Lap(server) as drained:
         for member in members:
-            member.read_along("bench", queue="workers")
+            member.subscribe("bench", queue="workers")
         drain([NatsWorker(member) for member in members], count, lambda: kept.stored(["bench"]) == 0)
     return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
 

@@ -14,9 +14,8 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.chromium import CHROMIUM, Chromium, Page
-from tests.support.load import WAIT_SECONDS
 from tests.support.node import MODULES, NODE, SCRIPTS, needs_node
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
 PAGE = Path(__file__).parents[2] / "examples" / "browser.html"

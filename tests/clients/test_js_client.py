@@ -46,7 +46,7 @@ def test_a_nats_server_for_javascript(js_broker: Broker, transport: str) -> None
         assert "no responders" in script.observed("nobody")["message"]
         assert script.observed("ready")
         answer = peer.request("js.to", b"\xc3\xa4 from a peer")
-        assert answer.payload == b"heard \xc3\xa4 from a peer"
+        assert answer.payload == b"received \xc3\xa4 from a peer"
         assert answer.header == b"NATS/1.0\r\nKind: first\r\nKind: second\r\n\r\n"
         assert script.line() == {"handled": 100, "late": "DrainingConnectionError"}
         assert script.line() == {"closed": True}
@@ -65,7 +65,7 @@ def test_what_is_refused_reaches_javascript_as_its_errors(js_broker: Broker, tra
 @transports
 def test_mailboxes_from_javascript(js_broker: Broker, transport: str, address: str) -> None:
     with Script("mailboxes.mjs", url_of(js_broker, transport)) as script:
-        script.tell({"address": address})
+        script.send({"address": address})
         assert script.observed("created") == {"mail_address": address, "is_new": True}
         assert script.observed("again") == {"mail_address": address, "is_new": False}
         assert script.observed("generated").startswith("js.")
@@ -101,20 +101,20 @@ def test_javascript_signs_in_with_a_user(start_broker: Start, transport: str) ->
             ({"token": "p w"}, {"in": False, "name": "AuthorizationError"}),
             ({}, {"in": False, "name": "AuthorizationError"}),
         ):
-            script.tell(credentials)
+            script.send(credentials)
             assert script.line() == expected, credentials
-        script.tell(None)
+        script.send(None)
 
 
 @transports
 def test_javascript_signs_in_with_a_token(start_broker: Start, transport: str) -> None:
     broker = start_broker("--ws-port", "0", "--token", "secret")
     with Script("sign_in.mjs", url_of(broker, transport)) as script:
-        script.tell({"token": "secret"})
+        script.send({"token": "secret"})
         assert script.line() == {"in": True, "user": None}
-        script.tell({"token": "Secret"})
+        script.send({"token": "Secret"})
         assert script.line() == {"in": False, "name": "AuthorizationError"}
-        script.tell(None)
+        script.send(None)
 
 
 @transports
@@ -134,9 +134,9 @@ def test_javascript_signs_in_with_an_nkey_or_a_hashed_password(
             ({"user": "ann", "pass": "slow"}, {"in": True, "user": "ann"}),
             ({"user": "ann", "pass": "Slow"}, {"in": False, "name": "AuthorizationError"}),
         ):
-            script.tell(credentials)
+            script.send(credentials)
             assert script.line() == expected, credentials
-        script.tell(None)
+        script.send(None)
 
 
 @pytest.mark.parametrize("scheme", ["nats", "tls", "wss"])
@@ -148,13 +148,13 @@ def test_javascript_connects_with_tls(
     broker = start_broker("--ws-port", "0", *files)
     url = f"{scheme}://localhost:{broker.ws_port if scheme == 'wss' else broker.port}"
     with Script("sign_in.mjs", url, NODE_EXTRA_CA_CERTS=certificates.cert("ca")) as script:
-        script.tell({})
+        script.send({})
         assert script.line() == {"in": True, "user": None}
-        script.tell(None)
+        script.send(None)
     with Script("sign_in.mjs", url, NODE_EXTRA_CA_CERTS=certificates.cert("other")) as script:
-        script.tell({})
+        script.send({})
         assert script.observed("in") is False
-        script.tell(None)
+        script.send(None)
 
 
 @transports
@@ -169,7 +169,7 @@ def test_javascript_finds_a_broker_again_that_was_killed(start_broker: Start, tr
         assert script.observed("status") == "reconnect"
         with Wire(broker.port) as wire:
             assert wire.msg("kept", "after") == {"msg_id": 1}
-            script.tell("go on")
+            script.send("go on")
             observed = script.line()
             # It was given the first message once before the broker died, and once again after.
             assert observed["seen"] == ["before", "before", "after"]

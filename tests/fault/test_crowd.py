@@ -160,7 +160,7 @@ def busy_is_done(busy: Wire) -> Callable[[], bool]:
 
     def done() -> bool:
         if select.select([busy.socket], [], [], 0)[0]:
-            busy.fill(WAIT_SECONDS)
+            busy.receive(WAIT_SECONDS)
         return busy.unread.endswith(b"PONG\r\n")
 
     return done

@@ -158,7 +158,7 @@ def test_a_store_of_many_tables_leaves_connections_their_descriptors(
         wire.ping()
     listed = wires[0].list("box", limit=messages)
     assert listed["total"] == messages
-    wires[1].read_along("box")
+    wires[1].subscribe("box")
     assert [wires[1].message().msg_id for _ in range(messages)] == list(range(messages))
     assert broker.open_descriptors < limit - 30
     for number in range(20):

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.load import Watcher, Writer
+from tests.support.load import Subscriber, Writer
 from tests.support.mailbox import read_stored
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Wire
+from tests.support.wire_client import MAILBOX, Message, Wire
 
 MEGABYTE = 1 << 20
 DISK_MEGABYTES = 192
@@ -158,19 +158,19 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(broker: Broker, disk
     assert len(log) < MAX_LOG_BYTES, log
 
 
-class Persistent(Writer):
-    """A writer that counts refusals and goes on."""
+class PersistentWriter(Writer):
+    """A writer that counts refused requests and continues."""
 
     refused = 0
 
-    def _take(self, answer: object) -> None:
-        if is_unavailable(answer.json):
+    def _record(self, reply: Message) -> None:
+        if is_unavailable(reply.json):
             self.refused += 1
-            self._sends.pop(answer.subject, None)
-            self._deletes.pop(answer.subject, None)
+            self._sends.pop(reply.subject, None)
+            self._deletes.pop(reply.subject, None)
             time.sleep(0.0005)
         else:
-            super()._take(answer)
+            super()._record(reply)
 
 
 @pytest.mark.parametrize("broker", [("always", 0)], indirect=True)
@@ -180,9 +180,9 @@ def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: 
         for address in addresses:
             wire.create(name=address)
     disk.leave_free(6 * MEGABYTE)
-    writers = [Persistent(broker.port, f"w{n}", addresses, seed=n) for n in range(4)]
-    watcher = Watcher(broker.port, addresses)
-    for thread in (watcher, *writers):
+    writers = [PersistentWriter(broker.port, f"w{n}", addresses, seed=n) for n in range(4)]
+    subscriber = Subscriber(broker.port, addresses)
+    for thread in (subscriber, *writers):
         thread.start()
     wait_until(lambda: all(writer.refused for writer in writers))
     disk.clear()
@@ -191,7 +191,7 @@ def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: 
         lambda: all(len(w.acknowledged) > count + 100 for w, count in zip(writers, before, strict=True))
     )
     broker.kill()
-    for thread in (watcher, *writers):
+    for thread in (subscriber, *writers):
         thread.join(WAIT_SECONDS)
     broker.start()
     stored = {
@@ -201,12 +201,12 @@ def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: 
     }
     acknowledged: dict[tuple[str, int], bytes] = {}
     for writer in writers:
-        assert not writer.trouble, writer.trouble
+        assert not writer.errors, writer.errors
         assert not acknowledged.keys() & writer.acknowledged.keys()
         acknowledged |= writer.acknowledged
         assert not writer.deleted & stored.keys()
     maybe_deleted = set().union(*(writer.maybe_deleted for writer in writers))
-    for promised in (acknowledged, watcher.seen):
+    for promised in (acknowledged, subscriber.received):
         assert not {
             key
             for key, payload in promised.items()

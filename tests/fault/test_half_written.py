@@ -8,7 +8,7 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import Wire, raw
+from tests.support.wire_client import Wire, connect_and_send
 
 PEERS = 1000
 KIB = 1024
@@ -48,7 +48,7 @@ def test_who_stops_half_way_costs_what_it_sent(
 def size_with_peers(broker: Broker, beginning: bytes, until_stale: bool) -> int:
     """The broker's memory while they are there; afterwards they are gone."""
     with ExitStack() as stack:
-        peers = [stack.enter_context(raw(broker.port, beginning)) for _ in range(PEERS)]
+        peers = [stack.enter_context(connect_and_send(broker.port, beginning)) for _ in range(PEERS)]
         wait_until(lambda: broker.metric("mq9fast_connections") == PEERS)
         size = broker.rss_bytes
         for peer in peers if until_stale else ():

@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.faults.shim import Rule, Shim
-from tests.support.load import Watcher
+from tests.support.load import Subscriber
 from tests.support.mailbox import publish_many, read_stored
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Message, Wire, frames
+from tests.support.wire_client import MAILBOX, Message, Wire, read_messages
 
 ADDRESSES = ("one", "two")
 MODES = ("always", "interval", "never")
@@ -59,7 +59,7 @@ class Sender(threading.Thread):
         try:
             with Wire(self.port) as wire:
                 wire.send(f"SUB {self.name}.* 1\r\n")
-                answers = frames(wire)
+                answers = read_messages(wire)
                 while self._waiting or not self.ended:
                     while len(self._waiting) < self.WINDOW and not self.ended:
                         self._send(wire)
@@ -118,8 +118,8 @@ class Load:
             for address in ADDRESSES:
                 wire.create(name=address)
         self.senders = [Sender(broker.port, f"s{n}", payload_bytes) for n in range(2)]
-        self.watcher = Watcher(broker.port, list(ADDRESSES))
-        for thread in (self.watcher, *self.senders):
+        self.subscriber = Subscriber(broker.port, list(ADDRESSES))
+        for thread in (self.subscriber, *self.senders):
             thread.start()
         self.goes_on()
 
@@ -150,9 +150,9 @@ class Load:
                 with Wire(self.broker.port) as wire:
                     assert wire.list(address, limit=1)["total"] == len(wanted)
                     assert listed(wire, address) == {key: text.decode() for key, text in wanted.items()}
-            wait_until(lambda: len(self.watcher.seen) >= len(acknowledged))
-            assert self.watcher.seen == acknowledged
-            assert not refused & set(self.watcher.seen.values())
+            wait_until(lambda: len(self.subscriber.received) >= len(acknowledged))
+            assert self.subscriber.received == acknowledged
+            assert not refused & set(self.subscriber.received.values())
             self.broker.restart(kill=True)
         wait_until(lambda: "the store takes writes" in self.broker.log.read_text())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.load import Watcher, Writer
+from tests.support.load import Subscriber, Writer
 from tests.support.mailbox import read_stored
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import Wire
@@ -31,15 +31,15 @@ class Ledger:
         self.maybe_deleted: set[Key] = set()
         self.payload_of: dict[Key, bytes] = {}
 
-    def add(self, writers: list[Writer], watcher: Watcher) -> None:
+    def add(self, writers: list[Writer], subscriber: Subscriber) -> None:
         for writer in writers:
-            assert not writer.trouble, writer.trouble
+            assert not writer.errors, writer.errors
             self._note(writer.acknowledged)
             self.acknowledged.update(writer.acknowledged)
             self.deleted |= writer.deleted
             self.maybe_deleted |= writer.maybe_deleted
-        self._note(watcher.seen)
-        self.seen.update(watcher.seen)
+        self._note(subscriber.received)
+        self.seen.update(subscriber.received)
 
     @property
     def is_full(self) -> bool:
@@ -65,10 +65,10 @@ class Ledger:
         assert not back, f"came back: {sorted(back)[:5]}"
 
 
-def run_until_killed(broker: Broker, seconds: float, number: int) -> tuple[list[Writer], Watcher]:
+def run_until_killed(broker: Broker, seconds: float, number: int) -> tuple[list[Writer], Subscriber]:
     writers = [Writer(broker.port, f"w{number}x{n}", ADDRESSES, seed=number * 10 + n) for n in range(WRITERS)]
-    watcher = Watcher(broker.port, ADDRESSES)
-    threads = [watcher, *writers]
+    subscriber = Subscriber(broker.port, ADDRESSES)
+    threads = [subscriber, *writers]
     for thread in threads:
         thread.start()
     time.sleep(seconds)
@@ -76,7 +76,7 @@ def run_until_killed(broker: Broker, seconds: float, number: int) -> tuple[list[
     for thread in threads:
         thread.join(WAIT_SECONDS)
         assert not thread.is_alive()
-    return writers, watcher
+    return writers, subscriber
 
 
 @pytest.mark.parametrize("sync", ["always", "interval", "never"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.data_directory import change_rows, number, rows_of
+from tests.support.data_directory import change_rows, pack_number, rows_of
 from tests.support.faults.shim import Shim
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -19,7 +19,7 @@ StartBroker = Callable[..., Broker]
 def message_rows(uid: int) -> dict[bytes, bytes]:
     """Rows as they would be of messages that came alone."""
     value = bytes([1]) + bytes(15) + b"left over"
-    return {b"m" + number(uid) + bytes([2]) + number(msg_id): value for msg_id in range(3)}
+    return {b"m" + pack_number(uid) + bytes([2]) + pack_number(msg_id): value for msg_id in range(3)}
 
 
 def owned_uids(data_dir: Path) -> set[bytes]:
@@ -42,7 +42,7 @@ def test_a_start_after_a_kill_drops_what_nobody_owns(start_broker: StartBroker) 
     gone = {0, 7, 298}
     for uid in gone:
         change_rows(broker.data_dir, message_rows(uid), (f"bkept.{uid}".encode(),))
-    change_rows(broker.data_dir, {b"n": number(297)})
+    change_rows(broker.data_dir, {b"n": pack_number(297)})
     broker.start()
     wait_until(lambda: "dropped what 3 mailboxes had left in the store" in broker.log.read_text())
     with Wire(broker.port) as wire:
@@ -54,7 +54,7 @@ def test_a_start_after_a_kill_drops_what_nobody_owns(start_broker: StartBroker) 
     broker.start()
     wait_until(lambda: is_in_order(broker))
     broker.stop()
-    assert message_uids(broker.data_dir) == {number(uid) for uid in set(range(300)) - gone}
+    assert message_uids(broker.data_dir) == {pack_number(uid) for uid in set(range(300)) - gone}
     # The next start has nothing to look for, the one after that has.
     assert rows_of(broker.data_dir, b"s")
     broker.start()

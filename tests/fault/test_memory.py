@@ -7,7 +7,7 @@ from itertools import islice
 from tests.fault.million import MILLION, Million
 from tests.support.mailbox import publish_many
 from tests.support.waiting import wait_until
-from tests.support.wire_client import Wire, frames
+from tests.support.wire_client import Wire, read_messages
 
 MEGABYTE = 1 << 20
 MAX_ADDED = 150 * MEGABYTE
@@ -38,11 +38,11 @@ def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> 
         before = broker.rss_bytes
         stopped = [stack.enter_context(Wire(broker.port, receive_bytes=65536)) for _ in range(READERS)]
         for reader in stopped:
-            reader.read_along("million")
-            assert [message.msg_id for message in islice(frames(reader), 1000)] == list(range(1000))
+            reader.subscribe("million")
+            assert [message.msg_id for message in islice(read_messages(reader), 1000)] == list(range(1000))
         deaf = [stack.enter_context(Wire(broker.port, receive_bytes=65536)) for _ in range(READERS)]
         for reader in deaf:
-            reader.read_along("busy")
+            reader.subscribe("busy")
         seen = []
         for _ in range(4):
             publish_many(sender, "busy", 200_000, b"x" * 100)
@@ -53,9 +53,9 @@ def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> 
         assert max(seen) - before < most, [size // MEGABYTE for size in (before, *seen)]
         # None was cut off or lost its place: each goes on where it stopped.
         for reader in stopped[:2]:
-            ids = [message.msg_id for message in islice(frames(reader), 50_000)]
+            ids = [message.msg_id for message in islice(read_messages(reader), 50_000)]
             assert ids == list(range(1000, 51_000))
-        assert [message.msg_id for message in islice(frames(deaf[0]), 50_000)] == list(range(50_000))
+        assert [message.msg_id for message in islice(read_messages(deaf[0]), 50_000)] == list(range(50_000))
 
 
 def test_the_whole_million_is_read_in_bounded_memory(million: Million) -> None:
@@ -63,8 +63,8 @@ def test_the_whole_million_is_read_in_bounded_memory(million: Million) -> None:
     before = broker.rss_bytes
     highest = 0
     with Wire(broker.port) as wire:
-        wire.read_along("million")
-        for number, message in enumerate(islice(frames(wire), MILLION)):
+        wire.subscribe("million")
+        for number, message in enumerate(islice(read_messages(wire), MILLION)):
             assert message.msg_id == number
             if number % 100_000 == 0:
                 highest = max(highest, broker.rss_bytes)

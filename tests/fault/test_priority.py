@@ -9,7 +9,7 @@ import pytest
 from tests.fault.million import MILLION, Million
 from tests.support.broker import Broker
 from tests.support.mailbox import publish_many
-from tests.support.wire_client import Wire, frames
+from tests.support.wire_client import Wire, read_messages
 
 # What of a mailbox may be on its way already to a reader that is slow: what the sockets on both sides hold.
 MAX_UNDER_WAY = 10_000
@@ -27,16 +27,16 @@ def critical(million: Million) -> Iterator[int]:
 def test_the_last_message_is_a_new_subscribers_first(million: Million, critical: int) -> None:
     assert critical >= MILLION
     with Wire(million.broker.port) as wire:
-        wire.read_along("million")
-        first, second = islice(frames(wire), 2)
+        wire.subscribe("million")
+        first, second = islice(read_messages(wire), 2)
         assert (first.msg_id, first.subject) == (critical, "$mq9.AI.MAILBOX.MSG.million.critical")
         assert (second.msg_id, second.subject) == (0, "$mq9.AI.MAILBOX.MSG.million")
 
 
 def test_it_is_a_queue_groups_first_and_lists_first(million: Million, critical: int) -> None:
     with Wire(million.broker.port) as wire:
-        wire.read_along("million", queue="workers")
-        assert next(frames(wire)).msg_id == critical
+        wire.subscribe("million", queue="workers")
+        assert next(read_messages(wire)).msg_id == critical
     with Wire(million.broker.port) as wire:
         messages = wire.list("million", limit=2)["messages"]
         assert [message["msg_id"] for message in messages] == [critical, 0]
@@ -44,8 +44,8 @@ def test_it_is_a_queue_groups_first_and_lists_first(million: Million, critical: 
 
 def test_it_overtakes_the_rest_of_a_slow_readers_replay(million: Million) -> None:
     with Wire(million.broker.port, receive_bytes=65536) as reader, Wire(million.broker.port) as sender:
-        reader.read_along("million")
-        messages = frames(reader)
+        reader.subscribe("million")
+        messages = read_messages(reader)
         assert [message.msg_id for message in islice(messages, 1000)] == list(range(1000))
         time.sleep(0.2)
         critical = sender.msg("million.critical", "now")["msg_id"]
@@ -67,11 +67,11 @@ def test_it_overtakes_what_came_while_the_socket_was_full(start_broker: Callable
     broker = start_broker("--sync", "never")
     with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
         sender.create(name="live")
-        reader.read_along("live")
+        reader.subscribe("live")
         reader.ping()
         publish_many(sender, "live", 200_000, b"x" * 100)
         critical = sender.msg("live.critical", "now")["msg_id"]
-        order = [message.msg_id for message in islice(frames(reader), 200_001)]
+        order = [message.msg_id for message in islice(read_messages(reader), 200_001)]
         assert order.index(critical) < MAX_UNDER_WAY
         order.remove(critical)
         assert order == list(range(200_000))

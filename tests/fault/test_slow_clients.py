@@ -8,7 +8,7 @@ from itertools import islice
 from tests.support.broker import Broker
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Wire, frames, kernel_bytes, raw
+from tests.support.wire_client import MAILBOX, Wire, connect_and_send, kernel_bytes, read_messages
 
 MEGABYTE = 1 << 20
 PENDING = 4 * MEGABYTE
@@ -33,13 +33,15 @@ def test_a_slow_reader_of_a_mailbox_is_never_cut_off(start_broker: Callable[...,
     ):
         sender.create(name="box")
         for reader in (slow, quick):
-            reader.read_along("box")
+            reader.subscribe("box")
             reader.ping()
         publish_many(sender, "box", count, b"x" * 1000)
-        assert [message.msg_id for message in islice(frames(quick), count)] == list(range(count))
+        assert [message.msg_id for message in islice(read_messages(quick), count)] == list(range(count))
         assert sender.msg("box", "last") == {"msg_id": count}
         assert quick.message().payload == b"last"
-        assert [message.msg_id for message in islice(frames(slow), count + 1)] == list(range(count + 1))
+        assert [message.msg_id for message in islice(read_messages(slow), count + 1)] == list(
+            range(count + 1)
+        )
         assert slow.silent()
         slow.ping()
 
@@ -92,7 +94,7 @@ def test_a_reader_that_only_keeps_its_sender_waiting_loses_nothing(
         reader.ping()
         publish_plain(sender, "flow", 2)
         time.sleep(0.2)
-        messages = frames(reader)
+        messages = read_messages(reader)
         assert sum(1 for _ in islice(messages, 2000)) == 2000
         sender.pub("flow", "end")
         assert next(messages).payload == b"end"
@@ -116,7 +118,7 @@ def test_half_written_frames_cost_nothing_and_harm_nobody(start_broker: Callable
             connect + b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\nUNSUB",
         ]
         before = broker.rss_bytes
-        peers = [raw(broker.port, beginning) for beginning in beginnings * 30]
+        peers = [connect_and_send(broker.port, beginning) for beginning in beginnings * 30]
         for number in range(50):
             assert wire.msg("box", "whole") == {"msg_id": number}
         # A promised megabyte is not room taken: 90 of them were promised.
@@ -145,7 +147,7 @@ def test_silent_peers_are_pinged_and_closed(start_broker: Callable[..., Broker])
     broker = start_broker("--ping-interval", "0.2", "--ping-max", "2")
     connect = b'CONNECT {"verbose":false}\r\n'
     for beginning in (b"", b"PUB subject", connect + b"PUB subject 100\r\nhalf", connect + b"PING\r\n"):
-        with raw(broker.port, beginning) as peer:
+        with connect_and_send(broker.port, beginning) as peer:
             peer.settimeout(WAIT_SECONDS)
             said = b""
             while data := peer.recv(65536):
@@ -156,7 +158,7 @@ def test_silent_peers_are_pinged_and_closed(start_broker: Callable[..., Broker])
 def test_who_does_not_sign_in_is_closed_in_time(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--token", "secret", "--auth-timeout", "1")
     for beginning in (b"", b'CONNECT {"auth_token":"sec'):
-        with raw(broker.port, beginning) as peer:
+        with connect_and_send(broker.port, beginning) as peer:
             peer.settimeout(WAIT_SECONDS)
             said = b""
             while data := peer.recv(65536):
@@ -174,7 +176,7 @@ def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable
     broker = start_broker("--ping-interval", "1", "--ping-max", "1")
     with Wire(broker.port) as wire:
         wire.create(name="tasks")
-        with raw(broker.port, f"SUB {MAILBOX}MSG.tasks workers 1\r\n".encode()) as dead:
+        with connect_and_send(broker.port, f"SUB {MAILBOX}MSG.tasks workers 1\r\n".encode()) as dead:
             wait_until(lambda: dead.recv(65536))
             for number in range(3):
                 assert wire.msg("tasks", str(number)) == {"msg_id": number}

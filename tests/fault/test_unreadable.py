@@ -61,7 +61,7 @@ def broker(start_broker: StartBroker, shim: Shim) -> Broker:
 
 def test_a_reader_gets_each_message_once_after_reads_failed(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
-        wire.read_along("tasks")
+        wire.subscribe("tasks")
         wait_until(lambda: rule.seen > 3)
         wait_until(lambda: "Input/output error" in broker.health)
         time.sleep(1.5)
@@ -74,7 +74,7 @@ def test_a_reader_gets_each_message_once_after_reads_failed(broker: Broker, shim
 
 def test_a_group_gets_each_task_once_after_reads_failed(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
-        wire.read_along("tasks", queue="workers")
+        wire.subscribe("tasks", queue="workers")
         wait_until(lambda: rule.seen > 3)
         time.sleep(2)
         assert rule.seen < 100, "reading is tried again each second, not all the time"
@@ -90,15 +90,15 @@ def test_a_group_gets_each_task_once_after_reads_failed(broker: Broker, shim: Sh
 
 def test_what_came_back_to_a_group_is_given_out_after_reads_failed(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire:
-        wire.read_along("tasks", queue="workers")
+        wire.subscribe("tasks", queue="workers")
         held = [wire.message().msg_id for _ in range(500)]
     broker.restart()
     with Wire(broker.port) as leaving, Wire(broker.port) as wire:
-        leaving.read_along("tasks", queue="workers")
+        leaving.subscribe("tasks", queue="workers")
         leaving.message()
         leaving.ping()
         with shim.failing("read", "*.sst", errno.EIO):
-            wire.read_along("tasks", queue="workers")
+            wire.subscribe("tasks", queue="workers")
             wire.ping()
             leaving.close()
             time.sleep(1.5)

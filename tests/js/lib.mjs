@@ -1,5 +1,5 @@
-// What the scripts share. Each connects to NATS_URL, by TCP or WebSocket as its scheme says, and reports what
-// it observed as lines of JSON; the tests beside it decide whether that is right.
+// Helpers for all scripts. Each script connects to NATS_URL, over TCP or WebSocket, and reports what it observes as
+// lines of JSON. tests/clients/test_js_client.py checks them.
 import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 import { createInterface } from "node:readline";
@@ -8,23 +8,23 @@ export const MAILBOX = "$mq9.AI.MAILBOX.";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-export const say = (observed) => console.log(JSON.stringify(observed));
+export const report = (observed) => console.log(JSON.stringify(observed));
 
-// Wait for the test to say go on; what it says is JSON.
-export const told = async () => JSON.parse((await lines.next()).value);
+// The next value that the test sends, as a line of JSON.
+export const receive = async () => JSON.parse((await lines.next()).value);
 
 export const open = (options = {}) => {
   const servers = process.env.NATS_URL;
   return (servers.startsWith("ws") ? wsconnect : connect)({ servers, ...options });
 };
 
-// How long an answer may take: the client's own second is for machines at rest.
-export const patient = { timeout: 60000 };
+// Options of a request: the client's default timeout, one second, is too short on a busy machine.
+export const waitLong = { timeout: 60000 };
 
-// A mailbox command: its reply.
+// Send a mailbox command and return its reply.
 export const ask = async (client, command, fields = {}) => {
   const payload = typeof fields === "string" ? fields : JSON.stringify(fields);
-  return (await client.request(MAILBOX + command, payload, patient)).json();
+  return (await client.request(MAILBOX + command, payload, waitLong)).json();
 };
 
 // The next `count` messages of a subscription.
@@ -37,7 +37,7 @@ export const take = async (subscription, count) => {
   return messages;
 };
 
-// How a promise failed: the name and the message of its error.
+// The name and the message of the error that a promise fails with, or null.
 export const failure = async (promise) => {
   try {
     await promise;

@@ -1,5 +1,5 @@
-// A client whose broker is killed and started again: its subscriptions are there again, and so is its mailbox.
-import { ask, finish, MAILBOX, open, say, take, told } from "./lib.mjs";
+// The broker is killed and started again. The client restores its subscriptions, and the mailbox still exists.
+import { ask, finish, MAILBOX, open, receive, report, take } from "./lib.mjs";
 
 const client = await open({ reconnectTimeWait: 50, maxReconnectAttempts: -1 });
 await ask(client, "CREATE", { name: "kept" });
@@ -8,21 +8,21 @@ const plain = client.subscribe("js.plain");
 const kept = client.subscribe(`${MAILBOX}MSG.kept`);
 while (kept.getReceived() < 1) await client.flush();
 
-// Over WebSocket the client tells of each failed attempt as of another connection that was lost.
+// Over WebSocket the client reports each failed attempt as another disconnect.
 (async () => {
   let last = "";
   for await (const { type } of client.status()) {
-    if (["disconnect", "reconnect"].includes(type) && type !== last) say({ status: (last = type) });
+    if (["disconnect", "reconnect"].includes(type) && type !== last) report({ status: (last = type) });
   }
 })();
-say({ connected: true });
+report({ connected: true });
 
-await told();
+await receive();
 const seen = [];
 for await (const message of kept) {
   seen.push(message.string());
   if (message.string() === "after") break;
 }
 client.publish("js.plain", "still subscribed");
-say({ seen, plain: (await take(plain, 1))[0].string() });
+report({ seen, plain: (await take(plain, 1))[0].string() });
 await finish(client);

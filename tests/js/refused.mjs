@@ -1,5 +1,5 @@
-// What the broker refuses, and how the client tells.
-import { failure, finish, MAILBOX, open, say } from "./lib.mjs";
+// What the broker refuses, and the errors that the client raises for it.
+import { failure, finish, MAILBOX, open, report } from "./lib.mjs";
 
 const client = await open();
 
@@ -12,14 +12,14 @@ const refused = async (subject, options) => {
   }
   return null;
 };
-say({ wildcard: await refused(`${MAILBOX}MSG.*`) });
-say({ other: await refused("$mq9.other", { queue: "q" }) });
+report({ wildcard: await refused(`${MAILBOX}MSG.*`) });
+report({ other: await refused("$mq9.other", { queue: "q" }) });
 
 const tooMuch = "x".repeat(client.info.max_payload + 1);
-say({ payload: await failure((async () => client.publish("js.payload", tooMuch))()) });
+report({ payload: await failure((async () => client.publish("js.payload", tooMuch))()) });
 
-// None of that has harmed the connection.
+// The connection is still usable.
 const subscription = client.subscribe("js.after", { max: 1 });
 client.publish("js.after", "still here");
-for await (const message of subscription) say({ after: message.string() });
+for await (const message of subscription) report({ after: message.string() });
 await finish(client);

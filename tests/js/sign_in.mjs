@@ -1,9 +1,9 @@
-// Connect with each set of credentials that the test gives, until it gives null: what comes of it.
+// Connect with each set of credentials that the test sends, and report the result, until the test sends null.
 import { nkeyAuthenticator } from "@nats-io/nats-core";
-import { failure, finish, open, say, told } from "./lib.mjs";
+import { failure, finish, open, receive, report } from "./lib.mjs";
 
 let credentials;
-while ((credentials = await told()) !== null) {
+while ((credentials = await receive()) !== null) {
   const { seed, ...options } = credentials;
   if (seed) options.authenticator = nkeyAuthenticator(new TextEncoder().encode(seed));
   let client;
@@ -13,7 +13,7 @@ while ((credentials = await told()) !== null) {
       await client.flush();
     })(),
   );
-  say(error === null ? { in: true, user: credentials.user ?? null } : { in: false, name: error.name });
+  report(error === null ? { in: true, user: credentials.user ?? null } : { in: false, name: error.name });
   await client?.close();
 }
 await finish();

@@ -65,7 +65,7 @@ def test_a_name_is_the_whole_address(wire: Wire, name: str) -> None:
 def test_an_address_has_at_most_128_characters(wire: Wire) -> None:
     assert wire.create(name=LONGEST)["is_new"]
     assert wire.msg(LONGEST + ".critical") == {"msg_id": 0}
-    wire.read_along(LONGEST)
+    wire.subscribe(LONGEST)
     assert wire.message().reply == f"{MAILBOX}DELETE.{LONGEST}.0"
     assert refused(wire, json.dumps({"name": LONGEST + "a"})) == "invalid_address"
 
@@ -108,7 +108,7 @@ def test_only_the_last_token_may_not_be_a_priority(wire: Wire, name: str) -> Non
 def test_addresses_are_opaque(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.create(name=address + ".more")
-    wire.read_along(address)
+    wire.subscribe(address)
     wire.msg(address + ".more", "other")
     wire.msg(address, "mine")
     assert wire.message().payload == b"mine"

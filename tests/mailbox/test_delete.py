@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from tests.support.broker import Broker
 from tests.support.nats_py import connect
-from tests.support.waiting import WAIT_SECONDS, until, wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until, wait_until_async
 from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
@@ -36,7 +36,7 @@ def test_true_where_there_was_a_message_false_where_not(wire: Wire, address: str
 
 def test_a_message_of_the_same_packet_can_be_deleted(wire: Wire, address: str) -> None:
     wire.create(name=address)
-    wire.read_along(address)
+    wire.subscribe(address)
     wire.sub("answers", "9")
     for n in range(0, 40, 2):
         wire.send(
@@ -95,7 +95,7 @@ def test_deletions_survive(broker: Broker, address: str, kill: bool) -> None:
     with Wire(broker.port) as wire:
         assert listed(wire, address) == [2, 5, 1, 7, 3, 6]
         assert wire.delete(address, 4) == {"deleted": False}
-        wire.read_along(address)
+        wire.subscribe(address)
         assert [m.msg_id for m in wire.messages(6)] == [2, 5, 1, 7, 3, 6]
         assert wire.silent(0.03)
 
@@ -129,7 +129,7 @@ def test_many_deletions_leave_the_counts_right(wire: Wire, address: str) -> None
 
 def test_the_answer_of_a_delivered_message_is_a_delete_request(wire: Wire, address: str) -> None:
     fill(wire, address, 3)
-    wire.read_along(address)
+    wire.subscribe(address)
     for message in wire.messages(3):
         assert wire.request(message.reply).json == {"deleted": True}
         assert wire.request(message.reply).json == {"deleted": False}
@@ -169,7 +169,7 @@ def test_a_nats_client_answers(broker: Broker, address: str, how: str) -> None:
         async def one_is_left() -> bool:
             return len(await left()) == 1
 
-        await until(one_is_left)
+        await wait_until_async(one_is_left)
         assert await left() == [1]
         await client.close()
 
@@ -192,7 +192,7 @@ def test_a_nats_client_refuses(broker: Broker, address: str) -> None:
         async def is_deleted() -> bool:
             return json.loads((await client.request(f"{MAILBOX}LIST.{address}")).data)["total"] == 0
 
-        await until(is_deleted)
+        await wait_until_async(is_deleted)
         await client.close()
 
     asyncio.run(run())

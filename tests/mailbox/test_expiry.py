@@ -15,7 +15,7 @@ from mq9fast.server.broker import Broker as InProcess
 from mq9fast.storage.layout import mailbox_key
 from tests.support.broker import Broker
 from tests.support.stores import Faults
-from tests.support.waiting import WAIT_SECONDS, until, wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until, wait_until_async
 from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
@@ -72,7 +72,7 @@ def test_the_name_is_free_and_ids_start_over(wire: Wire, address: str) -> None:
     assert wire.create(name=address) == {"mail_address": address, "is_new": True}
     assert wire.list(address)["total"] == 0
     assert wire.msg(address, "new") == {"msg_id": 0}
-    wire.read_along(address)
+    wire.subscribe(address)
     assert wire.message().payload == b"new"
     assert wire.silent(0.03)
 
@@ -316,12 +316,12 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
         async def has_ticked() -> bool:
             return broker.mailboxes.mailbox_index.now_ms > 0
 
-        await until(has_ticked)
+        await wait_until_async(has_ticked)
         broker.mailboxes.create(name="short", ttl=1)
         broker.engine.pending_work.schedule_end()
-        await until(is_stored)
+        await wait_until_async(is_stored)
         faults.failing_writes = 1
-        await until(is_gone)
+        await wait_until_async(is_gone)
         assert faults.failing_writes == 0
         await broker.stop()
 

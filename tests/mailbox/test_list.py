@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.mailbox import SUFFIX, fill
+from tests.support.mailbox import SUFFIX, fill_mailbox
 from tests.support.wire_client import MAILBOX, Wire
 
 PRIORITY = {"n": "normal", "u": "urgent", "c": "critical"}
@@ -63,15 +63,15 @@ def test_no_such_command(wire: Wire, subject: str) -> None:
     "body", [b"", b"{}", b" \r\n", b'{"unknown": 1}', b'{"limit": null, "cursor": null}']
 )
 def test_every_field_may_be_absent(wire: Wire, address: str, body: bytes) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     assert wire.request(f"{MAILBOX}LIST.{address}", body).json["total"] == 1
 
 
 def test_the_order_is_that_of_delivery(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "c0", "u0", "n1", "u1", "c1")
+    fill_mailbox(wire, address, "n0", "c0", "u0", "n1", "u1", "c1")
     page = wire.list(address)
     assert [m["payload"] for m in page["messages"]] == ["c0", "c1", "u0", "u1", "n0", "n1"]
-    wire.read_along(address)
+    wire.subscribe(address)
     assert [m["msg_id"] for m in page["messages"]] == [m.msg_id for m in wire.messages(6)]
     assert page["total"] == 6
     assert "next" not in page
@@ -79,7 +79,7 @@ def test_the_order_is_that_of_delivery(wire: Wire, address: str) -> None:
 
 def test_the_fields_of_a_message(wire: Wire, address: str) -> None:
     before = int(time.time())
-    fill(wire, address, "u0")
+    fill_mailbox(wire, address, "u0")
     after = int(time.time())
     (message,) = wire.list(address)["messages"]
     assert before <= message.pop("create_time") <= after
@@ -131,14 +131,14 @@ def test_odd_headers_do_not_hide_a_message(wire: Wire, address: str, header: byt
 
 
 def test_listing_changes_nothing(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "n1")
+    fill_mailbox(wire, address, "n0", "n1")
     assert wire.list(address) == wire.list(address)
-    wire.read_along(address)
+    wire.subscribe(address)
     assert len(wire.messages(2)) == 2
 
 
 def test_deleted_messages_are_not_listed(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "u0", "n1", "c0")
+    fill_mailbox(wire, address, "n0", "u0", "n1", "c0")
     wire.delete(address, 1)
     wire.delete(address, 0)
     page = wire.list(address)
@@ -147,7 +147,7 @@ def test_deleted_messages_are_not_listed(wire: Wire, address: str) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 11, 12, 13, 10**30])
 def test_paging_by_limit(wire: Wire, address: str, limit: int) -> None:
-    fill(wire, address, *(f"{'nuc'[n % 3]}{n}" for n in range(12)))
+    fill_mailbox(wire, address, *(f"{'nuc'[n % 3]}{n}" for n in range(12)))
     found = pages(wire, address, limit=limit)
     assert ids(found) == [2, 5, 8, 11, 1, 4, 7, 10, 0, 3, 6, 9]
     assert [len(page["messages"]) for page in found[:-1]] == [limit] * (len(found) - 1)
@@ -178,7 +178,7 @@ def test_a_payload_too_large_for_a_page_is_left_out_and_said_to_be(
     small: Broker, address: str, payload: bytes
 ) -> None:
     with Wire(small.port) as wire:
-        fill(wire, address, "n0")
+        fill_mailbox(wire, address, "n0")
         assert wire.msg(address, payload) == {"msg_id": 1}
         assert wire.msg(address, "after") == {"msg_id": 2}
         found = pages(wire, address)
@@ -187,7 +187,7 @@ def test_a_payload_too_large_for_a_page_is_left_out_and_said_to_be(
         assert large["size"] == len(payload)
         assert large["payload_omitted"] is True
         assert not {"payload", "payload_base64"} & set(large)
-        wire.read_along(address)
+        wire.subscribe(address)
         assert wire.messages(3)[1].payload == payload
 
 
@@ -222,12 +222,12 @@ def test_the_longest_address_leaves_room_for_a_page(small: Broker) -> None:
 
 
 def test_messages_that_come_and_go_between_pages_shift_nothing(wire: Wire, address: str) -> None:
-    fill(wire, address, *(f"n{n}" for n in range(10)))
+    fill_mailbox(wire, address, *(f"n{n}" for n in range(10)))
     first = wire.list(address, limit=4)
     assert ids([first]) == [0, 1, 2, 3]
     for n in (0, 3, 4, 5):
         wire.delete(address, n)
-    fill(wire, address, "c0", "n10")
+    fill_mailbox(wire, address, "c0", "n10")
     rest = pages(wire, address, limit=4, cursor=first["next"])[0:1]
     assert ids(rest) == [6, 7, 8, 9]
     assert ids([wire.list(address, cursor=rest[0]["next"])]) == [11]
@@ -238,7 +238,7 @@ def test_a_cursor_outlives_a_restart_and_its_messages(
 ) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
-        fill(wire, address, "n0", "n1", "n2")
+        fill_mailbox(wire, address, "n0", "n1", "n2")
         cursor = wire.list(address, limit=1)["next"]
         wire.delete(address, 1)
     broker.restart(kill=True)
@@ -261,26 +261,26 @@ def cursor_of(*raw: int) -> str:
     ],
 )
 def test_a_cursor_that_list_did_not_give_is_refused(wire: Wire, address: str, cursor: str) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     assert wire.list(address, cursor=cursor)["code"] == "bad_request"
 
 
 def test_a_cursor_past_the_end_is_an_empty_page(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     page = wire.list(address, cursor=cursor_of(2, 0x7F, *[255] * 7))
     assert page == {"mail_address": address, "total": 1, "messages": []}
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "1", True, []])
 def test_a_limit_that_is_none_is_refused(wire: Wire, address: str, limit: Any) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     reply = wire.list(address, limit=limit)
     assert reply["code"] == "bad_request"
 
 
 @pytest.mark.parametrize("fields", [{"cursor": 1}, {"cursor": ["a"]}, {"cursor": {"a": 1}}])
 def test_wrong_types_are_errors(wire: Wire, address: str, fields: dict[str, Any]) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     assert wire.list(address, **fields)["code"] == "bad_request"
 
 
@@ -288,7 +288,7 @@ def test_wrong_types_are_errors(wire: Wire, address: str, fields: dict[str, Any]
     "body", [b"[]", b"{", b"null", b"0", b"\xff", b"[" * 100000, b'{"cursor":"\\ud800"}']
 )
 def test_what_is_no_json_object_is_refused(wire: Wire, address: str, body: bytes) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     assert wire.request(f"{MAILBOX}LIST.{address}", body).json["code"] == "bad_request"
 
 

@@ -16,7 +16,7 @@ from mq9fast.server.broker import Broker
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import OpenStore
 from tests.support.stores import Faults
-from tests.support.waiting import until
+from tests.support.waiting import wait_until_async
 from tests.support.wire_client import MAILBOX
 
 Case = Callable[[Broker, Client], Awaitable[None]]
@@ -150,7 +150,7 @@ def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) 
         # The commit group with the message waits for the store, and the deadline passes meanwhile.
         faults.write_stalled = True
         sent = asyncio.ensure_future(ask(client, "MSG.old", n=0))
-        await until(lambda: has_message(broker))
+        await wait_until_async(lambda: has_message(broker))
         pass_deadlines(broker)
         faults.write_stalled = False
         assert await sent == {"msg_id": 0}

@@ -10,16 +10,16 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.mailbox import MSG, Connect, answer, fill, texts, waiting
+from tests.support.mailbox import MSG, Connect, fill_mailbox, reply, take_received, texts
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
 
 
 def test_a_lone_member_gets_everything_by_priority(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "u0", "c0", "n1", "c1")
+    fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "c1")
     one = member()
     assert texts(one.messages(5)) == ["c0", "c1", "u0", "n0", "n1"]
-    fill(wire, address, "n2")
+    fill_mailbox(wire, address, "n2")
     message = one.message()
     assert (message.subject, message.reply) == (MSG + address, f"{MAILBOX}DELETE.{address}.5")
     assert one.silent(0.05)
@@ -53,13 +53,13 @@ def test_a_stored_backlog_is_spread_evenly_too(
 
 
 def test_joining_brings_no_duplicates(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "n1", "n2")
+    fill_mailbox(wire, address, "n0", "n1", "n2")
     one = member()
     assert len(one.messages(3)) == 3
     others = [member() for _ in range(3)]
     for other in others:
         assert other.silent(0.03)
-    fill(wire, address, "n3", "n4", "n5", "n6")
+    fill_mailbox(wire, address, "n3", "n4", "n5", "n6")
     got = [text for each in [one, *others] for text in texts(each.messages(1))]
     assert sorted(got) == ["n3", "n4", "n5", "n6"]
 
@@ -68,7 +68,7 @@ def test_joining_brings_no_duplicates(wire: Wire, address: str, member: Connect)
 def test_a_member_that_leaves_gives_back_by_priority(
     wire: Wire, address: str, member: Connect, how: str
 ) -> None:
-    fill(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
+    fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
     leaver = member()
     assert len(leaver.messages(6)) == 6
     stayer = member()
@@ -88,10 +88,10 @@ def test_what_comes_back_goes_before_what_is_new_but_after_what_is_more_urgent(
     address: str,
     member: Connect,
 ) -> None:
-    fill(wire, address, "n0", "n1")
+    fill_mailbox(wire, address, "n0", "n1")
     leaver = member(most=2)
     assert len(leaver.messages(2)) == 2
-    fill(wire, address, "n2", "c0")
+    fill_mailbox(wire, address, "n2", "c0")
     assert leaver.silent(0.02)
     leaver.close()
     stayer = member()
@@ -101,12 +101,12 @@ def test_what_comes_back_goes_before_what_is_new_but_after_what_is_more_urgent(
 
 
 def test_only_what_was_not_deleted_is_given_back(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "n1", "n2", "n3")
+    fill_mailbox(wire, address, "n0", "n1", "n2", "n3")
     leaver = member()
     messages = leaver.messages(4)
     stayer = member()
-    answer(leaver, messages[0])
-    answer(leaver, messages[2])
+    reply(leaver, messages[0])
+    reply(leaver, messages[2])
     leaver.send("UNSUB 1\r\n")
     assert texts(stayer.messages(2)) == ["n1", "n3"]
     assert stayer.silent(0.05)
@@ -120,7 +120,7 @@ def test_a_killed_client_process_gives_back(
         "wire = Wire(int(sys.argv[1])); wire.sub(sys.argv[2], '1', 'g')\n"
         "wire.messages(5); print('got', flush=True); time.sleep(60)"
     )
-    fill(wire, address, *(f"n{n}" for n in range(5)))
+    fill_mailbox(wire, address, *(f"n{n}" for n in range(5)))
     command = [sys.executable, "-c", script, str(broker.port), MSG + address]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
@@ -136,7 +136,7 @@ def test_a_killed_client_process_gives_back(
 def test_given_back_messages_are_spread_over_those_who_stay(
     wire: Wire, address: str, member: Connect
 ) -> None:
-    fill(wire, address, *(f"n{n}" for n in range(9)))
+    fill_mailbox(wire, address, *(f"n{n}" for n in range(9)))
     leaver = member()
     leaver.messages(9)
     stayers = [member() for _ in range(3)]
@@ -146,23 +146,23 @@ def test_given_back_messages_are_spread_over_those_who_stay(
 
 
 def test_two_groups_are_independent(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "n1")
+    fill_mailbox(wire, address, "n0", "n1")
     a, b = member("a"), member("b")
     assert texts(a.messages(2)) == texts(b.messages(2)) == ["n0", "n1"]
     a2 = member("a")
     a.close()
     assert texts(a2.messages(2)) == ["n0", "n1"]
     assert b.silent(0.03)
-    wire.read_along(address)
+    wire.subscribe(address)
     assert len(wire.messages(2)) == 2
 
 
 def test_what_one_group_deleted_another_is_not_given_again(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "n1")
+    fill_mailbox(wire, address, "n0", "n1")
     a, b = member("a"), member("b")
     first, _ = a.messages(2)
     b.messages(2)
-    answer(a, first)
+    reply(a, first)
     wait_until(lambda: wire.list(address)["total"] == 1)
     b2 = member("b")
     b.close()
@@ -173,27 +173,27 @@ def test_what_one_group_deleted_another_is_not_given_again(wire: Wire, address: 
 def test_when_the_last_member_leaves_the_group_is_forgotten(
     wire: Wire, address: str, member: Connect
 ) -> None:
-    fill(wire, address, "n0", "c0", "n1")
+    fill_mailbox(wire, address, "n0", "c0", "n1")
     for _ in range(3):
         one = member()
         messages = one.messages(3)
         assert texts(messages) == ["c0", "n0", "n1"]
         one.send("UNSUB 1\r\n")
     one = member()
-    answer(one, one.messages(3)[0])
+    reply(one, one.messages(3)[0])
     wait_until(lambda: wire.list(address)["total"] == 2)
     one.close()
     assert texts(member().messages(2)) == ["n0", "n1"]
 
 
 def test_a_member_that_reached_its_max_keeps_what_it_holds(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, *(f"n{n}" for n in range(6)))
+    fill_mailbox(wire, address, *(f"n{n}" for n in range(6)))
     one = member(most=2)
     assert texts(one.messages(2)) == ["n0", "n1"]
     other = member()
     assert texts(other.messages(4)) == ["n2", "n3", "n4", "n5"]
     assert other.silent(0.03)
-    fill(wire, address, "n6")
+    fill_mailbox(wire, address, "n6")
     assert texts(other.messages(1)) == ["n6"]
     assert one.silent(0.03)
     one.close()
@@ -201,18 +201,18 @@ def test_a_member_that_reached_its_max_keeps_what_it_holds(wire: Wire, address: 
 
 
 def test_a_member_that_reached_its_max_may_answer(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "n1", "n2")
+    fill_mailbox(wire, address, "n0", "n1", "n2")
     one = member(most=3)
     first, second, third = one.messages(3)
     other = member()
-    answer(one, first, "+WPI")
+    reply(one, first, "+WPI")
     assert other.silent(0.03)
-    answer(one, first, "-NAK")
+    reply(one, first, "-NAK")
     assert texts(other.messages(1)) == ["n0"]
-    answer(one, second)
+    reply(one, second)
     wait_until(lambda: wire.list(address)["total"] == 2)
     assert other.silent(0.03)
-    answer(one, third, "-NAK")
+    reply(one, third, "-NAK")
     assert texts(other.messages(1)) == ["n2"]
     one.close()
     assert other.silent(0.03)
@@ -220,14 +220,14 @@ def test_a_member_that_reached_its_max_may_answer(wire: Wire, address: str, memb
 
 def test_fetching_one_by_one_hands_out_each_once(wire: Wire, address: str, broker: Broker) -> None:
     """What a client does that asks for one message at a time: SUB, UNSUB 1, answer."""
-    fill(wire, address, *(f"n{n}" for n in range(30)))
+    fill_mailbox(wire, address, *(f"n{n}" for n in range(30)))
     with Wire(broker.port) as one:
         for n in range(30):
             one.send(f"SUB {MSG}{address} g {n}\r\nUNSUB {n} 1\r\n")
             message = one.message()
             assert texts([message]) == [f"n{n}"]
             if n % 2:
-                answer(one, message)
+                reply(one, message)
         wait_until(lambda: wire.list(address)["total"] == 15)
         one.sub(MSG + address, "all", "g")
         assert one.silent(0.05)
@@ -242,12 +242,12 @@ def test_members_that_gave_up_their_last_message_are_gone(
     """A client that takes one, refuses it and comes back leaves no trace of each time."""
     broker = start_broker("--sync", "never")
     with Wire(broker.port) as wire:
-        fill(wire, address, "n0")
+        fill_mailbox(wire, address, "n0")
 
         def rounds(first: int, count: int) -> None:
             for n in range(first, first + count):
                 wire.send(f"SUB {MSG}{address} g {n}\r\nUNSUB {n} 1\r\n")
-                answer(wire, wire.message(), "-NAK")
+                reply(wire, wire.message(), "-NAK")
 
         rounds(0, 2000)
         before = broker.rss_bytes
@@ -257,7 +257,7 @@ def test_members_that_gave_up_their_last_message_are_gone(
 
 def test_members_may_take_different_priorities(wire: Wire, address: str, member: Connect) -> None:
     critical, normal = member(tail=".critical"), member(tail=".normal")
-    fill(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
+    fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
     assert texts(critical.messages(2)) == ["c0", "c1"]
     assert texts(normal.messages(2)) == ["n0", "n1"]
     both = member(tail=".*")
@@ -270,12 +270,12 @@ def test_members_may_take_different_priorities(wire: Wire, address: str, member:
 
 
 def test_what_no_member_takes_waits_for_one_that_does(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0", "u0")
+    fill_mailbox(wire, address, "n0", "u0")
     everything = member()
     assert len(everything.messages(2)) == 2
     critical = member(tail=".critical")
     everything.close()
-    fill(wire, address, "c0", "n1")
+    fill_mailbox(wire, address, "c0", "n1")
     assert texts(critical.messages(1)) == ["c0"]
     assert critical.silent(0.03)
     assert texts(member().messages(3)) == ["u0", "n0", "n1"]
@@ -331,7 +331,7 @@ def test_a_group_starts_over_with_its_mailbox(wire: Wire, address: str, member: 
     for each in (one, other, spent):
         each.message()
     wait_until(lambda: "code" in wire.list(address))
-    fill(wire, address, "n0", "n1")
+    fill_mailbox(wire, address, "n0", "n1")
     got = texts([one.message(), other.message()])
     assert sorted(got) == ["n0", "n1"]
     one.close()
@@ -342,16 +342,16 @@ def test_a_group_starts_over_with_its_mailbox(wire: Wire, address: str, member: 
 
 def test_a_group_may_wait_for_its_mailbox(wire: Wire, address: str, member: Connect) -> None:
     members = [member() for _ in range(2)]
-    fill(wire, address, "n0", "n1", "n2", "n3")
+    fill_mailbox(wire, address, "n0", "n1", "n2", "n3")
     got = [text for each in members for text in texts(each.messages(2))]
     assert sorted(got) == ["n0", "n1", "n2", "n3"]
 
 
 def test_a_restart_hands_everything_out_again(broker: Broker, address: str) -> None:
     with Wire(broker.port) as wire:
-        fill(wire, address, "n0", "u0", "c0")
+        fill_mailbox(wire, address, "n0", "u0", "c0")
         wire.sub(MSG + address, "1", "g")
-        answer(wire, wire.messages(3)[1])
+        reply(wire, wire.messages(3)[1])
         wait_until(lambda: wire.list(address)["total"] == 2)
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
@@ -381,15 +381,15 @@ def test_members_that_come_and_go_lose_and_repeat_nothing_at_once(
             new = Wire(broker.port)
             new.sub(MSG + address, "1", "g")
             members.append(new)
-        held: list[tuple[Wire, Message]] = [(one, m) for one in members for m in waiting(one)]
+        held: list[tuple[Wire, Message]] = [(one, m) for one in members for m in take_received(one)]
         assert len({m.msg_id for _, m in held}) == len(held)
         for i, (one, message) in enumerate(held):
             if (i + step) % 7 == 0:
-                answer(one, message, "-NAK")
+                reply(one, message, "-NAK")
             elif one is members[0] and step % 3 == 0:
                 continue  # held by one that leaves
             else:
-                answer(one, message)
+                reply(one, message)
                 answered[message.msg_id] += 1
         for one in members:
             one.ping()

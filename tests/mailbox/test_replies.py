@@ -2,17 +2,17 @@
 
 import pytest
 
-from tests.support.mailbox import Connect, answer, fill, texts
+from tests.support.mailbox import Connect, fill_mailbox, reply, texts
 from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 
 def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:
     bodies = ["", "+ACK", "+TERM", "+NXT", "ok", "-nak", "-NA", " -NAK", "+WP", "x-NAK", '{"a":1}']
-    fill(wire, address, *(f"n{n}" for n in range(len(bodies))))
+    fill_mailbox(wire, address, *(f"n{n}" for n in range(len(bodies))))
     one = member()
     for message, body in zip(one.messages(len(bodies)), bodies, strict=True):
-        answer(one, message, body)
+        reply(one, message, body)
     wait_until(lambda: wire.list(address)["total"] == 0)
     one.send("UNSUB 1\r\n")
     other = member()
@@ -21,40 +21,40 @@ def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:
 
 @pytest.mark.parametrize("body", ["-NAK", "-NAK {}", '-NAK {"delay": 5000000000}', "-NAKed"])
 def test_nak_redelivers_at_once(wire: Wire, address: str, member: Connect, body: str) -> None:
-    fill(wire, address, "n0", "n1")
+    fill_mailbox(wire, address, "n0", "n1")
     one = member()
     first, second = one.messages(2)
-    answer(one, first, body)
+    reply(one, first, body)
     again = one.message()
     assert again == first
     assert one.silent(0.02)
-    answer(one, second)
-    answer(one, again)
+    reply(one, second)
+    reply(one, again)
     wait_until(lambda: wire.list(address)["total"] == 0)
 
 
 def test_nak_is_answered_and_deletes_nothing(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     for body in (b"-NAK", b"+WPI", b"+WPI and more"):
         assert wire.delete(address, 0, body) == {"deleted": False}
     assert wire.list(address)["total"] == 1
 
 
 def test_nak_goes_to_whoever_is_next(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
     other = member()
-    answer(one, message, "-NAK")
+    reply(one, message, "-NAK")
     assert other.message() == message
     assert one.silent(0.03)
-    answer(other, message, "-NAK")
+    reply(other, message, "-NAK")
     assert one.message() == message
     assert other.silent(0.03)
 
 
 def test_nak_by_priority(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "c0", "u0", "n0", "n1")
+    fill_mailbox(wire, address, "c0", "u0", "n0", "n1")
     one = member()
     messages = one.messages(4)
     one.send("".join(f"PUB {message.reply} 4\r\n-NAK\r\n" for message in reversed(messages)))
@@ -62,33 +62,33 @@ def test_nak_by_priority(wire: Wire, address: str, member: Connect) -> None:
 
 
 def test_a_stranger_cannot_give_back_what_a_member_holds(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
     other = member()
-    answer(other, message, "-NAK")
-    answer(wire, message, "-NAK")
+    reply(other, message, "-NAK")
+    reply(wire, message, "-NAK")
     assert one.silent(0.03)
     assert other.silent(0.03)
 
 
 def test_nak_of_a_plain_subscription_does_nothing(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
-    wire.read_along(address)
+    wire.subscribe(address)
     assert wire.message().payload == b"n0"
-    answer(wire, message, "-NAK")
+    reply(wire, message, "-NAK")
     assert wire.silent(0.03)
     assert one.silent(0.03)
 
 
 def test_wpi_does_nothing(wire: Wire, address: str, member: Connect) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
     other = member()
-    answer(one, message, "+WPI")
+    reply(one, message, "+WPI")
     assert one.silent(0.03)
     assert other.silent(0.03)
     assert wire.list(address)["total"] == 1

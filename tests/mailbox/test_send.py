@@ -38,7 +38,7 @@ def test_any_bytes_come_through_untouched(wire: Wire, address: str, payload: byt
     wire.create(name=address)
     wire.msg(address, payload)
     wire.msg(address, payload, HEADER)
-    wire.read_along(address)
+    wire.subscribe(address)
     plain, headed = wire.messages(2)
     assert (plain.header, plain.payload) == (b"", payload)
     assert (headed.header, headed.payload) == (HEADER, payload)
@@ -49,7 +49,7 @@ def test_any_bytes_come_through_untouched(wire: Wire, address: str, payload: byt
 )
 def test_any_header_comes_through_untouched(wire: Wire, address: str, header: bytes) -> None:
     wire.create(name=address)
-    wire.read_along(address)
+    wire.subscribe(address)
     assert wire.msg(address, b"body", header) == {"msg_id": 0}
     message = wire.message()
     assert (message.header, message.payload) == (header, b"body")
@@ -59,7 +59,7 @@ def test_any_header_comes_through_untouched(wire: Wire, address: str, header: by
 def test_a_message_may_be_as_large_as_max_payload(wire: Wire, address: str) -> None:
     most = wire.info["max_payload"]
     wire.create(name=address)
-    wire.read_along(address)
+    wire.subscribe(address)
     assert wire.msg(address, b"x" * most) == {"msg_id": 0}
     assert wire.msg(address, b"y" * (most - len(HEADER)), HEADER) == {"msg_id": 1}
     whole, headed = wire.messages(2)
@@ -189,7 +189,7 @@ def test_every_message_of_many_senders_is_kept_once(broker: Broker, wire: Wire, 
     for sender in senders:
         sender.ping()
         sender.close()
-    wire.read_along(address)
+    wire.subscribe(address)
     messages = wire.messages(2000)
     assert sorted(m.payload.decode() for m in messages) == [
         f"{i}{n:03}" for i in range(8) for n in range(250)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.mailbox import fill
+from tests.support.mailbox import fill_mailbox
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -23,15 +23,15 @@ def payloads(wire: Wire, count: int) -> list[str]:
 
 
 def test_what_is_stored_comes_by_priority_and_age(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "u0", "c0", "n1", "c1", "u1", "n2")
-    wire.read_along(address)
+    fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "c1", "u1", "n2")
+    wire.subscribe(address)
     assert payloads(wire, 7) == ["c0", "c1", "u0", "u1", "n0", "n1", "n2"]
     assert wire.silent(0.05)
 
 
 def test_then_what_comes_is_delivered_live(wire: Wire, broker: Broker, address: str) -> None:
-    fill(wire, address, "n0")
-    wire.read_along(address)
+    fill_mailbox(wire, address, "n0")
+    wire.subscribe(address)
     assert payloads(wire, 1) == ["n0"]
     with Wire(broker.port) as sender:
         for n in range(1, 50):
@@ -44,7 +44,7 @@ def test_a_delivered_message_says_what_it_is(wire: Wire, address: str) -> None:
     wire.create(name=address)
     for live in (False, True):
         if live:
-            wire.read_along(address, "9")
+            wire.subscribe(address, "9")
             wire.messages(3)
         for suffix in SUFFIXES:
             wire.msg(address + suffix, "body", HEADER)
@@ -57,19 +57,19 @@ def test_a_delivered_message_says_what_it_is(wire: Wire, address: str) -> None:
 
 def test_replayed_messages_look_like_live_ones(wire: Wire, address: str) -> None:
     wire.create(name=address)
-    wire.read_along(address, "1")
+    wire.subscribe(address, "1")
     for suffix in SUFFIXES:
         wire.msg(address + suffix, "body", HEADER)
         wire.msg(address + suffix, "bare")
     live = {message.msg_id: message for message in wire.messages(6)}
-    wire.read_along(address, "2")
+    wire.subscribe(address, "2")
     replayed = {message.msg_id: message._replace(sid="1") for message in wire.messages(6)}
     assert live == replayed
 
 
 def test_normal_may_be_named_and_is_delivered_bare(wire: Wire, address: str) -> None:
     wire.create(name=address)
-    wire.read_along(address)
+    wire.subscribe(address)
     wire.msg(address + ".normal")
     assert wire.message().subject == MSG + address
 
@@ -88,20 +88,20 @@ def test_a_subscription_takes_the_priorities_it_names(
     wire: Wire, address: str, tail: str, expected: list[str]
 ) -> None:
     sends = ["n0", "u0", "c0", "n1", "u1", "c1"]
-    fill(wire, address, *sends)
+    fill_mailbox(wire, address, *sends)
     wire.sub(MSG + address + tail, "1")
     assert payloads(wire, len(expected)) == expected
-    fill(wire, address, *sends)
+    fill_mailbox(wire, address, *sends)
     assert sorted(payloads(wire, len(expected))) == sorted(expected)
     assert wire.silent(0.05)
 
 
 def test_every_subscriber_gets_every_message(broker: Broker, wire: Wire, address: str) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     readers = [Wire(broker.port) for _ in range(5)]
     for reader in readers:
-        reader.read_along(address, "1")
-        reader.read_along(address, "2")
+        reader.subscribe(address, "1")
+        reader.subscribe(address, "2")
         reader.ping()
     wire.msg(address, "n1")
     for reader in readers:
@@ -112,28 +112,28 @@ def test_every_subscriber_gets_every_message(broker: Broker, wire: Wire, address
 
 
 def test_delivery_does_not_consume(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "n1", "c0")
+    fill_mailbox(wire, address, "n0", "n1", "c0")
     for sid in ("1", "2"):
-        wire.read_along(address, sid)
+        wire.subscribe(address, sid)
         assert payloads(wire, 3) == ["c0", "n0", "n1"]
         wire.send(f"UNSUB {sid}\r\n")
     assert wire.list(address)["total"] == 3
 
 
 def test_subscribing_again_replays_what_is_left(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "n1", "c0", "u0", "n2")
-    wire.read_along(address, "1")
+    fill_mailbox(wire, address, "n0", "n1", "c0", "u0", "n2")
+    wire.subscribe(address, "1")
     wire.messages(5)
     wire.send("UNSUB 1\r\n")
     for msg_id in (0, 2):
         assert wire.delete(address, msg_id) == {"deleted": True}
-    wire.read_along(address, "1")
+    wire.subscribe(address, "1")
     assert payloads(wire, 3) == ["u0", "n1", "n2"]
     assert wire.silent(0.05)
 
 
 def test_a_deleted_message_is_never_delivered(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "n1", "n2")
+    fill_mailbox(wire, address, "n0", "n1", "n2")
     wire.send(f"PUB {DELETE}{address}.1 0\r\n\r\nSUB {MSG}{address} 1\r\n")
     assert payloads(wire, 2) == ["n0", "n2"]
     wire.ping()
@@ -146,7 +146,7 @@ def test_own_messages_come_back_even_without_echo(broker: Broker, address: str) 
         wire.sub("plain", "9")
         wire.pub("plain", "not to me")
         wire.create(name=address)
-        wire.read_along(address)
+        wire.subscribe(address)
         wire.msg(address, "to me")
         message = wire.message()
         assert (message.sid, message.payload) == ("1", b"to me")
@@ -157,7 +157,7 @@ def test_a_client_without_headers_gets_the_bytes(broker: Broker, wire: Wire, add
     wire.create(name=address)
     wire.msg(address, "stored", HEADER)
     with Wire(broker.port, {"headers": False, "no_responders": False}) as reader:
-        reader.read_along(address)
+        reader.subscribe(address)
         assert reader.message()[3:] == (b"", b"stored")
         wire.msg(address, "live", HEADER)
         assert reader.message()[3:] == (b"", b"live")
@@ -166,7 +166,7 @@ def test_a_client_without_headers_gets_the_bytes(broker: Broker, wire: Wire, add
 @pytest.mark.parametrize("batch", [True, False])
 @pytest.mark.parametrize("most", [1, 3, 7])
 def test_unsub_with_max_delivers_exactly_that_many(wire: Wire, address: str, most: int, batch: bool) -> None:
-    fill(wire, address, "n0", "n1", "n2")
+    fill_mailbox(wire, address, "n0", "n1", "n2")
     wire.send(f"SUB {MSG}{address} 1\r\nUNSUB 1 {most}\r\n")
     lines = [f"PUB {MSG}{address} 2\r\nn{n}\r\n" for n in range(3, 9)]
     for part in ["".join(lines)] if batch else lines:
@@ -174,13 +174,13 @@ def test_unsub_with_max_delivers_exactly_that_many(wire: Wire, address: str, mos
         wire.ping()
     assert payloads(wire, most) == [f"n{n}" for n in range(most)]
     assert wire.silent(0.05)
-    wire.read_along(address, "1")
+    wire.subscribe(address, "1")
     assert len(payloads(wire, 9)) == 9
 
 
 def test_unsub_with_a_max_already_reached_ends_at_once(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0", "n1")
-    wire.read_along(address)
+    fill_mailbox(wire, address, "n0", "n1")
+    wire.subscribe(address)
     wire.messages(2)
     wire.send("UNSUB 1 2\r\n")
     wire.msg(address, "n2")
@@ -193,7 +193,7 @@ def test_unsub_ends_a_replay(wire: Wire, broker: Broker, address: str) -> None:
         wire.pub(MSG + address, "x" * 50000)
     wire.ping()
     with Wire(broker.port, receive_bytes=4096) as reader:
-        reader.read_along(address)
+        reader.subscribe(address)
         reader.send("UNSUB 1\r\nPING\r\n")
         count = 0
         while not reader.unread.startswith(b"PONG"):
@@ -201,12 +201,12 @@ def test_unsub_ends_a_replay(wire: Wire, broker: Broker, address: str) -> None:
                 reader.read_message(WAIT_SECONDS)
                 count += 1
             else:
-                reader.fill(WAIT_SECONDS)
+                reader.receive(WAIT_SECONDS)
         assert count < 40
 
 
 def test_a_sid_can_be_used_again(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     wire.create(name=address + "b")
     wire.msg(address + "b", "other")
     wire.send(f"SUB {MSG}{address} 1\r\nUNSUB 1\r\nSUB {MSG}{address}b 1\r\n")
@@ -216,19 +216,19 @@ def test_a_sid_can_be_used_again(wire: Wire, address: str) -> None:
 
 
 def test_a_sid_in_use_stays_what_it_is(wire: Wire, address: str) -> None:
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     wire.create(name=address + "b")
-    wire.read_along(address, "1")
-    wire.read_along(address + "b", "1")
+    wire.subscribe(address, "1")
+    wire.subscribe(address + "b", "1")
     wire.msg(address + "b", "other")
     assert payloads(wire, 1) == ["n0"]
     assert wire.silent(0.05)
 
 
 def test_a_subscription_may_come_before_its_mailbox(wire: Wire, address: str) -> None:
-    wire.read_along(address)
+    wire.subscribe(address)
     assert wire.msg(address)["code"] == "mailbox_not_found"
-    fill(wire, address, "n0", "c0")
+    fill_mailbox(wire, address, "n0", "c0")
     assert payloads(wire, 2) == ["n0", "c0"]
     assert wire.silent(0.05)
 
@@ -236,7 +236,7 @@ def test_a_subscription_may_come_before_its_mailbox(wire: Wire, address: str) ->
 def test_creating_and_sending_in_one_packet_reaches_who_waits(
     broker: Broker, wire: Wire, address: str
 ) -> None:
-    wire.read_along(address)
+    wire.subscribe(address)
     wire.ping()
     body = json.dumps({"name": address})
     with Wire(broker.port) as other:
@@ -250,7 +250,7 @@ def test_creating_and_sending_in_one_packet_reaches_who_waits(
 
 def test_a_subscription_starts_again_when_its_mailbox_does(wire: Wire, address: str) -> None:
     wire.create(name=address, ttl=1)
-    wire.read_along(address, "all")
+    wire.subscribe(address, "all")
     wire.sub(MSG + address + ".urgent", "urgent")
     wire.msg(address + ".urgent", "old")
     assert sorted(m.sid for m in wire.messages(2)) == ["all", "urgent"]
@@ -267,11 +267,11 @@ def test_a_subscription_starts_again_when_its_mailbox_does(wire: Wire, address: 
 def test_a_subscription_of_one_connection_that_closed_leaves_others_alone(
     broker: Broker, wire: Wire, address: str
 ) -> None:
-    wire.read_along(address)
+    wire.subscribe(address)
     with Wire(broker.port) as other:
-        other.read_along(address)
+        other.subscribe(address)
         other.ping()
-    fill(wire, address, "n0")
+    fill_mailbox(wire, address, "n0")
     assert payloads(wire, 1) == ["n0"]
 
 
@@ -298,7 +298,7 @@ def test_subscribing_amid_traffic_misses_and_repeats_nothing(
 def test_each_priority_stays_in_order_whatever_happens(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address)
     with Wire(broker.port) as reader:
-        reader.read_along(address)
+        reader.subscribe(address)
         wire.send("".join(f"PUB {MSG}{address}{SUFFIXES[n % 3]} 4\r\n{n:04}\r\n" for n in range(3000)))
         messages = reader.messages(3000)
     for suffix in SUFFIXES:
@@ -314,7 +314,7 @@ def test_what_arrives_during_a_replay_takes_its_place(broker: Broker, wire: Wire
         wire.pub(MSG + address, "n" * 50000)
     wire.ping()
     with Wire(broker.port, receive_bytes=4096) as reader:
-        reader.read_along(address)
+        reader.subscribe(address)
         reader.message()
         assert wire.msg(address + ".critical", "now") == {"msg_id": 200}
         messages = reader.messages(200)
@@ -331,7 +331,7 @@ def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(
     broker = start_broker("--max-pending", "100000", "--sync", "never")
     with Wire(broker.port) as wire, Wire(broker.port, receive_bytes=4096) as slow:
         wire.create(name=address)
-        slow.read_along(address)
+        slow.subscribe(address)
         slow.ping()
         before = broker.rss_bytes
         for n in range(600):
@@ -350,7 +350,7 @@ def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(
 def test_deleting_what_a_slow_subscriber_was_not_sent_yet(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address)
     with Wire(broker.port, receive_bytes=4096) as slow:
-        slow.read_along(address)
+        slow.subscribe(address)
         slow.ping()
         for _ in range(200):
             wire.pub(MSG + address, "x" * 50000)
@@ -367,7 +367,7 @@ def test_deleting_what_a_slow_subscriber_was_not_sent_yet(broker: Broker, wire: 
 def test_a_mailbox_that_expires_under_a_slow_subscriber(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address, ttl=1)
     with Wire(broker.port, receive_bytes=4096) as slow:
-        slow.read_along(address)
+        slow.subscribe(address)
         slow.ping()
         for _ in range(100):
             wire.pub(MSG + address, "x" * 50000)
@@ -389,7 +389,7 @@ def test_subscriptions_that_end_by_max_leave_nothing_behind(
 ) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
-        fill(wire, address, "n0", "n1")
+        fill_mailbox(wire, address, "n0", "n1")
 
         def rounds(first: int, count: int) -> None:
             for start in range(first, first + count, 500):

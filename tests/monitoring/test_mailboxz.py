@@ -123,10 +123,10 @@ def test_subscribers_and_groups(monitored: Broker, port: int, wire: Wire) -> Non
         readers = [stack.enter_context(Wire(monitored.port)) for _ in range(2)]
         members = [stack.enter_context(Wire(monitored.port)) for _ in range(3)]
         for reader in readers:
-            reader.read_along("read.box")
+            reader.subscribe("read.box")
             reader.ping()
         for member, queue in zip(members, ("workers", "workers", "audit"), strict=True):
-            member.read_along("read.box", queue=queue)
+            member.subscribe("read.box", queue=queue)
             member.ping()
         for payload in ("1", "2", "3", "4"):
             wire.msg("read.box", payload)

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from tests.support.broker import Broker
 from tests.support.nats_py import connect
-from tests.support.waiting import WAIT_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, wait_until_async
 from tests.support.wire_client import MAILBOX, Wire
 
 COUNT = 2000
@@ -99,7 +99,7 @@ def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str)
             listed = await sender.request(f"{MAILBOX}LIST.{address}", b'{"limit":1}')
             return b'"total":0' in listed.data
 
-        await until(all_deleted)
+        await wait_until_async(all_deleted)
         await members[1].drain()
         assert all(seen)
         assert set(seen[0]) | set(seen[1]) == {b"%d" % number for number in range(COUNT)}

@@ -15,7 +15,7 @@ from tests.support.broker import Broker
 from tests.support.certificates import Certificates
 from tests.support.nats_py import connect
 from tests.support.nats_server import NATS_SERVER, NatsServer
-from tests.support.waiting import WAIT_SECONDS, until
+from tests.support.waiting import WAIT_SECONDS, wait_until_async
 from tests.support.wire_client import Wire
 
 Start = Callable[..., Broker]
@@ -140,7 +140,7 @@ def test_a_client_learns_other_ways_in(start_broker: Start) -> None:
         async def is_there() -> bool:
             return client.is_connected and client.connected_url.port == reserve.port
 
-        await until(is_there)
+        await wait_until_async(is_there)
         await client.flush()
         await client.close()
 

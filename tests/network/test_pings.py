@@ -17,7 +17,7 @@ INTERVAL_SECONDS = 0.3
 def pings(wire: Wire, answer: bytes = b"") -> int:
     """Take the PINGs that are there, and `answer` each; the number of them."""
     try:
-        wire.fill(0.001)
+        wire.receive(0.001)
     except TimeoutError:
         return 0
     count = wire.unread.count(b"PING\r\n")

@@ -8,9 +8,8 @@ from itertools import islice
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.load import WAIT_SECONDS
-from tests.support.waiting import wait_until
-from tests.support.wire_client import MAILBOX, Wire, frames, kernel_bytes
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import MAILBOX, Wire, kernel_bytes, read_messages
 
 Start = Callable[..., Broker]
 DEADLINE = 1.0
@@ -76,7 +75,7 @@ def test_who_takes_something_in_time_stays(start_broker: Start, stack: ExitStack
     while time.monotonic() < ends:
         slow.unread += slow.socket.recv(SIP)
         time.sleep(DEADLINE / 10)
-    assert sum(1 for _ in islice(frames(slow), FLOOD)) == FLOOD
+    assert sum(1 for _ in islice(read_messages(slow), FLOOD)) == FLOOD
     slow.ping()
     assert slow_consumers(broker) == 0
 
@@ -88,7 +87,7 @@ def test_a_reader_of_a_mailbox_may_take_as_long_as_it_wants(start_broker: Start,
     sender = stack.enter_context(Wire(broker.port))
     sender.create(name="box")
     for number, reader in enumerate(readers):
-        reader.read_along("box", queue="workers" if number % 2 else "")
+        reader.subscribe("box", queue="workers" if number % 2 else "")
         reader.ping()
     for reader in readers[2:]:
         reader.sub("also", "2")
@@ -100,7 +99,7 @@ def test_a_reader_of_a_mailbox_may_take_as_long_as_it_wants(start_broker: Start,
     for reader in readers[::2]:
         seen = {"$mq9.AI.MAILBOX.MSG.box": 0, "also": 0}
         wanted = FLOOD + (TRICKLE if reader in readers[2:] else 0)
-        for message in islice(frames(reader), wanted):
+        for message in islice(read_messages(reader), wanted):
             seen[message.subject] += 1
         assert seen["$mq9.AI.MAILBOX.MSG.box"] == FLOOD
     for reader in readers[1::2]:
@@ -118,9 +117,9 @@ def test_so_may_one_that_left_its_mailbox_until_it_has_what_it_was_sent(
     sender.create(name="box")
     sender.msg("box", bytes(LARGE))
     reader.sub("flood", "2")
-    reader.read_along("box")
+    reader.subscribe("box")
     reader.send("UNSUB 1 1\r\n" if early else "")
-    reader.fill(WAIT_SECONDS)
+    reader.receive(WAIT_SECONDS)
     reader.send("" if early else "UNSUB 1\r\n")
     reader.send("PUB flood 0\r\n\r\n")
     time.sleep(DEADLINE * 3)

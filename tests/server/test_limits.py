@@ -195,7 +195,7 @@ def test_max_payload(start_broker: Start) -> None:
         assert wire.closed()
         assert wire.unread == b"-ERR 'Maximum Payload Violation'\r\n"
     with Wire(broker.port) as wire:
-        wire.read_along("a")
+        wire.subscribe("a")
         assert wire.message().payload == b"x" * 100
 
 
@@ -350,7 +350,7 @@ def test_past_a_limit_a_plain_publish_is_dropped_and_subscribers_see_nothing(sta
     broker = start_broker("--max-mailbox-messages", "1")
     with Wire(broker.port) as wire:
         wire.create(name="a")
-        wire.read_along("a")
+        wire.subscribe("a")
         for n in range(5):
             wire.pub(MSG + "a", str(n))
         assert wire.message().payload == b"0"

@@ -34,13 +34,13 @@ def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
         for number in range(3000):
             wire.pub("$mq9.AI.MAILBOX.MSG.plain.loop", f"{number}".rjust(400))
         wire.msg("plain.loop.critical", "first")
-        reader.read_along("plain.loop")
+        reader.subscribe("plain.loop")
         replayed = reader.messages(3001)
         assert replayed[0].payload == b"first"
         assert [int(message.payload) for message in replayed[1:]] == list(range(3000))
         wire.msg("plain.loop", "live")
         assert reader.message().payload == b"live"
-        web.read_along("plain.loop")
+        web.subscribe("plain.loop")
         assert [message.msg_id for message in web.messages(3)] == [3000, 0, 1]
         assert wire.delete("plain.loop", 0) == {"deleted": True}
     assert broker.stop() == 0

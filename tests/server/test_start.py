@@ -20,7 +20,7 @@ from mq9fast.storage.rocks_database import open_error
 from mq9fast.version import VERSION
 from tests.support.broker import Broker, run_broker, start_error
 from tests.support.nats_py import connect
-from tests.support.waiting import START_SECONDS, WAIT_SECONDS, until, wait_until
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until, wait_until_async
 from tests.support.wire_client import Wire
 
 STDOUT_LINE = re.compile(rf"mq9fast {re.escape(VERSION)} listening on nats://127\.0\.0\.1:(\d+)\n")
@@ -284,7 +284,7 @@ def test_a_client_that_keeps_trying_is_served_by_the_next_one_at_once(
                     return False
                 return b"msg_id" in answer.data
 
-            await until(is_sent)
+            await wait_until_async(is_sent)
         seen = set()
         while len(seen) < 5:
             seen.add((await box.next_msg(WAIT_SECONDS)).data)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.load import Watcher, Writer
+from tests.support.load import Subscriber, Writer
 from tests.support.mailbox import publish_many, read_stored
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -30,8 +30,8 @@ def test_a_stop_amid_load_keeps_every_promise(
     with Wire(broker.port) as wire:
         wire.create(name="box")
     writers = [Writer(broker.port, f"w{n}", ["box"], seed=n) for n in range(3)]
-    watcher = Watcher(broker.port, ["box"])
-    threads = [watcher, *writers]
+    subscriber = Subscriber(broker.port, ["box"])
+    threads = [subscriber, *writers]
     for thread in threads:
         thread.start()
     wait_until(lambda: all(writer.acknowledged for writer in writers))
@@ -43,13 +43,13 @@ def test_a_stop_amid_load_keeps_every_promise(
     broker.start()
     stored = read_stored(broker.port, "box")
     for writer in writers:
-        assert not writer.trouble, writer.trouble
+        assert not writer.errors, writer.errors
         assert writer.acknowledged
         for (_, msg_id), payload in writer.acknowledged.items():
             assert stored.get(msg_id) == payload or ("box", msg_id) in writer.maybe_deleted
         assert not {msg_id for _, msg_id in writer.deleted} & stored.keys()
     maybe_deleted = {msg_id for writer in writers for _, msg_id in writer.maybe_deleted}
-    assert {msg_id for _, msg_id in watcher.seen} <= stored.keys() | maybe_deleted
+    assert {msg_id for _, msg_id in subscriber.received} <= stored.keys() | maybe_deleted
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
@@ -66,7 +66,7 @@ def test_what_it_has_read_is_stored_and_answered_before_it_ends(
         # PONG says that the broker has read it; it answers whatever is durable, now or on its way out.
         wire.send("PING\r\n")
         while b"PONG\r\n" not in wire.unread:
-            wire.fill(WAIT_SECONDS)
+            wire.receive(WAIT_SECONDS)
         answers = wire.unread.count(b"msg_id")
         status = []
         ending = threading.Thread(target=lambda: status.append(broker.stop(sign)))
@@ -107,7 +107,7 @@ def test_a_client_that_does_not_read_does_not_keep_it_from_ending(
     broker = start_broker("--sync", "never")
     with Wire(broker.port, receive_bytes=65536) as stuck, Wire(broker.port) as wire:
         wire.create(name="box")
-        stuck.read_along("box")
+        stuck.subscribe("box")
         publish_many(wire, "box", 50_000, b"x" * 1000)
         assert broker.stop() == 0
 
@@ -117,7 +117,7 @@ def test_a_second_interrupt_ends_it_at_once(start_broker: Callable[..., Broker])
     broker = start_broker("--sync", "never")
     with Wire(broker.port, receive_bytes=65536) as stuck, Wire(broker.port) as wire:
         wire.create(name="box")
-        stuck.read_along("box")
+        stuck.subscribe("box")
         publish_many(wire, "box", 50_000, b"x" * 1000)
         broker.process.send_signal(signal.SIGINT)
         assert wire.closed()

@@ -13,7 +13,7 @@ from mq9fast.health import Health
 from mq9fast.storage.compaction import SLACK_BYTES, SLACK_BYTES_IDLE, Compaction
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import Store
-from tests.support.waiting import until
+from tests.support.waiting import wait_until_async
 
 
 class Tables:
@@ -43,7 +43,7 @@ async def look(compaction: Compaction, tables: Tables, *, idle: bool) -> bool:
     async def is_over() -> bool:
         return not compaction.running
 
-    await until(is_over)
+    await wait_until_async(is_over)
     return tables.compactions > before
 
 

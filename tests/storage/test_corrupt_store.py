@@ -27,13 +27,13 @@ def broker(start_broker: StartBroker) -> Broker:
 
 def test_reading_a_corrupt_message_holds_up_nobody_else(broker: Broker) -> None:
     with Wire(broker.port) as stuck, Wire(broker.port) as wire:
-        stuck.read_along("bad")
+        stuck.subscribe("bad")
         stuck.ping()
-        wire.read_along("good")
+        wire.subscribe("good")
         assert wire.message().payload == b"message of good"
         assert wire.msg("good", "more") == {"msg_id": 1}
         assert wire.message().payload == b"more"
-        stuck.read_along("good", "2")
+        stuck.subscribe("good", "2")
         assert [message.payload for message in stuck.messages(2)] == [b"message of good", b"more"]
 
 

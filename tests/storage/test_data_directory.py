@@ -23,7 +23,7 @@ from mq9fast.storage.rocks_database import open_error
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.write_ahead_log import read_log
 from tests.support.broker import Broker, start_error
-from tests.support.data_directory import content, cut, log_files, read_state, repeated_start_error
+from tests.support.data_directory import file_hashes, log_files, read_state, repeated_start_error, truncate
 from tests.support.mailbox import publish_many, read_stored
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
@@ -188,11 +188,11 @@ def spoil_empty(file: Path, other: Path) -> None:
 
 
 def spoil_cut(file: Path, other: Path) -> None:
-    cut(file, file.stat().st_size // 2)
+    truncate(file, file.stat().st_size // 2)
 
 
 def spoil_cut_by_a_byte(file: Path, other: Path) -> None:
-    cut(file, max(file.stat().st_size - 1, 0))
+    truncate(file, max(file.stat().st_size - 1, 0))
 
 
 def spoil_other_store(file: Path, other: Path) -> None:
@@ -223,13 +223,13 @@ def test_spoiled_file_is_refused_or_does_not_matter(
     one, two = (Path(shutil.copytree(store, tmp_path / store.name)) for store in stores)
     whole = rows(Path(shutil.copytree(one, tmp_path / "whole")))
     spoil(max(one.glob(kind)), two)
-    before = content(one)
+    before = file_hashes(one)
     outcomes = []
     for _ in range(3):
         try:
             assert rows(one) == whole
         except StartError as error:
-            assert content(one) == before
+            assert file_hashes(one) == before
             outcomes.append(str(error))
             assert str(one) in str(error)
         else:

@@ -52,8 +52,8 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
     with Wire(disk.port) as sender, Wire(disk.port) as reader, Wire(disk.port) as worker:
         sender.create(name="a")
         sender.msg("a", "first")
-        reader.read_along("a")
-        worker.read_along("a", queue="workers")
+        reader.subscribe("a")
+        worker.subscribe("a", queue="workers")
         assert reader.message().payload == worker.message().payload == b"first"
 
         disk.faults.may_sync.clear()
@@ -67,7 +67,7 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
         sender.pub(MAILBOX + "LIST.a", "", "answers")
         sender.ping()
         with Wire(disk.port) as late:
-            late.read_along("a")
+            late.subscribe("a")
             late.ping()
             assert sender.silent(0.3)
             assert reader.silent(0.05)
@@ -108,7 +108,7 @@ def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) ->
         heal(wire, "a")
         assert wire.list("a")["total"] == 0
         assert wire.msg("a", "kept") == {"msg_id": 2}
-        wire.read_along("a", "2")
+        wire.subscribe("a", "2")
         assert wire.message().payload == b"kept"
         assert wire.silent(0.1)
         assert wire.list("a", limit=1)["total"] == 1
@@ -117,7 +117,7 @@ def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) ->
 def test_a_message_whose_deletion_fails_amid_its_fsync_is_pushed(disk: Disk) -> None:
     with Wire(disk.port) as wire, Wire(disk.port) as reader:
         wire.create(name="a")
-        reader.read_along("a")
+        reader.subscribe("a")
         reader.ping()
         disk.faults.may_sync.clear()
         wire.sub("answers")
@@ -145,7 +145,7 @@ def test_what_a_worker_answered_before_an_fsync_that_fails(disk: Disk, count: in
         wire.create(name="a")
         wire.send("".join(f"PUB {MAILBOX}MSG.a 1\r\n{n}\r\n" for n in range(count + 2)))
         worker.sub("answers", "9")
-        worker.read_along("a", queue="workers")
+        worker.subscribe("a", queue="workers")
         assert len(worker.messages(count + 2)) == count + 2
         disk.faults.may_sync.clear()
         disk.faults.failing_syncs = 1
@@ -162,7 +162,7 @@ def test_what_a_worker_answered_before_an_fsync_that_fails(disk: Disk, count: in
             listed = wire.list("a")
             assert listed["total"] == 2
             assert [{"msg_id": m["msg_id"], "payload": m["payload"]} for m in listed["messages"]] == left
-        other.read_along("a", queue="workers")
+        other.subscribe("a", queue="workers")
         other.ping()
         worker.close()
         assert [message.payload for message in other.messages(2)] == [

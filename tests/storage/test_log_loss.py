@@ -11,14 +11,14 @@ from mq9fast.storage.broker_state import SYNC_MODES
 from mq9fast.storage.rocks import RocksStore
 from tests.support.broker import Broker
 from tests.support.data_directory import (
+    change_state,
     copy_of,
-    cut,
     flip_byte,
     log_files,
-    note,
     pretend_reboot,
     read_state,
     repeated_start_error,
+    truncate,
 )
 from tests.support.mailbox import read_stored
 from tests.support.waiting import wait_until
@@ -63,15 +63,15 @@ def zeros_in_the_middle(file: Path) -> None:
 
 
 def cut_in_the_middle(file: Path) -> None:
-    cut(file, file.stat().st_size // 2)
+    truncate(file, file.stat().st_size // 2)
 
 
 def cut_by_one_byte(file: Path) -> None:
-    cut(file, file.stat().st_size - 1)
+    truncate(file, file.stat().st_size - 1)
 
 
 def cut_to_nothing(file: Path) -> None:
-    cut(file, 0)
+    truncate(file, 0)
 
 
 DAMAGES = [
@@ -136,7 +136,7 @@ def test_kill_while_a_loss_is_accepted(broker: Broker) -> None:
     given_again = 0
     for place in ("first", "second"):
         data = copy_of(broker, broker.data_dir.with_name(place))
-        note(data, log_checksums={given_again: 1})
+        change_state(data, log_checksums={given_again: 1})
         store = RocksStore(data, accept_loss=True)
         batch = store.new_batch()
         batch.put(b"key", b"value")

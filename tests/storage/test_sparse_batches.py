@@ -81,7 +81,7 @@ def test_a_store_at_rest_takes_no_more_than_four_times_what_is_not_deleted(
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
         assert ids_and_payloads(wire, "box") == left
-        wire.read_along("box")
+        wire.subscribe("box")
         assert {message.msg_id: message.payload.decode() for message in wire.messages(len(left))} == left
         for msg_id in left:
             assert wire.delete("box", msg_id) == {"deleted": True}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.data_directory import change_rows, number, rows_of
+from tests.support.data_directory import change_rows, pack_number, rows_of
 from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
@@ -78,7 +78,7 @@ def test_the_count_is_that_of_the_records_after_a_kill(start_broker: StartBroker
         assert wire.create(name="five")["is_new"]
     broker.kill()
     assert set(rows_of(broker.data_dir, b"b")) == {b"bone", b"btwo", b"bfive"}
-    assert rows_of(broker.data_dir, b"n") == {b"n": number(3)}
+    assert rows_of(broker.data_dir, b"n") == {b"n": pack_number(3)}
     broker.start()
 
 
@@ -89,10 +89,10 @@ def test_an_older_directory_gets_its_count(start_broker: StartBroker, version: i
         wire.create(name="one")
         wire.msg("one", "kept")
     broker.stop()
-    change_rows(broker.data_dir, {b"v": number(version)}, (b"n",))
+    change_rows(broker.data_dir, {b"v": pack_number(version)}, (b"n",))
     broker.start()
     with Wire(broker.port) as wire:
         assert wire.list("one")["messages"][0]["payload"] == "kept"
     broker.stop()
     rows = rows_of(broker.data_dir)
-    assert (rows[b"v"], rows[b"n"]) == (number(3), number(1))
+    assert (rows[b"v"], rows[b"n"]) == (pack_number(3), pack_number(1))

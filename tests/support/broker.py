@@ -26,8 +26,8 @@ class Broker:
         monitor: bool = False,
         descriptors: int = 0,
     ) -> None:
-        """`monitor`: keep the default monitoring port; else it is off unless a flag says otherwise.
-        `descriptors`: as many as the system allows the process, if not 0."""
+        """`monitor`: keep the default monitoring port; otherwise it is off unless a flag sets it.
+        `descriptors`: the limit of open file descriptors (RLIMIT_NOFILE), if not 0."""
         self.descriptors = descriptors
         self.data_dir = data_dir
         self.log = data_dir.with_name(data_dir.name + ".log")
@@ -67,14 +67,14 @@ class Broker:
 
     @property
     def loop_seconds(self) -> float:
-        """What the thread of the event loop used of a processor: the store's are not the loop's."""
+        """Processor time of the thread of the event loop, without the store's threads."""
         used = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat")
         if used.exists():
             return int(used.read_text().split()[0]) / 1e9
         return self._cpu_seconds(f"task/{self.process.pid}/")
 
-    def _cpu_seconds(self, of: str) -> float:
-        fields = Path(f"/proc/{self.process.pid}/{of}stat").read_text().rpartition(")")[2].split()
+    def _cpu_seconds(self, directory: str) -> float:
+        fields = Path(f"/proc/{self.process.pid}/{directory}stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
@@ -83,7 +83,7 @@ class Broker:
 
     @property
     def ws_port(self) -> int:
-        """The WebSocket port, which only the log names."""
+        """The WebSocket port, read from the log."""
         return int(re.findall(r"for WebSocket clients on .*:(\d+)$", self.log.read_text(), re.MULTILINE)[-1])
 
     @property
@@ -94,7 +94,7 @@ class Broker:
         raise AssertionError("the broker is not running")
 
     def metric(self, name: str) -> int:
-        """A figure of /metrics; the broker was started with --monitor-port 0."""
+        """A value of /metrics. The broker must have been started with --monitor-port 0."""
         found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
         with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=WAIT_SECONDS) as answer:
             values = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
@@ -103,7 +103,7 @@ class Broker:
 
     @property
     def health(self) -> str:
-        """What /healthz says is wrong, or nothing; the broker was started with --monitor-port 0."""
+        """The error that /healthz shows, or "". The broker must have been started with --monitor-port 0."""
         found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
         try:
             with urllib.request.urlopen(f"{found[-1]}/healthz", timeout=WAIT_SECONDS) as answer:
@@ -114,13 +114,13 @@ class Broker:
         return ""
 
     def kill(self) -> None:
-        """SIGKILL: nothing is flushed."""
+        """Send SIGKILL: the broker flushes nothing."""
         self.process.kill()
         self.process.wait(WAIT_SECONDS)
         self._close_output()
 
     def stop(self, sign: int = signal.SIGTERM) -> int:
-        """Ask it to stop; returns its exit status."""
+        """Send a signal that stops the broker. Returns its exit status."""
         self.process.send_signal(sign)
         status = self.process.wait(WAIT_SECONDS)
         self._close_output()
@@ -131,7 +131,7 @@ class Broker:
         self.start()
 
     def end(self) -> None:
-        """End it whatever state it is in, and look for tracebacks."""
+        """Kill the broker in any state, and check that its log has no traceback."""
         self.kill()
         assert "Traceback" not in self.log.read_text(), self.log.read_text()
 
@@ -143,7 +143,7 @@ class Broker:
 def run_broker(
     *arguments: str | Path, command: tuple[str | Path, ...] = (sys.executable, "-m", "mq9fast"), **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a broker that is expected to end by itself."""
+    """Run a broker that is expected to exit by itself."""
     return subprocess.run(
         [*command, *arguments],
         capture_output=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Certificates:
-    """An authority, a server of 127.0.0.1 and localhost, a client, and a client of another authority."""
+    """Two authorities, `ca` and `other`, with `server` and `client` signed by `ca`, `stranger` by `other`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

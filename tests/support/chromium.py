@@ -1,4 +1,4 @@
-"""A headless Chromium whose pages a test looks into and clicks at, over the DevTools protocol."""
+"""A headless Chromium. Tests read and click its pages over the DevTools protocol."""
 
 import contextlib
 import http.client
@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
-from tests.support.load import WAIT_SECONDS
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -27,7 +26,7 @@ FLAGS = (
 
 
 class Chromium:
-    """A browser with a profile of its own in `directory`, which has to be empty."""
+    """A browser with its own profile in `directory`, which must be empty."""
 
     def __init__(self, directory: Path) -> None:
         assert CHROMIUM is not None
@@ -48,14 +47,14 @@ class Chromium:
         self._port = int(active.read_text().split()[0])
 
     def page(self, url: str) -> "Page":
-        """Open a page in a tab of its own."""
+        """Open a page in a new tab."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=WAIT_SECONDS)
         with contextlib.closing(connection):
             connection.request("PUT", f"/json/new?{url}")
             return Page(json.load(connection.getresponse())["webSocketDebuggerUrl"])
 
     def end(self) -> None:
-        """End it with all the processes that it started."""
+        """Kill the browser and all processes that it started."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(WAIT_SECONDS)
 

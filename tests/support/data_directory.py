@@ -1,4 +1,4 @@
-"""Damage to the data directory of a stopped broker, and starts that are to be refused."""
+"""Read, change and damage the data directory of a stopped broker."""
 
 import hashlib
 import os
@@ -14,8 +14,8 @@ from mq9fast.storage.state_file import StateFile
 from tests.support.broker import Broker, start_error
 
 
-def content(directory: Path) -> dict[str, str]:
-    """Every file of a directory, and what is in it."""
+def file_hashes(directory: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a directory, by path."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
@@ -24,22 +24,22 @@ def content(directory: Path) -> dict[str, str]:
 
 
 def repeated_start_error(data_dir: Path, *flags: str) -> str:
-    """The sentence with which a broker refuses to start, three times over; it has changed nothing."""
-    before = content(data_dir)
-    said = [start_error("--data-dir", data_dir, *flags, may_log=True) for _ in range(3)]
-    assert content(data_dir) == before
-    assert said[0] == said[1] == said[2]
-    assert str(data_dir) in said[0]
-    return said[0]
+    """The error of three starts in a row: each start fails alike and changes no file."""
+    before = file_hashes(data_dir)
+    errors = [start_error("--data-dir", data_dir, *flags, may_log=True) for _ in range(3)]
+    assert file_hashes(data_dir) == before
+    assert errors[0] == errors[1] == errors[2]
+    assert str(data_dir) in errors[0]
+    return errors[0]
 
 
 def log_files(data_dir: Path) -> list[Path]:
-    """The files of RocksDB's log."""
+    """The files of RocksDB's write-ahead log."""
     return sorted(data_dir.glob("[0-9]*.log"))
 
 
 def flip_byte(file: Path, offset: int) -> None:
-    """Have one byte of a file rot."""
+    """Invert the bits of one byte of a file."""
     with file.open("r+b") as opened:
         opened.seek(offset)
         byte = opened.read(1)
@@ -47,13 +47,13 @@ def flip_byte(file: Path, offset: int) -> None:
         opened.write(bytes([byte[0] ^ 0xFF]))
 
 
-def cut(file: Path, size: int) -> None:
-    """Leave the first `size` bytes of a file."""
+def truncate(file: Path, size: int) -> None:
+    """Keep only the first `size` bytes of a file."""
     os.truncate(file, size)
 
 
 def read_state(data_dir: Path) -> BrokerState:
-    """What the last broker noted."""
+    """The state file that the last broker wrote."""
     file = StateFile(data_dir / STATE_FILE)
     state = broker_state.read_state(file)
     file.close()
@@ -61,8 +61,8 @@ def read_state(data_dir: Path) -> BrokerState:
     return state
 
 
-def note(data_dir: Path, **changes: Any) -> None:
-    """Change what a broker that does not run noted."""
+def change_state(data_dir: Path, **changes: Any) -> None:
+    """Change fields of the state file."""
     state = read_state(data_dir)
     for name, value in changes.items():
         setattr(state, name, value)
@@ -73,17 +73,17 @@ def note(data_dir: Path, **changes: Any) -> None:
 
 
 def pretend_reboot(data_dir: Path) -> None:
-    """Have the state of a killed broker say that the system ran another time."""
-    note(data_dir, boot_id="00000000-0000-0000-0000-000000000000")
+    """Change the boot id in the state file, as if the machine had rebooted since."""
+    change_state(data_dir, boot_id="00000000-0000-0000-0000-000000000000")
 
 
 def copy_of(broker: Broker, to: Path) -> Path:
-    """A copy of the directory of a broker that does not run."""
+    """Copy the data directory of a stopped broker. Returns the path of the copy."""
     return Path(shutil.copytree(broker.data_dir, to))
 
 
 def rows_of(data_dir: Path, prefix: bytes = b"") -> dict[bytes, bytes]:
-    """The stored pairs whose keys begin so."""
+    """The stored keys and values, of keys that begin with `prefix`."""
     db = Rdict(str(data_dir), Options(raw_mode=True))
     rows = {key: value for key, value in db.items() if key.startswith(prefix)}  # type: ignore[union-attr]
     db.close()
@@ -91,7 +91,7 @@ def rows_of(data_dir: Path, prefix: bytes = b"") -> dict[bytes, bytes]:
 
 
 def change_rows(data_dir: Path, put: dict[bytes, bytes], delete: tuple[bytes, ...] = ()) -> None:
-    """Put and delete pairs."""
+    """Put and delete keys."""
     db = Rdict(str(data_dir), Options(raw_mode=True))
     for key, value in put.items():
         db[key] = value
@@ -100,13 +100,13 @@ def change_rows(data_dir: Path, put: dict[bytes, bytes], delete: tuple[bytes, ..
     db.close()
 
 
-def number(value: int) -> bytes:
-    """As numbers are stored."""
+def pack_number(value: int) -> bytes:
+    """A number in the format of the store."""
     return value.to_bytes(8, "big")
 
 
 def overwrite(data_dir: Path, prefix: bytes, ending: bytes, value: bytes) -> None:
-    """Put `value` in place of the only one under a key of this prefix that ends so."""
+    """Replace the value that ends with `ending`. Exactly one key of this prefix must have such a value."""
     db = Rdict(str(data_dir), Options(raw_mode=True))
     (key,) = [key for key, old in db.items() if key.startswith(prefix) and old.endswith(ending)]
     db[key] = value

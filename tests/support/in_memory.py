@@ -1,4 +1,4 @@
-"""The core of a broker without sockets, loop or disk: sessions that are fed bytes and asked for output."""
+"""The core of a broker without sockets, event loop or disk. Tests feed sessions and read their output."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ MANY = settings(max_examples=500)
 
 
 class MemoryBatch:
-    """Changes that wait for MemoryStore.write."""
+    """A batch of changes for MemoryStore.write."""
 
     def __init__(self) -> None:
         self.changes: dict[bytes, bytes | None] = {}
@@ -39,7 +39,7 @@ class MemoryBatch:
 
 
 class MemoryStore:
-    """A store without a disk. `failing` is raised by every read and write while it is set."""
+    """A store in memory. While `failing` is set, every read and write raises it."""
 
     def __init__(self) -> None:
         self.pairs: dict[bytes, bytes] = {}
@@ -71,7 +71,7 @@ class MemoryStore:
 
 
 class FakeConnection:
-    """What a session has in front of it; keeps what it is told."""
+    """The connection of a session. Records the calls that the session makes."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -100,7 +100,7 @@ class FakeConnection:
 
 
 class ManualLoop:
-    """An event loop that only keeps what it is asked to call: `calls`, and `failures`."""
+    """An event loop that records `calls` and `failures` instead of running them."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], object]] = []
@@ -124,7 +124,7 @@ class ImmediatePipeline:
         self.stalls = 0
 
     def write_batch(self) -> None:
-        """Have the store take what the group gathered so far."""
+        """Write the batch of the commit group to the store."""
         batch: Any = self.accumulator.group.take_batch(lambda address: b"b" + address, MemoryBatch)
         if batch is not None:
             self.store.write(batch)
@@ -145,7 +145,8 @@ class ImmediatePipeline:
 
 
 class Parts:
-    """One broker's core. Turns end when a test says so, or with a read if `ready_descriptor` is given."""
+    """The core of one broker. A turn ends when the test calls `end_turn`, or with a read if `ready_descriptor` is
+    given."""
 
     def __init__(
         self,
@@ -166,7 +167,7 @@ class Parts:
         self.limits.max_subscriptions = max_subscriptions
         self.limits.busy_poll = busy_poll_us
         self.pending_work = PendingWork(self.limits)
-        # No test is about how long it takes.
+        # No test depends on the length of a turn.
         self.pending_work.turn_ns = 1 << 60
         self.mailbox_index = MailboxIndex(1, 0)
         self.router = Router(self.pending_work, 1)
@@ -209,12 +210,12 @@ class Parts:
         return self.loop.calls.count(self.engine.end_turn)
 
     def session(self, *, headers: bool = True) -> "Peer":
-        """A client that is past CONNECT, not verbose."""
+        """A client that has sent CONNECT, not verbose."""
         self.clients += 1
         return Peer(self, self.clients, headers)
 
     def open(self, address: bytes) -> Mailbox:
-        """Begin a mailbox's life, as CREATE does."""
+        """Create a mailbox, as CREATE does."""
         mailbox = self.mailbox_index.open(address, False)
         self.mailbox_index.renew(mailbox)
         self.accumulator.group.touch_mailbox(mailbox)
@@ -222,18 +223,18 @@ class Parts:
         return mailbox
 
     def advance(self, milliseconds: int) -> None:
-        """Move broker time on, and have the deadlines pass that are due."""
+        """Advance the broker's time, and expire mailboxes that are due."""
         time = self.engine.time
         time.start(time.now_ms + milliseconds, 0)
         self.engine.judge_deadlines()
 
     def end_turn(self) -> None:
-        """End the turn, whether anything asked for that or not."""
+        """End the turn, scheduled or not."""
         self.engine.end_turn()
 
 
 class Peer:
-    """A session and the connection in front of it."""
+    """A session and its connection."""
 
     def __init__(self, parts: Parts, cid: int, headers: bool) -> None:
         self.parts = parts
@@ -245,7 +246,7 @@ class Peer:
         self.largest_room = 0
 
     def feed(self, data: bytes, most: int | None = None) -> None:
-        """Have the session read `data`, at most `most` bytes a read."""
+        """Give `data` to the session, at most `most` bytes a read."""
         at = 0
         while at < len(data):
             room = self.session.get_buffer(-1)
@@ -260,13 +261,13 @@ class Peer:
             self.feed(piece)
 
     def output(self) -> bytes:
-        """What it would write now, and wrote at ends of turns since the last call."""
+        """The output since the last call: written at ends of turns, and not yet written."""
         written = b"".join(self.connection.written)
         self.connection.written.clear()
         return written + self.session.take_output()
 
     def after_turn(self) -> bytes:
-        """What it wrote once this turn ended."""
+        """End the turn and return the output."""
         self.parts.end_turn()
         return self.output()
 
@@ -282,11 +283,11 @@ CODES = (
 
 
 def pub(subject: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
-    """A PUB, as clients write it."""
+    """A PUB frame."""
     return b"PUB %b %b%d\r\n%b\r\n" % (subject, reply and reply + b" ", len(payload), payload)
 
 
 def cut(data: bytes, *places: int) -> list[bytes]:
-    """`data` in pieces, cut at places in order."""
+    """Cut `data` in pieces at these places."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[a:b] for a, b in pairwise(edges) if a < b]

@@ -1,18 +1,15 @@
-"""Load for fault tests: writers that remember what was promised to them, and readers of whole mailboxes."""
+"""Load for fault tests: a writer that records every reply, and a subscriber that records every message."""
 
 import random
 import threading
 
-from tests.support.waiting import WAIT_SECONDS
-from tests.support.wire_client import MAILBOX, Message, Wire, frames
-
-WAIT_SECONDS = WAIT_SECONDS
+from tests.support.wire_client import MAILBOX, Message, Wire, read_messages
 
 
 class Writer(threading.Thread):
-    """Sends and deletes, pipelined, until the broker is gone; remembers each answer.
+    """Sends and deletes messages, pipelined, until the broker is gone. Records each reply.
 
-    A key is (address, msg_id). `maybe_deleted` are those whose deletion was asked for, answered or not.
+    A key is (address, msg_id). `maybe_deleted`: the messages for which a DELETE was sent, replied or not.
     """
 
     WINDOW = 64
@@ -27,7 +24,7 @@ class Writer(threading.Thread):
         self.deleted: set[tuple[str, int]] = set()
         self.maybe_deleted: set[tuple[str, int]] = set()
         self.sent = 0
-        self.trouble: list[str] = []
+        self.errors: list[str] = []
         self._mine: list[tuple[str, int]] = []
         self._sends: dict[str, tuple[str, bytes]] = {}
         self._deletes: dict[str, tuple[str, int]] = {}
@@ -36,21 +33,21 @@ class Writer(threading.Thread):
         try:
             with Wire(self.port) as wire:
                 wire.send(f"SUB {self.name}.* 1\r\n")
-                answers = frames(wire)
+                replies = read_messages(wire)
                 while True:
                     self._send_some(wire)
-                    self._take(next(answers))
+                    self._record(next(replies))
         except (OSError, EOFError):
             return
         except BaseException as error:
-            self.trouble.append(repr(error))
+            self.errors.append(repr(error))
             raise
 
     def _send_some(self, wire: Wire) -> None:
-        room = self.WINDOW - len(self._sends) - len(self._deletes)
-        if room < self.WINDOW // 2:
+        free = self.WINDOW - len(self._sends) - len(self._deletes)
+        if free < self.WINDOW // 2:
             return
-        wire.send(b"".join(self._next_request() for _ in range(room)))
+        wire.send(b"".join(self._next_request() for _ in range(free)))
 
     def _next_request(self) -> bytes:
         self.sent += 1
@@ -75,33 +72,33 @@ class Writer(threading.Thread):
             payload,
         )
 
-    def _take(self, answer: Message) -> None:
-        if answer.subject in self._deletes:
-            assert answer.json == {"deleted": True}, answer
-            self.deleted.add(self._deletes.pop(answer.subject))
+    def _record(self, reply: Message) -> None:
+        if reply.subject in self._deletes:
+            assert reply.json == {"deleted": True}, reply
+            self.deleted.add(self._deletes.pop(reply.subject))
             return
-        address, payload = self._sends.pop(answer.subject)
-        key = (address, answer.json["msg_id"])
+        address, payload = self._sends.pop(reply.subject)
+        key = (address, reply.json["msg_id"])
         assert key not in self.acknowledged, key
         self.acknowledged[key] = payload
         self._mine.append(key)
 
 
-class Watcher(threading.Thread):
-    """Reads along in mailboxes until the broker is gone; remembers what it was given."""
+class Subscriber(threading.Thread):
+    """Subscribes to mailboxes until the broker is gone. Records every message it receives."""
 
     def __init__(self, port: int, addresses: list[str]) -> None:
-        super().__init__(name="watcher")
+        super().__init__(name="subscriber")
         self.port = port
         self.addresses = addresses
-        self.seen: dict[tuple[str, int], bytes] = {}
+        self.received: dict[tuple[str, int], bytes] = {}
 
     def run(self) -> None:
         try:
             with Wire(self.port) as wire:
                 for sid, address in enumerate(self.addresses):
-                    wire.read_along(address, str(sid))
-                for message in frames(wire):
-                    self.seen[self.addresses[int(message.sid)], message.msg_id] = message.payload
+                    wire.subscribe(address, str(sid))
+                for message in read_messages(wire):
+                    self.received[self.addresses[int(message.sid)], message.msg_id] = message.payload
         except (OSError, EOFError):
             return

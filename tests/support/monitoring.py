@@ -1,4 +1,4 @@
-"""Pages of the monitoring port, as HTTP clients get them."""
+"""Pages of the monitoring port, requested over HTTP."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
 
 
 def read(port: int, path: str) -> dict[str, Any]:
-    """A JSON page that is there."""
+    """A JSON page; the status must be 200."""
     status, content_type, body = get(port, path)
     assert (status, content_type) == (200, "application/json"), body
     page = json.loads(body)
@@ -34,7 +34,7 @@ def read(port: int, path: str) -> dict[str, Any]:
 
 
 def refusal(port: int, path: str) -> str:
-    """The sentence of a 400."""
+    """The text of an error page; the status must be 400."""
     status, content_type, body = get(port, path)
     assert (status, content_type) == (400, "text/plain; charset=utf-8"), body
     return body.decode()

@@ -1,4 +1,4 @@
-"""nats-py as its users have it, but for its patience: half a second for an answer is for machines at rest."""
+"""nats-py with longer timeouts: its default of half a second is too short on a busy machine."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from nats.aio.msg import Msg
 from tests.support.waiting import WAIT_SECONDS
 
 
-class Patient(Client):
-    """A client that waits for what comes sooner or later."""
+class PatientClient(Client):
+    """nats-py's client, with timeouts that only a defect reaches."""
 
     async def request(
         self, subject: str, payload: bytes = b"", timeout: float = WAIT_SECONDS, **options: Any
@@ -20,8 +20,8 @@ class Patient(Client):
         await super().flush(timeout)
 
 
-async def connect(url: str, **options: Any) -> Patient:
-    """What nats.connect does."""
-    client = Patient()
+async def connect(url: str, **options: Any) -> PatientClient:
+    """`nats.connect`, with the longer timeouts."""
+    client = PatientClient()
     await client.connect(url, **{"connect_timeout": WAIT_SECONDS, "drain_timeout": WAIT_SECONDS, **options})
     return client

@@ -1,4 +1,4 @@
-"""The real nats-server as a process, to compare with."""
+"""The real nats-server as a process, which mq9fast is compared with."""
 
 import json
 import re
@@ -14,7 +14,7 @@ START_LINE = re.compile(r"Listening for client connections on .*:(\d+)\n")
 
 
 class NatsServer:
-    """nats-server on a free port, with settings that have mq9fast's names."""
+    """nats-server on a free port. The settings have the names that mq9fast gives them."""
 
     def __init__(self, directory: Path, settings: dict[str, str]) -> None:
         assert NATS_SERVER is not None
@@ -40,7 +40,7 @@ class NatsServer:
 
 
 def configuration(settings: dict[str, str]) -> str:
-    """The configuration file of nats-server for settings of mq9fast."""
+    """The text of nats-server's configuration file for settings of mq9fast."""
     host = settings.get("host", "127.0.0.1")
     lines = [f"host: {json.dumps(host)}", "port: -1"]
     sign_in = []

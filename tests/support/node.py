@@ -1,4 +1,4 @@
-"""The JavaScript beside the tests: where Node and its modules are, and a script of tests/js that runs."""
+"""Node, its modules, and running a script of tests/js."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.load import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 
 SCRIPTS = Path(__file__).parent.parent / "js"
 MODULES = SCRIPTS / "node_modules"
-MIN_NODE = 22  # the first with a WebSocket of its own
+MIN_NODE = 22  # the first with a built-in WebSocket
 
 
 def _find_node() -> str | None:
@@ -38,7 +38,7 @@ needs_node = pytest.mark.skipif(
 
 
 class Script:
-    """A script of tests/js, told things on its input; what it observed comes out as lines of JSON."""
+    """A running script of tests/js. It reads lines of JSON, and prints what it observes as lines of JSON."""
 
     def __init__(self, name: str, url: str, **env: str) -> None:
         assert NODE is not None
@@ -51,26 +51,26 @@ class Script:
         )
         self._unread = b""
 
-    def tell(self, value: Any) -> None:
-        """One line for `told()`."""
+    def send(self, value: Any) -> None:
+        """Send one value, which the script reads with `receive()`."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(value).encode() + b"\n")
         self._process.stdin.flush()
 
     def line(self) -> dict[str, Any]:
-        """What it observed next."""
+        """The next line that the script printed."""
         assert self._process.stdout is not None
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._process.stdout], [], [], WAIT_SECONDS)
             data = os.read(self._process.stdout.fileno(), 65536) if ready else b""
-            assert data, f"the script said nothing more: {self._failure()}"
+            assert data, f"the script printed nothing more: {self._failure()}"
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         observed: dict[str, Any] = json.loads(line)
         return observed
 
     def observed(self, key: str) -> Any:
-        """The value of the next line, which has to be under `key`."""
+        """The value under `key` in the next line."""
         line = self.line()
         assert key in line, line
         return line[key]
@@ -83,7 +83,7 @@ class Script:
         return self
 
     def __exit__(self, failed: Any, *_: object) -> None:
-        """It has to end by itself, without an error or a warning and with nothing left to say."""
+        """The script must exit by itself, without an error or warning and without further output."""
         try:
             if failed is None:
                 out, err = self._process.communicate(timeout=WAIT_SECONDS)

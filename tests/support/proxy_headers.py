@@ -15,16 +15,16 @@ MAPPED = (
     + socket.inet_pton(socket.AF_INET6, "::ffff:5.6.7.8")
     + struct.pack("!HH", 1111, 2222)
 )
-# A piece of information about TLS or the network: type, length, value.
+# A type-length-value field, as proxies add for TLS or the network.
 MORE = b"\x03\x00\x04abcd"
 
 
 def v2(command: int, family: int, body: bytes = b"", length: int | None = None) -> bytes:
-    """A header of version 2; `length` is what it says of its body."""
+    """A header of version 2. `length` is the body length that it states."""
     return V2 + struct.pack("!BBH", command, family, len(body) if length is None else length) + body
 
 
-# With the client that each names; None where that is the peer itself.
+# Each valid header with the client address in it; None: the address of the peer stays.
 GOOD = {
     b"PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222\r\n": ("1.2.3.4", 1111),
     b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n": ("255.255.255.255", 65535),

@@ -1,4 +1,4 @@
-"""A worker of a queue group, alone in its process: takes tasks, works a little, deletes each.
+"""One worker of a queue group, as a process: it receives tasks, works a little, and deletes each task.
 
 Run as `python -I -S queue_worker.py PORT ADDRESS JOURNAL WORK_SECONDS`. It writes `got ID TIME`,
 `done ID TIME` and `gone ID TIME` (the deletion is acknowledged) to a journal. It may be killed at any time.

@@ -1,4 +1,4 @@
-"""Rows as drawn in mq9fast/storage/layout.py, written by hand."""
+"""Rows of the store, packed by hand in the format that mq9fast/storage/layout.py draws."""
 
 import struct
 
@@ -29,7 +29,7 @@ def run(messages: list[Stored]) -> bytes:
 
 
 def thinned(count: int, messages: dict[int, Stored]) -> bytes:
-    """A run of `count` messages that holds those of `messages`, by index."""
+    """A record batch of `count` messages that still holds those of `messages`, by index."""
     entries, bodies, kept = b"", b"", 0
     for index, (msg_id, *fields) in messages.items():
         kept |= 1 << index
@@ -52,7 +52,7 @@ def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
 
 
 def load(directory: MailboxIndex, address: bytes, record: bytes) -> Mailbox:
-    """Have a directory take over a stored mailbox."""
+    """Load a stored mailbox into an index."""
     directory.load([(b"b" + address, record)])
     mailbox = directory.get(address)
     assert mailbox is not None

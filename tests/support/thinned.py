@@ -1,4 +1,4 @@
-"""A core whose store is thinned: what is left of record batches is written again."""
+"""The core in memory with a thinner, which rewrites record batches without their deleted messages."""
 
 import struct
 
@@ -10,7 +10,7 @@ MUCH = 64 * KIB * KIB
 
 
 class Thinned(Parts):
-    """A core with a thinner, and one mailbox `a`."""
+    """The core with a thinner and one mailbox, `a`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A client that speaks NATS over WebSocket, as whole messages (`WebWire`) or frame by frame (`frame`)."""
+"""A NATS client over WebSocket. It sends whole messages (`WebWire`) or single frames (`frame`)."""
 
 import socket
 import ssl
@@ -25,7 +25,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def request(first: str = "GET / HTTP/1.1", **changes: str | None) -> bytes:
-    """A request to upgrade; Sec_WebSocket_Key="x" changes a header, None leaves it out."""
+    """An upgrade request. `Sec_WebSocket_Key="x"` changes a header, None removes it."""
     headers = {**HEADERS, **{name.replace("_", "-"): value for name, value in changes.items()}}
     lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
     return "\r\n".join([first, *lines, "", ""]).encode()
@@ -34,7 +34,7 @@ def request(first: str = "GET / HTTP/1.1", **changes: str | None) -> bytes:
 def frame(
     opcode: int, payload: bytes = b"", *, final: bool = True, masked: bool = True, size: int | None = None
 ) -> bytes:
-    """A client's frame, right or wrong; `size` is what it says to be, `opcode` may hold reserved bits."""
+    """A client's frame, valid or not. `size`: the length in its header. `opcode` may have reserved bits."""
     announced = len(payload) if size is None else size
     first, mask = opcode | (FINAL if final else 0), 0x80 if masked else 0
     if announced < 126:
@@ -49,9 +49,9 @@ def frame(
 
 
 class FramedSocket:
-    """A socket whose `sendall` makes binary messages and whose `recv` takes them apart.
+    """A socket whose `sendall` sends binary messages and whose `recv` returns their payloads.
 
-    `close_code` is the close frame that came, `pongs` what came in pongs, `messages` how many messages came.
+    `close_code`: the close frame received; `pongs`: the payloads of pongs; `messages`: how many arrived.
     """
 
     def __init__(self, raw: socket.socket, **changes: str | None) -> None:
@@ -93,7 +93,7 @@ class FramedSocket:
 
     def _receive(self, data: bytes) -> None:
         if self.close_code is not None:
-            raise AssertionError(f"something came after the goodbye: {data!r}")
+            raise AssertionError(f"data after the close frame: {data!r}")
         self._frames.receive_data(data)
         parts = []
         for event in self._frames.events():
@@ -115,7 +115,7 @@ class FramedSocket:
 
 
 class WebWire(Wire):
-    """`Wire` over WebSocket. `headers` are those of the upgrade, `tls` makes it wss."""
+    """`Wire` over WebSocket, with TLS below it if `tls` is set. `headers` change the upgrade request."""
 
     socket: FramedSocket
 
@@ -139,17 +139,17 @@ class WebWire(Wire):
 
     @property
     def close_code(self) -> tuple[int, str | None]:
-        """Code and reason that the broker closed with."""
+        """Code and reason of the broker's close frame."""
         assert self.socket.close_code is not None
         return self.socket.close_code.code, self.socket.close_code.reason
 
     def frames(self, *frames: bytes) -> None:
-        """Send frames as they are, in one piece."""
+        """Send frames unchanged, in one write."""
         self.socket.raw.sendall(b"".join(frames))
 
 
-def silent_end(peer: socket.socket) -> bool:
-    """Whether a peer is closed on without a word."""
+def is_closed_without_data(peer: socket.socket) -> bool:
+    """Whether the broker closes the connection without sending data."""
     try:
         return peer.recv(65536) == b""
     except ConnectionError:

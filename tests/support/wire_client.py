@@ -1,4 +1,4 @@
-"""The real broker as a process, and a client that speaks the wire in plain bytes."""
+"""A client that sends and reads the bytes of the NATS protocol itself."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ MAILBOX = "$mq9.AI.MAILBOX."
 
 
 def kernel_bytes() -> int:
-    """What the system may hold for a connection whose peer reads nothing, besides what the peer asked for."""
+    """Upper bound of the bytes that the kernel buffers for a peer that reads nothing, on the sending side."""
     sizes = Path("/proc/sys/net/ipv4/tcp_wmem")
     return int(sizes.read_text().split()[2]) if sizes.exists() else 4 << 20
 
@@ -33,12 +33,16 @@ class Message(NamedTuple):
 
     @property
     def msg_id(self) -> int:
-        """Of a message delivered from a mailbox."""
+        """The id of a message that was delivered from a mailbox."""
         return int(self.reply.rpartition(".")[2])
 
 
 class Wire:
-    """A connection that writes bytes and reads protocol lines. CONNECT is sent unless `connect` is None."""
+    """A client connection. It sends CONNECT with these options, unless `connect` is None.
+
+    `unread`: bytes received and not yet parsed. `received`: messages that arrived while the test waited
+    for something else; `message` returns them first.
+    """
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class Wire:
         try:
             self._begin(connect)
         except BaseException:
-            # The broker may be gone in the middle of it.
+            # The broker may end during the handshake.
             self.close()
             raise
 
@@ -64,7 +68,7 @@ class Wire:
             self.send(f"CONNECT {json.dumps(options)}\r\n")
 
     def open(self, port: int, receive_bytes: int) -> Any:
-        """The socket to speak over."""
+        """Connect a socket."""
         opened = socket.socket()
         if receive_bytes:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -89,7 +93,8 @@ class Wire:
     def sub(self, subject: str, sid: str = "1", queue: str = "") -> None:
         self.send(f"SUB {subject} {queue} {sid}\r\n")
 
-    def fill(self, timeout: float) -> None:
+    def receive(self, timeout: float) -> None:
+        """Add received bytes to `unread`. Raises TimeoutError, and EOFError at the end of the connection."""
         self.socket.settimeout(max(timeout, 0.001))
         data = self.socket.recv(1 << 20)
         if not data:
@@ -99,7 +104,7 @@ class Wire:
     def line(self, timeout: float = WAIT_SECONDS) -> str:
         deadline = time.monotonic() + timeout
         while (end := self.unread.find(b"\r\n")) < 0:
-            self.fill(deadline - time.monotonic())
+            self.receive(deadline - time.monotonic())
         line = self.unread[:end].decode()
         del self.unread[: end + 2]
         return line
@@ -107,13 +112,13 @@ class Wire:
     def take(self, size: int, timeout: float = WAIT_SECONDS) -> bytes:
         deadline = time.monotonic() + timeout
         while len(self.unread) < size:
-            self.fill(deadline - time.monotonic())
+            self.receive(deadline - time.monotonic())
         data = bytes(self.unread[:size])
         del self.unread[:size]
         return data
 
     def message(self, timeout: float = WAIT_SECONDS) -> Message:
-        """The next message, past PINGs; TimeoutError if none comes."""
+        """The next message; PINGs are answered. Raises TimeoutError if no message arrives."""
         if self.received:
             return self.received.pop(0)
         return self.read_message(timeout)
@@ -132,7 +137,7 @@ class Wire:
             try:
                 body = self.take(total + 2, deadline - time.monotonic())
             except TimeoutError:
-                # Half of it came: the next look begins with its line again.
+                # Only part of the message arrived. The next call parses its line again.
                 self.unread[:0] = f"{line}\r\n".encode()
                 raise
             assert body.endswith(b"\r\n")
@@ -144,7 +149,7 @@ class Wire:
         return [self.message(deadline - time.monotonic()) for _ in range(count)]
 
     def silent(self, seconds: float = 0.2) -> bool:
-        """Whether no message comes for so long; one that does waits for `message`."""
+        """Whether no message arrives within `seconds`. A message that does is kept for `message`."""
         try:
             self.received.append(self.message(seconds))
         except TimeoutError:
@@ -152,7 +157,7 @@ class Wire:
         return False
 
     def ping(self, timeout: float = WAIT_SECONDS) -> None:
-        """Wait until the broker has read all that was sent. Messages before that wait for `message`."""
+        """Wait until the broker has read everything sent so far. Messages are kept for `message`."""
         self.send("PING\r\n")
         while not self.unread.startswith(b"PONG\r\n"):
             if self.unread.startswith((b"MSG", b"HMSG")):
@@ -161,14 +166,14 @@ class Wire:
                 del self.unread[:6]
                 self.send("PONG\r\n")
             else:
-                self.fill(timeout)
+                self.receive(timeout)
                 assert not self.unread.startswith(b"-ERR"), self.unread
         del self.unread[:6]
 
     def request(
         self, subject: str, payload: str | bytes | dict[str, Any] = b"", header: bytes = b""
     ) -> Message:
-        """Publish with a reply subject and wait for the answer; other messages wait for `message`."""
+        """Publish with a reply subject and return the reply. Other messages are kept for `message`."""
         self.inbox += 1
         inbox, sid = f"_INBOX.wire.{id(self)}.{self.inbox}", f"inbox{self.inbox}"
         self.send(f"SUB {inbox} {sid}\r\nUNSUB {sid} 1\r\n")
@@ -179,7 +184,7 @@ class Wire:
                 return message
             self.received.append(message)
 
-    # The four commands.
+    # The four commands of a mailbox.
 
     def create(self, **fields: Any) -> dict[str, Any]:
         return self.request(MAILBOX + "CREATE", fields).json
@@ -193,16 +198,16 @@ class Wire:
     def delete(self, address: str, msg_id: int | str, body: bytes = b"") -> dict[str, Any]:
         return self.request(f"{MAILBOX}DELETE.{address}.{msg_id}", body).json
 
-    def read_along(self, address: str, sid: str = "1", queue: str = "") -> None:
-        """Subscribe to a mailbox, without waiting until the broker has read it."""
+    def subscribe(self, address: str, sid: str = "1", queue: str = "") -> None:
+        """Subscribe to a mailbox. Does not wait until the broker has read the SUB."""
         self.sub(f"{MAILBOX}MSG.{address}", sid, queue)
 
     def closed(self, timeout: float = WAIT_SECONDS) -> bool:
-        """Whether the broker closes the connection in time; what it says before is left in `unread`."""
+        """Whether the broker closes the connection in time. Data before the end is left in `unread`."""
         deadline = time.monotonic() + timeout
         try:
             while True:
-                self.fill(deadline - time.monotonic())
+                self.receive(deadline - time.monotonic())
         except (EOFError, ConnectionError):
             return True
         except TimeoutError:
@@ -218,15 +223,15 @@ class Wire:
         self.close()
 
 
-def raw(port: int, data: bytes) -> socket.socket:
-    """A connection that has sent `data` and no more."""
+def connect_and_send(port: int, data: bytes) -> socket.socket:
+    """Open a plain connection and send `data`."""
     connection = socket.create_connection(("127.0.0.1", port))
     connection.sendall(data)
     return connection
 
 
-def frames(wire: Wire, timeout: float = WAIT_SECONDS) -> Iterator[Message]:
-    """Every MSG and HMSG as it comes, at a cost that does not grow with what is read at once."""
+def read_messages(wire: Wire, timeout: float = WAIT_SECONDS) -> Iterator[Message]:
+    """Every message as it arrives. The cost per message does not grow with the bytes that are buffered."""
     at = 0
     try:
         while True:
@@ -234,7 +239,7 @@ def frames(wire: Wire, timeout: float = WAIT_SECONDS) -> Iterator[Message]:
             if end < 0:
                 del wire.unread[:at]
                 at = 0
-                wire.fill(timeout)
+                wire.receive(timeout)
                 continue
             verb, *arguments = wire.unread[at:end].decode().split(" ")
             at = end + 2
@@ -246,11 +251,11 @@ def frames(wire: Wire, timeout: float = WAIT_SECONDS) -> Iterator[Message]:
             header = int(arguments.pop(-2)) if verb == "HMSG" else 0
             total = int(arguments.pop())
             while len(wire.unread) < at + total + 2:
-                wire.fill(timeout)
+                wire.receive(timeout)
             body = bytes(wire.unread[at : at + total])
             at += total + 2
             reply = arguments[2] if len(arguments) > 2 else ""
             yield Message(arguments[0], arguments[1], reply, body[:header], body[header:])
     finally:
-        # What was not taken is there for the next reader.
+        # Keep what was not consumed for the next reader.
         del wire.unread[:at]

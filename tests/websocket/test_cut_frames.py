@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.broker import Broker
-from tests.support.load import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tests.support.websocket_client import BINARY, CONTINUATION, PING, TEXT, WebWire, frame
 
 Start = Callable[..., Broker]

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.load import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tests.support.websocket_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebWire, frame
 from tests.websocket.conftest import Ports
 

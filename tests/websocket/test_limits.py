@@ -5,11 +5,10 @@ from collections.abc import Callable
 from itertools import islice
 
 from tests.support.broker import Broker
-from tests.support.load import WAIT_SECONDS
 from tests.support.mailbox import publish_many
-from tests.support.waiting import wait_until
-from tests.support.websocket_client import BINARY, PING, WebWire, frame, silent_end
-from tests.support.wire_client import Wire, frames, kernel_bytes
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.websocket_client import BINARY, PING, WebWire, frame, is_closed_without_data
+from tests.support.wire_client import Wire, kernel_bytes, read_messages
 
 Start = Callable[..., Broker]
 MEGABYTE = 1 << 20
@@ -35,7 +34,7 @@ def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> Non
         socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) for _ in range(101)
     ]
     with peers.pop() as last:
-        assert silent_end(last)
+        assert is_closed_without_data(last)
     with Wire(broker.port, None) as refused:
         assert refused.closed()
         assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
@@ -90,14 +89,14 @@ def test_a_reader_of_a_mailbox_that_does_not_read_costs_no_memory_and_loses_noth
     count = 150_000
     with WebWire(broker.ws_port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
         sender.create(name="box")
-        slow.read_along("box")
+        slow.subscribe("box")
         slow.ping()
         before = broker.rss_bytes
         publish_many(sender, "box", count, b"x" * 1000)
         critical = sender.msg("box.critical", "now")["msg_id"]
         # The store has some memory of its own, however much there is in it.
         assert broker.rss_bytes - before < 100 * MEGABYTE
-        order = [message.msg_id for message in islice(frames(slow), count + 1)]
+        order = [message.msg_id for message in islice(read_messages(slow), count + 1)]
         # It overtakes all but what the sockets held already.
         assert order.index(critical) < 10_000
         order.remove(critical)
@@ -125,5 +124,5 @@ def test_senders_over_websocket_are_stalled_alike(start_broker: Start) -> None:
         reader.ping()
         for number in range(5000):
             sender.pub("flow", str(number).rjust(400))
-        got = [int(message.payload) for message in islice(frames(reader), 5000)]
+        got = [int(message.payload) for message in islice(read_messages(reader), 5000)]
         assert got == list(range(5000))

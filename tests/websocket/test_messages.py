@@ -3,8 +3,7 @@
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.load import WAIT_SECONDS
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.websocket_client import WebWire
 from tests.support.wire_client import Wire
 
@@ -32,7 +31,7 @@ def test_all_four_commands_and_the_order_of_priorities(ws_broker: Broker, web: W
     for rank in ("", ".urgent", ".critical", ""):
         web.msg(address + rank, rank)
     with WebWire(ws_broker.ws_port) as reader:
-        reader.read_along(address)
+        reader.subscribe(address)
         got = reader.messages(4)
         assert [message.msg_id for message in got] == [2, 1, 0, 3]
         reader.pub(got[0].reply)

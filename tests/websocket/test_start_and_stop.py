@@ -11,7 +11,7 @@ from mq9fast.errors import StartError
 from mq9fast.network.websocket.upgrade import Origins
 from tests.support.broker import Broker, start_error
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.websocket_client import WebWire, silent_end
+from tests.support.websocket_client import WebWire, is_closed_without_data
 from tests.support.wire_client import MAILBOX
 
 Start = Callable[..., Broker]
@@ -65,7 +65,7 @@ def test_a_stop_says_goodbye_to_all(start_broker: Start) -> None:
         heard = b"".join(message.payload for message in web.received) + web.unread
         assert b'{"msg_id":0}' in heard
         assert web.close_code == (1001, "Server Shutdown")
-        assert silent_end(half)
+        assert is_closed_without_data(half)
 
 
 def test_a_lame_duck_tells_websockets_too(start_broker: Start) -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
-from tests.support.load import WAIT_SECONDS
 from tests.support.nats_server import NATS_SERVER, NatsServer
-from tests.support.waiting import START_SECONDS, wait_until
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 from tests.support.websocket_client import WebWire, request
 from tests.support.wire_client import Wire
 
@@ -39,7 +38,7 @@ def use(port: int, tls: ssl.SSLContext | None, name: str) -> dict[str, object]:
     with WebWire(port, tls=tls) as wire:
         wire.create(name=name)
         assert "msg_id" in wire.msg(name, payload)
-        wire.read_along(name)
+        wire.subscribe(name)
         assert wire.message(WAIT_SECONDS).payload == payload
         return wire.info
 

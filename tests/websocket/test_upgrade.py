@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mq9fast.network.websocket.upgrade import Origins
 from tests.support.broker import Broker
-from tests.support.load import WAIT_SECONDS
-from tests.support.websocket_client import BINARY, WebWire, frame, request, silent_end
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.websocket_client import BINARY, WebWire, frame, is_closed_without_data, request
 from tests.support.wire_client import Wire
 from tests.websocket.conftest import Ports
 
@@ -148,7 +148,7 @@ def test_who_does_not_finish_its_upgrade_is_dropped(start_broker: Start) -> None
     peers[2].sendall(request()[:-2])
     for peer in peers:
         with peer:
-            assert silent_end(peer)
+            assert is_closed_without_data(peer)
     with WebWire(broker.ws_port) as wire:
         time.sleep(1.5)
         wire.ping()

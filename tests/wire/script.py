@@ -212,7 +212,7 @@ class Play:
 def next_line(wire: Wire) -> bytes:
     deadline = time.monotonic() + WAIT_SECONDS
     while b"\r\n" not in wire.unread:
-        wire.fill(deadline - time.monotonic())
+        wire.receive(deadline - time.monotonic())
     line, _, rest = bytes(wire.unread).partition(b"\r\n")
     wire.unread = bytearray(rest)
     return line
@@ -224,7 +224,7 @@ def sync(wire: Wire, where: str) -> None:
     try:
         wire.send("PING\r\n")
         while not wire.unread.endswith(b"PONG\r\n"):
-            wire.fill(deadline - time.monotonic())
+            wire.receive(deadline - time.monotonic())
     except (EOFError, ConnectionError, TimeoutError) as error:
         raise AssertionError(f"{where}: {error!r} after {bytes(wire.unread)!r}") from None
     del wire.unread[-6:]

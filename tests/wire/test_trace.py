@@ -96,7 +96,7 @@ def told(wire: Wire) -> bytes:
     """All that a client was sent so far, but for the broker's own pings."""
     wire.send("PING\r\n")
     while b"PONG\r\n" not in wire.unread:
-        wire.fill(WAIT_SECONDS)
+        wire.receive(WAIT_SECONDS)
     said = bytes(wire.unread).replace(b"PING\r\n", b"").replace(b"PONG\r\n", b"")
     wire.unread.clear()
     return said

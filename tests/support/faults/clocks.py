@@ -1,4 +1,4 @@
-"""Clocks of a broker that a test sets, while the machine's own go on as they are."""
+"""Clocks of a broker, set by the test. The clocks of the machine stay unchanged."""
 
 import mmap
 import struct
@@ -13,7 +13,7 @@ NANOSECONDS = 1_000_000_000
 
 @cache
 def library() -> Path:
-    """The library that is preloaded, compiled once for all tests of this process."""
+    """The library to preload, compiled once for all tests of this process."""
     source = Path(__file__).with_name("clocks.c")
     built = Path(tempfile.mkdtemp(prefix="mq9fast-clocks-")) / "clocks.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", built, source], check=True)
@@ -21,7 +21,7 @@ def library() -> Path:
 
 
 class Clocks:
-    """The environment for brokers, and what their clocks show. Times are in seconds."""
+    """The environment variables for brokers, and the time of their clocks, in seconds."""
 
     def __init__(self, tmp_path: Path) -> None:
         path = tmp_path / "clocks"
@@ -37,22 +37,22 @@ class Clocks:
         self._write()
 
     def step_wall(self, seconds: float) -> None:
-        """Set the wall clock forward, or back."""
+        """Move the wall clock forward, or back."""
         self._wall += int(seconds * NANOSECONDS)
         self._write()
 
     def pass_time(self, seconds: float) -> None:
-        """Have time go by, as it does while a machine is suspended: on the wall and since boot."""
+        """Move the wall clock and the time since boot forward, as suspending a machine does."""
         self._wall += int(seconds * NANOSECONDS)
         self._steady += int(seconds * NANOSECONDS)
         self._write()
 
     @property
     def wall(self) -> float:
-        """What the wall clock shows."""
+        """The time of the wall clock."""
         return time.time() + self._wall / NANOSECONDS
 
     def _write(self) -> None:
-        # One write each: a broker reads them at any time.
+        # One write for each offset: a broker reads them at any time.
         struct.pack_into("=q", self._offsets, 8, self._steady)
         struct.pack_into("=q", self._offsets, 0, self._wall)

@@ -1,4 +1,4 @@
-"""Storage that lies: system calls of a broker that fail or wait when a test says so, and power cuts.
+"""System calls of a broker that fail or wait when the test says so, and power cuts.
 
 shim = Shim(tmp_path)
 broker = start_broker(env=shim.env)
@@ -42,7 +42,7 @@ SEEN_OFFSET = 32
 
 @cache
 def library() -> Path:
-    """The library that is preloaded, compiled once for all tests of this process."""
+    """The library to preload, compiled once for all tests of this process."""
     source = Path(__file__).with_name("shim.c")
     built = Path(tempfile.mkdtemp(prefix="mq9fast-shim-")) / "shim.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", built, source, "-ldl", "-lpthread"], check=True)
@@ -50,7 +50,7 @@ def library() -> Path:
 
 
 class Rule:
-    """Some calls on some files; in force from its making until `end`."""
+    """A rule for some calls on some files. It applies from its creation until `end`."""
 
     def __init__(self, rules: mmap.mmap, number: int, *values: int | bytes) -> None:
         self._rules = rules
@@ -60,18 +60,18 @@ class Rule:
 
     @property
     def seen(self) -> int:
-        """How many calls it matched, those that it let go through included."""
+        """The number of calls that it matched, including those that it let through."""
         return int(struct.unpack_from("=q", self._rules, self._at + SEEN_OFFSET)[0])
 
     def end(self) -> None:
-        """Let these calls go through again."""
+        """Let these calls through again."""
         struct.pack_into("=i", self._rules, self._at, 0)
 
 
 class Shim:
-    """The environment for brokers, and the rules that hold for all of them.
+    """The environment variables for brokers, and the rules that apply to all of them.
 
-    With `watched`, a data directory, the broker remembers what it fsynced there for `cut_power`.
+    With `watched`, a data directory, the shim keeps a copy of what the broker fsynced there, for `cut_power`.
     """
 
     def __init__(self, tmp_path: Path, watched: Path | None = None) -> None:
@@ -91,18 +91,18 @@ class Shim:
     def fail(
         self, call: str, pattern: str, error: int = 0, *, wait: float = 0, skip: int = 0, most: int = 0
     ) -> Rule:
-        """Have calls fail with the errno `error`, or go on after `wait` seconds if that is 0.
+        """Make calls fail with the errno `error`, or, if that is 0, delay them by `wait` seconds.
 
         `call`: one of CALLS; "read" is pread and fread as well. `pattern`: as in a shell, of the file's name,
-        or of its path if there is a slash in it. The first `skip` matching calls go through, and those after
-        `most` more unless that is 0.
+        or of its path if the pattern contains a slash. The rule lets the first `skip` matching calls through,
+        and applies to the next `most` calls, or to all further calls if `most` is 0.
         """
         values = (CALLS[call], error, int(wait * 1000), skip, most, 0, pattern.encode())
         return Rule(self._rules, next(self._numbers) % RULES, *values)
 
     @contextlib.contextmanager
     def failing(self, call: str, pattern: str, error: int = 0, **more: float) -> Iterator[Rule]:
-        """`fail` until the end of the block."""
+        """`fail`, until the end of the `with` block."""
         rule = self.fail(call, pattern, error, **more)  # type: ignore[arg-type]
         try:
             yield rule
@@ -110,10 +110,10 @@ class Shim:
             rule.end()
 
     def cut_power(self, *, lose_names: bool = False) -> None:
-        """Put every watched file back to its last fsync. The broker is dead.
+        """Restore every watched file to its last fsync. The broker must be dead.
 
-        A file that was never fsynced is empty. `lose_names`: one whose directory was not fsynced since it was
-        made or got its name is gone.
+        A file that was never fsynced becomes empty. `lose_names`: also remove each file
+        whose directory was not fsynced after the file was created or renamed.
         """
         assert self._watched is not None
         for path in self._watched.rglob("*"):
@@ -123,7 +123,7 @@ class Shim:
                 path.unlink()
                 continue
             copy = self._copy(path)
-            # In place: what is open keeps its inode, and a link shows the same.
+            # In place: open files keep their inode, and hard links show the same content.
             path.write_bytes(copy.read_bytes() if copy.exists() else b"")
 
     def _copy(self, path: Path) -> Path:
@@ -134,7 +134,7 @@ class Shim:
         return copy.read_text().splitlines() if copy.exists() else []
 
     def _keep_all(self, watched: Path) -> None:
-        """What was there before is durable."""
+        """Treat everything that exists now as fsynced."""
         if not watched.exists():
             return
         for path in (watched, *watched.rglob("*")):
