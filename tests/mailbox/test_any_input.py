@@ -1,5 +1,5 @@
-"""Whatever is sent to `$mq9.` subjects, the broker answers, logs no traceback and keeps the connection; and
-whatever is done to mailboxes, a simple model foretells what they hold."""
+"""Generated input: the broker replies to each request on `$mq9.`, logs no traceback, keeps the connection.
+Generated commands: mailboxes hold what a simple model predicts."""
 
 import base64
 import contextlib
@@ -41,7 +41,7 @@ def examples(count: int) -> settings:
     )
 
 
-# Subjects: no blanks, no line ends; everything else may come.
+# Subjects: any characters but blanks and line ends.
 WORDS = st.sampled_from(
     [
         *[
@@ -123,8 +123,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def live(broker: Broker) -> Iterator[Wire]:
-    """One connection through all examples of the module."""
+def shared_wire(broker: Broker) -> Iterator[Wire]:
+    """One connection for all examples of the module."""
     with Wire(broker.port) as wire:
         wire.create(name="open")
         yield wire
@@ -142,7 +142,7 @@ def check_reply(body: bytes) -> None:
         assert "code" not in reply
 
 
-def no_traceback(broker: Broker) -> None:
+def check_no_traceback(broker: Broker) -> None:
     assert broker.process.poll() is None
     assert "Traceback" not in broker.log.read_text(errors="replace")
 
@@ -156,37 +156,37 @@ def no_traceback(broker: Broker) -> None:
 @example(subject=MAILBOX + "DELETE.open.", body=b"", header=b"")
 @example(subject="$mq9.", body=b"", header=b"")
 def test_every_request_is_answered(
-    live: Wire, broker: Broker, subject: str, body: bytes, header: bytes
+    shared_wire: Wire, broker: Broker, subject: str, body: bytes, header: bytes
 ) -> None:
-    reply = live.request(subject, body, header)
+    reply = shared_wire.request(subject, body, header)
     check_reply(reply.payload)
     assert reply.header == b""
-    live.ping()
-    assert not live.received
-    no_traceback(broker)
+    shared_wire.ping()
+    assert not shared_wire.received
+    check_no_traceback(broker)
 
 
 @examples(300)
 @given(subject=SUBJECTS, body=BODIES, header=HEADERS)
-def test_every_publish_is_survived(
-    live: Wire, broker: Broker, subject: str, body: bytes, header: bytes
+def test_broker_survives_every_publish(
+    shared_wire: Wire, broker: Broker, subject: str, body: bytes, header: bytes
 ) -> None:
-    live.pub(subject, body, header=header)
-    live.ping()
-    assert not live.received
-    no_traceback(broker)
+    shared_wire.pub(subject, body, header=header)
+    shared_wire.ping()
+    assert not shared_wire.received
+    check_no_traceback(broker)
 
 
 @examples(400)
 @given(subject=SUBJECTS, queue=st.sampled_from(["", "workers", "é", "*"]), most=st.integers(0, 2))
-def test_every_subscription_is_survived(
-    live: Wire, broker: Broker, subject: str, queue: str, most: int
+def test_broker_survives_every_subscription(
+    shared_wire: Wire, broker: Broker, subject: str, queue: str, most: int
 ) -> None:
-    """It is taken, or refused with one of two sentences."""
-    live.send(f"SUB {subject} {queue} s\r\n" + (f"UNSUB s {most}\r\n" if most else "") + "PING\r\n")
+    """The broker accepts it, or refuses it with one of two errors."""
+    shared_wire.send(f"SUB {subject} {queue} s\r\n" + (f"UNSUB s {most}\r\n" if most else "") + "PING\r\n")
     refused = None
     while True:
-        line = live.line()
+        line = shared_wire.line()
         if line == "PONG":
             break
         if line.startswith("-ERR"):
@@ -196,18 +196,18 @@ def test_every_subscription_is_survived(
             assert line == "-ERR 'Invalid Subject'" or line.startswith(permission)
         else:
             assert refused is None
-            live.unread[:0] = line.encode() + b"\r\n"
-            live.read_message(WAIT_SECONDS)
-    live.send("UNSUB s\r\n")
-    live.ping()
-    live.received.clear()
-    no_traceback(broker)
+            shared_wire.unread[:0] = line.encode() + b"\r\n"
+            shared_wire.read_message(WAIT_SECONDS)
+    shared_wire.send("UNSUB s\r\n")
+    shared_wire.ping()
+    shared_wire.received.clear()
+    check_no_traceback(broker)
 
 
 @examples(150)
 @given(data=st.data())
-def test_any_bytes_end_in_whole_lines_and_a_close(broker: Broker, data: st.DataObject) -> None:
-    """Raw bytes, protocol-like and not: it is closed, with an -ERR or without, as by nats-server."""
+def test_any_bytes_end_with_whole_lines_and_a_closed_connection(broker: Broker, data: st.DataObject) -> None:
+    """Random bytes, some like the protocol: the broker closes the connection, with or without an -ERR."""
     piece = st.one_of(
         st.binary(max_size=30),
         st.sampled_from(
@@ -222,14 +222,14 @@ def test_any_bytes_end_in_whole_lines_and_a_close(broker: Broker, data: st.DataO
     )
     pieces = data.draw(st.lists(piece, min_size=1, max_size=5))
     with Wire(broker.port) as wire:
-        # An empty line is no operation: whatever came before, the connection ends.
+        # An empty line is not an operation: the connection ends, whatever came before.
         with contextlib.suppress(ConnectionError):
             wire.send(b"".join(pieces) + b"\r\n" * 2 + b"x" * 200 + b"\r\n\r\n")
         assert wire.closed()
         assert not wire.unread or wire.unread.endswith(b"\r\n")
     with Wire(broker.port) as wire:
         wire.ping()
-    no_traceback(broker)
+    check_no_traceback(broker)
 
 
 class Mailboxes(RuleBasedStateMachine):
@@ -242,7 +242,7 @@ class Mailboxes(RuleBasedStateMachine):
     def begin(self) -> None:
         self.boxes: dict[str, dict[int, tuple[int, bytes]]] = {}
         self.next_ids: dict[str, int] = {}
-        # Mailboxes of earlier runs are left alone: this run's have names of their own.
+        # Each run uses new names, apart from the mailboxes of earlier runs.
         type(self).runs = getattr(type(self), "runs", 0) + 1
         self.names = {address: f"{address}-{type(self).runs}" for address in self.addresses}
         self.wire = Wire(self.broker.port)
@@ -252,7 +252,7 @@ class Mailboxes(RuleBasedStateMachine):
             for address in self.boxes:
                 self.check(address)
             self.wire.close()
-            no_traceback(self.broker)
+            check_no_traceback(self.broker)
 
     def expected(self, address: str) -> list[tuple[int, int, bytes]]:
         """(rank, id, payload) in the order of delivery."""
@@ -285,12 +285,12 @@ class Mailboxes(RuleBasedStateMachine):
         rank=st.sampled_from([0, 1, 2]),
         payload=st.binary(max_size=20),
         count=st.integers(1, 6),
-        asked=st.booleans(),
+        with_reply=st.booleans(),
     )
-    def send(self, address: str, rank: int, payload: bytes, count: int, asked: bool) -> None:
+    def send(self, address: str, rank: int, payload: bytes, count: int, with_reply: bool) -> None:
         subject = f"{self.names[address]}.{RANKS[rank]}"
         for _ in range(count):
-            if asked:
+            if with_reply:
                 reply = self.wire.msg(subject, payload)
                 if address not in self.boxes:
                     assert reply["code"] == "mailbox_not_found"
@@ -301,13 +301,13 @@ class Mailboxes(RuleBasedStateMachine):
             if address in self.boxes:
                 self.boxes[address][self.next_ids[address]] = (rank, payload)
                 self.next_ids[address] += 1
-        # The answer of a later request says that what came before is durable too.
+        # The reply to a later request confirms that everything before is durable.
         self.wire.list(self.names[address], limit=1)
 
-    @rule(address=st.sampled_from(addresses), back=st.integers(0, 12), asked=st.booleans())
-    def delete(self, address: str, back: int, asked: bool) -> None:
+    @rule(address=st.sampled_from(addresses), back=st.integers(0, 12), with_reply=st.booleans())
+    def delete(self, address: str, back: int, with_reply: bool) -> None:
         msg_id = max(self.next_ids.get(address, 0) - back, 0)
-        if not asked:
+        if not with_reply:
             self.wire.pub(f"{MAILBOX}DELETE.{self.names[address]}.{msg_id}")
             self.wire.list(self.names[address], limit=1)
         elif address not in self.boxes:
@@ -333,7 +333,7 @@ class Mailboxes(RuleBasedStateMachine):
         keep=st.booleans(),
     )
     def subscribe(self, data: st.DataObject, queue: str, rank: int | None, keep: bool) -> None:
-        """Read everything there is; discard what is read, by answering, or leave it."""
+        """Read all messages. Then delete them by replying, or leave them."""
         address = data.draw(st.sampled_from(sorted(self.boxes)))
         tail = "" if rank is None else f".{RANKS[rank]}"
         wanted = [m for m in self.expected(address) if rank in (None, m[0])]
@@ -357,7 +357,7 @@ class Mailboxes(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("sync", ["always", "interval"])
-def test_mailboxes_are_what_a_simple_model_says(tmp_path: Path, sync: str) -> None:
+def test_mailboxes_match_a_simple_model(tmp_path: Path, sync: str) -> None:
     broker = Broker(tmp_path / "data", "--sync", sync)
     machine = type("Machine", (Mailboxes,), {"broker": broker, "runs": 0})
     case = machine.TestCase  # type: ignore[attr-defined]

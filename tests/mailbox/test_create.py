@@ -1,4 +1,4 @@
-"""CREATE: addresses given and asked for, renewal, and everything a request can get wrong."""
+"""CREATE: generated and named addresses, existing mailboxes, and every malformed request."""
 
 import json
 import re
@@ -13,8 +13,8 @@ PRIORITIES = ("normal", "urgent", "critical")
 LONGEST = "a" * 128
 
 
-def refused(wire: Wire, body: str | bytes) -> str:
-    """The code of a CREATE that fails."""
+def error_code(wire: Wire, body: str | bytes) -> str:
+    """The error code of a CREATE that fails."""
     reply = wire.request(MAILBOX + "CREATE", body).json
     assert set(reply) == {"error", "code"}
     assert reply["error"].endswith(".")
@@ -22,14 +22,14 @@ def refused(wire: Wire, body: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"  ", b"\r\n\t ", b" {} "])
-def test_an_empty_request_makes_a_private_mailbox(wire: Wire, body: bytes) -> None:
+def test_empty_request_creates_a_private_mailbox(wire: Wire, body: bytes) -> None:
     reply = wire.request(MAILBOX + "CREATE", body).json
     assert set(reply) == {"mail_address", "is_new"}
     assert reply["is_new"] is True
     assert wire.msg(reply["mail_address"]) == {"msg_id": 0}
 
 
-def test_generated_addresses_carry_128_bits_and_differ(wire: Wire) -> None:
+def test_generated_addresses_are_random_with_128_bits(wire: Wire) -> None:
     addresses = {wire.create()["mail_address"] for _ in range(200)}
     assert len(addresses) == 200
     for address in addresses:
@@ -40,7 +40,7 @@ def test_generated_addresses_carry_128_bits_and_differ(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["edge", "edge.device-7", "a_b", "x" * 90, "urgent"])
-def test_a_prefix_begins_the_generated_address(wire: Wire, prefix: str) -> None:
+def test_generated_address_starts_with_the_prefix(wire: Wire, prefix: str) -> None:
     addresses = {wire.create(prefix=prefix)["mail_address"] for _ in range(3)}
     assert len(addresses) == 3
     for address in addresses:
@@ -50,14 +50,14 @@ def test_a_prefix_begins_the_generated_address(wire: Wire, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", ".", "a..b", "A", "a b", "é", "*", "a.>", "a.", ".a", LONGEST])
-def test_a_prefix_that_begins_no_address_is_refused(wire: Wire, prefix: str) -> None:
-    assert refused(wire, json.dumps({"prefix": prefix})) == "invalid_address"
+def test_invalid_prefix_is_refused(wire: Wire, prefix: str) -> None:
+    assert error_code(wire, json.dumps({"prefix": prefix})) == "invalid_address"
 
 
 @pytest.mark.parametrize(
     "name", ["create-a", "create-b.c-1_2", "0", "-", "_", "a.-.b", "create." + "a" * 121]
 )
-def test_a_name_is_the_whole_address(wire: Wire, name: str) -> None:
+def test_name_is_the_whole_address(wire: Wire, name: str) -> None:
     assert wire.create(name=name) == {"mail_address": name, "is_new": True}
     assert wire.create(name=name) == {"mail_address": name, "is_new": False}
 
@@ -67,7 +67,7 @@ def test_an_address_has_at_most_128_characters(wire: Wire) -> None:
     assert wire.msg(LONGEST + ".critical") == {"msg_id": 0}
     wire.subscribe(LONGEST)
     assert wire.message().reply == f"{MAILBOX}DELETE.{LONGEST}.0"
-    assert refused(wire, json.dumps({"name": LONGEST + "a"})) == "invalid_address"
+    assert error_code(wire, json.dumps({"name": LONGEST + "a"})) == "invalid_address"
 
 
 BAD_NAMES = [
@@ -94,18 +94,18 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", [*BAD_NAMES, "\u2028", "😀", *PRIORITIES, *(f"a.{p}" for p in PRIORITIES)])
-def test_a_name_that_is_no_address_is_refused(wire: Wire, name: str) -> None:
-    assert refused(wire, json.dumps({"name": name})) == "invalid_address"
+def test_invalid_name_is_refused(wire: Wire, name: str) -> None:
+    assert error_code(wire, json.dumps({"name": name})) == "invalid_address"
 
 
 @pytest.mark.parametrize("name", ["urgent.a", "critical.normal.b", "urgently", "a.norma", "a.normal-"])
-def test_only_the_last_token_may_not_be_a_priority(wire: Wire, name: str) -> None:
+def test_priority_word_is_allowed_before_the_last_token(wire: Wire, name: str) -> None:
     assert wire.create(name=name)["is_new"]
     assert wire.msg(name + ".urgent") == {"msg_id": 0}
     assert wire.list(name)["messages"][0]["priority"] == "urgent"
 
 
-def test_addresses_are_opaque(wire: Wire, address: str) -> None:
+def test_address_with_a_longer_address_below_it_is_independent(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.create(name=address + ".more")
     wire.subscribe(address)
@@ -116,7 +116,7 @@ def test_addresses_are_opaque(wire: Wire, address: str) -> None:
     assert wire.list(address)["total"] == wire.list(address + ".more")["total"] == 1
 
 
-def test_creating_again_keeps_the_messages(wire: Wire, address: str) -> None:
+def test_create_of_an_existing_mailbox_keeps_its_messages(wire: Wire, address: str) -> None:
     wire.create(name=address, desc="first", ttl=60)
     wire.msg(address, "kept")
     assert wire.create(name=address, desc="second") == {"mail_address": address, "is_new": False}
@@ -125,25 +125,25 @@ def test_creating_again_keeps_the_messages(wire: Wire, address: str) -> None:
 
 
 @pytest.mark.parametrize("public", [True, False])
-def test_public_does_not_change(wire: Wire, address: str, public: bool) -> None:
+def test_public_of_an_existing_mailbox_cannot_change(wire: Wire, address: str, public: bool) -> None:
     assert wire.create(name=address, public=public)["is_new"]
     assert wire.create(name=address, public=public) == {"mail_address": address, "is_new": False}
     assert wire.create(name=address, public=not public)["code"] == "mailbox_conflict"
     assert wire.msg(address) == {"msg_id": 0}
 
 
-def test_absent_is_private(wire: Wire, address: str) -> None:
+def test_mailbox_is_private_by_default(wire: Wire, address: str) -> None:
     wire.create(name=address)
     assert wire.create(name=address, public=True)["code"] == "mailbox_conflict"
     assert wire.create(name=address, public=False)["is_new"] is False
 
 
-def test_public_needs_a_name(wire: Wire) -> None:
-    assert refused(wire, b'{"public":true}') == "bad_request"
-    assert refused(wire, b'{"public":true,"prefix":"a"}') == "bad_request"
+def test_public_mailbox_needs_a_name(wire: Wire) -> None:
+    assert error_code(wire, b'{"public":true}') == "bad_request"
+    assert error_code(wire, b'{"public":true,"prefix":"a"}') == "bad_request"
 
 
-def test_a_name_does_not_go_with_a_prefix(wire: Wire, address: str) -> None:
+def test_name_and_prefix_together_are_refused(wire: Wire, address: str) -> None:
     assert wire.create(name=address, prefix="a")["code"] == "bad_request"
     assert wire.list(address)["code"] == "mailbox_not_found"
 
@@ -174,12 +174,12 @@ def test_unknown_fields_are_ignored(wire: Wire, address: str) -> None:
         {"desc": "d" * 5000},
     ],
 )
-def test_wrong_types_are_errors(wire: Wire, address: str, fields: dict[str, Any]) -> None:
+def test_wrong_type_is_refused(wire: Wire, address: str, fields: dict[str, Any]) -> None:
     assert wire.create(**{"name": address, **fields})["code"] == "bad_request"
     assert wire.list(address)["code"] == "mailbox_not_found"
 
 
-NO_JSON = [
+NOT_OBJECTS = [
     b"[]",
     b"null",
     b"1",
@@ -196,29 +196,36 @@ NO_JSON = [
 
 @pytest.mark.parametrize(
     "body",
-    [*NO_JSON, b'{"name":"\\ud800"}', b'{"\\ud800":1}', b"[" * 100000, b'{"a":' * 100000, b"\xef\xbb\xbf{}"],
+    [
+        *NOT_OBJECTS,
+        b'{"name":"\\ud800"}',
+        b'{"\\ud800":1}',
+        b"[" * 100000,
+        b'{"a":' * 100000,
+        b"\xef\xbb\xbf{}",
+    ],
 )
-def test_what_is_no_json_object_is_refused(wire: Wire, body: bytes) -> None:
-    assert refused(wire, body) == "bad_request"
+def test_body_that_is_not_a_json_object_is_refused(wire: Wire, body: bytes) -> None:
+    assert error_code(wire, body) == "bad_request"
     wire.ping()
 
 
-def test_the_longest_ttl_and_description_are_taken(wire: Wire, address: str) -> None:
+def test_longest_ttl_and_description_are_accepted(wire: Wire, address: str) -> None:
     assert wire.create(name=address, ttl=100 * 365 * 86400, desc="é" * 2000)["is_new"]
     assert wire.create(name=address, ttl=0, desc="")["is_new"] is False
 
 
-def test_there_is_nothing_below_create(wire: Wire) -> None:
+def test_subjects_below_create_are_unknown_commands(wire: Wire) -> None:
     for subject in ("CREATE.a", "CREATE.", "CREATEX", "create", "CREATE.a.b"):
         assert wire.request(MAILBOX + subject, b"{}").json["code"] == "unknown_command"
 
 
-def test_a_create_without_a_reply_subject_works(wire: Wire, address: str) -> None:
+def test_create_without_a_reply_subject_works(wire: Wire, address: str) -> None:
     wire.pub(MAILBOX + "CREATE", json.dumps({"name": address}))
     assert wire.msg(address) == {"msg_id": 0}
 
 
-def test_a_mailbox_survives_a_restart(broker: Broker, address: str) -> None:
+def test_mailbox_survives_a_restart(broker: Broker, address: str) -> None:
     with Wire(broker.port) as wire:
         wire.create(name=address, public=True, ttl=600)
         generated = wire.create(prefix="kept")["mail_address"]

@@ -1,4 +1,4 @@
-"""DELETE: what is gone stays gone, and its id is not given again."""
+"""DELETE: a deleted message stays deleted, and its id is not used again."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def fill(wire: Wire, address: str, count: int) -> None:
         assert wire.msg(address + ("", ".urgent", ".critical")[n % 3], f"{n}") == {"msg_id": n}
 
 
-def test_true_where_there_was_a_message_false_where_not(wire: Wire, address: str) -> None:
+def test_delete_reports_whether_the_message_existed(wire: Wire, address: str) -> None:
     fill(wire, address, 3)
     for n in range(3):
         assert wire.delete(address, n) == {"deleted": True}
@@ -34,7 +34,7 @@ def test_true_where_there_was_a_message_false_where_not(wire: Wire, address: str
     assert wire.list(address)["total"] == 0
 
 
-def test_a_message_of_the_same_packet_can_be_deleted(wire: Wire, address: str) -> None:
+def test_message_of_the_same_packet_can_be_deleted(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.subscribe(address)
     wire.sub("answers", "9")
@@ -55,7 +55,7 @@ def test_a_message_of_the_same_packet_can_be_deleted(wire: Wire, address: str) -
 
 
 @pytest.mark.parametrize("msg_id", ["", "x", "-1", "1x", "0x1", "+0", " 0", "1.", "9" * 30, "*", ">", "٣"])
-def test_what_is_no_id_is_refused(wire: Wire, address: str, msg_id: str) -> None:
+def test_invalid_id_is_refused(wire: Wire, address: str, msg_id: str) -> None:
     fill(wire, address, 2)
     subject = f"{MAILBOX}DELETE.{address}.{msg_id}"
     if " " not in subject:
@@ -63,20 +63,20 @@ def test_what_is_no_id_is_refused(wire: Wire, address: str, msg_id: str) -> None
     assert wire.list(address)["total"] == 2
 
 
-def test_what_is_no_address_is_refused(wire: Wire) -> None:
+def test_invalid_address_is_refused(wire: Wire) -> None:
     for tail in ("0", ".0", "A.0", "a..0", "a.urgent.0", "*.0", "x" * 129 + ".0"):
         assert wire.request(f"{MAILBOX}DELETE.{tail}").json["code"] == "invalid_address"
     assert wire.request(MAILBOX + "DELETE").json["code"] == "unknown_command"
     assert wire.request(MAILBOX + "DELETE.").json["code"] == "bad_request"
 
 
-def test_no_mailbox(wire: Wire, address: str) -> None:
+def test_missing_mailbox_is_an_error(wire: Wire, address: str) -> None:
     assert wire.delete(address, 0)["code"] == "mailbox_not_found"
     wire.pub(f"{MAILBOX}DELETE.{address}.0")
     wire.ping()
 
 
-def test_only_that_message_of_that_mailbox_goes(wire: Wire, address: str) -> None:
+def test_delete_removes_only_that_message_of_that_mailbox(wire: Wire, address: str) -> None:
     other = address + "-other"
     fill(wire, address, 6)
     fill(wire, other, 6)
@@ -86,7 +86,7 @@ def test_only_that_message_of_that_mailbox_goes(wire: Wire, address: str) -> Non
 
 
 @pytest.mark.parametrize("kill", [False, True])
-def test_deletions_survive(broker: Broker, address: str, kill: bool) -> None:
+def test_deletions_survive_a_restart(broker: Broker, address: str, kill: bool) -> None:
     with Wire(broker.port) as wire:
         fill(wire, address, 9)
         for n in (0, 4, 8):
@@ -100,7 +100,7 @@ def test_deletions_survive(broker: Broker, address: str, kill: bool) -> None:
         assert wire.silent(0.03)
 
 
-def test_ids_are_never_given_again(broker: Broker, address: str) -> None:
+def test_ids_are_not_reused_after_deletions_and_restarts(broker: Broker, address: str) -> None:
     expected = 0
     for life in range(4):
         with Wire(broker.port) as wire:
@@ -118,7 +118,7 @@ def test_ids_are_never_given_again(broker: Broker, address: str) -> None:
         broker.restart(kill=life % 2 == 1)
 
 
-def test_many_deletions_leave_the_counts_right(wire: Wire, address: str) -> None:
+def test_counts_are_right_after_many_deletions(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.send("".join(f"PUB {MSG}{address}{('', '.urgent')[n % 2]} 1\r\nx\r\n" for n in range(2000)))
     wire.send("".join(f"PUB {MAILBOX}DELETE.{address}.{n} 0\r\n\r\n" for n in range(2000) if n % 100))
@@ -127,7 +127,7 @@ def test_many_deletions_leave_the_counts_right(wire: Wire, address: str) -> None
     assert listed(wire, address) == list(range(0, 2000, 100))
 
 
-def test_the_answer_of_a_delivered_message_is_a_delete_request(wire: Wire, address: str) -> None:
+def test_reply_subject_of_a_delivery_is_a_delete_request(wire: Wire, address: str) -> None:
     fill(wire, address, 3)
     wire.subscribe(address)
     for message in wire.messages(3):
@@ -136,19 +136,19 @@ def test_the_answer_of_a_delivered_message_is_a_delete_request(wire: Wire, addre
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"no json", b"+ACK", b"true", b"x" * 5000])
-def test_any_other_body_deletes(wire: Wire, address: str, body: bytes) -> None:
+def test_delete_ignores_any_other_body(wire: Wire, address: str, body: bytes) -> None:
     fill(wire, address, 1)
     assert wire.delete(address, 0, body) == {"deleted": True}
 
 
-def test_orders_in_headers_are_none(wire: Wire, address: str) -> None:
+def test_nak_and_wpi_in_headers_are_ignored(wire: Wire, address: str) -> None:
     fill(wire, address, 1)
     reply = wire.request(f"{MAILBOX}DELETE.{address}.0", b"", b"NATS/1.0\r\n-NAK: +WPI\r\n\r\n")
     assert reply.json == {"deleted": True}
 
 
 @pytest.mark.parametrize("how", ["respond", "ack", "ack_sync", "term"])
-def test_a_nats_client_answers(broker: Broker, address: str, how: str) -> None:
+def test_nats_py_deletes_by_replying(broker: Broker, address: str, how: str) -> None:
     async def run() -> None:
         client: Client = await connect(broker.url)
         await client.request(MAILBOX + "CREATE", json.dumps({"name": address}).encode())
@@ -176,7 +176,7 @@ def test_a_nats_client_answers(broker: Broker, address: str, how: str) -> None:
     asyncio.run(run())
 
 
-def test_a_nats_client_refuses(broker: Broker, address: str) -> None:
+def test_nats_py_refuses_with_nak_and_receives_again(broker: Broker, address: str) -> None:
     async def run() -> None:
         client: Client = await connect(broker.url)
         await client.request(MAILBOX + "CREATE", json.dumps({"name": address}).encode())

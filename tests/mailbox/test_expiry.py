@@ -1,4 +1,4 @@
-"""TTL: the time since the last write, after which a mailbox is gone for good."""
+"""TTL: a mailbox expires this long after its last CREATE or MSG, and does not come back."""
 
 import asyncio
 import os
@@ -19,56 +19,56 @@ from tests.support.waiting import WAIT_SECONDS, wait_until, wait_until_async
 from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
-# A deadline may be met a second late; never early.
-LATE = 1.0
+# A mailbox may expire up to a second late, but never early.
+MAX_LATE_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that waits for no fsync: one may take longer than these mailboxes live."""
+    """A broker that does not wait for fsyncs: one may take longer than the TTLs of these tests."""
     broker = Broker(tmp_path_factory.mktemp("broker") / "data", "--sync", "never")
     yield broker
     broker.end()
 
 
-def lives(wire: Wire, address: str) -> bool:
+def exists(wire: Wire, address: str) -> bool:
     return "code" not in wire.list(address, limit=1)
 
 
-def see_it_go(wire: Wire, address: str, end: float) -> None:
-    """Wait until a mailbox is gone. Who asks more than a second after its end may not find it, however long
-    the machine takes to ask and to answer."""
+def wait_for_expiry(wire: Wire, address: str, end: float) -> None:
+    """Wait until a mailbox has expired. A request that is sent more than a second after its end must not find
+    it, however long the request and the reply take."""
     while True:
-        asked = time.time()
-        if not lives(wire, address):
+        asked_at = time.time()
+        if not exists(wire, address):
             return
-        assert asked < end + LATE
+        assert asked_at < end + MAX_LATE_SECONDS
         time.sleep(0.01)
 
 
-def gone(wire: Wire, address: str) -> None:
+def check_gone(wire: Wire, address: str) -> None:
     reply = wire.list(address)
     assert reply["code"] == "mailbox_not_found"
     assert wire.msg(address)["code"] == "mailbox_not_found"
     assert wire.delete(address, 0)["code"] == "mailbox_not_found"
 
 
-def test_it_lives_its_ttl_and_is_gone_within_a_second(wire: Wire, address: str) -> None:
+def test_mailbox_expires_at_most_a_second_after_its_ttl(wire: Wire, address: str) -> None:
     begun = time.time()
     wire.create(name=address, ttl=1)
     wire.msg(address, "x")
     written = time.time()
-    see_it_go(wire, address, written + 1)
+    wait_for_expiry(wire, address, written + 1)
     # The broker counts whole milliseconds.
     assert time.time() > begun + 0.999
-    gone(wire, address)
+    check_gone(wire, address)
 
 
-def test_the_name_is_free_and_ids_start_over(wire: Wire, address: str) -> None:
+def test_address_can_be_reused_and_ids_start_at_zero(wire: Wire, address: str) -> None:
     wire.create(name=address, ttl=1, public=True)
     for n in range(3):
         assert wire.msg(address, "old") == {"msg_id": n}
-    wait_until(lambda: not lives(wire, address))
+    wait_until(lambda: not exists(wire, address))
     assert wire.create(name=address) == {"mail_address": address, "is_new": True}
     assert wire.list(address)["total"] == 0
     assert wire.msg(address, "new") == {"msg_id": 0}
@@ -77,8 +77,8 @@ def test_the_name_is_free_and_ids_start_over(wire: Wire, address: str) -> None:
     assert wire.silent(0.03)
 
 
-def test_only_writes_renew(wire: Wire, broker: Broker, address: str) -> None:
-    """CREATE and MSG start the time again; SUB, LIST and DELETE do not."""
+def test_only_create_and_msg_renew_the_ttl(wire: Wire, broker: Broker, address: str) -> None:
+    """CREATE and MSG restart the TTL; SUB, LIST, DELETE and failed requests do not."""
     names = {
         how: f"{address}-{how}"
         for how in ("create", "msg", "sub", "list", "delete", "refused", "none", "conflict")
@@ -92,7 +92,7 @@ def test_only_writes_renew(wire: Wire, broker: Broker, address: str) -> None:
     alive = set(names)
     step = 0
     while alive & {"sub", "list", "delete", "refused", "none", "conflict"}:
-        asked = time.time()
+        asked_at = time.time()
         wire.create(name=names["create"])
         wire.msg(names["msg"], "x")
         wire.send(f"SUB {MSG}{names['sub']} s{step}\r\nUNSUB s{step}\r\n")
@@ -103,16 +103,16 @@ def test_only_writes_renew(wire: Wire, broker: Broker, address: str) -> None:
         wire.create(name=names["refused"], ttl=-1)
         step += 1
         for how in list(alive):
-            if not lives(wire, names[how]):
+            if not exists(wire, names[how]):
                 assert time.time() >= before + 1.9
                 alive.discard(how)
             elif how not in {"create", "msg"}:
-                assert asked < begun + 2 + LATE
+                assert asked_at < begun + 2 + MAX_LATE_SECONDS
         time.sleep(0.05)
     assert alive == {"create", "msg"}
 
 
-def test_zero_and_absent_never_expire_and_renewals_keep_or_replace(wire: Wire, address: str) -> None:
+def test_create_sets_removes_or_keeps_the_ttl(wire: Wire, address: str) -> None:
     names = [f"{address}-{n}" for n in range(6)]
     zero, absent, prolonged, forever, shortened, kept = names
     wire.create(name=zero, ttl=0)
@@ -127,19 +127,19 @@ def test_zero_and_absent_never_expire_and_renewals_keep_or_replace(wire: Wire, a
     wire.create(name=kept)
     begun = time.time()
     for name in (shortened, kept):
-        see_it_go(wire, name, begun + 3)
+        wait_for_expiry(wire, name, begun + 3)
     assert time.time() > before + 2.999
-    assert [lives(wire, name) for name in names] == [True, True, True, True, False, False]
+    assert [exists(wire, name) for name in names] == [True, True, True, True, False, False]
 
 
-def test_a_mailbox_without_ttl_may_get_one(wire: Wire, address: str) -> None:
+def test_create_adds_a_ttl_to_a_mailbox_without_one(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.msg(address, "x")
     wire.create(name=address, ttl=1)
-    see_it_go(wire, address, time.time() + 1)
+    wait_for_expiry(wire, address, time.time() + 1)
 
 
-def test_deadlines_hold_across_restarts(broker: Broker, address: str) -> None:
+def test_deadlines_are_kept_across_restarts(broker: Broker, address: str) -> None:
     short, down, long = (f"{address}-{n}" for n in ("short", "down", "long"))
     with Wire(broker.port) as wire:
         wire.create(name=long, ttl=3600)
@@ -153,24 +153,24 @@ def test_deadlines_hold_across_restarts(broker: Broker, address: str) -> None:
         time.sleep(0.02)
     broker.start()
     with Wire(broker.port) as wire:
-        assert not lives(wire, down)
+        assert not exists(wire, down)
         assert wire.create(name=down)["is_new"]
         assert wire.msg(down) == {"msg_id": 0}
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
-        assert lives(wire, long)
-        assert lives(wire, short) or time.time() > before + 2.9
-        see_it_go(wire, short, begun + 3)
+        assert exists(wire, long)
+        assert exists(wire, short) or time.time() > before + 2.9
+        wait_for_expiry(wire, short, begun + 3)
         assert time.time() >= before + 2.9
-        assert lives(wire, long)
+        assert exists(wire, long)
         assert wire.list(down)["total"] == 1
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
-        gone(wire, short)
+        check_gone(wire, short)
         assert wire.list(down)["total"] == 1
 
 
-def test_a_message_renews_across_a_restart(broker: Broker, address: str) -> None:
+def test_renewal_by_a_message_is_kept_across_a_restart(broker: Broker, address: str) -> None:
     with Wire(broker.port) as wire:
         begun = time.time()
         wire.create(name=address, ttl=2)
@@ -183,14 +183,14 @@ def test_a_message_renews_across_a_restart(broker: Broker, address: str) -> None
     with Wire(broker.port) as wire:
         while time.time() < begun + 2.2:
             time.sleep(0.02)
-        assert lives(wire, address) or time.time() > before + 1.9
-        see_it_go(wire, address, renewed + 2)
+        assert exists(wire, address) or time.time() > before + 1.9
+        wait_for_expiry(wire, address, renewed + 2)
 
 
-def test_an_expired_mailbox_is_never_revived_after_a_restart(
+def test_mailboxes_that_expired_while_the_broker_was_down_stay_gone(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
-    """However many expired while the broker was down, the first request finds none of them."""
+    """The first requests after the start find none of the mailboxes that expired meanwhile."""
     broker = start_broker("--sync", "never")
     count = 5000
     with Wire(broker.port) as wire:
@@ -202,7 +202,7 @@ def test_an_expired_mailbox_is_never_revived_after_a_restart(
             )
         )
         wire.ping()
-        assert lives(wire, f"{address}-{count - 1}")
+        assert exists(wire, f"{address}-{count - 1}")
         written = time.time()
     broker.stop()
     while time.time() < written + 3.1:
@@ -221,7 +221,7 @@ def seconds_of_a_send(wire: Wire, address: str) -> float:
     return time.monotonic() - begun
 
 
-def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
+def test_expiry_of_a_large_mailbox_does_not_delay_other_mailboxes(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
     broker = start_broker("--sync", "never")
@@ -235,12 +235,12 @@ def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
             wire.send(line * 1000)
             wire.ping()
         assert wire.list(address, limit=1)["total"] == 100_000
-        # What a busy machine does to any request is not to be laid to the broker.
+        # Compare with the delays that a busy machine causes to any request.
         usual = max(seconds_of_a_send(wire, other) for _ in range(200))
         wire.create(name=address, ttl=1)
         slowest = 0.0
         deadline = time.monotonic() + WAIT_SECONDS
-        while lives(wire, address):
+        while exists(wire, address):
             assert time.monotonic() < deadline
             slowest = max(slowest, seconds_of_a_send(wire, other))
         for _ in range(200):
@@ -249,7 +249,7 @@ def test_a_big_mailbox_goes_without_stalling_others_and_frees_its_space(
         sent = wire.list(other, limit=1)["total"]
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
-        gone(wire, address)
+        check_gone(wire, address)
         assert wire.list(other, limit=1)["total"] == sent
         assert wire.create(name=address)["is_new"]
         assert wire.list(address)["total"] == 0
@@ -264,12 +264,12 @@ def test_many_small_mailboxes_expire_together(start_broker: Callable[..., Broker
         written = time.time()
         assert wire.create()["code"] == "limit_exceeded"
         for n in (0, 1500, 2999):
-            see_it_go(wire, f"{address}-{n}", written + 3)
+            wait_for_expiry(wire, f"{address}-{n}", written + 3)
         wait_until(lambda: "code" not in wire.create())
 
 
 def megabytes(directory: Path) -> int:
-    """What the files of a store take, some of which may be going."""
+    """Size of the files of a store. A file may disappear meanwhile."""
     size = 0
     for path in directory.iterdir():
         with suppress(FileNotFoundError):
@@ -277,10 +277,8 @@ def megabytes(directory: Path) -> int:
     return size >> 20
 
 
-def test_the_space_of_an_expired_mailbox_is_used_again(
-    start_broker: Callable[..., Broker], address: str
-) -> None:
-    """A store that is filled and expires over and over does not grow with what has passed through it."""
+def test_disk_space_of_expired_mailboxes_is_reused(start_broker: Callable[..., Broker], address: str) -> None:
+    """The store does not grow with the total of all messages that were stored and expired."""
     broker = start_broker("--sync", "never")
     payload = os.urandom(50_000)
     with Wire(broker.port) as wire:
@@ -289,15 +287,15 @@ def test_the_space_of_an_expired_mailbox_is_used_again(
             for _ in range(1200):
                 wire.pub(MSG + address, payload)
             wire.ping()
-            wait_until(lambda: not lives(wire, address))
-        # 60 MB live at a time, 300 MB in all. The store takes its time to clear up.
+            wait_until(lambda: not exists(wire, address))
+        # 60 MB exist at a time, 300 MB in total. The store removes old data with a delay.
         wait_until(lambda: megabytes(broker.data_dir) < 230)
 
 
-def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Path) -> None:
-    """Else the record stays on the disk of a broker that believes it gone."""
+def test_expiry_is_stored_again_after_a_failed_write(tmp_path: Path) -> None:
+    """Otherwise the record of the mailbox would stay on the disk."""
 
-    async def expire_amid_a_failure() -> None:
+    async def expire_during_a_failed_write() -> None:
         faults = Faults()
         broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path)), faults.open)
         await broker.start()
@@ -310,7 +308,7 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
         async def is_gone() -> bool:
             try:
                 return not await is_stored()
-            except StoreError:  # it is being opened again
+            except StoreError:  # the broker reopens the store
                 return False
 
         async def has_ticked() -> bool:
@@ -325,4 +323,4 @@ def test_an_end_that_the_store_refuses_once_is_stored_the_next_time(tmp_path: Pa
         assert faults.failing_writes == 0
         await broker.stop()
 
-    asyncio.run(expire_amid_a_failure())
+    asyncio.run(expire_during_a_failed_write())

@@ -1,4 +1,4 @@
-"""JetStream's publish on a mailbox: what it expects of a stream is refused, and nothing is stored."""
+"""JetStream's publish to a mailbox: a message with a Nats-Expected- header is refused and not stored."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def block(*lines: bytes) -> bytes:
     ],
     ids=repr,
 )
-def test_a_message_with_expectations_is_refused(wire: Wire, address: str, header: bytes) -> None:
+def test_message_with_an_expected_header_is_refused(wire: Wire, address: str, header: bytes) -> None:
     wire.create(name=address)
     assert wire.msg(address, b"order", header) == REFUSED
     assert wire.msg(address + ".critical", b"order", header) == REFUSED
@@ -65,7 +65,7 @@ def test_other_headers_are_stored(wire: Wire, address: str, header: bytes) -> No
     assert wire.msg(address, b"order", header) == {"msg_id": 0}
 
 
-def test_a_publish_with_expectations_and_no_reply_subject_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_message_with_an_expected_header_and_no_reply_is_dropped_and_counted(tmp_path: Path) -> None:
     broker = Broker(tmp_path / "data", "--monitor-port", "0")
     try:
         wire = Wire(broker.port)
@@ -79,7 +79,7 @@ def test_a_publish_with_expectations_and_no_reply_subject_is_dropped_and_counted
         broker.end()
 
 
-def test_a_mailbox_is_not_made_for_a_message_with_expectations(tmp_path: Path) -> None:
+def test_auto_create_ignores_a_message_with_an_expected_header(tmp_path: Path) -> None:
     broker = Broker(tmp_path / "data", "--auto-create")
     try:
         wire = Wire(broker.port)
@@ -91,18 +91,18 @@ def test_a_mailbox_is_not_made_for_a_message_with_expectations(tmp_path: Path) -
 
 
 def test_js_publish_of_nats_py(broker: Broker, address: str) -> None:
-    """With a stream it is refused; without one the message is stored, and nats-py cannot read the reply."""
+    """The broker refuses expectations. It stores other messages, but nats-py cannot parse the reply."""
     replies = []
 
     async def publish() -> None:
         client = await connect(broker.url)
         request = client.request
 
-        async def noted(*args: Any, **options: Any) -> Any:
+        async def recording_request(*args: Any, **options: Any) -> Any:
             replies.append(await request(*args, **options))
             return replies[-1]
 
-        client.request = noted  # type: ignore[method-assign]
+        client.request = recording_request  # type: ignore[method-assign]
         await request(f"{MAILBOX}CREATE", json.dumps({"name": address}).encode())
         for options in ({"stream": "ORDERS"}, {"headers": {"Nats-Expected-Last-Sequence": "0"}}, {}):
             with pytest.raises((TypeError, KeyError)):

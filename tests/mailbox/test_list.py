@@ -1,4 +1,4 @@
-"""LIST: what a mailbox holds, in the order of delivery, a page at a time."""
+"""LIST: the messages of a mailbox in the order of delivery, page by page."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ PRIORITY = {"n": "normal", "u": "urgent", "c": "critical"}
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker whose pages are small."""
+    """A broker with small pages."""
     broker = Broker(tmp_path_factory.mktemp("small") / "data", "--max-payload", "2000", "--sync", "never")
     yield broker
     broker.end()
@@ -28,7 +28,7 @@ def pages(wire: Wire, address: str, **fields: Any) -> list[dict[str, Any]]:
     found = [wire.list(address, **fields)]
     fields.pop("cursor", None)
     while "next" in found[-1]:
-        assert found[-1]["messages"], "a page without messages is the last"
+        assert found[-1]["messages"], "only the last page may be empty"
         assert len(found) < 1000
         found.append(wire.list(address, cursor=found[-1]["next"], **fields))
     return found
@@ -38,36 +38,36 @@ def ids(found: list[dict[str, Any]]) -> list[int]:
     return [message["msg_id"] for page in found for message in page["messages"]]
 
 
-def test_an_empty_mailbox(wire: Wire, address: str) -> None:
+def test_empty_mailbox_has_an_empty_page(wire: Wire, address: str) -> None:
     wire.create(name=address)
     assert wire.list(address) == {"mail_address": address, "total": 0, "messages": []}
 
 
-def test_no_mailbox(wire: Wire, address: str) -> None:
+def test_missing_mailbox_is_an_error(wire: Wire, address: str) -> None:
     reply = wire.list(address)
     assert set(reply) == {"error", "code"}
     assert reply["code"] == "mailbox_not_found"
 
 
 @pytest.mark.parametrize("tail", ["A", "a..b", "a.", "urgent", "a.urgent", "*", ">", "a.*", "é", "x" * 129])
-def test_no_address(wire: Wire, tail: str) -> None:
+def test_invalid_address_is_an_error(wire: Wire, tail: str) -> None:
     assert wire.list(tail)["code"] == "invalid_address"
 
 
 @pytest.mark.parametrize("subject", ["LIST", "LISTS.a", "list.a"])
-def test_no_such_command(wire: Wire, subject: str) -> None:
+def test_unknown_command_is_an_error(wire: Wire, subject: str) -> None:
     assert wire.request(MAILBOX + subject).json["code"] == "unknown_command"
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b" \r\n", b'{"unknown": 1}', b'{"limit": null, "cursor": null}']
 )
-def test_every_field_may_be_absent(wire: Wire, address: str, body: bytes) -> None:
+def test_every_field_is_optional(wire: Wire, address: str, body: bytes) -> None:
     fill_mailbox(wire, address, "n0")
     assert wire.request(f"{MAILBOX}LIST.{address}", body).json["total"] == 1
 
 
-def test_the_order_is_that_of_delivery(wire: Wire, address: str) -> None:
+def test_messages_are_in_the_order_of_delivery(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "c0", "u0", "n1", "u1", "c1")
     page = wire.list(address)
     assert [m["payload"] for m in page["messages"]] == ["c0", "c1", "u0", "u1", "n0", "n1"]
@@ -77,7 +77,7 @@ def test_the_order_is_that_of_delivery(wire: Wire, address: str) -> None:
     assert "next" not in page
 
 
-def test_the_fields_of_a_message(wire: Wire, address: str) -> None:
+def test_message_has_id_priority_size_payload_headers_and_time(wire: Wire, address: str) -> None:
     before = int(time.time())
     fill_mailbox(wire, address, "u0")
     after = int(time.time())
@@ -90,7 +90,7 @@ def test_the_fields_of_a_message(wire: Wire, address: str) -> None:
     "payload",
     [b"", b"plain", '"quoted" \\ \x00\x1f\x7f żółw 🐢'.encode(), b"\xff", bytes(range(256)), b"\xed\xa0\x80"],
 )
-def test_payloads_are_text_where_they_are_utf8(wire: Wire, address: str, payload: bytes) -> None:
+def test_payload_is_text_if_utf8_else_base64(wire: Wire, address: str, payload: bytes) -> None:
     wire.create(name=address)
     wire.msg(address, payload)
     (message,) = wire.list(address)["messages"]
@@ -124,13 +124,13 @@ def test_headers_are_listed(wire: Wire, address: str) -> None:
         b"\r\n\r\n\r\n",
     ],
 )
-def test_odd_headers_do_not_hide_a_message(wire: Wire, address: str, header: bytes) -> None:
+def test_message_with_malformed_headers_is_listed(wire: Wire, address: str, header: bytes) -> None:
     wire.create(name=address)
     wire.msg(address, "body", header)
     assert wire.list(address)["messages"][0]["payload"] == "body"
 
 
-def test_listing_changes_nothing(wire: Wire, address: str) -> None:
+def test_list_changes_nothing(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "n1")
     assert wire.list(address) == wire.list(address)
     wire.subscribe(address)
@@ -146,7 +146,7 @@ def test_deleted_messages_are_not_listed(wire: Wire, address: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 11, 12, 13, 10**30])
-def test_paging_by_limit(wire: Wire, address: str, limit: int) -> None:
+def test_pages_have_at_most_limit_messages(wire: Wire, address: str, limit: int) -> None:
     fill_mailbox(wire, address, *(f"{'nuc'[n % 3]}{n}" for n in range(12)))
     found = pages(wire, address, limit=limit)
     assert ids(found) == [2, 5, 8, 11, 1, 4, 7, 10, 0, 3, 6, 9]
@@ -155,7 +155,7 @@ def test_paging_by_limit(wire: Wire, address: str, limit: int) -> None:
     assert {page["total"] for page in found} == {12}
 
 
-def test_a_page_never_passes_max_payload(small: Broker, address: str) -> None:
+def test_page_never_exceeds_max_payload(small: Broker, address: str) -> None:
     with Wire(small.port) as wire:
         wire.create(name=address)
         for n in range(60):
@@ -174,7 +174,7 @@ def test_a_page_never_passes_max_payload(small: Broker, address: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"x" * 2000, b"\x01" * 1500, b"\xff" * 1900, b"\x00" * 2000])
-def test_a_payload_too_large_for_a_page_is_left_out_and_said_to_be(
+def test_payload_too_large_for_a_page_is_marked_as_omitted(
     small: Broker, address: str, payload: bytes
 ) -> None:
     with Wire(small.port) as wire:
@@ -191,7 +191,7 @@ def test_a_payload_too_large_for_a_page_is_left_out_and_said_to_be(
         assert wire.messages(3)[1].payload == payload
 
 
-def test_headers_too_large_for_a_page_still_leave_the_message_listed(small: Broker, address: str) -> None:
+def test_message_with_headers_too_large_for_a_page_is_listed(small: Broker, address: str) -> None:
     header = b"NATS/1.0\r\n" + b"".join(b"K%d: \x01\x02\x03\r\n" % n for n in range(180)) + b"\r\n"
     assert len(header) < 2000
     with Wire(small.port) as wire:
@@ -203,7 +203,7 @@ def test_headers_too_large_for_a_page_still_leave_the_message_listed(small: Brok
         assert len(json.dumps(found[0])) < 2100
 
 
-def test_the_longest_address_leaves_room_for_a_page(small: Broker) -> None:
+def test_pages_of_the_longest_address_fit_max_payload(small: Broker) -> None:
     address = "l" * 128
     with Wire(small.port) as wire:
         wire.create(name=address)
@@ -221,7 +221,7 @@ def test_the_longest_address_leaves_room_for_a_page(small: Broker) -> None:
         assert seen == 20
 
 
-def test_messages_that_come_and_go_between_pages_shift_nothing(wire: Wire, address: str) -> None:
+def test_paging_is_stable_while_messages_are_added_and_deleted(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, *(f"n{n}" for n in range(10)))
     first = wire.list(address, limit=4)
     assert ids([first]) == [0, 1, 2, 3]
@@ -233,7 +233,7 @@ def test_messages_that_come_and_go_between_pages_shift_nothing(wire: Wire, addre
     assert ids([wire.list(address, cursor=rest[0]["next"])]) == [11]
 
 
-def test_a_cursor_outlives_a_restart_and_its_messages(
+def test_cursor_is_valid_after_a_restart_and_deletions(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
     broker = start_broker()
@@ -260,26 +260,26 @@ def cursor_of(*raw: int) -> str:
         *[cursor_of(*[0] * 8), cursor_of(*[0] * 10), cursor_of(*[0] * 9) + "\n"],
     ],
 )
-def test_a_cursor_that_list_did_not_give_is_refused(wire: Wire, address: str, cursor: str) -> None:
+def test_cursor_not_issued_by_list_is_refused(wire: Wire, address: str, cursor: str) -> None:
     fill_mailbox(wire, address, "n0")
     assert wire.list(address, cursor=cursor)["code"] == "bad_request"
 
 
-def test_a_cursor_past_the_end_is_an_empty_page(wire: Wire, address: str) -> None:
+def test_cursor_past_the_end_gets_an_empty_page(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0")
     page = wire.list(address, cursor=cursor_of(2, 0x7F, *[255] * 7))
     assert page == {"mail_address": address, "total": 1, "messages": []}
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "1", True, []])
-def test_a_limit_that_is_none_is_refused(wire: Wire, address: str, limit: Any) -> None:
+def test_invalid_limit_is_refused(wire: Wire, address: str, limit: Any) -> None:
     fill_mailbox(wire, address, "n0")
     reply = wire.list(address, limit=limit)
     assert reply["code"] == "bad_request"
 
 
 @pytest.mark.parametrize("fields", [{"cursor": 1}, {"cursor": ["a"]}, {"cursor": {"a": 1}}])
-def test_wrong_types_are_errors(wire: Wire, address: str, fields: dict[str, Any]) -> None:
+def test_wrong_type_is_refused(wire: Wire, address: str, fields: dict[str, Any]) -> None:
     fill_mailbox(wire, address, "n0")
     assert wire.list(address, **fields)["code"] == "bad_request"
 
@@ -287,12 +287,12 @@ def test_wrong_types_are_errors(wire: Wire, address: str, fields: dict[str, Any]
 @pytest.mark.parametrize(
     "body", [b"[]", b"{", b"null", b"0", b"\xff", b"[" * 100000, b'{"cursor":"\\ud800"}']
 )
-def test_what_is_no_json_object_is_refused(wire: Wire, address: str, body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_refused(wire: Wire, address: str, body: bytes) -> None:
     fill_mailbox(wire, address, "n0")
     assert wire.request(f"{MAILBOX}LIST.{address}", body).json["code"] == "bad_request"
 
 
-def test_a_list_sees_what_was_sent_before_it_on_the_same_connection(wire: Wire, address: str) -> None:
+def test_list_includes_messages_sent_before_on_the_same_connection(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.sub("answers", "9")
     for n in range(50):
@@ -302,8 +302,8 @@ def test_a_list_sees_what_was_sent_before_it_on_the_same_connection(wire: Wire, 
         assert ids([page]) == list(range(n + 1))
 
 
-def test_total_and_messages_agree_amid_traffic(broker: Broker, wire: Wire, address: str) -> None:
-    """Whatever is sent and deleted meanwhile, a page that is all there is holds `total` messages."""
+def test_total_equals_the_number_of_messages_during_traffic(broker: Broker, wire: Wire, address: str) -> None:
+    """A page without a next page has `total` messages, whatever is sent and deleted meanwhile."""
     wire.create(name=address)
     wire.sub("answers", "9")
     disagreements = 0

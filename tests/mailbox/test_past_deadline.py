@@ -1,4 +1,4 @@
-"""A mailbox past its deadline is seen by nobody, also where the clock has not come to end it."""
+"""A mailbox past its deadline is invisible, even before the broker has removed it."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ from tests.support.waiting import wait_until_async
 from tests.support.wire_client import MAILBOX
 
 Case = Callable[[Broker, Client], Awaitable[None]]
-# Of the mailboxes in these tests; time is moved on rather than waited for.
+# The TTL of all mailboxes here, in seconds. The tests move the clock instead of waiting.
 TTL = 60
 
 
 @asynccontextmanager
-async def unswept(
+async def broker_without_expiry(
     data_dir: Path, open_store: OpenStore, **settings: Any
 ) -> AsyncIterator[tuple[Broker, Client]]:
     """A broker whose clock does not tick, and a client of it."""
@@ -43,7 +43,7 @@ async def unswept(
 
 def run(data_dir: Path, case: Case, open_store: OpenStore = RocksStore, **settings: Any) -> None:
     async def go() -> None:
-        async with unswept(data_dir, open_store, **settings) as (broker, client):
+        async with broker_without_expiry(data_dir, open_store, **settings) as (broker, client):
             await case(broker, client)
 
     asyncio.run(go())
@@ -55,15 +55,15 @@ async def ask(client: Client, command: str, **fields: Any) -> dict[str, Any]:
     return answer
 
 
-def pass_deadlines(broker: Broker) -> None:
-    """Have the deadlines of all mailboxes pass at once."""
+def move_past_deadlines(broker: Broker) -> None:
+    """Move the time past the deadlines of all mailboxes."""
     time = broker.engine.time
     time.start(time.now_ms + (TTL + 1) * 1000, time.wall_ms(time.now_ms) + (TTL + 1) * 1000)
     broker.engine.judge_deadlines()
 
 
 async def subscribe(client: Client, address: str, queue: str = "", tail: str = "") -> list[Msg]:
-    """Subscribe, and collect what comes."""
+    """Subscribe. Returns the list to which arriving messages are added."""
     got: list[Msg] = []
 
     async def take(message: Msg) -> None:
@@ -74,7 +74,7 @@ async def subscribe(client: Client, address: str, queue: str = "", tail: str = "
 
 
 async def settle(client: Client) -> None:
-    """Wait until the broker has answered all that was sent, and what it pushed has come."""
+    """Wait until all replies and deliveries have arrived."""
     for _ in range(3):
         await client.flush(30)
         await asyncio.sleep(0)
@@ -84,16 +84,16 @@ async def has_message(broker: Broker) -> bool:
     return broker.mailboxes.mailbox_index.message_count > 0
 
 
-def test_a_subscription_replays_nothing_of_it(tmp_path: Path) -> None:
+def test_subscription_does_not_replay_an_overdue_mailbox(tmp_path: Path) -> None:
     async def case(broker: Broker, client: Client) -> None:
         await ask(client, "CREATE", name="old", ttl=TTL)
         for n in range(3):
             await ask(client, "MSG.old", n=n)
-        pass_deadlines(broker)
+        move_past_deadlines(broker)
         plain, grouped = await subscribe(client, "old"), await subscribe(client, "old", "group")
         await settle(client)
         assert (plain, grouped) == ([], [])
-        # Both wait for the next life, and get only that.
+        # Both subscriptions receive the messages of the mailbox that is created next.
         assert (await ask(client, "CREATE", name="old"))["is_new"]
         await ask(client, "MSG.old", new=True)
         await settle(client)
@@ -102,7 +102,7 @@ def test_a_subscription_replays_nothing_of_it(tmp_path: Path) -> None:
     run(tmp_path / "data", case)
 
 
-def test_a_group_that_was_there_before_gives_nothing_more_out(tmp_path: Path) -> None:
+def test_queue_group_does_not_redeliver_from_an_overdue_mailbox(tmp_path: Path) -> None:
     async def case(broker: Broker, client: Client) -> None:
         await ask(client, "CREATE", name="old", ttl=TTL)
         first: list[Msg] = []
@@ -115,8 +115,8 @@ def test_a_group_that_was_there_before_gives_nothing_more_out(tmp_path: Path) ->
             await ask(client, "MSG.old", n=n)
         await settle(client)
         assert len(first) == 3
-        pass_deadlines(broker)
-        # What is refused, and what a member that leaves held, goes to the other while the mailbox lives.
+        move_past_deadlines(broker)
+        # Before the deadline, the other member would receive what is refused or returned now.
         second = await subscribe(client, "old", "group")
         await first[0].respond(b"-NAK")
         await leaving.unsubscribe()
@@ -127,11 +127,11 @@ def test_a_group_that_was_there_before_gives_nothing_more_out(tmp_path: Path) ->
     run(tmp_path / "data", case)
 
 
-def test_no_command_finds_it(tmp_path: Path) -> None:
+def test_commands_do_not_find_an_overdue_mailbox(tmp_path: Path) -> None:
     async def case(broker: Broker, client: Client) -> None:
         await ask(client, "CREATE", name="old", ttl=TTL)
         await ask(client, "MSG.old", n=0)
-        pass_deadlines(broker)
+        move_past_deadlines(broker)
         for command in ("MSG.old", "LIST.old", "DELETE.old.0"):
             assert (await ask(client, command))["code"] == "mailbox_not_found"
         assert (await ask(client, "CREATE", name="old", public=True))["is_new"]
@@ -140,7 +140,7 @@ def test_no_command_finds_it(tmp_path: Path) -> None:
     run(tmp_path / "data", case)
 
 
-def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) -> None:
+def test_message_that_becomes_durable_after_the_deadline_is_not_delivered(tmp_path: Path) -> None:
     faults = Faults()
 
     async def case(broker: Broker, client: Client) -> None:
@@ -151,7 +151,7 @@ def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) 
         faults.write_stalled = True
         sent = asyncio.ensure_future(ask(client, "MSG.old", n=0))
         await wait_until_async(lambda: has_message(broker))
-        pass_deadlines(broker)
+        move_past_deadlines(broker)
         faults.write_stalled = False
         assert await sent == {"msg_id": 0}
         await settle(client)
@@ -160,12 +160,12 @@ def test_a_message_of_it_that_was_not_durable_yet_is_not_pushed(tmp_path: Path) 
     run(tmp_path / "data", case, faults.open)
 
 
-def test_it_does_not_count_towards_the_limit_of_mailboxes(tmp_path: Path) -> None:
+def test_overdue_mailboxes_do_not_count_toward_max_mailboxes(tmp_path: Path) -> None:
     async def case(broker: Broker, client: Client) -> None:
         for n in range(3):
             await ask(client, "CREATE", name=f"old{n}", ttl=TTL)
         assert (await ask(client, "CREATE", name="new"))["code"] == "limit_exceeded"
-        pass_deadlines(broker)
+        move_past_deadlines(broker)
         assert (await ask(client, "CREATE", name="new"))["is_new"]
 
     run(tmp_path / "data", case, max_mailboxes=3)

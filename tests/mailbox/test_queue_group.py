@@ -1,4 +1,4 @@
-"""Queue groups of a mailbox: each message to exactly one living member, and back if that one leaves."""
+"""Queue groups of a mailbox: one member receives each message; another receives it if that member leaves."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
 
 
-def test_a_lone_member_gets_everything_by_priority(wire: Wire, address: str, member: Connect) -> None:
+def test_single_member_receives_all_messages_by_priority(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "c1")
     one = member()
     assert texts(one.messages(5)) == ["c0", "c1", "u0", "n0", "n1"]
@@ -25,7 +25,7 @@ def test_a_lone_member_gets_everything_by_priority(wire: Wire, address: str, mem
     assert one.silent(0.05)
 
 
-def test_each_message_goes_to_exactly_one_evenly(wire: Wire, address: str, member: Connect) -> None:
+def test_each_live_message_goes_to_one_member_evenly(wire: Wire, address: str, member: Connect) -> None:
     wire.create(name=address)
     members = [member() for _ in range(4)]
     wire.send("".join(f"PUB {MSG}{address} 3\r\n{n:03}\r\n" for n in range(400)))
@@ -37,7 +37,7 @@ def test_each_message_goes_to_exactly_one_evenly(wire: Wire, address: str, membe
         assert one.silent(0.02)
 
 
-def test_a_stored_backlog_is_spread_evenly_too(
+def test_stored_messages_are_spread_evenly_over_members(
     wire: Wire, address: str, member: Connect, broker: Broker
 ) -> None:
     sids = [str(n) for n in range(5)]
@@ -52,7 +52,7 @@ def test_a_stored_backlog_is_spread_evenly_too(
     assert texts(messages) == [f"{n:03}" for n in range(200)]
 
 
-def test_joining_brings_no_duplicates(wire: Wire, address: str, member: Connect) -> None:
+def test_joining_member_receives_no_message_in_flight(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "n1", "n2")
     one = member()
     assert len(one.messages(3)) == 3
@@ -65,54 +65,56 @@ def test_joining_brings_no_duplicates(wire: Wire, address: str, member: Connect)
 
 
 @pytest.mark.parametrize("how", ["unsub", "close", "protocol error"])
-def test_a_member_that_leaves_gives_back_by_priority(
+def test_messages_of_a_leaving_member_go_to_another_by_priority(
     wire: Wire, address: str, member: Connect, how: str
 ) -> None:
     fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
-    leaver = member()
-    assert len(leaver.messages(6)) == 6
-    stayer = member()
-    assert stayer.silent(0.02)
+    leaving = member()
+    assert len(leaving.messages(6)) == 6
+    remaining = member()
+    assert remaining.silent(0.02)
     if how == "unsub":
-        leaver.send("UNSUB 1\r\n")
+        leaving.send("UNSUB 1\r\n")
     elif how == "close":
-        leaver.close()
+        leaving.close()
     else:
-        leaver.send("NONSENSE\r\n")
-    assert texts(stayer.messages(6)) == ["c0", "c1", "u0", "u1", "n0", "n1"]
-    assert stayer.silent(0.05)
+        leaving.send("NONSENSE\r\n")
+    assert texts(remaining.messages(6)) == ["c0", "c1", "u0", "u1", "n0", "n1"]
+    assert remaining.silent(0.05)
 
 
-def test_what_comes_back_goes_before_what_is_new_but_after_what_is_more_urgent(
+def test_returned_messages_come_before_newer_ones_of_their_priority(
     wire: Wire,
     address: str,
     member: Connect,
 ) -> None:
     fill_mailbox(wire, address, "n0", "n1")
-    leaver = member(most=2)
-    assert len(leaver.messages(2)) == 2
+    leaving = member(most=2)
+    assert len(leaving.messages(2)) == 2
     fill_mailbox(wire, address, "n2", "c0")
-    assert leaver.silent(0.02)
-    leaver.close()
-    stayer = member()
-    got = texts(stayer.messages(4))
+    assert leaving.silent(0.02)
+    leaving.close()
+    remaining = member()
+    got = texts(remaining.messages(4))
     assert sorted(got) == ["c0", "n0", "n1", "n2"]
     assert [text for text in got if text[0] == "n"] == ["n0", "n1", "n2"]
 
 
-def test_only_what_was_not_deleted_is_given_back(wire: Wire, address: str, member: Connect) -> None:
+def test_deleted_messages_of_a_leaving_member_are_not_redelivered(
+    wire: Wire, address: str, member: Connect
+) -> None:
     fill_mailbox(wire, address, "n0", "n1", "n2", "n3")
-    leaver = member()
-    messages = leaver.messages(4)
-    stayer = member()
-    reply(leaver, messages[0])
-    reply(leaver, messages[2])
-    leaver.send("UNSUB 1\r\n")
-    assert texts(stayer.messages(2)) == ["n1", "n3"]
-    assert stayer.silent(0.05)
+    leaving = member()
+    messages = leaving.messages(4)
+    remaining = member()
+    reply(leaving, messages[0])
+    reply(leaving, messages[2])
+    leaving.send("UNSUB 1\r\n")
+    assert texts(remaining.messages(2)) == ["n1", "n3"]
+    assert remaining.silent(0.05)
 
 
-def test_a_killed_client_process_gives_back(
+def test_messages_of_a_killed_client_are_redelivered(
     wire: Wire, broker: Broker, address: str, member: Connect
 ) -> None:
     script = (
@@ -125,27 +127,27 @@ def test_a_killed_client_process_gives_back(
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"got\n"
-        stayer = member()
-        assert stayer.silent(0.02)
+        remaining = member()
+        assert remaining.silent(0.02)
         worker.send_signal(signal.SIGKILL)
-        assert texts(stayer.messages(5)) == [f"n{n}" for n in range(5)]
+        assert texts(remaining.messages(5)) == [f"n{n}" for n in range(5)]
         worker.wait()
-    assert stayer.silent(0.05)
+    assert remaining.silent(0.05)
 
 
-def test_given_back_messages_are_spread_over_those_who_stay(
+def test_returned_messages_are_spread_over_the_remaining_members(
     wire: Wire, address: str, member: Connect
 ) -> None:
     fill_mailbox(wire, address, *(f"n{n}" for n in range(9)))
-    leaver = member()
-    leaver.messages(9)
-    stayers = [member() for _ in range(3)]
-    leaver.close()
-    got = [texts(stayer.messages(3)) for stayer in stayers]
+    leaving = member()
+    leaving.messages(9)
+    remainings = [member() for _ in range(3)]
+    leaving.close()
+    got = [texts(remaining.messages(3)) for remaining in remainings]
     assert sorted(text for each in got for text in each) == [f"n{n}" for n in range(9)]
 
 
-def test_two_groups_are_independent(wire: Wire, address: str, member: Connect) -> None:
+def test_two_queue_groups_are_independent(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "n1")
     a, b = member("a"), member("b")
     assert texts(a.messages(2)) == texts(b.messages(2)) == ["n0", "n1"]
@@ -157,7 +159,9 @@ def test_two_groups_are_independent(wire: Wire, address: str, member: Connect) -
     assert len(wire.messages(2)) == 2
 
 
-def test_what_one_group_deleted_another_is_not_given_again(wire: Wire, address: str, member: Connect) -> None:
+def test_message_deleted_in_one_group_is_not_redelivered_in_another(
+    wire: Wire, address: str, member: Connect
+) -> None:
     fill_mailbox(wire, address, "n0", "n1")
     a, b = member("a"), member("b")
     first, _ = a.messages(2)
@@ -170,9 +174,7 @@ def test_what_one_group_deleted_another_is_not_given_again(wire: Wire, address: 
     assert b2.silent(0.03)
 
 
-def test_when_the_last_member_leaves_the_group_is_forgotten(
-    wire: Wire, address: str, member: Connect
-) -> None:
+def test_group_without_members_is_forgotten(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "c0", "n1")
     for _ in range(3):
         one = member()
@@ -186,7 +188,7 @@ def test_when_the_last_member_leaves_the_group_is_forgotten(
     assert texts(member().messages(2)) == ["n0", "n1"]
 
 
-def test_a_member_that_reached_its_max_keeps_what_it_holds(wire: Wire, address: str, member: Connect) -> None:
+def test_member_at_its_max_keeps_its_messages_in_flight(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, *(f"n{n}" for n in range(6)))
     one = member(most=2)
     assert texts(one.messages(2)) == ["n0", "n1"]
@@ -200,7 +202,7 @@ def test_a_member_that_reached_its_max_keeps_what_it_holds(wire: Wire, address: 
     assert texts(other.messages(2)) == ["n0", "n1"]
 
 
-def test_a_member_that_reached_its_max_may_answer(wire: Wire, address: str, member: Connect) -> None:
+def test_member_at_its_max_can_still_reply(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "n1", "n2")
     one = member(most=3)
     first, second, third = one.messages(3)
@@ -218,8 +220,8 @@ def test_a_member_that_reached_its_max_may_answer(wire: Wire, address: str, memb
     assert other.silent(0.03)
 
 
-def test_fetching_one_by_one_hands_out_each_once(wire: Wire, address: str, broker: Broker) -> None:
-    """What a client does that asks for one message at a time: SUB, UNSUB 1, answer."""
+def test_fetching_one_by_one_delivers_each_message_once(wire: Wire, address: str, broker: Broker) -> None:
+    """A client fetches one message at a time: SUB, UNSUB with max 1, reply."""
     fill_mailbox(wire, address, *(f"n{n}" for n in range(30)))
     with Wire(broker.port) as one:
         for n in range(30):
@@ -236,10 +238,10 @@ def test_fetching_one_by_one_hands_out_each_once(wire: Wire, address: str, broke
         assert texts(other.messages(15)) == [f"n{n}" for n in range(0, 30, 2)]
 
 
-def test_members_that_gave_up_their_last_message_are_gone(
+def test_member_at_its_max_is_freed_after_its_last_nak(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
-    """A client that takes one, refuses it and comes back leaves no trace of each time."""
+    """A client that receives one message, refuses it and subscribes again uses no more memory each time."""
     broker = start_broker("--sync", "never")
     with Wire(broker.port) as wire:
         fill_mailbox(wire, address, "n0")
@@ -255,7 +257,7 @@ def test_members_that_gave_up_their_last_message_are_gone(
         assert broker.rss_bytes - before < 1 << 20
 
 
-def test_members_may_take_different_priorities(wire: Wire, address: str, member: Connect) -> None:
+def test_members_can_subscribe_to_different_priorities(wire: Wire, address: str, member: Connect) -> None:
     critical, normal = member(tail=".critical"), member(tail=".normal")
     fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "u1", "c1")
     assert texts(critical.messages(2)) == ["c0", "c1"]
@@ -269,7 +271,7 @@ def test_members_may_take_different_priorities(wire: Wire, address: str, member:
     assert both.silent(0.03)
 
 
-def test_what_no_member_takes_waits_for_one_that_does(wire: Wire, address: str, member: Connect) -> None:
+def test_messages_wait_for_a_member_of_their_priority(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "u0")
     everything = member()
     assert len(everything.messages(2)) == 2
@@ -281,7 +283,7 @@ def test_what_no_member_takes_waits_for_one_that_does(wire: Wire, address: str, 
     assert texts(member().messages(3)) == ["u0", "n0", "n1"]
 
 
-def test_a_slow_member_leaves_the_work_to_others(
+def test_slow_member_gets_fewer_messages_than_a_fast_one(
     wire: Wire, broker: Broker, address: str, member: Connect
 ) -> None:
     wire.create(name=address)
@@ -292,7 +294,7 @@ def test_a_slow_member_leaves_the_work_to_others(
         for n in range(300):
             wire.pub(MSG + address, f"{n:03}" + "x" * 30000)
         wire.ping()
-        # Whose messages come in order, and the last one among them: the slow one has been full for long.
+        # The fast member receives the last message: the slow member's socket has been full for long.
         got = [quick.message()]
         while got[-1].msg_id < 299:
             got.append(quick.message())
@@ -301,7 +303,7 @@ def test_a_slow_member_leaves_the_work_to_others(
         assert sorted(m.msg_id for m in [*got, *rest]) == list(range(300))
 
 
-def test_a_slow_member_holds_up_only_the_priorities_that_need_it(
+def test_slow_member_delays_only_its_own_priority(
     wire: Wire,
     broker: Broker,
     address: str,
@@ -323,12 +325,14 @@ def test_a_slow_member_holds_up_only_the_priorities_that_need_it(
         assert slow.silent(0.05)
 
 
-def test_a_group_starts_over_with_its_mailbox(wire: Wire, address: str, member: Connect) -> None:
+def test_group_starts_over_when_its_mailbox_is_created_again(
+    wire: Wire, address: str, member: Connect
+) -> None:
     wire.create(name=address, ttl=1)
-    one, other, spent = member(), member(), member(most=1)
+    one, other, at_max = member(), member(), member(most=1)
     for n in range(3):
         wire.msg(address, f"old{n}")
-    for each in (one, other, spent):
+    for each in (one, other, at_max):
         each.message()
     wait_until(lambda: "code" in wire.list(address))
     fill_mailbox(wire, address, "n0", "n1")
@@ -336,18 +340,18 @@ def test_a_group_starts_over_with_its_mailbox(wire: Wire, address: str, member: 
     assert sorted(got) == ["n0", "n1"]
     one.close()
     assert len(other.messages(1)) == 1
-    spent.close()
+    at_max.close()
     assert other.silent(0.05)
 
 
-def test_a_group_may_wait_for_its_mailbox(wire: Wire, address: str, member: Connect) -> None:
+def test_members_can_subscribe_before_the_mailbox_exists(wire: Wire, address: str, member: Connect) -> None:
     members = [member() for _ in range(2)]
     fill_mailbox(wire, address, "n0", "n1", "n2", "n3")
     got = [text for each in members for text in texts(each.messages(2))]
     assert sorted(got) == ["n0", "n1", "n2", "n3"]
 
 
-def test_a_restart_hands_everything_out_again(broker: Broker, address: str) -> None:
+def test_restart_redelivers_messages_in_flight(broker: Broker, address: str) -> None:
     with Wire(broker.port) as wire:
         fill_mailbox(wire, address, "n0", "u0", "c0")
         wire.sub(MSG + address, "1", "g")
@@ -360,16 +364,16 @@ def test_a_restart_hands_everything_out_again(broker: Broker, address: str) -> N
         assert wire.silent(0.03)
 
 
-def test_members_that_come_and_go_lose_and_repeat_nothing_at_once(
+def test_each_message_is_deleted_once_while_members_join_and_leave(
     wire: Wire, broker: Broker, address: str
 ) -> None:
-    """Members join, refuse, answer and leave while messages come; each is answered exactly once."""
+    """Members join, refuse, delete and leave while messages arrive. Each message is deleted exactly once."""
     wire.create(name=address)
-    total, sent, answered = 600, 0, Counter[int]()
+    total, sent, deleted = 600, 0, Counter[int]()
     members: list[Wire] = []
     step = 0
     deadline = time.monotonic() + WAIT_SECONDS
-    while sum(answered.values()) < total:
+    while sum(deleted.values()) < total:
         step += 1
         assert time.monotonic() < deadline
         if sent < total:
@@ -381,21 +385,21 @@ def test_members_that_come_and_go_lose_and_repeat_nothing_at_once(
             new = Wire(broker.port)
             new.sub(MSG + address, "1", "g")
             members.append(new)
-        held: list[tuple[Wire, Message]] = [(one, m) for one in members for m in take_received(one)]
-        assert len({m.msg_id for _, m in held}) == len(held)
-        for i, (one, message) in enumerate(held):
+        in_flight: list[tuple[Wire, Message]] = [(one, m) for one in members for m in take_received(one)]
+        assert len({m.msg_id for _, m in in_flight}) == len(in_flight)
+        for i, (one, message) in enumerate(in_flight):
             if (i + step) % 7 == 0:
                 reply(one, message, "-NAK")
             elif one is members[0] and step % 3 == 0:
-                continue  # held by one that leaves
+                continue  # in flight when its member leaves
             else:
                 reply(one, message)
-                answered[message.msg_id] += 1
+                deleted[message.msg_id] += 1
         for one in members:
             one.ping()
         if step % 3 == 0:
             members.pop(0).close()
     wait_until(lambda: wire.list(address)["total"] == 0)
-    assert answered == dict.fromkeys(range(total), 1)
+    assert deleted == dict.fromkeys(range(total), 1)
     for one in members:
         one.close()

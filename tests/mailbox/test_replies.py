@@ -1,4 +1,4 @@
-"""What a message's reply subject is for: discarding it, refusing it, or saying that work goes on."""
+"""Replies to a delivered message: delete it, refuse it (-NAK), or report work in progress (+WPI)."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 
-def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:
+def test_any_other_reply_deletes_the_message(wire: Wire, address: str, member: Connect) -> None:
     bodies = ["", "+ACK", "+TERM", "+NXT", "ok", "-nak", "-NA", " -NAK", "+WP", "x-NAK", '{"a":1}']
     fill_mailbox(wire, address, *(f"n{n}" for n in range(len(bodies))))
     one = member()
@@ -20,7 +20,7 @@ def test_answering_deletes(wire: Wire, address: str, member: Connect) -> None:
 
 
 @pytest.mark.parametrize("body", ["-NAK", "-NAK {}", '-NAK {"delay": 5000000000}', "-NAKed"])
-def test_nak_redelivers_at_once(wire: Wire, address: str, member: Connect, body: str) -> None:
+def test_nak_redelivers_the_message_at_once(wire: Wire, address: str, member: Connect, body: str) -> None:
     fill_mailbox(wire, address, "n0", "n1")
     one = member()
     first, second = one.messages(2)
@@ -33,14 +33,14 @@ def test_nak_redelivers_at_once(wire: Wire, address: str, member: Connect, body:
     wait_until(lambda: wire.list(address)["total"] == 0)
 
 
-def test_nak_is_answered_and_deletes_nothing(wire: Wire, address: str) -> None:
+def test_nak_and_wpi_get_deleted_false(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0")
     for body in (b"-NAK", b"+WPI", b"+WPI and more"):
         assert wire.delete(address, 0, body) == {"deleted": False}
     assert wire.list(address)["total"] == 1
 
 
-def test_nak_goes_to_whoever_is_next(wire: Wire, address: str, member: Connect) -> None:
+def test_nak_redelivers_to_the_next_member(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
@@ -53,7 +53,7 @@ def test_nak_goes_to_whoever_is_next(wire: Wire, address: str, member: Connect) 
     assert other.silent(0.03)
 
 
-def test_nak_by_priority(wire: Wire, address: str, member: Connect) -> None:
+def test_refused_messages_come_back_by_priority(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "c0", "u0", "n0", "n1")
     one = member()
     messages = one.messages(4)
@@ -61,7 +61,7 @@ def test_nak_by_priority(wire: Wire, address: str, member: Connect) -> None:
     assert texts(one.messages(4)) == ["c0", "u0", "n0", "n1"]
 
 
-def test_a_stranger_cannot_give_back_what_a_member_holds(wire: Wire, address: str, member: Connect) -> None:
+def test_nak_from_another_client_does_nothing(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
@@ -72,7 +72,7 @@ def test_a_stranger_cannot_give_back_what_a_member_holds(wire: Wire, address: st
     assert other.silent(0.03)
 
 
-def test_nak_of_a_plain_subscription_does_nothing(wire: Wire, address: str, member: Connect) -> None:
+def test_nak_from_a_plain_subscriber_does_nothing(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()
@@ -83,7 +83,7 @@ def test_nak_of_a_plain_subscription_does_nothing(wire: Wire, address: str, memb
     assert one.silent(0.03)
 
 
-def test_wpi_does_nothing(wire: Wire, address: str, member: Connect) -> None:
+def test_wpi_keeps_the_message_in_flight(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0")
     one = member()
     message = one.message()

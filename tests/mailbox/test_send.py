@@ -1,4 +1,4 @@
-"""MSG: ids, priorities, what may be sent, and what becomes of it where nobody can take it."""
+"""MSG: ids, priorities, payloads and headers, invalid addresses, and survival of restarts."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def test_the_last_token_is_the_priority(wire: Wire, address: str, suffix: str, p
     "payload",
     [b"", b"\x00", bytes(range(256)) * 3, b"\r\n", b"PUB a 1\r\nx\r\n", "żółw 🐢".encode(), b"x" * 70000],
 )
-def test_any_bytes_come_through_untouched(wire: Wire, address: str, payload: bytes) -> None:
+def test_payload_arrives_unchanged(wire: Wire, address: str, payload: bytes) -> None:
     wire.create(name=address)
     wire.msg(address, payload)
     wire.msg(address, payload, HEADER)
@@ -47,7 +47,7 @@ def test_any_bytes_come_through_untouched(wire: Wire, address: str, payload: byt
 @pytest.mark.parametrize(
     "header", [b"NATS/1.0\r\n\r\n", b"NATS/1.0 503 odd\r\n\r\n", b"nonsense", b"\x00\xff\r\n\r\n"]
 )
-def test_any_header_comes_through_untouched(wire: Wire, address: str, header: bytes) -> None:
+def test_header_arrives_unchanged(wire: Wire, address: str, header: bytes) -> None:
     wire.create(name=address)
     wire.subscribe(address)
     assert wire.msg(address, b"body", header) == {"msg_id": 0}
@@ -56,7 +56,7 @@ def test_any_header_comes_through_untouched(wire: Wire, address: str, header: by
     assert wire.list(address)["messages"][0]["payload"] == "body"
 
 
-def test_a_message_may_be_as_large_as_max_payload(wire: Wire, address: str) -> None:
+def test_message_of_max_payload_is_stored(wire: Wire, address: str) -> None:
     most = wire.info["max_payload"]
     wire.create(name=address)
     wire.subscribe(address)
@@ -67,7 +67,7 @@ def test_a_message_may_be_as_large_as_max_payload(wire: Wire, address: str) -> N
     assert headed.header + headed.payload == HEADER + b"y" * (most - len(HEADER))
 
 
-def test_a_message_past_max_payload_closes_as_everywhere(broker: Broker, address: str) -> None:
+def test_message_over_max_payload_closes_the_connection(broker: Broker, address: str) -> None:
     with Wire(broker.port) as wire:
         wire.create(name=address)
         wire.send(f"PUB {MAILBOX}MSG.{address} {wire.info['max_payload'] + 1}\r\n")
@@ -77,14 +77,14 @@ def test_a_message_past_max_payload_closes_as_everywhere(broker: Broker, address
         assert wire.list(address)["total"] == 0
 
 
-def test_a_publish_without_a_reply_subject_is_stored(wire: Wire, address: str) -> None:
+def test_message_without_a_reply_subject_is_stored(wire: Wire, address: str) -> None:
     wire.create(name=address)
     for n in range(5):
         wire.pub(f"{MAILBOX}MSG.{address}", str(n))
     assert [m["payload"] for m in wire.list(address)["messages"]] == ["0", "1", "2", "3", "4"]
 
 
-def test_answers_come_in_the_order_of_the_requests(wire: Wire, address: str) -> None:
+def test_replies_arrive_in_the_order_of_the_requests(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.sub("answers", "9")
     lines = [f"PUB {MAILBOX}MSG.{address} answers 1\r\nx\r\n" for _ in range(500)]
@@ -92,7 +92,7 @@ def test_answers_come_in_the_order_of_the_requests(wire: Wire, address: str) -> 
     assert [message.json["msg_id"] for message in wire.messages(500)] == list(range(500))
 
 
-def test_no_mailbox_is_an_error_to_a_request_and_silence_to_a_publish(wire: Wire, address: str) -> None:
+def test_missing_mailbox_gets_an_error_reply_or_drops_the_message(wire: Wire, address: str) -> None:
     wire.pub(f"{MAILBOX}MSG.{address}", "lost")
     reply = wire.msg(address)
     assert set(reply) == {"error", "code"}
@@ -122,28 +122,28 @@ def test_no_mailbox_is_an_error_to_a_request_and_silence_to_a_publish(wire: Wire
         "a$",
     ],
 )
-def test_no_address_is_an_error(wire: Wire, rest: str) -> None:
+def test_invalid_address_is_an_error(wire: Wire, rest: str) -> None:
     assert wire.msg(rest)["code"] == "invalid_address"
     wire.pub(f"{MAILBOX}MSG.{rest}", "to nobody")
     wire.ping()
 
 
 @pytest.mark.parametrize("subject", ["MSG", "MSGX.a", "msg.a", "", "X", "FETCH.a", "MSG-a"])
-def test_other_commands_are_unknown(wire: Wire, subject: str) -> None:
+def test_unknown_command_is_an_error(wire: Wire, subject: str) -> None:
     assert wire.request(MAILBOX + subject).json["code"] == "unknown_command"
 
 
 @pytest.mark.parametrize(
     "subject", ["$mq9.", "$mq9.AI", "$mq9.AI.MAILBOX", "$mq9.AI.AGENT.X", "$mq9.ai.mailbox.CREATE"]
 )
-def test_other_subjects_of_ours_are_unknown(wire: Wire, subject: str) -> None:
+def test_unknown_mq9_subject_is_an_error(wire: Wire, subject: str) -> None:
     assert wire.request(subject, b"{}").json["code"] == "unknown_command"
 
 
 @pytest.mark.parametrize(
     "subject", ["$mq9", "$mq9x.AI.MAILBOX.CREATE", "$MQ9.AI.MAILBOX.CREATE", "x.$mq9.AI.MAILBOX.CREATE"]
 )
-def test_subjects_that_only_look_like_ours_are_plain(wire: Wire, subject: str) -> None:
+def test_similar_subjects_are_plain(wire: Wire, subject: str) -> None:
     wire.sub(subject, "7")
     wire.pub(subject, "plain")
     message = wire.message()
@@ -151,7 +151,7 @@ def test_subjects_that_only_look_like_ours_are_plain(wire: Wire, subject: str) -
 
 
 @pytest.mark.parametrize("kill", [False, True])
-def test_what_was_acknowledged_survives(broker: Broker, address: str, kill: bool) -> None:
+def test_acknowledged_messages_survive_a_restart(broker: Broker, address: str, kill: bool) -> None:
     with Wire(broker.port) as wire:
         wire.create(name=address)
         for n in range(20):
@@ -168,7 +168,7 @@ def test_what_was_acknowledged_survives(broker: Broker, address: str, kill: bool
 
 
 @pytest.mark.parametrize("sync", ["interval", "never"])
-def test_a_killed_broker_loses_nothing_acknowledged(
+def test_acknowledged_messages_survive_a_kill_without_fsync(
     start_broker: Callable[..., Broker], address: str, sync: str
 ) -> None:
     broker = start_broker("--sync", sync)
@@ -181,7 +181,7 @@ def test_a_killed_broker_loses_nothing_acknowledged(
         assert [m["payload"] for m in wire.list(address)["messages"]] == [f"{n}" for n in range(200)]
 
 
-def test_every_message_of_many_senders_is_kept_once(broker: Broker, wire: Wire, address: str) -> None:
+def test_every_message_of_many_senders_is_stored_once(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address)
     senders = [Wire(broker.port) for _ in range(8)]
     for i, sender in enumerate(senders):

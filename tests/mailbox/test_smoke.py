@@ -1,3 +1,5 @@
+"""The commands of a mailbox, once each."""
+
 from tests.support.wire_client import Wire
 
 

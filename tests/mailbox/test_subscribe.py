@@ -1,4 +1,4 @@
-"""SUB to a mailbox: what is stored, by priority, then what comes; nothing lost and nothing twice."""
+"""SUB to a mailbox: first the stored messages by priority, then new ones; none lost and none twice."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ def payloads(wire: Wire, count: int) -> list[str]:
     return [message.payload.decode() for message in wire.messages(count)]
 
 
-def test_what_is_stored_comes_by_priority_and_age(wire: Wire, address: str) -> None:
+def test_stored_messages_arrive_by_priority_and_age(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "u0", "c0", "n1", "c1", "u1", "n2")
     wire.subscribe(address)
     assert payloads(wire, 7) == ["c0", "c1", "u0", "u1", "n0", "n1", "n2"]
     assert wire.silent(0.05)
 
 
-def test_then_what_comes_is_delivered_live(wire: Wire, broker: Broker, address: str) -> None:
+def test_new_messages_arrive_after_the_stored_ones(wire: Wire, broker: Broker, address: str) -> None:
     fill_mailbox(wire, address, "n0")
     wire.subscribe(address)
     assert payloads(wire, 1) == ["n0"]
@@ -40,7 +40,7 @@ def test_then_what_comes_is_delivered_live(wire: Wire, broker: Broker, address: 
     assert wire.silent(0.05)
 
 
-def test_a_delivered_message_says_what_it_is(wire: Wire, address: str) -> None:
+def test_delivery_has_subject_reply_sid_header_and_payload(wire: Wire, address: str) -> None:
     wire.create(name=address)
     for live in (False, True):
         if live:
@@ -55,7 +55,7 @@ def test_a_delivered_message_says_what_it_is(wire: Wire, address: str) -> None:
         assert (message.sid, message.header, message.payload) == ("9", HEADER, b"body")
 
 
-def test_replayed_messages_look_like_live_ones(wire: Wire, address: str) -> None:
+def test_stored_and_live_deliveries_are_identical(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.subscribe(address, "1")
     for suffix in SUFFIXES:
@@ -67,7 +67,7 @@ def test_replayed_messages_look_like_live_ones(wire: Wire, address: str) -> None
     assert live == replayed
 
 
-def test_normal_may_be_named_and_is_delivered_bare(wire: Wire, address: str) -> None:
+def test_message_sent_as_normal_is_delivered_without_a_priority_token(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.subscribe(address)
     wire.msg(address + ".normal")
@@ -84,7 +84,7 @@ def test_normal_may_be_named_and_is_delivered_bare(wire: Wire, address: str) -> 
         (".normal", ["n0", "n1"]),
     ],
 )
-def test_a_subscription_takes_the_priorities_it_names(
+def test_subscription_receives_only_the_priorities_it_names(
     wire: Wire, address: str, tail: str, expected: list[str]
 ) -> None:
     sends = ["n0", "u0", "c0", "n1", "u1", "c1"]
@@ -96,7 +96,7 @@ def test_a_subscription_takes_the_priorities_it_names(
     assert wire.silent(0.05)
 
 
-def test_every_subscriber_gets_every_message(broker: Broker, wire: Wire, address: str) -> None:
+def test_every_subscription_receives_every_message(broker: Broker, wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0")
     readers = [Wire(broker.port) for _ in range(5)]
     for reader in readers:
@@ -111,7 +111,7 @@ def test_every_subscriber_gets_every_message(broker: Broker, wire: Wire, address
         reader.close()
 
 
-def test_delivery_does_not_consume(wire: Wire, address: str) -> None:
+def test_delivery_does_not_delete(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "n1", "c0")
     for sid in ("1", "2"):
         wire.subscribe(address, sid)
@@ -120,7 +120,7 @@ def test_delivery_does_not_consume(wire: Wire, address: str) -> None:
     assert wire.list(address)["total"] == 3
 
 
-def test_subscribing_again_replays_what_is_left(wire: Wire, address: str) -> None:
+def test_new_subscription_replays_the_messages_that_are_left(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "n1", "c0", "u0", "n2")
     wire.subscribe(address, "1")
     wire.messages(5)
@@ -132,7 +132,7 @@ def test_subscribing_again_replays_what_is_left(wire: Wire, address: str) -> Non
     assert wire.silent(0.05)
 
 
-def test_a_deleted_message_is_never_delivered(wire: Wire, address: str) -> None:
+def test_deleted_message_is_not_delivered(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "n1", "n2")
     wire.send(f"PUB {DELETE}{address}.1 0\r\n\r\nSUB {MSG}{address} 1\r\n")
     assert payloads(wire, 2) == ["n0", "n2"]
@@ -140,7 +140,7 @@ def test_a_deleted_message_is_never_delivered(wire: Wire, address: str) -> None:
     assert wire.silent(0.05)
 
 
-def test_own_messages_come_back_even_without_echo(broker: Broker, address: str) -> None:
+def test_echo_false_does_not_apply_to_mailboxes(broker: Broker, address: str) -> None:
     with Wire(broker.port, {"echo": False}) as wire:
         wire.sub("answers", "8")
         wire.sub("plain", "9")
@@ -153,7 +153,7 @@ def test_own_messages_come_back_even_without_echo(broker: Broker, address: str) 
         assert wire.silent(0.05)
 
 
-def test_a_client_without_headers_gets_the_bytes(broker: Broker, wire: Wire, address: str) -> None:
+def test_client_without_headers_receives_the_payload_only(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.msg(address, "stored", HEADER)
     with Wire(broker.port, {"headers": False, "no_responders": False}) as reader:
@@ -165,7 +165,9 @@ def test_a_client_without_headers_gets_the_bytes(broker: Broker, wire: Wire, add
 
 @pytest.mark.parametrize("batch", [True, False])
 @pytest.mark.parametrize("most", [1, 3, 7])
-def test_unsub_with_max_delivers_exactly_that_many(wire: Wire, address: str, most: int, batch: bool) -> None:
+def test_unsub_with_max_delivers_exactly_max_messages(
+    wire: Wire, address: str, most: int, batch: bool
+) -> None:
     fill_mailbox(wire, address, "n0", "n1", "n2")
     wire.send(f"SUB {MSG}{address} 1\r\nUNSUB 1 {most}\r\n")
     lines = [f"PUB {MSG}{address} 2\r\nn{n}\r\n" for n in range(3, 9)]
@@ -178,7 +180,7 @@ def test_unsub_with_max_delivers_exactly_that_many(wire: Wire, address: str, mos
     assert len(payloads(wire, 9)) == 9
 
 
-def test_unsub_with_a_max_already_reached_ends_at_once(wire: Wire, address: str) -> None:
+def test_unsub_with_a_max_already_reached_ends_the_subscription(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0", "n1")
     wire.subscribe(address)
     wire.messages(2)
@@ -187,7 +189,7 @@ def test_unsub_with_a_max_already_reached_ends_at_once(wire: Wire, address: str)
     assert wire.silent(0.05)
 
 
-def test_unsub_ends_a_replay(wire: Wire, broker: Broker, address: str) -> None:
+def test_unsub_ends_a_replay_early(wire: Wire, broker: Broker, address: str) -> None:
     wire.create(name=address)
     for _ in range(40):
         wire.pub(MSG + address, "x" * 50000)
@@ -205,7 +207,7 @@ def test_unsub_ends_a_replay(wire: Wire, broker: Broker, address: str) -> None:
         assert count < 40
 
 
-def test_a_sid_can_be_used_again(wire: Wire, address: str) -> None:
+def test_sid_can_be_used_again_after_unsub(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0")
     wire.create(name=address + "b")
     wire.msg(address + "b", "other")
@@ -215,7 +217,7 @@ def test_a_sid_can_be_used_again(wire: Wire, address: str) -> None:
     assert wire.silent(0.05)
 
 
-def test_a_sid_in_use_stays_what_it_is(wire: Wire, address: str) -> None:
+def test_second_sub_with_a_used_sid_is_ignored(wire: Wire, address: str) -> None:
     fill_mailbox(wire, address, "n0")
     wire.create(name=address + "b")
     wire.subscribe(address, "1")
@@ -225,7 +227,7 @@ def test_a_sid_in_use_stays_what_it_is(wire: Wire, address: str) -> None:
     assert wire.silent(0.05)
 
 
-def test_a_subscription_may_come_before_its_mailbox(wire: Wire, address: str) -> None:
+def test_subscription_can_precede_its_mailbox(wire: Wire, address: str) -> None:
     wire.subscribe(address)
     assert wire.msg(address)["code"] == "mailbox_not_found"
     fill_mailbox(wire, address, "n0", "c0")
@@ -233,7 +235,7 @@ def test_a_subscription_may_come_before_its_mailbox(wire: Wire, address: str) ->
     assert wire.silent(0.05)
 
 
-def test_creating_and_sending_in_one_packet_reaches_who_waits(
+def test_create_and_messages_in_one_packet_reach_an_earlier_subscriber(
     broker: Broker, wire: Wire, address: str
 ) -> None:
     wire.subscribe(address)
@@ -248,7 +250,7 @@ def test_creating_and_sending_in_one_packet_reaches_who_waits(
     assert wire.silent(0.05)
 
 
-def test_a_subscription_starts_again_when_its_mailbox_does(wire: Wire, address: str) -> None:
+def test_subscription_starts_over_when_its_mailbox_is_created_again(wire: Wire, address: str) -> None:
     wire.create(name=address, ttl=1)
     wire.subscribe(address, "all")
     wire.sub(MSG + address + ".urgent", "urgent")
@@ -264,7 +266,7 @@ def test_a_subscription_starts_again_when_its_mailbox_does(wire: Wire, address: 
     assert wire.silent(0.05)
 
 
-def test_a_subscription_of_one_connection_that_closed_leaves_others_alone(
+def test_subscription_survives_the_end_of_another_connection(
     broker: Broker, wire: Wire, address: str
 ) -> None:
     wire.subscribe(address)
@@ -275,10 +277,10 @@ def test_a_subscription_of_one_connection_that_closed_leaves_others_alone(
     assert payloads(wire, 1) == ["n0"]
 
 
-def test_subscribing_amid_traffic_misses_and_repeats_nothing(
+def test_subscribing_during_traffic_loses_and_repeats_nothing(
     broker: Broker, wire: Wire, address: str
 ) -> None:
-    """A subscriber comes while messages are gathered, written and made durable around it."""
+    """Clients subscribe while messages are added to commit groups, written and fsynced."""
     wire.create(name=address)
     for n in range(60):
         lines = [f"PUB {MSG}{address}{SUFFIXES[i % 3]} 4\r\n{i:04}\r\n" for i in range(n * 6, n * 6 + 6)]
@@ -295,7 +297,7 @@ def test_subscribing_amid_traffic_misses_and_repeats_nothing(
         assert sorted(ids) == list(range(360))
 
 
-def test_each_priority_stays_in_order_whatever_happens(broker: Broker, wire: Wire, address: str) -> None:
+def test_messages_of_each_priority_arrive_in_order(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address)
     with Wire(broker.port) as reader:
         reader.subscribe(address)
@@ -307,8 +309,8 @@ def test_each_priority_stays_in_order_whatever_happens(broker: Broker, wire: Wir
         assert len(ids) == 1000
 
 
-def test_what_arrives_during_a_replay_takes_its_place(broker: Broker, wire: Wire, address: str) -> None:
-    """A reader that does not read gets a later critical message before the normal ones it has no room for."""
+def test_critical_message_overtakes_a_replay_of_normal_ones(broker: Broker, wire: Wire, address: str) -> None:
+    """A slow subscriber receives a new critical message before most of the stored normal ones."""
     wire.create(name=address)
     for _ in range(200):
         wire.pub(MSG + address, "n" * 50000)
@@ -325,7 +327,7 @@ def test_what_arrives_during_a_replay_takes_its_place(broker: Broker, wire: Wire
     assert ids == sorted(ids)
 
 
-def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(
+def test_slow_subscriber_is_not_closed_and_loses_nothing(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
     broker = start_broker("--max-pending", "100000", "--sync", "never")
@@ -344,10 +346,12 @@ def test_a_slow_subscriber_is_not_cut_off_and_loses_nothing(
             ids = [m.msg_id for m in messages if m.subject.endswith(".urgent") is urgent]
             assert ids == sorted(ids)
         assert wire.list(address, limit=1)["total"] == 600
-    assert grown < 200 << 20  # the store's memtables and its cache, not the 30 MB times what waits
+    assert grown < 200 << 20  # memtables and block cache, but not all that the subscriber has not read
 
 
-def test_deleting_what_a_slow_subscriber_was_not_sent_yet(broker: Broker, wire: Wire, address: str) -> None:
+def test_slow_subscriber_does_not_receive_messages_deleted_meanwhile(
+    broker: Broker, wire: Wire, address: str
+) -> None:
     wire.create(name=address)
     with Wire(broker.port, receive_bytes=4096) as slow:
         slow.subscribe(address)
@@ -364,7 +368,9 @@ def test_deleting_what_a_slow_subscriber_was_not_sent_yet(broker: Broker, wire: 
         assert [m.msg_id for m in messages] == [*range(150), 200]
 
 
-def test_a_mailbox_that_expires_under_a_slow_subscriber(broker: Broker, wire: Wire, address: str) -> None:
+def test_slow_subscriber_starts_over_after_its_mailbox_expired(
+    broker: Broker, wire: Wire, address: str
+) -> None:
     wire.create(name=address, ttl=1)
     with Wire(broker.port, receive_bytes=4096) as slow:
         slow.subscribe(address)
@@ -384,7 +390,7 @@ def test_a_mailbox_that_expires_under_a_slow_subscriber(broker: Broker, wire: Wi
         assert slow.silent(0.05)
 
 
-def test_subscriptions_that_end_by_max_leave_nothing_behind(
+def test_subscriptions_that_end_by_max_use_no_memory(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
     broker = start_broker()
@@ -405,7 +411,7 @@ def test_subscriptions_that_end_by_max_leave_nothing_behind(
         assert broker.rss_bytes - before < 3 << 20
 
 
-def test_a_nats_client_reads_its_mailbox(broker: Broker, address: str) -> None:
+def test_nats_py_reads_its_mailbox(broker: Broker, address: str) -> None:
     async def run() -> None:
         client = await connect(broker.url)
         request = json.dumps({"name": address}).encode()

@@ -1,4 +1,4 @@
-"""Which subscriptions are refused, and what wildcards never see."""
+"""Subscriptions to $mq9 subjects that are refused, and wildcards that do not match them."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ REFUSED = [
     "$mq9.AI.MAILBOX.*.a",
     "$mq9.AI.MAILBOX.msg.a",
 ]
-GENERAL = [
+WILDCARDS = [
     ">",
     "*.>",
     "*.AI.>",
@@ -57,7 +57,7 @@ GENERAL = [
 
 
 @pytest.mark.parametrize("subject", REFUSED)
-def test_a_refused_subscription_says_so_and_the_connection_stays(wire: Wire, subject: str) -> None:
+def test_refused_subscription_gets_an_error_and_the_connection_stays_open(wire: Wire, subject: str) -> None:
     wire.sub(subject, "1")
     assert wire.line() == f"-ERR 'Permissions Violation for Subscription to \"{subject}\"'"
     wire.sub(subject, "2", "workers")
@@ -71,13 +71,13 @@ def test_a_refused_subscription_says_so_and_the_connection_stays(wire: Wire, sub
 @pytest.mark.parametrize(
     "subject", ["$mq9.", "$mq9..a", "$mq9.>.a", "$mq9.AI.MAILBOX.MSG.", "$mq9.AI.MAILBOX.MSG.a..b"]
 )
-def test_what_is_no_subject_is_refused_as_everywhere(wire: Wire, subject: str) -> None:
+def test_invalid_subject_is_refused_as_invalid(wire: Wire, subject: str) -> None:
     wire.sub(subject, "1")
     assert wire.line() == "-ERR 'Invalid Subject'"
     wire.ping()
 
 
-def test_a_refused_subscription_gets_nothing(wire: Wire, broker: Broker, address: str) -> None:
+def test_refused_subscription_receives_nothing(wire: Wire, broker: Broker, address: str) -> None:
     wire.create(name=address)
     wire.msg(address, "stored")
     with Wire(broker.port) as spy:
@@ -88,9 +88,9 @@ def test_a_refused_subscription_gets_nothing(wire: Wire, broker: Broker, address
         assert spy.silent(0.05)
 
 
-def test_general_wildcards_never_see_our_subjects(broker: Broker, wire: Wire, address: str) -> None:
+def test_wildcards_do_not_match_mq9_subjects(broker: Broker, wire: Wire, address: str) -> None:
     with Wire(broker.port) as spy, Wire(broker.port) as reader:
-        for n, pattern in enumerate(GENERAL):
+        for n, pattern in enumerate(WILDCARDS):
             spy.sub(pattern, str(n))
             spy.sub(pattern, f"q{n}", "spies")
         spy.ping()
@@ -114,13 +114,11 @@ def test_general_wildcards_never_see_our_subjects(broker: Broker, wire: Wire, ad
         wait_until(lambda: wire.list(address)["total"] == 0)
         spy.ping()
         assert not [m for m in spy.received if m.subject.startswith("$mq9")]
-        # What it sees is the answers to `list`, on the inboxes of whoever asked.
+        # The wildcards receive only the replies to LIST, on inbox subjects.
         assert all(m.subject.startswith("_INBOX.") and b"secret" not in m.payload for m in spy.received)
 
 
-def test_answers_asked_for_on_our_subjects_are_seen_by_nobody(
-    broker: Broker, wire: Wire, address: str
-) -> None:
+def test_wildcards_do_not_receive_replies_to_mq9_subjects(broker: Broker, wire: Wire, address: str) -> None:
     wire.create(name=address)
     with Wire(broker.port) as spy:
         spy.sub(">", "1")
@@ -146,7 +144,7 @@ def test_answers_asked_for_on_our_subjects_are_seen_by_nobody(
     assert wire.list(address)["total"] == 4
 
 
-def test_no_responders_is_not_told_on_our_subjects(broker: Broker) -> None:
+def test_no_responders_is_not_sent_to_an_mq9_reply_subject(broker: Broker) -> None:
     with Wire(broker.port) as wire:
         wire.sub("*.>", "1")
         wire.pub("nobody", "x", "$mq9.AI.MAILBOX.CREATE")
@@ -154,7 +152,7 @@ def test_no_responders_is_not_told_on_our_subjects(broker: Broker) -> None:
         assert wire.silent(0.05)
 
 
-def test_general_wildcards_see_plain_subjects(wire: Wire) -> None:
+def test_wildcards_match_plain_subjects(wire: Wire) -> None:
     wire.sub(">", "1")
     wire.sub("*.>", "2")
     wire.pub("a.b", "plain")
@@ -168,7 +166,7 @@ def test_general_wildcards_see_plain_subjects(wire: Wire) -> None:
     ]
 
 
-def test_the_star_of_one_mailbox_is_all_of_its_priorities_only(wire: Wire, address: str) -> None:
+def test_star_after_an_address_matches_only_its_priorities(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.create(name=address + ".b")
     wire.sub(f"{MAILBOX}MSG.{address}.*", "1")
@@ -178,7 +176,7 @@ def test_the_star_of_one_mailbox_is_all_of_its_priorities_only(wire: Wire, addre
     assert wire.silent(0.05)
 
 
-def test_a_nats_client_hears_of_a_refused_subscription(broker: Broker) -> None:
+def test_nats_py_reports_a_refused_subscription(broker: Broker) -> None:
     errors: list[str] = []
     seen: list[Msg] = []
 

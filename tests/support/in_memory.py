@@ -145,8 +145,7 @@ class ImmediatePipeline:
 
 
 class Parts:
-    """The core of one broker. A turn ends when the test calls `end_turn`, or with a read if `ready_descriptor` is
-    given."""
+    """The core of one broker. A turn ends with `end_turn`, or with a read if `ready_descriptor` is set."""
 
     def __init__(
         self,
