@@ -12,11 +12,11 @@ from urllib.parse import unquote
 
 from mq9fast.monitoring.http_connection import HttpConnection
 from mq9fast.monitoring.page import HttpError, Page, Route
-from mq9fast.network.descriptors import MONITORING
+from mq9fast.network.descriptors import MONITORING_CONNECTIONS
 from mq9fast.network.listen import listen, port_of
 
 # When there is one more, the connection whose last request is the oldest is closed.
-MAX_CONNECTIONS = MONITORING
+MAX_CONNECTIONS = MONITORING_CONNECTIONS
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW_HEADER = (("allow", ", ".join(METHODS)),)
 
@@ -37,7 +37,7 @@ class HttpServer:
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0 for a free one)."""
-        self._listeners = await listen(lambda: HttpConnection(self), host, port, "the monitoring port")
+        self._listeners = await listen(lambda: HttpConnection(self), host, port, "monitor_port")
         for listener in self._listeners:
             await listener.start_serving()
 

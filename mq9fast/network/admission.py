@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.listen import peer_of
-from mq9fast.network.pace import Pace
-from mq9fast.network.proxy import ProxyError, readable, take_header
+from mq9fast.network.proxy import ProxyError, receive_header, wait_readable
 from mq9fast.network.tls import handshake_socket
+from mq9fast.network.turn_limiter import TurnLimiter
 
 if TYPE_CHECKING:
     from mq9fast.network.websocket.port import WebSocket
@@ -56,7 +56,7 @@ class Admission:
         self._proxied = proxied
         self._handshake_seconds = handshake_seconds
         self._first = first
-        self._pace = Pace(HANDSHAKES_AT_ONCE)
+        self._handshake_limiter = TurnLimiter(HANDSHAKES_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners = listeners
         for each in [bound for listener in listeners for bound in listener.sockets]:
@@ -92,7 +92,7 @@ class Admission:
         protocol.peer = peer
         try:
             if self._proxied:
-                protocol.peer = await take_header(client, self._handshake_seconds()) or peer
+                protocol.peer = await receive_header(client, self._handshake_seconds()) or peer
             if self._context is None:
                 await self._loop.connect_accepted_socket(lambda: protocol, client)
             else:
@@ -130,10 +130,10 @@ class Admission:
         """Wait until the client has begun its handshake, and it is this handshake's turn."""
         seconds = self._handshake_seconds()
         try:
-            await asyncio.wait_for(readable(client), seconds)
+            await asyncio.wait_for(wait_readable(client), seconds)
         except asyncio.TimeoutError:
             raise ConnectionAbortedError(f"it did not begin in {seconds:g} seconds") from None
-        await self._pace.wait()
+        await self._handshake_limiter.wait()
 
     def _give_up(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
         protocol.connection_lost(None)
@@ -142,7 +142,7 @@ class Admission:
     async def _begins(self, client: socket.socket) -> bool:
         """Whether the client says something before it is told anything."""
         try:
-            await asyncio.wait_for(readable(client), FALLBACK_SECONDS)
+            await asyncio.wait_for(wait_readable(client), FALLBACK_SECONDS)
         except asyncio.TimeoutError:
             return False
         return True

@@ -1,5 +1,8 @@
-"""The JSON of CONNECT, read as nats-server's JSON library does: names may be in any case, the last of several
-fields counts, null changes nothing, and bytes that are not UTF-8 are replaced."""
+"""Parses the JSON of CONNECT as nats-server's JSON library does. `handshake.py` calls it, for each CONNECT.
+
+Field names may be in any case, the last of several equal ones counts, null is ignored, and bytes that are not
+UTF-8 are replaced.
+"""
 
 import re
 from typing import Annotated, Any, get_args
@@ -9,16 +12,16 @@ from msgspec import Meta
 
 from mq9fast.auth.authenticator import Credentials
 
-# Go's int, which is what is read from a number.
-Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-# Besides capitals, letters that fold to ASCII ones in Unicode: the long s and the sign of Kelvin.
+# nats-server reads a number into a Go int.
+GoInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+# Unicode case folding makes these two letters ASCII: the long s and the Kelvin sign.
 FOLDED = str.maketrans({"\u017f": "s", "\u212a": "k"})
-# What Python makes of bytes that are not UTF-8, and of escapes that are half a character.
-HALF = re.compile("[\ud800-\udfff]")
+# Python decodes bytes that are not UTF-8, and incomplete escapes of a character, to these.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ConnectOptions(Credentials, forbid_unknown_fields=True):
-    """The options of CONNECT. What is absent stays as it was before."""
+    """The options of a CONNECT. None means that it is absent, and the session keeps what it had."""
 
     verbose: bool | None = None
     pedantic: bool | None = None
@@ -26,12 +29,12 @@ class ConnectOptions(Credentials, forbid_unknown_fields=True):
     headers: bool | None = None
     no_responders: bool | None = None
     account: str | None = None
-    protocol: Int | None = None
+    protocol: GoInt | None = None
     # Shown by monitoring.
     name: str | None = None
     lang: str | None = None
     version: str | None = None
-    # Without effect here, and of these types.
+    # Checked for their type only.
     tls_required: bool | None = None
     jwt: str | None = None
     new_account: bool | None = None
@@ -40,24 +43,24 @@ class ConnectOptions(Credentials, forbid_unknown_fields=True):
 
     @property
     def has_credentials(self) -> bool:
-        """Whether it has credentials."""
+        """Whether CONNECT has a user, password, token or NKEY."""
         return not (self.user is self.password is self.auth_token is self.nkey is None)
 
 
-# The type that each field has unless it is absent.
+# The type of each field's value.
 TYPES = {
-    field.encode_name: int if field.type == Int | None else get_args(field.type)[0]
+    field.encode_name: int if field.type == GoInt | None else get_args(field.type)[0]
     for field in msgspec.structs.fields(ConnectOptions)
 }
 
 
 def read_options(text: bytes) -> ConnectOptions:
-    """The options that a CONNECT gives; ValueError if they cannot be read."""
+    """Parse the JSON of a CONNECT. Raises ValueError."""
     if b"null" not in text:
         try:
             return msgspec.json.decode(text, type=ConnectOptions)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # What nearly every client sends is read by now.
+            # The JSON of nearly every client was parsed above.
             pass
     try:
         return _read_slowly(text)
@@ -66,11 +69,11 @@ def read_options(text: bytes) -> ConnectOptions:
 
 
 def _read_slowly(text: bytes) -> ConnectOptions:
-    # Imported for the clients that need it: a start is to be quick.
+    # Imported late, to start faster: few clients need it.
     import json
 
     decoded = text.decode("utf-8", "surrogateescape")
-    loaded = json.loads(HALF.sub("\ufffd", decoded), object_pairs_hook=_Fields, parse_constant=_refuse)
+    loaded = json.loads(SURROGATE.sub("\ufffd", decoded), object_pairs_hook=_Fields, parse_constant=_reject)
     if loaded is None:
         return ConnectOptions()
     if not isinstance(loaded, _Fields):
@@ -81,15 +84,15 @@ def _read_slowly(text: bytes) -> ConnectOptions:
         if folded not in TYPES or value is None:
             continue
         if type(value) is not TYPES[folded]:
-            # Also where a later field of this name is right.
+            # Even if a later field of this name has the right type.
             raise ValueError(f"{folded} is of the wrong type")
-        options[folded] = HALF.sub("\ufffd", value) if isinstance(value, str) else value
+        options[folded] = SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
     return msgspec.convert(options, ConnectOptions)
 
 
 class _Fields(list[tuple[str, Any]]):
-    """The fields of an object in their order, several of one name included."""
+    """The fields of an object, in order, with repeated names."""
 
 
-def _refuse(constant: str) -> None:
+def _reject(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")

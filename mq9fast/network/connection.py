@@ -12,7 +12,7 @@ from mq9fast._core.session import Session
 from mq9fast.auth.authenticator import ANONYMOUS
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
-from mq9fast.network.socket_options import limit_unsent_bytes, tune, unacked_bytes
+from mq9fast.network.socket_options import limit_unsent_bytes, set_tcp_options, unacked_bytes
 
 if TYPE_CHECKING:
     pass
@@ -91,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         # The session writes once a turn, and only while there is a transport.
         self.write = transport.write
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
-        tune(transport.get_extra_info("socket"))
+        set_tcp_options(transport.get_extra_info("socket"))
         if self.peer == UNKNOWN_PEER:
             self.peer = peer_of(transport.get_extra_info("peername"))
         if not self._greeted:

@@ -1,32 +1,28 @@
-"""File descriptors: one a connection, and some for everything else."""
+"""The process's limit of file descriptors, and how many of them clients, monitoring and the store may use.
 
-try:
-    import resource
-except ImportError:  # a platform without such limits
-    resource = None  # type: ignore[assignment]
+`server/process.py` and `server/reload.py` call it. It changes the process's soft limit, and nothing else.
+"""
 
-# What is kept from clients: for connections to the monitoring port; for the log, the event loop and what the
-# store has open besides tables; and for tables at least.
-MONITORING = 64
-OTHERS = 64
-TABLES = 128
-RESERVED = MONITORING + OTHERS + TABLES
-# More tables than this need not be open at a time: they are some 64 MiB each.
+import resource
+
+# Descriptors that clients do not get: for the monitoring port, for the log, the event loop and the store's
+# files other than tables, and for at least so many tables.
+MONITORING_CONNECTIONS = 64
+OTHER_FILES = 64
+MIN_RESERVED_TABLES = 128
+# The store needs no more open tables than this: a table has about 64 MiB.
 MAX_TABLES = 4096
-# What RocksDB takes at least.
+# RocksDB's own minimum.
 MIN_TABLES = 20
 
 
-def descriptors_for(connections: int, tables: int = TABLES) -> int:
-    """Have the system allow so many connections as far as it does; returns how many it will bear beside so
-    many open tables of the store.
+def raise_descriptor_limit(connections: int, tables: int = MIN_RESERVED_TABLES) -> int:
+    """Raise the soft limit to the hard one if `connections` and `tables` need it.
 
-    The soft limit is raised to the hard one. Connections get less than that: a store that cannot open a file
-    costs more than a client that is told to go elsewhere.
+    Returns how many connections the limit allows, at most `connections`. If it is too low, connections get
+    less and the store does not: a store that cannot open a file is worse than a refused client.
     """
-    if resource is None:
-        return connections
-    reserved = MONITORING + OTHERS + max(tables, TABLES)
+    reserved = MONITORING_CONNECTIONS + OTHER_FILES + max(tables, MIN_RESERVED_TABLES)
     wanted = connections + reserved
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted + MAX_TABLES:
@@ -35,7 +31,7 @@ def descriptors_for(connections: int, tables: int = TABLES) -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         except (OSError, ValueError):
-            continue  # macOS calls the hard limit infinite and takes less
+            continue  # macOS says that the hard limit is infinite, and accepts less
         break
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -43,11 +39,9 @@ def descriptors_for(connections: int, tables: int = TABLES) -> int:
     return max(soft - reserved, soft // 2)
 
 
-def files_for_store(connections: int) -> int:
-    """How many tables the store may have open beside so many connections; -1 if the system sets no limit."""
-    if resource is None:
-        return -1
+def max_open_tables(connections: int) -> int:
+    """How many tables the store may have open beside so many connections; -1 if there is no limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return -1
-    return max(min(soft - connections - MONITORING - OTHERS, MAX_TABLES), MIN_TABLES)
+    return max(min(soft - connections - MONITORING_CONNECTIONS - OTHER_FILES, MAX_TABLES), MIN_TABLES)

@@ -1,4 +1,8 @@
-"""Sockets to listen on: which addresses a host stands for, and one port for all of them."""
+"""Binds sockets to all addresses of a host and to one port, and formats addresses.
+
+`server/broker.py` and `monitoring/http.py` listen with it; other modules of `network/` format addresses with
+it. It touches nothing but the sockets that it opens.
+"""
 
 import asyncio
 import errno
@@ -12,22 +16,23 @@ from mq9fast.errors import StartError
 
 log = logging.getLogger("mq9fast.listen")
 
-# Every address of both families, as on nats-server. A system without IPv6 has those of IPv4.
+# Hosts that mean every IPv4 and IPv6 address, as on nats-server; without IPv6, every IPv4 address.
 EVERY_ADDRESS = {"0.0.0.0", "::"}
-MAPPED = "::ffff:"
+MAPPED_PREFIX = "::ffff:"
 UNKNOWN_PEER = ("", 0)
-# What the system says of a family or an address that it does not have.
+# Errors for an address family or an address that the system does not have.
 ABSENT = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
-# A free port of one address may be taken on another: so often another one is tried.
+# A port that is free on one address may be in use on another. Then another port is tried, so many times.
 MAX_TRIES = 20
 
 
 async def listen(
-    protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, name: str = "port", **options: Any
+    protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, setting: str = "port", **options: Any
 ) -> list[asyncio.Server]:
-    """Take a port on each address of `host`, without serving on it yet; 0 is a free one.
+    """Bind `port` (0 for a free one) on each address of `host`, without accepting connections yet.
 
-    `options` go to create_server. Raises StartError, which calls the port by its `name`.
+    `setting` is the name of the setting that the port comes from. `options` go to create_server. Raises
+    StartError.
     """
     loop = asyncio.get_running_loop()
     bound: list[socket.socket] = []
@@ -39,23 +44,24 @@ async def listen(
     except OSError as error:
         for each in bound:
             each.close()
+        reason = f"{error.strerror or error}; check {setting.replace('port', 'host')} and {setting}"
         if error.errno == errno.EADDRINUSE:
-            raise StartError(f"{name} {port} of {host} is in use") from error
-        raise StartError(f"cannot listen on {in_url(host)}:{port}: {error.strerror or error}") from error
+            reason = f"another process uses this port; stop it, or change {setting}"
+        raise StartError(f"cannot listen on {in_url(host)}:{port}: {reason}") from error
 
 
 def port_of(listeners: list[asyncio.Server]) -> int:
-    """The port that they have taken."""
+    """The port that these servers are bound to."""
     return int(listeners[0].sockets[0].getsockname()[1])
 
 
 def in_url(host: str) -> str:
-    """A host as it stands in a URL."""
+    """A host as a URL has it: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Bind a socket to each address of `host`, all to the same port; 0 takes a free one. None listens yet.
+    """Bind a socket to each address of `host`, all to the same `port` (0 for a free one), without listening.
 
     Raises OSError.
     """
@@ -65,7 +71,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         except OSError as error:
             if error.errno not in ABSENT:
                 raise
-            log.info("there is no IPv6 here: listening on IPv4 only")
+            log.info("the system has no IPv6: listening on IPv4 only")
         return [_bind(socket.AF_INET, ("0.0.0.0", port))]
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
@@ -80,7 +86,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def _bind_all(addresses: Sequence[tuple[int, Any]]) -> list[socket.socket]:
-    """Bind to those of the addresses that the system has, and to the port of the first."""
+    """Bind to each address that the system has. All get the port of the first."""
     bound: list[socket.socket] = []
     absent: OSError | None = None
     for family, (host, port, *rest) in addresses:
@@ -111,12 +117,12 @@ def _bind(family: int, address: Any, *, both_families: bool = False) -> socket.s
     return opened
 
 
-def shown(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """An address as it is shown: a mapped IPv4 address as IPv4."""
+def address_text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """An address as text: an IPv4-mapped IPv6 address as the IPv4 address."""
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def peer_of(name: Any) -> tuple[str, int]:
-    """Address and port of a peer, given its socket's name; a mapped IPv4 address is shown as IPv4."""
+    """Address and port of a peer, from `getpeername()`: an IPv4-mapped address as the IPv4 address."""
     host, port, *_ = name or UNKNOWN_PEER
-    return (host.removeprefix(MAPPED) if "." in host else host, port)
+    return (host.removeprefix(MAPPED_PREFIX) if "." in host else host, port)

@@ -1,4 +1,8 @@
-"""The JSON of message traces, with the fields of nats-server's MsgTraceEvent."""
+"""The report of a message trace, as JSON with the fields of nats-server's MsgTraceEvent.
+
+The core routes a message that has the header Nats-Trace-Dest, records what happened to it in a `Trace`, and
+calls `TraceReports` for the message that it publishes to the destination.
+"""
 
 from datetime import datetime, timezone
 from typing import Any
@@ -10,22 +14,22 @@ from mq9fast._core.pubsub.message_trace import Trace
 
 ACCOUNT = "$G"
 CLIENT = 0
-# Of the headers of the message, those that its trace repeats.
+# A report repeats at most so many headers of the message.
 MAX_HEADERS = 1000
-ENCODED = b"NATS/1.0\r\nContent-Encoding: gzip\r\n\r\n"
-# A trace is made while everybody waits: size matters less than time.
+GZIP_HEADER = b"NATS/1.0\r\nContent-Encoding: gzip\r\n\r\n"
+# The event loop waits for the report: time matters more than size.
 COMPRESSION_LEVEL = 1
 
 
 class TraceReports:
-    """Makes the message that goes to the destination of a trace. `server` is what it says of the broker."""
+    """Makes the report of a trace. `server` is the part of it that describes the broker."""
 
     def __init__(self, server: dict[str, Any]) -> None:
         self._server = {**server, "jetstream": False, "flags": 0}
         self._count = 0
 
     def __call__(self, trace: Trace) -> tuple[bytes, bytes]:
-        """The header, which may be empty, and the body."""
+        """The header block, which may be empty, and the body of the report."""
         self._count += 1
         now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
         ingress: dict[str, Any] = {
@@ -46,15 +50,15 @@ class TraceReports:
             }
         )
         if "gzip" in headers.get("Accept-Encoding", [""])[0].lower():
-            # Imported for the clients that ask for it: a start is to be quick.
+            # Imported late, to start faster: few clients ask for it.
             import gzip
 
-            return ENCODED, gzip.compress(body, COMPRESSION_LEVEL)
+            return GZIP_HEADER, gzip.compress(body, COMPRESSION_LEVEL)
         return b"", body
 
 
 def headers_of(block: bytes) -> dict[str, list[str]]:
-    """The headers of a block in order of their names; empty ones are left out, as by nats-server."""
+    """The headers of a header block, by name, in order. As on nats-server, empty ones are left out."""
     found: dict[str, list[str]] = {}
     at = block.find(b"\r\n") + 2
     for _ in range(MAX_HEADERS):
@@ -69,7 +73,7 @@ def headers_of(block: bytes) -> dict[str, list[str]]:
 
 
 def _egresses(trace: Trace, now: str) -> list[dict[str, Any]]:
-    """An event for each subscription that the message was for."""
+    """An event for each subscription that the message was routed to."""
     events = []
     for subscription, error in trace.receivers:
         event: dict[str, Any] = {"type": "eg", "ts": now, **_client(subscription.client)}

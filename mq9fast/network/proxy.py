@@ -1,7 +1,7 @@
-"""The PROXY protocol, versions 1 and 2: where a client is that comes through a proxy for TCP.
+"""The PROXY protocol, versions 1 and 2: the address of a client that connects through a TCP proxy.
 
-The proxy sends one header ahead of all that its client says; its sender is believed. The format is HAProxy's
-(proxy-protocol.txt).
+The proxy sends one header before the first byte of its client. The broker trusts it. The format is HAProxy's
+(proxy-protocol.txt). `admission.py` receives the header with it, before anything else reads the socket.
 """
 
 import asyncio
@@ -11,40 +11,40 @@ import socket
 import struct
 from typing import NamedTuple
 
-from mq9fast.network.listen import shown
+from mq9fast.network.listen import address_text
 
-V1_BEGINNING = b"PROXY "
+V1_SIGNATURE = b"PROXY "
 V1_MAX_BYTES = 107
 V1_PORT = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
-V2_BEGINNING = b"\r\n\r\n\x00\r\nQUIT\n"
+V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 V2_FIXED = struct.Struct("!12sBBH")
-# Addresses of a header of version 2: the client's, the proxy's, and their ports.
+# The addresses in a header of version 2: client, proxy, and their ports.
 V2_IPV4 = struct.Struct("!4s4sHH")
 V2_IPV6 = struct.Struct("!16s16sHH")
 V2_LOCAL, V2_PROXY = 0x20, 0x21
 V2_UNSPECIFIED, V2_TCP4, V2_TCP6 = 0x00, 0x11, 0x21
-# What may come behind the fixed part of version 2; proxies add some hundreds of bytes about TLS at most.
+# The part of a version 2 header after the fixed one. Proxies add some hundreds of bytes about TLS at most.
 V2_MAX_BYTES = 4096
 
 
 class ProxyError(Exception):
-    """There is no header that can be used: a phrase that says why."""
+    """The header is missing or invalid. The text is a phrase that says why."""
 
 
 class Header(NamedTuple):
-    """A whole header: its bytes, and the address and port of the client; None for the peer itself."""
+    """A complete header: its size in bytes, and the client's address; None if the peer is the client."""
 
     size: int
     client: tuple[str, int] | None
 
 
-def read_header(data: bytes) -> Header | None:
-    """The header that `data` begins with; None while more of it has to come. Raises ProxyError."""
-    if data.startswith(V2_BEGINNING[: len(data)]):
+def parse_header(data: bytes) -> Header | None:
+    """The header at the start of `data`; None if it is not complete. Raises ProxyError."""
+    if data.startswith(V2_SIGNATURE[: len(data)]):
         return _read_v2(data)
-    if data.startswith(V1_BEGINNING[: len(data)]):
+    if data.startswith(V1_SIGNATURE[: len(data)]):
         return _read_v1(data)
-    raise ProxyError("the connection does not begin with one")
+    raise ProxyError("the connection does not start with one")
 
 
 def _read_v1(data: bytes) -> Header | None:
@@ -60,20 +60,20 @@ def _read_v1(data: bytes) -> Header | None:
     if words[1] == "UNKNOWN":
         return Header(size, None)
     if len(words) != 6 or words[1] not in {"TCP4", "TCP6"}:
-        raise ProxyError("its line is not PROXY TCP4 or TCP6, two addresses and two ports")
+        raise ProxyError("its line must be PROXY, TCP4 or TCP6, two addresses and two ports")
     _, family, client, proxy, client_port, proxy_port = words
     of_family = ipaddress.IPv4Address if family == "TCP4" else ipaddress.IPv6Address
     try:
         found = of_family(client)
         of_family(proxy)
     except ValueError:
-        raise ProxyError(f"an address is not one of {family}") from None
+        raise ProxyError(f"it has an address that is not one of {family}") from None
     if "%" in client + proxy:
-        raise ProxyError("an address has a zone")
+        raise ProxyError("it has an address with a zone")
     for port in (client_port, proxy_port):
         if V1_PORT.fullmatch(port) is None or int(port) > 65535:
-            raise ProxyError("a port is not a number from 0 to 65535")
-    return Header(size, (shown(found), int(client_port)))
+            raise ProxyError("it has a port that is not a number from 0 to 65535")
+    return Header(size, (address_text(found), int(client_port)))
 
 
 def _read_v2(data: bytes) -> Header | None:
@@ -81,7 +81,7 @@ def _read_v2(data: bytes) -> Header | None:
         return None
     _, command, family, length = V2_FIXED.unpack_from(data)
     if command not in {V2_LOCAL, V2_PROXY}:
-        raise ProxyError(f"version and command {command:#04x} are unknown")
+        raise ProxyError(f"its version and command {command:#04x} are unknown")
     if length > V2_MAX_BYTES:
         raise ProxyError(f"it is longer than {V2_MAX_BYTES} bytes")
     addresses = None
@@ -97,44 +97,44 @@ def _read_v2(data: bytes) -> Header | None:
     if addresses is None:
         return Header(size, None)
     client, _, port, _ = addresses.unpack_from(data, V2_FIXED.size)
-    return Header(size, (shown(ipaddress.ip_address(client)), port))
+    return Header(size, (address_text(ipaddress.ip_address(client)), port))
 
 
-async def take_header(connection: socket.socket, seconds: float) -> tuple[str, int] | None:
-    """Read the header off a socket that does not block, and nothing behind it.
+async def receive_header(connection: socket.socket, seconds: float) -> tuple[str, int] | None:
+    """Read the header from a non-blocking socket, and no byte after it.
 
-    Returns the client's address and port, None if the peer is the client. Raises EOFError if the peer leaves
-    before it says anything, ProxyError if there is no header that can be used, or none within `seconds`.
+    Returns the client's address and port, None if the peer is the client. Raises EOFError if the peer closes
+    before its first byte, ProxyError if there is no valid header within `seconds`.
     """
     try:
-        return await asyncio.wait_for(_take_header(connection), seconds)
+        return await asyncio.wait_for(_receive_header(connection), seconds)
     except asyncio.TimeoutError:
-        raise ProxyError(f"it did not come within {seconds:g} seconds") from None
+        raise ProxyError(f"it did not arrive within {seconds:g} seconds") from None
     except OSError as error:
         raise ProxyError(error.strerror or str(error)) from error
 
 
-async def _take_header(connection: socket.socket) -> tuple[str, int] | None:
-    taken = b""
+async def _receive_header(connection: socket.socket) -> tuple[str, int] | None:
+    received = b""
     while True:
-        await readable(connection)
+        await wait_readable(connection)
         try:
-            # What is behind the header is for others to read: so it is looked at first, and then taken.
+            # Look at the bytes first: those after the header must stay in the socket.
             ahead = connection.recv(V2_FIXED.size + V2_MAX_BYTES, socket.MSG_PEEK)
         except BlockingIOError:
             continue
-        if not ahead and not taken:
+        if not ahead and not received:
             raise EOFError
         if not ahead:
-            raise ProxyError("the peer left in the middle of it")
-        header = read_header(taken + ahead)
-        taken += connection.recv(len(ahead) if header is None else header.size - len(taken))
+            raise ProxyError("the peer closed the connection in the middle of it")
+        header = parse_header(received + ahead)
+        received += connection.recv(len(ahead) if header is None else header.size - len(received))
         if header is not None:
             return header.client
 
 
-async def readable(connection: socket.socket) -> None:
-    """Wait until a socket has something to read, or its peer has left."""
+async def wait_readable(connection: socket.socket) -> None:
+    """Wait until a socket has data to read, or its peer has closed."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(connection, ready.set)

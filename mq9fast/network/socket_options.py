@@ -1,22 +1,25 @@
-"""What the broker asks of the system for its connections."""
+"""Options and state of the kernel's sockets: keep-alive, TCP_NODELAY, limits and counts of unsent bytes.
+
+`connection.py` calls it for each client. It touches only the socket that it gets.
+"""
 
 import fcntl
 import socket
 import struct
 import termios
 
-# Bytes that may wait in the kernel for a reader of mailboxes: it would otherwise take megabytes that the peer
-# has no room for yet, and what it has taken can no longer be overtaken by what is more urgent. Plain subjects
-# know no urgency, and large messages are faster by a quarter without.
+# The kernel's limit of unsent bytes for a client that subscribed to a mailbox. Without it the kernel takes
+# megabytes that the client cannot receive yet, and a message of a higher priority cannot overtake those.
+# Plain subjects have no priorities, and large messages are a quarter faster without the limit.
 UNSENT_BYTES = 262144
-# A peer that is gone without a word, its cable cut, is found out after 15 s * (1 + 9) while nothing is on its
-# way to it: Go's figures, and so nats-server's. Where something is, pings find it out. TCP_USER_TIMEOUT would
-# be sooner, but also cuts off a peer that lives and takes nothing, as a reader of mailboxes may.
+# Keep-alive detects a peer whose network is gone after 15 s * (1 + 9), if no data is in flight to it. These
+# are Go's defaults, so nats-server's too. If data is in flight, pings detect it. TCP_USER_TIMEOUT would be
+# faster, but also closes a live peer that does not read, and a client that reads mailboxes may do that.
 KEEPALIVE_IDLE_SECONDS = 15
 KEEPALIVE_INTERVAL_SECONDS = 15
 KEEPALIVE_COUNT = 9
 
-# By name, because platforms have some of them each; macOS calls the first by another name.
+# By name, because no platform has all of them: TCP_KEEPALIVE is macOS's name of TCP_KEEPIDLE.
 _OPTIONS = {
     "TCP_NODELAY": 1,
     "TCP_KEEPIDLE": KEEPALIVE_IDLE_SECONDS,
@@ -27,8 +30,8 @@ _OPTIONS = {
 OPTIONS = tuple((getattr(socket, name), value) for name, value in _OPTIONS.items() if hasattr(socket, name))
 
 
-def tune(connection: socket.socket | None) -> None:
-    """Set the options of a client's TCP connection; None where there is none."""
+def set_tcp_options(connection: socket.socket | None) -> None:
+    """Set TCP_NODELAY and keep-alive on a client's socket, if there is one and it is TCP."""
     if connection is None or not _is_tcp(connection):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -37,16 +40,16 @@ def tune(connection: socket.socket | None) -> None:
 
 
 def limit_unsent_bytes(connection: socket.socket | None) -> None:
-    """Limit unsent bytes in the kernel for a reader of mailboxes (TCP_NOTSENT_LOWAT), where supported."""
+    """Limit unsent bytes in the kernel (TCP_NOTSENT_LOWAT), where supported."""
     if connection is not None and _is_tcp(connection) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def unacked_bytes(connection: socket.socket | None) -> int:
-    """What the kernel has and the peer has not acknowledged; 0 where the system does not tell.
+    """Bytes that the kernel has and the peer has not acknowledged; 0 if the kernel does not say.
 
-    A transport hears that there is room only when a third of the kernel's megabytes is free, which a slow
-    reader may take longer over than it may stand still; here every segment it takes shows.
+    It shows every segment that the peer receives. The transport's own buffer would not: the kernel makes a
+    socket writable only when a third of its buffer of megabytes is free, which a slow peer needs long for.
     """
     if connection is None or not _is_tcp(connection):
         return 0

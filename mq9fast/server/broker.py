@@ -194,7 +194,7 @@ class Broker:
         websocket = WebSocketPort(
             settings, connect, lambda: self.limits.max_connections - len(self.connections)
         )
-        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port)
+        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
         port = port_of(listeners)
         if tls is not None:
             self._admit(listeners, websocket.protocol, tls, "on")
@@ -211,10 +211,10 @@ class Broker:
             )
 
     async def _take(
-        self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int
+        self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, setting: str = "port"
     ) -> list[asyncio.Server]:
         """Take a port, without serving on it yet."""
-        listeners = await listen(protocol, host, port, backlog=BACKLOG)
+        listeners = await listen(protocol, host, port, setting, backlog=BACKLOG)
         self._listeners += listeners
         return listeners
 

@@ -12,7 +12,7 @@ from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
 from mq9fast.log import flush_log, print_line
-from mq9fast.network.descriptors import descriptors_for, files_for_store
+from mq9fast.network.descriptors import max_open_tables, raise_descriptor_limit
 from mq9fast.network.listen import in_url
 from mq9fast.server.broker import Broker
 from mq9fast.server.reload import reload
@@ -30,8 +30,8 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     On SIGHUP, `load` is asked for the settings of now.
     """
     loop = asyncio.get_running_loop()
-    max_connections = descriptors_for(settings.max_connections)
-    broker = Broker(settings, max_connections=max_connections, max_tables=files_for_store(max_connections))
+    max_connections = raise_descriptor_limit(settings.max_connections)
+    broker = Broker(settings, max_connections=max_connections, max_tables=max_open_tables(max_connections))
     ending = asyncio.Event()
     asked = asyncio.Event()
     early = asyncio.Event()

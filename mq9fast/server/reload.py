@@ -8,7 +8,7 @@ from mq9fast.auth.authenticator import UNVERIFIED, Identity
 from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY, Connection
-from mq9fast.network.descriptors import descriptors_for
+from mq9fast.network.descriptors import raise_descriptor_limit
 from mq9fast.network.tls import renew
 from mq9fast.server.broker import Broker
 from mq9fast.server.limits import set_limits
@@ -34,7 +34,7 @@ def reload(broker: Broker, settings: Settings) -> None:
     broker.handshake.set(settings)
     if broker.websocket is not None:
         broker.websocket.set(settings)
-    set_limits(broker.limits, settings, descriptors_for(settings.max_connections, broker.max_tables))
+    set_limits(broker.limits, settings, raise_descriptor_limit(settings.max_connections, broker.max_tables))
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:
             connection.inform(lame_duck=broker.lame_duck)

@@ -115,7 +115,7 @@ def test_a_system_without_ipv6_listens_on_ipv4(start_broker: StartBroker, tmp_pa
     for host in ("::", "0.0.0.0", "localhost"):
         broker = start_broker("--host", host, env={"LD_PRELOAD": str(library)})
         assert info_from("127.0.0.1", broker.port)["client_ip"] == "127.0.0.1"
-        assert ("there is no IPv6 here: listening on IPv4 only" in broker.log.read_text()) == (
+        assert ("the system has no IPv6: listening on IPv4 only" in broker.log.read_text()) == (
             host != "localhost"
         )
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast.network.proxy import V2_FIXED, V2_MAX_BYTES, Header, ProxyError, read_header, take_header
+from mq9fast.network.proxy import V2_FIXED, V2_MAX_BYTES, Header, ProxyError, parse_header, receive_header
 from tests.support.in_memory import MANY
 from tests.support.proxy_headers import BAD, GOOD, IPV4, V2, v2
 from tests.support.waiting import WAIT_SECONDS
@@ -32,30 +32,30 @@ LOOSE = [
 
 @pytest.mark.parametrize(("data", "client"), GOOD.items(), ids=lambda value: repr(value)[:40])
 def test_a_header_is_read_whatever_is_behind_it(data: bytes, client: tuple[str, int] | None) -> None:
-    assert read_header(data) == Header(len(data), client)
-    assert read_header(data + b"\r\nPROXY TCP4 ") == Header(len(data), client)
-    assert [read_header(data[:size]) for size in range(len(data))] == [None] * len(data)
+    assert parse_header(data) == Header(len(data), client)
+    assert parse_header(data + b"\r\nPROXY TCP4 ") == Header(len(data), client)
+    assert [parse_header(data[:size]) for size in range(len(data))] == [None] * len(data)
 
 
 @pytest.mark.parametrize("data", [*BAD, *LOOSE], ids=repr)
 def test_what_is_no_header(data: bytes) -> None:
     with pytest.raises(ProxyError):
-        read_header(data)
+        parse_header(data)
 
 
 def test_unspecified_addresses_leave_the_peer_as_it_is() -> None:
     """The specification has it so for families that a proxy does not know; nats-server refuses it."""
-    assert read_header(v2(0x21, 0x00, b"abc")) == Header(19, None)
+    assert parse_header(v2(0x21, 0x00, b"abc")) == Header(19, None)
 
 
 def test_the_longest_header() -> None:
     longest = v2(0x21, 0x11, IPV4 + b"x" * (V2_MAX_BYTES - len(IPV4)))
-    assert read_header(longest) == Header(V2_FIXED.size + V2_MAX_BYTES, ("1.2.3.4", 1111))
+    assert parse_header(longest) == Header(V2_FIXED.size + V2_MAX_BYTES, ("1.2.3.4", 1111))
     # One that would be longer is refused before it came.
     with pytest.raises(ProxyError):
-        read_header(v2(0x21, 0x11, b"", V2_MAX_BYTES + 1))
+        parse_header(v2(0x21, 0x11, b"", V2_MAX_BYTES + 1))
     with pytest.raises(ProxyError):
-        read_header(b"PROXY TCP4 " + b"1" * 96)
+        parse_header(b"PROXY TCP4 " + b"1" * 96)
 
 
 PIECES = st.sampled_from(
@@ -75,7 +75,7 @@ def test_any_bytes_are_read_alike_however_much_of_them_came(data: bytes) -> None
     said: Header | str | None = None
     for size in range(len(data) + 1):
         try:
-            now: Header | str | None = read_header(data[:size])
+            now: Header | str | None = parse_header(data[:size])
         except ProxyError as error:
             now = str(error)
         if isinstance(now, Header):
@@ -91,7 +91,7 @@ def test_what_is_behind_a_header_stays_on_the_socket(data: bytes, step: int) -> 
         near, far = socket.socketpair()
         with near, far:
             near.setblocking(False)
-            work = asyncio.ensure_future(take_header(near, WAIT_SECONDS))
+            work = asyncio.ensure_future(receive_header(near, WAIT_SECONDS))
             sent = data + b"CONNECT {}\r\n"
             for at in range(0, len(sent), step):
                 far.sendall(sent[at : at + step])
@@ -112,12 +112,12 @@ def test_a_peer_that_leaves_or_says_nothing() -> None:
             far.sendall(said)
             if leaves:
                 far.close()
-            await take_header(near, WAIT_SECONDS if leaves else 0.01)
+            await receive_header(near, WAIT_SECONDS if leaves else 0.01)
 
     with pytest.raises(EOFError):
         asyncio.run(take(b"", leaves=True))
-    with pytest.raises(ProxyError, match="the peer left in the middle of it"):
+    with pytest.raises(ProxyError, match="the peer closed the connection in the middle of it"):
         asyncio.run(take(b"PROXY TCP4", leaves=True))
     for said in (b"", b"PROXY TCP4", V2):
-        with pytest.raises(ProxyError, match=r"it did not come within 0\.01 seconds"):
+        with pytest.raises(ProxyError, match=r"it did not arrive within 0\.01 seconds"):
             asyncio.run(take(said, leaves=False))

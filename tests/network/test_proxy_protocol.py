@@ -109,7 +109,7 @@ def test_without_a_header_it_closes_where_nats_server_goes_on(
             client.sendall(SIGN_ON)
             assert (b"PONG" in said(client)) == goes_on
     wait_until(lambda: proxied.log.read_text().count(REFUSED) == before + 1)
-    assert "cannot be used: the connection does not begin with one" in proxied.log.read_text()
+    assert "cannot be used: the connection does not start with one" in proxied.log.read_text()
 
 
 def test_a_header_in_single_bytes_and_what_follows_at_once(proxied: Broker) -> None:
@@ -130,7 +130,7 @@ def test_a_header_that_does_not_come_in_time(start_broker: StartBroker) -> None:
         slow.sendall(HEADER[:20])
         for client in (silent, slow):
             assert said(client) == b""
-        wait_until(lambda: broker.log.read_text().count("it did not come within 0.2 seconds") == 2)
+        wait_until(lambda: broker.log.read_text().count("it did not arrive within 0.2 seconds") == 2)
     with opened(broker.port) as client:
         client.sendall(HEADER + SIGN_ON)
         assert said(client).endswith(b"PONG\r\n")

@@ -78,4 +78,4 @@ def test_a_refused_upgrade_is_logged_with_the_address_of_the_client(forwarded: B
     with socket.create_connection(("127.0.0.1", forwarded.ws_port), timeout=WAIT_SECONDS) as peer:
         peer.sendall(request(Sec_WebSocket_Version="8", X_Forwarded_For="9.9.9.9"))
         assert peer.recv(12) == b"HTTP/1.1 400"
-    wait_until(lambda: "the WebSocket of 9.9.9.9:" in forwarded.log.read_text())
+    wait_until(lambda: "the WebSocket upgrade of 9.9.9.9:" in forwarded.log.read_text())

@@ -27,8 +27,7 @@ def test_a_websocket_port_in_use_is_named(tmp_path: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         said = start_error("--port", "0", "--ws-port", port, "--data-dir", tmp_path / "data")
-    assert port in said
-    assert "in use" in said
+    assert f"127.0.0.1:{port}: another process uses this port; stop it, or change ws_port" in said
     Broker(tmp_path / "data").end()
 
 

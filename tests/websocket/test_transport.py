@@ -10,8 +10,14 @@ from mq9fast.config.settings import Settings
 from mq9fast.network.connection import HIGH_WATER_BYTES, LOW_WATER_BYTES, Connection, Refusal
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.socket_options import UNSENT_BYTES
-from mq9fast.network.websocket.port import PONG, READ_BYTES, WebSocket, WebSocketPort, close_frame
-from mq9fast.network.websocket.port import frame as server_frame
+from mq9fast.network.websocket.port import (
+    PONG,
+    READ_BYTES,
+    WebSocket,
+    WebSocketPort,
+    close_frame,
+    server_frame,
+)
 from tests.support.in_memory import Parts
 from tests.support.websocket_client import BINARY, CLOSE, PING, frame, request
 

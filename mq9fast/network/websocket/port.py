@@ -1,7 +1,8 @@
-"""NATS over WebSocket: frames on one side, an ordinary connection on the other (RFC 6455).
+"""NATS over WebSocket (RFC 6455): frames on the side of the socket, a `Connection` on the other.
 
-The peer's data frames, however cut, are one stream of bytes for the session behind them; what the session
-writes in a turn goes out as one binary message. wsproto reads the frames and has an eye on their rules.
+The payload of the peer's data frames, whatever their borders, is one stream of bytes for the session. What
+the session writes in a turn is one binary message. wsproto parses the frames and checks the protocol's rules.
+`server/broker.py` creates a `WebSocketPort`, if it is configured, and listens with its `protocol`.
 """
 
 import asyncio
@@ -22,15 +23,15 @@ from mq9fast.network.websocket.upgrade import Origins, Upgrade
 
 log = logging.getLogger("mq9fast.websocket")
 
-# One read of a socket. Frames are read in Python: no more of them are to hold up a turn than fit in here.
+# The size of one read. Frames are parsed in Python, so this bounds the time that one read takes.
 READ_BYTES = 65536
-# Peers that may ask for an upgrade where there is no room for them, to hear why not.
+# So many upgrades may run even if the broker is full: the clients get an -ERR that says so.
 MIN_UPGRADES = 64
 FINAL = 0x80
 BINARY, CLOSE, PONG = 0x2, 0x8, 0xA
 MAX_REASON_BYTES = 123
 
-# How nats-server closes a WebSocket after its last words.
+# The code and reason of nats-server's close frame after each -ERR.
 CLOSE_FRAMES = {
     b"Authentication Timeout": (CloseReason.POLICY_VIOLATION, "Authentication Timeout"),
     b"Authorization Violation": (CloseReason.POLICY_VIOLATION, "Authentication Failure"),
@@ -43,11 +44,11 @@ CLOSE_FRAMES = {
     b"maximum control line exceeded": (CloseReason.POLICY_VIOLATION, "Maximum Control Line Exceeded"),
     b"no responders requires headers support": (CloseReason.INTERNAL_ERROR, "No Responders Requires Headers"),
 }
-NO_PROTOCOL = (CloseReason.PROTOCOL_ERROR, "Parse Error")
+PARSE_ERROR = (CloseReason.PROTOCOL_ERROR, "Parse Error")
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
-    """One whole message of the server's, which masks nothing."""
+def server_frame(opcode: int, payload: bytes) -> bytes:
+    """A message in one frame. A server's frames are not masked."""
     size = len(payload)
     if size < 126:
         return struct.pack("!BB", FINAL | opcode, size) + payload
@@ -57,17 +58,17 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """The frame that closes."""
+    """A close frame. A reason that is too long is cut."""
     if code == CloseReason.NO_STATUS_RCVD:
-        return frame(CLOSE, b"")
+        return server_frame(CLOSE, b"")
     text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-    return frame(CLOSE, struct.pack("!H", code) + text.encode())
+    return server_frame(CLOSE, struct.pack("!H", code) + text.encode())
 
 
 class FramedTransport(asyncio.Transport):
-    """A connection's transport: what is written becomes a binary message, and close() says goodbye first.
+    """The transport of a `Connection`: a write sends a binary message, and close() sends a close frame.
 
-    `close_code` is the code and the reason to close with; without it the connection's last words tell.
+    `close_code` is the close frame's code and reason. If it is None, the connection's close_reason decides.
     """
 
     def __init__(self, transport: asyncio.Transport, connection: Connection | Refusal) -> None:
@@ -78,17 +79,17 @@ class FramedTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if data and not self._transport.is_closing():
-            self._transport.write(frame(BINARY, bytes(data)))
+            self._transport.write(server_frame(BINARY, bytes(data)))
 
     def close(self) -> None:
         if not self._transport.is_closing():
             close_reason = self._connection.close_reason or b""
             self._transport.write(
-                close_frame(*(self.close_code or CLOSE_FRAMES.get(close_reason, NO_PROTOCOL)))
+                close_frame(*(self.close_code or CLOSE_FRAMES.get(close_reason, PARSE_ERROR)))
             )
         self._transport.close()
 
-    # The rest is the socket's.
+    # The rest is passed to the socket's transport.
 
     def abort(self) -> None:
         self._transport.abort()
@@ -113,7 +114,7 @@ class FramedTransport(asyncio.Transport):
 
 
 class WebSocket(asyncio.BufferedProtocol):
-    """One peer of the port: its upgrade, then its frames."""
+    """One peer: its upgrade, then its frames."""
 
     def __init__(self, port: "WebSocketPort") -> None:
         self._port = port
@@ -131,7 +132,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._port.upgrade_seconds, self._transport.abort)
-        self._port.begun(self)
+        self._port.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -141,38 +142,38 @@ class WebSocket(asyncio.BufferedProtocol):
             self._connection.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        room = self._port.scratch
+        buffer = self._port.read_buffer
         if isinstance(self._connection, Connection):
-            # A turn that has handled enough reads little.
-            room = room[: len(self._connection.session.get_buffer(sizehint))]
-        self._offered_bytes = len(room)
-        return room
+            # The session offers less when the turn has handled enough.
+            buffer = buffer[: len(self._connection.session.get_buffer(sizehint))]
+        self._offered_bytes = len(buffer)
+        return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._transport.is_closing():
             return
-        data = bytes(self._port.scratch[:nbytes])
+        data = bytes(self._port.read_buffer[:nbytes])
         if self._upgrade is not None:
-            self._continue_work(self._upgrade, data)
+            self._continue_upgrade(self._upgrade, data)
         elif isinstance(self._connection, Connection) and self._framed.close_code is None:
             self._receive(self._connection, data)
 
     def abort(self) -> None:
-        """Drop the peer."""
+        """Close the socket at once."""
         self._transport.abort()
 
     # The upgrade.
 
-    def _continue_work(self, upgrade: Upgrade, data: bytes) -> None:
-        answer = upgrade.receive(data)
-        if answer is None:
+    def _continue_upgrade(self, upgrade: Upgrade, data: bytes) -> None:
+        response = upgrade.receive(data)
+        if response is None:
             return
-        self._transport.write(answer.data)
+        self._transport.write(response.data)
         peer = peer_of(self._transport.get_extra_info("peername"))
         if self._port.forwarded_for and upgrade.forwarded_for:
             peer = (upgrade.forwarded_for, peer[1])
-        if answer.refusal:
-            log.info("the WebSocket of %s:%d was refused: %s", *peer, answer.refusal)
+        if response.refusal:
+            log.info("the WebSocket upgrade of %s:%d was refused: %s", *peer, response.refusal)
             self._transport.close()
             return
         self._upgrade = None
@@ -187,7 +188,7 @@ class WebSocket(asyncio.BufferedProtocol):
     # Frames.
 
     def _receive(self, connection: Connection, data: bytes) -> None:
-        """Hand the session what came in data frames, then answer what came in others."""
+        """Pass the payload of data frames to the session, then handle control frames."""
         parts = []
         self._frames.receive_data(data)
         for event in self._frames.events():
@@ -198,7 +199,7 @@ class WebSocket(asyncio.BufferedProtocol):
             elif isinstance(event, Ping):
                 self._pong = bytes(event.payload)
             elif isinstance(event, CloseConnection):
-                # The peer's goodbye, which is given back, or ours to one that breaks the rules.
+                # The peer's close frame, which is echoed, or wsproto's for a peer that breaks the rules.
                 self._framed.close_code = (event.code, event.reason or "")
         self._feed(connection, b"".join(parts))
         if len(data) == self._offered_bytes:
@@ -211,16 +212,16 @@ class WebSocket(asyncio.BufferedProtocol):
     def _feed(self, connection: Connection, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            room = connection.session.get_buffer(len(rest))
-            size = min(len(room), len(rest))
-            room[:size] = rest[:size]
+            buffer = connection.session.get_buffer(len(rest))
+            size = min(len(buffer), len(rest))
+            buffer[:size] = rest[:size]
             connection.session.receive(size)
             rest = rest[size:]
 
     def _send_pong(self) -> None:
-        """Answer the last ping, which is enough. A peer that reads no pongs has one waiting, not all."""
+        """Answer the last ping only (RFC 6455, 5.5.3), so that at most one pong waits for a slow peer."""
         if self._pong is not None and not self._transport.is_closing():
-            self._transport.write(frame(PONG, self._pong))
+            self._transport.write(server_frame(PONG, self._pong))
         self._pong = None
 
     # Back-pressure.
@@ -238,41 +239,45 @@ class WebSocket(asyncio.BufferedProtocol):
 
 
 class WebSocketPort:
-    """What the WebSockets of one port share. `connect()` makes the connection behind one, or refuses it.
+    """What the WebSockets of one port share. `connect()` creates the connection for an upgraded peer.
 
-    The upgrade must finish within auth_timeout. At most max(room(), TO_BE_TOLD) upgrades run at a time, where
-    `room()` is how many further connections there may be. Raises StartError for wrong origins.
+    An upgrade must finish within auth_timeout. At most max(free_connections(), MIN_UPGRADES) upgrades run at
+    a time, where `free_connections()` is how many more connections the broker accepts. Raises StartError if
+    ws_origins is wrong.
     """
 
     def __init__(
-        self, settings: Settings, connect: Callable[[], Connection | Refusal], room: Callable[[], int]
+        self,
+        settings: Settings,
+        connect: Callable[[], Connection | Refusal],
+        free_connections: Callable[[], int],
     ) -> None:
         self.connect = connect
-        self._room = room
+        self._free_connections = free_connections
         self.upgrading: set[WebSocket] = set()
-        # All peers share it: a read is handled before the next one begins.
-        self.scratch = memoryview(bytearray(READ_BYTES))
+        # All peers share it: a read is handled before the next one starts.
+        self.read_buffer = memoryview(bytearray(READ_BYTES))
         self._closed = False
         self.set(settings)
 
     def set(self, settings: Settings) -> None:
-        """Go by these settings from now on; StartError, and no change, for origins that are none."""
+        """Use these settings from now on. Raises StartError, and changes nothing, if ws_origins is wrong."""
         self.origins = Origins(settings.ws_origins)
         self.forwarded_for = settings.ws_forwarded_for
         self.upgrade_seconds = settings.auth_timeout
 
     def protocol(self) -> WebSocket:
-        """The protocol of a new peer."""
+        """The asyncio protocol for a new peer."""
         return WebSocket(self)
 
-    def begun(self, peer: WebSocket) -> None:
-        """Take a peer that is to send its request."""
+    def add(self, peer: WebSocket) -> None:
+        """Note a peer that starts its upgrade, or close its socket if there are too many."""
         self.upgrading.add(peer)
-        if self._closed or len(self.upgrading) > max(self._room(), MIN_UPGRADES):
+        if self._closed or len(self.upgrading) > max(self._free_connections(), MIN_UPGRADES):
             peer.abort()
 
     def close(self) -> None:
-        """Drop the peers that have not become connections yet, those still at their TLS included."""
+        """Close the peers in an upgrade. Peers that finish a TLS handshake later are closed by `add`."""
         self._closed = True
         for peer in list(self.upgrading):
             peer.abort()

@@ -1,4 +1,8 @@
-"""The HTTP request that a WebSocket begins with (RFC 6455, 4.2), taken and refused as nats-server does."""
+"""The HTTP upgrade request of a WebSocket (RFC 6455, 4.2), accepted and refused as by nats-server.
+
+`port.py` feeds an `Upgrade` with what a peer sends, and gets the bytes of the response. It does no input or
+output. A reload checks the setting ws_origins with `Origins`.
+"""
 
 import base64
 import binascii
@@ -11,33 +15,33 @@ import h11
 from wsproto.utilities import generate_accept_token
 
 from mq9fast.errors import StartError
-from mq9fast.network.listen import shown
+from mq9fast.network.listen import address_text
 
 KEY_BYTES = 16
-# Where nats-server has other protocols than a client's.
+# On these paths nats-server serves other protocols than the client protocol.
 OTHER_PATHS = (b"/mqtt", b"/leafnode")
 
 
-class Answer(NamedTuple):
-    """What the peer is to be sent. `refusal` says why no frames follow it, and is "" where they do."""
+class Response(NamedTuple):
+    """The HTTP response. `refusal` is the status and the reason if the upgrade is refused, else ""."""
 
     data: bytes
     refusal: str
 
 
 class UpgradeError(Exception):
-    """The request is not taken: an HTTP status, and a sentence."""
+    """The upgrade is refused: an HTTP status, and a phrase that says why."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, reason: str) -> None:
         self.status = status
-        super().__init__(sentence)
+        super().__init__(reason)
 
 
 class Origins:
-    """The web pages that may connect: all of them, or those of `listed`, with commas between them.
+    """Which web pages may connect: those with an origin in `listed` (comma-separated), or all if it is empty.
 
-    As on nats-server, scheme, host and port must be the same, and a client without Origin is not a web page.
-    StartError if `listed` holds something else.
+    As on nats-server, scheme, host and port must be equal, and a client without an Origin header may connect.
+    Raises StartError if `listed` has an entry that is not an origin.
     """
 
     def __init__(self, listed: str | None) -> None:
@@ -61,7 +65,7 @@ class Origins:
 
 
 def _origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port; None for anything but an origin."""
+    """Scheme, host and port of an origin; None if `text` is not one."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -75,9 +79,9 @@ def _origin(text: str) -> tuple[str, str, int] | None:
 
 
 class Upgrade:
-    """One peer's request. What came of it is fed as it comes, and kept up to h11's 16 KiB.
+    """The request of one peer. h11 parses it, and keeps at most 16 KiB of it while it is incomplete.
 
-    `forwarded_for` is the address that the proxy in front says it had the request from; "" without one.
+    `forwarded_for` is the client's address from X-Forwarded-For, "" if the request has none.
     """
 
     def __init__(self, origins: Origins) -> None:
@@ -85,8 +89,8 @@ class Upgrade:
         self._http = h11.Connection(h11.SERVER)
         self.forwarded_for = ""
 
-    def receive(self, data: bytes) -> Answer | None:
-        """The answer, once enough of the request is there."""
+    def receive(self, data: bytes) -> Response | None:
+        """Feed it with received data. Returns the response once the request is complete or wrong."""
         method = b""
         try:
             self._http.receive_data(data)
@@ -98,36 +102,37 @@ class Upgrade:
             method = request.method
             self.forwarded_for = _forwarded_for(request)
             key = self._check(request)
-            # Frames before they were agreed on, or a body.
+            # The peer may send neither a body, nor frames before it has the response.
             if not isinstance(self._http.next_event(), h11.EndOfMessage) or self._http.trailing_data[0]:
-                raise UpgradeError(400, "data came before the upgrade was answered")
+                raise UpgradeError(400, "the peer sent data before it received the response")
         except h11.RemoteProtocolError as error:
             return self._refuse(method, UpgradeError(error.error_status_hint, str(error)))
         except UpgradeError as refused:
             return self._refuse(method, refused)
-        return Answer(self._accept(key), "")
+        return Response(self._accept(key), "")
 
     def _check(self, request: h11.Request) -> bytes:
-        """The request's key. What is no upgrade is an UpgradeError with nats-server's status."""
+        """The request's Sec-WebSocket-Key. Raises UpgradeError, with nats-server's status."""
         if request.target.startswith(OTHER_PATHS):
             raise UpgradeError(404, "only NATS clients are served here")
         if request.method != b"GET":
             raise UpgradeError(405, "the method must be GET")
         headers = _Headers(request)
         if not headers.first(b"host"):
-            raise UpgradeError(400, "the header Host is missing")
+            raise UpgradeError(400, "the Host header is missing")
         if not headers.list_has(b"upgrade", b"websocket"):
-            raise UpgradeError(400, "the header Upgrade must be websocket")
+            raise UpgradeError(400, "the Upgrade header must be websocket")
         if not headers.list_has(b"connection", b"upgrade"):
-            raise UpgradeError(400, "the header Connection must be Upgrade")
+            raise UpgradeError(400, "the Connection header must be Upgrade")
         key = headers.first(b"sec-websocket-key") or b""
         if not _is_key(key):
-            raise UpgradeError(400, "the header Sec-WebSocket-Key must be 16 bytes in base64")
+            raise UpgradeError(400, "the Sec-WebSocket-Key header must be 16 bytes in base64")
         if not headers.list_has(b"sec-websocket-version", b"13"):
-            raise UpgradeError(400, "the header Sec-WebSocket-Version must be 13")
-        origin = headers.first(b"origin")
-        if not self._origins.allow(None if origin is None else origin.decode("latin-1")):
-            raise UpgradeError(403, f"the origin {origin!r} is not allowed")
+            raise UpgradeError(400, "the Sec-WebSocket-Version header must be 13")
+        origin_bytes = headers.first(b"origin")
+        origin = None if origin_bytes is None else origin_bytes.decode("latin-1")
+        if not self._origins.allow(origin):
+            raise UpgradeError(403, f"the origin {origin!r} is not in ws_origins")
         return key
 
     def _accept(self, key: bytes) -> bytes:
@@ -141,8 +146,8 @@ class Upgrade:
         )
         return self._http.send(switch) or b""
 
-    def _refuse(self, method: bytes, refused: UpgradeError) -> Answer:
-        body = f"This is a port for NATS over WebSocket: {refused}.\n".encode()
+    def _refuse(self, method: bytes, refused: UpgradeError) -> Response:
+        body = f"This port serves NATS over WebSocket: {refused}.\n".encode()
         headers = [
             ("content-type", "text/plain; charset=utf-8"),
             ("content-length", str(len(body))),
@@ -154,11 +159,11 @@ class Upgrade:
         if method != b"HEAD":
             parts.append(self._http.send(h11.Data(body)))
         parts.append(self._http.send(h11.EndOfMessage()))
-        return Answer(b"".join(part for part in parts if part), f"{refused.status}, {refused}")
+        return Response(b"".join(part for part in parts if part), f"{refused.status}, {refused}")
 
 
 class _Headers:
-    """A request's headers, by lower-case name."""
+    """The headers of a request. Names are in lower case."""
 
     def __init__(self, request: h11.Request) -> None:
         self._pairs = list(request.headers)
@@ -167,20 +172,20 @@ class _Headers:
         return next((value for key, value in self._pairs if key == name), None)
 
     def list_has(self, name: bytes, wanted: bytes) -> bool:
-        """Whether a header that is a list with commas has `wanted`, in whatever case."""
+        """Whether a comma-separated header has the entry `wanted`, in any case."""
         values = b",".join(value for key, value in self._pairs if key == name)
         return any(value.strip(b" \t").lower() == wanted for value in values.split(b","))
 
 
 def _forwarded_for(request: h11.Request) -> str:
-    """The last address of X-Forwarded-For: those before it came from the client, and may be anything."""
+    """The last address of X-Forwarded-For. The proxy added it; the client may have sent those before it."""
     values = [value for key, value in request.headers if key == b"x-forwarded-for"]
     last = b",".join(values).rpartition(b",")[2].strip(b" \t").decode("latin-1")
     try:
         address = ipaddress.ip_address(last)
     except ValueError:
         return ""
-    return "" if "%" in last else shown(address)
+    return "" if "%" in last else address_text(address)
 
 
 def _is_key(key: bytes) -> bool:
