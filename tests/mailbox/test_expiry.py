@@ -14,7 +14,7 @@ from mq9fast.errors import StoreError
 from mq9fast.server.broker import Broker as InProcess
 from mq9fast.storage.layout import mailbox_key
 from tests.support.broker import Broker
-from tests.support.stores import Faults
+from tests.support.faults.store import Faults
 from tests.support.waiting import WAIT_SECONDS, wait_until, wait_until_async
 from tests.support.wire_client import MAILBOX, Wire
 

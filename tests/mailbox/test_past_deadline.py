@@ -15,7 +15,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import OpenStore
-from tests.support.stores import Faults
+from tests.support.faults.store import Faults
 from tests.support.waiting import wait_until_async
 from tests.support.wire_client import MAILBOX
 

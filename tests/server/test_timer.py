@@ -6,7 +6,7 @@ from pathlib import Path
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
 from mq9fast.timer import Timer
-from tests.support.stores import Faults
+from tests.support.faults.store import Faults
 from tests.support.wire_client import MAILBOX
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
-from tests.support.stores import Faults
+from tests.support.faults.store import Faults
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 

@@ -78,7 +78,7 @@ class Peer:
     """A WebSocket past its upgrade, the connection behind it and the transport before it."""
 
     def __init__(self) -> None:
-        self.parts = Parts()
+        self.parts = Parts(max_pending_bytes=1 << 20)
         self.handshake = Handshake(Settings(), 4222, None, Passwords())
         self.handshake.info_overrides["websocket"] = {"port": 8080}
         self.port = WebSocketPort(Settings(), self._connect, lambda: 1)
@@ -90,7 +90,7 @@ class Peer:
 
     def _connect(self) -> Connection | Refusal:
         core = self.parts.engine
-        self.connection = Connection(core, self.handshake, 1, 1 << 20, lambda _: None, "websocket")
+        self.connection = Connection(core, self.handshake, 1, lambda _: None, "websocket")
         self.connection.session.verbose = False
         return self.connection
 
