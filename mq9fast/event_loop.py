@@ -1,4 +1,4 @@
-"""Features of the event loop that asyncio's interface does not have. `commit/pipeline.py` uses them."""
+"""Features of the event loop that asyncio's interface does not have. `server/compose.py` uses them."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""Making mail_addresses; their grammar is in _core/protocol/address.pyx, where every message needs it."""
+"""Checks and generates addresses of mailboxes (`mail_address`), for the commands in this package.
+
+The grammar is in `_core/protocol/address.pyx`, because MSG and DELETE need it as well.
+"""
 
 import secrets
 
@@ -9,7 +12,7 @@ SECRET_BYTES = 16
 
 
 def check_address(text: str) -> bytes:
-    """Return a mail_address as bytes; CommandError invalid_address if it is none."""
+    """Return an address as bytes. Raises CommandError invalid_address."""
     try:
         address = text.encode("ascii")
     except UnicodeEncodeError:
@@ -20,9 +23,9 @@ def check_address(text: str) -> bytes:
 
 
 def generate_address(prefix: str | None) -> bytes:
-    """A new address nobody can guess (128 random bits), behind the tokens of `prefix` if given.
+    """Return a new address that nobody can guess: `prefix` and a dot, if given, then 128 random bits in hex.
 
-    Raises CommandError invalid_address if the prefix, or the whole, is no address.
+    Raises CommandError invalid_address if the prefix is not valid, or the whole is too long.
     """
     secret = secrets.token_hex(SECRET_BYTES)
     return check_address(secret if prefix is None else f"{prefix}.{secret}")

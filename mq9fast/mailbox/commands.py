@@ -1,7 +1,8 @@
-"""The mailbox commands that are not MSG or DELETE, as a table: verb, request, function.
+"""Runs the mailbox commands CREATE and LIST: decodes the request, and answers with JSON.
 
-MSG and DELETE are in _core/mailbox_writer.pyx, because every message passes there. An answer leaves with the
-turn that made it true (CREATE) or that it was asked in (LIST), never before that turn is durable.
+The core calls `Commands` for each message to a subject under `$mq9.AI.MAILBOX` that is not MSG or DELETE;
+these two are in `_core/mailbox_writer.pyx`. A reply is sent when the commit group of its request is durable,
+so it never reports a change that could still be lost.
 """
 
 from collections.abc import Callable
@@ -18,19 +19,19 @@ from mq9fast.mailbox.address import check_address
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing, ListRequest
 
-# What one turn makes, or reads, of pages of LIST, at least one of them: the rest is made in the next, so that
-# nobody waits for all and they are not all in memory at once. And what a request that waits takes in a turn,
-# about.
-LISTED_BYTES_PER_TURN = 64 << 10
-WAITING_LIST_BYTES = 1024
+# One commit group answers LIST requests with about this much, but at least one. The other requests wait for
+# the next group, so that LIST neither delays other clients nor fills the memory.
+MAX_LIST_BYTES = 64 << 10
+# About how much memory a waiting LIST request takes.
+LIST_REQUEST_BYTES = 1024
 
-LONGEST_TTL_SECONDS = 100 * 366 * 86400
+MAX_TTL_SECONDS = 100 * 366 * 86400
 
 
 class CreateRequest(msgspec.Struct, frozen=True):
-    """CREATE (docs/protocol.md): every field may be absent."""
+    """The request of CREATE (docs/protocol.md). Every field may be missing."""
 
-    ttl: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TTL_SECONDS)] | None = None
+    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] | None = None
     public: bool = False
     name: str | None = None
     prefix: str | None = None
@@ -39,15 +40,17 @@ class CreateRequest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command's request type and what it does: `run(tail, request, reply)`, where `tail` is the subject
-    behind the verb and its dot (None if there is none), and `reply` where to answer."""
+    """A command: the type of its request, and the function `run(tail, request, reply)`.
+
+    `tail`: the subject after the verb and a dot, None if there is no dot. `reply`: the reply subject.
+    """
 
     request: type[msgspec.Struct]
     run: Callable[[bytes | None, msgspec.Struct, bytes], None]
 
 
 class Commands:
-    """Runs what clients ask for under `$mq9.AI.MAILBOX`."""
+    """The table of commands of one broker."""
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Commands:
         self._router = router
         self._mailboxes = mailboxes
         self._listing = listing
-        self._listed_turn = 0
+        self._listed_group = 0
         self._listed_bytes = 0
         self._table = {
             b"CREATE": Command(CreateRequest, self._create),
@@ -70,7 +73,7 @@ class Commands:
         }
 
     def __call__(self, rest: bytes, payload: bytes, reply: bytes) -> None:
-        """Run `rest`, the subject behind `$mq9.AI.MAILBOX.`; whatever is wrong with it is the answer."""
+        """Run a command. `rest`: the subject after `$mq9.AI.MAILBOX.`. Errors are sent as replies."""
         verb, dot, tail = rest.partition(b".")
         try:
             command = self._table.get(verb)
@@ -107,10 +110,10 @@ class Commands:
         address = check_address(tail.decode("utf-8", "replace"))
 
         def answer(_durable: bool) -> None:
-            if self._accumulator.group_number != self._listed_turn:
-                self._listed_turn, self._listed_bytes = self._accumulator.group_number, 0
-            if self._listed_bytes >= LISTED_BYTES_PER_TURN:
-                self._accumulator.group.defer(answer, WAITING_LIST_BYTES)
+            if self._accumulator.group_number != self._listed_group:
+                self._listed_group, self._listed_bytes = self._accumulator.group_number, 0
+            if self._listed_bytes >= MAX_LIST_BYTES:
+                self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)
                 self._pending_work.schedule_end()
                 return
             read_bytes = self._listing.read_bytes
@@ -121,11 +124,11 @@ class Commands:
             self._listed_bytes += max(len(body), self._listing.read_bytes - read_bytes)
             self._router.reply(reply, body)
 
-        self._accumulator.group.defer(answer, WAITING_LIST_BYTES)
+        self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)
 
 
 def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:
-    """Read a request; nothing, or white space, is one without fields."""
+    """Decode a request. An empty payload, or white space, is a request without fields."""
     if not payload.strip():
         return request()
     try:

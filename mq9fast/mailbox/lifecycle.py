@@ -1,4 +1,9 @@
-"""Living mailboxes: made, renewed, expired."""
+"""Creates, renews and expires mailboxes.
+
+`mailbox/commands.py` calls `create`, `_core/mailbox_writer.pyx` calls `auto_create`, and
+`server/housekeeping.py` calls `expire_due`. All changes go into the current commit group, and are durable
+when that is.
+"""
 
 import time
 from functools import partial
@@ -11,25 +16,28 @@ from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.uid_set import UidSet
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
-from mq9fast.mailbox.leftovers import Leftovers
+from mq9fast.mailbox.orphans import OrphanSearch
 from mq9fast.mailbox.purges import ANY_MESSAGES, Purge, Purges
 from mq9fast.storage import layout as record
 from mq9fast.storage.store import Store
 
-EXPIRED_AT_ONCE = 16
-# How long mailboxes are ended in one turn of the event loop.
+# One call of `expire_due` takes about so long, and looks at the clock after so many mailboxes.
 EXPIRY_SECONDS = 0.002
+EXPIRY_BATCH = 16
 
 
-class Ended(NamedTuple):
-    """A life that is over, and what of it is still in the store."""
+class EndedMailbox(NamedTuple):
+    """A mailbox that has expired, and its messages that are still in the store."""
 
     address: bytes
     purge: Purge
 
 
 class Mailboxes:
-    """The mailboxes of one broker. Every change goes into the intake's turn and is durable when that is."""
+    """The mailboxes of one broker.
+
+    `over_limit`: how often `max_mailboxes` was exceeded. `expired`: how many mailboxes have expired.
+    """
 
     def __init__(
         self,
@@ -45,16 +53,16 @@ class Mailboxes:
         self._store = store
         self._limits = limits
         self.purges = Purges(accumulator, store)
-        self._leftovers: Leftovers | None = None
-        self._unforgotten: list[Ended] = []
+        self._orphan_search: OrphanSearch | None = None
+        self._failed_ends: list[EndedMailbox] = []
         self.over_limit = 0
         self.expired = 0
 
     def load(self, *, accept_loss: bool) -> int:
-        """Take over what is stored. Mailboxes whose deadline passed meanwhile expire in the first turns.
+        """Load the mailboxes of the store into memory. Mailboxes that are overdue expire in the first turns.
 
-        Returns how many are missing, which `accept_loss` allows. Raises StoreError or CorruptRecord,
-        and nothing was written then.
+        Returns how many mailboxes are missing, which is an error unless `accept_loss`. Raises StoreError or
+        CorruptRecord, and has written nothing then.
         """
         store, mailbox_index = self._store, self.mailbox_index
         owned = None if record.is_settled(store) else UidSet()
@@ -66,37 +74,41 @@ class Mailboxes:
             if owned is not None:
                 owned.add(uid)
         self._reserve_used_uids()
-        made = 0 if stored is None else int.from_bytes(stored[8:], "big")
-        mailbox_index.jump_uids(min(made, record.MAX_JUMPS))
+        jumps_in_uid = 0 if stored is None else int.from_bytes(stored[8:], "big")
+        mailbox_index.jump_uids(min(jumps_in_uid, record.MAX_JUMPS))
         missing = record.check_count(store, mailbox_index.live_count, accept_loss=accept_loss)
         mailbox_index.jump_ids(min(record.stored_jumps(store), record.MAX_JUMPS))
         if owned is None:
             record.unsettle(store)
         else:
-            self._leftovers = Leftovers(store, owned, mailbox_index.next_uid, self._drop)
+            self._orphan_search = OrphanSearch(store, owned, mailbox_index.next_uid, self._purge_orphan)
         return missing
 
     def _reserve_used_uids(self) -> None:
-        """Give no uid under which there are messages already, whatever the store says of uids."""
+        """Reserve every uid that has messages in the store, even if the stored next uid is too small."""
         end = record.after_all(record.MESSAGES)
         while row := next(self._store.scan(record.messages_of(self.mailbox_index.next_uid)[0], end), None):
             self.mailbox_index.reserve_uids(record.uid_of(row[0]) + 1)
 
-    def _drop(self, uid: int) -> None:
+    def _purge_orphan(self, uid: int) -> None:
         purge = Purge(uid, ANY_MESSAGES, 0)
-        self.purges.put(purge)
-        self.purges.add(purge)
+        self.purges.put_row(purge)
+        self.purges.schedule(purge)
 
-    def drop_leftovers(self) -> bool:
-        """Look for messages whose mailbox is gone, some at a time; whether there is more to do."""
-        return self._leftovers is not None and self._leftovers.look()
+    def purge_orphans(self) -> bool:
+        """Search for orphaned messages for a short time, and purge them. Returns whether there is more to
+        do."""
+        return self._orphan_search is not None and self._orphan_search.search_some()
 
-    def settle(self) -> None:
-        """Note in the last turn of a broker that stops that each row of the store has its owner, if so."""
-        leftovers = self._leftovers
-        # What was found has no row that says it is to be dropped if writing that failed.
-        looked = leftovers is None or (leftovers.done and not self.purges)
-        if looked and not self._unforgotten and not self._accumulator.store_failed:
+    def record_no_orphans(self) -> None:
+        """Record that the store has no orphaned messages, if that is so. Called before the last commit group.
+
+        The next start then does not search for any.
+        """
+        search = self._orphan_search
+        # A purge that is still waiting may have no row in the store, because the write of the row failed.
+        has_no_orphans = search is None or (search.done and not self.purges)
+        if has_no_orphans and not self._failed_ends and not self._accumulator.store_failed:
             self._accumulator.group.put_raw(record.SETTLED_KEY, b"")
 
     def create(
@@ -108,9 +120,10 @@ class Mailboxes:
         ttl: int | None = None,
         description: str | None = None,
     ) -> tuple[bytes, bool]:
-        """Create or renew a mailbox; returns its address and whether it is new. `ttl`: seconds, 0 = never.
+        """Create or renew a mailbox; returns its address and whether it is new.
 
-        Raises CommandError invalid_address, mailbox_conflict, limit_exceeded or store_unavailable.
+        `ttl`: seconds, 0 for never; None keeps that of an existing mailbox. `description`: likewise. Raises
+        CommandError invalid_address, mailbox_conflict, limit_exceeded or store_unavailable.
         """
         if self._accumulator.store_failed:
             raise CommandError("store_unavailable")
@@ -119,7 +132,7 @@ class Mailboxes:
         mailbox = self.mailbox_index.get(address)
         is_new = mailbox is None
         if mailbox is None:
-            mailbox = self._open(address, public)
+            mailbox = self._create(address, public)
         elif mailbox.public != public:
             raise CommandError("mailbox_conflict")
         self.mailbox_index.renew(mailbox, ttl, text)
@@ -127,23 +140,24 @@ class Mailboxes:
         return address, is_new
 
     def auto_create(self, address: bytes) -> Mailbox | None:
-        """Make a private mailbox without TTL for the first MSG to a valid address; None past the limit."""
+        """Create a private mailbox without TTL for the first MSG to a valid address; None past the limit."""
         try:
-            mailbox = self._open(address, public=False)
+            mailbox = self._create(address, public=False)
         except CommandError:
             return None
         self.mailbox_index.renew(mailbox)
         self._accumulator.group.touch_mailbox(mailbox)
         return mailbox
 
-    def _open(self, address: bytes, public: bool) -> Mailbox:
+    def _create(self, address: bytes, public: bool) -> Mailbox:
         expired = self.mailbox_index.get_expired(address)
         if expired is not None:
             self._end(expired)
-        # The record of an earlier life is overwritten: what else it left is noted in the same batch.
-        self._forget_again()
+        # The new record replaces that of an earlier mailbox with this address. If the end of that mailbox was
+        # not committed yet, its purge must be in the same batch.
+        self._retry_failed_ends()
         limit = self._limits.max_mailboxes
-        if limit and self.mailbox_index.live_count >= limit and not self._end_one():
+        if limit and self.mailbox_index.live_count >= limit and not self._end_one_due():
             self.over_limit += 1
             raise CommandError("limit_exceeded")
         mailbox = self.mailbox_index.open(address, public)
@@ -156,65 +170,67 @@ class Mailboxes:
         return mailbox
 
     def expire_due(self) -> bool:
-        """End what is past its deadline, some of it per call; whether there may be more.
+        """End mailboxes that are past their deadline, for a short time. Returns whether there may be more.
 
-        Nobody sees such a mailbox from its deadline on; this is when its place is given up. The cost does not
-        depend on its messages, which `purges` drops.
+        Clients do not see a mailbox from its deadline on; this call removes it. That costs the same however
+        many messages it has, because `purges` deletes them later.
         """
         if self._accumulator.store_failed:
             return False
-        self._forget_again()
+        self._retry_failed_ends()
         end = time.perf_counter() + EXPIRY_SECONDS
         while True:
-            due = self.mailbox_index.take_due(EXPIRED_AT_ONCE)
+            due = self.mailbox_index.take_due(EXPIRY_BATCH)
             for mailbox in due:
                 self._end(mailbox)
-            if len(due) < EXPIRED_AT_ONCE:
+            if len(due) < EXPIRY_BATCH:
                 return False
             if time.perf_counter() >= end:
                 return True
 
-    def _end_one(self) -> bool:
-        """End one mailbox that is past its deadline, which makes room for another; false if there is none."""
+    def _end_one_due(self) -> bool:
+        """End one mailbox that is past its deadline, so that another can be created. False if there is
+        none."""
         due = self.mailbox_index.take_due(1)
         for mailbox in due:
             self._end(mailbox)
         return bool(due)
 
     def _end(self, mailbox: Mailbox) -> None:
-        ended = Ended(mailbox.address, Purge(mailbox.uid, mailbox.total_count, mailbox.size_bytes))
+        ended = EndedMailbox(mailbox.address, Purge(mailbox.uid, mailbox.total_count, mailbox.size_bytes))
         self.mailbox_index.end(mailbox)
         self._delivery.restart(mailbox)
-        self._forget(ended)
+        self._commit_end(ended)
         self._put_count()
         self.expired += 1
 
     def _put_count(self) -> None:
-        """Store with this batch how many mailbox records there are at least."""
+        """Add to the commit group the number of mailbox records, which a start compares with what it
+        finds."""
         self._accumulator.group.put_raw(record.COUNT_KEY, record.number(self.mailbox_index.live_count))
 
-    def _forget(self, ended: Ended) -> None:
-        """Put the end of a mailbox into the turn; at the next tick again, if that turn fails."""
+    def _commit_end(self, ended: EndedMailbox) -> None:
+        """Add the end of a mailbox to the commit group. If that fails, the next tick tries again."""
         commit_group, mailbox_index = self._accumulator.group, self.mailbox_index
         if mailbox_index.get(ended.address) is None and mailbox_index.get_expired(ended.address) is None:
             commit_group.delete_raw(record.mailbox_key(ended.address))
         if ended.purge.messages:
-            self.purges.put(ended.purge)
-        commit_group.defer(partial(self._forgotten, ended))
+            self.purges.put_row(ended.purge)
+        commit_group.defer(partial(self._end_committed, ended))
 
-    def _forget_again(self) -> None:
-        """Put into the turn what failed before."""
-        if self._unforgotten:
-            unforgotten, self._unforgotten = self._unforgotten, []
-            for ended in unforgotten:
-                self._forget(ended)
+    def _retry_failed_ends(self) -> None:
+        """Add the ends whose commit failed to the commit group again."""
+        if self._failed_ends:
+            failed_ends, self._failed_ends = self._failed_ends, []
+            for ended in failed_ends:
+                self._commit_end(ended)
             self._put_count()
 
-    def _forgotten(self, ended: Ended, durable: bool) -> None:
+    def _end_committed(self, ended: EndedMailbox, durable: bool) -> None:
         if not durable:
-            # Not into the turn that fails: it is let go with whatever is put into it now. What it deleted of
-            # the mailbox may be there again.
+            # The next tick tries again: the failing group discards anything that is added to it now. Messages
+            # that the group deleted may be in the store after all, so their number is unknown.
             purge = ended.purge._replace(messages=ANY_MESSAGES)
-            self._unforgotten.append(ended._replace(purge=purge))
+            self._failed_ends.append(ended._replace(purge=purge))
         elif ended.purge.messages:
-            self.purges.add(ended.purge)
+            self.purges.schedule(ended.purge)

@@ -1,4 +1,7 @@
-"""LIST: the messages of a mailbox in the order of delivery, a page at a time."""
+"""Makes the pages of LIST: the messages of a mailbox in the order of delivery, as JSON.
+
+`mailbox/commands.py` calls `Listing.page`. This module reads the store, and changes nothing.
+"""
 
 import base64
 import binascii
@@ -14,27 +17,27 @@ from mq9fast.storage.store import Store
 
 PRIORITIES = ("critical", "urgent", "normal")
 CURSOR_BYTES = 9
-# What a page holds beside its messages: braces, names, the address, the total and a cursor.
+# About the size of a page without its messages and address: braces, names, the total and a cursor.
 FRAME_BYTES = 256
-# A page of several messages is no longer than this, and nothing longer is read for it, however much fits:
-# making it holds up the event loop.
-LONGEST_PAGE_BYTES = 128 << 10
-# Beyond this it is worth counting what a text takes in JSON before it is written.
+# A page of several messages is at most this long, and at most this much is read for it. A longer page would
+# block the event loop for too long.
+MAX_PAGE_BYTES = 128 << 10
+# The JSON size of a longer text is counted before the text is encoded.
 LONG_TEXT_BYTES = 65536
-# What takes two bytes in JSON, and what takes six.
+# Characters that take two bytes in JSON, and characters that take six.
 ESCAPED = b'"\\\b\f\n\r\t'
 CONTROLS = bytes(set(range(32)) - set(ESCAPED))
 
 
 class ListRequest(msgspec.Struct, frozen=True):
-    """LIST (docs/protocol.md): every field may be absent."""
+    """The request of LIST (docs/protocol.md). Every field may be missing."""
 
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
     cursor: str | None = None
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
-    """One message of a page. Exactly one of payload, payload_base64 and payload_omitted is there."""
+    """One message of a page. Exactly one of payload, payload_base64 and payload_omitted is set."""
 
     msg_id: int
     priority: str
@@ -47,9 +50,9 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
 
 class Listing:
-    """Reads pages of at most `page_bytes`, which is the broker's max_payload.
+    """Makes pages of at most `page_bytes`, which is the broker's max_payload.
 
-    `read_bytes`: headers and payloads that were read for all pages so far.
+    `read_bytes`: the size of all headers and payloads that were read so far.
     """
 
     def __init__(self, mailbox_index: MailboxIndex, store: Store, page_bytes: int, time: BrokerTime) -> None:
@@ -70,9 +73,10 @@ class Listing:
             entries, after = self._entries(mailbox, request)
         except UNREADABLE:
             raise CommandError("store_unavailable") from None
-        # What is counted may be ahead of what is durable, and so listed: a page that is all says what it has.
-        whole = request.cursor is None and after is None
-        total = len(entries) if whole else mailbox.total_count
+        # The count of the mailbox includes messages that are not durable yet, and so not listed. If the page
+        # has all messages, their number is exact.
+        is_complete = request.cursor is None and after is None
+        total = len(entries) if is_complete else mailbox.total_count
         parts = [
             b'{"mail_address":"%b","total":%d,"messages":[' % (address, total),
             b",".join(entries),
@@ -81,12 +85,12 @@ class Listing:
         return b"".join(parts)
 
     def _entries(self, mailbox: Mailbox, request: ListRequest) -> tuple[list[bytes], bytes | None]:
-        """The messages of a page, encoded, and the cursor of the next page if there is one."""
+        """The encoded messages of a page, and the cursor of the next page, None if there is none."""
         first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
         entries: list[bytes] = []
         max_bytes = self._page_bytes - FRAME_BYTES - len(mailbox.address)
-        room = min(max_bytes, LONGEST_PAGE_BYTES)
-        begun = self.read_bytes
+        bytes_left = min(max_bytes, MAX_PAGE_BYTES)
+        read_before = self.read_bytes
         for rank in range(first_rank, len(PRIORITIES)):
             start = first_id if rank == first_rank else 0
             for message in stored_messages(self._store, mailbox, rank, start):
@@ -94,19 +98,21 @@ class Listing:
                 if len(entries) == request.limit:
                     return entries, _write_cursor(rank, msg_id)
                 self.read_bytes += len(header) + len(payload)
-                if entries and self.read_bytes - begun > LONGEST_PAGE_BYTES:
+                if entries and self.read_bytes - read_before > MAX_PAGE_BYTES:
                     return entries, _write_cursor(rank, msg_id)
                 entry = _encode(rank, message, self._time.wall_ms(created_ms), max_bytes)
-                room -= len(entry) + 1
-                if room < 0 and entries:
+                bytes_left -= len(entry) + 1
+                if bytes_left < 0 and entries:
                     return entries, _write_cursor(rank, msg_id)
                 entries.append(entry)
         return entries, None
 
 
 def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max_bytes: int) -> bytes:
-    """One message, accepted at `wall_ms`, as JSON. A payload that would not fit a page even alone is left
-    out, and said to be."""
+    """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
+
+    If the message alone would not fit, its payload is omitted, and its headers if that is not enough.
+    """
     msg_id, _, header, payload = message
     headers = read_headers(header) if len(header) <= max_bytes else {}
     entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers)
@@ -124,7 +130,7 @@ def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max
 
 
 def _put_payload(entry: Entry, payload: bytes, max_bytes: int) -> None:
-    """Fill in the payload, unless it cannot fit: what is not used is not written."""
+    """Set the payload of an entry, or `payload_omitted` if it cannot fit into `max_bytes`."""
     if len(payload) <= max_bytes:
         try:
             text = payload.decode()
@@ -140,14 +146,14 @@ def _put_payload(entry: Entry, payload: bytes, max_bytes: int) -> None:
 
 
 def _json_bytes(text: bytes) -> int:
-    """What a text takes in JSON, without its quotes."""
+    """The size of a text in JSON, without quotes."""
     escaped = len(text) - len(text.translate(None, ESCAPED))
     controls = len(text) - len(text.translate(None, CONTROLS))
     return len(text) + escaped + 5 * controls
 
 
 def read_headers(block: bytes) -> dict[str, str | list[str]]:
-    """The fields of a NATS header block (ADR-4): name to value, or to a list where a name comes again."""
+    """The fields of a NATS header block (ADR-4), by name. A repeated name has the list of its values."""
     headers: dict[str, str | list[str]] = {}
     for line in block.split(b"\r\n")[1:]:
         name, colon, text = line.partition(b":")

@@ -1,4 +1,8 @@
-"""Dropping the messages of mailboxes that have ended, off the hot path."""
+"""Deletes the messages of ended mailboxes from the store, a few mailboxes at a time.
+
+`mailbox/lifecycle.py` adds a `Purge` when a mailbox ends, and `server/housekeeping.py` calls `purge_some`.
+All changes go into the current commit group.
+"""
 
 import time
 from collections import deque
@@ -10,18 +14,20 @@ from mq9fast.errors import StoreError
 from mq9fast.storage import layout as record
 from mq9fast.storage.store import Store
 
-PURGED_PER_TURN = 64
-# Dropping stops sooner than that after so long.
+# One call purges at most so many mailboxes, and takes about so long.
+MAX_PURGES = 64
 PURGE_SECONDS = 0.002
-# Below these a mailbox is dropped key by key: range tombstones are cheap to write and dear to read across.
-PURGE_BY_KEY_MESSAGES = 64
-PURGE_BY_KEY_BYTES = 256 << 10
-# A count that stands for any number of messages, to be dropped as a range.
-ANY_MESSAGES = PURGE_BY_KEY_MESSAGES + 1
+# Up to this many messages and bytes, a mailbox is deleted key by key. Above, it is deleted as a range: a
+# range tombstone is cheap to write, but slows reads across it.
+MAX_MESSAGES_BY_KEY = 64
+MAX_BYTES_BY_KEY = 256 << 10
+# Stands for an unknown number of messages, which are deleted as a range.
+ANY_MESSAGES = MAX_MESSAGES_BY_KEY + 1
 
 
 class Purge(NamedTuple):
-    """A life that is over, and how much of it is still in the store."""
+    """The messages of one ended mailbox that are still in the store: the uid, how many, and how many
+    bytes."""
 
     uid: int
     messages: int
@@ -29,7 +35,7 @@ class Purge(NamedTuple):
 
 
 class Purges:
-    """What is still to be dropped. The store holds a row for each under `record.purge_key`."""
+    """The purges that are still to be done. The store has a row for each, under `record.purge_key`."""
 
     def __init__(self, accumulator: Accumulator, store: Store) -> None:
         self._accumulator = accumulator
@@ -40,51 +46,51 @@ class Purges:
         return len(self._waiting)
 
     def load(self) -> list[int]:
-        """Take over what is stored; returns the uids."""
+        """Read the purges in the store at a start; returns their uids. Raises StoreError."""
         for key, value in self._store.scan(record.PURGES, record.after_all(record.PURGES)):
             count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")
             self._waiting.append(Purge(int.from_bytes(key[1:], "big"), count, size))
         return [purge.uid for purge in self._waiting]
 
-    def put(self, purge: Purge) -> None:
-        """Put into the turn that it is to be dropped."""
+    def put_row(self, purge: Purge) -> None:
+        """Add the row of a purge to the commit group, so that a restart does not lose the purge."""
         size = record.number(purge.messages) + record.number(purge.size_bytes)
         self._accumulator.group.put_raw(record.purge_key(purge.uid), size)
 
-    def add(self, purge: Purge) -> None:
-        """Have it dropped in one of the next turns."""
+    def schedule(self, purge: Purge) -> None:
+        """Do a purge in one of the next calls of `purge_some`."""
         self._waiting.append(purge)
 
-    def do_some(self) -> bool:
-        """Drop the messages of a few ended mailboxes; whether there are more.
+    def purge_some(self) -> bool:
+        """Purge a few mailboxes. Returns whether there are more.
 
-        Raises StoreError if those of one could not be read; its turn comes again after the others.
+        Raises StoreError if the messages of one could not be read; that one is tried again after the others.
         """
         if self._accumulator.store_failed:
             return False
         end = time.perf_counter() + PURGE_SECONDS
-        for _ in range(min(len(self._waiting), PURGED_PER_TURN)):
+        for _ in range(min(len(self._waiting), MAX_PURGES)):
             if time.perf_counter() >= end:
                 break
             purge = self._waiting.popleft()
             try:
-                self._do(purge)
+                self._purge(purge)
             except StoreError:
                 self._waiting.append(purge)
                 raise
         return bool(self._waiting)
 
-    def _do(self, purge: Purge) -> None:
+    def _purge(self, purge: Purge) -> None:
         commit_group = self._accumulator.group
         first, end = record.messages_of(purge.uid)
-        if purge.messages <= PURGE_BY_KEY_MESSAGES and purge.size_bytes <= PURGE_BY_KEY_BYTES:
+        if purge.messages <= MAX_MESSAGES_BY_KEY and purge.size_bytes <= MAX_BYTES_BY_KEY:
             for key, _ in self._store.scan(first, end):
                 commit_group.delete_raw(key)
         else:
             commit_group.delete_range(first, end)
         commit_group.delete_raw(record.purge_key(purge.uid))
-        commit_group.defer(partial(self._done, purge))
+        commit_group.defer(partial(self._committed, purge))
 
-    def _done(self, purge: Purge, durable: bool) -> None:
+    def _committed(self, purge: Purge, durable: bool) -> None:
         if not durable:
             self._waiting.append(purge)

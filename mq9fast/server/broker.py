@@ -282,7 +282,7 @@ class Broker:
         self._passwords.close()
         for connection in self.connections.values():
             connection.session.stop_reading()
-        self.mailboxes.settle()
+        self.mailboxes.record_no_orphans()
         await self.pipeline.finish()
         self.timekeeper.close()
         self.engine.pending_work.flush()

@@ -1,4 +1,8 @@
-"""One clock: mailboxes expire, what they held is dropped, the disk is looked at, and a quiet store rests."""
+"""All periodic work of a broker, in one timer: expiry, purging, checks of the disk, and work for idle times.
+
+`server/broker.py` creates one `Housekeeping` when it starts to serve, and stops it first when it stops. The
+steps call other packages, which do the work; only the check of the free disk space is here.
+"""
 
 import logging
 import shutil
@@ -14,25 +18,25 @@ from mq9fast.health import Health
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.periodic import Periodic, Step
 from mq9fast.server.memory import trim
-from mq9fast.server.read_first import ReadFirst
+from mq9fast.server.read_before_expiry import ReadBeforeExpiry
 from mq9fast.server.timekeeping import Timekeeper
 from mq9fast.storage.compaction import Compaction
 
 log = logging.getLogger("mq9fast.clock")
 
 TICK_SECONDS = 0.25
-# Between two shares of work when there is more than one turn should do.
+# The time between two ticks while a step has more work than fits into one turn of the event loop.
 BUSY_TICK_SECONDS = 0.005
-# Ticks without a write after which the store gives back what writing took.
-QUIET_TICKS = 8
-# Ticks after which the store is looked at for tables to compact, at rest or not.
+# After so many ticks without a write the store counts as idle, and flushes its memtables.
+IDLE_TICKS = 8
+# Every so many ticks the broker checks whether to compact, idle or not.
 COMPACT_TICKS = 40
-# The fault that /healthz shows while min_free is not met.
+# The fault that /healthz shows while less than min_free is free.
 DISK = "disk"
 
 
 class Housekeeping:
-    """Ticks until it is stopped. Each step of a tick is done even if the one before it fails."""
+    """Does the periodic work of one broker until `stop`. A step runs even if the one before it failed."""
 
     def __init__(
         self,
@@ -52,76 +56,81 @@ class Housekeeping:
         self._mailboxes = mailboxes
         self._accumulator = accumulator
         self._pipeline = pipeline
-        self._read_first = ReadFirst(engine)
+        self._read_before_expiry = ReadBeforeExpiry(engine)
         self._thin_some = thin
         self._compaction = compaction
         self._health = health
         self._data_dir = data_dir
-        self._written = 0
-        self._quiet_ticks = 0
+        self._written_batches = 0
+        self._idle_ticks = 0
         self._ticks = 0
         self._periodic = Periodic(
             TICK_SECONDS,
             Step("expiry", self._expire, health),
-            Step("noting the time", timekeeper.look, health),
-            Step("purging", mailboxes.purges.do_some, health),
-            Step("looking for leftovers", mailboxes.drop_leftovers, health),
-            Step("thinning runs", self._thin, health),
-            Step("looking for room on the disk", self._check_free_space, health),
-            Step("looking after the data directory", pipeline.check, health),
-            Step("giving back memory", self._rest_when_quiet, health),
-            Step("looking for tables to compact", self._compact, health),
-            Step("ending the clock's turn", self._end_turn, health),
+            Step("saving the time", timekeeper.tick, health),
+            Step("purging", mailboxes.purges.purge_some, health),
+            Step("looking for orphaned messages", mailboxes.purge_orphans, health),
+            Step("rewriting sparse record batches", self._thin, health),
+            Step("checking the free disk space", self._check_free_space, health),
+            Step("checking the data directory", pipeline.check, health),
+            Step("releasing memory", self._release_memory_if_idle, health),
+            Step("checking whether to compact", self._compact, health),
+            Step("committing", self._commit, health),
             soon=BUSY_TICK_SECONDS,
         )
 
     def _expire(self) -> bool:
         self._engine.update_clock()
         if self._engine.after_gap:
-            self._read_first.begin()
+            self._read_before_expiry.begin()
         return self._mailboxes.expire_due()
 
     def _thin(self) -> bool:
-        """Write runs again of which most is deleted, some at a time, unless the store takes no writes."""
+        """Rewrite record batches in which most messages are deleted, a few in each call. Not while the store
+        refuses writes."""
         return not self._health.has(WRITES) and self._thin_some()
 
-    def _end_turn(self) -> None:
+    def _commit(self) -> None:
+        """Schedule the end of the turn, which commits the changes of the other steps."""
         if not self._accumulator.group.empty:
             self._engine.pending_work.schedule_end()
 
     def _check_free_space(self) -> None:
-        """Refuse messages while the disk lacks the room that deleting, expiry and compaction need."""
-        if not self._limits.min_free:
+        """Refuse messages while less than `min_free` is free. DELETE, expiry and compaction need that
+        space."""
+        min_free = self._limits.min_free
+        if not min_free:
             return
-        full = shutil.disk_usage(self._data_dir).free < self._limits.min_free
+        full = shutil.disk_usage(self._data_dir).free < min_free
         if full != self._accumulator.disk_full:
             self._accumulator.disk_full = full
             if full:
-                self._health.report(DISK, f"less than {self._limits.min_free} bytes of disk are free")
-                log.error("messages are refused: less than %d bytes of disk are free", self._limits.min_free)
+                reason = f"the disk of {self._data_dir} has less than {min_free} bytes free (min_free)"
+                self._health.report(DISK, reason)
+                log.error("messages are refused: %s", reason)
             else:
                 self._health.clear(DISK)
-                log.info("messages are taken again: there is room on the disk")
+                log.info("messages are accepted again: the disk of %s has enough space", self._data_dir)
 
-    def _rest_when_quiet(self) -> None:
-        written = self._pipeline.written_batches
-        self._quiet_ticks = self._quiet_ticks + 1 if written == self._written else 0
-        self._written = written
-        if self._quiet_ticks == QUIET_TICKS:
+    def _release_memory_if_idle(self) -> None:
+        written_batches = self._pipeline.written_batches
+        self._idle_ticks = self._idle_ticks + 1 if written_batches == self._written_batches else 0
+        self._written_batches = written_batches
+        if self._idle_ticks == IDLE_TICKS:
             self._pipeline.flush_memtables()
-        elif self._quiet_ticks == 2 * QUIET_TICKS:
-            # By now the store is done.
+        elif self._idle_ticks == 2 * IDLE_TICKS:
+            # The flush has ended by now.
             trim()
 
     def _compact(self) -> None:
-        """Have deleted data leave the disk: once the store has come to rest, and now and then."""
+        """Start a compaction if it is needed: when the store becomes idle, and every COMPACT_TICKS."""
         self._ticks += 1
         if self._health.has(WRITES) or self._health.has(COMPACTION):
             return
-        if self._quiet_ticks == 2 * QUIET_TICKS or self._ticks % COMPACT_TICKS == 0:
-            self._compaction.start_if_needed(idle=self._quiet_ticks >= 2 * QUIET_TICKS)
+        if self._idle_ticks == 2 * IDLE_TICKS or self._ticks % COMPACT_TICKS == 0:
+            self._compaction.start_if_needed(idle=self._idle_ticks >= 2 * IDLE_TICKS)
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop: no step runs any more, and no compaction starts."""
         self._periodic.stop()
         self._compaction.stop()

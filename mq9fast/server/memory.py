@@ -1,10 +1,10 @@
-"""What a process gives back to the system."""
+"""Returns free memory of the process to the operating system. `server/housekeeping.py` calls it when idle."""
 
 import ctypes
 
 
 def trim() -> None:
-    """Give back memory that is free inside the process, where glibc can be asked to."""
+    """Return the free memory of glibc's heap to the system. With another C library, this does nothing."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):

@@ -1,4 +1,8 @@
-"""The process around a broker: its event loop, its signals and the line that says it serves."""
+"""Runs one broker as a process: its event loop, its signals, and the line on standard output.
+
+`__main__.py` calls `run`. Only this module changes the process: signal handlers, the limit of open files, the
+switch interval of threads.
+"""
 
 import asyncio
 import ipaddress
@@ -20,44 +24,49 @@ from mq9fast.version import VERSION
 
 log = logging.getLogger("mq9fast.server")
 
-# A thread that made the log durable gets the interpreter back at least this soon.
+# A thread waits at most this long for the GIL. Python's default of 5 ms would delay the end of each fsync.
 SWITCH_SECONDS = 0.0005
 
 
 async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
-    """Run a broker until a signal ends it (SIGTERM, SIGINT: stop; SIGUSR2: lame duck, then stop).
+    """Run a broker until a signal stops it. Raises StartError.
 
-    On SIGHUP, `load` is asked for the settings of now.
+    SIGTERM and SIGINT stop it; a second SIGINT ends the process at once. SIGUSR2 starts lame duck mode, and
+    then stops it. SIGHUP reloads the settings, which `load` returns; `load` raises SettingsError.
     """
     loop = asyncio.get_running_loop()
     max_connections = raise_descriptor_limit(settings.max_connections)
     broker = Broker(settings, max_connections=max_connections, max_tables=max_open_tables(max_connections))
-    ending = asyncio.Event()
-    asked = asyncio.Event()
-    early = asyncio.Event()
+    stop = asyncio.Event()
+    lame_duck = asyncio.Event()
+    reload_after_start = asyncio.Event()
 
-    def end() -> None:
-        if ending.is_set():
+    def interrupt() -> None:
+        if stop.is_set():
             os._exit(1)
-        ending.set()
+        stop.set()
 
     def hang_up() -> None:
         if broker.serving:
             _reload(broker, load)
         else:
-            early.set()
+            reload_after_start.set()
 
-    loop.add_signal_handler(signal.SIGTERM, ending.set)
-    loop.add_signal_handler(signal.SIGINT, end)
-    loop.add_signal_handler(signal.SIGUSR2, asked.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGUSR2, lame_duck.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await broker.start()
-    if early.is_set():
+    if reload_after_start.is_set():
         _reload(broker, load)
-    # The default is what systems may allow, not what anybody asked for.
+    # If max_connections is not set, its default is no promise, and fewer connections are worth no warning.
     if max_connections < settings.max_connections and "max_connections" in settings.explicit:
-        log.warning("file descriptors leave room for %d connections", max_connections)
+        log.warning(
+            "max_connections is %d, but the limit of open files allows only %d: raise `ulimit -n`",
+            settings.max_connections,
+            max_connections,
+        )
     host, port = broker.address
     _warn_of_permissions(settings)
     if not broker.handshake.auth_required:
@@ -65,9 +74,9 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     flush_log()
     if not print_line(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}"):
         log.warning("listening on nats://%s:%d: standard output could not be written", in_url(host), port)
-    lame_duck = loop.create_task(_lame_duck_when(asked, broker, ending))
-    await ending.wait()
-    lame_duck.cancel()
+    lame_duck_task = loop.create_task(_run_lame_duck(lame_duck, broker, stop))
+    await stop.wait()
+    lame_duck_task.cancel()
     await broker.stop()
 
 
@@ -81,10 +90,10 @@ def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
         _warn_of_permissions(settings)
 
 
-async def _lame_duck_when(asked: asyncio.Event, broker: Broker, ending: asyncio.Event) -> None:
-    await asked.wait()
+async def _run_lame_duck(lame_duck: asyncio.Event, broker: Broker, stop: asyncio.Event) -> None:
+    await lame_duck.wait()
     await broker.enter_lame_duck()
-    ending.set()
+    stop.set()
 
 
 def _warn_of_permissions(settings: Settings) -> None:
@@ -109,9 +118,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def run(settings: Settings, load: Callable[[], Settings]) -> int:
-    """Run a broker in an event loop of its own, uvloop's where there is one; returns the exit status.
+    """Run a broker in a new event loop, of uvloop if it is installed. Returns the exit status of the process.
 
-    `load` gives the settings anew, or raises SettingsError. Raises StartError.
+    `load`: returns the current settings, for a reload; raises SettingsError. Raises StartError.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     try:

@@ -1,8 +1,12 @@
-"""Broker time across restarts, and the wall clock beside it.
+"""Keeps broker time running across restarts, and follows the wall clock.
 
-While a broker runs, broker time goes on by a clock that is never set. While none runs, only the wall clock
-can tell how long: so broker time and wall time are noted together, in a file of their own, and a start goes
-on from the note by what the wall clock has moved since, if that is plausible.
+While a broker runs, broker time advances with a clock that nobody can set. While the broker is down, only the
+wall clock measures the time. So the broker saves broker time and wall time together, every few seconds, in
+the file `mq9fast.clock`. A start adds the time that the wall clock has advanced since, unless that is
+implausible.
+
+`server/broker.py` creates one `Timekeeper`; `server/housekeeping.py` calls its `tick`. This module writes
+that file only, in a thread.
 """
 
 import asyncio
@@ -21,59 +25,61 @@ from mq9fast.storage.state_file import StateFile
 log = logging.getLogger("mq9fast.clock")
 
 FILE_NAME = "mq9fast.clock"
-# A broker that was down for longer is more likely to have a wall clock that is wrong.
+# If the broker seems to have been down for longer, the wall clock is probably wrong.
 MAX_DOWN_MS = 366 * 24 * 3600 * 1000
-# A difference that is not worth a word: NTP corrects as much in passing.
+# Smaller steps of the wall clock are not logged: NTP makes them all the time.
 MIN_STEP_MS = 1000
-# Reading two clocks takes no time, unless the system takes the processor away in between.
+# If reading the two clocks takes longer, the process was suspended in between. Their difference means
+# nothing.
 MAX_READING_MS = 50
-# Two clocks that count whole milliseconds differ by one now and then.
+# Smaller differences are rounding errors: both clocks count whole milliseconds.
 MIN_DIFFERENCE_MS = 10
-NOTE_SECONDS = 5.0
-# The fault that /healthz shows while broker time cannot be noted.
+SAVE_SECONDS = 5.0
+# The fault that /healthz shows while the time cannot be saved.
 CLOCK = "clock"
 
 
-class Note(NamedTuple):
-    """Broker time and wall time at one moment, in milliseconds; the latter since 1970."""
+class SavedTime(NamedTuple):
+    """Broker time and wall time at one moment, in milliseconds. Wall time counts from 1970."""
 
     broker_ms: int
     wall_ms: int
 
     def pack(self) -> bytes:
-        """As it is stored."""
-        return _NOTE.pack(*self)
+        """The bytes in the file."""
+        return _SAVED_TIME.pack(*self)
 
 
-_NOTE = struct.Struct(">QQ")
+_SAVED_TIME = struct.Struct(">QQ")
 
 
-def continue_work(note: Note | None, newest_ms: int, wall_ms: int) -> tuple[int, str | None]:
-    """Broker time at a start, and what to warn of, if anything.
+def resume_time(saved: SavedTime | None, newest_ms: int, wall_ms: int) -> tuple[int, str | None]:
+    """Broker time at a start, and a warning or None.
 
-    `note` is the last one, `newest_ms` the newest broker time in the store (0: there is none), `wall_ms` what
-    the wall clock shows. Where the wall clock is not plausible, the broker counts as not having been down.
+    `saved`: the last saved time, if known. `newest_ms`: the newest broker time in the store, 0 if it is
+    empty. `wall_ms`: the wall clock now. If that is implausible, the time for which the broker was down
+    counts as 0.
     """
-    if note is None:
+    if saved is None:
         if newest_ms == 0:
             return wall_ms, None
-        note = Note(newest_ms, newest_ms)
-    down_ms = wall_ms - note.wall_ms
-    min_ms = max(note.broker_ms, newest_ms)
-    now_ms = note.broker_ms + down_ms
+        saved = SavedTime(newest_ms, newest_ms)
+    down_ms = wall_ms - saved.wall_ms
+    min_ms = max(saved.broker_ms, newest_ms)
+    now_ms = saved.broker_ms + down_ms
     if now_ms < min_ms:
         if min_ms - now_ms < MIN_STEP_MS:
             return min_ms, None
-        return min_ms, _implausible(wall_ms, "before", note.wall_ms + min_ms - note.broker_ms)
+        return min_ms, _warning(wall_ms, "before", saved.wall_ms + min_ms - saved.broker_ms)
     if down_ms > MAX_DOWN_MS:
-        return min_ms, _implausible(wall_ms, "more than a year after", note.wall_ms)
+        return min_ms, _warning(wall_ms, "more than a year after", saved.wall_ms)
     return now_ms, None
 
 
-def _implausible(wall_ms: int, relation: str, last_ms: int) -> str:
+def _warning(wall_ms: int, relation: str, last_ms: int) -> str:
     return (
-        f"the wall clock shows {_shown(wall_ms)}, which is {relation} the last time that was noted, "
-        f"{_shown(last_ms)}: the time the broker was down does not count for mailboxes' lives"
+        f"the wall clock shows {_shown(wall_ms)}, which is {relation} the last saved time, "
+        f"{_shown(last_ms)}: the time for which the broker was down does not count towards any TTL"
     )
 
 
@@ -86,41 +92,48 @@ def _shown(wall_ms: int) -> str:
 
 
 class Timekeeper:
-    """Keeps a broker's time. Raises StoreError if the note's file in `data_dir` cannot be opened or read."""
+    """Keeps the time of one broker. Raises StoreError if its file in `data_dir` cannot be opened.
+
+    All methods are called in the event loop, except `close`, which may block.
+    """
 
     def __init__(self, time: BrokerTime, health: Health, data_dir: Path) -> None:
         self._time = time
         self._health = health
         self._file = StateFile(data_dir / FILE_NAME)
-        self._noted_at = 0.0
-        self._writing = False
-        # A disk may keep a write waiting; the event loop does not wait with it.
+        self._saved_at = 0.0
+        self._saving = False
+        # A slow disk must not block the event loop.
         self._thread = ThreadPoolExecutor(1, "mq9fast-clock")
 
     def begin(self, newest_ms: int) -> None:
-        """Go on from the last note; `newest_ms` is the newest broker time in the store, 0 for none."""
+        """Start broker time. `newest_ms`: the newest broker time in the store, 0 if it is empty."""
         try:
             stored = self._file.read()
         except StoreError as error:
-            log.warning("the last time that was noted is not known: %s", error)
+            log.warning(
+                "the last saved time cannot be read, so the newest write in the store is used: %s", error
+            )
             stored = None
-        note = Note(*_NOTE.unpack(stored)) if stored is not None and len(stored) == _NOTE.size else None
+        saved = None
+        if stored is not None and len(stored) == _SAVED_TIME.size:
+            saved = SavedTime(*_SAVED_TIME.unpack(stored))
         wall_ms = read_wall_ms()
-        now_ms, warning = continue_work(note, newest_ms, wall_ms)
+        now_ms, warning = resume_time(saved, newest_ms, wall_ms)
         self._time.start(now_ms, wall_ms)
         if warning is not None:
             log.warning("%s", warning)
 
-    def look(self) -> None:
-        """Follow the wall clock if it was set, and note the time now and then. Called in the event loop."""
+    def tick(self) -> None:
+        """Follow the wall clock if it was set. Save the time if it was set, or is due to be saved."""
         stepped = self._follow_wall()
         loop = asyncio.get_running_loop()
-        if self._writing or (not stepped and loop.time() - self._noted_at < NOTE_SECONDS):
+        if self._saving or (not stepped and loop.time() - self._saved_at < SAVE_SECONDS):
             return
-        self._noted_at = loop.time()
-        self._writing = True
-        written = loop.run_in_executor(self._thread, self._write, self._note(), stepped)
-        written.add_done_callback(self._written)
+        self._saved_at = loop.time()
+        self._saving = True
+        saving = loop.run_in_executor(self._thread, self._write, self._current(), stepped)
+        saving.add_done_callback(self._saved)
 
     def _follow_wall(self) -> bool:
         time = self._time
@@ -130,39 +143,39 @@ class Timekeeper:
             return False
         time.set_wall_offset(wall_ms - after_ms)
         log.warning(
-            "the wall clock was set from %s to %s: mailboxes' lives do not change by it",
+            "the wall clock was set from %s to %s: this does not change when mailboxes expire",
             _shown(expected_ms),
             _shown(wall_ms),
         )
         return True
 
-    def _note(self) -> bytes:
+    def _current(self) -> bytes:
         now_ms, wall_ms = self._time.now_ms, read_wall_ms()
         expected_ms = self._time.wall_ms(now_ms)
         same = abs(wall_ms - expected_ms) < MIN_DIFFERENCE_MS
-        return Note(now_ms, expected_ms if same else wall_ms).pack()
+        return SavedTime(now_ms, expected_ms if same else wall_ms).pack()
 
-    def _write(self, note: bytes, durably: bool) -> StoreError | None:
+    def _write(self, saved: bytes, durably: bool) -> StoreError | None:
         try:
-            self._file.write(note)
+            self._file.write(saved)
             if durably:
                 self._file.sync()
         except StoreError as error:
             return error
         return None
 
-    def _written(self, done: "asyncio.Future[StoreError | None]") -> None:
-        self._writing = False
+    def _saved(self, done: "asyncio.Future[StoreError | None]") -> None:
+        self._saving = False
         failure = None if done.cancelled() else done.result()
         if failure is None:
             self._health.clear(CLOCK)
         else:
-            self._health.report(CLOCK, f"the time cannot be noted: {failure}")
+            self._health.report(CLOCK, f"the time cannot be saved: {failure}")
 
     def close(self) -> None:
-        """Note the time of the end."""
+        """Save the time a last time, and close the file."""
         self._thread.shutdown()
-        failure = self._write(self._note(), True)
+        failure = self._write(self._current(), True)
         if failure is not None:
-            log.error("the time cannot be noted: %s", failure)
+            log.error("the time cannot be saved: %s", failure)
         self._file.close()

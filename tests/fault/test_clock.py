@@ -31,10 +31,10 @@ def test_mailboxes_expire_while_the_disk_cannot_be_asked_for_room(broker: Broker
             wire.create(name="short", ttl=1)
             wire.msg("short", b"x" * 1000)
             wait_until(lambda: broker.metric("mq9fast_mailboxes") == 0)
-            assert "looking for room on the disk failed: [Errno 5]" in broker.health
+            assert "checking the free disk space failed: [Errno 5]" in broker.health
             before = rule.seen
             wait_until(lambda: rule.seen > before)
         wait_until(lambda: not broker.health)
         with shim.failing("statvfs", "*", errno.EIO, most=1) as rule:
             wait_until(lambda: rule.seen > 2)
-    wait_until(lambda: broker.log.read_text().count("looking for room on the disk failed") == 1)
+    wait_until(lambda: broker.log.read_text().count("checking the free disk space failed") == 1)

@@ -49,7 +49,8 @@ def serves(port: int) -> bool:
 
 def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path, stack: ExitStack) -> None:
     broker = limited(stack, tmp_path, 400, "--max-connections", "1000")
-    assert "WARNING mq9fast.server: file descriptors leave room for 200 connections" in broker.log.read_text()
+    warning = "WARNING mq9fast.server: max_connections is 1000, but the limit of open files allows only 200:"
+    assert warning in broker.log.read_text()
     wires = [stack.enter_context(Wire(broker.port)) for _ in range(200)]
     for wire in wires:
         wire.ping()

@@ -230,7 +230,7 @@ def test_below_the_floor_messages_are_refused_and_deleting_goes_on(broker: Broke
         wait_until(lambda: "msg_id" in wire.msg("floor", "taken again"))
     log = broker.log.read_text()
     assert "messages are refused" in log
-    assert "messages are taken again" in log
+    assert "messages are accepted again" in log
 
 
 @pytest.mark.parametrize("broker", [("always", 0), ("interval", 0)], indirect=True)

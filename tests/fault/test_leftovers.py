@@ -44,7 +44,7 @@ def test_a_start_after_a_kill_drops_what_nobody_owns(start_broker: StartBroker) 
         change_rows(broker.data_dir, message_rows(uid), (f"bkept.{uid}".encode(),))
     change_rows(broker.data_dir, {b"n": pack_number(297)})
     broker.start()
-    wait_until(lambda: "dropped what 3 mailboxes had left in the store" in broker.log.read_text())
+    wait_until(lambda: "purging the orphaned messages of 3 ended mailboxes" in broker.log.read_text())
     with Wire(broker.port) as wire:
         assert wire.create(name="new")["is_new"]
         assert wire.list("new")["messages"] == []

@@ -96,7 +96,7 @@ def test_a_device_without_a_clock_keeps_its_mail_when_it_learns_the_time(
     clocks.set_wall(50)
     broker.start()
     assert unread(broker, "box") == 1
-    assert "before the last time that was noted" in warnings(broker)[-1]
+    assert "before the last saved time" in warnings(broker)[-1]
     clocks.set_wall(today + 60)
     wait_until(lambda: "was set from" in warnings(broker)[-1])
     broker.restart(kill=kill)
@@ -114,7 +114,7 @@ def test_a_step_that_a_kill_keeps_from_being_noted_ends_no_mailbox(start: Starte
     clocks.set_wall(time.time())
     broker.start()
     assert unread(broker, "box") == 1
-    assert "more than a year after the last time that was noted" in warnings(broker)[-1]
+    assert "more than a year after the last saved time" in warnings(broker)[-1]
 
 
 @pytest.mark.parametrize("kill", [True, False])
@@ -140,9 +140,7 @@ def test_an_implausible_wall_clock_ends_no_mailbox(
     clocks.step_wall(moved)
     broker.start()
     (warning,) = warnings(broker)
-    assert re.search(
-        rf"the wall clock shows \d{{4}}-.*, which is {said} the last time that was noted, ", warning
-    )
+    assert re.search(rf"the wall clock shows \d{{4}}-.*, which is {said} the last saved time, ", warning)
     assert unread(broker, "box") == 1
     # From here on, its time goes by.
     clocks.pass_time(HOUR + 60)
@@ -183,7 +181,7 @@ def test_without_its_note_a_start_goes_by_the_newest_write(
     clocks.set_wall(100)
     broker.start()
     assert unread(broker, "long") == 1
-    assert "before the last time that was noted" in warnings(broker)[-1]
+    assert "before the last saved time" in warnings(broker)[-1]
 
 
 def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
@@ -196,17 +194,20 @@ def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
         with shim.failing(call, "mq9fast.clock", errno.EIO):
             # A step is noted at once.
             clocks.step_wall(HOUR)
-            wait_until(lambda: "the time cannot be noted" in broker.health)
+            wait_until(lambda: "the time cannot be saved" in broker.health)
             fill(broker, call, ttl=DAY)
         clocks.step_wall(HOUR)
         wait_until(lambda: not broker.health)
     with shim.failing("write", "mq9fast.clock", errno.EIO):
         assert broker.stop() == 0
     assert "ERROR" in broker.log.read_text()
-    assert "the time cannot be noted: " in broker.log.read_text()
+    assert "the time cannot be saved: " in broker.log.read_text()
     with shim.failing("read", "mq9fast.clock", errno.EIO):
         broker.start()
-    assert "the last time that was noted is not known: " in broker.log.read_text()
+    assert (
+        "the last saved time cannot be read, so the newest write in the store is used: "
+        in broker.log.read_text()
+    )
     assert unread(broker, "fsync") == 1
     broker.stop()
     with (
