@@ -1,4 +1,4 @@
-"""Passwords that are hashes: many at a time, and clients that leave before theirs is checked."""
+"""Hashed passwords: many at a time, and clients that close before their password is checked."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from tests.support.broker import Broker
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
-# A quarter of a second.
+# A check takes about a quarter of a second.
 COST = 12
 
 
@@ -27,39 +27,39 @@ def broker(start_broker: Callable[..., Broker], tmp_path: Path) -> Broker:
     return start_broker("--config", str(config), "--monitor-port", "0")
 
 
-def anna(broker: Broker, password: str) -> Wire:
+def connect_anna(broker: Broker, password: str) -> Wire:
     return Wire(broker.port, {"user": "anna", "pass": password})
 
 
 @pytest.fixture
 def max_seconds(broker: Broker) -> Iterator[float]:
-    """What a third of a hundred checks take of a processor. The broker may not take more of it by the end."""
+    """Processor time of 33 checks, which the broker must not exceed by the end of the test."""
     began = time.process_time()
     bcrypt.checkpw(b"wrong", bcrypt.hashpw(b"right", bcrypt.gensalt(COST)))
-    # One to make the hash, one to compare.
+    # One check to make the hash, one to compare.
     most = (time.process_time() - began) / 2 * 100 / 3
     yield most
     assert broker.cpu_seconds < most
 
 
-def test_a_fleet_that_comes_to_a_broker_just_started_is_let_in_at_once(
+def test_100_clients_with_one_password_are_admitted_with_few_checks(
     broker: Broker, max_seconds: float
 ) -> None:
     with ExitStack() as stack:
-        for wire in [stack.enter_context(anna(broker, "right")) for _ in range(100)]:
+        for wire in [stack.enter_context(connect_anna(broker, "right")) for _ in range(100)]:
             wire.ping()
 
 
-def test_who_left_is_not_waited_for(broker: Broker, max_seconds: float) -> None:
+def test_passwords_of_closed_clients_are_not_checked(broker: Broker, max_seconds: float) -> None:
     for number in range(100):
-        with anna(broker, f"wrong{number}"):
+        with connect_anna(broker, f"wrong{number}"):
             pass
-    with anna(broker, "right") as wire:
+    with connect_anna(broker, "right") as wire:
         wire.ping()
     wait_until(lambda: broker.metric("mq9fast_connections") == 0)
 
 
-def test_checks_of_who_left_do_not_pile_up() -> None:
+def test_checks_of_closed_clients_are_pruned() -> None:
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
 
     async def run() -> list[bool]:
@@ -78,8 +78,8 @@ def test_checks_of_who_left_do_not_pile_up() -> None:
     assert asyncio.run(run()) == [True]
 
 
-def test_a_stop_tells_nobody_of_what_is_being_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that was let in then would be read from again."""
+def test_close_cancels_the_check_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the broker would read from a client that it is closing."""
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     monkeypatch.setattr(passwords, "_is_hash_of", lambda expected, given: True)
 

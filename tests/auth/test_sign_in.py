@@ -1,4 +1,4 @@
-"""Who may connect, and that secrets stay secret."""
+"""Signing in with one password or token, and keeping both secret."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def by_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker.end()
 
 
-def admitted(broker: Broker, options: dict[str, Any]) -> bool:
+def is_admitted(broker: Broker, options: dict[str, Any]) -> bool:
     with Wire(broker.port, options) as wire:
         assert wire.info["auth_required"] is True
         wire.send("PING\r\n")
@@ -49,9 +49,9 @@ def admitted(broker: Broker, options: dict[str, Any]) -> bool:
         return False
 
 
-def test_user_and_password(by_password: Broker) -> None:
-    assert admitted(by_password, {"user": "ann", "pass": PASSWORD})
-    assert admitted(by_password, {"user": "ann", "pass": PASSWORD, "auth_token": "whatever"})
+def test_right_password_is_admitted(by_password: Broker) -> None:
+    assert is_admitted(by_password, {"user": "ann", "pass": PASSWORD})
+    assert is_admitted(by_password, {"user": "ann", "pass": PASSWORD, "auth_token": "whatever"})
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_user_and_password(by_password: Broker) -> None:
         {"user": None, "pass": None},
     ],
 )
-def test_a_wrong_or_missing_password_is_refused(by_password: Broker, options: dict[str, Any]) -> None:
-    assert not admitted(by_password, options)
+def test_wrong_or_missing_password_is_refused(by_password: Broker, options: dict[str, Any]) -> None:
+    assert not is_admitted(by_password, options)
 
 
-def test_token(by_token: Broker) -> None:
-    assert admitted(by_token, {"auth_token": TOKEN})
+def test_right_token_is_admitted(by_token: Broker) -> None:
+    assert is_admitted(by_token, {"auth_token": TOKEN})
 
 
 @pytest.mark.parametrize(
@@ -89,21 +89,21 @@ def test_token(by_token: Broker) -> None:
         {"pass": TOKEN},
     ],
 )
-def test_a_wrong_or_missing_token_is_refused(by_token: Broker, options: dict[str, Any]) -> None:
-    assert not admitted(by_token, options)
+def test_wrong_or_missing_token_is_refused(by_token: Broker, options: dict[str, Any]) -> None:
+    assert not is_admitted(by_token, options)
 
 
 @pytest.mark.parametrize(
     "line", ["PING\r\n", "PUB a 1\r\nx\r\n", "SUB a 1\r\n", "PUB $mq9.AI.MAILBOX.CREATE 0\r\n\r\n"]
 )
-def test_nothing_is_taken_before_connect(by_password: Broker, line: str) -> None:
+def test_operation_before_connect_is_an_authorization_violation(by_password: Broker, line: str) -> None:
     with Wire(by_password.port, None) as wire:
         wire.send(line)
         assert wire.closed()
         assert wire.unread == VIOLATION
 
 
-def test_nothing_is_taken_after_a_refusal(by_password: Broker) -> None:
+def test_operations_after_a_refused_connect_are_ignored(by_password: Broker) -> None:
     with Wire(by_password.port, {"user": "ann", "pass": PASSWORD}) as spy:
         spy.sub(">")
         spy.ping()
@@ -116,7 +116,9 @@ def test_nothing_is_taken_after_a_refusal(by_password: Broker) -> None:
         assert spy.silent(0.03)
 
 
-def test_who_says_nothing_is_closed(start_broker: Callable[..., Broker]) -> None:
+def test_client_that_sends_no_connect_is_closed_after_auth_timeout(
+    start_broker: Callable[..., Broker],
+) -> None:
     broker = start_broker("--token", TOKEN, "--auth-timeout", "1")
     with Wire(broker.port, None) as wire, Wire(broker.port, {"auth_token": TOKEN}) as known:
         assert wire.closed()
@@ -126,14 +128,14 @@ def test_who_says_nothing_is_closed(start_broker: Callable[..., Broker]) -> None
         known.ping()
 
 
-def test_without_auth_everybody_may_connect(broker: Broker) -> None:
+def test_broker_without_credentials_admits_any_client(broker: Broker) -> None:
     for options in ({}, {"user": "x", "pass": "y"}, {"auth_token": "z"}):
         with Wire(broker.port, options) as wire:
             assert "auth_required" not in wire.info
             wire.ping()
 
 
-def test_nats_clients_sign_in(by_password: Broker, by_token: Broker) -> None:
+def test_nats_py_signs_in(by_password: Broker, by_token: Broker) -> None:
     async def run() -> None:
         for broker, options in (
             (by_password, {"user": "ann", "password": PASSWORD}),
@@ -146,8 +148,8 @@ def test_nats_clients_sign_in(by_password: Broker, by_token: Broker) -> None:
     asyncio.run(run())
 
 
-def test_secrets_are_not_logged_nor_stored(by_password: Broker, by_token: Broker) -> None:
-    """Runs last: whatever happened above left no trace of a secret."""
+def test_secrets_are_neither_logged_nor_stored(by_password: Broker, by_token: Broker) -> None:
+    """Runs last: the tests above must not have left a secret in the log or the data directory."""
     for broker, secret in ((by_password, PASSWORD), (by_token, TOKEN)):
         with Wire(broker.port, None) as wire:
             wire.send('CONNECT {"pass":"' + secret + '","auth_token":"' + secret + "\r\n")

@@ -1,4 +1,4 @@
-"""Several users: how they sign in, and what they may do with mailboxes and plain subjects."""
+"""Several users: signing in, and permissions for mailboxes and plain subjects."""
 
 import asyncio
 import base64
@@ -76,8 +76,8 @@ def as_user(broker: Broker, user: str, password: str | None = None) -> Wire:
     return Wire(broker.port, {"user": user, "pass": password or ("slow" if user == "planner" else user)})
 
 
-def told(wire: Wire, line: str) -> str:
-    """What the broker says to a line, an -ERR or the PONG behind it."""
+def reply_to_line(wire: Wire, line: str) -> str:
+    """The broker's reply to a line: an -ERR, or the PONG after it."""
     wire.send(f"{line}\r\nPING\r\n")
     answer = wire.line()
     if answer != "PONG":
@@ -107,7 +107,7 @@ def violation(what: str, subject: str) -> str:
         ("worker", f"{MSG}log.urgent", True),
         ("worker", f"{MSG}log.critical", False),
         ("worker", f"{MSG}result.a.critical", True),
-        # The other commands are subjects like any.
+        # The other commands are like any other subject.
         ("planner", f"{MAILBOX}CREATE", True),
         ("planner", f"{MAILBOX}LIST.log", False),
         ("planner", f"{MAILBOX}DELETE.log.0", False),
@@ -119,10 +119,12 @@ def violation(what: str, subject: str) -> str:
         ("default", "nothing", True),
     ],
 )
-def test_what_a_user_may_publish(broker: Broker, user: str, subject: str, allowed: bool) -> None:
+def test_permissions_allow_or_refuse_publishing(
+    broker: Broker, user: str, subject: str, allowed: bool
+) -> None:
     with as_user(broker, user) as wire:
         wire.ping()
-        answer = told(wire, f"PUB {subject} 2\r\n{{}}")
+        answer = reply_to_line(wire, f"PUB {subject} 2\r\n{{}}")
         assert answer == ("PONG" if allowed else violation("Publish to", subject))
 
 
@@ -133,7 +135,7 @@ def test_what_a_user_may_publish(broker: Broker, user: str, subject: str, allowe
         ("planner", f"{MSG}result.a.*", "", True),
         ("planner", f"{MSG}result.a.urgent", "", True),
         ("planner", f"{MSG}task.a", "", False),
-        # Of `result.>`, these are the messages by their priority.
+        # `result.>` includes `result.critical`, and so the mailbox `result`.
         ("planner", f"{MSG}result", "", True),
         ("worker", f"{MSG}task.a", "", True),
         ("worker", f"{MSG}task.a", "g", True),
@@ -142,13 +144,13 @@ def test_what_a_user_may_publish(broker: Broker, user: str, subject: str, allowe
         ("worker", f"{MSG}task.secret", "", False),
         ("worker", f"{MSG}task.secret.*", "", False),
         ("worker", f"{MSG}task.secret.urgent", "", False),
-        # One priority is denied, and with it what would deliver it.
+        # Denying one priority also denies subscriptions that would deliver it.
         ("worker", f"{MSG}alert.urgent", "", True),
         ("worker", f"{MSG}alert.normal", "", True),
         ("worker", f"{MSG}alert.critical", "", False),
         ("worker", f"{MSG}alert", "", False),
         ("worker", f"{MSG}alert.*", "", False),
-        # A queue group of its own.
+        # Only in a queue group of this name.
         ("worker", f"{MSG}shared", "pool.a", True),
         ("worker", f"{MSG}shared.urgent", "pool.a", True),
         ("worker", f"{MSG}shared", "pool", False),
@@ -158,50 +160,50 @@ def test_what_a_user_may_publish(broker: Broker, user: str, subject: str, allowe
         ("default", "nothing", "", True),
     ],
 )
-def test_what_a_user_may_subscribe_to(
+def test_permissions_allow_or_refuse_subscribing(
     broker: Broker, user: str, subject: str, queue: str, allowed: bool
 ) -> None:
     with as_user(broker, user) as wire:
         wire.ping()
-        answer = told(wire, f"SUB {subject} {queue} 1")
+        answer = reply_to_line(wire, f"SUB {subject} {queue} 1")
         expected = violation("Subscription to", subject)
         if queue:
             expected = expected[:-1] + f' using queue "{queue}"\''
         assert answer == ("PONG" if allowed else expected)
 
 
-def test_what_is_refused_is_not_stored(broker: Broker) -> None:
+def test_refused_message_is_not_stored(broker: Broker) -> None:
     with as_user(broker, "owner") as owner, as_user(broker, "worker") as worker:
         owner.create(name="refused", ttl=60)
         worker.ping()
-        assert told(worker, f"PUB {MSG}refused.critical 1\r\nx").startswith("-ERR")
-        assert told(worker, f"PUB {MSG}refused.urgent 1\r\ny") == "PONG"
+        assert reply_to_line(worker, f"PUB {MSG}refused.critical 1\r\nx").startswith("-ERR")
+        assert reply_to_line(worker, f"PUB {MSG}refused.urgent 1\r\ny") == "PONG"
         assert [it["payload"] for it in owner.list("refused")["messages"]] == ["y"]
 
 
-def test_a_reply_goes_only_where_the_requester_could_listen_or_publish(broker: Broker) -> None:
-    """The broker must not publish on anybody's behalf what they may not publish."""
+def test_reply_subject_needs_permission_to_subscribe_or_publish(broker: Broker) -> None:
+    """Otherwise a client could make the broker publish where the client itself may not."""
     with as_user(broker, "planner") as planner, as_user(broker, "owner") as owner:
         owner.sub("control")
         owner.ping()
         planner.ping()
-        answer = told(planner, f"PUB {MSG}log control 1\r\nx")
+        answer = reply_to_line(planner, f"PUB {MSG}log control 1\r\nx")
         assert answer == violation("Publish with Reply of", "control")
         assert owner.silent()
         assert planner.msg("log", "y")["msg_id"] >= 0
 
 
-def test_a_nats_client_is_told_of_a_violation(broker: Broker) -> None:
+def test_nats_py_reports_a_permissions_violation(broker: Broker) -> None:
     async def run() -> str:
-        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        reported: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def note(error: Exception) -> None:
-            told.set_result(str(error))
+            reported.set_result(str(error))
 
         client = await connect(broker.url, user="worker", password="worker", error_cb=note)
         await client.publish("elsewhere", b"x")
         await client.flush()
-        error = await asyncio.wait_for(told, WAIT_SECONDS)
+        error = await asyncio.wait_for(reported, WAIT_SECONDS)
         assert client.is_connected
         await client.close()
         return error
@@ -209,7 +211,7 @@ def test_a_nats_client_is_told_of_a_violation(broker: Broker) -> None:
     assert "permissions violation" in asyncio.run(run()).lower()
 
 
-def test_a_worker_takes_and_answers_with_its_permissions(broker: Broker) -> None:
+def test_worker_receives_and_deletes_within_its_permissions(broker: Broker) -> None:
     async def run() -> None:
         planner = await connect(broker.url, user="planner", password="slow")
         worker = await connect(broker.url, user="worker", password="worker")
@@ -225,8 +227,8 @@ def test_a_worker_takes_and_answers_with_its_permissions(broker: Broker) -> None
     asyncio.run(run())
 
 
-def test_an_nkey_signs_the_nonce(broker: Broker, tmp_path: Path) -> None:
-    """nats-py signs; the NKEY's user has the default permissions."""
+def test_nkey_signs_in_by_signing_the_nonce(broker: Broker, tmp_path: Path) -> None:
+    """nats-py signs the nonce. The user of the NKEY has the default permissions."""
     seed = tmp_path / "user.nk"
     seed.write_bytes(SEED)
 
@@ -240,7 +242,7 @@ def test_an_nkey_signs_the_nonce(broker: Broker, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_an_nkey_does_not_sign_for_another_connection(broker: Broker) -> None:
+def test_signature_is_not_valid_for_another_connection(broker: Broker) -> None:
     with Wire(broker.port, None) as one, Wire(broker.port, None) as other:
         assert one.info["nonce"] != other.info["nonce"]
         signature = nkeys.from_seed(bytearray(SEED)).sign(one.info["nonce"].encode())
@@ -252,13 +254,13 @@ def test_an_nkey_does_not_sign_for_another_connection(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("signature", ["", "é", "====", "A", "A" * 85, "A" * 1000, "\x00"])
-def test_a_signature_that_is_none(broker: Broker, signature: str) -> None:
+def test_malformed_signature_is_refused(broker: Broker, signature: str) -> None:
     with Wire(broker.port, {"nkey": PUBLIC_KEY, "sig": signature}) as wire:
         assert wire.line() == "-ERR 'Authorization Violation'"
 
 
 @pytest.mark.parametrize("password", ["fast", "", "slow\x00", "slow" * 100, HASH])
-def test_a_wrong_password_for_a_hash(broker: Broker, password: str) -> None:
+def test_wrong_password_for_a_hash_is_refused(broker: Broker, password: str) -> None:
     with (
         as_user(broker, "planner", password or None)
         if password
@@ -268,8 +270,8 @@ def test_a_wrong_password_for_a_hash(broker: Broker, password: str) -> None:
         assert wire.closed()
 
 
-def test_a_hash_is_checked_while_others_are_served(broker: Broker) -> None:
-    """A queue of passwords to check holds up nobody who is signed in."""
+def test_clients_are_served_while_hashes_are_checked(broker: Broker) -> None:
+    """Passwords waiting to be checked do not delay clients that have signed in."""
     with as_user(broker, "owner") as owner:
         owner.ping()
         waiting = [as_user(broker, "planner", f"wrong{number}") for number in range(20)]
@@ -283,7 +285,7 @@ def test_a_hash_is_checked_while_others_are_served(broker: Broker) -> None:
             wire.close()
 
 
-def test_a_client_that_leaves_while_its_password_is_checked(broker: Broker) -> None:
+def test_client_can_close_while_its_password_is_checked(broker: Broker) -> None:
     for number in range(5):
         as_user(broker, "planner", f"gone{number}").close()
     with as_user(broker, "planner") as wire:

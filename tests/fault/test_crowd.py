@@ -5,7 +5,6 @@ under 20 ms; the tests allow for a slower machine.
 """
 
 import random
-import resource
 import select
 import signal
 import socket
@@ -21,6 +20,7 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
+from tests.support.machine import open_descriptors
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.websocket_client import BINARY, WebWire, frame
@@ -36,13 +36,8 @@ CONNECT = b'CONNECT {"verbose":false}\r\n'
 
 @pytest.fixture(autouse=True)
 def descriptors() -> Iterator[None]:
-    """Room for the crowd in this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < READERS + 300:
-        pytest.skip("the system allows too few descriptors")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, READERS + 300), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with open_descriptors(READERS + 300):
+        yield
 
 
 class Crowd:

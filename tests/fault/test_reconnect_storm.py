@@ -1,7 +1,6 @@
 """Two thousand clients drop and come back at once, again and again: all are served, nothing is left over."""
 
 import contextlib
-import resource
 import socket
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.machine import open_descriptors
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
@@ -28,13 +28,8 @@ DELIVERED = b" $mq9.AI.MAILBOX.DELETE."
 
 @pytest.fixture(autouse=True)
 def descriptors() -> Iterator[None]:
-    """Room for the clients in this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < CLIENTS + 300:
-        pytest.skip("the system allows too few descriptors")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, CLIENTS + 300), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with open_descriptors(CLIENTS + 300):
+        yield
 
 
 class Client:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from itertools import islice
 
 from tests.support.broker import Broker
+from tests.support.machine import kernel_bytes
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Wire, connect_and_send, kernel_bytes, read_messages
+from tests.support.wire_client import MAILBOX, Wire, connect_and_send, read_messages
 
 MEGABYTE = 1 << 20
 PENDING = 4 * MEGABYTE

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.machine import kernel_bytes
 from tests.support.monitoring import monitor_port, read, refusal
 from tests.support.waiting import wait_until
-from tests.support.wire_client import Wire, kernel_bytes
+from tests.support.wire_client import Wire
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # How many connections the tests share, and what the number of each has it do: subscribe and send so often.

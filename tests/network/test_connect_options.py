@@ -1,4 +1,4 @@
-"""The JSON of CONNECT apart from what tests/wire shows."""
+"""The JSON of CONNECT, in addition to tests/wire."""
 
 import pytest
 
@@ -18,8 +18,8 @@ from mq9fast.network.connect_options import read_options
         (b"null", None),
     ],
 )
-def test_names(text: bytes, name: str | None) -> None:
-    """As Go shows them: a sign for each byte that is not UTF-8."""
+def test_name_of_the_client_is_decoded_as_by_nats_server(text: bytes, name: str | None) -> None:
+    """As in Go: U+FFFD replaces each byte that is not UTF-8."""
     assert read_options(text).name == name
 
 
@@ -38,6 +38,6 @@ def test_names(text: bytes, name: str | None) -> None:
         b'{"Echo":[["a",1]]}',
     ],
 )
-def test_what_cannot_be_read_is_a_value_error(text: bytes) -> None:
+def test_malformed_options_raise_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):
         read_options(text)

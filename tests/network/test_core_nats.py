@@ -1,4 +1,4 @@
-"""Plain subjects: a NATS server for any NATS client."""
+"""Plain subjects: mq9fast is a NATS server for any NATS client."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def lines(wire: Wire, count: int) -> list[str]:
     return [wire.line() for _ in range(count)]
 
 
-def test_info_says_what_clients_need(wire: Wire, broker: Broker) -> None:
+def test_info_has_the_fields_that_clients_need(wire: Wire, broker: Broker) -> None:
     info = wire.info
     assert info["port"] == broker.port
     assert info["max_payload"] == 1 << 20
@@ -37,18 +37,18 @@ def test_info_says_what_clients_need(wire: Wire, broker: Broker) -> None:
         assert other.info["client_ip"] == "127.0.0.1"
 
 
-def test_publish_and_subscribe(wire: Wire) -> None:
+def test_subscriber_receives_published_messages(wire: Wire) -> None:
     wire.send("SUB a.b 7\r\nPUB a.b 5\r\nhello\r\nPUB a.b re.ply 0\r\n\r\nPUB a.c 1\r\nx\r\n")
     assert lines(wire, 4) == ["MSG a.b 7 5", "hello", "MSG a.b 7 re.ply 0", ""]
     assert wire.silent(0.02)
 
 
-def test_the_protocol_is_lenient_where_nats_is(wire: Wire) -> None:
+def test_parser_accepts_any_case_blanks_and_bare_line_feeds(wire: Wire) -> None:
     wire.send("sub  a\t 1 \r\npub a  2\r\nhi\r\nPub\ta 0\n\r\npInG\r\nping\n")
     assert lines(wire, 6) == ["MSG a 1 2", "hi", "MSG a 1 0", "", "PONG", "PONG"]
 
 
-def test_frames_may_come_byte_by_byte(wire: Wire) -> None:
+def test_frames_can_arrive_byte_by_byte(wire: Wire) -> None:
     for byte in b"SUB a 1\r\nHPUB a r 18 20\r\n" + HEADER + b"xy\r\nPUB a 0\r\n\r\nPING\r\n":
         wire.send(bytes([byte]))
     assert wire.message() == ("a", "1", "r", HEADER, b"xy")
@@ -72,7 +72,9 @@ def test_frames_may_come_byte_by_byte(wire: Wire) -> None:
         ("a.b>", ["a.b>"], ["a.bc"]),
     ],
 )
-def test_wildcards(wire: Wire, pattern: str, matches: list[str], misses: list[str]) -> None:
+def test_wildcards_match_as_on_nats_server(
+    wire: Wire, pattern: str, matches: list[str], misses: list[str]
+) -> None:
     wire.sub(pattern)
     for subject in matches + misses:
         wire.pub(subject, subject)
@@ -82,13 +84,13 @@ def test_wildcards(wire: Wire, pattern: str, matches: list[str], misses: list[st
 
 
 @pytest.mark.parametrize("subject", ["a..b", ".a", "a.", ">.a", "a.>.b", "."])
-def test_an_invalid_subject_is_refused_and_the_connection_stays(wire: Wire, subject: str) -> None:
+def test_invalid_subject_is_refused_and_the_connection_stays_open(wire: Wire, subject: str) -> None:
     wire.sub(subject)
     assert wire.line() == "-ERR 'Invalid Subject'"
     wire.ping()
 
 
-def test_a_queue_group_gets_each_message_once(broker: Broker, wire: Wire) -> None:
+def test_queue_group_receives_each_message_once(broker: Broker, wire: Wire) -> None:
     members = [Wire(broker.port) for _ in range(3)]
     for member in members:
         member.sub("work.*", "1", "q")
@@ -106,7 +108,7 @@ def test_a_queue_group_gets_each_message_once(broker: Broker, wire: Wire) -> Non
     assert sorted(got) == [b"%03d" % n for n in range(300)]
 
 
-def test_a_queue_group_passes_over_members_that_left(broker: Broker, wire: Wire) -> None:
+def test_queue_group_skips_members_that_left(broker: Broker, wire: Wire) -> None:
     wire.sub("left", "1", "q")
     with Wire(broker.port) as other:
         other.sub("left", "1", "q")
@@ -120,13 +122,13 @@ def test_a_queue_group_passes_over_members_that_left(broker: Broker, wire: Wire)
     assert len(wire.messages(20)) == 20
 
 
-def test_no_responders(wire: Wire) -> None:
+def test_no_responders_gets_a_503(wire: Wire) -> None:
     reply = wire.request("nobody.home", "x")
     assert (reply.header, reply.payload) == (b"NATS/1.0 503\r\nNats-Subject: nobody.home\r\n\r\n", b"")
 
 
 @pytest.mark.parametrize("options", [{"no_responders": False}, {"no_responders": False, "headers": False}])
-def test_no_responders_only_where_asked_for(broker: Broker, options: dict[str, bool]) -> None:
+def test_no_responders_is_sent_only_if_connect_enables_it(broker: Broker, options: dict[str, bool]) -> None:
     with Wire(broker.port, options) as wire:
         wire.sub("inbox.1")
         wire.pub("nobody.home", "x", "inbox.1")
@@ -140,7 +142,7 @@ def test_no_responders_needs_headers(broker: Broker) -> None:
         assert wire.unread.lower().startswith(b"-err 'no responders requires headers support'")
 
 
-def test_request_and_reply(broker: Broker, wire: Wire) -> None:
+def test_service_replies_to_a_request(broker: Broker, wire: Wire) -> None:
     with Wire(broker.port) as service:
         service.sub("echo")
         service.ping()
@@ -152,7 +154,7 @@ def test_request_and_reply(broker: Broker, wire: Wire) -> None:
         assert wire.message() == ("inbox.1", "9", "", b"", b"ih")
 
 
-def test_headers_are_only_for_those_who_read_them(broker: Broker, wire: Wire) -> None:
+def test_client_without_headers_receives_and_sends_none(broker: Broker, wire: Wire) -> None:
     with Wire(broker.port, {"headers": False, "no_responders": False}) as plain:
         plain.sub("head")
         plain.ping()
@@ -165,13 +167,13 @@ def test_headers_are_only_for_those_who_read_them(broker: Broker, wire: Wire) ->
         assert plain.unread == b""
 
 
-def test_verbose_says_ok_to_each(broker: Broker) -> None:
+def test_verbose_client_gets_ok_for_each_operation(broker: Broker) -> None:
     with Wire(broker.port, {"verbose": True}) as wire:
         wire.send("SUB a 1\r\nPUB a 1\r\nx\r\nUNSUB 1\r\nPUB a 0\r\n\r\nPING\r\n")
         assert sorted(lines(wire, 8)) == sorted([*["+OK"] * 5, "MSG a 1 1", "x", "PONG"])
 
 
-def test_echo_off_keeps_own_messages_away(broker: Broker, wire: Wire) -> None:
+def test_client_without_echo_does_not_receive_its_own_messages(broker: Broker, wire: Wire) -> None:
     with Wire(broker.port, {"echo": False}) as quiet:
         quiet.sub("room")
         quiet.sub("room", "2", "q")
@@ -183,7 +185,7 @@ def test_echo_off_keeps_own_messages_away(broker: Broker, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_unsub_with_max(wire: Wire, most: int) -> None:
+def test_unsub_with_max_ends_the_subscription_after_max_messages(wire: Wire, most: int) -> None:
     wire.send(f"SUB a 1\r\nUNSUB 1 {most}\r\n" + "PUB a 1\r\nx\r\n" * 5)
     assert len(wire.messages(most)) == most
     wire.ping()
@@ -192,7 +194,7 @@ def test_unsub_with_max(wire: Wire, most: int) -> None:
     assert wire.message().payload == b"y"
 
 
-def test_unsub_with_max_counts_from_the_beginning(wire: Wire) -> None:
+def test_unsub_with_max_counts_earlier_messages(wire: Wire) -> None:
     wire.send("SUB a 1\r\n" + "PUB a 1\r\nx\r\n" * 3 + "UNSUB 1 5\r\n" + "PUB a 1\r\ny\r\n" * 4)
     assert len(wire.messages(5)) == 5
     wire.ping()
@@ -203,13 +205,13 @@ def test_unsub_with_max_counts_from_the_beginning(wire: Wire) -> None:
     assert wire.silent(0.02)
 
 
-def test_a_member_that_reached_its_max_leaves_the_rest_to_others(wire: Wire) -> None:
+def test_member_at_its_max_receives_no_more_messages(wire: Wire) -> None:
     wire.send("SUB a q 1\r\nUNSUB 1 2\r\nSUB a q 2\r\n" + "PUB a 1\r\nx\r\n" * 50)
     counts = Counter(m.sid for m in wire.messages(50))
     assert counts == {"1": 2, "2": 48}
 
 
-def test_a_sid_used_again_in_one_packet_leaves_nothing_behind(start_broker: Callable[..., Broker]) -> None:
+def test_reusing_a_sid_in_one_packet_leaks_no_memory(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
 
@@ -224,25 +226,25 @@ def test_a_sid_used_again_in_one_packet_leaves_nothing_behind(start_broker: Call
         assert broker.rss_bytes - before < 1 << 20
 
 
-def test_unsub_of_nothing_is_nothing(wire: Wire) -> None:
+def test_unsub_of_an_unknown_sid_is_ignored(wire: Wire) -> None:
     wire.send("UNSUB 99\r\nUNSUB 99 5\r\n")
     wire.ping()
 
 
-def test_a_sid_in_use_stays_what_it_is(wire: Wire) -> None:
+def test_second_sub_with_a_used_sid_is_ignored(wire: Wire) -> None:
     wire.send("SUB a 1\r\nSUB b 1\r\nPUB b 1\r\nb\r\nPUB a 1\r\na\r\n")
     assert wire.message().payload == b"a"
     assert wire.silent(0.02)
 
 
-def test_ping_is_answered_at_once_even_before_connect(broker: Broker) -> None:
+def test_ping_before_connect_gets_pong(broker: Broker) -> None:
     with Wire(broker.port, None) as wire:
         wire.ping()
         wire.send("PONG\r\nPONG\r\n")
         wire.ping()
 
 
-def test_the_largest_payload_passes_and_one_more_closes(broker: Broker, wire: Wire) -> None:
+def test_payload_over_max_payload_closes_the_connection(broker: Broker, wire: Wire) -> None:
     most = wire.info["max_payload"]
     wire.sub("big")
     wire.pub("big", b"x" * most)
@@ -252,7 +254,7 @@ def test_the_largest_payload_passes_and_one_more_closes(broker: Broker, wire: Wi
     assert wire.unread == b"-ERR 'Maximum Payload Violation'\r\n"
 
 
-def test_headers_count_as_payload(broker: Broker, wire: Wire) -> None:
+def test_headers_count_toward_max_payload(broker: Broker, wire: Wire) -> None:
     most = wire.info["max_payload"]
     wire.sub("big")
     wire.pub("big", b"x" * (most - len(HEADER)), header=HEADER)
@@ -262,7 +264,7 @@ def test_headers_count_as_payload(broker: Broker, wire: Wire) -> None:
     assert wire.unread == b"-ERR 'Maximum Payload Violation'\r\n"
 
 
-def test_the_longest_control_line_passes_and_one_more_closes(wire: Wire) -> None:
+def test_control_line_over_its_maximum_closes_the_connection(wire: Wire) -> None:
     subject = "a" * 4000
     wire.sub(subject)
     wire.pub(subject, "x")
@@ -285,7 +287,7 @@ def test_the_longest_control_line_passes_and_one_more_closes(wire: Wire) -> None
         "SUB\r\n",
     ],
 )
-def test_an_unknown_operation_closes(wire: Wire, data: str) -> None:
+def test_unknown_operation_closes_the_connection(wire: Wire, data: str) -> None:
     wire.send(data)
     assert wire.closed()
     assert wire.unread == b"-ERR 'Unknown Protocol Operation'\r\n"
@@ -307,7 +309,9 @@ def test_an_unknown_operation_closes(wire: Wire, data: str) -> None:
         "CONNECT []\r\n",
     ],
 )
-def test_arguments_that_cannot_be_read_close_without_a_word(broker: Broker, wire: Wire, data: str) -> None:
+def test_malformed_arguments_close_the_connection_without_an_error(
+    broker: Broker, wire: Wire, data: str
+) -> None:
     wire.send(data)
     assert wire.closed()
     assert wire.unread == b""
@@ -315,7 +319,7 @@ def test_arguments_that_cannot_be_read_close_without_a_word(broker: Broker, wire
         other.ping()
 
 
-def test_what_came_before_a_violation_was_done(broker: Broker, wire: Wire) -> None:
+def test_operations_before_a_protocol_error_are_done(broker: Broker, wire: Wire) -> None:
     wire.sub("before")
     wire.ping()
     with Wire(broker.port) as other:
@@ -325,7 +329,7 @@ def test_what_came_before_a_violation_was_done(broker: Broker, wire: Wire) -> No
     assert wire.silent(0.02)
 
 
-def test_a_nats_client(broker: Broker) -> None:
+def test_nats_py_publishes_subscribes_and_requests(broker: Broker) -> None:
     async def run() -> None:
         client: Client = await connect(broker.url)
         other: Client = await connect(broker.url)
@@ -356,7 +360,7 @@ def test_a_nats_client(broker: Broker) -> None:
     asyncio.run(run())
 
 
-def test_connect_may_name_anything(broker: Broker) -> None:
+def test_connect_accepts_known_and_unknown_fields(broker: Broker) -> None:
     options = {
         "name": "é",
         "lang": "c",

@@ -1,4 +1,4 @@
-"""A client that drains leaves without a loss: what was for it came, what it did not take goes to others."""
+"""A draining client loses nothing: it receives what was sent to it, and other members receive the rest."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ COUNT = 2000
 Handler = Callable[[Msg], Awaitable[None]]
 
 
-def noting(seen: Counter[bytes], *, began: asyncio.Event | None = None, answer: bool = False) -> Handler:
+def recording(seen: Counter[bytes], *, began: asyncio.Event | None = None, answer: bool = False) -> Handler:
     async def handle(message: Msg) -> None:
         seen[message.data] += 1
         if began is not None:
@@ -41,16 +41,16 @@ def url(broker: Broker) -> str:
     return broker.url
 
 
-def test_a_subscriber_that_drains_handles_all_that_was_sent_before(url: str) -> None:
+def test_draining_subscriber_receives_everything_sent_before(url: str) -> None:
     async def run() -> None:
         seen: Counter[bytes] = Counter()
         reader, sender = await connect(url), await connect(url)
-        await reader.subscribe("drain.plain", cb=noting(seen))
+        await reader.subscribe("drain.plain", cb=recording(seen))
         await reader.flush()
         await publish(sender, "drain.plain", 0, COUNT)
         await reader.drain()
         assert seen == Counter(b"%d" % number for number in range(COUNT))
-        # Nobody is there any more, and the sender learns so.
+        # There is no subscriber any more: the sender gets no responders.
         with pytest.raises(nats.errors.NoRespondersError):
             await sender.request("drain.plain")
         await sender.close()
@@ -58,13 +58,13 @@ def test_a_subscriber_that_drains_handles_all_that_was_sent_before(url: str) -> 
     asyncio.run(run())
 
 
-def test_a_member_that_drains_leaves_the_rest_to_the_others(url: str) -> None:
+def test_draining_member_leaves_the_rest_to_other_members(url: str) -> None:
     async def run() -> None:
         seen = [Counter[bytes](), Counter[bytes]()]
         members = [await connect(url) for _ in seen]
         sender = await connect(url)
         for member, counter in zip(members, seen, strict=True):
-            await member.subscribe("drain.group", "workers", cb=noting(counter))
+            await member.subscribe("drain.group", "workers", cb=recording(counter))
             await member.flush()
         await publish(sender, "drain.group", 0, COUNT // 2)
         sending = asyncio.create_task(publish(sender, "drain.group", COUNT // 2, COUNT // 2))
@@ -78,8 +78,8 @@ def test_a_member_that_drains_leaves_the_rest_to_the_others(url: str) -> None:
     asyncio.run(run())
 
 
-def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str) -> None:
-    """What it did not answer goes to the group again; what it answers while it drains is deleted."""
+def test_draining_worker_of_a_mailbox_loses_no_message(url: str, address: str) -> None:
+    """Other members receive its unanswered messages. Messages it answers while draining are deleted."""
 
     async def run() -> None:
         seen = [Counter[bytes](), Counter[bytes]()]
@@ -88,7 +88,7 @@ def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str)
         await sender.request(MAILBOX + "CREATE", b'{"name":"%s"}' % address.encode())
         began = asyncio.Event()
         for member, counter in zip(members, seen, strict=True):
-            handle = noting(counter, began=began if counter is seen[0] else None, answer=True)
+            handle = recording(counter, began=began if counter is seen[0] else None, answer=True)
             await member.subscribe(f"{MAILBOX}MSG.{address}", "workers", cb=handle)
             await member.flush()
         await publish(sender, f"{MAILBOX}MSG.{address}", 0, COUNT)
@@ -108,7 +108,7 @@ def test_a_worker_of_a_mailbox_that_drains_loses_nothing(url: str, address: str)
     asyncio.run(run())
 
 
-def test_a_reader_of_a_mailbox_that_drains_may_come_back_to_all_of_it(url: str, address: str) -> None:
+def test_drained_subscriber_of_a_mailbox_can_read_it_all_again(url: str, address: str) -> None:
     async def run() -> None:
         sender = await connect(url)
         await sender.request(MAILBOX + "CREATE", b'{"name":"%s"}' % address.encode())
@@ -117,7 +117,7 @@ def test_a_reader_of_a_mailbox_that_drains_may_come_back_to_all_of_it(url: str, 
             seen: Counter[bytes] = Counter()
             reader = await connect(url)
             began = asyncio.Event()
-            subscription = await reader.subscribe(f"{MAILBOX}MSG.{address}", cb=noting(seen, began=began))
+            subscription = await reader.subscribe(f"{MAILBOX}MSG.{address}", cb=recording(seen, began=began))
             await asyncio.wait_for(began.wait(), WAIT_SECONDS)
             await subscription.drain()
             early = list(seen)
@@ -129,9 +129,7 @@ def test_a_reader_of_a_mailbox_that_drains_may_come_back_to_all_of_it(url: str, 
 
 
 @pytest.mark.parametrize("queue", ["", "workers"])
-def test_between_unsub_and_pong_comes_what_was_sent_before_and_nothing_after(
-    broker: Broker, queue: str
-) -> None:
+def test_after_unsub_only_messages_sent_before_it_arrive(broker: Broker, queue: str) -> None:
     with Wire(broker.port) as reader, Wire(broker.port) as sender:
         reader.sub("drain.raw", "1", queue)
         reader.ping()

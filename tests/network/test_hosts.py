@@ -1,4 +1,4 @@
-"""Hosts to listen on: both families for `::` and `0.0.0.0`, one port for all, and systems without IPv6."""
+"""The host to listen on: IPv4 and IPv6 for `::` and `0.0.0.0`, one port for all, systems without IPv6."""
 
 import errno
 import json
@@ -15,6 +15,7 @@ import pytest
 from mq9fast.network.listen import bind, in_url, peer_of
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
+from tests.support.machine import HAS_IPV6
 from tests.support.nats_server import NATS_SERVER, NatsServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -36,27 +37,18 @@ int socket(int family, int type, int protocol)
 """
 
 
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as attempt:
-            attempt.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6")
+needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="there is no IPv6")
 
 
 def info_from(address: str, port: int) -> dict[str, Any]:
-    """The INFO of a server, asked for at one of its addresses."""
+    """The INFO of a server, read at one of its addresses."""
     with socket.create_connection((address, port), timeout=WAIT_SECONDS) as client:
         info: dict[str, Any] = json.loads(client.makefile("rb").readline().removeprefix(b"INFO "))
     return info
 
 
 def connz(broker: Broker, address: str) -> list[str]:
-    """The addresses of the broker's connections, from its monitoring port at one of its addresses."""
+    """The client addresses in /connz, read at one of the addresses of the monitoring port."""
     (port,) = re.findall(r"monitoring on .*:(\d+)$", broker.log.read_text(), re.MULTILINE)
     url = f"http://{in_url(address)}:{port}/connz"
     with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
@@ -65,7 +57,7 @@ def connz(broker: Broker, address: str) -> list[str]:
 
 @needs_ipv6
 @pytest.mark.parametrize("host", ["::", "0.0.0.0"])
-def test_every_address_of_both_families(start_broker: StartBroker, host: str) -> None:
+def test_broker_listens_on_ipv4_and_ipv6(start_broker: StartBroker, host: str) -> None:
     broker = start_broker("--host", host, "--monitor-host", host, "--monitor-port", "0")
     for address in LOOPBACKS:
         with socket.create_connection((address, broker.port), timeout=WAIT_SECONDS) as client:
@@ -78,7 +70,7 @@ def test_every_address_of_both_families(start_broker: StartBroker, host: str) ->
 @needs_ipv6
 @pytest.mark.skipif(NATS_SERVER is None, reason="there is no nats-server")
 @pytest.mark.parametrize("host", ["::", "0.0.0.0"])
-def test_nats_server_does_the_same(tmp_path: Path, host: str) -> None:
+def test_nats_server_listens_on_ipv4_and_ipv6(tmp_path: Path, host: str) -> None:
     server = NatsServer(tmp_path, {"host": host})
     try:
         for address in LOOPBACKS:
@@ -89,7 +81,7 @@ def test_nats_server_does_the_same(tmp_path: Path, host: str) -> None:
 
 
 @needs_ipv6
-def test_websocket_and_tls_on_both_families(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_websocket_and_tls_listen_on_ipv4_and_ipv6(start_broker: StartBroker, tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     tls = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
     broker = start_broker("--host", "::", *tls, "--ws-host", "0.0.0.0", "--ws-port", "0", "--no-ws-tls")
@@ -101,14 +93,14 @@ def test_websocket_and_tls_on_both_families(start_broker: StartBroker, tmp_path:
 
 
 @needs_ipv6
-def test_a_name_of_both_families_has_one_port(start_broker: StartBroker) -> None:
+def test_host_name_listens_on_one_port_for_all_its_addresses(start_broker: StartBroker) -> None:
     found = socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
     broker = start_broker("--host", "localhost")
     for _, _, _, _, address in found:
         assert info_from(str(address[0]), broker.port)["port"] == broker.port
 
 
-def test_a_system_without_ipv6_listens_on_ipv4(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_broker_without_ipv6_listens_on_ipv4(start_broker: StartBroker, tmp_path: Path) -> None:
     source, library = tmp_path / "no_ipv6.c", tmp_path / "no_ipv6.so"
     source.write_text(NO_IPV6)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
@@ -121,7 +113,7 @@ def test_a_system_without_ipv6_listens_on_ipv4(start_broker: StartBroker, tmp_pa
 
 
 @needs_ipv6
-def test_a_port_that_is_taken_on_one_family_is_in_use() -> None:
+def test_port_taken_on_one_family_is_in_use() -> None:
     for address, host in (("127.0.0.1", "::"), ("::1", "0.0.0.0"), ("127.0.0.1", "localhost")):
         with socket.create_server(
             (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -131,7 +123,7 @@ def test_a_port_that_is_taken_on_one_family_is_in_use() -> None:
             assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_a_mapped_address_is_shown_as_ipv4() -> None:
+def test_ipv4_mapped_address_is_shown_as_ipv4() -> None:
     assert peer_of(("::ffff:10.0.0.1", 5, 0, 0)) == ("10.0.0.1", 5)
     assert peer_of(("::ffff:1", 5, 0, 0)) == ("::ffff:1", 5)
     assert peer_of(("10.0.0.1", 5)) == ("10.0.0.1", 5)

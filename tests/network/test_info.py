@@ -1,4 +1,4 @@
-"""INFO: the fields that clients read on nats-server are there, of the same type, or absent alike."""
+"""INFO has the same fields as on nats-server, with values of the same types."""
 
 import asyncio
 import json
@@ -13,15 +13,16 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
+from tests.support.machine import HAS_IPV6
 from tests.support.nats_py import connect
 from tests.support.nats_server import NATS_SERVER, NatsServer
 from tests.support.waiting import WAIT_SECONDS, wait_until_async
 from tests.support.wire_client import Wire
 
 Start = Callable[..., Broker]
-# Said by one of the two only: what no client needs, or what is about a part that mq9fast does not have.
-NOT_OURS = {"git_commit", "xkey", "api_lvl", "cluster", "domain", "jetstream"}
-NOT_THEIRS = {"mq9fast"}
+# Fields of one server only: clients do not need them, or they belong to features that mq9fast does not have.
+ONLY_NATS_SERVER = {"git_commit", "xkey", "api_lvl", "cluster", "domain", "jetstream"}
+ONLY_MQ9FAST = {"mq9fast"}
 Settings = dict[str, str]
 
 
@@ -30,13 +31,8 @@ def info_of(port: int) -> dict[str, Any]:
         return wire.info
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
-def theirs(tmp_path: Path) -> Iterator[Callable[[Settings], dict[str, Any]]]:
+def nats_server_info(tmp_path: Path) -> Iterator[Callable[[Settings], dict[str, Any]]]:
     """The INFO of a nats-server with these settings."""
     servers: list[NatsServer] = []
     if NATS_SERVER is None:
@@ -52,7 +48,7 @@ def theirs(tmp_path: Path) -> Iterator[Callable[[Settings], dict[str, Any]]]:
 
 
 def settings_of(name: str, files: Certificates) -> tuple[list[str], Settings]:
-    """The same thing said to mq9fast and to nats-server."""
+    """Flags for mq9fast and equivalent settings for nats-server."""
     cert, key, ca = files.cert("server"), files.key("server"), files.cert("ca")
     tls = ["--tls-cert", cert, "--tls-key", key]
     tls_block = f'cert_file: "{cert}", key_file: "{key}"'
@@ -70,24 +66,26 @@ def settings_of(name: str, files: Certificates) -> tuple[list[str], Settings]:
 
 
 @pytest.mark.parametrize("name", ["default", "token", "payload", "name", "tls", "verify"])
-def test_every_field_is_as_on_nats_server(
+def test_info_has_the_fields_of_nats_server(
     start_broker: Start,
-    theirs: Callable[[Settings], dict[str, Any]],
+    nats_server_info: Callable[[Settings], dict[str, Any]],
     certificates: Certificates,
     name: str,
 ) -> None:
     flags, settings = settings_of(name, certificates)
-    their, our = theirs(settings), info_of(start_broker(*flags).port)
-    assert our.keys() - NOT_THEIRS == their.keys() - NOT_OURS
-    for field in our.keys() - NOT_THEIRS:
-        assert type(our[field]) is type(their[field]), field
-    # What depends on the settings alone is the same; no field is false, null or empty.
-    for field in our.keys() - NOT_THEIRS - {"server_id", "server_name", "version", "go", "port", "client_id"}:
-        assert our[field] == their[field], field
-    assert all(our.values())
+    expected, info = nats_server_info(settings), info_of(start_broker(*flags).port)
+    assert info.keys() - ONLY_MQ9FAST == expected.keys() - ONLY_NATS_SERVER
+    for field in info.keys() - ONLY_MQ9FAST:
+        assert type(info[field]) is type(expected[field]), field
+    # Values that depend only on the settings are equal. No field is false, null or empty.
+    for field in (
+        info.keys() - ONLY_MQ9FAST - {"server_id", "server_name", "version", "go", "port", "client_id"}
+    ):
+        assert info[field] == expected[field], field
+    assert all(info.values())
 
 
-def test_what_identifies_a_server(start_broker: Start) -> None:
+def test_server_id_name_and_version_identify_a_server(start_broker: Start) -> None:
     broker = start_broker()
     first, second = info_of(broker.port), info_of(broker.port)
     assert re.fullmatch(r"[A-Z0-9]{56}", first["server_id"])
@@ -102,19 +100,10 @@ def test_what_identifies_a_server(start_broker: Start) -> None:
     assert info_of(named.port)["server_name"] == "rose"
 
 
-def has_ipv6() -> bool:
-    with socket.socket(socket.AF_INET6) as attempt:
-        try:
-            attempt.bind(("::1", 0))
-        except OSError:
-            return False
-    return True
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost", "::", "::1"])
-def test_host_and_port_are_those_it_listens_on(start_broker: Start, host: str) -> None:
-    """As they were given, which is what nats-server says; port 0 is the one that was taken."""
-    if ":" in host and not has_ipv6():
+def test_info_has_the_host_and_port_of_the_listener(start_broker: Start, host: str) -> None:
+    """The host is as given, like on nats-server. The port is the real one, also if 0 was given."""
+    if ":" in host and not HAS_IPV6:
         pytest.skip("there is no IPv6")
     broker = start_broker("--host", host)
     to = "::1" if ":" in host else "127.0.0.1"
@@ -123,8 +112,8 @@ def test_host_and_port_are_those_it_listens_on(start_broker: Start, host: str) -
     assert (info["host"], info["port"], info["client_ip"]) == (host, broker.port, to)
 
 
-def test_a_client_learns_other_ways_in(start_broker: Start) -> None:
-    """A client that knew one address finds its way by another one once the first leads nowhere."""
+def test_client_reconnects_to_an_advertised_address(start_broker: Start) -> None:
+    """The client knows one address. When that broker stops, the client uses an advertised one."""
     reserve = start_broker()
     broker = start_broker("--advertise", f"127.0.0.1:{reserve.port}, nowhere.invalid:4222")
     assert info_of(broker.port)["connect_urls"] == [f"127.0.0.1:{reserve.port}", "nowhere.invalid:4222"]
@@ -147,14 +136,14 @@ def test_a_client_learns_other_ways_in(start_broker: Start) -> None:
     asyncio.run(move())
 
 
-def test_a_lame_duck_says_so_and_where_else_to_go(start_broker: Start) -> None:
+def test_lame_duck_info_has_ldm_and_advertised_addresses(start_broker: Start) -> None:
     broker = start_broker("--advertise", "other.example:4222", "--lame-duck-duration", "600")
 
     async def listen() -> None:
-        told = asyncio.Event()
+        notified = asyncio.Event()
 
         async def on_lame_duck() -> None:
-            told.set()
+            notified.set()
 
         client = await connect(broker.url, allow_reconnect=False, lame_duck_mode_cb=on_lame_duck)
         with Wire(broker.port) as wire:
@@ -164,7 +153,7 @@ def test_a_lame_duck_says_so_and_where_else_to_go(start_broker: Start) -> None:
             info = json.loads(wire.line().removeprefix("INFO "))
         assert info == {**before, "ldm": True}
         assert info["connect_urls"] == ["other.example:4222"]
-        await asyncio.wait_for(told.wait(), WAIT_SECONDS)
+        await asyncio.wait_for(notified.wait(), WAIT_SECONDS)
         assert not client.is_closed
         await client.close()
 

@@ -1,4 +1,4 @@
-"""When the broker pings a client, as nats-server does."""
+"""When the broker pings a client: as nats-server does."""
 
 import time
 from collections.abc import Callable
@@ -14,8 +14,8 @@ Start = Callable[..., Broker]
 INTERVAL_SECONDS = 0.3
 
 
-def pings(wire: Wire, answer: bytes = b"") -> int:
-    """Take the PINGs that are there, and `answer` each; the number of them."""
+def answer_pings(wire: Wire, answer: bytes = b"") -> int:
+    """Read the PINGs that have arrived and reply `answer` to each. Returns their number."""
     try:
         wire.receive(0.001)
     except TimeoutError:
@@ -27,7 +27,7 @@ def pings(wire: Wire, answer: bytes = b"") -> int:
 
 
 def test_connz_pings_no_client_before_its_first_ping(start_broker: Start) -> None:
-    """A client library reads PONG next after its CONNECT and PING, which may come in two segments."""
+    """After CONNECT and PING a client library expects PONG next. CONNECT and PING may arrive separately."""
     broker = start_broker("--monitor-port", "0")
     port = monitor_port(broker)
     with Wire(broker.port, {"lang": "go"}) as wire, Wire(broker.port) as other:
@@ -45,7 +45,7 @@ def test_connz_pings_no_client_before_its_first_ping(start_broker: Start) -> Non
         other.ping()
 
 
-def test_the_timer_leaves_a_new_client_two_seconds_for_its_first_ping(start_broker: Start) -> None:
+def test_first_ping_comes_after_two_seconds_or_a_pong(start_broker: Start) -> None:
     broker = start_broker("--ping-interval", "0.1", "--ping-max", "1000")
     began = time.monotonic()
     with Wire(broker.port) as quiet:
@@ -56,7 +56,7 @@ def test_the_timer_leaves_a_new_client_two_seconds_for_its_first_ping(start_brok
         assert wire.line() == "PING"
 
 
-def test_a_client_that_answers_is_pinged_as_often_as_one_that_does_not(start_broker: Start) -> None:
+def test_answering_a_ping_does_not_delay_the_next(start_broker: Start) -> None:
     broker = start_broker("--ping-interval", str(INTERVAL_SECONDS), "--ping-max", "1000")
     with Wire(broker.port) as answering, Wire(broker.port) as silent:
         for wire in (answering, silent):
@@ -65,30 +65,28 @@ def test_a_client_that_answers_is_pinged_as_often_as_one_that_does_not(start_bro
         deadline = time.monotonic() + WAIT_SECONDS
         while ignored < 8:
             assert time.monotonic() < deadline
-            answered += pings(answering, b"PONG\r\n")
-            ignored += pings(silent)
-        answered += pings(answering)
+            answered += answer_pings(answering, b"PONG\r\n")
+            ignored += answer_pings(silent)
+        answered += answer_pings(answering)
         assert answered >= 7
 
 
-@pytest.mark.parametrize("says", ["PING\r\n", "PUB a 0\r\n\r\n", "SUB a 1\r\nUNSUB 1\r\n"])
-def test_a_client_that_does_something_is_pinged_once_for_its_round_trip(
-    start_broker: Start, says: str
-) -> None:
+@pytest.mark.parametrize("line", ["PING\r\n", "PUB a 0\r\n\r\n", "SUB a 1\r\nUNSUB 1\r\n"])
+def test_active_client_is_pinged_once_for_its_round_trip(start_broker: Start, line: str) -> None:
     broker = start_broker("--ping-interval", str(INTERVAL_SECONDS), "--ping-max", "1000")
     with Wire(broker.port) as busy, Wire(broker.port) as silent:
         for wire in (busy, silent):
             wire.ping()
-        told = ignored = pauses = 0
+        seen = ignored = pauses = 0
         sent = time.monotonic()
         deadline = sent + WAIT_SECONDS
         while ignored < 8:
-            busy.send(says)
+            busy.send(line)
             now = time.monotonic()
-            # A pause of this test, not of the broker, may be one without a sign of life.
+            # If this test itself paused, the broker saw no activity in that time.
             pauses += now - sent > INTERVAL_SECONDS / 2
             sent = now
-            told += pings(busy)
-            ignored += pings(silent)
+            seen += answer_pings(busy)
+            ignored += answer_pings(silent)
             assert now < deadline
-        assert 1 <= told <= 1 + 2 * pauses
+        assert 1 <= seen <= 1 + 2 * pauses

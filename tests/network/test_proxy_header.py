@@ -12,8 +12,8 @@ from tests.support.in_memory import MANY
 from tests.support.proxy_headers import BAD, GOOD, IPV4, V2, v2
 from tests.support.waiting import WAIT_SECONDS
 
-# nats-server takes these as they are; by the specification they are none.
-LOOSE = [
+# nats-server accepts these; the specification does not.
+ACCEPTED_BY_NATS_SERVER = [
     b"PROXY TCP4 1.2.3.4 5.6.7.8 01111 2222\r\n",
     b"PROXY TCP4  1.2.3.4 5.6.7.8 1111 2222\r\n",
     b"PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222 \r\n",
@@ -31,27 +31,27 @@ LOOSE = [
 
 
 @pytest.mark.parametrize(("data", "client"), GOOD.items(), ids=lambda value: repr(value)[:40])
-def test_a_header_is_read_whatever_is_behind_it(data: bytes, client: tuple[str, int] | None) -> None:
+def test_header_is_parsed_whatever_follows_it(data: bytes, client: tuple[str, int] | None) -> None:
     assert parse_header(data) == Header(len(data), client)
     assert parse_header(data + b"\r\nPROXY TCP4 ") == Header(len(data), client)
     assert [parse_header(data[:size]) for size in range(len(data))] == [None] * len(data)
 
 
-@pytest.mark.parametrize("data", [*BAD, *LOOSE], ids=repr)
-def test_what_is_no_header(data: bytes) -> None:
+@pytest.mark.parametrize("data", [*BAD, *ACCEPTED_BY_NATS_SERVER], ids=repr)
+def test_invalid_header_is_an_error(data: bytes) -> None:
     with pytest.raises(ProxyError):
         parse_header(data)
 
 
-def test_unspecified_addresses_leave_the_peer_as_it_is() -> None:
-    """The specification has it so for families that a proxy does not know; nats-server refuses it."""
+def test_unspecified_address_keeps_the_address_of_the_peer() -> None:
+    """The specification says so for unknown address families; nats-server refuses them."""
     assert parse_header(v2(0x21, 0x00, b"abc")) == Header(19, None)
 
 
-def test_the_longest_header() -> None:
+def test_header_over_the_longest_is_an_error() -> None:
     longest = v2(0x21, 0x11, IPV4 + b"x" * (V2_MAX_BYTES - len(IPV4)))
     assert parse_header(longest) == Header(V2_FIXED.size + V2_MAX_BYTES, ("1.2.3.4", 1111))
-    # One that would be longer is refused before it came.
+    # The broker refuses a longer header before all of it has arrived.
     with pytest.raises(ProxyError):
         parse_header(v2(0x21, 0x11, b"", V2_MAX_BYTES + 1))
     with pytest.raises(ProxyError):
@@ -70,8 +70,8 @@ PIECES = st.sampled_from(
 @MANY
 @given(st.binary(max_size=300) | st.lists(PIECES, max_size=14).map(b"".join))
 @example(b"PROXY TCP4 1.2.3.4 5.6.7.8 1111 2222\r\n")
-def test_any_bytes_are_read_alike_however_much_of_them_came(data: bytes) -> None:
-    """Once it is said what they are, more bytes do not change it; and nothing else is raised."""
+def test_more_bytes_do_not_change_a_result(data: bytes) -> None:
+    """Once the first bytes have a result, further bytes do not change it. No other exception is raised."""
     said: Header | str | None = None
     for size in range(len(data) + 1):
         try:
@@ -86,7 +86,7 @@ def test_any_bytes_are_read_alike_however_much_of_them_came(data: bytes) -> None
 
 @pytest.mark.parametrize("data", GOOD, ids=repr)
 @pytest.mark.parametrize("step", [1, 7, 1000])
-def test_what_is_behind_a_header_stays_on_the_socket(data: bytes, step: int) -> None:
+def test_bytes_after_the_header_stay_on_the_socket(data: bytes, step: int) -> None:
     async def take() -> tuple[str, int] | None:
         near, far = socket.socketpair()
         with near, far:
@@ -104,7 +104,7 @@ def test_what_is_behind_a_header_stays_on_the_socket(data: bytes, step: int) -> 
     assert asyncio.run(take()) == GOOD[data]
 
 
-def test_a_peer_that_leaves_or_says_nothing() -> None:
+def test_incomplete_header_is_an_error_at_the_end_or_the_timeout() -> None:
     async def take(said: bytes, *, leaves: bool) -> None:
         near, far = socket.socketpair()
         with near, far:

@@ -1,4 +1,4 @@
-"""A port behind a proxy that sends PROXY headers: clients are shown as where they really are."""
+"""A port behind a proxy that sends PROXY headers: the broker uses the client addresses in them."""
 
 import contextlib
 import json
@@ -52,13 +52,13 @@ def connections(server: Broker | NatsServer) -> list[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def opened(port: int) -> Iterator[socket.socket]:
+def connect_to(port: int) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as client:
         yield client
 
 
-def said(client: socket.socket, end: bytes = b"PONG\r\n") -> bytes:
-    """What is said up to the end, or until the connection is closed."""
+def read_until(client: socket.socket, end: bytes = b"PONG\r\n") -> bytes:
+    """The data up to `end`, or up to the end of the connection."""
     answer = b""
     with contextlib.suppress(ConnectionError):
         while end not in answer and (more := client.recv(65536)):
@@ -73,13 +73,15 @@ def info(answer: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("server", ["proxied", "nats_server"])
 @pytest.mark.parametrize("data", GOOD, ids=repr)
-def test_a_client_is_shown_as_where_it_is(request: pytest.FixtureRequest, server: str, data: bytes) -> None:
-    """By nats-server in /connz too; this broker also says so in INFO, which it sends behind the header."""
+def test_client_address_is_that_of_the_header(
+    request: pytest.FixtureRequest, server: str, data: bytes
+) -> None:
+    """/connz shows it, like on nats-server. INFO has it too: mq9fast sends INFO after the header."""
     running = request.getfixturevalue(server)
-    with opened(running.port) as client:
+    with connect_to(running.port) as client:
         own = client.getsockname()
         client.sendall(data + SIGN_ON)
-        answer = said(client)
+        answer = read_until(client)
         assert answer.endswith(b"PONG\r\n")
         expected = GOOD[data] or own
         assert expected in connections(running)
@@ -89,118 +91,118 @@ def test_a_client_is_shown_as_where_it_is(request: pytest.FixtureRequest, server
 
 @pytest.mark.parametrize("server", ["proxied", "nats_server"])
 @pytest.mark.parametrize("data", BAD, ids=repr)
-def test_a_bad_header_closes(request: pytest.FixtureRequest, server: str, data: bytes) -> None:
-    """nats-server has sent its INFO by then."""
+def test_bad_header_closes_the_connection(request: pytest.FixtureRequest, server: str, data: bytes) -> None:
+    """nats-server has sent its INFO before."""
     running = request.getfixturevalue(server)
-    with opened(running.port) as client:
+    with connect_to(running.port) as client:
         client.sendall(data + SIGN_ON)
-        answer = said(client)
+        answer = read_until(client)
         assert b"PONG" not in answer
         assert answer == b"" or server == "nats_server"
 
 
-def test_without_a_header_it_closes_where_nats_server_goes_on(
+def test_missing_header_closes_the_connection_unlike_nats_server(
     proxied: Broker, nats_server: NatsServer
 ) -> None:
-    """A receiver must not guess whether there is a header, says the specification of the protocol."""
+    """The specification says that a receiver must not guess whether there is a header."""
     before = proxied.log.read_text().count(REFUSED)
     for server, goes_on in ((proxied, False), (nats_server, True)):
-        with opened(server.port) as client:
+        with connect_to(server.port) as client:
             client.sendall(SIGN_ON)
-            assert (b"PONG" in said(client)) == goes_on
+            assert (b"PONG" in read_until(client)) == goes_on
     wait_until(lambda: proxied.log.read_text().count(REFUSED) == before + 1)
     assert "cannot be used: the connection does not start with one" in proxied.log.read_text()
 
 
-def test_a_header_in_single_bytes_and_what_follows_at_once(proxied: Broker) -> None:
+def test_header_can_arrive_in_single_bytes(proxied: Broker) -> None:
     for data in (HEADER, v2(0x21, 0x11, IPV4)):
-        with opened(proxied.port) as client:
+        with connect_to(proxied.port) as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for byte in data[:-1]:
                 client.sendall(bytes([byte]))
             client.sendall(data[-1:] + SIGN_ON + b"SUB a 1\r\nPUB a 2\r\nhi\r\n")
-            answer = said(client, b"hi\r\n")
+            answer = read_until(client, b"hi\r\n")
             assert info(answer)["client_ip"] == "1.2.3.4"
             assert answer.endswith(b"PONG\r\n+OK\r\n+OK\r\nMSG a 1 2\r\nhi\r\n")
 
 
-def test_a_header_that_does_not_come_in_time(start_broker: StartBroker) -> None:
+def test_header_that_does_not_arrive_in_time_closes_the_connection(start_broker: StartBroker) -> None:
     broker = start_broker("--proxy-protocol", "--auth-timeout", "0.2")
-    with opened(broker.port) as silent, opened(broker.port) as slow:
+    with connect_to(broker.port) as silent, connect_to(broker.port) as slow:
         slow.sendall(HEADER[:20])
         for client in (silent, slow):
-            assert said(client) == b""
+            assert read_until(client) == b""
         wait_until(lambda: broker.log.read_text().count("it did not arrive within 0.2 seconds") == 2)
-    with opened(broker.port) as client:
+    with connect_to(broker.port) as client:
         client.sendall(HEADER + SIGN_ON)
-        assert said(client).endswith(b"PONG\r\n")
+        assert read_until(client).endswith(b"PONG\r\n")
 
 
-def test_a_peer_that_looks_whether_the_port_is_open_is_not_logged(start_broker: StartBroker) -> None:
+def test_connection_closed_without_data_is_not_logged(start_broker: StartBroker) -> None:
     broker = start_broker("--proxy-protocol", "--monitor-port", "0")
     for _ in range(5):
-        opened(broker.port).__enter__().close()
-    with opened(broker.port) as client:
+        connect_to(broker.port).__enter__().close()
+    with connect_to(broker.port) as client:
         client.sendall(HEADER + SIGN_ON)
-        said(client)
+        read_until(client)
         wait_until(lambda: connections(broker) == [("1.2.3.4", 1111)])
     assert REFUSED not in broker.log.read_text()
 
 
-def test_peers_whose_header_is_to_come_count_as_connections(start_broker: StartBroker) -> None:
+def test_peers_without_a_complete_header_count_as_connections(start_broker: StartBroker) -> None:
     broker = start_broker("--proxy-protocol", "--max-connections", "2", "--auth-timeout", "60")
-    with opened(broker.port) as first, opened(broker.port) as second:
+    with connect_to(broker.port) as first, connect_to(broker.port) as second:
         for client in (first, second):
             client.sendall(HEADER[:5])
-        with opened(broker.port) as third:
+        with connect_to(broker.port) as third:
             third.sendall(HEADER)
-            answer = said(third, b"never")
+            answer = read_until(third, b"never")
         assert answer.endswith(b"-ERR 'maximum connections exceeded'\r\n")
         assert info(answer)["client_ip"] == "1.2.3.4"
         second.sendall(HEADER[5:] + SIGN_ON)
-        assert said(second).endswith(b"PONG\r\n")
+        assert read_until(second).endswith(b"PONG\r\n")
 
 
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
-def test_tls_begins_behind_the_header(start_broker: StartBroker, tmp_path: Path, first: str) -> None:
+def test_tls_begins_after_the_header(start_broker: StartBroker, tmp_path: Path, first: str) -> None:
     certificates = Certificates(tmp_path)
     tls = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
     broker = start_broker("--proxy-protocol", *tls, "--tls-handshake-first", first)
     for data in (HEADER, v2(0x21, 0x11, IPV4)):
-        with opened(broker.port) as client:
+        with connect_to(broker.port) as client:
             client.sendall(data)
-            answer = b"" if first == "on" else said(client, b"\r\n")
+            answer = b"" if first == "on" else read_until(client, b"\r\n")
             with certificates.context().wrap_socket(client, server_hostname="localhost") as inside:
                 inside.sendall(SIGN_ON)
-                answer += said(inside)
+                answer += read_until(inside)
             assert info(answer)["client_ip"] == "1.2.3.4"
             assert answer.endswith(b"PONG\r\n")
-    with opened(broker.port) as client:
+    with connect_to(broker.port) as client:
         client.sendall(HEADER + b"no TLS at all, and more of it than a record has\r\n" * 10)
-        said(client, b"never")
+        read_until(client, b"never")
     wait_until(lambda: "the TLS handshake of 1.2.3.4:1111 failed" in broker.log.read_text())
 
 
-def test_the_log_names_the_client(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_log_has_the_address_of_the_header(start_broker: StartBroker, tmp_path: Path) -> None:
     config = tmp_path / "mq9.toml"
     config.write_text('token = "secret"')
     broker = start_broker("--proxy-protocol", "--config", str(config))
-    with opened(broker.port) as client:
+    with connect_to(broker.port) as client:
         client.sendall(HEADER + b'CONNECT {"auth_token":"secret"}\r\nPING\r\n')
-        assert said(client).endswith(b"PONG\r\n")
+        assert read_until(client).endswith(b"PONG\r\n")
         config.write_text('token = "another"')
         broker.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "closing 1.2.3.4:1111: not authorized" in broker.log.read_text())
 
 
-def test_a_broker_that_stops_does_not_wait_for_headers(start_broker: StartBroker) -> None:
+def test_stop_does_not_wait_for_headers(start_broker: StartBroker) -> None:
     broker = start_broker("--proxy-protocol", "--auth-timeout", "600")
-    with opened(broker.port) as client:
+    with connect_to(broker.port) as client:
         client.sendall(V2)
         assert broker.stop() == 0
 
 
-def test_off_by_default(broker: Broker) -> None:
-    with opened(broker.port) as client:
+def test_header_is_refused_by_default(broker: Broker) -> None:
+    with connect_to(broker.port) as client:
         client.sendall(HEADER)
-        assert b"-ERR 'Unknown Protocol Operation'" in said(client, b"never")
+        assert b"-ERR 'Unknown Protocol Operation'" in read_until(client, b"never")

@@ -1,4 +1,4 @@
-"""What the broker asks of the system for a connection, on both event loops."""
+"""The socket options of a connection, and the ready descriptor, on both event loops."""
 
 import asyncio
 import select
@@ -15,10 +15,10 @@ from mq9fast.event_loop import ready_descriptor
 from mq9fast.network.socket_options import KEEPALIVE_COUNT, OPTIONS, UNSENT_BYTES
 from mq9fast.server.broker import Broker
 
-RecordBatch = Callable[[Coroutine[Any, Any, None]], None]
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-async def look(settings: Settings) -> None:
+async def check_options(settings: Settings) -> None:
     broker = Broker(settings)
     await broker.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", broker.address[1])
@@ -42,16 +42,14 @@ async def look(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_keep_alives_no_delay_and_little_ahead_of_readers_of_mailboxes(
-    tmp_path: Path, run: RecordBatch
-) -> None:
+def test_broker_sets_keepalive_nodelay_and_notsent_lowat(tmp_path: Path, run: Run) -> None:
     assert (socket.TCP_NODELAY, 1) in OPTIONS
     if hasattr(socket, "TCP_KEEPCNT"):
         assert (socket.TCP_KEEPCNT, KEEPALIVE_COUNT) in OPTIONS
-    run(look(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"))))
+    run(check_options(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"))))
 
 
-async def look_for_ready() -> None:
+async def check_ready_descriptor() -> None:
     descriptor = ready_descriptor(asyncio.get_running_loop())
     here, there = socket.socketpair()
     with here, there:
@@ -65,11 +63,11 @@ async def look_for_ready() -> None:
         await writer.wait_closed()
 
 
-def test_uvloop_tells_whether_any_socket_is_ready() -> None:
-    uvloop.run(look_for_ready())
+def test_ready_descriptor_of_uvloop_is_readable_if_a_socket_is() -> None:
+    uvloop.run(check_ready_descriptor())
 
 
-def test_asyncio_does_not_tell_whether_any_socket_is_ready() -> None:
+def test_asyncio_has_no_ready_descriptor() -> None:
     loop = asyncio.new_event_loop()
     assert ready_descriptor(loop) == -1
     loop.close()

@@ -21,11 +21,6 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import MAILBOX, Wire
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def tls_broker(
     start_broker: Callable[..., Broker], certificates: Certificates
@@ -35,7 +30,7 @@ def tls_broker(
 
 
 async def use_mailbox(url: str, context: ssl.SSLContext, name: str = "box", **options: Any) -> None:
-    """What an unmodified client does, with payloads of more than one TLS record."""
+    """Use a mailbox with an unmodified client. The payloads need more than one TLS record."""
     payload = bytes(range(256)) * 1000
     client = await connect(url, tls=context, allow_reconnect=False, **options)
     try:
@@ -51,8 +46,8 @@ async def use_mailbox(url: str, context: ssl.SSLContext, name: str = "box", **op
         await client.close()
 
 
-async def is_turned_away(url: str, context: ssl.SSLContext | None) -> bool:
-    """Whether a client cannot use the broker, however it learns so."""
+async def is_refused(url: str, context: ssl.SSLContext | None) -> bool:
+    """Whether a client cannot use the broker, whatever error it raises."""
 
     async def ignore(_: Exception) -> None: ...
 
@@ -65,28 +60,32 @@ async def is_turned_away(url: str, context: ssl.SSLContext | None) -> bool:
     return False
 
 
-def test_tls_from_end_to_end(tls_broker: Callable[..., Broker], certificates: Certificates) -> None:
+def test_client_uses_a_mailbox_over_tls(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
     broker = tls_broker()
     url = f"tls://localhost:{broker.port}"
     asyncio.run(use_mailbox(url, certificates.context()))
-    # A client that trusts another authority does not go on.
-    assert asyncio.run(is_turned_away(url, certificates.context(authority="other")))
+    # A client that trusts another authority ends the handshake.
+    assert asyncio.run(is_refused(url, certificates.context(authority="other")))
     with Wire(broker.port, None) as wire:
         assert wire.info["tls_required"] is True
         assert "tls_verify" not in wire.info
 
 
-def test_tls_can_demand_a_certificate(tls_broker: Callable[..., Broker], certificates: Certificates) -> None:
+def test_tls_verify_requires_a_client_certificate(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
     broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
     url = f"tls://localhost:{broker.port}"
-    assert asyncio.run(is_turned_away(url, certificates.context()))
-    assert asyncio.run(is_turned_away(url, certificates.context("stranger")))
+    assert asyncio.run(is_refused(url, certificates.context()))
+    assert asyncio.run(is_refused(url, certificates.context("stranger")))
     asyncio.run(use_mailbox(url, certificates.context("client")))
     with Wire(broker.port, None) as wire:
         assert wire.info["tls_verify"]
 
 
-def test_plain_bytes_on_a_tls_port_get_nothing_and_harm_nobody(
+def test_plain_and_silent_clients_on_a_tls_port_are_closed(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     broker = tls_broker("--auth-timeout", "2")
@@ -96,34 +95,36 @@ def test_plain_bytes_on_a_tls_port_get_nothing_and_harm_nobody(
         assert b"PONG" not in plain.unread
         assert b"MSG" not in plain.unread
         asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
-        # Nor does one stay that never begins the handshake.
+        # A client that does not begin the handshake is closed as well.
         assert silent.closed()
     assert broker.stop() == 0
 
 
-def test_a_tls_client_amid_load_at_the_stop(
+def test_stop_sends_pending_replies_through_tls(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    """The stop writes what is left through TLS as well, and ends."""
+    """The stop sends pending replies before it closes the TLS connection."""
     broker = tls_broker()
     with socket.create_connection(("127.0.0.1", broker.port)) as plain:
         assert plain.recv(65536).startswith(b"INFO ")
         with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
             peer.sendall(f"PUB {MAILBOX}CREATE 14\r\n".encode() + b'{"name":"box"}' + b"\r\nSUB r 1\r\n")
             peer.sendall(f"PUB {MAILBOX}MSG.box r 5\r\nhello\r\nPING\r\n".encode())
-            said = b""
-            while b"PONG" not in said:
-                said += peer.recv(65536)
+            received = b""
+            while b"PONG" not in received:
+                received += peer.recv(65536)
             broker.process.send_signal(signal.SIGTERM)
             while data := peer.recv(65536):
-                said += data
-            assert b'{"msg_id":0}' in said
+                received += data
+            assert b'{"msg_id":0}' in received
     assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()
 
 
-def test_every_tls_handshake_succeeds(tls_broker: Callable[..., Broker], certificates: Certificates) -> None:
-    """A hello that comes at once after INFO is never taken for plain text."""
+def test_client_hello_right_after_info_starts_tls(
+    tls_broker: Callable[..., Broker], certificates: Certificates
+) -> None:
+    """The broker never takes a hello that arrives at once after INFO for plain text."""
     broker = tls_broker()
     context = certificates.context()
     for _ in range(200):
@@ -136,12 +137,12 @@ def test_every_tls_handshake_succeeds(tls_broker: Callable[..., Broker], certifi
             assert plain.recv(65536).endswith(b"}\r\n")
             plain.sendall(hello)
             received.write(plain.recv(65536))
-            # SSLError says that the answer was no TLS.
+            # SSLError would mean that the answer was not TLS.
             with contextlib.suppress(ssl.SSLWantReadError):
                 peer.do_handshake()
 
 
-def test_nothing_is_taken_in_plain_text_before_tls(
+def test_operations_in_plain_text_before_tls_are_ignored(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
@@ -157,16 +158,16 @@ def test_nothing_is_taken_in_plain_text_before_tls(
         assert plain.recv(65536)
         with certificates.context("client").wrap_socket(plain, server_hostname="localhost") as peer:
             peer.sendall(f"SUB r 1\r\nPUB {MAILBOX}LIST.secret r 0\r\n\r\n".encode())
-            said = b""
-            while b"}" not in said:
-                said += peer.recv(65536)
-            assert b"mailbox_not_found" in said
+            received = b""
+            while b"}" not in received:
+                received += peer.recv(65536)
+            assert b"mailbox_not_found" in received
 
 
-def test_what_comes_up_during_the_handshake_waits_for_its_end(
+def test_pings_wait_for_the_end_of_the_handshake(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    """Neither said in the open nor dropped; and nobody is pinged who cannot answer yet."""
+    """PING is neither sent in plain text nor lost, and counts as unanswered only after the handshake."""
     broker = tls_broker("--ping-interval", "1", "--ping-max", "1", "--auth-timeout", "60")
     with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain:
         assert plain.recv(65536).endswith(b"}\r\n")
@@ -183,7 +184,7 @@ def test_what_comes_up_during_the_handshake_waits_for_its_end(
 
 
 @pytest.mark.parametrize("first", ["on", "auto"])
-def test_tls_may_come_before_info(
+def test_tls_can_come_before_info(
     tls_broker: Callable[..., Broker], certificates: Certificates, first: str
 ) -> None:
     broker = tls_broker("--tls-handshake-first", first)
@@ -199,7 +200,7 @@ def test_tls_may_come_before_info(
     assert broker.stop() == 0
 
 
-def test_auto_takes_each_client_as_it_comes(
+def test_auto_accepts_tls_before_and_after_info(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     broker = tls_broker("--tls-handshake-first", "auto", "--tls-ca", certificates.cert("ca"), "--tls-verify")
@@ -207,11 +208,11 @@ def test_auto_takes_each_client_as_it_comes(
     for n, first in enumerate((True, False, True)):
         context = certificates.context("client")
         asyncio.run(use_mailbox(url, context, name=f"box.{n}", tls_handshake_first=first))
-    assert asyncio.run(is_turned_away(url, certificates.context("stranger")))
+    assert asyncio.run(is_refused(url, certificates.context("stranger")))
 
 
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
-def test_a_lame_duck_and_a_stop_wait_for_no_handshake(
+def test_lame_duck_does_not_wait_for_handshakes(
     tls_broker: Callable[..., Broker], certificates: Certificates, first: str
 ) -> None:
     broker = tls_broker("--tls-handshake-first", first, "--auth-timeout", "600", "--lame-duck-duration", "0")
@@ -224,7 +225,7 @@ def test_a_lame_duck_and_a_stop_wait_for_no_handshake(
         broker._close_output()
 
 
-def test_past_max_connections_the_reason_comes_without_info_where_tls_comes_first(
+def test_max_connections_error_has_no_info_if_tls_comes_first(
     tls_broker: Callable[..., Broker],
 ) -> None:
     broker = tls_broker("--max-connections", "1", "--tls-handshake-first", "on")
@@ -236,7 +237,7 @@ def test_past_max_connections_the_reason_comes_without_info_where_tls_comes_firs
         assert refused.recv(65536) == b""
 
 
-def test_handshakes_count_as_connections(
+def test_tls_handshakes_count_as_connections(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     broker = tls_broker("--max-connections", "2", "--auth-timeout", "3")
@@ -250,11 +251,11 @@ def test_handshakes_count_as_connections(
     asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
 
 
-# What TLS itself has to hold.
+# TLS versions, and the end of TLS connections.
 
 
 def connect_tls(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
-    """A connection that has read INFO and said CONNECT."""
+    """A connection that has read INFO and sent CONNECT."""
     plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
     plain.recv(65536)
     peer = context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
@@ -267,12 +268,12 @@ def connect_tls(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
     [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)],
 )
 @pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated")
-def test_tls_versions(
+def test_tls_1_2_or_later_is_required(
     tls_broker: Callable[..., Broker], certificates: Certificates, version: ssl.TLSVersion, accepted: bool
 ) -> None:
     broker = tls_broker()
     context = certificates.context()
-    # What OpenSSL itself would not offer any more.
+    # OpenSSL itself would not offer old versions.
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
     if accepted:
@@ -286,30 +287,30 @@ def test_tls_versions(
 
 
 def read_to_the_end(peer: ssl.SSLSocket) -> bytes:
-    """All that comes until close_notify; SSLEOFError if the connection ends without it."""
-    said = bytearray()
+    """All data until close_notify. Raises SSLEOFError if the connection ends without it."""
+    received = bytearray()
     while data := peer.recv(65536):
-        said += data
-    return bytes(said)
+        received += data
+    return bytes(received)
 
 
-def test_last_words_come_through_tls_behind_all_that_was_written(
+def test_error_arrives_through_tls_after_all_messages(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     broker = tls_broker()
     payload = b"x" * 1000
     with connect_tls(broker.port, certificates.context()) as peer:
         peer.sendall(b"SUB a 1\r\n" + b"PUB a 1000\r\n%s\r\n" % payload * 500 + b"PUB a 9999999\r\n")
-        said = read_to_the_end(peer)
+        received = read_to_the_end(peer)
     message = b"MSG a 1 1000\r\n%s\r\n" % payload
-    assert said == message * 500 + b"-ERR 'Maximum Payload Violation'\r\n"
+    assert received == message * 500 + b"-ERR 'Maximum Payload Violation'\r\n"
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGUSR2])
-def test_a_stop_hands_over_through_tls_what_a_reader_has_yet_to_take(
+def test_stop_sends_unread_messages_through_tls(
     tls_broker: Callable[..., Broker], certificates: Certificates, sign: int
 ) -> None:
-    """More than its socket takes at once: nothing of it is cut short, and close_notify ends it."""
+    """There are more bytes than the socket accepts at once. All arrive, followed by close_notify."""
     broker = tls_broker("--lame-duck-duration", "0")
     count = 1500
     with (
@@ -322,13 +323,13 @@ def test_a_stop_hands_over_through_tls_what_a_reader_has_yet_to_take(
         assert sender.recv(6) == b"PONG\r\n"
         broker.process.send_signal(sign)
         time.sleep(0.3)
-        said = read_to_the_end(reader)
-    assert said.count(b"MSG a 1 1000\r\n") == count
+        received = read_to_the_end(reader)
+    assert received.count(b"MSG a 1 1000\r\n") == count
     assert broker.process.wait(WAIT_SECONDS) == 0
     broker._close_output()
 
 
-def test_a_slow_reader_through_tls_gets_all_of_a_mailbox(
+def test_slow_subscriber_receives_all_of_a_mailbox_through_tls(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
     broker = tls_broker("--sync", "never", "--max-pending", "100000", "--write-deadline", "0.3")
@@ -343,22 +344,22 @@ def test_a_slow_reader_through_tls_gets_all_of_a_mailbox(
         assert sender.recv(6) == b"PONG\r\n"
         reader.sendall(f"SUB {MAILBOX}MSG.box 1\r\n".encode())
         time.sleep(1.5)
-        said = bytearray()
-        while said.count(b" $mq9.AI.MAILBOX.DELETE.") < count:
-            said += reader.recv(65536)
-    assert [int(found) for found in re.findall(rb"DELETE\.box\.(\d+) ", said)] == list(range(count))
+        received = bytearray()
+        while received.count(b" $mq9.AI.MAILBOX.DELETE.") < count:
+            received += reader.recv(65536)
+    assert [int(found) for found in re.findall(rb"DELETE\.box\.(\d+) ", received)] == list(range(count))
 
 
-# How a handshake, and a connection, ends.
+# Failed handshakes, and stale connections.
 
-# A record of TLS with a handshake message that there is none of, and a hello of SSL 3.0.
+# A TLS record with an unknown handshake message, and a hello of SSL 3.0.
 NONSENSE = b"\x16\x03\x01\x00\x05hello"
 OLD_HELLO = bytes.fromhex("160300002f0100002b0300") + bytes(32) + bytes.fromhex("000004003500050100")
 
 
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
 @pytest.mark.parametrize("hello", [NONSENSE, OLD_HELLO], ids=["nonsense", "SSL 3.0"])
-def test_a_handshake_that_fails_ends_with_an_alert(
+def test_failed_handshake_ends_with_an_alert(
     tls_broker: Callable[..., Broker], first: str, hello: bytes
 ) -> None:
     broker = tls_broker("--tls-handshake-first", first)
@@ -366,16 +367,16 @@ def test_a_handshake_that_fails_ends_with_an_alert(
         if first == "off":
             peer.recv(65536)
         peer.sendall(hello)
-        said = b""
+        received = b""
         while more := peer.recv(65536):
-            said += more
-    # A fatal alert, in whatever version.
-    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", said, re.DOTALL), said
+            received += more
+    # A fatal alert, in any version.
+    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", received, re.DOTALL), received
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("name", [None, "stranger"])
-def test_a_client_hears_what_is_wrong_with_its_certificate(
+def test_client_with_a_bad_certificate_gets_an_alert(
     tls_broker: Callable[..., Broker],
     certificates: Certificates,
     name: str | None,
@@ -393,10 +394,10 @@ def test_a_client_hears_what_is_wrong_with_its_certificate(
             peer.recv(1)
 
 
-def test_a_stale_connection_closes_at_once(
+def test_stale_connection_closes_without_waiting_for_close_notify(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    """It does not wait for the client to answer the end of TLS. The quickest of three tells."""
+    """The broker closes without the client's close_notify. The fastest of three attempts counts."""
     broker = tls_broker("--ping-interval", "0.3", "--ping-max", "1")
     waited = []
     for _ in range(3):
@@ -418,9 +419,9 @@ def test_a_stale_connection_closes_at_once(
                 incoming.write(data)
                 heard = time.monotonic()
             waited.append(time.monotonic() - heard)
-            said = b""
+            received = b""
             with contextlib.suppress(ssl.SSLZeroReturnError):
                 while more := tls.read(65536):
-                    said += more
-            assert said == b"PING\r\n-ERR 'Stale Connection'\r\n"
+                    received += more
+            assert received == b"PING\r\n-ERR 'Stale Connection'\r\n"
     assert min(waited) < 1.5

@@ -1,4 +1,4 @@
-"""write_deadline: who takes nothing of the plain messages that wait for it is cut off, nobody else."""
+"""write_deadline: the broker closes a client that reads none of the plain messages waiting for it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,19 +8,21 @@ from itertools import islice
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.machine import kernel_bytes
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Wire, kernel_bytes, read_messages
+from tests.support.wire_client import MAILBOX, Wire, read_messages
 
 Start = Callable[..., Broker]
 DEADLINE = 1.0
 FLAGS = ("--write-deadline", str(DEADLINE), "--sync", "never", "--monitor-port", "0")
-# A message that is more than the kernel and a transport hold, and as much in small ones: much less than what
-# makes senders wait.
+# One message of more bytes than kernel and transport buffer, and as many bytes in small messages. That is far
+# less than what pauses senders.
 LARGE = kernel_bytes() + 2_800_000
 FLOOD = LARGE // 1000
-# So small that the kernel has no third of its buffer free within the deadline: it tells nobody of room.
-SIP = 32768
-# What stays within the kernel.
+# So small that less than a third of the kernel's buffer gets free within the deadline: the kernel does not
+# report the socket as writable.
+SMALL_READ = 32768
+# So few messages that the kernel's buffer holds them.
 TRICKLE = 50
 
 
@@ -39,7 +41,9 @@ def slow_consumers(broker: Broker) -> int:
     return broker.metric("mq9fast_slow_consumers_total")
 
 
-def test_who_takes_nothing_is_cut_off_with_the_reason(start_broker: Start, stack: ExitStack) -> None:
+def test_client_that_reads_nothing_is_closed_with_slow_consumer(
+    start_broker: Start, stack: ExitStack
+) -> None:
     broker = start_broker(*FLAGS)
     slow = stack.enter_context(Wire(broker.port, receive_bytes=65536))
     sender = stack.enter_context(Wire(broker.port))
@@ -54,7 +58,7 @@ def test_who_takes_nothing_is_cut_off_with_the_reason(start_broker: Start, stack
     assert slow.unread.count(b"MSG flood") < FLOOD
     assert slow_consumers(broker) == 1
     sender.ping()
-    # One that reads nothing at all is gone soon after as well.
+    # A client that reads nothing at all is closed as well.
     deaf = stack.enter_context(Wire(broker.port, receive_bytes=65536))
     deaf.sub("flood")
     deaf.ping()
@@ -63,8 +67,8 @@ def test_who_takes_nothing_is_cut_off_with_the_reason(start_broker: Start, stack
     assert slow_consumers(broker) == 2
 
 
-def test_who_takes_something_in_time_stays(start_broker: Start, stack: ExitStack) -> None:
-    """Far slower than what comes, but never still for as long as the deadline."""
+def test_client_that_reads_slowly_stays_connected(start_broker: Start, stack: ExitStack) -> None:
+    """The client reads far slower than messages arrive, but never pauses for the whole deadline."""
     broker = start_broker(*FLAGS)
     slow = stack.enter_context(Wire(broker.port, receive_bytes=65536))
     sender = stack.enter_context(Wire(broker.port))
@@ -73,15 +77,15 @@ def test_who_takes_something_in_time_stays(start_broker: Start, stack: ExitStack
     publish(sender, "flood", FLOOD)
     ends = time.monotonic() + 3 * DEADLINE
     while time.monotonic() < ends:
-        slow.unread += slow.socket.recv(SIP)
+        slow.unread += slow.socket.recv(SMALL_READ)
         time.sleep(DEADLINE / 10)
     assert sum(1 for _ in islice(read_messages(slow), FLOOD)) == FLOOD
     slow.ping()
     assert slow_consumers(broker) == 0
 
 
-def test_a_reader_of_a_mailbox_may_take_as_long_as_it_wants(start_broker: Start, stack: ExitStack) -> None:
-    """Also with pings that wait behind the mailbox, and with plain messages that do."""
+def test_deadline_does_not_apply_to_mailbox_subscribers(start_broker: Start, stack: ExitStack) -> None:
+    """Also if pings or plain messages wait behind the mailbox's messages."""
     broker = start_broker(*FLAGS, "--ping-interval", "0.5", "--ping-max", "100")
     readers = [stack.enter_context(Wire(broker.port, receive_bytes=65536)) for _ in range(4)]
     sender = stack.enter_context(Wire(broker.port))
@@ -108,7 +112,7 @@ def test_a_reader_of_a_mailbox_may_take_as_long_as_it_wants(start_broker: Start,
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["with a maximum", "at any time"])
-def test_so_may_one_that_left_its_mailbox_until_it_has_what_it_was_sent(
+def test_deadline_applies_after_unsub_once_the_mailbox_data_is_read(
     start_broker: Start, stack: ExitStack, early: bool
 ) -> None:
     broker = start_broker(*FLAGS, "--max-payload", str(LARGE))
@@ -130,7 +134,7 @@ def test_so_may_one_that_left_its_mailbox_until_it_has_what_it_was_sent(
     wait_until(lambda: slow_consumers(broker) == 1)
 
 
-def test_what_the_kernel_took_waits_for_nobody(start_broker: Start, stack: ExitStack) -> None:
+def test_deadline_ignores_data_in_kernel_buffers(start_broker: Start, stack: ExitStack) -> None:
     broker = start_broker(*FLAGS)
     idle = stack.enter_context(Wire(broker.port))
     sender = stack.enter_context(Wire(broker.port))

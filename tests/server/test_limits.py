@@ -15,9 +15,10 @@ from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker as InProcess
 from mq9fast.server.housekeeping import TICK_SECONDS
 from tests.support.broker import Broker
+from tests.support.machine import kernel_bytes
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Wire, kernel_bytes
+from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
 Start = Callable[..., Broker]

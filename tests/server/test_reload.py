@@ -18,10 +18,11 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
+from tests.support.machine import kernel_bytes
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.websocket_client import WebWire
-from tests.support.wire_client import MAILBOX, Wire, kernel_bytes
+from tests.support.wire_client import MAILBOX, Wire
 
 ANNA = '[[users]]\nuser = "anna"\npassword = "anna"\n'
 BERTA = '[[users]]\nuser = "berta"\npassword = "berta"\n'

@@ -4,18 +4,11 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support.waiting import WAIT_SECONDS
 
 MAILBOX = "$mq9.AI.MAILBOX."
-
-
-def kernel_bytes() -> int:
-    """Upper bound of the bytes that the kernel buffers for a peer that reads nothing, on the sending side."""
-    sizes = Path("/proc/sys/net/ipv4/tcp_wmem")
-    return int(sizes.read_text().split()[2]) if sizes.exists() else 4 << 20
 
 
 class Message(NamedTuple):

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from itertools import islice
 
 from tests.support.broker import Broker
+from tests.support.machine import kernel_bytes
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.websocket_client import BINARY, PING, WebWire, frame, is_closed_without_data
-from tests.support.wire_client import Wire, kernel_bytes, read_messages
+from tests.support.wire_client import Wire, read_messages
 
 Start = Callable[..., Broker]
 MEGABYTE = 1 << 20

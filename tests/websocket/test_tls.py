@@ -19,11 +19,6 @@ from tests.support.wire_client import Wire
 Start = Callable[..., Broker]
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("wss"))
-
-
 @pytest.fixture
 def start_wss(start_broker: Start, certificates: Certificates) -> Start:
     files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
