@@ -1,4 +1,4 @@
-"""A broker with a monitoring port, which a module's tests share."""
+"""A broker with a monitoring port. The tests of a module share it."""
 
 from collections.abc import Iterator
 
@@ -17,5 +17,5 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def port(monitored: Broker) -> int:
-    """Of its monitoring."""
+    """Its monitoring port."""
     return monitor_port(monitored)

@@ -1,4 +1,4 @@
-"""/connz."""
+"""/connz: order, paging, filters, and the fields of a connection."""
 
 import re
 import time
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-# How many connections the tests share, and what the number of each has it do: subscribe and send so often.
+# The tests share so many connections. Connection N subscribes N times and sends N messages.
 CLIENTS = 5
 ORDERS = {
     "cid": [1, 2, 3, 4, 5],
@@ -31,11 +31,11 @@ ORDERS = {
 
 @pytest.fixture(scope="module")
 def clients(monitored: Broker) -> Iterator[list[Wire]]:
-    """Connections 1 to 5 of the broker."""
+    """The broker's connections 1 to 5."""
     with ExitStack() as stack:
         wires = []
         for number in range(1, CLIENTS + 1):
-            # Who says a language is pinged, and these do not answer.
+            # The broker pings a client that gives its language, and these clients do not answer.
             options = {"name": f"worker-{number}", "version": f"2.9.{number}"}
             options |= {"lang": "python3"} if number == 3 else {}
             wires.append(stack.enter_context(Wire(monitored.port, options)))
@@ -53,7 +53,7 @@ def cids(page: dict[str, Any]) -> list[int]:
     return [connection["cid"] for connection in page["connections"]]
 
 
-def test_every_connection_is_there(clients: list[Wire], port: int) -> None:
+def test_page_lists_every_connection(clients: list[Wire], port: int) -> None:
     page = read(port, "/connz")
     assert cids(page) == [1, 2, 3, 4, 5]
     assert (page["num_connections"], page["total"], page["offset"], page["limit"]) == (5, 5, 0, 1024)
@@ -71,12 +71,12 @@ def test_every_connection_is_there(clients: list[Wire], port: int) -> None:
 
 
 @pytest.mark.parametrize("sort", ORDERS)
-def test_order(clients: list[Wire], port: int, sort: str) -> None:
+def test_sort_order(clients: list[Wire], port: int, sort: str) -> None:
     assert cids(read(port, f"/connz?sort={sort}")) == ORDERS[sort]
 
 
 @pytest.mark.parametrize("sort", ["pending", "last", "idle", "rtt"])
-def test_other_orders_hold_everybody(clients: list[Wire], port: int, sort: str) -> None:
+def test_other_sort_orders_list_every_connection(clients: list[Wire], port: int, sort: str) -> None:
     assert sorted(cids(read(port, f"/connz?sort={sort}"))) == [1, 2, 3, 4, 5]
 
 
@@ -85,31 +85,33 @@ def test_other_orders_hold_everybody(clients: list[Wire], port: int, sort: str) 
     ("offset", "limit", "shown"),
     [(0, 2, slice(2)), (2, 2, slice(2, 4)), (4, 9, slice(4, 5)), (5, 1, slice(0))],
 )
-def test_a_page(clients: list[Wire], port: int, sort: str, offset: int, limit: int, shown: slice) -> None:
+def test_offset_and_limit(
+    clients: list[Wire], port: int, sort: str, offset: int, limit: int, shown: slice
+) -> None:
     page = read(port, f"/connz?sort={sort}&offset={offset}&limit={limit}")
     assert cids(page) == ORDERS[sort][shown]
     assert (page["offset"], page["limit"], page["total"]) == (offset, limit, 5)
     assert page["num_connections"] == len(ORDERS[sort][shown])
 
 
-def test_no_limit_is_the_usual_one(clients: list[Wire], port: int) -> None:
+def test_limit_0_is_the_default(clients: list[Wire], port: int) -> None:
     assert read(port, "/connz?limit=0")["limit"] == 1024
 
 
-def test_one_by_its_number(clients: list[Wire], port: int) -> None:
+def test_one_connection_by_cid(clients: list[Wire], port: int) -> None:
     page = read(port, "/connz?cid=4")
     assert (cids(page), page["num_connections"], page["total"], page["limit"]) == ([4], 1, 5, 1)
     assert cids(read(port, "/connz?cid=400")) == []
 
 
 @pytest.mark.parametrize("yes", ["1", "true", "True"])
-def test_subscriptions(clients: list[Wire], port: int, yes: str) -> None:
+def test_subs_lists_subjects(clients: list[Wire], port: int, yes: str) -> None:
     shown = read(port, f"/connz?subs={yes}&cid=2")["connections"][0]
     assert shown["subscriptions_list"] == ["c2.0", "c2.1"]
     assert "subscriptions_list" not in read(port, "/connz?subs=0&cid=2")["connections"][0]
 
 
-def test_subscriptions_in_detail(clients: list[Wire], port: int) -> None:
+def test_subs_detail_lists_every_field(clients: list[Wire], port: int) -> None:
     clients[1].send("UNSUB 1 7\r\n")
     clients[1].ping()
     shown = read(port, "/connz?subs=detail&cid=2")["connections"][0]["subscriptions_list_detail"]
@@ -119,7 +121,7 @@ def test_subscriptions_in_detail(clients: list[Wire], port: int) -> None:
     ]
 
 
-def test_states(clients: list[Wire], port: int) -> None:
+def test_state_closed_is_empty(clients: list[Wire], port: int) -> None:
     for state in ("open", "any", "all", ""):
         assert len(cids(read(port, f"/connz?state={state}"))) == CLIENTS
     for sort in ("cid", "stop", "reason", "subs"):
@@ -145,28 +147,30 @@ def test_states(clients: list[Wire], port: int) -> None:
         "limit=" + "9" * 40,
     ],
 )
-def test_a_bad_parameter_is_named(clients: list[Wire], port: int, query: str) -> None:
+def test_error_names_the_wrong_parameter(clients: list[Wire], port: int, query: str) -> None:
     name = query.partition("=")[0]
     assert refusal(port, f"/connz?{query}").startswith(f"The parameter {name} ")
 
 
-def test_the_round_trip_is_known_once_it_was_taken(monitored: Broker, port: int, clients: list[Wire]) -> None:
-    with Wire(monitored.port, {"lang": "python3"}) as wire, Wire(monitored.port) as person:
+def test_rtt_is_shown_once_measured_and_never_for_a_client_without_language(
+    monitored: Broker, port: int, clients: list[Wire]
+) -> None:
+    with Wire(monitored.port, {"lang": "python3"}) as wire, Wire(monitored.port) as plain:
         wire.ping()
-        person.ping()
-        number, other = wire.info["client_id"], person.info["client_id"]
-        assert "rtt" not in read(port, f"/connz?cid={number}")["connections"][0]
+        plain.ping()
+        cid, plain_cid = wire.info["client_id"], plain.info["client_id"]
+        assert "rtt" not in read(port, f"/connz?cid={cid}")["connections"][0]
         read(port, "/connz")
         assert wire.line() == "PING"
         wire.send("PONG\r\nPONG\r\n")
         wire.ping()
-        rtt = read(port, f"/connz?cid={number}")["connections"][0]["rtt"]
+        rtt = read(port, f"/connz?cid={cid}")["connections"][0]["rtt"]
         assert re.fullmatch(r"\d+(\.\d+)?(µs|ms|s)", rtt)
-        person.ping()
-        assert "rtt" not in read(port, f"/connz?cid={other}")["connections"][0]
+        plain.ping()
+        assert "rtt" not in read(port, f"/connz?cid={plain_cid}")["connections"][0]
 
 
-def test_activity_is_messages_and_subscriptions_and_no_pings(monitored: Broker, port: int) -> None:
+def test_last_activity_counts_messages_and_subscriptions_but_no_pings(monitored: Broker, port: int) -> None:
     with Wire(monitored.port) as sender, Wire(monitored.port) as reader:
         reader.sub("activity.x")
         reader.ping()
@@ -191,19 +195,19 @@ def test_activity_is_messages_and_subscriptions_and_no_pings(monitored: Broker, 
         assert active(reader) > after
 
 
-def test_what_waits_for_a_reader_is_pending(monitored: Broker, port: int) -> None:
-    with Wire(monitored.port) as sender, Wire(monitored.port, receive_bytes=4096) as deaf:
-        deaf.sub("pending.x")
-        deaf.ping()
+def test_pending_bytes_of_a_client_that_does_not_read(monitored: Broker, port: int) -> None:
+    with Wire(monitored.port) as sender, Wire(monitored.port, receive_bytes=4096) as slow:
+        slow.sub("pending.x")
+        slow.ping()
         for _ in range(kernel_bytes() // 100_000 + 20):
             sender.pub("pending.x", b"x" * 100_000)
         sender.ping()
         first = read(port, "/connz?sort=pending&limit=1")["connections"][0]
-        assert first["cid"] == deaf.info["client_id"]
+        assert first["cid"] == slow.info["client_id"]
         assert 100_000 < first["pending_bytes"] < kernel_bytes() + 2_500_000
 
 
-def test_what_a_client_says_of_itself_cannot_spoil_a_page(monitored: Broker, port: int) -> None:
+def test_unprintable_names_and_subjects_are_replaced(monitored: Broker, port: int) -> None:
     odd = {"name": "\x1b[2J\u202e" + "n" * 3000, "lang": "l" * 500 + "\n", "version": "\x00v"}
     with Wire(monitored.port, odd) as wire:
         wire.ping()
@@ -215,7 +219,7 @@ def test_what_a_client_says_of_itself_cannot_spoil_a_page(monitored: Broker, por
     assert shown["subscriptions_list"] == ["\ufffd[2J.\ufffd\ufffd"]
 
 
-def test_a_thousand_connections_in_order_while_they_go(start_broker: Callable[..., Broker]) -> None:
+def test_sort_of_a_thousand_connections(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--monitor-port", "0")
     port = monitor_port(broker)
     with ExitStack() as stack:
@@ -230,7 +234,7 @@ def test_a_thousand_connections_in_order_while_they_go(start_broker: Callable[..
     wait_until(lambda: read(port, "/connz")["total"] == 0)
 
 
-def test_who_signed_in(start_broker: Callable[..., Broker]) -> None:
+def test_auth_shows_the_user_name(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--monitor-port", "0", "--user", "planner", "--password", "secret")
     port = monitor_port(broker)
     with Wire(broker.port, {"user": "planner", "pass": "secret"}) as wire, Wire(broker.port, None):
@@ -239,14 +243,14 @@ def test_who_signed_in(start_broker: Callable[..., Broker]) -> None:
         assert known["authorized_user"] == "planner"
         assert "authorized_user" not in unknown
         assert "authorized_user" not in read(port, "/connz")["connections"][0]
-        # As a private address it is nobody's to see, though clients may be called after their mailbox.
+        # A user name that is also a private address is masked.
         wire.create(name="planner")
         assert read(port, "/connz?auth=1&limit=1")["connections"][0]["authorized_user"] == "p\u2026"
     text = str(read(port, "/varz")) + str(read(port, "/connz?auth=1&subs=detail"))
     assert "secret" not in text
 
 
-def test_a_token_is_not_shown(start_broker: Callable[..., Broker]) -> None:
+def test_auth_shows_no_token(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--monitor-port", "0", "--token", "very-secret")
     with Wire(broker.port, {"auth_token": "very-secret"}) as wire:
         wire.ping()

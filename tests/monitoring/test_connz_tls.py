@@ -1,4 +1,4 @@
-"""/connz of connections with TLS."""
+"""/connz: TLS version and cipher suite of a connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from tests.support.nats_py import connect
 from tests.support.websocket_client import WebWire
 
 
-async def shown_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:
-    """What the page says of an unmodified client while it is connected."""
+async def connz_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:
+    """The entry of a nats-py client on the page."""
     client = await connect(broker.url, tls=certificates.context(), name="secured")
     try:
         (shown,) = (await asyncio.to_thread(read, monitor_port(broker), "/connz"))["connections"]
@@ -27,14 +27,14 @@ def test_version_and_cipher(start_broker: Callable[..., Broker], tmp_path: Path)
     certificates = Certificates(tmp_path)
     files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
     broker = start_broker("--monitor-port", "0", *files)
-    shown = asyncio.run(shown_of_client(broker, certificates))
+    shown = asyncio.run(connz_of_client(broker, certificates))
     assert (shown["name"], shown["lang"], shown["tls_version"]) == ("secured", "python3", "1.3")
     assert shown["tls_cipher_suite"].startswith("TLS_")
     varz = read(monitor_port(broker), "/varz")
     assert (varz["tls_required"], varz["tls_verify"]) == (True, False)
 
 
-def test_websockets_with_and_without_tls(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+def test_websocket_clients_with_and_without_tls(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
     for flags, tls in (((), None), (files, certificates.context()), ((*files, "--no-ws-tls"), None)):

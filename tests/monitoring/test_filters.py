@@ -1,4 +1,4 @@
-"""What a query of /connz and /subsz selects is what it selects on nats-server."""
+"""A query of /connz or /subsz selects the same entries on mq9fast and on nats-server."""
 
 import json
 import re
@@ -45,7 +45,7 @@ SUBSZ = [
 
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[int, int]]]:
-    """Client and monitoring port of mq9fast, and of nats-server where there is one."""
+    """Client port and monitoring port of mq9fast, and of nats-server if it is installed."""
     directory = tmp_path_factory.mktemp("filters")
     with ExitStack() as stack:
         ours = Broker(directory / "data", "--config", str(USERS), "--monitor-port", "0")
@@ -66,8 +66,8 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[int, 
         yield found
 
 
-def answer(port: int, path: str) -> Any:
-    """Status and figures of a page, and which connections are on it."""
+def selection(port: int, path: str) -> Any:
+    """The counters, connections and number of subscriptions on a page; the status of an error."""
     status, _, body = get(port, path)
     if status != 200:
         return status
@@ -78,19 +78,19 @@ def answer(port: int, path: str) -> Any:
 
 
 @pytest.mark.parametrize("path", [f"/connz?{it}" for it in CONNZ] + [f"/subsz?{it}" for it in SUBSZ])
-def test_selections(ports: list[tuple[int, int]], path: str) -> None:
+def test_query_selects_as_on_nats_server(ports: list[tuple[int, int]], path: str) -> None:
     if NATS_SERVER is None:
-        pytest.skip("there is no nats-server")
-    ours, theirs = (answer(http, path) for _, http in ports)
+        pytest.skip("nats-server is not installed")
+    ours, theirs = (selection(http, path) for _, http in ports)
     assert ours == theirs
 
 
-def test_filters_that_match_nobody(ports: list[tuple[int, int]]) -> None:
+def test_filters_that_match_no_connection(ports: list[tuple[int, int]]) -> None:
     for query in ("user=nobody", "acc=other", "mqtt_client=x"):
-        assert answer(ports[0][1], f"/connz?{query}")[1] == []
+        assert selection(ports[0][1], f"/connz?{query}")[1] == []
 
 
-def test_a_token_is_not_shown_but_that_there_was_one_is(tmp_path: Path) -> None:
+def test_a_client_with_a_token_is_shown_as_redacted(tmp_path: Path) -> None:
     with ExitStack() as stack:
         ours = Broker(tmp_path / "data", "--token", "s3cret", "--monitor-port", "0")
         stack.callback(ours.end)
@@ -104,6 +104,6 @@ def test_a_token_is_not_shown_but_that_there_was_one_is(tmp_path: Path) -> None:
         for port, page in pages:
             with Wire(port, {"auth_token": "s3cret", "name": "x"}) as wire:
                 wire.ping()
-                assert answer(page, "/connz?auth=1")[1] == [("x", "[REDACTED]")]
-                assert answer(page, "/connz?auth=1&user=[REDACTED]")[1] == [("x", "[REDACTED]")]
-                assert answer(page, "/connz?auth=1&user=s3cret")[1] == []
+                assert selection(page, "/connz?auth=1")[1] == [("x", "[REDACTED]")]
+                assert selection(page, "/connz?auth=1&user=[REDACTED]")[1] == [("x", "[REDACTED]")]
+                assert selection(page, "/connz?auth=1&user=s3cret")[1] == []

@@ -1,4 +1,4 @@
-"""The monitoring port as HTTP clients see it."""
+"""HTTP on the monitoring port: methods, paths, connections, limits and errors."""
 
 import random
 import re
@@ -25,8 +25,8 @@ from tests.support.wire_client import Wire
 PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mailboxz", "/metrics")
 
 
-def ask(port: int, request: bytes) -> bytes:
-    """All that comes back until the other side closes."""
+def exchange(port: int, request: bytes) -> bytes:
+    """Send a request, and return everything that the broker sends until it closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as raw:
         raw.sendall(request)
         received = b""
@@ -36,7 +36,7 @@ def ask(port: int, request: bytes) -> bytes:
 
 
 def free_port() -> int:
-    """A port that the system gives to nobody who does not name it."""
+    """A free port outside the range from which the system picks ports."""
     while True:
         port = random.randrange(10_000, 32_000)
         with socket.socket() as attempt, suppress(OSError):
@@ -44,7 +44,7 @@ def free_port() -> int:
             return port
 
 
-def test_a_healthy_broker_says_so(port: int) -> None:
+def test_healthz_of_a_healthy_broker(port: int) -> None:
     assert get(port, "/healthz") == (200, "application/json", b'{"status":"ok"}')
 
 
@@ -74,7 +74,7 @@ def test_head_has_the_length_of_a_page_in_many_pieces(monitored: Broker, port: i
 
 
 @pytest.mark.parametrize("path", [*PAGES, "*"])
-def test_options_tells_what_a_page_takes(port: int, path: str) -> None:
+def test_options_lists_the_methods(port: int, path: str) -> None:
     with closing(HTTPConnection("127.0.0.1", port)) as client:
         client.request("OPTIONS", path)
         answer = client.getresponse()
@@ -83,7 +83,7 @@ def test_options_tells_what_a_page_takes(port: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "get"])
-def test_other_methods_are_told_which_there_are(port: int, method: str) -> None:
+def test_other_methods_get_405_with_the_allowed_ones(port: int, method: str) -> None:
     with closing(HTTPConnection("127.0.0.1", port)) as client:
         client.request(method, "/mailboxz")
         answer = client.getresponse()
@@ -92,7 +92,7 @@ def test_other_methods_are_told_which_there_are(port: int, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_target_may_be_a_whole_uri(port: int, path: str) -> None:
+def test_the_target_may_be_an_absolute_uri(port: int, path: str) -> None:
     wanted = get(port, path)[:2]
     for uri in (f"http://host:80{path}?limit=1", f"HTTPS://host{path}", f"http://host{path}?a=http://x/y"):
         status, content_type, body = get(port, uri)
@@ -105,11 +105,11 @@ def test_a_uri_without_a_path_is_the_index(port: int) -> None:
     assert get(port, "http://host") == get(port, "http://host?a=/healthz") == get(port, "/")
 
 
-def test_a_path_may_be_written_with_percent_signs(port: int) -> None:
+def test_the_path_may_be_percent_encoded(port: int) -> None:
     assert get(port, "/%68ealthz") == get(port, "/healthz")
 
 
-def test_a_connection_takes_one_request_after_the_other(port: int) -> None:
+def test_a_connection_is_kept_open_for_more_requests(port: int) -> None:
     with closing(HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)) as client:
         client.connect()
         address = client.sock.getsockname()
@@ -121,21 +121,23 @@ def test_a_connection_takes_one_request_after_the_other(port: int) -> None:
                 assert client.sock.getsockname() == address
 
 
-def test_requests_that_come_together_are_answered_in_order(port: int) -> None:
+def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     request = b"GET %s HTTP/1.1\r\nhost: a\r\n%s\r\n"
     last = request % (b"/healthz", b"connection: close\r\n")
-    said = ask(port, request % (b"/connz", b"") + request % (b"/nothing", b"") + last)
-    assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200", b"404", b"200"]
-    assert said.endswith(b'{"status":"ok"}')
+    received = exchange(port, request % (b"/connz", b"") + request % (b"/nothing", b"") + last)
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"404", b"200"]
+    assert received.endswith(b'{"status":"ok"}')
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
-def test_a_request_with_a_body_is_the_last(port: int, method: bytes) -> None:
-    said = ask(port, method + b" /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nabc")
-    assert b"connection: close" in said
+def test_a_request_with_a_body_is_the_last_of_its_connection_of_its_connection(
+    port: int, method: bytes
+) -> None:
+    received = exchange(port, method + b" /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nabc")
+    assert b"connection: close" in received
 
 
-def test_requests_that_never_end_neither_pile_up_nor_keep_others_out(port: int) -> None:
+def test_the_oldest_idle_connection_is_closed_when_there_are_too_many(port: int) -> None:
     with ExitStack() as stack:
         idle = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS))
@@ -149,7 +151,7 @@ def test_requests_that_never_end_neither_pile_up_nor_keep_others_out(port: int) 
         assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200")
 
 
-def test_unknown_paths_and_other_methods(port: int) -> None:
+def test_status_of_unknown_paths_methods_and_values(port: int) -> None:
     status, _, body = get(port, "/nothing")
     assert status == 404
     assert b"/healthz" in body
@@ -166,13 +168,13 @@ def test_unknown_paths_and_other_methods(port: int) -> None:
         (b"GET /" + b"x" * 20000, b"431"),
     ],
 )
-def test_what_is_no_request_is_told_so(port: int, request_bytes: bytes, status: bytes) -> None:
-    assert ask(port, request_bytes).startswith(b"HTTP/1.1 " + status)
+def test_invalid_requests_get_an_error_status(port: int, request_bytes: bytes, status: bytes) -> None:
+    assert exchange(port, request_bytes).startswith(b"HTTP/1.1 " + status)
     assert get(port, "/healthz")[0] == 200
 
 
-def test_a_client_of_http_1_0_gets_its_page(port: int) -> None:
-    head, _, body = ask(port, b"GET /connz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+def test_an_http_1_0_client_gets_its_page(port: int) -> None:
+    head, _, body = exchange(port, b"GET /connz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert body.startswith(b"{") and body.endswith(b"}")
 
@@ -194,7 +196,7 @@ def test_a_client_of_http_1_0_gets_its_page(port: int) -> None:
         ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)),
     ),
 )
-def test_no_query_is_answered_by_anything_but_a_page_or_a_sentence(port: int, path: str, query: str) -> None:
+def test_any_query_gets_a_page_or_a_400_with_a_sentence(port: int, path: str, query: str) -> None:
     status, content_type, body = get(port, f"{path}?{query}")
     assert status in {200, 400}, body
     if status == 400:
@@ -208,11 +210,13 @@ def test_too_many_parameters(port: int) -> None:
     )
 
 
-def test_of_a_repeated_parameter_the_first_counts_and_unknown_ones_are_passed_over(port: int) -> None:
+def test_the_first_of_repeated_parameters_counts_and_unknown_ones_are_ignored(port: int) -> None:
     assert read(port, "/connz?limit=3&limit=x&fruit=apple")["limit"] == 3
 
 
-def test_a_reader_that_stops_harms_nobody(monitored: Broker, port: int) -> None:
+def test_a_client_that_stops_reading_delays_nobody_and_costs_little_memory(
+    monitored: Broker, port: int
+) -> None:
     with Wire(monitored.port) as wire, socket.socket() as slow:
         for number in range(20_000):
             wire.send(f"SUB some.subject.that.is.long.enough.{number:0100} {number}\r\n")
@@ -227,7 +231,7 @@ def test_a_reader_that_stops_harms_nobody(monitored: Broker, port: int) -> None:
         assert monitored.rss_bytes - before < 30 << 20
 
 
-def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
+def test_the_default_port_in_use_is_a_warning_and_a_configured_one_an_error(
     start_broker: Callable[..., Broker], tmp_path: Path
 ) -> None:
     first = start_broker("--monitor-port", "0")
@@ -238,7 +242,7 @@ def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
-        def is_ours() -> bool:
+        def bind_default_port() -> bool:
             try:
                 holder.bind(("127.0.0.1", 8222))
                 holder.listen()
@@ -246,9 +250,9 @@ def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
                 return False
             return True
 
-        # Another run of this test has it for a moment only; whoever has it for good serves as well.
+        # If another run of this test has the port, wait. If another process keeps it, that is fine too.
         with suppress(AssertionError):
-            wait_until(is_ours, 10)
+            wait_until(bind_default_port, 10)
         broker = Broker(tmp_path / "default", monitor=True)
         try:
             assert (
@@ -259,14 +263,14 @@ def test_the_default_port_in_use_is_a_warning_and_a_chosen_one_an_error(
             broker.end()
 
 
-def test_a_broker_that_stops_drops_what_is_being_answered(start_broker: Callable[..., Broker]) -> None:
+def test_a_stop_closes_http_connections(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--monitor-port", "0")
     with socket.create_connection(("127.0.0.1", monitor_port(broker)), timeout=WAIT_SECONDS) as idle:
         assert broker.stop() == 0
         assert idle.recv(1) == b""
 
 
-def test_varz_is_there_only_once_clients_can_connect(tmp_path: Path) -> None:
+def test_varz_is_served_only_once_clients_can_connect(tmp_path: Path) -> None:
     client_port, http_port = free_port(), free_port()
     command = [sys.executable, "-m", "mq9fast", "--port", str(client_port), "--monitor-port", str(http_port)]
     process = subprocess.Popen(

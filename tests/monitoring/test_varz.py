@@ -1,4 +1,4 @@
-"""/varz."""
+"""/varz: counters of the broker, and what the process uses."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 
-def test_it_counts(monitored: Broker, port: int) -> None:
+def test_counters(monitored: Broker, port: int) -> None:
     before = read(port, "/varz")
     with Wire(monitored.port) as wire:
         wire.sub("a.*")
@@ -26,7 +26,7 @@ def test_it_counts(monitored: Broker, port: int) -> None:
     assert varz["http_req_stats"]["/varz"] == before["http_req_stats"]["/varz"] + 1
 
 
-def test_what_closed_connections_did_stays_counted(monitored: Broker, port: int) -> None:
+def test_counters_include_closed_connections(monitored: Broker, port: int) -> None:
     wait_until(lambda: read(port, "/varz")["connections"] == 0)
     before = read(port, "/varz")
     with Wire(monitored.port) as wire:
@@ -42,10 +42,10 @@ def test_what_closed_connections_did_stays_counted(monitored: Broker, port: int)
     assert varz["out_bytes"] - before["out_bytes"] == 4
 
 
-def test_it_says_what_the_process_uses(monitored: Broker, port: int) -> None:
+def test_cpu_and_memory_of_the_process(monitored: Broker, port: int) -> None:
     with Wire(monitored.port) as wire:
         read(port, "/varz")
-        # More than a second ago, or the next look would not be a new one.
+        # CPU usage is measured again after a second at the earliest.
         time.sleep(1.2)
         read(port, "/varz")
         began, before = time.monotonic(), monitored.cpu_seconds
@@ -61,5 +61,5 @@ def test_it_says_what_the_process_uses(monitored: Broker, port: int) -> None:
     assert re.fullmatch(r"(\d+m)?\d+s", varz["uptime"])
 
 
-def test_it_takes_no_parameters(port: int) -> None:
+def test_parameters_are_ignored(port: int) -> None:
     assert get(port, "/varz?mode=1&x=%")[0] == 200

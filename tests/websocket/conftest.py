@@ -1,4 +1,4 @@
-"""Servers with a WebSocket port: ours, and nats-server to compare it with."""
+"""Servers with a WebSocket port: mq9fast, and nats-server to compare it with."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ NATS_LINE = re.compile(r"Listening for websocket clients on wss?://.*:(\d+)\n")
 
 
 class Ports(NamedTuple):
-    """The WebSocket ports of one server: open to all, and with origins, a token and short patience."""
+    """Two WebSocket ports of a server: one open to all, one with allowed origins, a token and short
+    timeouts."""
 
     open: int
     strict: int
@@ -30,7 +31,7 @@ def server(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def ports(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
-    """Two brokers of ours, or two real nats-servers with the same settings."""
+    """The ports of two brokers, or of two nats-servers with the same settings."""
     directory = tmp_path_factory.mktemp(server)
     if server == "mq9fast":
         strict = ("--token", "secret", "--auth-timeout", "1", "--ws-origins", ORIGINS)
@@ -45,7 +46,7 @@ def ports(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Por
             broker.end()
         return
     if NATS_SERVER is None:
-        pytest.skip("there is no nats-server")
+        pytest.skip("nats-server is not installed")
     allowed = ", ".join(f'"{origin.strip()}"' for origin in ORIGINS.split(","))
     with_websocket = 'listen: "127.0.0.1:-1", no_tls: true'
     sets = [

@@ -1,4 +1,4 @@
-"""A WebSocket port behind a proxy for HTTP: clients are shown as where X-Forwarded-For says they are."""
+"""A WebSocket port behind an HTTP proxy: X-Forwarded-For gives the address of the client."""
 
 import json
 import signal
@@ -18,8 +18,8 @@ Start = Callable[..., Broker]
 FLAGS = ("--ws-port", "0", "--monitor-port", "0")
 
 
-def shown(broker: Broker, value: str | None) -> Any:
-    """The address that INFO and /connz give to a client whose X-Forwarded-For is `value`."""
+def shown_address(broker: Broker, value: str | None) -> Any:
+    """The address of a client on /connz and in INFO, if the header X-Forwarded-For is `value`."""
     with WebWire(broker.ws_port, X_Forwarded_For=value) as wire:
         monitor = broker.log.read_text().partition("monitoring on ")[2].split()[0]
         url = f"{monitor}/connz?cid={wire.info['client_id']}"
@@ -38,11 +38,11 @@ def shown(broker: Broker, value: str | None) -> Any:
         ("2001:db8::2", "2001:db8::2"),
         ("2001:DB8:0::2", "2001:db8::2"),
         ("::ffff:9.9.9.9", "9.9.9.9"),
-        # The last one is the proxy's; those before it are what the client sent.
+        # The proxy added the last one. The client may have sent those before it.
         ("1.1.1.1, 9.9.9.9", "9.9.9.9"),
         ("nonsense,9.9.9.9", "9.9.9.9"),
         ("1.1.1.1\r\nX-Forwarded-For: 9.9.9.9", "9.9.9.9"),
-        # None that can be used.
+        # Not an address.
         (None, "127.0.0.1"),
         ("", "127.0.0.1"),
         ("9.9.9.9,", "127.0.0.1"),
@@ -54,7 +54,7 @@ def shown(broker: Broker, value: str | None) -> Any:
     ],
 )
 def test_the_address_is_the_last_of_the_header(forwarded: Broker, value: str | None, address: str) -> None:
-    assert shown(forwarded, value) == address
+    assert shown_address(forwarded, value) == address
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +68,10 @@ def test_off_by_default_and_turned_on_by_a_reload(start_broker: Start, tmp_path:
     config = tmp_path / "mq9.toml"
     config.write_text("")
     broker = start_broker(*FLAGS, "--config", str(config))
-    assert shown(broker, "9.9.9.9") == "127.0.0.1"
+    assert shown_address(broker, "9.9.9.9") == "127.0.0.1"
     config.write_text("ws_forwarded_for = true")
     broker.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: shown(broker, "9.9.9.9") == "9.9.9.9")
+    wait_until(lambda: shown_address(broker, "9.9.9.9") == "9.9.9.9")
 
 
 def test_a_refused_upgrade_is_logged_with_the_address_of_the_client(forwarded: Broker) -> None:

@@ -15,21 +15,21 @@ Start = Callable[..., Broker]
 MEGABYTE = 1 << 20
 
 
-def test_max_connections_counts_both_kinds(start_broker: Start) -> None:
+def test_max_connections_counts_clients_of_both_ports(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--max-connections", "2")
     with Wire(broker.port) as plain, WebWire(broker.ws_port) as web:
-        with WebWire(broker.ws_port, None) as one_too_many:
-            assert one_too_many.info["port"] == broker.ws_port
-            assert one_too_many.closed()
-            assert one_too_many.unread == b"-ERR 'maximum connections exceeded'\r\n"
-            assert one_too_many.close_code == (1008, "Maximum Connections Exceeded")
-        with Wire(broker.port, None) as one_too_many_too:
-            assert one_too_many_too.closed()
+        with WebWire(broker.ws_port, None) as refused:
+            assert refused.info["port"] == broker.ws_port
+            assert refused.closed()
+            assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
+            assert refused.close_code == (1008, "Maximum Connections Exceeded")
+        with Wire(broker.port, None) as also_refused:
+            assert also_refused.closed()
         plain.ping()
         web.ping()
 
 
-def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> None:
+def test_concurrent_upgrades_are_limited_by_max_connections(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--max-connections", "100", "--auth-timeout", "600")
     peers = [
         socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) for _ in range(101)
@@ -41,7 +41,7 @@ def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> Non
         assert refused.unread == b"-ERR 'maximum connections exceeded'\r\n"
     peers.pop().close()
 
-    def taken() -> bool:
+    def accepted() -> bool:
         try:
             with WebWire(broker.ws_port) as wire:
                 wire.ping()
@@ -49,13 +49,13 @@ def test_no_more_upgrades_at_a_time_than_connections(start_broker: Start) -> Non
             return False
         return True
 
-    wait_until(taken)
+    wait_until(accepted)
     for peer in peers:
         peer.close()
 
 
-def test_a_frame_of_any_size_costs_no_memory(start_broker: Start) -> None:
-    """One message of 60 MB, which says to be of 4 EB: what is in it counts, and is handled as it comes."""
+def test_a_huge_frame_costs_no_memory(start_broker: Start) -> None:
+    """One frame of 60 MB, whose header says 4 EB: the broker handles its content as it arrives."""
     broker = start_broker("--ws-port", "0")
     with WebWire(broker.ws_port) as wire:
         before = broker.rss_bytes
@@ -70,20 +70,20 @@ def test_a_frame_of_any_size_costs_no_memory(start_broker: Start) -> None:
         assert broker.rss_bytes - before < 10 * MEGABYTE
 
 
-def test_pings_to_one_that_does_not_read_cost_no_memory(start_broker: Start) -> None:
+def test_pings_of_a_client_that_does_not_read_cost_no_memory(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--max-pending", str(MEGABYTE))
-    with WebWire(broker.ws_port, receive_bytes=65536) as deaf, WebWire(broker.ws_port) as other:
+    with WebWire(broker.ws_port, receive_bytes=65536) as slow, WebWire(broker.ws_port) as other:
         other.ping()
         before = broker.rss_bytes
         for _ in range(60):
-            deaf.frames(frame(PING, b"x" * 125) * 8000)
+            slow.frames(frame(PING, b"x" * 125) * 8000)
         other.ping(WAIT_SECONDS)
         assert broker.rss_bytes - before < 20 * MEGABYTE
-        deaf.ping(WAIT_SECONDS)
-        assert set(deaf.socket.pongs) == {b"x" * 125}
+        slow.ping(WAIT_SECONDS)
+        assert set(slow.socket.pongs) == {b"x" * 125}
 
 
-def test_a_reader_of_a_mailbox_that_does_not_read_costs_no_memory_and_loses_nothing(
+def test_a_slow_mailbox_subscriber_costs_no_memory_and_loses_nothing(
     start_broker: Start,
 ) -> None:
     broker = start_broker("--ws-port", "0", "--sync", "never", "--max-pending", str(4 * MEGABYTE))
@@ -95,16 +95,16 @@ def test_a_reader_of_a_mailbox_that_does_not_read_costs_no_memory_and_loses_noth
         before = broker.rss_bytes
         publish_many(sender, "box", count, b"x" * 1000)
         critical = sender.msg("box.critical", "now")["msg_id"]
-        # The store has some memory of its own, however much there is in it.
+        # The store uses a bounded amount of memory.
         assert broker.rss_bytes - before < 100 * MEGABYTE
         order = [message.msg_id for message in islice(read_messages(slow), count + 1)]
-        # It overtakes all but what the sockets held already.
+        # It overtakes all messages except those in the buffers of the sockets.
         assert order.index(critical) < 10_000
         order.remove(critical)
         assert order == list(range(count))
 
 
-def test_a_slow_reader_of_a_plain_subject_is_cut_off(start_broker: Start) -> None:
+def test_a_slow_subscriber_of_a_plain_subject_is_disconnected(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--max-pending", str(MEGABYTE))
     with WebWire(broker.ws_port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
         slow.sub("flood")
@@ -117,8 +117,8 @@ def test_a_slow_reader_of_a_plain_subject_is_cut_off(start_broker: Start) -> Non
         assert slow.close_code == (1008, "Slow Consumer (Pending Bytes)")
 
 
-def test_senders_over_websocket_are_stalled_alike(start_broker: Start) -> None:
-    """What one sends faster than its reader takes it waits in its own socket, and nothing is lost."""
+def test_a_fast_sender_over_websocket_is_stalled(start_broker: Start) -> None:
+    """Messages that the subscriber cannot read yet wait in the sender's socket, and none is lost."""
     broker = start_broker("--ws-port", "0", "--max-pending", str(8 * MEGABYTE))
     with Wire(broker.port, receive_bytes=65536) as reader, WebWire(broker.ws_port) as sender:
         reader.sub("flow")

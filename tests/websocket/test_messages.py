@@ -1,4 +1,4 @@
-"""What goes out over WebSocket, of mailboxes and of plain subjects."""
+"""Messages over WebSocket: of mailboxes, of plain subjects, and of every size."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.websocket_client import WebWire
 from tests.support.wire_client import Wire
 
 
-def test_a_turn_is_one_message(ws_broker: Broker, web: WebWire) -> None:
+def test_many_deliveries_share_a_websocket_message(ws_broker: Broker, web: WebWire) -> None:
     with Wire(ws_broker.port) as sender:
         web.sub("many")
         web.ping()
@@ -40,7 +40,7 @@ def test_all_four_commands_and_the_order_of_priorities(ws_broker: Broker, web: W
         assert [message["msg_id"] for message in web.list(address)["messages"]] == [0, 3]
 
 
-def test_clients_of_both_ports_meet(ws_broker: Broker, web: WebWire) -> None:
+def test_clients_of_both_ports_exchange_messages(ws_broker: Broker, web: WebWire) -> None:
     with Wire(ws_broker.port) as plain:
         web.sub("both")
         web.ping()
@@ -49,5 +49,5 @@ def test_clients_of_both_ports_meet(ws_broker: Broker, web: WebWire) -> None:
         plain.ping()
         message = web.message()
         assert message.payload == b"from tcp"
-        web.pub(message.reply, "from the web")
-        assert plain.message().payload == b"from the web"
+        web.pub(message.reply, "from websocket")
+        assert plain.message().payload == b"from websocket"

@@ -1,4 +1,4 @@
-"""The WebSocket port opens with the broker, and says goodbye with it."""
+"""Start and stop of the WebSocket port, and lame duck mode."""
 
 import signal
 import socket
@@ -17,24 +17,24 @@ from tests.support.wire_client import MAILBOX
 Start = Callable[..., Broker]
 
 
-def test_it_is_off_unless_asked_for(start_broker: Start) -> None:
+def test_it_is_off_by_default(start_broker: Start) -> None:
     assert "WebSocket" not in start_broker().log.read_text()
 
 
-def test_a_websocket_port_in_use_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_port_in_use_names_ws_port(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        said = start_error("--port", "0", "--ws-port", port, "--data-dir", tmp_path / "data")
-    assert f"127.0.0.1:{port}: another process uses this port; stop it, or change ws_port" in said
+        error = start_error("--port", "0", "--ws-port", port, "--data-dir", tmp_path / "data")
+    assert f"127.0.0.1:{port}: another process uses this port; stop it, or change ws_port" in error
     Broker(tmp_path / "data").end()
 
 
 @pytest.mark.parametrize(
     "origin", ["example.org", "https://", "https://a.org/path", "https://a.org:x", "a,,b"]
 )
-def test_origins_that_are_none_are_named(tmp_path: Path, origin: str) -> None:
+def test_the_error_for_a_wrong_origin_names_ws_origins(tmp_path: Path, origin: str) -> None:
     with pytest.raises(StartError, match=r"^ws_origins: .* is not an origin"):
         Origins(origin)
     if origin == "example.org":
@@ -42,7 +42,7 @@ def test_origins_that_are_none_are_named(tmp_path: Path, origin: str) -> None:
         assert "example.org" in start_error("--port", "0", "--ws-port", "0", "--ws-origins", origin, *data)
 
 
-def test_a_port_that_is_open_to_any_page_is_warned_about(start_broker: Start) -> None:
+def test_the_log_warns_if_any_web_page_may_connect(start_broker: Start) -> None:
     warning = "any web page"
     assert warning in start_broker("--ws-port", "0").log.read_text()
     for flags in (("--ws-origins", "https://a.org"), ("--token", "secret")):
@@ -51,7 +51,7 @@ def test_a_port_that_is_open_to_any_page_is_warned_about(start_broker: Start) ->
     wait_until(lambda: "listening on 0.0.0.0 without authentication" in world.log.read_text())
 
 
-def test_a_stop_says_goodbye_to_all(start_broker: Start) -> None:
+def test_a_stop_closes_every_client_with_a_close_frame(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0")
     with WebWire(broker.ws_port) as web, socket.create_connection(("127.0.0.1", broker.ws_port)) as half:
         web.create(name="box")
@@ -61,13 +61,13 @@ def test_a_stop_says_goodbye_to_all(start_broker: Start) -> None:
         web.ping()
         assert broker.stop() == 0
         assert web.closed()
-        heard = b"".join(message.payload for message in web.received) + web.unread
-        assert b'{"msg_id":0}' in heard
+        received = b"".join(message.payload for message in web.received) + web.unread
+        assert b'{"msg_id":0}' in received
         assert web.close_code == (1001, "Server Shutdown")
         assert is_closed_without_data(half)
 
 
-def test_a_lame_duck_tells_websockets_too(start_broker: Start) -> None:
+def test_lame_duck_mode_reaches_websocket_clients(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--lame-duck-duration", "0.3")
     with WebWire(broker.ws_port) as web, WebWire(broker.ws_port) as other:
         for wire in (web, other):

@@ -1,4 +1,4 @@
-"""WebSocket with TLS: from the first byte, unless a proxy in front has it."""
+"""WebSocket with TLS, which starts with the first byte, and without it behind a proxy that does TLS."""
 
 import contextlib
 import re
@@ -38,7 +38,7 @@ def use(port: int, tls: ssl.SSLContext | None, name: str) -> dict[str, object]:
         return wire.info
 
 
-def test_wss_from_end_to_end(start_wss: Start, certificates: Certificates) -> None:
+def test_messages_over_wss(start_wss: Start, certificates: Certificates) -> None:
     broker = start_wss()
     assert f"wss://127.0.0.1:{broker.ws_port}" in broker.log.read_text()
     info = use(broker.ws_port, certificates.context(), "box")
@@ -48,9 +48,9 @@ def test_wss_from_end_to_end(start_wss: Start, certificates: Certificates) -> No
     assert broker.stop() == 0
 
 
-def test_info_over_wss_says_what_nats_servers_does(tmp_path: Path, certificates: Certificates) -> None:
+def test_info_over_wss_equals_that_of_nats_server(tmp_path: Path, certificates: Certificates) -> None:
     if NATS_SERVER is None:
-        pytest.skip("there is no nats-server")
+        pytest.skip("nats-server is not installed")
     files = f'cert_file: "{certificates.cert("server")}", key_file: "{certificates.key("server")}"'
     server = NatsServer(tmp_path, {"websocket": f'{{ listen: "127.0.0.1:-1", tls {{ {files} }} }}'})
     try:
@@ -69,7 +69,9 @@ def test_info_over_wss_says_what_nats_servers_does(tmp_path: Path, certificates:
         server.end()
 
 
-def test_wss_demands_the_same_certificate(start_wss: Start, certificates: Certificates) -> None:
+def test_wss_requires_a_client_certificate_with_tls_verify(
+    start_wss: Start, certificates: Certificates
+) -> None:
     broker = start_wss("--tls-ca", certificates.cert("ca"), "--tls-verify")
     assert use(broker.ws_port, certificates.context("client"), "box")["tls_verify"] is True
     for context in (certificates.context(), certificates.context("stranger")):
@@ -77,7 +79,7 @@ def test_wss_demands_the_same_certificate(start_wss: Start, certificates: Certif
             WebWire(broker.ws_port, tls=context)
 
 
-def test_a_proxy_may_have_the_tls(start_wss: Start, certificates: Certificates) -> None:
+def test_no_ws_tls_is_for_a_proxy_that_does_tls(start_wss: Start, certificates: Certificates) -> None:
     broker = start_wss("--no-ws-tls")
     assert "tls_required" not in use(broker.ws_port, None, "box")
     with Wire(broker.port, None) as wire:
@@ -85,7 +87,7 @@ def test_a_proxy_may_have_the_tls(start_wss: Start, certificates: Certificates) 
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_what_is_no_tls_gets_nothing_and_harms_nobody(
+def test_a_peer_that_does_not_speak_tls_is_closed_without_a_reply(
     start_wss: Start, certificates: Certificates, tmp_path: Path, loop: str
 ) -> None:
     if loop == "asyncio":
@@ -96,13 +98,13 @@ def test_what_is_no_tls_gets_nothing_and_harms_nobody(
     for data in junk:
         with socket.create_connection(address, timeout=WAIT_SECONDS) as peer:
             peer.sendall(data)
-            said = b""
+            received = b""
             with contextlib.suppress(ConnectionError):
                 while more := peer.recv(65536):
-                    said += more
-            assert b"HTTP" not in said
-            assert b"INFO" not in said
-    # Nor does one stay that begins the upgrade, and no more.
+                    received += more
+            assert b"HTTP" not in received
+            assert b"INFO" not in received
+    # A peer that does not finish its upgrade after TLS is closed too.
     with (
         socket.create_connection(address, timeout=WAIT_SECONDS) as plain,
         certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
@@ -117,9 +119,9 @@ def test_what_is_no_tls_gets_nothing_and_harms_nobody(
 def test_a_handshake_that_fails_ends_with_an_alert(start_wss: Start) -> None:
     broker = start_wss()
     with socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) as peer:
-        # A record of TLS with a handshake message that there is none of.
+        # A TLS record with an unknown handshake message.
         peer.sendall(b"\x16\x03\x01\x00\x05hello")
-        said = b""
+        received = b""
         while more := peer.recv(65536):
-            said += more
-    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", said, re.DOTALL), said
+            received += more
+    assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", received, re.DOTALL), received

@@ -1,4 +1,4 @@
-"""What a WebSocket does with the transport that it was given, without a socket: the calls that it makes."""
+"""The calls that a WebSocket makes to its transport. No sockets are needed."""
 
 import asyncio
 import socket
@@ -33,7 +33,7 @@ class FakeSocket:
 
 
 class FakeTransport(asyncio.Transport):
-    """Keeps what it is asked; `said` is what was written since the last look."""
+    """Records the calls. `take_writes` returns what was written since its last call."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -42,7 +42,7 @@ class FakeTransport(asyncio.Transport):
         self.closed = self.aborted = False
         self.socket = FakeSocket()
 
-    def said(self) -> list[bytes]:
+    def take_writes(self) -> list[bytes]:
         writes, self.writes = self.writes, []
         return writes
 
@@ -75,7 +75,7 @@ class FakeTransport(asyncio.Transport):
 
 
 class Peer:
-    """A WebSocket past its upgrade, the connection behind it and the transport before it."""
+    """An upgraded WebSocket, with its transport and its connection."""
 
     def __init__(self) -> None:
         self.parts = Parts(max_pending_bytes=1 << 20)
@@ -86,7 +86,7 @@ class Peer:
         self.protocol: WebSocket = self.port.protocol()
         self.protocol.connection_made(self.transport)
         self.feed(request())
-        self.answer, self.info = self.transport.said()
+        self.answer, self.info = self.transport.take_writes()
 
     def _connect(self) -> Connection | Refusal:
         core = self.parts.engine
@@ -113,7 +113,7 @@ def with_peer(test: Callable[[Peer], None]) -> None:
     asyncio.run(run())
 
 
-def test_the_connection_is_one_of_its_kind_and_sets_the_socket_up() -> None:
+def test_the_connection_has_type_peer_info_and_socket_options() -> None:
     def test(peer: Peer) -> None:
         assert peer.connection.type == "websocket"
         assert peer.connection.peer == ("192.0.2.7", 7)
@@ -130,37 +130,37 @@ def test_the_connection_is_one_of_its_kind_and_sets_the_socket_up() -> None:
     with_peer(test)
 
 
-def test_a_turn_is_one_write() -> None:
+def test_the_output_of_a_turn_is_one_write() -> None:
     def test(peer: Peer) -> None:
         peer.feed(frame(BINARY, b"SUB a 1\r\nPUB a 1\r\nx\r\n"), frame(BINARY, b"PUB a 1\r\ny\r\nPING\r\n"))
-        assert peer.transport.said() == []
+        assert peer.transport.take_writes() == []
         peer.parts.end_turn()
-        said = b"MSG a 1 1\r\nx\r\nMSG a 1 1\r\ny\r\nPONG\r\n"
-        assert peer.transport.said() == [server_frame(BINARY, said)]
+        sent = b"MSG a 1 1\r\nx\r\nMSG a 1 1\r\ny\r\nPONG\r\n"
+        assert peer.transport.take_writes() == [server_frame(BINARY, sent)]
 
     with_peer(test)
 
 
-def test_pings_to_one_that_does_not_read_leave_one_pong() -> None:
+def test_one_pong_waits_for_a_client_that_does_not_read() -> None:
     def test(peer: Peer) -> None:
         peer.feed(frame(PING, b"1"), frame(PING, b"2"))
-        assert peer.transport.said() == [server_frame(PONG, b"2")]
+        assert peer.transport.take_writes() == [server_frame(PONG, b"2")]
         peer.protocol.pause_writing()
         assert not peer.connection.session.writable
         for number in range(3, 1000):
             peer.feed(frame(PING, b"%d" % number))
-        assert peer.transport.said() == []
+        assert peer.transport.take_writes() == []
         peer.protocol.resume_writing()
         assert peer.connection.session.writable
-        assert peer.transport.said() == [server_frame(PONG, b"999")]
+        assert peer.transport.take_writes() == [server_frame(PONG, b"999")]
         peer.protocol.pause_writing()
         peer.protocol.resume_writing()
-        assert peer.transport.said() == []
+        assert peer.transport.take_writes() == []
 
     with_peer(test)
 
 
-def test_a_sender_that_is_stopped_is_not_read_from() -> None:
+def test_pausing_the_connection_pauses_the_transport() -> None:
     def test(peer: Peer) -> None:
         peer.connection.pause()
         assert not peer.transport.reading
@@ -170,7 +170,7 @@ def test_a_sender_that_is_stopped_is_not_read_from() -> None:
     with_peer(test)
 
 
-def test_a_full_read_is_a_peers_share_of_a_turn() -> None:
+def test_a_full_read_uses_up_the_quota_of_a_turn() -> None:
     def test(peer: Peer) -> None:
         empty = frame(BINARY)
         peer.feed(*[empty] * (READ_BYTES // len(empty)))
@@ -183,31 +183,31 @@ def test_a_full_read_is_a_peers_share_of_a_turn() -> None:
     with_peer(test)
 
 
-def test_the_goodbye_is_the_last_thing_said_and_heard() -> None:
+def test_nothing_is_handled_or_sent_after_the_close_frame() -> None:
     def test(peer: Peer) -> None:
         peer.feed(frame(BINARY, b"PING\r\n"), frame(CLOSE, b"\x03\xe8bye"))
-        # Between the goodbye and the end of the turn: not heard.
+        # These arrive after the close frame, in the same turn.
         peer.feed(frame(BINARY, b"PING\r\n"), frame(PING, b"x"))
         peer.parts.end_turn()
-        assert peer.transport.said() == [server_frame(BINARY, b"PONG\r\n"), close_frame(1000, "bye")]
+        assert peer.transport.take_writes() == [server_frame(BINARY, b"PONG\r\n"), close_frame(1000, "bye")]
         assert peer.transport.closed
         peer.connection.write(b"late")
         peer.connection.close()
         peer.feed(frame(BINARY, b"PING\r\n"))
         peer.parts.end_turn()
-        assert peer.transport.said() == []
+        assert peer.transport.take_writes() == []
 
     with_peer(test)
 
 
-def test_a_reason_is_cut_between_characters() -> None:
-    said = close_frame(1002, "\N{SNOWMAN}" * 50)
-    assert said[1] <= 125
-    assert said[4:].decode() == "\N{SNOWMAN}" * 41
+def test_a_long_close_reason_is_cut_between_characters() -> None:
+    sent = close_frame(1002, "\N{SNOWMAN}" * 50)
+    assert sent[1] <= 125
+    assert sent[4:].decode() == "\N{SNOWMAN}" * 41
 
 
-def test_a_closed_port_takes_nobody() -> None:
-    """Not even who was at its TLS when it was closed."""
+def test_a_closed_port_accepts_no_peer() -> None:
+    """Not even a peer whose TLS handshake ends after the port was closed."""
 
     def test(peer: Peer) -> None:
         waiting, late = FakeTransport(), FakeTransport()

@@ -1,4 +1,4 @@
-"""The HTTP request that a WebSocket begins with: taken and refused as by nats-server."""
+"""The HTTP upgrade request of a WebSocket: accepted and refused as by nats-server."""
 
 import socket
 import time
@@ -19,30 +19,30 @@ Start = Callable[..., Broker]
 ORIGINS = "https://Good.example, http://plain.example:8080"
 
 
-def answer(port: int, data: bytes) -> bytes:
-    """The head of what a server says to `data`, "" if it closes without a word."""
+def response_head(port: int, data: bytes) -> bytes:
+    """The status line and headers that a server answers to `data`; b"" if it only closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as peer:
         peer.sendall(data)
-        said = b""
-        while b"\r\n\r\n" not in said and (more := peer.recv(65536)):
-            said += more
-    return said
+        received = b""
+        while b"\r\n\r\n" not in received and (more := peer.recv(65536)):
+            received += more
+    return received
 
 
 def status(port: int, data: bytes) -> int:
     """The HTTP status, 0 if there is none."""
-    return int((answer(port, data).split() or [b"", b"0"])[1])
+    return int((response_head(port, data).split() or [b"", b"0"])[1])
 
 
 UPGRADES = {
-    "as it should be": (request(), 101),
+    "a good request": (request(), 101),
     "any path": (request("GET /some/where?x=1 HTTP/1.1"), 101),
     "HTTP/1.0": (request("GET / HTTP/1.0"), 101),
     "in lists, in capitals": (request(Connection="keep-alive, UPGRADE", Upgrade="WebSocket"), 101),
     "an unknown protocol": (request(Sec_WebSocket_Protocol="soap"), 101),
     "compression, which is not on": (request(Sec_WebSocket_Extensions="permessage-deflate"), 101),
     "any origin": (request(Origin="https://evil.example"), 101),
-    "an origin that is none": (request(Origin="null"), 101),
+    "an origin of null": (request(Origin="null"), 101),
     "POST": (request("POST / HTTP/1.1"), 405),
     "HEAD": (request("HEAD / HTTP/1.1"), 405),
     "no Host": (request(Host=None), 400),
@@ -57,20 +57,20 @@ UPGRADES = {
     "a key that is too short": (request(Sec_WebSocket_Key="eHl6"), 400),
     "no version": (request(Sec_WebSocket_Version=None), 400),
     "another version": (request(Sec_WebSocket_Version="8"), 400),
-    "no HTTP": (b"PING\r\n\r\n", 400),
+    "not HTTP": (b"PING\r\n\r\n", 400),
     "the path of MQTT": (request("GET /mqtt HTTP/1.1"), 404),
 }
 
 
 @pytest.mark.parametrize("name", UPGRADES)
-def test_an_upgrade_is_taken_or_refused_as_by_nats_server(ports: Ports, name: str) -> None:
+def test_an_upgrade_gets_the_status_of_nats_server(ports: Ports, name: str) -> None:
     data, expected = UPGRADES[name]
     assert status(ports.open, data) == expected
 
 
-def test_a_taken_upgrade_is_answered_alike(ports: Ports) -> None:
-    said = answer(ports.open, request(Sec_WebSocket_Extensions="permessage-deflate")).lower()
-    lines = said.partition(b"\r\n\r\n")[0].split(b"\r\n")
+def test_an_accepted_upgrade_gets_the_headers_of_nats_server(ports: Ports) -> None:
+    received = response_head(ports.open, request(Sec_WebSocket_Extensions="permessage-deflate")).lower()
+    lines = received.partition(b"\r\n\r\n")[0].split(b"\r\n")
     assert sorted(lines) == [
         b"connection: upgrade",
         b"http/1.1 101 switching protocols",
@@ -95,11 +95,11 @@ def test_a_taken_upgrade_is_answered_alike(ports: Ports) -> None:
         ("https://[", 403),
     ],
 )
-def test_origins_are_allowed_as_by_nats_server(ports: Ports, origin: str | None, expected: int) -> None:
+def test_origins_are_allowed_as_on_nats_server(ports: Ports, origin: str | None, expected: int) -> None:
     assert status(ports.strict, request(Origin=origin)) == expected
 
 
-def test_info_says_what_nats_servers_does(ports: Ports) -> None:
+def test_info_has_the_fields_of_nats_server(ports: Ports) -> None:
     with WebWire(ports.open, None) as wire:
         assert (wire.info["host"], wire.info["port"]) == ("127.0.0.1", ports.open)
         assert wire.info["client_ip"] == "127.0.0.1"
@@ -111,37 +111,37 @@ def test_info_says_what_nats_servers_does(ports: Ports) -> None:
         assert wire.info["auth_required"] is True
 
 
-def test_other_ways_in_are_not_told_to_websockets(start_broker: Start) -> None:
-    """They are addresses of the other port, which a page could do nothing with."""
+def test_info_over_websocket_has_no_connect_urls(start_broker: Start) -> None:
+    """They are addresses of the client port, which a web page cannot use."""
     broker = start_broker("--ws-port", "0", "--advertise", "192.0.2.1:4222")
     with Wire(broker.port) as plain, WebWire(broker.ws_port) as web:
         assert plain.info["connect_urls"] == ["192.0.2.1:4222"]
         assert "connect_urls" not in web.info
 
 
-def test_what_comes_with_the_upgrade_is_refused(ws_broker: Broker) -> None:
+def test_data_after_the_request_is_refused(ws_broker: Broker) -> None:
     for rest in (frame(BINARY, b"PING\r\n"), b"x"):
         assert status(ws_broker.ws_port, request() + rest) == 400
     assert status(ws_broker.ws_port, request(Content_Length="3") + b"abc") == 400
     assert status(ws_broker.ws_port, request(Transfer_Encoding="chunked") + b"0\r\n\r\n") in {101, 400}
 
 
-def test_an_upgrade_may_come_byte_by_byte(ws_broker: Broker) -> None:
+def test_an_upgrade_may_arrive_byte_by_byte(ws_broker: Broker) -> None:
     with socket.create_connection(("127.0.0.1", ws_broker.ws_port), timeout=WAIT_SECONDS) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in request():
             peer.sendall(bytes([byte]))
-        said = b""
-        while b"INFO " not in said:
-            said += peer.recv(65536)
-        assert said.startswith(b"HTTP/1.1 101 ")
+        received = b""
+        while b"INFO " not in received:
+            received += peer.recv(65536)
+        assert received.startswith(b"HTTP/1.1 101 ")
 
 
-def test_a_head_without_end_is_refused(ws_broker: Broker) -> None:
+def test_headers_that_are_too_long_are_refused(ws_broker: Broker) -> None:
     assert status(ws_broker.ws_port, request(X_Long="x" * 100_000)) == 431
 
 
-def test_who_does_not_finish_its_upgrade_is_dropped(start_broker: Start) -> None:
+def test_a_peer_that_does_not_finish_its_upgrade_is_closed(start_broker: Start) -> None:
     broker = start_broker("--ws-port", "0", "--auth-timeout", "1")
     peers = [socket.create_connection(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS) for _ in range(3)]
     peers[1].sendall(b"GET / HT")
@@ -156,7 +156,7 @@ def test_who_does_not_finish_its_upgrade_is_dropped(start_broker: Start) -> None
 
 @given(st.text(st.characters(codec="latin-1"), max_size=40))
 @settings(max_examples=300)
-def test_no_origin_upsets_the_list(origin: str) -> None:
+def test_any_text_as_origin_is_allowed_only_if_listed(origin: str) -> None:
     origins = Origins(ORIGINS)
     for text in (origin, f"https://{origin}", f"https://good.example{origin}"):
         assert not origins.allow(text) or "good.example" in text.lower() or "plain.example" in text.lower()
@@ -164,12 +164,12 @@ def test_no_origin_upsets_the_list(origin: str) -> None:
 
 @given(st.binary(max_size=300))
 @settings(max_examples=200)
-def test_no_bytes_upset_the_upgrade(ws_broker: Broker, data: bytes) -> None:
+def test_any_bytes_as_a_request_are_refused(ws_broker: Broker, data: bytes) -> None:
     with socket.create_connection(("127.0.0.1", ws_broker.ws_port), timeout=WAIT_SECONDS) as peer:
         peer.sendall(data + b"\r\n\r\n")
         peer.shutdown(socket.SHUT_WR)
         try:
-            said = peer.recv(65536)
+            received = peer.recv(65536)
         except ConnectionError:
-            said = b""
-        assert said[:12] in {b"", b"HTTP/1.1 400"} or said.startswith(b"HTTP/1.1 4")
+            received = b""
+        assert received[:12] in {b"", b"HTTP/1.1 400"} or received.startswith(b"HTTP/1.1 4")

@@ -1,4 +1,4 @@
-"""nats-server's notation of times."""
+"""Times and durations in nats-server's notation."""
 
 import pytest
 
