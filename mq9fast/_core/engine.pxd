@@ -1,4 +1,8 @@
-"""What every session of a broker shares, and the end of each turn."""
+"""What all sessions of a broker share, and the end of each turn of the event loop.
+
+There is one Engine per broker. Sessions call it for each read and for operations that concern more than one
+client; the event loop calls `end_turn`. It calls the commit pipeline and the commands, which are Python.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -25,7 +29,7 @@ cdef class Engine:
     cdef Scratch scratch
     cdef Bounds bounds
 
-    # Of the Python side.
+    # Python objects; see the constructor.
     cdef object commands              # commands(rest, payload, reply) runs what is neither MSG nor DELETE
     cdef object pipeline              # commit() and stalled(): see Engine
     cdef object loop                  # the event loop: call_soon, call_exception_handler
@@ -33,17 +37,17 @@ cdef class Engine:
     cdef uint64_t ended_ns            # when a turn last ended right after its read
     cdef bint back_to_back            # this turn began soon after
 
-    # Of every connection, those closed included.
-    cdef readonly uint64_t refused_subscriptions      # past the limit
+    # Counted over all connections, closed ones included.
+    cdef readonly uint64_t refused_subscriptions      # because of max_subscriptions
     cdef readonly uint64_t violations                 # of permissions
     cdef readonly uint64_t reads                      # of sockets
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
-    cdef readonly uint64_t subscribed                 # subscriptions made
-    cdef readonly uint64_t unsubscribed               # and ended
+    cdef readonly uint64_t subscribed                 # SUBs that made a subscription
+    cdef readonly uint64_t unsubscribed               # subscriptions that ended
 
     cdef readonly BrokerTime time
-    cdef readonly bint after_gap      # sockets are to be read before any deadline passes: see tell_time
+    cdef readonly bint after_gap      # no deadline passes until the sockets are read: see update_clock
 
     cdef int publish_to_mailboxes(self, Client client, const Operation* op) except -1
     cdef bint begin_read(self) noexcept

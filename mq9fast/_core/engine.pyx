@@ -1,4 +1,4 @@
-"""What every session of a broker shares; see engine.pxd."""
+"""What all sessions of a broker share; the contract is in engine.pxd."""
 
 from libc.stdint cimport uint64_t
 
@@ -17,14 +17,14 @@ from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
 
 cdef enum:
-    # A turn is brisk that began within so many times busy_poll, which being woken is a part of.
+    # A turn is back-to-back if it begins within this many times busy_poll, wake-up included, of the last end.
     BACK_TO_BACK_FACTOR = 2
-    # More than this between two looks at the time is a gap. The clock's ticks alone make four a second.
+    # The clock is read at least four times a second. A longer step means that the broker did not run.
     LONGEST_GAP_MS = 500
 
 
 cdef class Engine:
-    """What every session of a broker shares. Sizes are in bytes.
+    """One for each broker. Sizes are in bytes.
 
     `pipeline.commit()` takes the commit group to the store and lets consumers catch up.
     `pipeline.stalled()` is called at the end of a turn that leaves clients stalled. `ready_descriptor` is
@@ -72,7 +72,7 @@ cdef class Engine:
         return 0
 
     cpdef void update_clock(self) noexcept:
-        """Have everybody go by the time of now.
+        """Read the clock for this turn.
 
         After a gap in which the broker did not run, no deadline passes before `judge_deadlines` is called:
         clients may have renewed their mailboxes meanwhile, and those messages are still in the sockets.
@@ -86,13 +86,13 @@ cdef class Engine:
             mailbox_index.judged_ms = now_ms
 
     cpdef void judge_deadlines(self) noexcept:
-        """Have all deadlines pass that are due, after a gap too."""
+        """Read the clock, and let all deadlines pass that are due, even after a gap."""
         cdef MailboxIndex mailbox_index = self.delivery.mailbox_index
         self.after_gap = False
         self.pending_work.now_ms = mailbox_index.now_ms = mailbox_index.judged_ms = self.time.read()
 
     cdef bint begin_read(self) noexcept:
-        """Begin a turn that may end at once, if none is under way; whoever did it then calls `end_read`."""
+        """Begin a turn that may end with this read. If it returns true, the caller then calls `end_read`."""
         if self.pending_work.end_scheduled or self.ready_descriptor < 0:
             return False
         self.update_clock()
@@ -103,7 +103,7 @@ cdef class Engine:
         return True
 
     cdef int end_read(self, bint at_once) except -1:
-        """The turn that was begun ends now, if that may be and no other socket has a part in it, or soon."""
+        """End the turn now if `at_once` and no other socket is readable; else once the loop has read them."""
         self.pending_work.in_read = False
         if not self.pending_work.end_scheduled:
             return 0
@@ -113,7 +113,7 @@ cdef class Engine:
         try:
             self.end_turn()
         except Exception as error:
-            # The connection whose read ends the turn has no part in this.
+            # Raising here would close the connection that was read, which is not at fault.
             self.loop.call_exception_handler({"message": "a turn failed", "exception": error})
         self.ended_ns = monotonic_ns()
         if self.back_to_back:
@@ -121,14 +121,14 @@ cdef class Engine:
         return 0
 
     cpdef void busy_poll(self) noexcept:
-        """Look for what comes next for a while, without going to sleep: being woken takes several times as
-        long as a turn of one message. Called for behind brisk turns only, so that a quiet broker sleeps."""
+        """Poll the sockets for a while without sleeping: waking up takes several times as long as a turn of
+        one message. Scheduled after back-to-back turns only, so that a quiet broker sleeps."""
         if not self.pending_work.end_scheduled:
             with nogil:
                 poll_busily(self.ready_descriptor, self.limits.busy_poll * 1000)
 
     cpdef int end_turn(self) except -1:
-        """Hand on what came up in the turn: what is for the store, then one write per connection."""
+        """Commit what the turn gathered, let consumers catch up, then write once to each connection."""
         cdef PendingWork pending_work = self.pending_work
         cdef CommitGroup group
         pending_work.begin()
@@ -141,13 +141,13 @@ cdef class Engine:
         finally:
             self.serve_clients()
             if pending_work.end_scheduled:
-                # What came up meanwhile has its turn from here on.
+                # Work that came up since then belongs to the next turn, which begins now.
                 pending_work.ends_ns = monotonic_ns() + pending_work.turn_ns
         return 0
 
     cdef int serve_clients(self) except -1:
-        """Write to clients, close them or read on from them, whatever failed before. A client that cannot be
-        served keeps no other from it."""
+        """Write to clients, close them or continue with them, even after a failure. A client that raises does
+        not keep the others from being served."""
         cdef PendingWork pending_work = self.pending_work
         try:
             pending_work.flush()
@@ -161,14 +161,14 @@ cdef class Engine:
         return 0
 
     cdef int drop(self, Subscription subscription) except -1:
-        """End a subscription where messages are routed; its client forgets it itself."""
+        """Remove a subscription from routing. The caller removes it from `client.subscriptions`."""
         if isinstance(subscription, MailboxSubscription):
             subscription.client.left_mailbox()
             return self.delivery.detach(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
     cdef int finish(self, Subscription subscription) except -1:
-        """End a subscription of its client that had its last delivery."""
+        """End a subscription that reached its maximum, and remove it from its client."""
         del subscription.client.subscriptions[subscription.sid]
         self.unsubscribed += 1
         if isinstance(subscription, MailboxSubscription):
@@ -177,7 +177,7 @@ cdef class Engine:
         return self.router.unsubscribe(subscription)
 
     cpdef int end_finished(self) except -1:
-        """End the subscriptions that had their last delivery since the last call."""
+        """End the subscriptions that reached their maximum since the last call."""
         cdef Subscription subscription
         if self.pending_work.max_reached:
             max_reached, self.pending_work.max_reached = self.pending_work.max_reached, []

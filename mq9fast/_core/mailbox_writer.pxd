@@ -22,17 +22,17 @@ cdef class MailboxWriter:
     cdef Limits limits
     cdef Accumulator accumulator
 
-    # Of the Python side.
+    # Python objects; see the constructor.
     cdef object store                     # get(key), scan(first, end)
     cdef object store_errors              # the exception classes that these raise
     cdef object write_batch               # write_batch() has the store take what the group gathered so far
     cdef object create                    # create(address) -> Mailbox, or None past a limit
     cdef dict refusals                    # error code -> JSON reply
 
-    # Counted for monitoring.
+    # Counters for monitoring.
     cdef readonly uint64_t accepted
     cdef readonly uint64_t deleted
-    cdef readonly uint64_t dropped        # publishes that asked for no reply and were refused
+    cdef readonly uint64_t dropped        # refused publishes without a reply subject
     cdef readonly uint64_t over_limit
 
     cdef bint publish(self, Client client, const Operation* op) except -1

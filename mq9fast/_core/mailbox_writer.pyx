@@ -1,4 +1,4 @@
-"""What comes in for mailboxes; see mailbox_writer.pxd."""
+"""MSG and DELETE; the contract is in mailbox_writer.pxd."""
 
 from libc.stdint cimport uint64_t
 
@@ -25,7 +25,7 @@ cdef enum:
 
 
 cdef class MailboxWriter:
-    """Accepts what clients send to `$mq9.` subjects.
+    """One for each broker.
 
     `refusals` maps each error code, and "code: reason" where a code has several sentences, to the JSON of the
     reply. `store_errors` are the exceptions of `store` that are answered with store_unavailable.
@@ -63,14 +63,14 @@ cdef class MailboxWriter:
         return True
 
     cdef int refuse(self, View reply, str code) except -1:
-        """Answer with an error, in its turn; count what nobody hears of."""
+        """Answer with an error when the commit group is released. Without a reply subject, count it as dropped."""
         if reply.size == 0:
             self.dropped += 1
             return 0
         return self.accumulator.group.add_reply(reply, REPLY_BODY, 0, <bytes>self.refusals[code])
 
     cdef int message(self, Client client, const Operation* op, View rest) except -1:
-        """MSG.{mail_address}[.priority]: give the message its id and put it into the turn."""
+        """MSG.{mail_address}[.priority]: give the message its id and add it to the commit group."""
         cdef View address
         cdef Rank rank
         cdef Mailbox mailbox
@@ -116,7 +116,7 @@ cdef class MailboxWriter:
         return self.mailbox_index.stored_bytes() + size <= limits.max_store_bytes
 
     cdef int delete(self, Client client, const Operation* op, View rest) except -1:
-        """DELETE.{mail_address}.{msg_id}, which is also what answering a delivered message comes to."""
+        """DELETE.{mail_address}.{msg_id}. An answer to a delivered message is also a DELETE."""
         cdef Py_ssize_t dot = last_dot(rest)
         cdef View address = view(rest.data, max(dot, 0))
         cdef uint64_t msg_id = 0
@@ -142,7 +142,7 @@ cdef class MailboxWriter:
         return self.accumulator.group.add_reply(op.reply, REPLY_DELETED, 0, None)
 
     cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """Put the deletion of a message into the turn; false if there is no such message."""
+        """Add the deletion of a message to the commit group; false if there is no such message."""
         cdef int rank = 0
         cdef uint64_t size = 0
         cdef BatchDeletes deletes = self.accumulator.group.deletes
@@ -161,7 +161,7 @@ cdef class MailboxWriter:
         return True
 
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """The same if a group has given the message out, which says all about it; each such group lets go."""
+        """The same for a message that is in flight: the queue group knows its rank, size and location."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef DeletedRow row = None
@@ -181,8 +181,8 @@ cdef class MailboxWriter:
         return row is not None
 
     cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """The same for any other message: the store is asked for it. What is still in the batch is written
-        first, so that it knows."""
+        """The same for any other message, which is looked up in the store. A message that is not written yet
+        is written first."""
         cdef RecordLocation location
         cdef DeletedRow row
         cdef int wanted
@@ -212,7 +212,7 @@ cdef class MailboxWriter:
         return True
 
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """A message that is not durable yet was deleted: nobody is to read it live."""
+        """A message that is not durable yet was deleted: live consumers do not get it."""
         if msg_id >= mailbox.durable_id:
             self.accumulator.group.retracting.append((mailbox.uid, msg_id))
             self.accumulator.group.retract(mailbox, msg_id)
@@ -221,7 +221,7 @@ cdef class MailboxWriter:
         return 0
 
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1:
-        """-NAK: what the client itself holds of a group goes to whoever is next; anything else stays."""
+        """-NAK: a message that this client has in flight goes to the next member of its queue group."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef Member member

@@ -1,4 +1,8 @@
-"""One client's side of the protocol: operations in from its socket, each to where it belongs."""
+"""One client's protocol: parses what its socket sends and runs each operation.
+
+`network/connection.py` makes one for each connection and passes it the bytes that were read. It passes plain
+messages to the router, mailbox messages to the engine, and subscriptions to the router or to delivery.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -15,18 +19,18 @@ cdef class Session(Client):
     cdef Engine engine
     cdef ReadBuffer read_buffer
     cdef public bint authorized                # false: only CONNECT is taken
-    cdef public object identity  # who it is, for those who let it in; the core does not look at it
+    cdef public object identity                # set by the handshake; the core does not use it
     cdef Permissions permissions               # None = everything
     cdef bint working
-    cdef bint has_unhandled                    # what was read of it is not all handled
-    cdef bint leaving                          # it said goodbye, and is closed once that is
-    cdef bint reads_mailboxes                  # or did
-    cdef readonly uint64_t received_bytes      # read from it so far, of whatever kind
-    cdef readonly uint64_t control_operations  # its PINGs, SUBs and UNSUBs so far
-    cdef readonly bint past_first_ping  # it sent a PING or PONG: no client library takes a PING before that
-    cdef bint ping_is_out                      # a PING was sent that it did not answer yet
+    cdef bint has_unhandled                    # a part of its last read is not handled yet
+    cdef bint leaving                          # it sent a WebSocket close: close it when all is handled
+    cdef bint reads_mailboxes                  # it has subscribed to a mailbox
+    cdef readonly uint64_t received_bytes      # read from its socket
+    cdef readonly uint64_t control_operations  # its PINGs, SUBs and UNSUBs
+    cdef readonly bint past_first_ping         # it sent a PING or PONG; client libraries take no PING before
+    cdef bint ping_is_out                      # the last PING to it is not answered
     cdef readonly uint64_t pinged_ns  # when the last PING was sent, by the monotonic clock; 0 = never
-    cdef readonly uint64_t rtt_ns              # of its last ping that was answered; 0 = none yet
+    cdef readonly uint64_t rtt_ns              # round trip of its last answered PING; 0 = none
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1
     cpdef int use_up_quota(self) except -1

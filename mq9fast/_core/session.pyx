@@ -1,4 +1,4 @@
-"""One client's side of the protocol; see session.pxd."""
+"""One client's protocol; the contract is in session.pxd."""
 
 import time
 
@@ -23,9 +23,9 @@ from mq9fast._core.pubsub.permissions cimport Permissions
 
 
 cdef enum:
-    # What is read ahead of a client whose CONNECT is judged: not to read at all would be not to see it leave.
+    # Read ahead while a CONNECT is being checked. Without reading, the broker would not see the client leave.
     MAX_KEPT_BYTES = 4096
-    # What is handled of every read, however long the turn took already, and between two looks at the time.
+    # Handled of every read, even if the turn's time is spent; then between two checks of the clock.
     MIN_WORK_BYTES = 1024
     CLOCK_CHECK_BYTES = 8192
 
@@ -33,8 +33,8 @@ cdef enum:
 cdef class Session(Client):
     """The protocol of one connection.
 
-    `connection` is asked to write(bytes), close(), pause() and resume(), gets connect(json), and hears
-    of the first subscription to a mailbox by reads_mailboxes().
+    `connection` has write(bytes), close(), pause() and resume() for the socket, connect(json) for a CONNECT,
+    and reads_mailboxes(), called with the first subscription to a mailbox.
     """
 
     def __cinit__(
@@ -45,25 +45,25 @@ cdef class Session(Client):
         self.read_buffer = ReadBuffer(engine.scratch)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the transport is to put what it reads."""
+        """The buffer for the transport's next read."""
         return self.read_buffer.buffer(self.pending_work.is_spent())
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
-        """The transport read so much. Where nobody else has anything to say, the turn ends with that."""
-        cdef bint holds = self.engine.begin_read()
+        """The transport read `nbytes`. If no other socket is readable, the turn ends with this read."""
+        cdef bint ends_turn = self.engine.begin_read()
         try:
             self.receive(nbytes)
         finally:
-            if holds:
+            if ends_turn:
                 self.engine.end_read(not self.paused & PAUSE_QUOTA)
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1:
-        """Handle every whole frame of what was read."""
+        """Handle the frames that were read."""
         cdef bint full = self.read_buffer.filled(nbytes)
         self.received_bytes += <uint64_t>nbytes
         self.engine.reads += 1
         if nbytes > MIN_WORK_BYTES:
-            # The turn is to know how long it takes, whatever comes of this.
+            # This starts the measurement of the turn's time.
             self.pending_work.schedule_end()
         self.work(False)
         if full:
@@ -73,7 +73,7 @@ cdef class Session(Client):
     cdef int continue_work(self, PauseReason reason) except -1:
         self.paused &= ~reason
         if self.paused & (PAUSE_STALLED | PAUSE_STOPPING):
-            # What is left is handled when the client may send again.
+            # The rest of its read is handled when these reasons are gone.
             return 0
         if self.has_unhandled and not self.connect_pending and self.connection is not None:
             self.has_unhandled = False
@@ -84,7 +84,7 @@ cdef class Session(Client):
         return self.read_unless_paused()
 
     def leave(self) -> None:
-        """The client said goodbye: close the connection once all that it sent before is handled."""
+        """The client announced its end: close the connection when all it sent before is handled."""
         self.leaving = True
         self.end_if_left()
 
@@ -94,7 +94,7 @@ cdef class Session(Client):
         return 0
 
     cpdef int use_up_quota(self) except -1:
-        """The client had its share of the turn: the rest of what it sends is for a later one."""
+        """The client used up its share of the turn: pause it until a later turn."""
         if not self.paused & PAUSE_QUOTA and self.connection is not None:
             self.pause(PAUSE_QUOTA)
             self.pending_work.over_quota.append(self)
@@ -102,8 +102,8 @@ cdef class Session(Client):
         return 0
 
     cdef int work(self, bint resumed) except -1:
-        """Handle what was read, as much of it as the client may have of this turn. `resumed`: it waited for
-        that, and gets something done even if the turn is spent. A client whose turn fails is closed."""
+        """Handle frames within the client's share of the turn. `resumed`: the client waited for this turn, and
+        gets some work done even if the turn's time is spent. If a handler raises, the client is closed."""
         try:
             return self.work_on(resumed)
         except Exception:
@@ -114,10 +114,10 @@ cdef class Session(Client):
     cdef int work_on(self, bint resumed) except -1:
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
-        cdef const char* data = self.read_buffer.data     # which stays where it is until `keep`
+        cdef const char* data = self.read_buffer.data     # valid until `keep`
         cdef Py_ssize_t size = 0 if self.has_unhandled else self.read_buffer.size
         cdef Py_ssize_t used = 0
-        cdef Py_ssize_t free = MIN_WORK_BYTES     # of a turn that is spent
+        cdef Py_ssize_t free = MIN_WORK_BYTES     # once the turn's time is spent
         cdef Py_ssize_t look = MIN_WORK_BYTES
         cdef uint64_t before = self.in_messages
         cdef uint64_t now_ns = monotonic_ns()
@@ -136,7 +136,7 @@ cdef class Session(Client):
             if outcome != FOUND:
                 self.check_unhandled(outcome, &op)
                 break
-            # An UNSUB that sets the maximum of the SUB before it comes in the same turn, before any delivery.
+            # An UNSUB with a maximum right after its SUB is handled in this turn, before any delivery.
             if spent and not (subscribed and op.verb == VERB_UNSUB) and (used >= free or self.may_wait(&op)):
                 self.has_unhandled = True
                 self.use_up_quota()
@@ -160,17 +160,17 @@ cdef class Session(Client):
         return 0
 
     cdef bint may_wait(self, const Operation* op) noexcept:
-        """Whether an operation costs so much more than it sends that a turn that is spent does not do it."""
+        """Whether an operation costs too much for a turn whose time is spent."""
         if op.verb == VERB_CONNECT or op.verb == VERB_SUB:
             return True
         return (op.verb == VERB_PUB or op.verb == VERB_HPUB) and is_ours(op.subject)
 
     def wait(self) -> None:
-        """Handle nothing more of what was read until `proceed`."""
+        """A CONNECT is being checked: handle nothing that came after it until `proceed`."""
         self.connect_pending = True
 
     def proceed(self) -> None:
-        """CONNECT was accepted: answer it, and go on with what came after it."""
+        """The CONNECT was accepted: answer it and handle what came after it."""
         self.connect_pending = False
         self.paused &= ~PAUSE_CONNECT
         if not self.closing:
@@ -182,12 +182,11 @@ cdef class Session(Client):
             self.read_unless_paused()
 
     def permit(self, Permissions permissions) -> None:
-        """Set what the client may do from here on; None for everything. What it is subscribed to and may not
-        be any longer ends, and it is told so."""
+        """Set the client's permissions; None allows all. Subscriptions that they forbid end with -ERR."""
         cdef Subscription subscription
         cdef View subject, queue
         if permissions is self.permissions:
-            # A CONNECT costs no more the more subscriptions there are.
+            # Repeated CONNECTs must not walk all subscriptions.
             return
         self.permissions = permissions
         for subscription in list(self.subscriptions.values()):
@@ -224,13 +223,13 @@ cdef class Session(Client):
         return 0
 
     def ping(self) -> None:
-        """Ping the client and take the time until it answers."""
+        """Send a PING and measure the round trip."""
         self.pinged_ns = time.monotonic_ns()
         self.ping_is_out = True
         self.write_line(view(b"PING\r\n", 6))
 
     def time_round_trip(self) -> None:
-        """Have `rtt_ns` known soon, if it is not and the client is one that answers pings."""
+        """Measure the round trip if it is unknown and the client answers PINGs."""
         # A client without `lang` may be a human on telnet: do not ping it.
         if self.rtt_ns or self.ping_is_out or self.lang is None or not self.past_first_ping:
             return
@@ -270,8 +269,7 @@ cdef class Session(Client):
         return self.engine.router.publish(self, op)
 
     cdef bint publish_traced(self, const Operation* op) except *:
-        """Publish a message that asks for its trace; false if it names no destination. A mailbox takes none
-        that is only to be traced."""
+        """Publish a message with a Nats-Trace-Dest header; false if it names no valid destination."""
         cdef Trace trace = read_trace(self, op)
         cdef View destination
         if trace is None:
@@ -301,7 +299,7 @@ cdef class Session(Client):
         return self.engine.mailbox_writer.refuse(op.reply, "bad_request: nats_trace_only")
 
     cdef bint may_publish(self, const Operation* op) except *:
-        """Whether the client may publish this; it is told if not."""
+        """Whether the client may publish this; if not, it gets -ERR."""
         violation = self.publish_violation(op)
         if violation is not None:
             self.violate(violation)
@@ -311,8 +309,8 @@ cdef class Session(Client):
         return self.permissions is None or self.permissions.may_publish(subject)
 
     cdef bytes publish_violation(self, const Operation* op):
-        """nats-server's sentence on a publish that is not allowed; None if it is. The broker answers what
-        `$mq9.` is asked, so a reply subject has to be one that the client could publish or subscribe to."""
+        """nats-server's sentence for a publish that is not allowed, or None. The broker itself publishes the
+        replies to `$mq9.` requests, so the client must be allowed to publish or subscribe to their subject."""
         if is_reserved(op.subject) or not self.permits_publish(op.subject):
             return b'Permissions Violation for Publish to "' + to_bytes(op.subject) + b'"'
         if op.reply.size == 0:
@@ -330,7 +328,7 @@ cdef class Session(Client):
         return 0
 
     cdef int subscribe(self, const Operation* op) except -1:
-        """SUB. A sid in use stays what it is, as on nats-server."""
+        """SUB. If the sid is in use, its subscription stays, as on nats-server."""
         cdef bytes sid = to_bytes(op.sid)
         cdef bytes queue = to_bytes(op.queue) if op.queue.size else None
         cdef Subscription subscription = self.subscriptions.get(sid)
@@ -344,7 +342,7 @@ cdef class Session(Client):
             return 0
         if subscription is not None:
             return self.ok()
-        # nats-server keeps this group for its own subscriptions.
+        # nats-server reserves this queue group.
         if same(op.queue, view(b"_sys_", 5)):
             return self.refuse_subscription(op.subject, op.queue)
         if self.permissions is not None and not self.permissions.may_subscribe(op.subject, op.queue):
@@ -389,7 +387,7 @@ cdef class Session(Client):
         return self.engine.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=None) except -1:
-        """Tell of a subscription that may not be; `sid` names one that there was."""
+        """Send -ERR for a forbidden subscription; `sid` if it existed."""
         sentence = b'Permissions Violation for Subscription to "' + to_bytes(subject) + b'"'
         if queue.size:
             sentence += b' using queue "' + to_bytes(queue) + b'"'
@@ -398,7 +396,7 @@ cdef class Session(Client):
         return self.violate(sentence)
 
     cdef int unsubscribe(self, const Operation* op) except -1:
-        """UNSUB sid [max], where max counts from the beginning of the subscription."""
+        """UNSUB sid [max]. The maximum counts all deliveries of the subscription."""
         cdef bytes sid = to_bytes(op.sid)
         cdef Subscription subscription = self.subscriptions.get(sid)
         self.control_operations += 1
@@ -413,7 +411,7 @@ cdef class Session(Client):
         return self.ok()
 
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1:
-        """Have the subscription end after `maximum` deliveries, which is now if it had as many."""
+        """End the subscription after `maximum` deliveries, or now if it has had as many."""
         if maximum > subscription.delivered:
             subscription.maximum = maximum
             return 0
@@ -422,7 +420,7 @@ cdef class Session(Client):
         return self.pending_work.schedule_end()
 
     cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1:
-        """Close after bytes that are no protocol, with nats-server's last words, which may be none."""
+        """Close the connection after a protocol error, with nats-server's -ERR for it, if it has one."""
         if op.verb == VERB_HPUB and op.frame and not self.headers:
             return self.begin_close(None)
         if outcome == NEED_MORE:
@@ -435,7 +433,7 @@ cdef class Session(Client):
         return self.begin_close(b"Unknown Protocol Operation" if outcome == BAD_VERB else None)
 
     cdef int trace_too_large(self, const Operation* op) except -1:
-        """Tell of a message past max_payload, if what was read of it asks for its trace."""
+        """Trace a message larger than max_payload, if the part that was read has the header."""
         cdef Trace trace
         if op.header.size == 0 or not self.headers or not asks_for_trace(op.header):
             return 0
@@ -446,11 +444,11 @@ cdef class Session(Client):
         return 0
 
     def resume_writing(self) -> None:
-        """The transport is below its low-water mark: what waited for the socket goes on."""
+        """The transport is below its low-water mark: write what waits and let consumers catch up."""
         self.engine.delivery.writable_again(self)
 
     def closed(self) -> None:
-        """The connection is gone: nothing is delivered to it any more, and groups get back what it held."""
+        """The connection is closed: end its subscriptions. What its members had in flight is returned."""
         cdef Subscription subscription
         cdef dict awaiting_answers = self.awaiting_answers
         self.closing = True

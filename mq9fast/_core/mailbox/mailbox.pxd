@@ -35,7 +35,7 @@ cdef class Mailbox:
     cdef readonly uint64_t size_bytes     # of their headers and payloads
     cdef readonly uint64_t dead_bytes     # about what deleted messages still take of runs
     cdef bint sparse                      # on the directory's list of those that have too much of that
-    cdef bint maybe_sparse           # or may have, as it was not counted
+    cdef bint maybe_sparse                # or may have, as it was not counted
 
     # Its lifetime. `expiry` may be early, never late: the deadline is looked at again when it comes up.
     cdef readonly uint64_t renewed_ms

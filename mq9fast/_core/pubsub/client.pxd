@@ -1,7 +1,8 @@
-"""One client as those who deliver to it see it: what it negotiated, subscribed to and is still to be written.
+"""A client as routing and delivery see it: its options, subscriptions and output.
 
-Data flows one way: `Subscription.send` writes a frame into `Client.out`, the first frame of a turn puts the
-client on the agenda, and the end of the turn hands everything to the socket in one write.
+`Subscription.send` writes a frame into `Client.out`. The first frame of a turn adds the client to
+`PendingWork`, and the end of the turn gives all its frames to the socket in one write. `Session` adds the
+client's protocol.
 """
 
 from libc.stdint cimport uint64_t
@@ -14,8 +15,8 @@ from mq9fast._core.pubsub.permissions cimport SubjectFilter
 
 cdef enum:
     TURN_NS = 2_000_000
-    MAX_RESUMED = 16       # clients that are read from again in one turn, each of which may fill a read
-    CLOCK_CHECK_COST = 64  # deliveries, or as much work, after which the time is looked at
+    MAX_RESUMED = 16       # clients that continue in one turn; each may read a full buffer
+    CLOCK_CHECK_COST = 64  # deliveries, or as much work, between two checks of the clock
 
 
 cdef enum PauseReason:
@@ -27,28 +28,28 @@ cdef enum PauseReason:
 
 
 cdef class PendingWork:
-    """What the end of this turn of the event loop has to visit."""
+    """Clients that the end of this turn has to write to, close or continue with."""
     cdef readonly Limits limits
     cdef object engine        # schedule() and end_turn(): the Engine sets it in its constructor
-    # How long a turn handles what it reads, or pushes what it made durable. One client has half of it, and so
-    # has the pump, and what earlier turns left over: a turn is short, however many clients there are.
+    # Nanoseconds that a turn may spend on handling reads, and again on live pushes. One client may use half
+    # of it, so may catching up, and clients over their quota: a turn is short with any number of clients.
     cdef public uint64_t turn_ns
-    cdef uint64_t ends_ns  # until when this one handles what it reads; none is under way while not awake
-    cdef Py_ssize_t cost                    # of what was handled since the time was looked at, in deliveries
+    cdef uint64_t ends_ns                   # of this turn, for handling reads; valid while end_scheduled
+    cdef Py_ssize_t cost                    # since the last check of the clock, in deliveries
     cdef Py_ssize_t dirty_count
-    cdef Client dirty  # the last client that has bytes to write, which knows the one before it
+    cdef Client dirty                       # first of a linked list of clients with output: see dirty_before
     cdef list closing                       # clients to close
-    cdef list stalled         # clients that are paused for PAUSE_STALLED
-    cdef list max_reached                   # subscriptions that had their last delivery
-    cdef object over_quota    # a deque of clients that are paused for PAUSE_QUOTA, the longest waiting first
-    cdef bint end_scheduled                 # the end of the turn is to come
-    cdef bint in_read                       # who holds it sees to the end of the turn
-    cdef bint ending                        # the turn ends, and its flush is to come
-    cdef public uint64_t now_ms             # of this turn or the last tick, broker time in milliseconds
-    cdef readonly uint64_t slow_consumers   # clients cut off because they did not read
-    cdef public uint64_t stale_connections  # clients cut off because nothing was heard of them
+    cdef list stalled                       # clients that are paused for PAUSE_STALLED
+    cdef list max_reached                   # subscriptions that reached their maximum
+    cdef object over_quota  # a deque of clients that are paused for PAUSE_QUOTA, the longest waiting first
+    cdef bint end_scheduled                 # the end of the turn will run
+    cdef bint in_read                       # Engine.end_read will end the turn or schedule its end
+    cdef bint ending                        # the turn is ending, and `flush` will run
+    cdef public uint64_t now_ms             # broker time of this turn
+    cdef readonly uint64_t slow_consumers   # clients disconnected because they did not read
+    cdef public uint64_t stale_connections  # clients disconnected because they sent nothing
 
-    # Of every client, those closed included, as of the last flush.
+    # Counted over all clients, closed ones included, at the last flush.
     cdef readonly uint64_t out_messages
     cdef readonly uint64_t out_bytes
 
@@ -63,48 +64,47 @@ cdef class PendingWork:
 
 
 cdef class Client:
-    # Who it is.
     cdef readonly uint64_t cid
-    # The socket, as an object with write(bytes), close(), pause() and resume(). None once it is gone.
+    # write(bytes), close(), pause() and resume() of the socket; None once it is closed.
     cdef public object connection
     cdef readonly dict subscriptions      # sid -> Subscription
-    cdef dict awaiting_answers            # those past their last delivery that still hold messages, as keys
+    cdef dict awaiting_answers            # keys: ended subscriptions with messages in flight
 
-    # What it says of itself in CONNECT, for monitoring; None until then.
+    # From CONNECT, for monitoring; None until then.
     cdef public str name
     cdef public str lang
     cdef public str version
 
-    # What it negotiated in CONNECT.
+    # Options from CONNECT.
     cdef public bint verbose
     cdef public bint pedantic
     cdef public bint echo
     cdef public bint headers
     cdef public bint no_responders
 
-    # What goes to it.
+    # Its output.
     cdef PendingWork pending_work
     cdef WriteBuffer out
     cdef readonly bint writable              # false while the transport holds more than its high-water mark
-    cdef readonly bint closing               # nothing more is read from it or delivered to it
-    cdef readonly bytes close_reason         # why it is doomed, as -ERR said it; None where nothing was said
-    cdef bint dirty                          # on the agenda with bytes to write
-    cdef Client dirty_before                 # the client that was put there before it
-    cdef int paused           # the set of PauseReasons
-    cdef readonly bint connect_pending       # for the verdict on its CONNECT: what follows is kept
+    cdef readonly bint closing               # nothing more is handled or delivered
+    cdef readonly bytes close_reason         # the text of the -ERR before the close; None = there was none
+    cdef bint dirty                          # on PendingWork's list of clients with output
+    cdef Client dirty_before                 # the next client on that list
+    cdef int paused                          # the set of PauseReasons
+    cdef readonly bint connect_pending       # its CONNECT is being checked: later operations wait
     cdef Limits limits
-    cdef uint64_t out_messages_at_pause      # out_messages when writable became false, as mailboxes leave it
+    cdef uint64_t out_messages_at_pause      # out_messages when `writable` became false
     cdef readonly bint mailbox_bytes_unsent  # of a mailbox from which it unsubscribed
-    cdef dict parked                         # mailbox sources that wait for its socket, as keys
+    cdef dict parked                         # keys: consumers that wait for its socket
 
-    # What it has done.
+    # Counters.
     cdef readonly uint64_t in_messages
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t out_messages
     cdef readonly uint64_t out_bytes
-    cdef readonly uint64_t started_ms     # broker time in milliseconds, as the next
-    cdef readonly uint64_t active_ms      # when it last sent or was sent messages, or subscribed
-    cdef uint64_t noted_messages          # of out_messages and out_bytes, what the agenda has counted
+    cdef readonly uint64_t started_ms     # broker time in milliseconds
+    cdef readonly uint64_t active_ms      # broker time of its last message or subscription
+    cdef uint64_t noted_messages          # the part of out_messages and out_bytes that PendingWork counted
     cdef uint64_t noted_bytes
 
     cdef int touch(self) except -1
@@ -124,8 +124,8 @@ cdef class Subscription:
     cdef readonly bytes sid
     cdef readonly bytes subject
     cdef readonly bytes queue            # None outside queue groups
-    cdef SubjectFilter filter            # what its client may have of the messages that match; None = all
-    cdef readonly uint64_t maximum       # ends after so many deliveries; 0 = no end
+    cdef SubjectFilter filter            # of its client's permissions; None = all messages pass
+    cdef readonly uint64_t maximum       # deliveries after which it ends; 0 = never
     cdef readonly uint64_t delivered
 
     cdef int write(self, View subject, View reply, View header, View payload) except -1

@@ -1,4 +1,4 @@
-"""One client as those who deliver to it see it; see client.pxd."""
+"""A client as routing and delivery see it; the contract is in client.pxd."""
 
 from collections import deque
 
@@ -10,11 +10,11 @@ from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal,
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
 cdef enum:
-    MAX_NUMBERS_BYTES = 64      # two sizes, the verb, blanks and line ends of one frame
+    MAX_NUMBERS_BYTES = 64      # verb, sizes, spaces and line ends of one frame
 
 
 cdef class PendingWork:
-    """What the end of this turn has to visit."""
+    """One for each broker."""
 
     def __cinit__(self, Limits limits not None):
         self.limits = limits
@@ -34,17 +34,17 @@ cdef class PendingWork:
         return 0
 
     cdef bint is_spent(self) noexcept:
-        """Whether the turn has handled what it reads for long enough."""
+        """Whether the turn's time for handling reads is spent."""
         self.cost = 0
         return self.end_scheduled and monotonic_ns() >= self.ends_ns
 
     cpdef void begin(self) noexcept:
-        """The end of the turn runs now: but for output, what comes up from here on calls for another."""
+        """Start ending the turn. New work other than output schedules another end."""
         self.end_scheduled = False
         self.ending = True
 
     cpdef int close_clients(self) except -1:
-        """Close the clients whose last words are written."""
+        """Close the clients for which `begin_close` was called."""
         cdef Client client
         try:
             while self.closing:
@@ -84,7 +84,7 @@ cdef class PendingWork:
                 self.schedule_end()
 
     cdef int note_dirty(self, Client client) except -1:
-        """The client has something to write."""
+        """The client has output: add it to the list."""
         client.dirty = True
         self.dirty_count += 1
         client.dirty_before = self.dirty
@@ -92,7 +92,7 @@ cdef class PendingWork:
         return 0 if self.ending else self.schedule_end()
 
     cdef void note_output(self, Client client) noexcept:
-        """Count what a client was sent since the last time, once a turn instead of once a message."""
+        """Count the client's new output. Once a turn is cheaper than once a message."""
         if client.out_messages != client.noted_messages:
             self.out_messages += client.out_messages - client.noted_messages
             self.out_bytes += client.out_bytes - client.noted_bytes
@@ -101,7 +101,7 @@ cdef class PendingWork:
             client.active_ms = self.now_ms
 
     cpdef int flush(self) except -1:
-        """One write per connection that can take one. For others it waits until `writable_again`."""
+        """One write for each client whose transport takes it. Others wait for `Delivery.writable_again`."""
         cdef Client client
         self.ending = False
         self.dirty_count = 0
@@ -119,7 +119,7 @@ cdef class PendingWork:
                     if client.writable:
                         client.mailbox_bytes_unsent = False
         finally:
-            # One that could not be written to keeps the others no longer than this turn.
+            # A write has raised: the next turn writes to the rest.
             if self.dirty is not None:
                 self.schedule_end()
         return 0
@@ -145,7 +145,7 @@ cdef class PendingWork:
 
 
 cdef class Client:
-    """The state of one connection that the rest of the broker may touch."""
+    """Base of Session: the part that routing and delivery use."""
 
     def __cinit__(self, PendingWork pending_work not None, uint64_t cid, *_, **__):
         self.pending_work = pending_work
@@ -157,12 +157,12 @@ cdef class Client:
         self.out = WriteBuffer()
         self.writable = True
         self.started_ms = self.active_ms = pending_work.now_ms
-        # nats-server's defaults, which last until CONNECT says otherwise.
+        # nats-server's defaults until CONNECT.
         self.verbose = self.pedantic = self.echo = True
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes that wait for the socket on this side of the transport."""
+        """Bytes of output that the transport does not have yet."""
         return self.out.size
 
     cdef int touch(self) except -1:
@@ -171,7 +171,7 @@ cdef class Client:
         if self.out.size <= self.limits.max_pending or self.closing:
             return 0
         if self.writable and self.connection is not None:
-            # Too much for one turn: from here on the transport says whether the client can take more.
+            # Too much to keep until the end of the turn. The transport now says whether it takes more.
             self.connection.write(self.out.take())
         else:
             self.drop_slow_consumer()
@@ -183,12 +183,12 @@ cdef class Client:
         return self.begin_close(b"Slow Consumer")
 
     cdef int write_line(self, View line) except -1:
-        """Write a protocol line."""
+        """Add a protocol line to the output."""
         self.out.append(line)
         return self.touch()
 
     cdef int begin_close(self, bytes error) except -1:
-        """Close the connection at the end of the turn; `error`, if any, is its last words as -ERR."""
+        """Close the connection at the end of the turn, after -ERR with the text `error`, if any."""
         if self.closing:
             return 0
         self.closing = True
@@ -234,24 +234,24 @@ cdef class Client:
         self.pause(PAUSE_STOPPING)
 
     cdef void left_mailbox(self) noexcept:
-        """A subscription to a mailbox ends: what was delivered on it may still wait for the socket."""
+        """A mailbox subscription ended: some of its messages may still wait for the socket."""
         if not self.writable or self.out.size:
             self.mailbox_bytes_unsent = True
 
     def error(self, bytes sentence not None) -> None:
-        """Write -ERR with nats-server's text for it."""
+        """Add -ERR with this text to the output."""
         self.write_line(view_of(b"-ERR '" + sentence + b"'\r\n"))
 
     def write(self, bytes line not None) -> None:
-        """Write protocol bytes at the end of this turn."""
+        """Add protocol bytes to the output."""
         self.write_line(view_of(line))
 
     def close_with(self, error: bytes | None) -> None:
-        """Close the connection at the end of the turn, with `error` as its last words."""
+        """Close the connection at the end of the turn, after -ERR with the text `error`, if any."""
         self.begin_close(error)
 
     def take_output(self) -> bytes:
-        """What waits for the socket, for the last write before a close."""
+        """Take the output, for the last write before the close."""
         return self.out.take()
 
     def pause_writing(self) -> None:
@@ -261,11 +261,11 @@ cdef class Client:
 
     @property
     def messages_wait(self) -> bool:
-        """Whether messages of plain subjects wait for the transport; mailboxes hand over none meanwhile."""
+        """Whether plain messages wait for the transport. Consumers deliver none while it is full."""
         return not self.writable and self.out.size > 0 and self.out_messages != self.out_messages_at_pause
 
     def cut_off(self) -> None:
-        """Close the connection as that of a slow consumer: what waits for it is dropped."""
+        """Disconnect the client as a slow consumer: drop its output."""
         self.drop_slow_consumer()
 
 
@@ -281,14 +281,14 @@ cdef class Subscription:
         self.queue = queue
 
     cdef int send(self, View subject, View reply, View header, View payload) except -1:
-        """Deliver a message, which counts for the maximum."""
+        """Deliver a message, and count it for the maximum."""
         self.delivered += 1
         if self.max_reached():
             self.client.pending_work.max_reached.append(self)
         return self.write(subject, reply, header, payload)
 
     cdef int write(self, View subject, View reply, View header, View payload) except -1:
-        """Write one MSG, or HMSG where there is a header and the client reads headers."""
+        """Write one MSG, or HMSG if there is a header and the client takes headers."""
         cdef Client client = self.client
         cdef View sid = view_of(self.sid)
         cdef char* at
