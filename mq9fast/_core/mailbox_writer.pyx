@@ -63,7 +63,7 @@ cdef class MailboxWriter:
         return True
 
     cdef int refuse(self, View reply, str code) except -1:
-        """Answer with an error when the commit group is released. Without a reply subject, count it as dropped."""
+        """Answer with an error. Without a reply subject the publish counts as dropped."""
         if reply.size == 0:
             self.dropped += 1
             return 0

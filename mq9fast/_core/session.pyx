@@ -102,7 +102,7 @@ cdef class Session(Client):
         return 0
 
     cdef int work(self, bint resumed) except -1:
-        """Handle frames within the client's share of the turn. `resumed`: the client waited for this turn, and
+        """Handle frames within the client's share of the turn. `resumed`: the client waited for this turn and
         gets some work done even if the turn's time is spent. If a handler raises, the client is closed."""
         try:
             return self.work_on(resumed)
@@ -310,7 +310,7 @@ cdef class Session(Client):
 
     cdef bytes publish_violation(self, const Operation* op):
         """nats-server's sentence for a publish that is not allowed, or None. The broker itself publishes the
-        replies to `$mq9.` requests, so the client must be allowed to publish or subscribe to their subject."""
+        replies to `$mq9.` requests, so the client must be allowed to publish or subscribe to them."""
         if is_reserved(op.subject) or not self.permits_publish(op.subject):
             return b'Permissions Violation for Publish to "' + to_bytes(op.subject) + b'"'
         if op.reply.size == 0:
