@@ -1,9 +1,11 @@
-"""A store that failed works again by itself, once that can be, without a restart of the broker.
+"""Reopens a store that failed, without a restart of the broker.
 
-RocksDB refuses every write after one failure of its log, a flush or a compaction, until it is opened anew (it
-may recover from a full disk alone). So from the first failure on messages are refused, and the broker tries
-each second: are the files there, can the directory be written? Then it closes the store and opens it again in
-the syncer's thread, and makes memory and store agree before anything is written.
+After a failed write to its log, a failed flush or a failed compaction, RocksDB refuses all writes until it is
+opened again; only from a full disk it may recover by itself. So the broker refuses messages from the first
+failure on. Each second it checks whether the files are in place and the directory can be written. Then it
+reopens the store in the syncer's thread, and makes memory agree with the store before the next write.
+
+`commit/pipeline.py` creates one `Healer`, and calls `note` for each failure.
 """
 
 import asyncio
@@ -22,19 +24,19 @@ from mq9fast.storage.store import Store
 log = logging.getLogger("mq9fast.healing")
 
 RETRY_SECONDS = 1.0
-# A store that meets a table it cannot read so soon after it was opened meets it again.
+# If a table cannot be read so soon after a reopening, the next reopening would meet the same table.
 AGAIN_SECONDS = 60.0
-# The faults that /healthz shows while the store takes no writes, and while it may not compact.
+# The faults that /healthz shows while the store accepts no writes, and while compaction is off.
 WRITES = "writes"
 COMPACTION = "compaction"
 
 
 class Healer:
-    """Watches over one store, in the running event loop until `stop`.
+    """Heals one store, in the running event loop until `stop`.
 
-    `write_batch()` writes what has gathered. `abandon(error)` refuses what is written and not durable, and
-    returns whether it could. `min_sequence()` is the sequence number up to which the store must have
-    everything when it is opened again.
+    `write_batch()`: writes the changes that the current commit group has gathered. `abandon(error)`: refuses
+    the written changes that are not durable; returns false if it cannot do so now. `min_sequence()`: the
+    reopened store must have every change up to this sequence number.
     """
 
     def __init__(
@@ -65,24 +67,24 @@ class Healer:
 
     @property
     def failed(self) -> bool:
-        """Whether the store takes no writes for now."""
+        """Whether the store accepts no writes now."""
         return self._task is not None
 
     def note(self, error: StoreError) -> None:
-        """The store did not take a write or a sync: have it heal."""
-        self._health.report(WRITES, f"the store does not take writes: {error}")
+        """Start to heal the store, after a write, a sync or a check that failed."""
+        self._health.report(WRITES, f"the store does not accept writes: {error}")
         self._store.refuse(error)
         if self._task is None:
-            log.error("messages are refused: the store does not take writes: %s", error)
+            log.error("messages are refused: the store does not accept writes: %s", error)
             self._accumulator.store_failed = True
             if _is_of_a_table(error) and time.monotonic() - self._reopened < AGAIN_SECONDS:
                 self._compact_no_more(error)
             self._task = asyncio.get_running_loop().create_task(self._heal(error))
 
     def _compact_no_more(self, error: StoreError) -> None:
-        """The same table would stop all writes again and again."""
+        """Turn compaction off. Otherwise the same table would stop all writes again and again."""
         self._compacts = False
-        reason = f"compaction is off until a restart, since a table is damaged or cannot be read: {error}"
+        reason = f"compaction is off until a restart, because a table is damaged or cannot be read: {error}"
         self._health.report(COMPACTION, reason)
         log.error("%s", reason)
 
@@ -93,20 +95,20 @@ class Healer:
                 await self._try(error)
             except StoreError as failure:
                 error = failure
-                self._health.report(WRITES, f"the store does not take writes: {failure}")
+                self._health.report(WRITES, f"the store does not accept writes: {failure}")
             except Exception as failure:
-                log.exception("the store could not be opened again")
-                self._health.report(WRITES, f"the store does not take writes: {failure}")
+                log.exception("the store could not be reopened")
+                self._health.report(WRITES, f"the store does not accept writes: {failure}")
             else:
                 break
         self._task = None
         self._accumulator.store_failed = False
         self._health.clear(WRITES)
-        log.info("messages are taken again: the store takes writes")
+        log.info("messages are accepted again: the store accepts writes")
         self._pending_work.schedule_end()
 
     async def _try(self, error: StoreError) -> None:
-        """Raises StoreError if the store cannot work yet."""
+        """Reopen the store if that is needed, and accept writes again. Raises StoreError if that fails."""
         await self._syncer.run(self._store.probe)
         if not await self._syncer.run(self._store.has_recovered):
             while not self._abandon(error):  # noqa: ASYNC110 (an fsync is under way, and fails soon)
@@ -115,19 +117,20 @@ class Healer:
             await self._syncer.run(lambda: self._store.reopen(self._min_sequence(), compact=self._compacts))
             self._store.attach()
             self._reopened = time.monotonic()
-        # What was gathered meanwhile fails, since mailboxes go back to what is stored. No turn ends from here
-        # on: the first batch has the deletions of what was refused.
+        # `settle` reloads mailboxes from the store, so the changes that have gathered meanwhile must fail:
+        # this write is refused. There is no await from here on, so the next batch is the one with the
+        # deletions of `settle`.
         self._write_batch()
         self._refused.settle()
         self._store.resume()
 
     def stop(self) -> None:
-        """Try no more."""
+        """Stop healing."""
         if self._task is not None:
             self._task.cancel()
 
 
 def _is_of_a_table(error: StoreError) -> bool:
-    """Whether RocksDB failed at reading a table, which is what a compaction does."""
+    """Whether RocksDB failed because it could not read a table, as a compaction does."""
     text = str(error)
     return "Corruption" in text or (".sst" in text and "While pread" in text)

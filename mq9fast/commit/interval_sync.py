@@ -1,4 +1,7 @@
-"""The fsync of `--sync interval`: one at a time, every `sync_interval` seconds if anything was written."""
+"""Syncs the store for `sync = "interval"`: every `sync_interval` seconds if anything was written.
+
+`commit/pipeline.py` creates it; the syncs run in the syncer's thread.
+"""
 
 from collections.abc import Callable
 
@@ -21,7 +24,7 @@ class IntervalSync:
         self._periodic = Periodic(seconds, Step("the interval sync", self._sync, health))
 
     def note_write(self) -> None:
-        """The store took a batch."""
+        """Note that a batch was written since the last sync."""
         self._unsynced = True
 
     def _sync(self) -> None:
@@ -37,5 +40,5 @@ class IntervalSync:
             self._failed(failure)
 
     def stop(self) -> None:
-        """Sync no more."""
+        """Stop: start no more syncs."""
         self._periodic.stop()

@@ -1,4 +1,8 @@
-"""Reads of the store that failed: shown, and tried again until they succeed."""
+"""Repeats failed reads of the store until they succeed, so that /healthz shows how long the fault lasts.
+
+The store reports failed reads by its callback `read_failed`, and `commit/pipeline.py` by `failed`. This
+module reads the store, and changes nothing.
+"""
 
 import logging
 
@@ -11,19 +15,18 @@ from mq9fast.storage.store import Store
 
 log = logging.getLogger("mq9fast.reading")
 
-# How often reading is tried again.
 RETRY_SECONDS = 1.0
-# The fault that /healthz shows while something cannot be read.
-READING = "reading"
-# Places in the store that are tried again; while there are more, those show themselves when they are read.
+# The fault that /healthz shows while reads fail.
+READING = "reading the store"
+# So many ranges of keys are read again. More failed ranges are reported only when they are read.
 MAX_PLACES = 16
 
 
 class ReadRetry:
-    """Watches the reads of one broker, in the running event loop until `stop`.
+    """Repeats the failed reads of one broker, in the running event loop until `stop`.
 
-    Subscriptions read on from where they were. The places that others read (LIST, DELETE, a purge, a page)
-    are tried again too, so that /healthz shows the fault for as long as there is one.
+    Consumers continue from their cursors. The key ranges that LIST, DELETE, a purge or a monitoring page
+    could not read are read again just to see whether that works now.
     """
 
     def __init__(self, store: Store, delivery: Delivery, pending_work: PendingWork, health: Health) -> None:
@@ -41,13 +44,13 @@ class ReadRetry:
         self.failed(reason)
 
     def failed(self, reason: object) -> None:
-        """Something could not be read, for this reason."""
+        """Report that a read failed, and why."""
         if not self._health.has(READING):
             log.error("the store could not be read: %s", reason)
         self._health.report(READING, f"the store could not be read: {reason}")
 
     def _try_again(self) -> None:
-        """Raises StoreError or CorruptRecord if something could not be read since the last time."""
+        """Repeat the failed reads. Raises StoreError or CorruptRecord if one fails again."""
         failure = self._delivery.read_again()
         if failure is not None:
             self._pending_work.schedule_end()
@@ -61,5 +64,5 @@ class ReadRetry:
             raise failure
 
     def stop(self) -> None:
-        """Try no more."""
+        """Stop: repeat no more reads."""
         self._periodic.stop()

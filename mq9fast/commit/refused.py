@@ -1,8 +1,10 @@
-"""What a failed turn had done, undone: in memory at once, in the store when it takes writes again.
+"""Undoes the changes of a failed commit group: in memory at once, in the store when it accepts writes again.
 
-A batch whose write failed is not in the store. One whose fsync failed is: its messages were refused, so the
-first batch that the store takes deletes them, before anybody reads them. If the broker is killed before that,
-a start finds them stored, and they are messages like any other.
+If the write of a batch failed, the batch is not in the store. If the fsync failed, it is, although its
+messages were refused. So the first batch after the failure deletes these messages, before any client reads
+them. If the broker is killed before that, the next start loads them like other messages.
+
+`commit/pipeline.py` calls `take_back`, and `commit/healing.py` calls `settle`.
 """
 
 import logging
@@ -25,7 +27,7 @@ RANKS = 3
 
 
 class IdRange(NamedTuple):
-    """Ids of refused messages of one life of a mailbox: from `first` up to but not `end`."""
+    """The ids of refused messages in the mailbox with this uid: from `first` up to but not `end`."""
 
     uid: int
     first: int
@@ -33,7 +35,7 @@ class IdRange(NamedTuple):
 
 
 class RefusedMessages:
-    """The mailboxes that failed turns touched, and the messages in them that may be stored all the same."""
+    """The mailboxes that failed commit groups have changed, and the refused messages that may be stored."""
 
     def __init__(
         self, mailbox_index: MailboxIndex, delivery: Delivery, accumulator: Accumulator, store: Store
@@ -46,8 +48,11 @@ class RefusedMessages:
         self._touched: dict[Mailbox, None] = {}
 
     def take_back(self, commit_group: CommitGroup) -> None:
-        """Have the mailboxes of the batch that the store did not take go by what is stored. `settle` does so
-        again: some cannot be read now, and what was not fsynced may be gone when the store is reopened."""
+        """Reload the mailboxes that the failed batch of a group has changed.
+
+        `settle` reloads them again: some may not be readable now, and written changes may be gone when the
+        store is reopened.
+        """
         self._accumulator.forget_rows()
         for mailbox, *ids in commit_group.ids_not_written():
             self._add(mailbox, IdRange(*ids))
@@ -66,7 +71,7 @@ class RefusedMessages:
         self._ids[mailbox] = (*known, ids)
 
     def _reload(self, mailbox: Mailbox) -> None:
-        """Go back to what is stored, without the refused messages. Raises StoreError or CorruptRecord."""
+        """Set a mailbox to its stored state, without refused messages. Raises StoreError or CorruptRecord."""
         lived = mailbox.live
         self._mailbox_index.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
         if lived and not mailbox.live:
@@ -77,7 +82,7 @@ class RefusedMessages:
         mailbox.unsure = False
 
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
-        """Where refused messages of a living mailbox may be stored: rank, first id, first key and end."""
+        """Where refused messages of a live mailbox may be stored: rank, first id, and first and end key."""
         return [
             (rank, ids.first, record.messages_between(ids.uid, rank, ids.first, ids.end))
             for ids in self._ids.get(mailbox, ())
@@ -86,19 +91,20 @@ class RefusedMessages:
         ]
 
     def settle(self) -> None:
-        """The store takes writes again: put the deletion of what was refused into the turn.
+        """Add the deletion of stored refused messages to the commit group, before the store accepts writes
+        again.
 
-        Everything that is written from now on has to go with it or after it. Raises StoreError if it cannot
-        be read, and is to be called again then.
+        Later changes must be written in the same batch or after it. Raises StoreError if the store cannot be
+        read; the caller has to call this again then.
         """
         for mailbox in list(self._touched):
             try:
                 self._reload(mailbox)
             except CorruptRecord as error:
-                # It never will be read: everybody else goes on.
-                log.error("the mailbox with the uid %d cannot be read: %s", mailbox.uid, error)
+                # The record stays damaged: go on with the other mailboxes.
+                log.error("the record of the mailbox with the uid %d is damaged: %s", mailbox.uid, error)
             del self._touched[mailbox]
-        closing = [
+        deletions = [
             (mailbox, key)
             for mailbox in self._ids
             for _, _, (start, end) in self._places(mailbox)
@@ -106,11 +112,11 @@ class RefusedMessages:
         ]
         commit_group = self._accumulator.group
         self._accumulator.forget_rows()
-        for mailbox, key in closing:
+        for mailbox, key in deletions:
             commit_group.delete_raw(key)
             commit_group.touch_mailbox(mailbox)
-        if closing:
-            log.info("%d rows of refused messages were stored all the same, and are deleted", len(closing))
+        if deletions:
+            log.info("deleting %d stored rows of refused messages", len(deletions))
         if self._ids:
             commit_group.defer(partial(self._settled, dict(self._ids)))
 

@@ -1,4 +1,8 @@
-"""The thread that makes the store durable, so that the event loop never waits for the disk."""
+"""A thread that syncs the store, so that the event loop never waits for the disk.
+
+`commit/pipeline.py` creates one `Syncer` and requests syncs. `commit/healing.py` uses the thread to reopen
+the store, so that no sync runs at the same time.
+"""
 
 import asyncio
 import queue
@@ -14,7 +18,10 @@ T = TypeVar("T")
 
 
 class Syncer:
-    """Runs one request at a time, in their order."""
+    """Runs requests in a thread, one at a time and in order. Its methods are called in the event loop.
+
+    `syncs`, `sync_seconds`: how many syncs there were, and how long they took in total.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         self._loop = loop
@@ -26,17 +33,18 @@ class Syncer:
         self._thread.start()
 
     def request(self, done: Callable[[StoreError | None], None]) -> None:
-        """Sync what was written so far, then have the event loop call `done` with what went wrong."""
+        """Sync all written changes. Then `done(failure)` is called in the event loop, with None on
+        success."""
         self._requests.put(lambda: self._tell(done, self._sync()))
 
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        """Have the thread call `work()`, between two syncs; what it returns or raises comes in the future."""
+        """Call `work()` in the thread, between two syncs. The future gets its result or exception."""
         future = self._loop.create_future()
         self._requests.put(lambda: self._answer(future, *_outcome(work)))
         return future
 
     def stop(self) -> None:
-        """Wait for what was requested, and end the thread."""
+        """Wait until all requests are done, and end the thread."""
         self._requests.put(None)
         self._thread.join()
 
@@ -52,7 +60,7 @@ class Syncer:
         except StoreError as error:
             failure = error
         except Exception as error:
-            # Without an answer the turn would wait for ever.
+            # `done` must be called in every case: otherwise the commit group would wait for ever.
             failure = StoreError(f"{type(error).__name__}: {error}")
         self.syncs += 1
         self.sync_seconds += time.perf_counter() - begun
@@ -73,7 +81,7 @@ def _outcome(work: Callable[[], object]) -> tuple[object, Exception | None]:
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:
-    if future.done():  # cancelled: the broker stops
+    if future.done():  # cancelled, because the broker stops
         return
     if error is not None:
         future.set_exception(error)

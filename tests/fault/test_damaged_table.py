@@ -73,7 +73,7 @@ def test_compaction_that_meets_a_damaged_table_does_not_stop_sends(tmp_path: Pat
             for _ in range(50):
                 assert "msg_id" in wire.msg("after", "z")
             assert table.name in broker.health
-            assert "store does not take writes" not in broker.health
+            assert "store does not accept writes" not in broker.health
             total = wire.list("after", limit=1)["total"]
             assert wire.list(f"box{TABLES - 1}", limit=1)["total"] == MESSAGES
         broker.restart(kill=True)

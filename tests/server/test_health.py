@@ -11,10 +11,10 @@ def test_without_a_fault_all_is_well() -> None:
 def test_a_fault_stays_until_its_reporter_clears_it() -> None:
     health = Health()
     health.report("disk", "the disk is full")
-    health.report("writes", "the store does not take writes: x")
-    health.report("writes", "the store does not take writes: y")
+    health.report("writes", "the store does not accept writes: x")
+    health.report("writes", "the store does not accept writes: y")
     assert not health.ok
-    assert health.reasons == ["the disk is full", "the store does not take writes: y"]
+    assert health.reasons == ["the disk is full", "the store does not accept writes: y"]
     health.clear("disk")
     health.clear("disk")
     assert health.has("writes") and not health.has("disk")
