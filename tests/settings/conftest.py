@@ -1,12 +1,12 @@
-"""What tests of settings are given."""
+"""Fixtures of the tests of settings."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.settings.told import Told
+from tests.settings.inputs import Inputs
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Told:
-    return Told(tmp_path)
+def inputs(tmp_path: Path) -> Inputs:
+    return Inputs(tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever is given as settings, only a SettingsError comes of it."""
+"""Any settings are loaded or raise SettingsError, and nothing else."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mq9fast.config.settings import SETTINGS, Setting
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from tests.settings.told import sentence, toml
+from tests.settings.inputs import sentence, toml
 
 VARIABLES = [row.variable for row in SETTINGS]
 SCALARS = (

@@ -1,4 +1,4 @@
-"""No message holds a secret."""
+"""No error and no repr contains a secret."""
 
 from pathlib import Path
 from typing import Any
@@ -8,21 +8,21 @@ import pytest
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from tests.settings.told import Told, every_source, named, sentence
+from tests.settings.inputs import Inputs, every_source, named, sentence
 
 SECRET = "hunter2"
 
 
 @pytest.mark.parametrize("name", ["password", "token"])
 @every_source
-def test_no_message_holds_a_secret(tmp_path: Path, name: str, source: str) -> None:
+def test_no_error_contains_a_secret(tmp_path: Path, name: str, source: str) -> None:
     alone = {"password": {}, "token": {"user": "u", "password": "p"}}[name]
     for value in [f"{SECRET}\n", SECRET, *([[SECRET], {SECRET: SECRET}] if source == "file" else [])]:
-        told = Told(tmp_path)
-        told.tell(source, named(name), value)
+        inputs = Inputs(tmp_path)
+        inputs.give(source, named(name), value)
         for other, companion in alone.items():
-            told.tell("variable", named(other), companion)
-        text = told.error()
+            inputs.give("variable", named(other), companion)
+        text = inputs.error()
         assert SECRET not in text
         assert name in text
 
@@ -38,20 +38,20 @@ def test_no_message_holds_a_secret(tmp_path: Path, name: str, source: str) -> No
         [f"--sync={SECRET}"],
     ],
 )
-def test_no_message_about_flags_holds_a_secret(argv: list[str]) -> None:
+def test_no_error_about_flags_contains_a_secret(argv: list[str]) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(argv, {})
     assert SECRET[1:] not in sentence(caught.value)
 
 
 @pytest.mark.parametrize("line", [f"token = {SECRET}", f"token = '{SECRET}", f'token = "{SECRET}\\x"'])
-def test_no_message_about_invalid_toml_holds_a_secret(told: Told, line: str) -> None:
-    told.lines = [line]
-    assert SECRET not in told.error()
+def test_no_error_about_invalid_toml_contains_a_secret(inputs: Inputs, line: str) -> None:
+    inputs.lines = [line]
+    assert SECRET not in inputs.error()
 
 
 @pytest.mark.parametrize("values", [{"token": SECRET}, {"user": "u", "password": SECRET}])
-def test_repr_holds_no_secret(values: dict[str, Any]) -> None:
+def test_repr_contains_no_secret(values: dict[str, Any]) -> None:
     settings = Settings(**values)
     for text in (repr(settings), str(settings), f"{settings}", str(settings.__rich_repr__())):
         assert SECRET not in text

@@ -1,4 +1,4 @@
-"""Where a setting comes from, and which source wins."""
+"""The sources of a setting, and which of them wins."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from msgspec.inspect import BoolType, FloatType, IntType
 
 from mq9fast.config.settings import SETTINGS, Setting, Settings
 from mq9fast.config.sources import load_settings
-from tests.settings.told import Told, every_setting, every_source, named
+from tests.settings.inputs import Inputs, every_setting, every_source, named
 
 DEFAULTS = {
     "host": "127.0.0.1",
@@ -75,7 +75,7 @@ LOW_AND_HIGH: dict[str, tuple[float, float]] = {
 
 
 def two_values(row: Setting) -> tuple[Any, Any]:
-    """Two good values of a setting, the first of them not its default."""
+    """Two valid values of a setting. The first is not its default."""
     if isinstance(row.kind, BoolType):
         return not row.default, row.default
     if row.choices:
@@ -96,12 +96,12 @@ def test_defaults() -> None:
 
 @every_setting
 @every_source
-def test_one_source(told: Told, row: Setting, source: str) -> None:
+def test_one_source(inputs: Inputs, row: Setting, source: str) -> None:
     value, _ = two_values(row)
-    told.tell(source, row, value)
+    inputs.give(source, row, value)
     for name, companion in COMPANIONS.get(row.name, {}).items():
-        told.tell(source, named(name), companion)
-    settings = told.load()
+        inputs.give(source, named(name), companion)
+    settings = inputs.load()
     assert getattr(settings, row.name) == value
     assert type(getattr(settings, row.name)) is type(value)
     assert settings.explicit == {row.name, *COMPANIONS.get(row.name, {})}
@@ -111,33 +111,33 @@ def test_one_source(told: Told, row: Setting, source: str) -> None:
 @pytest.mark.parametrize(
     ("winner", "loser"), [("flag", "variable"), ("flag", "file"), ("variable", "file")], ids="-over-".join
 )
-def test_precedence(told: Told, row: Setting, winner: str, loser: str) -> None:
+def test_precedence(inputs: Inputs, row: Setting, winner: str, loser: str) -> None:
     losing, winning = two_values(row)
-    told.tell(loser, row, losing)
-    told.tell(winner, row, winning)
+    inputs.give(loser, row, losing)
+    inputs.give(winner, row, winning)
     for name, companion in COMPANIONS.get(row.name, {}).items():
-        told.tell("file", named(name), companion)
-    assert getattr(told.load(), row.name) == winning
+        inputs.give("file", named(name), companion)
+    assert getattr(inputs.load(), row.name) == winning
 
 
 @every_setting
-def test_flag_wins_over_all(told: Told, row: Setting) -> None:
+def test_flag_wins_over_all(inputs: Inputs, row: Setting) -> None:
     losing, winning = two_values(row)
-    told.tell("file", row, losing)
-    told.tell("variable", row, losing)
-    told.tell("flag", row, winning)
+    inputs.give("file", row, losing)
+    inputs.give("variable", row, losing)
+    inputs.give("flag", row, winning)
     for name, companion in COMPANIONS.get(row.name, {}).items():
-        told.tell("file", named(name), companion)
-    assert getattr(told.load(), row.name) == winning
+        inputs.give("file", named(name), companion)
+    assert getattr(inputs.load(), row.name) == winning
 
 
 @pytest.mark.parametrize(("name", "ends"), LOW_AND_HIGH.items())
 @every_source
 def test_limits_are_inclusive(tmp_path: Path, name: str, ends: tuple[float, float], source: str) -> None:
     for value in ends:
-        told = Told(tmp_path)
-        told.tell(source, named(name), value)
-        assert getattr(told.load(), name) == value
+        inputs = Inputs(tmp_path)
+        inputs.give(source, named(name), value)
+        assert getattr(inputs.load(), name) == value
 
 
 def test_a_value_may_follow_its_flag() -> None:
@@ -146,36 +146,36 @@ def test_a_value_may_follow_its_flag() -> None:
 
 
 @pytest.mark.parametrize("text", ["true", "1", "yes", "TRUE", "Yes"])
-def test_words_for_true(text: str) -> None:
+def test_texts_that_mean_true(text: str) -> None:
     assert load_settings([], {"MQ9FAST_AUTO_CREATE": text}).auto_create is True
 
 
 @pytest.mark.parametrize("text", ["false", "0", "no", "False"])
-def test_words_for_false(text: str) -> None:
+def test_texts_that_mean_false(text: str) -> None:
     assert load_settings([], {"MQ9FAST_AUTO_CREATE": text}).auto_create is False
 
 
 @pytest.mark.parametrize("text", ["null", "None", "none", "0", "false"])
-def test_no_text_is_taken_for_none(text: str) -> None:
+def test_no_text_means_none(text: str) -> None:
     assert load_settings([], {"MQ9FAST_TOKEN": text}).token == text
 
 
-def test_a_whole_number_of_seconds_in_the_file(told: Told) -> None:
-    told.lines = ["sync_interval = 3"]
-    assert told.load().sync_interval == 3.0
+def test_a_whole_number_of_seconds_in_the_file(inputs: Inputs) -> None:
+    inputs.lines = ["sync_interval = 3"]
+    assert inputs.load().sync_interval == 3.0
 
 
-def test_keys_of_the_file_may_have_dashes(told: Told) -> None:
-    told.lines = ["max-payload = 5", "max_connections = 6"]
-    settings = told.load()
+def test_keys_of_the_file_may_have_dashes(inputs: Inputs) -> None:
+    inputs.lines = ["max-payload = 5", "max_connections = 6"]
+    settings = inputs.load()
     assert (settings.max_payload, settings.max_connections) == (5, 6)
 
 
-def test_other_variables_are_left_alone() -> None:
+def test_other_variables_are_ignored() -> None:
     assert load_settings([], {"PORT": "1", "MQ9FAST_OTHER": "x", "MQ9FAST_GIVEN": "x"}) == Settings()
 
 
-def test_a_default_given_is_explicit() -> None:
+def test_a_setting_given_with_its_default_is_explicit() -> None:
     assert load_settings(["--monitor-port=8222"], {}).explicit == {"monitor_port"}
 
 

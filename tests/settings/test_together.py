@@ -1,4 +1,4 @@
-"""Settings that need or exclude each other, and lists in one."""
+"""Settings that need or exclude each other, and settings with a list."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from tests.settings.told import Told, named
+from tests.settings.inputs import Inputs, named
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,18 @@ from tests.settings.told import Told, named
         ({"tls_handshake_first": "auto"}, ["tls_handshake_first", "tls_cert"]),
     ],
 )
-def test_cross_checks(told: Told, values: dict[str, Any], names: list[str]) -> None:
+def test_error_names_the_settings_that_conflict(
+    inputs: Inputs, values: dict[str, Any], names: list[str]
+) -> None:
     for name, value in values.items():
-        told.tell("variable", named(name), value)
-    text = told.error()
+        inputs.give("variable", named(name), value)
+    text = inputs.error()
     assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
     with pytest.raises(SettingsError):
         Settings(**values)
 
 
-def test_good_combinations() -> None:
+def test_valid_combinations() -> None:
     Settings(token="t")
     Settings(user="u", password="p")
     Settings(tls_cert="c", tls_key="k")
@@ -43,13 +45,13 @@ def test_good_combinations() -> None:
     Settings(tls_cert="c", tls_key="k", tls_ca="a", tls_verify=True)
 
 
-def test_sources_are_checked_together(told: Told) -> None:
-    told.tell("file", named("user"), "u")
-    told.tell("variable", named("password"), "p")
-    told.tell("flag", named("token"), "t")
-    assert "token" in told.error()
-    told.argv = []
-    assert told.load().user == "u"
+def test_sources_are_checked_together(inputs: Inputs) -> None:
+    inputs.give("file", named("user"), "u")
+    inputs.give("variable", named("password"), "p")
+    inputs.give("flag", named("token"), "t")
+    assert "token" in inputs.error()
+    inputs.argv = []
+    assert inputs.load().user == "u"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_sources_are_checked_together(told: Told) -> None:
         "a:x",
     ],
 )
-def test_addresses_that_are_none(text: str) -> None:
+def test_advertise_refuses_what_is_not_host_and_port(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^advertise: '.*' is not host:port$"):
         load_settings([f"--advertise={text}"], {})
 
@@ -82,6 +84,6 @@ def test_addresses_that_are_none(text: str) -> None:
         ("a.example:4222,10.0.0.1:65535 , [fe80::1]:1", ("a.example:4222", "10.0.0.1:65535", "[fe80::1]:1")),
     ],
 )
-def test_addresses(text: str, addresses: tuple[str, ...]) -> None:
+def test_advertise_is_a_list_of_addresses(text: str, addresses: tuple[str, ...]) -> None:
     assert load_settings([f"--advertise={text}"], {}).advertised == addresses
     assert Settings().advertised == ()

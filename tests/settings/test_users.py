@@ -1,4 +1,4 @@
-"""Users in the TOML file: what can be written, and what is refused with a sentence that holds no secret."""
+"""Users in the config file: what is valid, and the errors, which contain no secret."""
 
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def test_an_empty_list_allows_nothing_and_an_absent_one_everything() -> None:
         ("default_permissions = 'a'", "default_permissions"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, text: str, named: str) -> None:
+def test_error_names_what_is_wrong(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load(tmp_path, text)
     assert named in str(raised.value)
@@ -112,7 +112,7 @@ def test_users_have_no_variable_and_no_flag() -> None:
         load_settings(["--users=x"], {})
 
 
-def test_a_user_shows_no_secret(tmp_path: Path) -> None:
+def test_repr_of_a_user_contains_no_secret(tmp_path: Path) -> None:
     settings = load(tmp_path, USER)
     assert SECRET not in repr(settings)
     assert SECRET not in repr(settings.users)
@@ -122,7 +122,7 @@ def test_a_user_shows_no_secret(tmp_path: Path) -> None:
 @MANY
 @given(st.text(max_size=30))
 def test_any_text_as_a_permission_is_a_subject_or_refused(text: str) -> None:
-    """Nothing that is accepted makes the broker stumble later."""
+    """A permission that the settings accept works in the broker."""
     try:
         settings = Settings(users=(User("u", "p", None, PermissionLists((text,), (text,))),))
     except SettingsError:

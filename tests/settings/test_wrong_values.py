@@ -1,4 +1,4 @@
-"""Values, keys and flags that cannot be used, and what is said of them."""
+"""The error for a value, key or flag that cannot be used."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from msgspec.inspect import BoolType, FloatType, IntType
 from mq9fast.config.settings import Setting
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
-from tests.settings.told import Told, every_setting, every_source, named, sentence
+from tests.settings.inputs import Inputs, every_setting, every_source, named, sentence
 
 WRONG_NUMBERS: dict[str, list[float]] = {
     "port": [-1, 65536],
@@ -45,7 +45,7 @@ def wrong_values(row: Setting, source: str) -> list[Any]:
         return [] if source == "flag" else ["maybe", "", 2, 0.5]
     if in_file:
         return ["", "a\tb", "a\n", "\x00", 7, True, ["x"], {"a": "b"}]
-    # The bytes of a path may be any.
+    # A path may have any bytes.
     return ["", "a\tb", "a\n", *([] if row.name == "data_dir" else ["\udcff"])]
 
 
@@ -53,10 +53,10 @@ def wrong_values(row: Setting, source: str) -> list[Any]:
 @every_source
 def test_wrong_values(tmp_path: Path, row: Setting, source: str) -> None:
     for value in wrong_values(row, source):
-        told = Told(tmp_path)
-        told.tell(source, row, value)
-        text = told.error()
-        place = {"flag": row.flag, "variable": row.variable, "file": str(told.path)}[source]
+        inputs = Inputs(tmp_path)
+        inputs.give(source, row, value)
+        text = inputs.error()
+        place = {"flag": row.flag, "variable": row.variable, "file": str(inputs.path)}[source]
         assert text.startswith(f"{row.name}, given by the ")
         assert place in text
         assert text.endswith(f"must be {row.expected}")
@@ -77,26 +77,26 @@ def test_what_a_value_must_be(name: str, expected: str) -> None:
     assert named(name).expected == expected
 
 
-def test_a_wrong_value_that_loses_is_still_told(told: Told) -> None:
-    told.tell("variable", named("port"), "x")
-    told.tell("flag", named("port"), 1)
-    assert "MQ9FAST_PORT" in told.error()
+def test_a_wrong_value_is_an_error_even_if_another_source_wins(inputs: Inputs) -> None:
+    inputs.give("variable", named("port"), "x")
+    inputs.give("flag", named("port"), 1)
+    assert "MQ9FAST_PORT" in inputs.error()
 
 
 @pytest.mark.parametrize("key", ["prot", "config", "given", "explicit", "MAX_PAYLOAD", "version", ""])
-def test_unknown_key(told: Told, key: str) -> None:
-    told.lines = [f"{json.dumps(key)} = 1"]
-    assert told.error() == f"the config file {str(told.path)!r} has an unknown key {key!r}"
+def test_unknown_key(inputs: Inputs, key: str) -> None:
+    inputs.lines = [f"{json.dumps(key)} = 1"]
+    assert inputs.error() == f"the config file {str(inputs.path)!r} has an unknown key {key!r}"
 
 
-def test_a_table_is_an_unknown_key(told: Told) -> None:
-    told.lines = ["[tls]", 'cert = "c"']
-    assert "'tls'" in told.error()
+def test_a_table_is_an_unknown_key(inputs: Inputs) -> None:
+    inputs.lines = ["[tls]", 'cert = "c"']
+    assert "'tls'" in inputs.error()
 
 
-def test_a_key_given_twice(told: Told) -> None:
-    told.lines = ["max-payload = 5", "max_payload = 5"]
-    assert told.error() == f"the config file {str(told.path)!r} gives max_payload twice"
+def test_a_key_given_twice(inputs: Inputs) -> None:
+    inputs.lines = ["max-payload = 5", "max_payload = 5"]
+    assert inputs.error() == f"the config file {str(inputs.path)!r} gives max_payload twice"
 
 
 @pytest.mark.parametrize(

