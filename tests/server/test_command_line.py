@@ -1,4 +1,4 @@
-"""The command line: help, version, one sentence for what is wrong, and log lines."""
+"""The command line: help, version, errors in one sentence, and log lines."""
 
 import logging
 import re
@@ -30,7 +30,7 @@ def help_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 
 @every_setting
-def test_help(help_text: str, row: Setting) -> None:
+def test_help_describes_every_setting(help_text: str, row: Setting) -> None:
     default = "none" if row.default is None else row.default
     if isinstance(default, bool):
         default = str(default).lower()
@@ -51,7 +51,7 @@ def test_help_shows_values_units_and_choices(help_text: str) -> None:
     assert "given" not in re.findall(r"--[a-z-]+", help_text)
 
 
-def test_help_comes_before_errors(
+def test_help_is_printed_in_spite_of_wrong_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MQ9FAST_PORT", "x")
@@ -60,7 +60,7 @@ def test_help_comes_before_errors(
     assert "usage: mq9fast" in capsys.readouterr().out
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0
@@ -68,7 +68,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Any:
+def fake_server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in for the module that runs a broker."""
     module: Any = types.ModuleType("mq9fast.server.process")
     module.run = lambda settings: 0
@@ -78,25 +78,25 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_main_runs_the_server(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_runs_the_server_with_the_settings(fake_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Settings] = []
 
     def run(settings: Settings, _load: object) -> int:
         ran.append(settings)
         return 7
 
-    server.run = run
+    fake_server.run = run
     assert main(["--port=1"]) == 7
     monkeypatch.setattr(sys, "argv", ["mq9fast", "--port=2"])
     assert main() == 7
     assert [settings.port for settings in ran] == [1, 2]
 
 
-def test_a_failed_start_is_one_sentence(server: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_start_prints_one_sentence(fake_server: Any, capfd: pytest.CaptureFixture[str]) -> None:
     def run(settings: Settings, _load: object) -> int:
         raise StartError("port 4222 of 127.0.0.1 is in use")
 
-    server.run = run
+    fake_server.run = run
     assert main([]) == 1
     assert capfd.readouterr() == ("", "mq9fast: port 4222 of 127.0.0.1 is in use\n")
 
@@ -104,8 +104,8 @@ def test_a_failed_start_is_one_sentence(server: Any, capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     "argv", [["--port=x"], ["--port"], ["--prot"], ["x"], ["--auto-create=x"], ["--user=u"]]
 )
-def test_wrong_settings_are_one_sentence(
-    server: Any, argv: list[str], capfd: pytest.CaptureFixture[str]
+def test_wrong_setting_prints_one_sentence(
+    fake_server: Any, argv: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(argv) == 1
     out, err = capfd.readouterr()
@@ -120,15 +120,15 @@ def root_level() -> Iterator[None]:
     logging.root.setLevel(level)
 
 
-def test_log_lines(
-    server: Any, root_level: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_log_line_has_time_level_logger_and_message(
+    fake_server: Any, root_level: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(settings: Settings, _load: object) -> int:
         logging.getLogger("mq9fast.x").debug("hidden")
         logging.getLogger("mq9fast.x").warning("seen")
         return 0
 
-    server.run = run
+    fake_server.run = run
     monkeypatch.setattr(logging.root, "handlers", [])
     assert main(["--log-level=warning"]) == 0
     out, err = capfd.readouterr()
@@ -136,7 +136,7 @@ def test_log_lines(
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING mq9fast\.x: seen\n", err)
 
 
-def test_errors_do_not_load_the_server() -> None:
+def test_wrong_setting_does_not_import_the_server() -> None:
     code = (
         "import sys; from mq9fast.__main__ import main; status = main(['--port=x'])\n"
         "print(status, 'mq9fast.server.process' in sys.modules, 'asyncio' in sys.modules)"
@@ -146,7 +146,7 @@ def test_errors_do_not_load_the_server() -> None:
     assert ran.stderr == "mq9fast: port, given by the flag --port, must be a whole number from 0 to 65535\n"
 
 
-def test_run_as_a_module() -> None:
+def test_python_m_mq9fast_runs_the_command_line() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "mq9fast", "--sync=x"], capture_output=True, text=True, timeout=START_SECONDS
     )

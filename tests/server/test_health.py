@@ -3,12 +3,12 @@
 from mq9fast.health import Health
 
 
-def test_without_a_fault_all_is_well() -> None:
+def test_health_without_a_fault_is_ok() -> None:
     health = Health()
     assert health.ok and health.reasons == []
 
 
-def test_a_fault_stays_until_its_reporter_clears_it() -> None:
+def test_fault_stays_until_it_is_cleared() -> None:
     health = Health()
     health.report("disk", "the disk is full")
     health.report("writes", "the store does not accept writes: x")

@@ -1,4 +1,4 @@
-"""Every limit from both sides: up to it all is well, past it limit_exceeded, and nothing is lost."""
+"""Every limit: the broker accepts everything up to it, refuses what exceeds it, and loses nothing."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ MSG = MAILBOX + "MSG."
 Start = Callable[..., Broker]
 
 
-def test_max_mailboxes(start_broker: Start) -> None:
+def test_create_over_max_mailboxes_is_refused(start_broker: Start) -> None:
     broker = start_broker("--max-mailboxes", "3")
     with Wire(broker.port) as wire:
         for name in ("a", "b"):
@@ -46,7 +46,7 @@ def test_max_mailboxes(start_broker: Start) -> None:
         assert wire.create(name="e")["code"] == "limit_exceeded"
 
 
-def test_max_mailbox_messages(start_broker: Start) -> None:
+def test_message_over_max_mailbox_messages_is_refused(start_broker: Start) -> None:
     broker = start_broker("--max-mailbox-messages", "3")
     with Wire(broker.port) as wire:
         wire.create(name="a")
@@ -69,7 +69,7 @@ def test_max_mailbox_messages(start_broker: Start) -> None:
         assert wire.msg("a") == {"msg_id": 4}
 
 
-def test_max_mailbox_bytes(start_broker: Start) -> None:
+def test_message_over_max_mailbox_bytes_is_refused(start_broker: Start) -> None:
     broker = start_broker("--max-mailbox-bytes", "1000")
     header = b"NATS/1.0\r\nA: 1\r\n\r\n"
     with Wire(broker.port) as wire:
@@ -93,7 +93,7 @@ def test_max_mailbox_bytes(start_broker: Start) -> None:
         assert wire.msg("a", "x")["code"] == "limit_exceeded"
 
 
-def test_max_store_bytes(start_broker: Start) -> None:
+def test_message_over_max_store_bytes_is_refused(start_broker: Start) -> None:
     broker = start_broker("--max-store-bytes", "1000")
     with Wire(broker.port) as wire:
         wire.create(name="a")
@@ -113,8 +113,8 @@ def test_max_store_bytes(start_broker: Start) -> None:
         assert wire.msg("a", "x")["code"] == "limit_exceeded"
 
 
-def test_a_limit_counts_right_through_any_mix(start_broker: Start) -> None:
-    """Sends, deletions by request, by a group's member and in one packet: the count never drifts."""
+def test_counts_stay_right_through_sends_and_deletions(start_broker: Start) -> None:
+    """Messages are sent, and deleted by request, by members and in one packet: the count stays exact."""
     broker = start_broker("--max-mailbox-messages", "10", "--max-mailbox-bytes", "10", "--sync", "never")
     with Wire(broker.port) as wire:
         wire.create(name="a")
@@ -139,7 +139,7 @@ def test_a_limit_counts_right_through_any_mix(start_broker: Start) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["plain", MSG + "a"])
-def test_max_subscriptions(start_broker: Start, prefix: str) -> None:
+def test_subscription_over_max_subscriptions_is_refused(start_broker: Start, prefix: str) -> None:
     broker = start_broker("--max-subscriptions", "3")
     with Wire(broker.port) as wire, Wire(broker.port) as other:
         for n in range(3):
@@ -159,7 +159,7 @@ def test_max_subscriptions(start_broker: Start, prefix: str) -> None:
         wire.ping()
 
 
-def test_max_connections(start_broker: Start) -> None:
+def test_connection_over_max_connections_is_refused(start_broker: Start) -> None:
     broker = start_broker("--max-connections", "3")
     wires = [Wire(broker.port) for _ in range(3)]
     for wire in wires:
@@ -185,7 +185,7 @@ def test_max_connections(start_broker: Start) -> None:
         wire.close()
 
 
-def test_max_payload(start_broker: Start) -> None:
+def test_message_over_max_payload_closes_the_connection(start_broker: Start) -> None:
     broker = start_broker("--max-payload", "100")
     with Wire(broker.port) as wire:
         assert wire.info["max_payload"] == 100
@@ -200,10 +200,10 @@ def test_max_payload(start_broker: Start) -> None:
         assert wire.message().payload == b"x" * 100
 
 
-def test_max_control_line(start_broker: Start) -> None:
+def test_line_over_max_control_line_closes_the_connection(start_broker: Start) -> None:
     broker = start_broker("--max-control-line", "100")
     with Wire(broker.port, None) as wire:
-        # The verb does not count, as on nats-server.
+        # The verb does not count, like on nats-server.
         wire.send(f"CONNECT {json.dumps({'verbose': False})}\r\nSUB {'s' * 98} 1\r\n")
         wire.ping()
         wire.send(f"SUB {'s' * 99} 2\r\n")
@@ -211,8 +211,8 @@ def test_max_control_line(start_broker: Start) -> None:
         assert wire.unread == b"-ERR 'maximum control line exceeded'\r\n"
 
 
-def test_max_pending(start_broker: Start) -> None:
-    """As much in one turn as may wait, and more than that once nothing is taken."""
+def test_client_over_max_pending_is_closed(start_broker: Start) -> None:
+    """A client can receive almost max_pending bytes in one turn. Leaving more bytes unread closes it."""
     broker = start_broker("--max-pending", "2000000", "--write-deadline", "60")
     with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
         reader.sub("a")
@@ -226,11 +226,11 @@ def test_max_pending(start_broker: Start) -> None:
         assert reader.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
 
 
-def test_ping_max(start_broker: Start) -> None:
+def test_client_over_ping_max_is_closed(start_broker: Start) -> None:
     broker = start_broker("--ping-interval", "0.8", "--ping-max", "3")
     with Wire(broker.port) as answering, Wire(broker.port) as silent:
         began = time.monotonic()
-        # Two that go unanswered are not too many, nor is any number of them with an answer between.
+        # A client may leave up to ping_max PINGs unanswered; each PONG starts the count again.
         for _ in range(2):
             for _ in range(3):
                 assert answering.line() == "PING"
@@ -241,7 +241,7 @@ def test_ping_max(start_broker: Start) -> None:
         answering.ping()
 
 
-def test_auth_timeout(start_broker: Start) -> None:
+def test_client_without_connect_is_closed_after_auth_timeout(start_broker: Start) -> None:
     broker = start_broker("--token", "t", "--auth-timeout", "2")
     began = time.monotonic()
     with Wire(broker.port, None) as early, Wire(broker.port, None) as late:
@@ -254,9 +254,11 @@ def test_auth_timeout(start_broker: Start) -> None:
         early.ping()
 
 
-@pytest.mark.parametrize(("free", "taken"), [(1000, True), (999, False)])
-def test_min_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, taken: bool) -> None:
-    """With as many bytes of free disk as `min_free` messages are taken, with one less they are not."""
+@pytest.mark.parametrize(("free", "accepted"), [(1000, True), (999, False)])
+def test_messages_are_refused_below_min_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, accepted: bool
+) -> None:
+    """The broker accepts messages if min_free bytes are free on the disk, and refuses them with one less."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
     async def send() -> bytes:
@@ -270,11 +272,11 @@ def test_min_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, ta
         await broker.stop()
         return answer.data
 
-    assert (b'"msg_id":0' in asyncio.run(send())) is taken
+    assert (b'"msg_id":0' in asyncio.run(send())) is accepted
 
 
-def test_lame_duck_duration(start_broker: Start) -> None:
-    """Ten clients are gone once it is over, and the last of them no sooner."""
+def test_lame_duck_closes_clients_over_its_duration(start_broker: Start) -> None:
+    """Ten clients are closed one after the other over the whole duration."""
     broker = start_broker("--lame-duck-duration", "1")
     wires = [Wire(broker.port) for _ in range(10)]
     for wire in wires:
@@ -289,7 +291,7 @@ def test_lame_duck_duration(start_broker: Start) -> None:
     broker._close_output()
 
 
-def test_without_auto_create_a_message_makes_no_mailbox(start_broker: Start) -> None:
+def test_message_creates_no_mailbox_by_default(start_broker: Start) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         assert wire.msg("a")["code"] == "mailbox_not_found"
@@ -298,7 +300,7 @@ def test_without_auto_create_a_message_makes_no_mailbox(start_broker: Start) -> 
         assert wire.list("a")["total"] == 0
 
 
-def test_auto_create(start_broker: Start) -> None:
+def test_auto_create_creates_the_mailbox_of_a_message(start_broker: Start) -> None:
     broker = start_broker("--auto-create", "--max-mailboxes", "3")
     with Wire(broker.port) as wire:
         wire.sub(MSG + "waited.for", "1")
@@ -322,7 +324,7 @@ def test_auto_create(start_broker: Start) -> None:
         assert wire.list("c")["code"] == "mailbox_not_found"
 
 
-def test_a_message_that_is_refused_for_want_of_disk_makes_no_mailbox(start_broker: Start) -> None:
+def test_message_refused_for_min_free_creates_no_mailbox(start_broker: Start) -> None:
     broker = start_broker("--auto-create", "--min-free", str(2**62))
     with Wire(broker.port) as wire:
         wait_until(lambda: wire.msg("a").get("code") == "store_unavailable")
@@ -330,7 +332,7 @@ def test_a_message_that_is_refused_for_want_of_disk_makes_no_mailbox(start_broke
         assert wire.list("b")["code"] == "mailbox_not_found"
 
 
-def test_a_message_that_no_mailbox_could_hold_makes_none(start_broker: Start) -> None:
+def test_message_over_max_mailbox_bytes_creates_no_mailbox(start_broker: Start) -> None:
     broker = start_broker("--auto-create", "--max-mailbox-bytes", "10")
     with Wire(broker.port) as wire:
         assert wire.msg("a", "x" * 11)["code"] == "limit_exceeded"
@@ -338,7 +340,7 @@ def test_a_message_that_no_mailbox_could_hold_makes_none(start_broker: Start) ->
         assert wire.msg("a", "x" * 10) == {"msg_id": 0}
 
 
-def test_an_auto_created_mailbox_does_not_expire_until_told_to(start_broker: Start) -> None:
+def test_auto_created_mailbox_has_no_ttl_until_create_sets_one(start_broker: Start) -> None:
     broker = start_broker("--auto-create")
     with Wire(broker.port) as wire:
         assert wire.msg("a") == {"msg_id": 0}
@@ -347,7 +349,7 @@ def test_an_auto_created_mailbox_does_not_expire_until_told_to(start_broker: Sta
         assert wire.msg("a") == {"msg_id": 0}
 
 
-def test_past_a_limit_a_plain_publish_is_dropped_and_subscribers_see_nothing(start_broker: Start) -> None:
+def test_message_over_a_limit_without_a_reply_subject_is_dropped(start_broker: Start) -> None:
     broker = start_broker("--max-mailbox-messages", "1")
     with Wire(broker.port) as wire:
         wire.create(name="a")

@@ -10,25 +10,25 @@ def notice(count: int) -> str:
     return f"{count} were dropped"
 
 
-def read_all(descriptor: int, until: bytes) -> bytes:
+def read_until(descriptor: int, until: bytes) -> bytes:
     data = b""
     while not data.endswith(until):
         data += os.read(descriptor, 1 << 20)
     return data
 
 
-def test_lines_come_out_in_their_order() -> None:
+def test_lines_are_written_in_order() -> None:
     reading, writing = os.pipe()
     writer = LineWriter(writing)
     for number in range(1000):
         writer.put(f"line {number}")
     assert writer.close(10.0)
     os.close(writing)
-    assert read_all(reading, b"line 999\n").decode().splitlines() == [f"line {n}" for n in range(1000)]
+    assert read_until(reading, b"line 999\n").decode().splitlines() == [f"line {n}" for n in range(1000)]
     os.close(reading)
 
 
-def test_a_reader_that_stopped_costs_lines_and_no_time() -> None:
+def test_lines_are_dropped_while_the_reader_does_not_read() -> None:
     reading, writing = os.pipe()
     writer = LineWriter(writing, notice)
     line = "x" * 1000
@@ -40,21 +40,21 @@ def test_a_reader_that_stopped_costs_lines_and_no_time() -> None:
     assert not writer.flush(0.01)
     dropped = writer.dropped
     assert count // 2 < dropped < count
-    # It reads again: what waited comes, and how much is missing.
+    # The reader reads again: it gets the waiting lines, and a notice of how many are missing.
     text = b""
     while text.count(b"\n") < count - dropped:
         text += os.read(reading, 1 << 20)
     writer.put("the end")
-    text += read_all(reading, b"the end\n")
+    text += read_until(reading, b"the end\n")
     assert f"{dropped} were dropped\n".encode() in text
     writer.put("more")
-    assert read_all(reading, b"more\n") == b"more\n"
+    assert read_until(reading, b"more\n") == b"more\n"
     writer.close(10.0)
     for descriptor in (reading, writing):
         os.close(descriptor)
 
 
-def test_a_reader_that_is_gone_costs_lines() -> None:
+def test_lines_are_dropped_after_the_reader_closed() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     writer = LineWriter(writing, notice)
@@ -64,14 +64,14 @@ def test_a_reader_that_is_gone_costs_lines() -> None:
     os.close(writing)
 
 
-def test_no_line_is_lost_or_cut_where_the_descriptor_does_not_block() -> None:
+def test_nonblocking_descriptor_loses_and_cuts_no_line() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     writer = LineWriter(writing, notice)
     for number in range(1000):
         writer.put(f"{number:04} " + "x" * 500)
     assert not writer.flush(0.05)
-    text = read_all(reading, b"0999 " + b"x" * 500 + b"\n")
+    text = read_until(reading, b"0999 " + b"x" * 500 + b"\n")
     assert writer.close(10.0)
     assert [line[:4] for line in text.decode().splitlines()] == [f"{number:04}" for number in range(1000)]
     for descriptor in (reading, writing):

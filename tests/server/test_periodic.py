@@ -1,4 +1,4 @@
-"""Periodic work outlives its failures, and says them."""
+"""Periodic work continues after a failure, and reports it."""
 
 import asyncio
 import logging
@@ -14,33 +14,33 @@ from mq9fast.periodic import Periodic, Step
 from mq9fast.server.broker import Broker
 
 
-async def until(condition: Any) -> None:
-    while not condition():  # noqa: ASYNC110 (what is waited for has no event)
+async def wait_until(condition: Any) -> None:
+    while not condition():  # noqa: ASYNC110 (the condition has no event)
         await asyncio.sleep(0.005)
 
 
-def test_a_step_that_fails_is_run_again_and_keeps_no_other_from_running(
+def test_failing_step_runs_again_and_does_not_stop_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     runs: list[str] = []
-    trouble: list[Exception] = [OSError("no answer")]
+    errors: list[Exception] = [OSError("no answer")]
 
     def failing() -> None:
         runs.append("failing")
-        if trouble:
-            raise trouble[0]
+        if errors:
+            raise errors[0]
 
     async def run() -> None:
         health = Health()
         steps = (Step("one", failing, health), Step("two", lambda: runs.append("two"), health))
         periodic = Periodic(0.005, *steps)
-        await until(lambda: len(runs) >= 20)
+        await wait_until(lambda: len(runs) >= 20)
         assert runs[:4] == ["failing", "two"] * 2
         assert health.reasons == ["one failed: no answer"]
         assert len(caplog.records) == 1
         assert not caplog.records[0].exc_info
-        trouble.clear()
-        await until(lambda: health.ok)
+        errors.clear()
+        await wait_until(lambda: health.ok)
         periodic.stop()
         count = len(runs)
         await asyncio.sleep(0.05)
@@ -49,7 +49,7 @@ def test_a_step_that_fails_is_run_again_and_keeps_no_other_from_running(
     asyncio.run(run())
 
 
-def test_a_bug_in_a_step_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_in_a_step_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     def failing() -> None:
         raise KeyError("a bug")
 
@@ -59,7 +59,7 @@ def test_a_bug_in_a_step_is_logged_with_its_traceback(caplog: pytest.LogCaptureF
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-def test_pings_and_the_write_deadline_outlive_a_failure(
+def test_pings_and_the_write_deadline_continue_after_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -74,7 +74,7 @@ def test_pings_and_the_write_deadline_outlive_a_failure(
         await reader.readline()
         (connection,) = broker.connections.values()
         await _fail_once(monkeypatch, connection, "_ping_or_close")
-        await until(lambda: seen == ["no answer"])
+        await wait_until(lambda: seen == ["no answer"])
         reader._buffer.clear()  # type: ignore[attr-defined]
         assert await reader.readuntil(b"PING\r\n")
 
@@ -90,7 +90,7 @@ def test_pings_and_the_write_deadline_outlive_a_failure(
         writer.write(b"CONNECT {}\r\nSUB a 1\r\n" + b"PUB a 1000000\r\n" + b"x" * 1000000 + b"\r\n")
         for _ in range(40):
             writer.write(b"PUB a 1000000\r\n" + b"x" * 1000000 + b"\r\n")
-        await until(lambda: not broker.connections)
+        await wait_until(lambda: not broker.connections)
         assert "no count" in seen
         writer.close()
         await broker.stop()

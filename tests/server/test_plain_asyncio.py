@@ -1,4 +1,4 @@
-"""Where uvloop does not exist, asyncio's own loop serves as well."""
+"""Without uvloop, the broker runs on asyncio's own event loop."""
 
 import socket
 from collections.abc import Callable
@@ -18,16 +18,16 @@ Start = Callable[..., Broker]
 
 @pytest.fixture
 def start_plain(start_broker: Start, tmp_path: Path) -> Start:
-    """Start brokers that find no uvloop."""
+    """Start brokers that cannot import uvloop."""
     (tmp_path / "uvloop.py").write_text('raise ImportError("there is no uvloop")')
     return lambda *flags: start_broker(*flags, env={"PYTHONPATH": str(tmp_path)})
 
 
-def knock(broker: Broker) -> socket.socket:
+def connect(broker: Broker) -> socket.socket:
     return socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS)
 
 
-def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
+def test_broker_runs_without_uvloop(start_plain: Start) -> None:
     broker = start_plain("--monitor-port", "0", "--ws-port", "0")
     with Wire(broker.port) as wire, Wire(broker.port) as reader, WebWire(broker.ws_port) as web:
         wire.create(name="plain.loop")
@@ -47,20 +47,19 @@ def test_the_broker_runs_without_uvloop(start_plain: Start) -> None:
 
 
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
-def test_tls_without_uvloop(start_plain: Start, tmp_path: Path, first: str) -> None:
-    files = Certificates(tmp_path)
+def test_tls_works_without_uvloop(start_plain: Start, certificates: Certificates, first: str) -> None:
     broker = start_plain(
-        *("--tls-cert", files.cert("server"), "--tls-key", files.key("server")),
+        *("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server")),
         *("--tls-handshake-first", first, "--auth-timeout", "2"),
     )
     with ExitStack() as stack:
-        silent = stack.enter_context(knock(broker))
-        clear = stack.enter_context(knock(broker))
+        silent = stack.enter_context(connect(broker))
+        clear = stack.enter_context(connect(broker))
         clear.sendall(b"PING\r\n")
-        plain = stack.enter_context(knock(broker))
+        plain = stack.enter_context(connect(broker))
         if first == "off":
             assert plain.recv(65536).startswith(b"INFO ")
-        with files.context().wrap_socket(plain, server_hostname="localhost") as peer:
+        with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
             if first != "off":
                 assert peer.recv(65536).startswith(b"INFO ")
             peer.sendall(b"PING\r\n")
@@ -69,9 +68,9 @@ def test_tls_without_uvloop(start_plain: Start, tmp_path: Path, first: str) -> N
                 while data := other.recv(65536):
                     assert data.startswith(b"INFO ")
             peer.sendall(b"SUB a 1\r\n" + b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 500 + b"NO\r\n")
-            said = b""
+            received = b""
             while data := peer.recv(65536):
-                said += data
-            assert said.count(b"MSG a 1 1000\r\n") == 500
-            assert said.endswith(b"-ERR 'Unknown Protocol Operation'\r\n")
+                received += data
+            assert received.count(b"MSG a 1 1000\r\n") == 500
+            assert received.endswith(b"-ERR 'Unknown Protocol Operation'\r\n")
     assert broker.stop() == 0

@@ -1,4 +1,4 @@
-"""SIGHUP: settings read anew, without dropping who may stay."""
+"""SIGHUP reloads the settings. Clients that are still authorized stay connected."""
 
 import asyncio
 import base64
@@ -30,8 +30,8 @@ VIOLATION = "-ERR 'Authorization Violation'"
 StartBroker = Callable[..., Broker]
 
 
-class Configured:
-    """A broker with a file of settings that can be written anew."""
+class ConfiguredBroker:
+    """A broker with a configuration file that tests rewrite."""
 
     def __init__(self, start_broker: StartBroker, path: Path, text: str, *flags: str) -> None:
         self.path = path
@@ -43,7 +43,7 @@ class Configured:
         return self.broker.port
 
     def reload(self, text: str, line: str = "settings reloaded") -> None:
-        """Write the file and have it read; wait until the log says so."""
+        """Write the file, send SIGHUP and wait until the log has the line."""
         before = self.broker.log.read_text().count(line)
         self.path.write_text(text)
         self.broker.process.send_signal(signal.SIGHUP)
@@ -55,8 +55,8 @@ class Configured:
         return wire
 
 
-def test_who_may_stay_is_not_dropped(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA + BERTA)
+def test_client_that_is_still_authorized_stays_connected(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA + BERTA)
     anna, berta = broker.user("anna"), broker.user("berta")
     anna.sub("news")
     anna.ping()
@@ -72,17 +72,17 @@ def test_who_may_stay_is_not_dropped(start_broker: StartBroker, tmp_path: Path) 
     anna.close()
 
 
-def test_a_changed_password_drops_who_gave_the_old_one(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+def test_changed_password_closes_clients_with_the_old_one(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA)
     with broker.user("anna") as anna:
         broker.reload(ANNA.replace('password = "anna"', 'password = "other"'))
         assert anna.line() == VIOLATION
         assert anna.closed()
 
 
-def test_a_password_replaced_by_its_hash_drops_nobody(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_password_replaced_by_its_hash_closes_no_client(start_broker: StartBroker, tmp_path: Path) -> None:
     hashed = bcrypt.hashpw(b"anna", bcrypt.gensalt(4)).decode()
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA)
     with broker.user("anna") as anna:
         broker.reload(ANNA.replace('password = "anna"', f'password = "{hashed}"'))
         anna.ping()
@@ -92,7 +92,7 @@ def test_a_password_replaced_by_its_hash_drops_nobody(start_broker: StartBroker,
 
 
 def anna_with_a_hash() -> str:
-    """Her settings with another hash of her password each time."""
+    """The settings of anna with a new hash of the same password at each call."""
     return ANNA.replace('password = "anna"', f'password = "{hashed(b"anna")}"')
 
 
@@ -100,25 +100,23 @@ def hashed(password: bytes) -> str:
     return bcrypt.hashpw(password, bcrypt.gensalt(4)).decode()
 
 
-def test_a_hash_replaced_by_its_password_drops_nobody(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_hash_replaced_by_its_password_closes_no_client(start_broker: StartBroker, tmp_path: Path) -> None:
     berta = BERTA.replace('password = "berta"', f'password = "{hashed(b"another")}"')
-    broker = Configured(start_broker, tmp_path / "mq9.toml", anna_with_a_hash() + berta)
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", anna_with_a_hash() + berta)
     with broker.user("anna") as anna, Wire(broker.port, {"user": "berta", "pass": "another"}) as wire:
         wire.ping()
         broker.reload(ANNA + BERTA)
         anna.ping()
-        # Berta's password is another one now.
+        # The password of berta has changed.
         assert wire.line() == VIOLATION
         broker.user("berta").close()
 
 
-def test_a_client_of_a_hash_that_was_replaced_has_to_sign_in_again(
-    start_broker: StartBroker, tmp_path: Path
-) -> None:
-    """The broker does not keep passwords, so it cannot tell that the password is the same."""
+def test_replaced_hash_closes_its_clients(start_broker: StartBroker, tmp_path: Path) -> None:
+    """The broker does not keep passwords, so it cannot check the new hash against the password."""
     texts = [anna_with_a_hash(), anna_with_a_hash()]
     assert texts[0] != texts[1]
-    broker = Configured(start_broker, tmp_path / "mq9.toml", texts[0])
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", texts[0])
     with broker.user("anna") as anna:
         broker.reload(texts[1], "the hash of its password was replaced, so it has to sign in again")
         assert anna.closed()
@@ -126,11 +124,9 @@ def test_a_client_of_a_hash_that_was_replaced_has_to_sign_in_again(
         broker.user("anna").close()
 
 
-def test_a_client_of_a_hash_that_was_replaced_reconnects_by_itself(
-    start_broker: StartBroker, tmp_path: Path
-) -> None:
+def test_nats_py_reconnects_after_its_hash_was_replaced(start_broker: StartBroker, tmp_path: Path) -> None:
     texts = [anna_with_a_hash(), anna_with_a_hash()]
-    broker = Configured(start_broker, tmp_path / "mq9.toml", texts[0])
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", texts[0])
 
     async def go() -> None:
         again = asyncio.Event()
@@ -153,24 +149,24 @@ def test_a_client_of_a_hash_that_was_replaced_reconnects_by_itself(
     asyncio.run(go())
 
 
-def test_of_two_reloads_the_last_counts_whatever_takes_longer(
+def test_last_of_two_reloads_counts_if_the_first_takes_longer(
     start_broker: StartBroker, tmp_path: Path
 ) -> None:
-    """The first has a password compared with its hash, the second has nothing to compare that takes time."""
+    """The first reload compares a password with its hash, which takes long. The second compares nothing."""
     slow, quick = (bcrypt.hashpw(name, bcrypt.gensalt(12)).decode() for name in (b"anna", b"zoe"))
     zoe = f'[[users]]\nuser = "zoe"\npassword = "{quick}"\n'
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA)
     with broker.user("anna") as anna:
         broker.reload(ANNA.replace('password = "anna"', f'password = "{slow}"') + zoe)
         broker.reload(ANNA + 'permissions.publish = "allowed"\n' + zoe)
-        # Her password is checked after the one that was being checked.
+        # The check of zoe's password starts after the check in progress.
         broker.user("zoe").close()
         anna.pub("secret", "x")
         assert anna.line() == "-ERR 'Permissions Violation for Publish to \"secret\"'"
 
 
-def test_permissions_change_while_connected(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+def test_permissions_of_connected_clients_change(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA)
     msg = f"{MAILBOX}MSG."
     with broker.user("anna") as anna:
         anna.create(name="kept")
@@ -199,26 +195,26 @@ def test_permissions_change_while_connected(start_broker: StartBroker, tmp_path:
         assert anna.message().payload == b"5"
 
 
-def test_authentication_turned_on_and_off(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", "")
-    with Wire(broker.port) as anybody:
-        anybody.ping()
+def test_authentication_can_be_turned_on_and_off(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", "")
+    with Wire(broker.port) as anonymous:
+        anonymous.ping()
         broker.reload('token = "t0ken"')
-        assert anybody.line() == VIOLATION
+        assert anonymous.line() == VIOLATION
     with Wire(broker.port, {"auth_token": "t0ken"}) as known:
         known.ping()
         assert known.info["auth_required"] is True
         broker.reload("")
         known.ping()
-        with Wire(broker.port) as anybody:
-            anybody.ping()
-            assert not anybody.info.get("auth_required")
+        with Wire(broker.port) as anonymous:
+            anonymous.ping()
+            assert not anonymous.info.get("auth_required")
         broker.reload(ANNA)
         assert known.line() == VIOLATION
 
 
-def test_limits_change(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(
+def test_limits_change_for_connected_clients(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(
         start_broker, tmp_path / "mq9.toml", "max_mailbox_messages = 1\nmax_subscriptions = 1"
     )
     with Wire(broker.port) as wire:
@@ -237,10 +233,8 @@ def test_limits_change(start_broker: StartBroker, tmp_path: Path) -> None:
             assert refused.line() == "-ERR 'maximum connections exceeded'"
 
 
-def test_what_may_wait_for_a_reader_changes_for_who_is_connected(
-    start_broker: StartBroker, tmp_path: Path
-) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", "")
+def test_max_pending_changes_for_connected_clients(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", "")
     with Wire(broker.port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
         slow.sub("flood")
         slow.ping()
@@ -251,9 +245,9 @@ def test_what_may_wait_for_a_reader_changes_for_who_is_connected(
         assert slow.closed()
 
 
-def test_a_reload_does_not_end_a_lame_duck(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_reload_does_not_end_the_lame_duck_mode(start_broker: StartBroker, tmp_path: Path) -> None:
     text = 'lame_duck_duration = 60\nadvertise = "{}:4222"\n'
-    broker = Configured(start_broker, tmp_path / "mq9.toml", text.format("a"))
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", text.format("a"))
     with Wire(broker.port) as wire:
         wire.ping()
         broker.broker.process.send_signal(signal.SIGUSR2)
@@ -265,8 +259,8 @@ def test_a_reload_does_not_end_a_lame_duck(start_broker: StartBroker, tmp_path: 
         assert broker.broker.stop() == 0
 
 
-def test_a_signal_that_comes_before_it_serves_counts_once_it_does(tmp_path: Path) -> None:
-    """It reads its settings from a pipe at first, and so waits there for the signal."""
+def test_sighup_during_the_start_reloads_once_started(tmp_path: Path) -> None:
+    """The broker reads its settings from a pipe, and waits there until the signal is sent."""
     pipe, file = tmp_path / "mq9.toml", tmp_path / "new.toml"
     os.mkfifo(pipe)
     file.write_text("max_subscriptions = 1")
@@ -287,27 +281,27 @@ def test_a_signal_that_comes_before_it_serves_counts_once_it_does(tmp_path: Path
             process.kill()
 
 
-def test_permissions_that_cover_a_mailbox_more_are_warned_of(
+def test_permission_that_covers_another_mailbox_logs_a_warning(
     start_broker: StartBroker, tmp_path: Path
 ) -> None:
-    """At a start, and again when the settings are read anew."""
+    """At the start, and again at a reload."""
     text = ANNA + f'permissions.publish = "{MAILBOX}MSG.{{}}"\n'
     warning = f"WARNING mq9fast.server: user 'anna': the publish permission '{MAILBOX}MSG.{{}}' also covers "
-    broker = Configured(start_broker, tmp_path / "mq9.toml", text.format("tenant.*"))
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", text.format("tenant.*"))
     assert broker.broker.log.read_text().count(warning.format("tenant.*")) == 1
     broker.reload(text.format("other.>"), warning.format("other.>") + "the mailbox 'other'")
     broker.reload(text.format("other"))
     assert broker.broker.log.read_text().count("WARNING") == 2
 
 
-def test_sigusr1_does_nothing_during_a_start_and_afterwards(tmp_path: Path) -> None:
+def test_sigusr1_is_ignored_during_the_start_and_afterwards(tmp_path: Path) -> None:
     pipe = tmp_path / "mq9.toml"
     os.mkfifo(pipe)
     flags = ("--config", pipe, "--port", "0", "--monitor-port", "-1", "--data-dir", tmp_path / "data")
     command = [sys.executable, "-m", "mq9fast", *map(str, flags)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            # The broker reads its settings from a pipe, and waits there for the signal.
+            # The broker reads its settings from a pipe, and waits there until the signal is sent.
             with pipe.open("w") as first:
                 process.send_signal(signal.SIGUSR1)
                 first.write("max_subscriptions = 5")
@@ -335,10 +329,10 @@ def test_sigusr1_does_nothing_during_a_start_and_afterwards(tmp_path: Path) -> N
         (ANNA + "nkey = 'x'", "needs either user and password, or nkey"),
     ],
 )
-def test_a_file_that_cannot_be_taken_over_changes_nothing(
+def test_invalid_file_changes_nothing(
     start_broker: StartBroker, tmp_path: Path, text: str, reason: str
 ) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", BERTA)
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", BERTA)
     with broker.user("berta") as berta:
         broker.reload(text, "reload failed, settings unchanged: ")
         assert reason in broker.broker.log.read_text()
@@ -346,16 +340,16 @@ def test_a_file_that_cannot_be_taken_over_changes_nothing(
         broker.user("berta").close()
 
 
-def test_flags_still_win_over_the_file(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", "", "--max-subscriptions", "1")
+def test_flags_override_the_reloaded_file(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", "", "--max-subscriptions", "1")
     broker.reload("max_subscriptions = 5")
     with Wire(broker.port) as wire:
         wire.send("SUB a 1\r\nSUB b 2\r\n")
         assert wire.line() == "-ERR 'maximum subscriptions exceeded'"
 
 
-def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_path: Path) -> None:
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA)
+def test_nats_py_stays_connected_through_reloads(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA)
 
     async def run() -> None:
         lost: list[str] = []
@@ -375,11 +369,13 @@ def test_a_nats_client_goes_on_through_a_reload(start_broker: StartBroker, tmp_p
     asyncio.run(run())
 
 
-def test_who_came_before_there_were_nkeys_signs_nothing(start_broker: StartBroker, tmp_path: Path) -> None:
-    """A signature of nothing would be good for ever, for whoever heard it."""
+def test_client_that_got_no_nonce_cannot_sign_in_with_an_nkey(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    """A signature of an empty nonce would be valid for ever, also for an eavesdropper."""
     seed = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
     pair = nkeys.from_seed(bytearray(seed))
-    broker = Configured(start_broker, tmp_path / "mq9.toml", f"auth_timeout = 600\n{ANNA}")
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", f"auth_timeout = 600\n{ANNA}")
     with Wire(broker.port, None) as early:
         assert "nonce" not in early.info
         broker.reload(f'auth_timeout = 600\n[[users]]\nnkey = "{pair.public_key.decode()}"\n')
@@ -388,9 +384,11 @@ def test_who_came_before_there_were_nkeys_signs_nothing(start_broker: StartBroke
         assert early.line() == VIOLATION
 
 
-def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_reload_changes_the_allowed_origins(start_broker: StartBroker, tmp_path: Path) -> None:
     old, new = "https://old.example", "https://new.example"
-    broker = Configured(start_broker, tmp_path / "mq9.toml", f'ws_origins = "{old}"\n', "--ws-port", "0")
+    broker = ConfiguredBroker(
+        start_broker, tmp_path / "mq9.toml", f'ws_origins = "{old}"\n', "--ws-port", "0"
+    )
     port = broker.broker.ws_port
     with WebWire(port, Origin=old) as stays:
         broker.reload(f'ws_origins = "{new}"\n')
@@ -405,25 +403,25 @@ def test_origins_are_those_of_now(start_broker: StartBroker, tmp_path: Path) -> 
         wire.ping()
 
 
-def test_a_renewed_certificate_is_shown_to_who_comes(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_new_connections_get_the_renewed_certificate(start_broker: StartBroker, tmp_path: Path) -> None:
     files, renewed = Certificates(tmp_path), Certificates(make_directory(tmp_path / "renewed"))
     settings = f'tls_cert = "{files.cert("server")}"\ntls_key = "{files.key("server")}"\n'
     flags = ("--ws-port", "0", "--tls-handshake-first", "on")
-    broker = Configured(start_broker, tmp_path / "mq9.toml", settings, *flags)
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", settings, *flags)
     ports = (broker.port, broker.broker.ws_port)
-    with secure(ports[0], files) as stays:
+    with connect_tls(ports[0], files) as stays:
         for name in ("server.pem", "server.key"):
             (renewed.path / name).replace(files.path / name)
         broker.reload(settings)
         stays.sendall(b"PING\r\n")
         assert stays.recv(100) == b"PONG\r\n"
     for port in ports:
-        secure(port, renewed, hear_info=port == broker.port).close()
+        connect_tls(port, renewed, reads_info=port == broker.port).close()
         with pytest.raises(ssl.SSLError):
-            secure(port, files)
+            connect_tls(port, files)
     Path(files.cert("server")).write_text("no certificate")
     broker.reload(settings, "reload failed, settings unchanged: the TLS files")
-    secure(broker.port, renewed).close()
+    connect_tls(broker.port, renewed).close()
 
 
 def make_directory(path: Path) -> Path:
@@ -431,28 +429,30 @@ def make_directory(path: Path) -> Path:
     return path
 
 
-def secure(port: int, trusted: Certificates, *, hear_info: bool = True) -> ssl.SSLSocket:
-    """A TLS connection to who shows a certificate of the trusted authority."""
+def connect_tls(port: int, trusted: Certificates, *, reads_info: bool = True) -> ssl.SSLSocket:
+    """A TLS connection to a server with a certificate of this authority. `reads_info`: read INFO first."""
     plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
     try:
         peer = trusted.context().wrap_socket(plain, server_hostname="localhost")
     except ssl.SSLError:
         plain.close()
         raise
-    if hear_info:
+    if reads_info:
         assert peer.recv(65536).startswith(b"INFO ")
     return peer
 
 
-def test_lower_max_connections_close_those_that_came_last(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_lower_max_connections_closes_the_newest_connections(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
     flags = ("--ws-port", "0")
-    broker = Configured(start_broker, tmp_path / "mq9.toml", ANNA + BERTA, *flags)
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA + BERTA, *flags)
     annas = [broker.user("anna") for _ in range(3)]
     berta = broker.user("berta")
     late = [broker.user("anna") for _ in range(2)]
     with WebWire(broker.broker.ws_port, {"user": "anna", "pass": "anna"}) as web:
         web.ping()
-        # Those that may not stay anyway make room.
+        # Connections that are not authorized any more are closed first, and do not count.
         broker.reload("max_connections = 4\n" + ANNA)
         assert berta.line() == VIOLATION
         assert late[1].line() == "-ERR 'maximum connections exceeded'"
@@ -462,7 +462,7 @@ def test_lower_max_connections_close_those_that_came_last(start_broker: StartBro
         wire.ping()
     with Wire(broker.port, {"user": "anna", "pass": "anna"}) as refused:
         assert refused.line() == "-ERR 'maximum connections exceeded'"
-    # A setting that is what it was, or larger, closes nobody.
+    # An equal or larger value closes no connection.
     broker.reload("max_connections = 4\n" + ANNA)
     broker.reload("max_connections = 5\n" + ANNA)
     fifth = broker.user("anna")

@@ -1,4 +1,4 @@
-"""How a broker comes up, and why it does not."""
+"""Starting a broker, and the errors of starts that fail."""
 
 import asyncio
 import os
@@ -27,13 +27,13 @@ STDOUT_LINE = re.compile(rf"mq9fast {re.escape(VERSION)} listening on nats://127
 CONSOLE_SCRIPT = Path(sys.executable).with_name("mq9fast")
 
 
-# It starts.
+# Starts that succeed.
 
 
 @pytest.mark.parametrize(
     "command", [(sys.executable, "-m", "mq9fast"), (CONSOLE_SCRIPT,)], ids=["-m", "script"]
 )
-def test_one_line_on_stdout_says_where_it_serves(command: tuple[str | Path, ...], tmp_path: Path) -> None:
+def test_ready_line_on_stdout_has_the_address(command: tuple[str | Path, ...], tmp_path: Path) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
         [*command, "--port", "0", "--monitor-port", "-1", "--data-dir", tmp_path / "made" / "data"],
@@ -53,7 +53,7 @@ def test_one_line_on_stdout_says_where_it_serves(command: tuple[str | Path, ...]
         process.terminate()
         out, err = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0
-    # About 0.4 s of a processor, to start and to stop; how long that takes is the machine's matter.
+    # Starting and stopping take about 0.4 s of processor time, whatever the elapsed time.
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime < 5
     assert out == ""
@@ -63,17 +63,19 @@ def test_one_line_on_stdout_says_where_it_serves(command: tuple[str | Path, ...]
 @pytest.mark.parametrize(
     "command", [(sys.executable, "-m", "mq9fast"), (CONSOLE_SCRIPT,)], ids=["-m", "script"]
 )
-def test_help_and_version_need_no_broker(command: tuple[str | Path, ...]) -> None:
+def test_help_and_version_exit_without_starting_a_broker(command: tuple[str | Path, ...]) -> None:
     version = run_broker("--version", command=command)
     assert (version.returncode, version.stdout, version.stderr) == (0, f"mq9fast {VERSION}\n", "")
-    told = run_broker("--help", command=command)
-    assert (told.returncode, told.stderr) == (0, "")
+    shown = run_broker("--help", command=command)
+    assert (shown.returncode, shown.stderr) == (0, "")
     for flag in ("--port", "--data-dir", "--sync", "--max-payload", "--tls-cert", "--log-level"):
-        assert flag in told.stdout
-    assert "default: 4222" in " ".join(told.stdout.split())
+        assert flag in shown.stdout
+    assert "default: 4222" in " ".join(shown.stdout.split())
 
 
-def test_settings_come_from_the_file_too(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
+def test_settings_come_from_the_configuration_file(
+    start_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
     config = tmp_path / "mq9fast.toml"
     config.write_text('server_name = "from the file"\nmax_payload = 1234\n')
     broker = start_broker("--config", str(config), env={"MQ9FAST_MAX_PAYLOAD": "4321"})
@@ -81,7 +83,7 @@ def test_settings_come_from_the_file_too(start_broker: Callable[..., Broker], tm
         assert (wire.info["server_name"], wire.info["max_payload"]) == ("from the file", 4321)
 
 
-def test_listening_to_the_world_without_auth_is_warned_about(start_broker: Callable[..., Broker]) -> None:
+def test_listening_on_all_addresses_without_auth_logs_a_warning(start_broker: Callable[..., Broker]) -> None:
     warning = "listening on 0.0.0.0 without authentication"
     open_to_all = start_broker("--host", "0.0.0.0")
     wait_until(lambda: warning in open_to_all.log.read_text())
@@ -90,25 +92,25 @@ def test_listening_to_the_world_without_auth_is_warned_about(start_broker: Calla
         assert start_broker(*flags).log.read_text() == ""
 
 
-# It does not start.
+# Starts that fail.
 
 
-def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+def test_port_in_use_is_an_error(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         sentence = start_error("--port", port, "--data-dir", tmp_path / "data")
     assert f"127.0.0.1:{port}: another process uses this port; stop it, or change port" in sentence
-    # What it opened before it knew is closed again.
+    # The broker closed what it had opened before the error.
     Broker(tmp_path / "data").end()
 
 
-def test_a_host_that_is_not_ours_is_named(tmp_path: Path) -> None:
+def test_host_of_another_machine_is_an_error(tmp_path: Path) -> None:
     assert "192.0.2.1" in start_error("--host", "192.0.2.1", "--data-dir", tmp_path / "data")
 
 
-def test_a_data_directory_in_use_is_named(start_broker: Callable[..., Broker]) -> None:
+def test_data_directory_in_use_is_an_error(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker()
     sentence = start_error("--data-dir", broker.data_dir)
     assert str(broker.data_dir) in sentence
@@ -118,7 +120,7 @@ def test_a_data_directory_in_use_is_named(start_broker: Callable[..., Broker]) -
 
 
 def change_format(data_dir: Path, change: int) -> int:
-    """Add to the format of a stopped broker's directory; returns what it was."""
+    """Add `change` to the format version of a stopped broker's directory. Returns the version before."""
     store = Rdict(str(data_dir), Options(raw_mode=True))
     version = int.from_bytes(store[b"v"], "big")
     store[b"v"] = (version + change).to_bytes(8, "big")
@@ -126,7 +128,7 @@ def change_format(data_dir: Path, change: int) -> int:
     return version
 
 
-def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Broker]) -> None:
+def test_newer_format_is_refused_and_unchanged(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
@@ -142,9 +144,9 @@ def test_a_newer_format_is_refused_and_left_alone(start_broker: Callable[..., Br
 
 
 @pytest.mark.parametrize("older", [1, 2])
-def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker], older: int) -> None:
-    """Format 1 had each message in a row of its own, as messages that come alone still are; neither of them
-    had a state file."""
+def test_older_format_is_read_and_upgraded(start_broker: Callable[..., Broker], older: int) -> None:
+    """Format 1 stored each message in its own row, as later formats store messages that arrive alone. Formats
+    1 and 2 had no state file."""
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
@@ -160,52 +162,52 @@ def test_an_older_format_is_read_and_raised(start_broker: Callable[..., Broker],
     assert change_format(broker.data_dir, 0) == 3
 
 
-def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
+def test_unusable_data_directory_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a directory")
     assert str(file) in start_error("--data-dir", file)
     assert str(file) in start_error("--data-dir", file / "below")
-    if Path("/proc").is_dir():  # where nobody can make a directory, not even root
+    if Path("/proc").is_dir():  # not even root can create a directory there
         assert "/proc/mq9fast" in start_error("--data-dir", "/proc/mq9fast")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_data_directory_without_permission_is_named(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_data_directory_without_permission_is_an_error(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(0o500)
-    said = start_error("--data-dir", closed)
-    assert str(closed) in said
-    assert "Permission denied" in said
+    sentence = start_error("--data-dir", closed)
+    assert str(closed) in sentence
+    assert "Permission denied" in sentence
 
 
-def test_a_lock_that_cannot_be_opened_is_not_taken_for_another_broker(tmp_path: Path) -> None:
+def test_lock_file_that_cannot_be_opened_does_not_mean_another_broker(tmp_path: Path) -> None:
     (tmp_path / "LOCK").mkdir()
-    said = start_error("--data-dir", tmp_path)
-    assert str(tmp_path) in said
-    assert "another broker" not in said
+    sentence = start_error("--data-dir", tmp_path)
+    assert str(tmp_path) in sentence
+    assert "another broker" not in sentence
 
 
-def test_the_systems_reason_is_told_where_the_store_has_no_other() -> None:
+def test_open_error_has_the_reason_of_the_system() -> None:
     error = PermissionError("Permission denied (os error 13)")
     assert "Permission denied" in open_error(Path("data"), error)
 
 
-def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_other_rocksdb_database_is_refused_and_unchanged(tmp_path: Path) -> None:
     database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
-    database[b"theirs"] = b"1"
+    database[b"other"] = b"1"
     database.close()
     assert "holds a RocksDB database that is not mq9fast's" in start_error("--data-dir", tmp_path / "other")
     database = Rdict(str(tmp_path / "other"), Options(raw_mode=True))
-    assert list(database.keys()) == [b"theirs"]
+    assert list(database.keys()) == [b"other"]
     database.close()
 
 
-def test_a_data_directory_of_something_else_is_named(tmp_path: Path) -> None:
+def test_directory_of_another_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "CURRENT").write_text("this is no store")
     assert str(tmp_path) in start_error("--data-dir", tmp_path)
 
 
-def test_an_unreadable_config_is_named(tmp_path: Path) -> None:
+def test_unreadable_configuration_file_is_an_error(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     data = ("--data-dir", tmp_path / "data")
     assert str(config) in start_error("--config", config, *data)
@@ -223,7 +225,7 @@ def test_an_unreadable_config_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_wrong_flags_and_variables_are_named(tmp_path: Path) -> None:
+def test_wrong_flag_or_variable_is_an_error(tmp_path: Path) -> None:
     data = ("--data-dir", tmp_path / "data")
     assert "--colour" in start_error("--colour", "blue", *data)
     assert "--port" in start_error("--port", "99999", *data)
@@ -231,7 +233,7 @@ def test_wrong_flags_and_variables_are_named(tmp_path: Path) -> None:
     assert "hunter2" not in start_error("--token", "hunter2\n", *data)
 
 
-def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+def test_unusable_tls_file_is_an_error(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     assert str(missing) in start_error(
         "--tls-cert", missing, "--tls-key", missing, "--data-dir", tmp_path / "data"
@@ -241,22 +243,22 @@ def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert str(empty) in start_error("--tls-cert", empty, "--tls-key", empty, "--data-dir", tmp_path / "data")
 
 
-def test_an_encrypted_key_is_refused_not_asked_about(tmp_path: Path) -> None:
+def test_encrypted_key_is_refused_without_a_prompt(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:secret", "-subj", "/CN=x"]
     subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    said = start_error("--tls-cert", cert, "--tls-key", key, "--data-dir", tmp_path / "data")
-    assert str(key) in said
-    assert "pass phrase" not in said
+    sentence = start_error("--tls-cert", cert, "--tls-key", key, "--data-dir", tmp_path / "data")
+    assert str(key) in sentence
+    assert "pass phrase" not in sentence
 
 
-# It starts again.
+# Restarts.
 
 
-def test_a_client_that_keeps_trying_is_served_by_the_next_one_at_once(
+def test_reconnecting_client_is_served_right_after_a_kill_and_restart(
     start_broker: Callable[..., Broker],
 ) -> None:
-    """SIGKILL leaves nothing behind that the next one on the same port and directory has to wait for."""
+    """After SIGKILL, a new broker on the same port and directory starts without waiting."""
     broker = start_broker()
     broker.flags = ("--port", str(broker.port), *broker.flags[2:])
 
@@ -294,6 +296,6 @@ def test_a_client_that_keeps_trying_is_served_by_the_next_one_at_once(
 
 
 def children(pid: int) -> str:
-    """The processes that a process has started, where the system tells."""
+    """The child processes of a process, if the system shows them; else an empty string."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return path.read_text() if path.exists() else ""

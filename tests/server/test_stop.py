@@ -1,4 +1,4 @@
-"""How a broker ends, and what it finishes before."""
+"""Stopping a broker: what it finishes first, and the lame duck mode."""
 
 import json
 import signal
@@ -16,14 +16,14 @@ from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 
-def accepts_nobody(port: int) -> bool:
+def refuses_connections(port: int) -> bool:
     with socket.socket() as attempt:
         return attempt.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("sync", ["always", "never"])
-def test_a_stop_amid_load_keeps_every_promise(
+def test_stop_during_load_loses_nothing_acknowledged(
     start_broker: Callable[..., Broker], sign: int, sync: str
 ) -> None:
     broker = start_broker("--sync", sync)
@@ -53,7 +53,7 @@ def test_a_stop_amid_load_keeps_every_promise(
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_what_it_has_read_is_stored_and_answered_before_it_ends(
+def test_stop_stores_and_answers_everything_it_has_read(
     start_broker: Callable[..., Broker], sign: int
 ) -> None:
     broker = start_broker("--sync", "always")
@@ -63,7 +63,7 @@ def test_what_it_has_read_is_stored_and_answered_before_it_ends(
         wire.sub("answers", "1")
         publish_many(wire, "box", count, b"x" * 100)
         wire.pub(f"{MAILBOX}MSG.box", "last", reply="answers")
-        # PONG says that the broker has read it; it answers whatever is durable, now or on its way out.
+        # PONG confirms that the broker has read it. The broker sends the reply once the message is durable.
         wire.send("PING\r\n")
         while b"PONG\r\n" not in wire.unread:
             wire.receive(WAIT_SECONDS)
@@ -81,7 +81,7 @@ def test_what_it_has_read_is_stored_and_answered_before_it_ends(
     assert stored[count] == b"last"
 
 
-def test_a_stopped_broker_refuses_new_connections_and_can_start_again(
+def test_stopped_broker_refuses_connections_and_can_start_again(
     start_broker: Callable[..., Broker],
 ) -> None:
     broker = start_broker()
@@ -89,19 +89,19 @@ def test_a_stopped_broker_refuses_new_connections_and_can_start_again(
     with Wire(port) as wire:
         assert broker.stop() == 0
         assert wire.closed()
-    assert accepts_nobody(port)
+    assert refuses_connections(port)
     for _ in range(2):
         broker.flags = ("--port", str(port), *broker.flags[2:])
         broker.start()
         assert broker.port == port
-        # Killed amid connections, the port and the directory are free at once.
+        # After a kill with open connections, the port and the directory are free at once.
         with Wire(port) as wire:
             wire.ping()
             broker.kill()
     broker.start()
 
 
-def test_a_client_that_does_not_read_does_not_keep_it_from_ending(
+def test_stop_ends_in_spite_of_a_client_that_does_not_read(
     start_broker: Callable[..., Broker],
 ) -> None:
     broker = start_broker("--sync", "never")
@@ -112,8 +112,8 @@ def test_a_client_that_does_not_read_does_not_keep_it_from_ending(
         assert broker.stop() == 0
 
 
-def test_a_second_interrupt_ends_it_at_once(start_broker: Callable[..., Broker]) -> None:
-    """The first one waits for a client that does not read; the second does not."""
+def test_second_interrupt_ends_the_broker_at_once(start_broker: Callable[..., Broker]) -> None:
+    """After the first SIGINT the broker waits for a client that does not read; the second ends it."""
     broker = start_broker("--sync", "never")
     with Wire(broker.port, receive_bytes=65536) as stuck, Wire(broker.port) as wire:
         wire.create(name="box")
@@ -129,7 +129,7 @@ def test_a_second_interrupt_ends_it_at_once(start_broker: Callable[..., Broker])
     assert len(read_stored(broker.port, "box")) == 50_000
 
 
-def test_a_lame_duck_tells_its_clients_and_closes_them_one_by_one(
+def test_lame_duck_notifies_clients_and_closes_them_one_by_one(
     start_broker: Callable[..., Broker],
 ) -> None:
     broker = start_broker("--lame-duck-duration", "4", "--sync", "never")
@@ -141,10 +141,10 @@ def test_a_lame_duck_tells_its_clients_and_closes_them_one_by_one(
         broker.process.send_signal(signal.SIGUSR2)
         for client in clients:
             assert json.loads(client.line().removeprefix("INFO "))["ldm"] is True
-        # Who is still connected is still served, nobody else is.
+        # The broker still serves its clients, but refuses new connections.
         clients[-1].create(name="late")
         assert clients[-1].msg("late", "hello") == {"msg_id": 0}
-        assert accepts_nobody(broker.port)
+        assert refuses_connections(broker.port)
         ends = []
         for client in clients:
             assert client.closed()
@@ -160,6 +160,6 @@ def test_a_lame_duck_tells_its_clients_and_closes_them_one_by_one(
     assert read_stored(broker.port, "late") == {0: b"hello"}
 
 
-def test_a_lame_duck_without_clients_ends(start_broker: Callable[..., Broker]) -> None:
+def test_lame_duck_without_clients_ends_at_once(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--lame-duck-duration", "0")
     assert broker.stop(signal.SIGUSR2) == 0

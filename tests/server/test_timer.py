@@ -1,4 +1,4 @@
-"""Timers of the pipeline: one of each is pending, and none after it was closed."""
+"""Timers of the commit pipeline: at most one of each is pending, and none after the pipeline is closed."""
 
 import asyncio
 from pathlib import Path
@@ -24,12 +24,12 @@ async def start_and_stop() -> None:
     assert calls == [1]
 
 
-def test_a_timer_is_pending_once_and_never_after_stop() -> None:
+def test_timer_is_pending_once_and_never_after_stop() -> None:
     asyncio.run(start_and_stop())
 
 
-def pending(loop: asyncio.AbstractEventLoop) -> int:
-    """Timers of a loop that are to run."""
+def pending_timers(loop: asyncio.AbstractEventLoop) -> int:
+    """The number of timers of a loop that are not cancelled."""
     return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
 
 
@@ -42,20 +42,20 @@ async def stall(directory: Path) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", broker.address[1])
     writer.write(b'CONNECT {"verbose":false}\r\nPING\r\n')
     await reader.readuntil(b"PONG\r\n")
-    before = pending(loop)
+    before = pending_timers(loop)
     faults.write_stalled = True
     writer.write(f"PUB {MAILBOX}CREATE 2\r\n{{}}\r\nPING\r\n".encode())
     await reader.readuntil(b"PONG\r\n")
     for _ in range(50):
         broker.engine.pending_work.schedule_end()
         await asyncio.sleep(0)
-    assert pending(loop) <= before + 1
+    assert pending_timers(loop) <= before + 1
     writer.close()
     await broker.stop()
     broker.engine.pending_work.schedule_end()
     await asyncio.sleep(0)
-    assert pending(loop) == 0
+    assert pending_timers(loop) == 0
 
 
-def test_a_store_that_stalls_has_one_timer_armed_and_none_survives_the_end(tmp_path: Path) -> None:
+def test_stalled_store_has_one_timer_and_none_after_the_stop(tmp_path: Path) -> None:
     asyncio.run(stall(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""Two brokers live in one process: nothing of one is the other's."""
+"""Two brokers in one process share nothing."""
 
 import asyncio
 import json

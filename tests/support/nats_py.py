@@ -17,7 +17,7 @@ class PatientClient(Client):
         return await super().request(subject, payload, timeout, **options)
 
     async def flush(self, timeout: float = WAIT_SECONDS) -> None:
-        # Otherwise nats-py can write PING before a command that is still queued, such as the UNSUB of a drain.
+        # Otherwise nats-py can write PING before commands that are still queued, such as UNSUB for a drain.
         await self._flush_pending(force_flush=True)
         await super().flush(timeout)
 
