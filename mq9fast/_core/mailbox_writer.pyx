@@ -14,8 +14,11 @@ from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.in_flight cimport DELETING, HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
-from mq9fast._core.protocol.address cimport RANKS, Rank, split_priority, valid_address
+from mq9fast._core.protocol.address cimport split_priority, valid_address
 from mq9fast._core.protocol.headers cimport has_name_with
+from mq9fast._core.protocol.literals cimport (
+    DELETE_PREFIX, EXPECTED_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, RANKS, WORK_IN_PROGRESS, Rank
+)
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
 from mq9fast._core.storage.record_batch cimport RecordLocation
@@ -49,17 +52,14 @@ cdef class MailboxWriter:
 
     cdef bint publish(self, Client client, const Operation* op) except -1:
         """Take a MSG or DELETE, or a subject that is no command; false if it is another command's."""
-        cdef View rest
-        if not starts_with(op.subject, view(b"$mq9.AI.MAILBOX.", 16)):
-            self.refuse(op.reply, "unknown_command")
-            return True
-        rest = slice_from(op.subject, 16)
-        if starts_with(rest, view(b"MSG.", 4)):
-            self.message(client, op, slice_from(rest, 4))
-        elif starts_with(rest, view(b"DELETE.", 7)):
-            self.delete(client, op, slice_from(rest, 7))
-        else:
+        if starts_with(op.subject, MSG_PREFIX):
+            self.message(client, op, slice_from(op.subject, MSG_PREFIX.size))
+        elif starts_with(op.subject, DELETE_PREFIX):
+            self.delete(client, op, slice_from(op.subject, DELETE_PREFIX.size))
+        elif starts_with(op.subject, MAILBOX_PREFIX):
             return False
+        else:
+            self.refuse(op.reply, "unknown_command")
         return True
 
     cdef int refuse(self, View reply, str code) except -1:
@@ -78,7 +78,7 @@ cdef class MailboxWriter:
         cdef uint64_t msg_id, now_ms
         if not split_priority(rest, &address, &rank):
             return self.refuse(op.reply, "invalid_address")
-        if op.header.size and has_name_with(op.header, view(b"nats-expected-", 14)):
+        if op.header.size and has_name_with(op.header, EXPECTED_PREFIX):
             return self.refuse(op.reply, "bad_request: nats_expected")
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None and not self.limits.auto_create:
@@ -128,9 +128,9 @@ cdef class MailboxWriter:
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
             return self.refuse(op.reply, "mailbox_not_found")
-        if starts_with(op.payload, view(b"+WPI", 4)):
+        if starts_with(op.payload, WORK_IN_PROGRESS):
             return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
-        if starts_with(op.payload, view(b"-NAK", 4)):
+        if starts_with(op.payload, NAK):
             self.nak(client, mailbox, msg_id)
             return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
         try:

@@ -5,9 +5,10 @@ import time
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.clock cimport monotonic_ns
-from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view_of
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
+from mq9fast._core.protocol.literals cimport MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_QUEUE
 from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
@@ -212,7 +213,7 @@ cdef class Session(Client):
         if op.verb == VERB_PING:
             self.control_operations += 1
             self.past_first_ping = True
-            return self.write_line(view(b"PONG\r\n", 6))
+            return self.write_line(PONG_LINE)
         if op.verb == VERB_CONNECT:
             self.pending_work.cost += CLOCK_CHECK_COST
             self.connection.connect(to_bytes(op.payload))
@@ -226,7 +227,7 @@ cdef class Session(Client):
         """Send a PING and measure the round trip."""
         self.pinged_ns = time.monotonic_ns()
         self.ping_is_out = True
-        self.write_line(view(b"PING\r\n", 6))
+        self.write_line(PING_LINE)
 
     def time_round_trip(self) -> None:
         """Measure the round trip if it is unknown and the client answers PINGs."""
@@ -245,7 +246,7 @@ cdef class Session(Client):
 
     cdef int ok(self) except -1:
         if self.verbose:
-            self.write_line(view(b"+OK\r\n", 5))
+            self.write_line(OK_LINE)
         return 0
 
     cdef int publish(self, const Operation* op) except -1:
@@ -343,7 +344,7 @@ cdef class Session(Client):
         if subscription is not None:
             return self.ok()
         # nats-server reserves this queue group.
-        if same(op.queue, view(b"_sys_", 5)):
+        if same(op.queue, SYSTEM_QUEUE):
             return self.refuse_subscription(op.subject, op.queue)
         if self.permissions is not None and not self.permissions.may_subscribe(op.subject, op.queue):
             return self.refuse_subscription(op.subject, op.queue)
@@ -376,9 +377,9 @@ cdef class Session(Client):
         """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for anything else."""
         cdef View address
         cdef int ranks = 0
-        if not starts_with(op.subject, view(b"$mq9.AI.MAILBOX.MSG.", 20)):
+        if not starts_with(op.subject, MSG_PREFIX):
             return None
-        if not split_filter(slice_from(op.subject, 20), &address, &ranks):
+        if not split_filter(slice_from(op.subject, MSG_PREFIX.size), &address, &ranks):
             return None
         if not self.reads_mailboxes:
             self.reads_mailboxes = True

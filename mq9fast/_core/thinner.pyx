@@ -7,7 +7,7 @@ from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.deleted_row cimport DeletedRow
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.protocol.address cimport RANKS
+from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport message_key
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation, all_of, batch_key
 

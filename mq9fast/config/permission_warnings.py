@@ -8,12 +8,12 @@ warnings at a start and after a reload. The functions here only compute.
 
 from collections.abc import Iterator, Sequence
 
-from mq9fast._core.protocol.address import is_address
+from mq9fast._core.protocol.address import DELETE_PREFIX, MSG_PREFIX, is_address
 from mq9fast.config.settings import Settings
 from mq9fast.config.users import PermissionLists, SubjectLists, subject_lists
 
-PREFIX = "$mq9.AI.MAILBOX."
-MAILBOX = PREFIX.split(".")[:3]
+# The last tokens of patterns that match the shorter address as well.
+WILDCARDS = {MSG_PREFIX: {"*", ">"}, DELETE_PREFIX: {">"}}
 
 
 def permission_warnings(settings: Settings) -> Iterator[str]:
@@ -37,10 +37,11 @@ def _of_direction(lists: SubjectLists, which: str) -> Iterator[str]:
     entries = {*allowed, *lists.denied}
     for entry in allowed:
         subject, _, queue = entry.partition(" ")
-        address = _shorter_address(subject.split("."))
+        address = _shorter_address(subject)
         if address is None:
             continue
-        also = f"{PREFIX}DELETE.{address}.*" if ".DELETE." in subject else f"{PREFIX}MSG.{address}"
+        is_delete = subject.startswith(DELETE_PREFIX)
+        also = f"{DELETE_PREFIX}{address}.*" if is_delete else f"{MSG_PREFIX}{address}"
         if not any(other != entry and _covers(other, also, queue) for other in entries):
             noun = "mailboxes" if "*" in address else "the mailbox"
             yield (
@@ -49,17 +50,17 @@ def _of_direction(lists: SubjectLists, which: str) -> Iterator[str]:
             )
 
 
-def _shorter_address(tokens: list[str]) -> str | None:
+def _shorter_address(pattern: str) -> str | None:
     """The address before the last wildcard of a pattern, if the pattern matches that mailbox as well.
 
     The address may contain `*`.
     """
-    *prefix, last = tokens
-    address = ".".join(prefix[4:])
-    ends = {"MSG": {"*", ">"}, "DELETE": {">"}}.get("".join(prefix[3:4]), set())
-    if prefix[:3] != MAILBOX or last not in ends or not is_address(address.replace("*", "x").encode()):
-        return None
-    return address
+    for prefix, wildcards in WILDCARDS.items():
+        if pattern.startswith(prefix):
+            address, _, last = pattern.removeprefix(prefix).rpartition(".")
+            if last in wildcards and is_address(address.replace("*", "x").encode()):
+                return address
+    return None
 
 
 def _covers(entry: str, pattern: str, queue: str) -> bool:

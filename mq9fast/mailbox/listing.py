@@ -12,10 +12,10 @@ import msgspec
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.protocol.address import PRIORITIES
 from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.storage.store import Store
 
-PRIORITIES = ("critical", "urgent", "normal")
 CURSOR_BYTES = 9
 # About the size of a page without its messages and address: braces, names, the total and a cursor.
 FRAME_BYTES = 256

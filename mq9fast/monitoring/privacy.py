@@ -7,10 +7,10 @@ text goes through `Privacy` before a page shows it.
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.protocol.address import MSG_PREFIX
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.text import printable
 
-PREFIX = "$mq9.AI.MAILBOX.MSG."
 MAX_UNMASKED = 8
 ELLIPSIS = "\u2026"
 
@@ -44,5 +44,5 @@ class Privacy:
             mailbox = subscription.mailbox
             current = self._mailbox_index.get(mailbox.address) is mailbox
             address = address_or_mask(mailbox) if current else masked(mailbox.address.decode())
-            return PREFIX + address + subject[len(PREFIX) + len(mailbox.address) :]
+            return MSG_PREFIX + address + subject[len(MSG_PREFIX) + len(mailbox.address) :]
         return self.name(printable(subject))

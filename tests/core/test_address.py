@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.protocol.address import is_address, split_destination
+from mq9fast._core.protocol.address import PRIORITIES, is_address, split_destination
 from tests.support.in_memory import MANY
 
 TOKEN = r"[a-z0-9_-]+"
@@ -21,6 +21,10 @@ ALMOST_ADDRESSES = st.one_of(
     st.text("az09-_.AZ*>$ \n\x00\xe9", max_size=12),
     st.text("az.", min_size=120, max_size=132),
 )
+
+
+def test_priorities_are_in_the_order_of_their_ranks() -> None:
+    assert {name: rank for rank, name in enumerate(PRIORITIES)} == RANKS
 
 
 @MANY

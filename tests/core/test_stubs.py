@@ -45,11 +45,11 @@ def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
 
 
 def compiled(module: ModuleType) -> dict[str, Any]:
-    """What a compiled module itself defines for Python."""
+    """What a compiled module itself defines for Python: classes, functions and constants."""
     return {
         name: thing
         for name, thing in vars(module).items()
-        if is_ours(name) and getattr(thing, "__module__", None) == module.__name__
+        if is_ours(name) and (getattr(thing, "__module__", None) == module.__name__ or name.isupper())
     }
 
 

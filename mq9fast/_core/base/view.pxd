@@ -9,7 +9,8 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
 
 
-cdef struct View:
+# Its name in C is for protocol/literals.pxd.
+cdef struct View "mq9fast_view":
     const char* data
     Py_ssize_t size
 

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, put, put_byte, put_decimal, view, view_of
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
-from mq9fast._core.protocol.address cimport CRITICAL, RANKS, URGENT
+from mq9fast._core.protocol.literals cimport DELETE_PREFIX, MSG_PREFIX, NORMAL, PRIORITIES, RANKS
 from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
@@ -15,14 +15,12 @@ cdef void begin_frame(DeliveryFrame* frame, Mailbox mailbox, int rank) noexcept:
     """Write the subjects that messages of a rank have, but for their ids."""
     cdef View address = view_of(mailbox.address)
     cdef char* start = frame.text
-    cdef char* at = put(put(start, view(b"$mq9.AI.MAILBOX.MSG.", 20)), address)
-    if rank == URGENT:
-        at = put(at, view(b".urgent", 7))
-    elif rank == CRITICAL:
-        at = put(at, view(b".critical", 9))
+    cdef char* at = put(put(start, MSG_PREFIX), address)
+    if rank != NORMAL:
+        at = put(put_byte(at, c'.'), PRIORITIES[rank])
     frame.subject = view(start, at - start)
     start = at
-    at = put(put(start, view(b"$mq9.AI.MAILBOX.DELETE.", 23)), address)
+    at = put(put(start, DELETE_PREFIX), address)
     frame.id_at = put_byte(at, c'.')
     frame.reply.data = start
     frame.rank = rank

@@ -16,7 +16,7 @@ from mq9fast._core.delivery.consumer cimport (
 )
 from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
-from mq9fast._core.protocol.address cimport RANKS
+from mq9fast._core.protocol.literals cimport MSG_ID_REPLY, RANKS
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.router cimport Router
 from mq9fast._core.storage.record cimport StoredMessage, unpack_message
@@ -146,7 +146,7 @@ cdef class Delivery:
         cdef char* at = text
         cdef bytes body
         if pending_reply.kind == REPLY_MSG_ID:
-            at = put_byte(put_decimal(put(at, view(b'{"msg_id":', 10)), pending_reply.number), c'}')
+            at = put_byte(put_decimal(put(at, MSG_ID_REPLY), pending_reply.number), c'}')
             return self.router.answer(reply, view(text, at - text))
         if pending_reply.kind == REPLY_BODY:
             return self.router.answer(reply, view_of(<bytes>pending_reply.body))

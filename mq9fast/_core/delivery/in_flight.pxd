@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.heap cimport Heap, HeapItem
-from mq9fast._core.protocol.address cimport CRITICAL, URGENT
+from mq9fast._core.protocol.literals cimport CRITICAL, URGENT
 from mq9fast._core.storage.record_batch cimport RecordLocation
 
 

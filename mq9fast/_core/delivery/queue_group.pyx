@@ -9,7 +9,7 @@ from mq9fast._core.delivery.consumer cimport (
 )
 from mq9fast._core.delivery.in_flight cimport DELETING, HELD, RETURNED, InFlight, InFlightTable
 from mq9fast._core.mailbox.mailbox cimport Mailbox
-from mq9fast._core.protocol.address cimport RANKS
+from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport Subscription
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordBatchReader, row_key

@@ -11,7 +11,8 @@ from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, same, slice_from, to_bytes, view, view_of
 from mq9fast._core.mailbox.uid_set cimport UidSet
-from mq9fast._core.protocol.address cimport RANKS, valid_address
+from mq9fast._core.protocol.address cimport valid_address
+from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
 
 from mq9fast._core.storage.record import CorruptRecord

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.mailbox.mailbox cimport Mailbox
-from mq9fast._core.protocol.address cimport RANKS
+from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport message_key
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 

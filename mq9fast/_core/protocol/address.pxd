@@ -5,18 +5,10 @@ Pure functions on borrowed bytes; docs/protocol.md, "Addresses", has the grammar
 """
 
 from mq9fast._core.base.view cimport View
-
-
-cdef enum Rank:
-    # A priority as a number, most urgent first. It is also a byte of each message's key in the store.
-    CRITICAL
-    URGENT
-    NORMAL
+from mq9fast._core.protocol.literals cimport Rank
 
 
 cdef enum:
-    RANKS = 3
-    ALL_RANKS = 7         # a set of ranks: bit `1 << rank` for each
     MAX_ADDRESS_BYTES = 128
 
 

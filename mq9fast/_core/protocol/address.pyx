@@ -1,16 +1,22 @@
 """The grammar of mail_addresses and destinations; the contract, and who uses it, is in address.pxd."""
 
-from mq9fast._core.base.view cimport View, last_dot, same, slice_from, view, view_of
+from mq9fast._core.base.view cimport View, last_dot, same, slice_from, to_bytes, view, view_of
+from mq9fast._core.protocol cimport literals
+from mq9fast._core.protocol.literals cimport ALL_RANKS, NORMAL, RANKS, Rank
+
+# For Python, what literals.pxd has for the core.
+OUR_PREFIX = to_bytes(literals.OUR_PREFIX).decode()
+MSG_PREFIX = to_bytes(literals.MSG_PREFIX).decode()
+DELETE_PREFIX = to_bytes(literals.DELETE_PREFIX).decode()
+PRIORITIES = tuple([to_bytes(literals.PRIORITIES[rank]).decode() for rank in range(RANKS)])
 
 
 cdef inline int rank_of(View token) noexcept:
     """The rank whose priority name the token is, or -1."""
-    if same(token, view(b"normal", 6)):
-        return NORMAL
-    if same(token, view(b"urgent", 6)):
-        return URGENT
-    if same(token, view(b"critical", 8)):
-        return CRITICAL
+    cdef int rank
+    for rank in range(RANKS):
+        if same(token, literals.PRIORITIES[rank]):
+            return rank
     return -1
 
 

@@ -1,9 +1,12 @@
 """The parser of the NATS client protocol, called by `Session`; the contract is in parser.pxd."""
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memchr, memcmp, memset
+from libc.string cimport memchr, memset
 
-from mq9fast._core.base.view cimport View, read_decimal, to_bytes, view
+from mq9fast._core.base.view cimport View, read_decimal, starts_with, to_bytes, view
+from mq9fast._core.protocol.literals cimport (
+    CONNECT, ERR, HPUB, INFO, OK, PING, PONG, PUB, PUB_START, SUB, UNSUB
+)
 
 cdef enum:
     MAX_ARGUMENTS = 5
@@ -21,11 +24,12 @@ cdef inline bint is_blank(char c) noexcept:
     return c == c' ' or c == c'\t'
 
 
-cdef inline bint spells(const char* data, Py_ssize_t size, const char* verb, Py_ssize_t length) noexcept:
-    """Whether the first `length` bytes, as far as they were received, are `verb` in any letter case."""
+cdef inline bint spells(const char* data, Py_ssize_t size, View verb, Py_ssize_t* length) noexcept:
+    """Whether the bytes begin with `verb`, as far as received, in any letter case. Sets its length."""
     cdef Py_ssize_t i
-    for i in range(min(size, length)):
-        if (data[i] | 0x20) != (verb[i] | 0x20):
+    length[0] = verb.size
+    for i in range(min(size, verb.size)):
+        if (data[i] | 0x20) != (verb.data[i] | 0x20):
             return False
     return True
 
@@ -34,34 +38,25 @@ cdef inline Verb verb_of(const char* data, Py_ssize_t size, Py_ssize_t* length) 
     """The verb at the start of the bytes, which may be incomplete, and its length; VERB_NONE for no verb."""
     cdef char first = data[0] | 0x20
     if first == c'p':
-        if spells(data, size, b"PUB", 3):
-            length[0] = 3
+        if spells(data, size, PUB, length):
             return VERB_PUB
-        length[0] = 4
-        if spells(data, size, b"PING", 4):
+        if spells(data, size, PING, length):
             return VERB_PING
-        if spells(data, size, b"PONG", 4):
+        if spells(data, size, PONG, length):
             return VERB_PONG
-    elif first == c'h' and spells(data, size, b"HPUB", 4):
-        length[0] = 4
+    elif first == c'h' and spells(data, size, HPUB, length):
         return VERB_HPUB
-    elif first == c's' and spells(data, size, b"SUB", 3):
-        length[0] = 3
+    elif first == c's' and spells(data, size, SUB, length):
         return VERB_SUB
-    elif first == c'u' and spells(data, size, b"UNSUB", 5):
-        length[0] = 5
+    elif first == c'u' and spells(data, size, UNSUB, length):
         return VERB_UNSUB
-    elif first == c'c' and spells(data, size, b"CONNECT", 7):
-        length[0] = 7
+    elif first == c'c' and spells(data, size, CONNECT, length):
         return VERB_CONNECT
-    elif first == c'i' and spells(data, size, b"INFO", 4):
-        length[0] = 4
+    elif first == c'i' and spells(data, size, INFO, length):
         return VERB_IGNORED
-    elif data[0] == c'+' and spells(data, size, b"+OK", 3):
-        length[0] = 3
+    elif data[0] == c'+' and spells(data, size, OK, length):
         return VERB_IGNORED
-    elif data[0] == c'-' and spells(data, size, b"-ERR", 4):
-        length[0] = 4
+    elif data[0] == c'-' and spells(data, size, ERR, length):
         return VERB_ERROR
     return VERB_NONE
 
@@ -198,12 +193,12 @@ cdef inline bint parse_common_publish(
     """The fast path: a complete `PUB subject [reply] size` in the spelling that client libraries use. It
     reads each byte of the line once. False for anything else, valid or not, which `parse_any` then reads."""
     cdef const char* end = data + min(size, bounds.control_line_bytes)
-    cdef const char* subject = data + 4
+    cdef const char* subject = data + PUB_START.size
     cdef const char* reply
     cdef const char* at
     cdef const char* digits
     cdef Py_ssize_t total = 0
-    if size < 4 or memcmp(data, b"PUB ", 4) != 0:
+    if not starts_with(view(data, size), PUB_START):
         return False
     at = end_of_token(subject, end)
     if at == subject or at == end or at[0] != c' ':

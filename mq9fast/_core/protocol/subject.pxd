@@ -6,6 +6,9 @@ Pure functions on borrowed bytes, called by sessions, the router, the trie of su
 from libc.string cimport memchr
 
 from mq9fast._core.base.view cimport View, starts_with, view
+from mq9fast._core.protocol.literals cimport (
+    OLD_ROUTED_REPLY_PREFIX, OUR_PREFIX, RAFT_PREFIX, ROUTED_REPLY_PREFIX
+)
 
 
 cdef inline View first_token(View subject) noexcept:
@@ -20,23 +23,23 @@ cdef inline bint is_token(View token, char c) noexcept:
 
 cdef inline bint is_ours(View subject) noexcept:
     """Whether it is a subject of mq9. These are never in the trie, and no wildcard matches them."""
-    return subject.size > 0 and subject.data[0] == c'$' and starts_with(subject, view(b"$mq9.", 5))
+    return subject.size > 0 and subject.data[0] == c'$' and starts_with(subject, OUR_PREFIX)
 
 
 cdef inline bint is_routed_reply(View subject) noexcept:
     """Whether nats-servers use the subject to route replies between them. No client may publish to it."""
-    if subject.size < 5 or subject.data[0] != c'_' and subject.data[0] != c'$':
+    if subject.size < ROUTED_REPLY_PREFIX.size or subject.data[0] != c'_' and subject.data[0] != c'$':
         return False
-    if starts_with(subject, view(b"_GR_.", 5)):
-        return subject.size > 5
-    return starts_with(subject, view(b"$GR.", 4))
+    if starts_with(subject, ROUTED_REPLY_PREFIX):
+        return subject.size > ROUTED_REPLY_PREFIX.size
+    return starts_with(subject, OLD_ROUTED_REPLY_PREFIX)
 
 
 cdef inline bint is_reserved(View subject) noexcept:
     """Whether nats-server reserves the subject for its own use."""
     if subject.size == 0 or subject.data[0] != c'_' and subject.data[0] != c'$':
         return False
-    return is_routed_reply(subject) or starts_with(subject, view(b"$NRG.", 5))
+    return is_routed_reply(subject) or starts_with(subject, RAFT_PREFIX)
 
 
 cdef bint valid_subject(View subject) noexcept

@@ -7,6 +7,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
+from mq9fast._core.protocol.literals cimport HMSG_START, MSG_START
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
 cdef enum:
@@ -297,7 +298,7 @@ cdef class Subscription:
         at = client.out.reserve(
             subject.size + sid.size + reply.size + header.size + payload.size + MAX_NUMBERS_BYTES
         )
-        at = put(at, view(b"HMSG ", 5) if header.size else view(b"MSG ", 4))
+        at = put(at, HMSG_START if header.size else MSG_START)
         at = put_byte(put(at, subject), c' ')
         at = put_byte(put(at, sid), c' ')
         if reply.size:

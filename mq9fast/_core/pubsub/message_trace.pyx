@@ -1,8 +1,9 @@
 """Message tracing, called by `Session`; the contract is in message_trace.pxd."""
 
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr
 
-from mq9fast._core.base.view cimport View, empty_view, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, empty_view, starts_with, to_bytes, view, view_of
+from mq9fast._core.protocol.literals cimport TRACE_DEST, TRACE_ONLY
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, valid_subject
 from mq9fast._core.pubsub.client cimport Client, Subscription
@@ -12,28 +13,28 @@ cdef enum:
     MAX_RECEIVERS = 1000         # in one trace, because a trace is one message
 
 
-cdef const char* value_after(View header, const char* name, size_t size) noexcept:
+cdef const char* value_after(View header, View name) noexcept:
     """The start of the value of the first header with this name; NULL if there is none."""
     cdef const char* at = header.data
     cdef const char* end = header.data + header.size
     while True:
         # A header has few lines, and most of them have another name: memchr is faster here than memmem.
         at = <const char*>memchr(at, c'\n', <size_t>(end - at))
-        if at is NULL or <size_t>(end - at) < size + 2:
+        if at is NULL or end - at < name.size + 2:
             return NULL
         at += 1
-        if at[0] == name[0] and memcmp(at, name, size) == 0 and at[size] == c':' and at - 2 >= header.data:
-            if (at - 2)[0] == c'\r':
-                return at + size + 1
+        if at[0] == name.data[0] and starts_with(view(at, end - at), name) and at[name.size] == c':':
+            if at - 2 >= header.data and (at - 2)[0] == c'\r':
+                return at + name.size + 1
 
 
 cdef bint asks_for_trace(View header) noexcept:
-    return value_after(header, b"Nats-Trace-Dest", 15) is not NULL
+    return value_after(header, TRACE_DEST) is not NULL
 
 
-cdef bytes value_of(View header, bytes name):
+cdef bytes value_of(View header, View name):
     """The value of the first header with this name, without blanks around it; empty if there is none."""
-    cdef const char* at = value_after(header, name, <size_t>len(name))
+    cdef const char* at = value_after(header, name)
     if at is NULL:
         return b""
     return to_bytes(view(at, header.data + header.size - at)).partition(b"\r")[0].strip(b" ")
@@ -46,12 +47,12 @@ cdef class Trace:
 cdef Trace read_trace(Client sender, const Operation* op):
     """A new trace for a message; None if the message has no Nats-Trace-Dest."""
     cdef Trace trace
-    cdef bytes destination = value_of(op.header, b"Nats-Trace-Dest")
+    cdef bytes destination = value_of(op.header, TRACE_DEST)
     if not destination:
         return None
     trace = Trace.__new__(Trace)
     trace.destination = destination
-    trace.only = value_of(op.header, b"Nats-Trace-Only").lower() in (b"1", b"true", b"on")
+    trace.only = value_of(op.header, TRACE_ONLY).lower() in (b"1", b"true", b"on")
     trace.sender = sender
     trace.subject = to_bytes(op.subject)
     trace.header = to_bytes(op.header)

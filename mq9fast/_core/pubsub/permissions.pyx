@@ -5,27 +5,31 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.view cimport View, slice_from, starts_with, to_bytes, view, view_of
-from mq9fast._core.protocol.address cimport RANKS, Rank, split_filter, split_priority
+from mq9fast._core.protocol.address cimport split_filter, split_priority
+from mq9fast._core.protocol.literals cimport MSG_PREFIX, PRIORITIES, RANKS, Rank
 from mq9fast._core.protocol.subject cimport covers, overlap
 
 cdef enum:
     MAX_CACHED_SUBJECTS = 1024
     MAX_CACHED_SUBJECT_BYTES = 256   # the result for a longer subject is not cached
     MAX_FILTERS = 256                # shared filters of a user, one for each set of denied patterns
-    MSG_BYTES = 20
-
-cdef bytes MSG = b"$mq9.AI.MAILBOX.MSG."
-cdef tuple PRIORITIES = (b".critical", b".urgent", b".normal")      # by rank
 
 
 cdef list names_of(View subject):
     """The subjects by which permissions match a message: two for a mailbox, else one."""
     cdef View address
     cdef Rank rank
-    if starts_with(subject, view_of(MSG)) and split_priority(slice_from(subject, MSG_BYTES), &address, &rank):
-        plain = MSG + to_bytes(address)
-        return [plain, plain + <bytes>PRIORITIES[<int>rank]]
-    return [to_bytes(subject)]
+    if not starts_with(subject, MSG_PREFIX):
+        return [to_bytes(subject)]
+    if not split_priority(slice_from(subject, MSG_PREFIX.size), &address, &rank):
+        return [to_bytes(subject)]
+    return mailbox_names(address, rank)
+
+
+cdef list mailbox_names(View address, int rank):
+    """The two subjects of a message of this rank to a mailbox."""
+    cdef bytes plain = to_bytes(MSG_PREFIX) + to_bytes(address)
+    return [plain, plain + b"." + to_bytes(PRIORITIES[rank])]
 
 
 cdef bint any_covers(tuple patterns, list names) except *:
@@ -90,14 +94,13 @@ cdef class Permissions:
         cdef View address
         cdef int ranks = 0
         cdef int rank
-        if not starts_with(subject, view_of(MSG)):
+        if not starts_with(subject, MSG_PREFIX):
             return self.may_subscribe_as([to_bytes(subject)], queue)
-        if not split_filter(slice_from(subject, MSG_BYTES), &address, &ranks):
+        if not split_filter(slice_from(subject, MSG_PREFIX.size), &address, &ranks):
             return self.may_subscribe_as([to_bytes(subject)], queue)
-        plain = MSG + to_bytes(address)
         for rank in range(RANKS):
             if ranks & (1 << rank):
-                if not self.may_subscribe_as([plain, plain + <bytes>PRIORITIES[rank]], queue):
+                if not self.may_subscribe_as(mailbox_names(address, rank), queue):
                     return False
         return True
 

@@ -16,6 +16,7 @@ import msgspec
 from mq9fast._core.delivery.queue_group import QueueGroup
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.protocol.address import PRIORITIES
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.page import (
@@ -34,7 +35,6 @@ from mq9fast.monitoring.units import timestamp
 from mq9fast.storage.store import Store
 from mq9fast.text import printable
 
-PRIORITIES = ("critical", "urgent", "normal")
 # Work that takes less than a millisecond: mailboxes on the page, and places of the mailbox index that are
 # searched.
 MAILBOXES_PER_PIECE = 128

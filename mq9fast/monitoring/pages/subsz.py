@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import ClassVar
 
-from mq9fast._core.protocol.address import split_destination
+from mq9fast._core.protocol.address import MSG_PREFIX, OUR_PREFIX, PRIORITIES, split_destination
 from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.monitoring.page import (
@@ -22,7 +22,7 @@ from mq9fast.monitoring.page import (
     read_query,
     wrong_parameter,
 )
-from mq9fast.monitoring.privacy import PREFIX, Privacy
+from mq9fast.monitoring.privacy import Privacy
 from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.subscriptions import subscription_infos
 from mq9fast.monitoring.units import timestamp
@@ -35,7 +35,6 @@ UNKNOWN_ACCOUNT = dict.fromkeys(
     ),
     0,
 )
-PRIORITIES = (b".critical", b".urgent", b".normal")
 # Comparing so many subjects takes less than a millisecond.
 SUBSCRIPTIONS_PER_PIECE = 4096
 
@@ -112,7 +111,7 @@ class Subsz:
 
     def _matching(self, test: bytes) -> Iterator[Collection[Subscription]]:
         """The subscriptions that get a message published to `test`, or all if it is empty, in parts."""
-        if test and not test.startswith(b"$mq9."):
+        if test and not test.startswith(OUR_PREFIX.encode()):
             plain, groups = self._broker.engine.router.sublist.matches(test)
             yield from (plain, *groups)
             return
@@ -137,9 +136,9 @@ def _subscribed_subjects(subject: bytes) -> set[bytes]:
 
     None if `subject` is not a mailbox's.
     """
-    prefix = PREFIX.encode()
+    prefix = MSG_PREFIX.encode()
     destination = split_destination(subject.removeprefix(prefix)) if subject.startswith(prefix) else None
     if destination is None:
         return set()
     address, rank = destination
-    return {prefix + address + tail for tail in (b"", b".*", PRIORITIES[rank])}
+    return {prefix + address + tail for tail in (b"", b".*", b"." + PRIORITIES[rank].encode())}
