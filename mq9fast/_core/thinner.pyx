@@ -9,7 +9,7 @@ from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport message_key
-from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation, all_of, batch_key
+from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation, all_bits, batch_key
 
 cdef enum:
     # What a look at a mailbox costs, and beginning to read it, in bytes that could be read instead.
@@ -106,7 +106,7 @@ cdef class Thinner:
         cdef RecordLocation location = reader.batch.location(0)
         cdef BatchDeletes deletes = self.accumulator.group.deletes
         cdef DeletedRow row = deletes.row(self.uid, self.rank, &location, store)
-        cdef uint64_t all = all_of(row.count)
+        cdef uint64_t all = all_bits(row.count)
         cdef Py_ssize_t dead_bytes = reader.batch.size_of(row.deleted)
         if row.deleted == all:
             # The turn deletes the run itself.

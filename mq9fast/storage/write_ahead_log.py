@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from mq9fast._core.storage.rocks_log import BatchReader, begins_with_record, last_sequence_behind
+from mq9fast._core.storage.rocks_log import BatchReader, find_last_sequence, starts_with_record
 from mq9fast.storage.manifest import Manifest
 
 # RocksDB's log format has blocks of this size, and begins each record with a checksum.
@@ -66,7 +66,7 @@ def first_record_checksum(path: Path) -> int | None:
 def first_record_is_whole(path: Path) -> bool:
     """Whether the first record of a log file matches its checksum. Raises OSError."""
     with path.open("rb") as file:
-        return begins_with_record(file.read(BLOCK_BYTES))
+        return starts_with_record(file.read(BLOCK_BYTES))
 
 
 def read_log(path: Path, manifest: Manifest) -> WriteAheadLog:
@@ -109,7 +109,7 @@ def _last_sequence_after_break(file: Path, reader: BatchReader, max_sequence: in
     first = reader.end - reader.end % BLOCK_BYTES
     with file.open("rb") as opened:
         opened.seek(first)
-        return last_sequence_behind(opened.read(), reader.end - first, reader.last, max_sequence)
+        return find_last_sequence(opened.read(), reader.end - first, reader.last, max_sequence)
 
 
 def move_broken_part(path: Path, log: WriteAheadLog, target: Path) -> None:

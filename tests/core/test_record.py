@@ -1,4 +1,4 @@
-"""What is stored: messages and mailboxes there and back, and corruption that is noticed."""
+"""Tests of `storage/record`: packing and unpacking of messages and mailboxes, and detection of corruption."""
 
 import struct
 
@@ -10,13 +10,13 @@ from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.support.in_memory import MANY, Parts, pub
-from tests.support.stored_rows import load, mailbox_record, message, message_key
+from tests.support.stored_rows import load_mailbox, mailbox_record, message, message_key
 
 
 def read(value: bytes) -> tuple[int, bytes, bytes]:
-    """What the core makes of a stored message: (created_ms, header, payload)."""
+    """A stored message as the core reads it: (created_ms, header, payload)."""
     parts = Parts()
-    mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=9, count2=1))
+    mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=9, count2=1))
     parts.store.pairs = {message_key(0, 2, 5): value}
     [(msg_id, *fields)] = stored_messages(parts.store, mailbox, 2, 0)
     assert msg_id == 5
@@ -24,8 +24,8 @@ def read(value: bytes) -> tuple[int, bytes, bytes]:
     return created_ms, header, payload
 
 
-def test_the_layout_of_a_message() -> None:
-    """As it is written; attributes, which this version never writes, are passed over."""
+def test_layout_of_a_message() -> None:
+    """A reader skips attributes, which this version never writes."""
     parts = Parts()
     mailbox = parts.open(b"a")
     parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
@@ -49,8 +49,8 @@ def test_the_layout_of_a_message() -> None:
 @example(struct.pack(">BxHI", 1, 0, 0))
 @example(struct.pack(">BxHIQ", 1, 2, 3, 0) + bytes(4))
 @example(struct.pack(">BxHIQ", 1, 2, 3, 0) + bytes(5))
-def test_any_bytes_as_a_message(value: bytes) -> None:
-    """CorruptRecord, or exactly what the lengths say and nothing from beyond the end."""
+def test_random_bytes_are_read_by_their_lengths_or_refused(value: bytes) -> None:
+    """The reader raises CorruptRecord, or returns what the lengths say and nothing behind the end."""
     fits = len(value) >= 16 and value[0] == 1
     if fits:
         attributes, header, created_ms = struct.unpack(">HIQ", value[2:16])
@@ -65,7 +65,7 @@ def test_any_bytes_as_a_message(value: bytes) -> None:
 
 @MANY
 @given(st.binary(min_size=20, max_size=60), st.data())
-def test_a_message_cut_short_or_altered_never_crashes(body: bytes, data: st.DataObject) -> None:
+def test_truncated_or_altered_message_does_not_crash(body: bytes, data: st.DataObject) -> None:
     value = bytearray(message(123, body[:10], body[10:]))
     value[data.draw(st.integers(0, 15))] = data.draw(st.integers(0, 255))
     size = data.draw(st.integers(0, len(value)))
@@ -89,13 +89,13 @@ FIELDS = ("uid", "next_id", "renewed_ms", "ttl_seconds", "head0", "head1", "head
     st.booleans(),
     st.binary(max_size=40),
 )
-def test_a_mailbox_there_and_back(
+def test_mailbox_record_is_loaded_and_written_unchanged(
     fields: dict[str, int], counts: list[int], public: bool, description: bytes
 ) -> None:
     fields |= {f"count{rank}": count for rank, count in enumerate(counts)}
     record = mailbox_record(description, public=public, **fields)
     parts = Parts()
-    mailbox = load(parts.mailbox_index, b"a.b", record)
+    mailbox = load_mailbox(parts.mailbox_index, b"a.b", record)
     assert (mailbox.live, mailbox.public, mailbox.description) == (True, public, description or None)
     for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
         assert getattr(mailbox, name) == fields.get(name, 0)
@@ -113,19 +113,19 @@ def test_a_mailbox_there_and_back(
 @example(mailbox_record() + b"x")
 @example(b"\x02" + mailbox_record()[1:])
 @example(b"\x01\x00\x00\x00\xff\xff\xff\xff" + bytes(96))
-def test_any_bytes_as_a_mailbox(record: bytes) -> None:
-    """A corrupt record is refused, and leaves no half of a mailbox behind."""
-    directory = MailboxIndex(1, 0)
+def test_random_bytes_are_loaded_as_a_mailbox_or_refused(record: bytes) -> None:
+    """A corrupt record raises and leaves no trace in the index."""
+    mailbox_index = MailboxIndex(1, 0)
     size = int.from_bytes(record[4:8], "big")
     if len(record) >= 104 and record[0] == 1 and len(record) == 104 + size:
-        load(directory, b"a", record)
+        load_mailbox(mailbox_index, b"a", record)
         return
     with pytest.raises(CorruptRecord):
-        load(directory, b"a", record)
-    assert (directory.get(b"a"), directory.live_count, list(directory)) == (None, 0, [])
+        load_mailbox(mailbox_index, b"a", record)
+    assert (mailbox_index.get(b"a"), mailbox_index.live_count, list(mailbox_index)) == (None, 0, [])
 
 
-# Corruption met while delivering.
+# Corrupt rows during delivery.
 
 
 @pytest.mark.parametrize("queue", [b"", b"q "], ids=["plain", "queue"])
@@ -140,9 +140,9 @@ def test_any_bytes_as_a_mailbox(record: bytes) -> None:
     ],
     ids=["empty", "other version", "cut short", "long key", "short key"],
 )
-def test_a_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: bytes) -> None:
+def test_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: bytes) -> None:
     parts = Parts()
-    load(parts.mailbox_index, b"a", mailbox_record(next_id=2**50, count2=1))
+    load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=2**50, count2=1))
     parts.store.pairs = {key: value}
     reader = parts.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")
@@ -154,8 +154,8 @@ def test_a_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: byt
     assert parts.delivery.has_catch_up
 
 
-def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
-    """The pump goes on with the others, then says what was wrong."""
+def test_corrupt_mailbox_does_not_delay_other_mailboxes() -> None:
+    """Catching up serves the other consumers first and raises the error afterwards."""
     parts = Parts()
     readers = []
     for address in (b"a", b"bad", b"c"):
@@ -177,18 +177,18 @@ def test_a_corrupt_mailbox_keeps_nobody_elses_messages_back() -> None:
     assert parts.delivery.has_catch_up
 
 
-def test_ids_and_uids_jump_once_for_each_jump() -> None:
-    """However often the same record is loaded."""
+def test_next_ids_are_moved_on_once_for_each_jump() -> None:
+    """Loading the same record again does not move them on again."""
     parts = Parts()
-    mailbox = load(parts.mailbox_index, b"a", mailbox_record(uid=7, next_id=5))
+    mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(uid=7, next_id=5))
     assert mailbox.next_id == 5
     record = mailbox_record(uid=7, next_id=5)
     for jumps, next_id in ((1, 5 + (1 << 32)), (1, 5 + (1 << 32)), (3, 5 + (3 << 32))):
-        directory = MailboxIndex(1, 0, jumps)
-        mailbox = load(directory, b"a", record)
+        mailbox_index = MailboxIndex(1, 0, jumps)
+        mailbox = load_mailbox(mailbox_index, b"a", record)
         assert mailbox.next_id == mailbox.durable_id == next_id
-        directory.jump_uids(0)
-        assert directory.next_uid == 8 + (jumps << 32)
-        directory.jump_uids(jumps)
-        assert directory.next_uid == 8 + (jumps << 32)
-        assert directory.open(b"new", False).next_id == jumps << 32
+        mailbox_index.jump_uids(0)
+        assert mailbox_index.next_uid == 8 + (jumps << 32)
+        mailbox_index.jump_uids(jumps)
+        assert mailbox_index.next_uid == 8 + (jumps << 32)
+        assert mailbox_index.open(b"new", False).next_id == jumps << 32

@@ -9,7 +9,15 @@ from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.thinner import Thinner
 from tests.support.in_memory import KIB, MANY, Parts, pub
-from tests.support.stored_rows import batch_key, load, mailbox_record, mark, message_key, run, thinned
+from tests.support.stored_rows import (
+    batch_key,
+    deletion_bitmap,
+    load_mailbox,
+    mailbox_record,
+    message_key,
+    record_batch,
+    thinned_batch,
+)
 from tests.support.thinned import MUCH, Thinned
 
 
@@ -21,8 +29,8 @@ def test_the_layout_of_a_thinned_run() -> None:
     assert not parts.thin()
     mailbox = parts.mailbox
     assert parts.rows == {
-        batch_key(mailbox.uid, 2, 9): thinned(10, {5: (5, mailbox.renewed_ms, b"", b"5" * 100)}),
-        message_key(mailbox.uid, 2, 9): mark(0b1111011111),
+        batch_key(mailbox.uid, 2, 9): thinned_batch(10, {5: (5, mailbox.renewed_ms, b"", b"5" * 100)}),
+        message_key(mailbox.uid, 2, 9): deletion_bitmap(0b1111011111),
     }
     assert parts.payloads() == {5: b"5" * 100}
     assert (mailbox.dead_bytes, parts.mailbox_index.dead_bytes, mailbox.total_count) == (0, 0, 1)
@@ -137,13 +145,16 @@ def test_a_store_that_cannot_be_read_is_left_for_later() -> None:
 def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
     parts = Parts()
     messages = [(n, 0, b"", b"%d" % n * 100) for n in range(10)]
-    parts.store.pairs = {batch_key(0, 2, 9): run(messages), message_key(0, 2, 9): mark(0b0000000011)}
-    mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
+    parts.store.pairs = {
+        batch_key(0, 2, 9): record_batch(messages),
+        message_key(0, 2, 9): deletion_bitmap(0b0000000011),
+    }
+    mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
     thinner = Thinner(parts.mailbox_index, parts.accumulator)
     parts.mailbox_index.note_all_maybe_sparse()
     assert not thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
     parts.end_turn()
-    assert parts.store.pairs[message_key(0, 2, 9)] == mark(0b0000000011, 2 * 128)
+    assert parts.store.pairs[message_key(0, 2, 9)] == deletion_bitmap(0b0000000011, 2 * 128)
     assert mailbox.dead_bytes == 2 * 128
 
 
@@ -188,19 +199,19 @@ def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        thinned(10, {5: (5, 0, b"", b"x")})[:-1],
-        thinned(10, {5: (5, 0, b"", b"x")})[:12],
-        thinned(10, {5: (5, 0, b"", b"x")}) + b"x",
-        thinned(10, {}),
-        thinned(5, {5: (5, 0, b"", b"x")}),
-        thinned(1, {0: (9, 0, b"", b"x")}),
-        thinned(65, {5: (5, 0, b"", b"x")}),
+        thinned_batch(10, {5: (5, 0, b"", b"x")})[:-1],
+        thinned_batch(10, {5: (5, 0, b"", b"x")})[:12],
+        thinned_batch(10, {5: (5, 0, b"", b"x")}) + b"x",
+        thinned_batch(10, {}),
+        thinned_batch(5, {5: (5, 0, b"", b"x")}),
+        thinned_batch(1, {0: (9, 0, b"", b"x")}),
+        thinned_batch(65, {5: (5, 0, b"", b"x")}),
     ],
     ids=["short", "cut", "long", "of none", "past its count", "of one", "of too many"],
 )
 def test_a_thinned_run_that_was_altered_is_noticed(value: bytes) -> None:
     parts = Parts()
-    parts.store.pairs = {batch_key(0, 2, 9): value, message_key(0, 2, 9): mark(0b1111011111)}
-    mailbox = load(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=1, size_bytes=1))
+    parts.store.pairs = {batch_key(0, 2, 9): value, message_key(0, 2, 9): deletion_bitmap(0b1111011111)}
+    mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=1, size_bytes=1))
     with pytest.raises(CorruptRecord):
         list(stored_messages(parts.store, mailbox, 2, 0))

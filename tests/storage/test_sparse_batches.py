@@ -8,7 +8,7 @@ from mq9fast.storage.layout import VERSION_KEY, mailbox_key
 from mq9fast.storage.rocks import RocksStore
 from tests.support.broker import Broker
 from tests.support.in_memory import pub
-from tests.support.stored_rows import batch_key, mailbox_record, mark, message_key, run
+from tests.support.stored_rows import batch_key, deletion_bitmap, mailbox_record, message_key, record_batch
 from tests.support.thinned import Thinned
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
@@ -136,8 +136,8 @@ def test_sparse_runs_of_format_2_are_found_after_a_start(
     for n in range(runs):
         messages = [(n * each + i, 1, b"", os.urandom(size // 2).hex().encode()) for i in range(each)]
         kept[n * each] = messages[0][3].decode()
-        batch.put(batch_key(0, 2, messages[-1][0]), run(messages))
-        batch.put(message_key(0, 2, messages[-1][0]), mark(0b11111110))
+        batch.put(batch_key(0, 2, messages[-1][0]), record_batch(messages))
+        batch.put(message_key(0, 2, messages[-1][0]), deletion_bitmap(0b11111110))
     numbers = {"next_id": runs * each, "count2": runs, "size_bytes": runs * size}
     batch.put(mailbox_key(b"box"), mailbox_record(**numbers))
     store.write(batch)

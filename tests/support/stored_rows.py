@@ -5,7 +5,7 @@ import struct
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 
 # (msg_id, created_ms, header, payload)
-Stored = tuple[int, int, bytes, bytes]
+StoredMessage = tuple[int, int, bytes, bytes]
 
 
 def message_key(uid: int, rank: int, msg_id: int) -> bytes:
@@ -20,7 +20,7 @@ def message(created_ms: int, header: bytes, payload: bytes, attributes: bytes = 
     return struct.pack(">BxHIQ", 1, len(attributes), len(header), created_ms) + attributes + header + payload
 
 
-def run(messages: list[Stored]) -> bytes:
+def record_batch(messages: list[StoredMessage]) -> bytes:
     entries, bodies = b"", b""
     for msg_id, *fields in messages:
         bodies += message(*fields)
@@ -28,8 +28,8 @@ def run(messages: list[Stored]) -> bytes:
     return struct.pack(">BB6x", 2, len(messages)) + entries + bodies
 
 
-def thinned(count: int, messages: dict[int, Stored]) -> bytes:
-    """A record batch of `count` messages that still holds those of `messages`, by index."""
+def thinned_batch(count: int, messages: dict[int, StoredMessage]) -> bytes:
+    """A thinned batch, written with `count` messages, of which those in `messages` (by index) are left."""
     entries, bodies, kept = b"", b"", 0
     for index, (msg_id, *fields) in messages.items():
         kept |= 1 << index
@@ -38,7 +38,7 @@ def thinned(count: int, messages: dict[int, Stored]) -> bytes:
     return struct.pack(">BB6xQ", 4, count, kept) + entries + bodies
 
 
-def mark(deleted: int, dead_bytes: int = 0) -> bytes:
+def deletion_bitmap(deleted: int, dead_bytes: int = 0) -> bytes:
     return struct.pack(">B3xIQ", 3, dead_bytes, deleted)
 
 
@@ -51,9 +51,9 @@ def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
     return struct.pack(">BBxxI12Q", 1, fields.get("public", 0), len(description), *rest) + description
 
 
-def load(directory: MailboxIndex, address: bytes, record: bytes) -> Mailbox:
-    """Load a stored mailbox into an index."""
-    directory.load([(b"b" + address, record)])
-    mailbox = directory.get(address)
+def load_mailbox(mailbox_index: MailboxIndex, address: bytes, record: bytes) -> Mailbox:
+    """Load one stored mailbox into the index."""
+    mailbox_index.load([(b"b" + address, record)])
+    mailbox = mailbox_index.get(address)
     assert mailbox is not None
     return mailbox

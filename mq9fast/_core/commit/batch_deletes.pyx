@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.commit.deleted_row cimport DeletedRow, RowIndex
 from mq9fast._core.storage.record cimport StoredMessage, message_key
 from mq9fast._core.storage.record_batch cimport (
-    BATCH_ID_SPAN, RecordBatch, RecordBatchReader, RecordLocation, all_of, batch_key, is_message,
+    BATCH_ID_SPAN, RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, is_message,
     pack_deletion_bitmap, unpack_deletion_bitmap,
 )
 
@@ -73,7 +73,7 @@ cdef class BatchDeletes:
             batch = self.look_up(uid, rank, msg_id, store)
             if batch is None:
                 return False
-            if batch.alone:
+            if batch.is_single:
                 if batch.row_id != msg_id:
                     return False
                 batch.read(0, &message)
@@ -123,7 +123,7 @@ cdef class BatchDeletes:
             if not row.changed:
                 continue
             row.changed = False
-            if row.deleted != all_of(row.count):
+            if row.deleted != all_bits(row.count):
                 put(key, pack_deletion_bitmap(row.deleted, row.dead_bytes))
                 row.has_bitmap = True
                 continue

@@ -11,7 +11,7 @@ from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.deleted_row cimport DeletedRow
 from mq9fast._core.mailbox.mailbox cimport IN_BATCH_BYTES, Mailbox
 from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
-from mq9fast._core.storage.record_batch cimport all_of
+from mq9fast._core.storage.record_batch cimport all_bits
 
 cdef enum:
     RECORD_BYTES = 256        # about what a mailbox's record adds to a batch
@@ -100,7 +100,7 @@ cdef class CommitGroup:
         if row.count > 1:
             row.dead_bytes += <uint32_t>(size + IN_BATCH_BYTES)
             mailbox.dead_bytes += size + IN_BATCH_BYTES
-            if row.deleted == all_of(row.count):
+            if row.deleted == all_bits(row.count):
                 mailbox.dead_bytes -= min(<uint64_t>row.dead_bytes, mailbox.dead_bytes)
         self.batch_bytes += MESSAGE_KEY_BYTES
         self.bytes += MESSAGE_KEY_BYTES

@@ -7,7 +7,7 @@ from libc.string cimport memmove
 
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.storage.record cimport StoredMessage
-from mq9fast._core.storage.record_batch cimport BATCH_ID_SPAN, RecordBatch, has
+from mq9fast._core.storage.record_batch cimport BATCH_ID_SPAN, RecordBatch, has_bit
 
 from mq9fast._core.storage.record import CorruptRecord
 
@@ -39,13 +39,13 @@ cdef class DeletedRow:
         self.clear_from = self.row_id
         for i in range(self.count):
             self.sizes[i] = 0
-            if has(batch.kept, i):
+            if has_bit(batch.present, i):
                 msg_id = batch.id_of(i)
                 if msg_id > self.row_id or self.row_id - msg_id >= BATCH_ID_SPAN:
                     raise CorruptRecord(f"a run at {self.row_id} holds the message {msg_id}")
                 before = <uint16_t>(self.row_id - msg_id)
                 self.clear_from = min(self.clear_from, msg_id)
-                if not has(self.deleted, i):
+                if not has_bit(self.deleted, i):
                     batch.read(i, &message)
                     self.sizes[i] = <uint32_t>(message.header.size + message.payload.size)
             # One that was dropped has no id: another with the same is found first, or none has it.

@@ -1,4 +1,8 @@
-"""Reading and writing of what is stored. The layout is drawn in mq9fast/storage/layout.py."""
+"""The codec of mailbox records and of single messages in the store: pack and unpack, on borrowed bytes.
+
+`MailboxIndex` packs and loads mailbox records, `BatchPuts` packs messages, and the readers of record batches
+unpack them. Nothing here reads or writes the store. mq9fast/storage/layout.py has a drawing of the layout.
+"""
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -6,12 +10,12 @@ from mq9fast._core.base.view cimport View
 
 
 cdef enum:
-    FORMAT_VERSION = 3        # of the directory; storage/layout.py says what changing it takes
-    RECORD_VERSION = 1        # of a mailbox's record and of a message
+    FORMAT_VERSION = 3        # of a data directory; storage/layout.py says what a new version has to do
+    RECORD_VERSION = 1        # first byte of a mailbox record and of a message
     MESSAGE_KEY_BYTES = 18
-    MESSAGE_FIXED_BYTES = 16
-    MAILBOX_FIXED_BYTES = 104
-    DEAD_UNIT = 256           # bytes
+    MESSAGE_FIXED_BYTES = 16    # of a message, before its attributes, header and payload
+    MAILBOX_FIXED_BYTES = 104   # of a mailbox record, before the description
+    DEAD_BYTES_UNIT = 256       # a mailbox record counts dead bytes in this unit
 
 
 cdef struct MailboxRecord:
@@ -20,16 +24,16 @@ cdef struct MailboxRecord:
     uint64_t next_id
     uint64_t renewed_ms
     uint64_t ttl_seconds
-    uint64_t head[3]
-    uint64_t count[3]
-    uint64_t size_bytes
-    uint64_t dead_bytes       # in whole DEAD_UNITs once it was stored
+    uint64_t head[3]          # by rank: every stored message has this id or a larger one
+    uint64_t count[3]         # by rank: messages
+    uint64_t size_bytes       # of all headers and payloads
+    uint64_t dead_bytes       # that deleted messages still take; stored in DEAD_BYTES_UNITs, rounded down
     uint32_t jumps
-    View description
+    View description          # DANGER: points into the record that was unpacked
 
 
 cdef struct StoredMessage:
-    # DANGER: header and payload point into the value that was read.
+    # DANGER: header and payload point into the value that was unpacked.
     uint64_t created_ms
     View header
     View payload

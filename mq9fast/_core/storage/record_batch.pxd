@@ -1,10 +1,13 @@
-"""Runs: the messages that one turn gathered for one rank of a mailbox, in one row of the store.
+"""The codec of record batches: messages of one rank of a mailbox that share a row of the store.
 
-A row costs the store more than a small message does, so they share one. What is deleted of a run is noted in
-a mark beside it, and both go with the last message of the run. Once most of a run is deleted it is thinned:
-written again with what is left, under the same key. Messages keep their index in it, so that a RecordLocation
-stays good. A message that came alone is a row of its own, without the run around it. The layouts are drawn in
-storage/layout.py.
+A commit group packs the messages that it has for a rank into record batches, because a row costs RocksDB more
+than a small message does. A message that is the only one of its rank is a row by itself, without a batch.
+Deleted messages are noted in a deletion bitmap, a row with the key before the batch's. Both rows are deleted
+with the last message of the batch. A sparse batch is thinned: written again, under the same key, with the
+messages that are left. These keep their index, so that a RecordLocation stays valid.
+
+`BatchPuts` packs batches. `BatchDeletes`, `Thinner`, consumers and LIST read them. storage/layout.py has a
+drawing of the layouts.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -15,11 +18,11 @@ from mq9fast._core.storage.record cimport RECORD_VERSION, StoredMessage
 
 
 cdef enum:
-    MAX_BATCH_MESSAGES = 64         # the bits of a mark
-    BATCH_ID_SPAN = 1024            # ids of a run differ by less, so that who looks for one need not look far
-    BATCH_VERSION = 2               # first byte of a run
-    DELETION_BITMAP_VERSION = 3     # and of a mark
-    THINNED_BATCH_VERSION = 4       # and of a run that was thinned
+    MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
+    BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
+    BATCH_VERSION = 2               # first byte of a record batch
+    DELETION_BITMAP_VERSION = 3     # first byte of a deletion bitmap
+    THINNED_BATCH_VERSION = 4       # first byte of a thinned record batch
     BATCH_FIXED_BYTES = 8
     BATCH_ENTRY_BYTES = 12
     THINNED_BATCH_FIXED_BYTES = 16
@@ -27,27 +30,27 @@ cdef enum:
 
 
 cdef struct RecordLocation:
-    # Where a message lies: the id in the key of its row, and which of how many in there it is.
-    uint64_t row_id
-    unsigned char index
-    unsigned char count
+    # Where a message is stored.
+    uint64_t row_id           # the id in the key of its row: that of the batch's last message
+    unsigned char index       # of the message in its batch
+    unsigned char count       # messages that the batch was written with; 1 for a row of a single message
 
 
 cdef extern from *:
     int popcount "__builtin_popcountll"(unsigned long long bits) noexcept nogil
 
 
-cdef inline bint has(uint64_t bits, int index) noexcept:
+cdef inline bint has_bit(uint64_t bits, int index) noexcept:
     return (bits >> index) & 1
 
 
 cdef inline bint is_message(bytes value) noexcept:
-    """Whether a row is neither a run nor a mark."""
+    """Whether a row is a single message: neither a record batch nor a deletion bitmap."""
     return PyBytes_GET_SIZE(value) > 0 and PyBytes_AS_STRING(value)[0] == RECORD_VERSION
 
 
-cdef inline uint64_t all_of(int count) noexcept:
-    """The bits of `count` messages."""
+cdef inline uint64_t all_bits(int count) noexcept:
+    """The bitmap of `count` messages with all bits set."""
     return ~<uint64_t>0 >> (MAX_BATCH_MESSAGES - count)
 
 
@@ -58,30 +61,33 @@ cdef int unpack_deletion_bitmap(bytes value, uint64_t* deleted, uint32_t* dead_b
 
 
 cdef class RecordBatch:
-    """What one row holds, a run or a message of its own."""
+    """One row of messages: a record batch, or a single message.
+
+    A message has an index, which never changes, and a position among those that the row still has.
+    """
     cdef bytes value
     cdef uint64_t row_id
-    cdef bint alone               # a message, without the run around it
-    cdef int count                # of the messages that it was written with, which its indexes count
-    cdef uint64_t kept            # those that it still holds, by index
-    cdef Py_ssize_t entries       # where their entries begin
-    cdef Py_ssize_t bodies        # and where they begin themselves
+    cdef bint is_single           # the row is one message without a batch around it
+    cdef int count                # messages that the batch was written with
+    cdef uint64_t present         # bitmap by index: messages that the row still has
+    cdef Py_ssize_t entries       # offset of the entries (id and end of each present message)
+    cdef Py_ssize_t bodies        # offset of the messages
 
-    cdef int open(self, uint64_t row_id, bint alone, bytes value) except -1
+    cdef int open(self, uint64_t row_id, bint is_single, bytes value) except -1
     cdef int check_entries(self) except -1
     cdef uint64_t id_of(self, int index) noexcept
     cdef int find(self, uint64_t msg_id) noexcept
-    cdef int index_of(self, int place) noexcept
+    cdef int index_of(self, int position) noexcept
     cdef View stored(self, int index) noexcept
     cdef int read(self, int index, StoredMessage* message) except -1
     cdef Py_ssize_t size_of(self, uint64_t messages) noexcept
     cdef bytes thinned(self, uint64_t deleted)
 
-    cdef inline int place_of(self, int index) noexcept:
-        """Which of the messages that it still holds is the one of this index, which it holds."""
+    cdef inline int position_of(self, int index) noexcept:
+        """The position of the message with this index, which must be present."""
         if self.entries == BATCH_FIXED_BYTES:
             return index
-        return popcount(self.kept & ((<uint64_t>1 << index) - 1))
+        return popcount(self.present & ((<uint64_t>1 << index) - 1))
 
     cdef inline RecordLocation location(self, int index) noexcept:
         cdef RecordLocation location
@@ -92,17 +98,17 @@ cdef class RecordBatch:
 
 
 cdef class RecordBatchReader:
-    """A scan over the rows of one rank, row by row or message by message."""
-    cdef object rows              # of (key, value)
-    cdef uint64_t start           # ids below are passed over
-    cdef RecordBatch batch
-    cdef uint64_t deleted         # of the run, by index
-    cdef int index                # in the run, of the message it is at
-    cdef const char* entry        # DANGER: into the run's value, as the next: the entry to come
-    cdef const char* body         # where its messages begin
-    cdef Py_ssize_t begin         # where the one to come begins, from there
-    cdef uint64_t msg_id
-    cdef StoredMessage message    # DANGER: points into the run's value
+    """A scan over the rows of one rank, either row by row or message by message."""
+    cdef object rows              # iterator of (key, value)
+    cdef uint64_t start           # messages with smaller ids are skipped
+    cdef RecordBatch batch        # the current row
+    cdef uint64_t deleted         # its deletion bitmap
+    cdef int index                # of the current message in the batch
+    cdef const char* next_entry   # DANGER: points into the row's value, like the next two
+    cdef const char* bodies       # start of the row's messages
+    cdef Py_ssize_t next_body     # offset of the next message from `bodies`
+    cdef uint64_t msg_id          # of the current message
+    cdef StoredMessage message    # DANGER: the current message; points into the row's value
 
     cdef bint next_row(self) except -1
     cdef bint next_message(self) except -1

@@ -1,10 +1,13 @@
-"""RocksDB's log format, read without RocksDB: the files of its write-ahead log, and its MANIFEST.
+"""A reader of RocksDB's log format: the files of its write-ahead log (WAL), and its MANIFEST.
+
+The checks before a start use it (`storage/write_ahead_log.py`, `storage/manifest.py`), because RocksDB itself
+opens a log with gaps without an error. It gets the bytes of a file and does not open files.
 
     block of 32,768 bytes: records, and at its end less than 7 bytes of zeros
     record:  crc32c(4) of type and payload, masked   length(2)   type(1)   payload; all little-endian
-    type:    1 a whole payload; 2, 3 and 4 its first, middle and last parts
+    type:    1 a whole payload (full); 2, 3 and 4 the first, middle and last fragments of one
 
-A payload of the write-ahead log is a batch: sequence(8) count(4), then as many changes.
+A payload of the WAL is a write batch: sequence(8) count(4), then that many changes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -82,41 +85,41 @@ cdef enum:
     LAST = 4
 
 crc32c_prepare()
-cdef bint by_processor = crc32c_has_instruction()
+cdef bint use_instruction = crc32c_has_instruction()
 
 
 cdef inline uint32_t checksum(const char* at, Py_ssize_t size) noexcept:
-    if by_processor:
+    if use_instruction:
         return ~crc32c_by_processor(<uint32_t>0xFFFFFFFF, <const unsigned char*>at, <size_t>size)
     return ~crc32c_by_table(<uint32_t>0xFFFFFFFF, <const unsigned char*>at, <size_t>size)
 
 
-cdef inline uint64_t little(const char* at, int size) noexcept:
+cdef inline uint64_t read_little_endian(const char* at, int size) noexcept:
     cdef uint64_t n = 0
     memcpy(&n, at, size)
     return n
 
 
-cdef inline bint begins_record(const char* at, Py_ssize_t capacity) noexcept:
-    """Whether a whole record begins at `at`, with `capacity` bytes to the end of its block or of the file."""
+cdef inline bint is_record_at(const char* at, Py_ssize_t capacity) noexcept:
+    """Whether a whole, valid record begins at `at`. `capacity`: bytes to the end of the block or file."""
     cdef Py_ssize_t size
     cdef uint32_t masked
     if capacity < HEADER or not FULL <= at[6] <= LAST:
         return False
-    size = <Py_ssize_t>little(at + 4, 2)
+    size = <Py_ssize_t>read_little_endian(at + 4, 2)
     if HEADER + size > capacity:
         return False
-    masked = <uint32_t>little(at, 4) - <uint32_t>0xA282EAD8
+    masked = <uint32_t>read_little_endian(at, 4) - <uint32_t>0xA282EAD8
     return checksum(at + 6, size + 1) == ((masked >> 17) | (masked << 15))
 
 
-def begins_with_record(bytes data not None) -> bool:
-    """Whether a whole record is at the beginning of `data`, which is at most a block."""
-    return begins_record(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+def starts_with_record(bytes data not None) -> bool:
+    """Whether a whole, valid record is at the start of `data`, which is at most one block."""
+    return is_record_at(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 def crc32c(bytes data not None, bint table=False) -> int:
-    """The CRC-32C of `data`, by the table if wanted: for tests."""
+    """The CRC-32C of `data`, for tests. `table`: compute it without the processor's instruction."""
     cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(data)
     if table:
         return <uint32_t>~crc32c_by_table(<uint32_t>0xFFFFFFFF, at, <size_t>PyBytes_GET_SIZE(data))
@@ -124,24 +127,24 @@ def crc32c(bytes data not None, bint table=False) -> int:
 
 
 cdef class LogReader:
-    """Reads one file in order, given to it in pieces, up to the first place that is no record.
+    """Reads one file in order, in pieces, up to the first bytes that are not a valid record.
 
-    `end` is the offset behind the last payload that was whole, and `at` that of the next byte to be fed.
-    `torn`: reading ended because the last record was not written to its end.
+    `end`: offset behind the last whole payload. `at`: offset of the next byte to feed. `torn`: reading
+    stopped because the last record was not written completely.
     """
 
     cdef readonly long long end
     cdef readonly long long at
     cdef readonly bint torn
-    cdef bint in_parts
-    cdef char head[BATCH_HEADER]      # the first bytes of a payload that came in parts
+    cdef bint in_fragments            # the last record was a first or middle fragment
+    cdef char head[BATCH_HEADER]      # the first bytes of the current payload
     cdef Py_ssize_t head_bytes
-    cdef list parts
+    cdef list parts                   # fragments of the current payload; None if only `head` is wanted
 
-    cdef bint take(self, const char* payload, Py_ssize_t size, int kind) except -1:
-        """Take a record; false if it is not to be read on, because records do not follow each other so."""
+    cdef bint add_record(self, const char* payload, Py_ssize_t size, int kind) except -1:
+        """Add a record to the current payload; false if it cannot follow the record before it."""
         cdef Py_ssize_t some
-        if (kind == FULL or kind == FIRST) == self.in_parts:
+        if (kind == FULL or kind == FIRST) == self.in_fragments:
             return False
         if kind == FULL or kind == FIRST:
             self.head_bytes = 0
@@ -149,18 +152,20 @@ cdef class LogReader:
         if some > 0:
             memcpy(self.head + self.head_bytes, payload, some)
             self.head_bytes += some
-        self.in_parts = kind == FIRST or kind == MIDDLE
+        self.in_fragments = kind == FIRST or kind == MIDDLE
         if self.parts is not None:
             self.parts.append(PyBytes_FromStringAndSize(payload, size))
-        return self.in_parts or self.whole()
+        return self.in_fragments or self.end_payload()
 
-    cdef bint whole(self) except -1:
-        """A payload is whole; false if it is none that is wanted."""
+    cdef bint end_payload(self) except -1:
+        """Called when a payload is complete; false to stop reading before it. Subclasses override it."""
         return True
 
     def feed(self, bytes data not None) -> bool:
-        """Read on. Every piece but the last is of whole blocks. False: behind `end` is a bad place, or in the
-        last piece no whole payload."""
+        """Read the next piece of the file. Every piece except the last one consists of whole blocks.
+
+        Returns False if reading stopped at `end`: the next record is invalid, or a payload is incomplete.
+        """
         cdef const char* at = PyBytes_AS_STRING(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t here = 0, capacity, length
@@ -169,57 +174,57 @@ cdef class LogReader:
             if BLOCK - here % BLOCK < HEADER:
                 here += capacity
                 continue
-            length = <Py_ssize_t>little(at + here + 4, 2) if capacity >= HEADER else 0
-            if not begins_record(at + here, capacity):
+            length = <Py_ssize_t>read_little_endian(at + here + 4, 2) if capacity >= HEADER else 0
+            if not is_record_at(at + here, capacity):
                 self.torn = here + capacity == size and (capacity < HEADER or HEADER + length > capacity)
                 return False
-            if not self.take(at + here + HEADER, length, at[here + 6]):
+            if not self.add_record(at + here + HEADER, length, at[here + 6]):
                 return False
             here += HEADER + length
-            if not self.in_parts:
+            if not self.in_fragments:
                 self.end = self.at + here
         self.at += size
-        self.torn = self.in_parts
+        self.torn = self.in_fragments
         return True
 
 
 cdef class BatchReader(LogReader):
-    """Follows the sequence numbers of batches through the files of a write-ahead log.
+    """Follows the sequence numbers of write batches through the files of a WAL.
 
-    `last` is the number that everything is there up to. A batch that begins later than that is not read, nor
-    one that does not follow on the one before it in its file.
+    `last`: every change up to this sequence number was found. Reading stops at a batch that leaves a gap
+    after `last`, or that does not follow the batch before it in the same file.
     """
 
     cdef readonly uint64_t last
-    cdef uint64_t before              # the last of the batch before in this file, if there is one
-    cdef bint first
+    cdef uint64_t previous            # last sequence number of the batch before in this file
+    cdef bint first                   # the next batch is the first one of its file
 
     def __cinit__(self, uint64_t last):
         self.last = last
         self.first = True
 
     def next_file(self) -> None:
-        """Go on with another file."""
+        """Start with the next file of the log."""
         self.at = self.end = 0
-        self.in_parts = self.torn = False
+        self.in_fragments = self.torn = False
         self.first = True
 
-    cdef bint whole(self) except -1:
+    cdef bint end_payload(self) except -1:
         cdef uint64_t sequence, count
         if self.head_bytes < BATCH_HEADER:
             return False
-        sequence = little(self.head, 8)
-        count = little(self.head + 8, 4)
-        if sequence > self.last + 1 if self.first else sequence != self.before + 1:
+        sequence = read_little_endian(self.head, 8)
+        count = read_little_endian(self.head + 8, 4)
+        if sequence > self.last + 1 if self.first else sequence != self.previous + 1:
             return False
         self.first = False
-        self.before = sequence + count - 1
-        self.last = max(self.last, self.before)
+        self.previous = sequence + count - 1
+        self.last = max(self.last, self.previous)
         return True
 
 
 cdef class PayloadReader(LogReader):
-    """Keeps the payloads: for a MANIFEST."""
+    """Collects the payloads of a MANIFEST."""
 
     cdef readonly list payloads
 
@@ -227,20 +232,23 @@ cdef class PayloadReader(LogReader):
         self.payloads = []
         self.parts = []
 
-    cdef bint whole(self) except -1:
+    cdef bint end_payload(self) except -1:
         self.payloads.append(b"".join(self.parts))
         self.parts = []
         return True
 
 
-def last_sequence_behind(bytes data not None, Py_ssize_t start, uint64_t above, uint64_t most) -> int:
-    """The last sequence number of the whole batches that begin anywhere in `data`, the content of a log from
-    a block's beginning on, at or behind `start`; 0 if there is none. Only numbers from `above` + 1 to `most`
-    are believed. A batch without its last part does not count: a kill may leave one."""
+def find_last_sequence(bytes data not None, Py_ssize_t start, uint64_t above, uint64_t max_sequence) -> int:
+    """The last sequence number of all whole batches in `data` at or after the offset `start`; 0 for none.
+
+    `data` is a log from the start of a block on, and may be damaged: batches are searched at each byte. Only
+    sequence numbers from `above` + 1 to `max_sequence` count. A batch without its last fragment does not
+    count, because a kill may leave one.
+    """
     cdef const char* at = PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t here = start, capacity, length
-    cdef uint64_t sequence, last, begun = 0, found = 0
+    cdef uint64_t sequence, last, last_of_fragments = 0, found = 0
     cdef int kind
     while here + HEADER <= size:
         capacity = min(BLOCK - here % BLOCK, size - here)
@@ -248,24 +256,24 @@ def last_sequence_behind(bytes data not None, Py_ssize_t start, uint64_t above, 
             here += capacity
             continue
         kind = at[here + 6]
-        length = <Py_ssize_t>little(at + here + 4, 2)
+        length = <Py_ssize_t>read_little_endian(at + here + 4, 2)
         if (kind == FULL or kind == FIRST) and length >= BATCH_HEADER and HEADER + length <= capacity:
-            sequence = little(at + here + HEADER, 8)
-            if above < sequence <= most and begins_record(at + here, capacity):
-                last = min(sequence + little(at + here + HEADER + 8, 4) - 1, most)
+            sequence = read_little_endian(at + here + HEADER, 8)
+            if above < sequence <= max_sequence and is_record_at(at + here, capacity):
+                last = min(sequence + read_little_endian(at + here + HEADER + 8, 4) - 1, max_sequence)
                 if kind == FULL:
                     found = max(found, last)
-                begun = last if kind == FIRST else 0
+                last_of_fragments = last if kind == FIRST else 0
                 here += HEADER + length
                 continue
         elif (
-            # Later parts begin their blocks.
-            begun and here % BLOCK == 0 and (kind == MIDDLE or kind == LAST)
-            and begins_record(at + here, capacity)
+            # A middle or last fragment is always the first record of a block.
+            last_of_fragments and here % BLOCK == 0 and (kind == MIDDLE or kind == LAST)
+            and is_record_at(at + here, capacity)
         ):
             if kind == LAST:
-                found = max(found, begun)
-                begun = 0
+                found = max(found, last_of_fragments)
+                last_of_fragments = 0
             here += HEADER + length
             continue
         here += 1

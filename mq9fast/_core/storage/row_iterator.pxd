@@ -1,16 +1,21 @@
-"""Rows of a store, read one after the other."""
+"""An iterator over rows of RocksDB that does not mistake a read error for the end of the rows.
+
+`storage/rocks.py` returns one from each `scan`. It wraps an iterator of rocksdict and keeps alive what that
+iterator points into.
+"""
 
 
 cdef class RowIterator:
-    cdef object key           # methods of the iterator, none once it is let go
+    # Bound methods of rocksdict's iterator; None after the end, so that the iterator is freed.
+    cdef object key
     cdef object value
     cdef object step
     cdef object status
-    cdef object options       # which the iterator points into
+    cdef object options       # ReadOptions, kept alive because the iterator points into them
     cdef object failed
-    cdef bytes first          # the bounds of the scan
-    cdef bytes end
-    cdef bytes last_key       # of the last row that was given
-    cdef bint at_row          # it stands before a row that was not given yet
+    cdef bytes first          # first key of the scan
+    cdef bytes end            # the key behind the last one of the scan
+    cdef bytes last_key       # of the row that was returned last; None before the first
+    cdef bint at_row          # the iterator is at a row that was not returned yet
 
     cdef int finish(self) except -1

@@ -1,12 +1,12 @@
-"""Rows of a store, read one after the other; see row_iterator.pxd."""
+"""An iterator over rows of RocksDB, returned by `scan` of `storage/rocks.py`; see row_iterator.pxd."""
 
 
 cdef class RowIterator:
-    """Iterates over the (key, value) that `iterator` gives, a RocksDB iterator at its first row, up to the
+    """Iterates over the (key, value) of `iterator`, a RocksDB iterator at its first row, up to the upper
     bound in `options`.
 
-    The end is only an end if the iterator's status says so: it also stops at what it cannot read. Then
-    `failed(first, end, error)` makes the exception to raise; rows are missing from the key `first` on.
+    A RocksDB iterator also stops at a row that it cannot read; only its status tells. RowIterator then raises
+    what `failed(first, end, error)` returns: rows from the key `first` on could not be read.
     """
 
     def __cinit__(
@@ -39,7 +39,7 @@ cdef class RowIterator:
         return key, self.value()
 
     cdef int finish(self) except -1:
-        """Let go of the iterator, which pins what it read from; raises if it stopped before its end."""
+        """Free the iterator, which pins files and memory of RocksDB. Raises if it stopped at an error."""
         status = self.status
         self.key = self.value = self.step = self.status = None
         try:

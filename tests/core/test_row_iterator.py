@@ -1,4 +1,4 @@
-"""Rows keep what they point into, and an iterator that stopped at what it cannot read has not ended."""
+"""Tests of `storage/row_iterator`: a read error is not the end, and what the rows point into stays alive."""
 
 import gc
 import weakref
@@ -11,7 +11,7 @@ PAIRS = [(b"a", b"1"), (b"b", b"2")]
 
 
 class Iterator:
-    """As RocksDB's through rocksdict: not valid at the end, and not valid at what cannot be read."""
+    """Like rocksdict's iterator: it is not valid at the end, and not valid at a row that cannot be read."""
 
     def __init__(self, reason: str = "") -> None:
         self._at = 0
@@ -43,14 +43,14 @@ def rows_of(iterator: Iterator, options: object = None) -> RowIterator:
     return RowIterator(iterator, options, b"a", b"c", lambda *failure: RowsError(*failure))
 
 
-def test_they_come_in_order_and_end() -> None:
+def test_rows_come_in_order_and_end() -> None:
     rows = rows_of(Iterator())
     assert iter(rows) is rows
     assert list(rows) == PAIRS
     assert next(rows, None) is None
 
 
-def test_their_options_live_as_long_as_they_do() -> None:
+def test_options_live_as_long_as_the_rows() -> None:
     options = Options()
     alive = weakref.ref(options)
     rows = rows_of(Iterator(), options)
@@ -63,7 +63,7 @@ def test_their_options_live_as_long_as_they_do() -> None:
     assert alive() is None
 
 
-def test_they_let_go_of_the_iterator_at_the_end() -> None:
+def test_iterator_is_freed_at_the_end() -> None:
     iterator = Iterator()
     alive = weakref.ref(iterator)
     rows = rows_of(iterator)
@@ -72,7 +72,7 @@ def test_they_let_go_of_the_iterator_at_the_end() -> None:
     assert alive() is None
 
 
-def test_what_could_not_be_read_is_an_error_and_no_end() -> None:
+def test_read_error_is_raised_and_is_not_the_end() -> None:
     rows = rows_of(Iterator("the disk is gone"))
     assert [next(rows), next(rows)] == PAIRS
     with pytest.raises(RowsError) as failure:

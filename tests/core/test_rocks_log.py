@@ -1,4 +1,4 @@
-"""RocksDB's log format: what a writer puts there is read back, and any bytes are read without a crash."""
+"""Tests of `storage/rocks_log` and what reads logs with it: written logs are read back, damage is found."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, crc32c, last_sequence_behind
+from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, crc32c, find_last_sequence
 from mq9fast.storage.broker_state import BrokerState
 from mq9fast.storage.loss import Loss, measure_loss
 from mq9fast.storage.manifest import Manifest
@@ -23,16 +23,16 @@ BLOCK = 32768
 
 
 def log_of(payloads: list[bytes]) -> bytes:
-    """The file of RocksDB's log that holds these payloads."""
+    """A file in RocksDB's log format with these payloads."""
     file = bytearray()
     for payload in payloads:
         rest, first = payload, True
         while first or rest:
-            room = BLOCK - len(file) % BLOCK
-            if room < 7:
-                file += bytes(room)
+            space = BLOCK - len(file) % BLOCK
+            if space < 7:
+                file += bytes(space)
                 continue
-            part, rest = rest[: room - 7], rest[room - 7 :]
+            part, rest = rest[: space - 7], rest[space - 7 :]
             kind = {(True, True): 1, (True, False): 2, (False, False): 3, (False, True): 4}[first, not rest]
             crc = crc32c(bytes([kind]) + part, True)
             masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
@@ -45,17 +45,17 @@ def batch(sequence: int, count: int, size: int = 20) -> bytes:
     return struct.pack("<QI", sequence, count) + b"x" * size
 
 
-def test_checksums_of_the_standard() -> None:
+def test_crc32c_of_the_standard_check_value() -> None:
     assert crc32c(b"123456789") == crc32c(b"123456789", True) == 0xE3069283
 
 
 @given(st.binary(max_size=300))
-def test_both_ways_to_a_checksum_agree(data: bytes) -> None:
+def test_both_implementations_of_crc32c_agree(data: bytes) -> None:
     assert crc32c(data) == crc32c(data, True)
 
 
 @given(st.lists(st.integers(0, 90000), max_size=8))
-def test_payloads_there_and_back(sizes: list[int]) -> None:
+def test_payloads_are_read_back(sizes: list[int]) -> None:
     payloads = [bytes([number]) * size for number, size in enumerate(sizes)]
     reader = PayloadReader()
     assert reader.feed(log_of(payloads))
@@ -64,7 +64,7 @@ def test_payloads_there_and_back(sizes: list[int]) -> None:
 
 
 @given(st.lists(st.integers(12, 40000), min_size=1, max_size=6), st.data())
-def test_log_that_is_cut_or_altered_is_read_up_to_there(sizes: list[int], data: st.DataObject) -> None:
+def test_truncated_or_altered_log_is_read_up_to_the_damage(sizes: list[int], data: st.DataObject) -> None:
     file = log_of([batch(number + 1, 1, size) for number, size in enumerate(sizes)])
     at = data.draw(st.integers(0, len(file) - 1))
     for damaged in (file[:at], file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]):
@@ -79,20 +79,20 @@ def test_log_that_is_cut_or_altered_is_read_up_to_there(sizes: list[int], data: 
 
 
 @given(st.binary(max_size=400), st.integers(0, 400))
-def test_any_bytes_are_read_without_a_crash(data: bytes, start: int) -> None:
+def test_random_bytes_do_not_crash(data: bytes, start: int) -> None:
     BatchReader(5).feed(data)
     PayloadReader().feed(data)
-    last_sequence_behind(data, start, 0, 2**40)
+    find_last_sequence(data, start, 0, 2**40)
 
 
 def write_logs(path: Path, **files: list[bytes]) -> Manifest:
-    """Files of a log by the number in their names, for a store whose tables end at 10."""
+    """Write log files, named by number, of a store whose tables contain everything up to sequence 10."""
     for name, payloads in files.items():
         (path / f"{int(name[1:]):06d}.log").write_bytes(log_of(payloads))
     return Manifest("MANIFEST-000001", "", 4, 100, 10, {})
 
 
-def test_log_of_several_files_is_followed(tmp_path: Path) -> None:
+def test_sequence_is_followed_through_several_files(tmp_path: Path) -> None:
     manifest = write_logs(
         tmp_path, n3=[batch(1, 9)], n4=[batch(11, 2)], n7=[], n9=[batch(13, 1), batch(14, 0), batch(14, 3)]
     )
@@ -101,7 +101,7 @@ def test_log_of_several_files_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", [4, 7])
-def test_file_missing_from_the_log_shows(tmp_path: Path, missing: int) -> None:
+def test_missing_file_is_found(tmp_path: Path, missing: int) -> None:
     manifest = write_logs(tmp_path, n4=[batch(11, 2)], n7=[batch(13, 5)], n9=[batch(18, 1)])
     (tmp_path / f"{missing:06d}.log").unlink()
     found = read_log(tmp_path, manifest)
@@ -109,7 +109,7 @@ def test_file_missing_from_the_log_shows(tmp_path: Path, missing: int) -> None:
     assert (found.last, found.last_after_break) == (10 if missing == 4 else 12, 18)
 
 
-def test_write_that_failed_at_the_end_of_a_file_breaks_nothing(tmp_path: Path) -> None:
+def test_failed_write_at_the_end_of_a_file_is_not_a_break(tmp_path: Path) -> None:
     manifest = write_logs(tmp_path, n4=[batch(11, 2)], n7=[batch(13, 5)])
     with (tmp_path / "000004.log").open("ab") as file:
         file.write(log_of([batch(13, 9, 100)])[:50])
@@ -117,7 +117,7 @@ def test_write_that_failed_at_the_end_of_a_file_breaks_nothing(tmp_path: Path) -
     assert (found.last, found.last_after_break, found.broken_at) == (17, 0, None)
 
 
-def test_what_lies_behind_a_break_is_moved_or_cut_off(tmp_path: Path) -> None:
+def test_part_behind_a_break_is_moved_or_truncated(tmp_path: Path) -> None:
     kept, cut = tmp_path / "kept", tmp_path / "cut"
     for path in (kept, cut):
         path.mkdir()
@@ -135,48 +135,102 @@ def test_what_lies_behind_a_break_is_moved_or_cut_off(tmp_path: Path) -> None:
         assert (again.last, again.last_after_break, again.broken_at) == (12, 0, None)
 
 
-# What a loss is.
+# What counts as a loss.
 
-HERE, BEFORE = "this run of the system", "another"
+THIS_BOOT, EARLIER_BOOT = "this boot", "an earlier boot"
 
 
 @pytest.mark.parametrize(
-    ("state", "boot", "last", "behind", "verdict"),
+    ("state", "boot", "last", "behind", "expected"),
     [
         # Nothing is missing.
-        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 0, Loss(0, 0, False)),
-        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 9, 0, Loss(0, 0, False)),
-        (BrokerState(sync="never", acknowledged=9, boot_id=HERE), HERE, 12, 0, Loss(0, 0, False)),
-        # Of always, what was acknowledged must be there, and no more.
-        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 7, 0, Loss(2, 0, True)),
-        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=BEFORE), HERE, 7, 8, Loss(2, 0, True)),
-        (BrokerState(sync="always", acknowledged=9, synced=9, boot_id=HERE), HERE, 9, 12, Loss(0, 3, False)),
-        # A kill takes nothing that was written; a power cut what was not synced.
-        (BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 7, 0, Loss(2, 0, True)),
-        (BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=HERE), HERE, 9, 12, Loss(3, 0, True)),
         (
-            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE),
-            HERE,
+            BrokerState(sync="always", acknowledged=9, synced=9, boot_id=THIS_BOOT),
+            THIS_BOOT,
+            9,
+            0,
+            Loss(0, 0, False),
+        ),
+        (
+            BrokerState(sync="always", acknowledged=9, synced=9, boot_id=EARLIER_BOOT),
+            THIS_BOOT,
+            9,
+            0,
+            Loss(0, 0, False),
+        ),
+        (BrokerState(sync="never", acknowledged=9, boot_id=THIS_BOOT), THIS_BOOT, 12, 0, Loss(0, 0, False)),
+        # With sync=always, everything acknowledged must be there; anything more need not.
+        (
+            BrokerState(sync="always", acknowledged=9, synced=9, boot_id=THIS_BOOT),
+            THIS_BOOT,
+            7,
+            0,
+            Loss(2, 0, True),
+        ),
+        (
+            BrokerState(sync="always", acknowledged=9, synced=9, boot_id=EARLIER_BOOT),
+            THIS_BOOT,
+            7,
+            8,
+            Loss(2, 0, True),
+        ),
+        (
+            BrokerState(sync="always", acknowledged=9, synced=9, boot_id=THIS_BOOT),
+            THIS_BOOT,
+            9,
+            12,
+            Loss(0, 3, False),
+        ),
+        # A kill loses nothing that was written. A power cut loses what was not synced.
+        (
+            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=THIS_BOOT),
+            THIS_BOOT,
+            7,
+            0,
+            Loss(2, 0, True),
+        ),
+        (
+            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=THIS_BOOT),
+            THIS_BOOT,
+            9,
+            12,
+            Loss(3, 0, True),
+        ),
+        (
+            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=EARLIER_BOOT),
+            THIS_BOOT,
             7,
             0,
             Loss(0, 2, True),
         ),
         (
-            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=BEFORE),
-            HERE,
+            BrokerState(sync="interval", acknowledged=9, synced=5, boot_id=EARLIER_BOOT),
+            THIS_BOOT,
             4,
             12,
             Loss(1, 0, True),
         ),
-        (BrokerState(sync="never", acknowledged=9, boot_id=HERE), "", 7, 0, Loss(0, 2, True)),
-        # A stop leaves everything, whatever was synced before.
-        (BrokerState(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 7, 0, Loss(2, 0, True)),
-        (BrokerState(True, True, "never", acknowledged=9, boot_id=BEFORE), HERE, 9, 0, Loss(0, 0, False)),
-        # Without a state, only a break shows.
-        (None, HERE, 7, 0, Loss(0, 0, False)),
-        (None, HERE, 7, 9, Loss(2, 0, True)),
+        (BrokerState(sync="never", acknowledged=9, boot_id=THIS_BOOT), "", 7, 0, Loss(0, 2, True)),
+        # After a clean stop everything must be there, whatever was synced before.
+        (
+            BrokerState(True, True, "never", acknowledged=9, boot_id=EARLIER_BOOT),
+            THIS_BOOT,
+            7,
+            0,
+            Loss(2, 0, True),
+        ),
+        (
+            BrokerState(True, True, "never", acknowledged=9, boot_id=EARLIER_BOOT),
+            THIS_BOOT,
+            9,
+            0,
+            Loss(0, 0, False),
+        ),
+        # Without a state, a loss shows only as a break in the log.
+        (None, THIS_BOOT, 7, 0, Loss(0, 0, False)),
+        (None, THIS_BOOT, 7, 9, Loss(2, 0, True)),
     ],
 )
-def test_what_is_a_loss(state: BrokerState | None, boot: str, last: int, behind: int, verdict: Loss) -> None:
+def test_measured_loss(state: BrokerState | None, boot: str, last: int, behind: int, expected: Loss) -> None:
     broken = Break("000004.log", 100) if behind else None
-    assert measure_loss(WriteAheadLog([], last, behind, broken), state, boot) == verdict
+    assert measure_loss(WriteAheadLog([], last, behind, broken), state, boot) == expected

@@ -1,4 +1,4 @@
-"""Runs: messages of a turn share a row, what is deleted of it is passed over, and it goes with the last."""
+"""Tests of record batches: messages of a turn share a row, and deleted messages are skipped."""
 
 import struct
 from collections.abc import Iterator
@@ -11,10 +11,19 @@ from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.support.in_memory import MANY, Parts, pub
-from tests.support.stored_rows import Stored, batch_key, load, mailbox_record, mark, message, message_key, run
+from tests.support.stored_rows import (
+    StoredMessage,
+    batch_key,
+    deletion_bitmap,
+    load_mailbox,
+    mailbox_record,
+    message,
+    message_key,
+    record_batch,
+)
 
 SUFFIXES = (b".critical", b".urgent", b"")
-RUN = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]
+BATCH = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]
 
 
 def send(parts: Parts, rank: int, payload: bytes) -> None:
@@ -22,10 +31,10 @@ def send(parts: Parts, rank: int, payload: bytes) -> None:
 
 
 def delete(parts: Parts, msg_id: int) -> bool:
-    """Ask for a deletion, and hear how it went once the turn is over."""
-    peer = parts.session()
-    peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
-    answer = peer.after_turn()
+    """Delete a message; returns whether the broker found it."""
+    client = parts.session()
+    client.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
+    answer = client.after_turn()
     assert (b"true" in answer) != (b"false" in answer), answer
     return b"true" in answer
 
@@ -36,55 +45,55 @@ def payloads(parts: Parts, mailbox: Mailbox, rank: int, start: int = 0) -> dict[
 
 
 def rows(parts: Parts) -> dict[bytes, bytes]:
-    """Rows of messages; mailbox records are not."""
+    """The rows of messages, without mailbox records."""
     return {key: value for key, value in parts.store.pairs.items() if key.startswith(b"m")}
 
 
-def stored_run(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
-    """A mailbox whose messages are RUN."""
+def batch_of_three(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
+    """A mailbox with the messages of BATCH in one row."""
     parts = Parts()
-    parts.store.pairs = {batch_key(0, 2, 9): run(RUN)}
-    return parts, load(
+    parts.store.pairs = {batch_key(0, 2, 9): record_batch(BATCH)}
+    return parts, load_mailbox(
         parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest)
     )
 
 
-def test_the_layout_of_a_run() -> None:
+def test_layout_of_a_record_batch() -> None:
     parts = Parts()
     mailbox = parts.open(b"a")
     frames = [pub(b"$mq9.AI.MAILBOX.MSG.a", payload) for payload in (b"n0", b"", b"n3")]
     parts.session().feed(frames[0] + pub(b"$mq9.AI.MAILBOX.MSG.a.critical", b"c") + frames[1] + frames[2])
     now_ms = parts.mailbox_index.now_ms
     parts.end_turn()
-    normal = run([(0, now_ms, b"", b"n0"), (2, now_ms, b"", b""), (3, now_ms, b"", b"n3")])
+    normal = record_batch([(0, now_ms, b"", b"n0"), (2, now_ms, b"", b""), (3, now_ms, b"", b"n3")])
     assert rows(parts) == {
         batch_key(mailbox.uid, 2, 3): normal,
         message_key(mailbox.uid, 0, 1): message(now_ms, b"", b"c"),
     }
     assert delete(parts, 2)
-    assert rows(parts)[message_key(mailbox.uid, 2, 3)] == mark(0b010, 28)
+    assert rows(parts)[message_key(mailbox.uid, 2, 3)] == deletion_bitmap(0b010, 28)
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "expected"),
+    ("count", "size", "row_count"),
     [
         *((64, 0, 1), (65, 0, 2), (128, 0, 2), (129, 0, 3)),
         *((2, 4080, 1), (2, 4081, 2), (3, 8176, 3), (2, 50_000, 2)),
     ],
 )
-def test_how_much_shares_a_row(count: int, size: int, expected: int) -> None:
-    """At most 64 messages, and at most 8 KiB of them as they are stored."""
+def test_record_batch_is_limited_in_messages_and_bytes(count: int, size: int, row_count: int) -> None:
+    """A batch has at most 64 messages, and at most 8 KiB of packed messages."""
     parts = Parts()
     mailbox = parts.open(b"a")
     for _ in range(count):
         send(parts, 2, b"x" * size)
     parts.end_turn()
-    assert len(rows(parts)) == expected
+    assert len(rows(parts)) == row_count
     assert payloads(parts, mailbox, 2) == dict.fromkeys(range(count), b"x" * size)
 
 
-def test_the_ids_of_a_run_lie_close_together() -> None:
-    """Whoever looks for a message has no further to look."""
+def test_ids_of_a_record_batch_span_less_than_1024() -> None:
+    """The span bounds how far a look-up by id has to search."""
     parts = Parts()
     mailbox = parts.open(b"a")
     for rank in (1, *[2] * 1022, 1, 1):
@@ -98,15 +107,15 @@ def test_the_ids_of_a_run_lie_close_together() -> None:
     assert mailbox.count_of(1) == 0
 
 
-def test_what_was_read_to_its_end_is_at_its_end() -> None:
-    parts, mailbox = stored_run()
+def test_exhausted_iterator_stays_exhausted() -> None:
+    parts, mailbox = batch_of_three()
     messages = iter(stored_messages(parts.store, mailbox, 2, 0))
     assert len(list(messages)) == 3
     assert list(messages) == []
 
 
-def test_a_run_goes_with_its_last_message() -> None:
-    parts, mailbox = stored_run()
+def test_batch_and_bitmap_are_deleted_with_the_last_message() -> None:
+    parts, mailbox = batch_of_three()
     assert delete(parts, 4)
     assert payloads(parts, mailbox, 2) == {3: b"three", 9: b"nine"}
     assert not delete(parts, 4)
@@ -118,16 +127,16 @@ def test_a_run_goes_with_its_last_message() -> None:
     assert (mailbox.total_count, mailbox.size_bytes) == (0, 50 - 5 - 0 - 7)
 
 
-def test_a_run_that_goes_within_one_turn_leaves_no_mark() -> None:
-    parts, mailbox = stored_run()
-    peer = parts.session()
+def test_batch_deleted_in_one_turn_leaves_no_bitmap() -> None:
+    parts, mailbox = batch_of_three()
+    client = parts.session()
     for msg_id in (3, 9, 4, 4, 3):
-        peer.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id))
+        client.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id))
     parts.end_turn()
     assert (rows(parts), mailbox.total_count) == ({}, 0)
 
 
-def test_messages_deleted_in_the_turn_they_came_in() -> None:
+def test_message_deleted_in_its_own_turn_is_not_delivered() -> None:
     parts = Parts()
     mailbox = parts.open(b"a")
     reader = parts.session()
@@ -147,18 +156,18 @@ def test_messages_deleted_in_the_turn_they_came_in() -> None:
 
 
 @pytest.mark.parametrize("start", range(11))
-def test_reading_from_the_middle_of_a_run(start: int) -> None:
-    parts, mailbox = stored_run()
-    parts.store.pairs[message_key(0, 2, 9)] = mark(0b010)
+def test_reading_starts_in_the_middle_of_a_batch(start: int) -> None:
+    parts, mailbox = batch_of_three()
+    parts.store.pairs[message_key(0, 2, 9)] = deletion_bitmap(0b010)
     assert payloads(parts, mailbox, 2, start) == {
         msg_id: payload for msg_id, payload in [(3, b"three"), (9, b"nine")] if msg_id >= start
     }
 
 
 @pytest.mark.parametrize("queue", [b"", b"q "], ids=["plain", "queue"])
-def test_readers_get_what_is_left_of_a_run(queue: bytes) -> None:
-    parts, _ = stored_run(count=2)
-    parts.store.pairs[message_key(0, 2, 9)] = mark(0b001)
+def test_subscribers_get_the_messages_that_are_left_in_a_batch(queue: bytes) -> None:
+    parts, _ = batch_of_three(count=2)
+    parts.store.pairs[message_key(0, 2, 9)] = deletion_bitmap(0b001)
     reader = parts.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")
     frames = [
@@ -168,23 +177,23 @@ def test_readers_get_what_is_left_of_a_run(queue: bytes) -> None:
     assert reader.after_turn() == b"".join(frames)
 
 
-def test_what_comes_back_to_a_group_comes_out_of_its_run_again() -> None:
-    parts, _ = stored_run()
+def test_returned_messages_are_read_from_their_batch_again() -> None:
+    parts, _ = batch_of_three()
     first, second = parts.session(), parts.session()
     first.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
     assert first.after_turn().count(b"MSG $mq9") == 3
     second.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
     assert delete(parts, 4)
     first.feed(b"UNSUB 1\r\n")
-    given = second.after_turn()
-    assert given.count(b"MSG $mq9") == 2
-    assert b"DELETE.a.3 5\r\nthree" in given
-    assert b"DELETE.a.9 3 7\r\nhdrnine" in given
+    delivered = second.after_turn()
+    assert delivered.count(b"MSG $mq9") == 2
+    assert b"DELETE.a.3 5\r\nthree" in delivered
+    assert b"DELETE.a.9 3 7\r\nhdrnine" in delivered
 
 
-def test_a_deletion_that_the_store_cannot_look_up_changes_nothing() -> None:
-    """Neither what is stored nor what a group holds."""
-    parts, mailbox = stored_run()
+def test_deletion_during_a_read_error_changes_nothing() -> None:
+    """Neither the stored messages nor those in flight in a queue group change."""
+    parts, mailbox = batch_of_three()
     member = parts.session()
     member.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
     assert member.after_turn().count(b"MSG $mq9") == 3
@@ -209,7 +218,7 @@ ACTION = st.one_of(
 @given(st.lists(ACTION, max_size=40))
 @example([("many", 2, 70), ("turn", 0, 0), *(("delete", n, 0) for n in range(70)), ("turn", 0, 0)])
 @example([("many", 2, 3), ("many", 1, 3), ("many", 2, 3), ("turn", 0, 0), ("delete", 7, 0), ("delete", 7, 0)])
-def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
+def test_sends_and_deletions_agree_with_a_model(actions: list[tuple[str, int, int]]) -> None:
     parts = Parts()
     mailbox = parts.open(b"a")
     model: list[dict[int, bytes]] = [{}, {}, {}]
@@ -233,8 +242,8 @@ def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
 # Corruption.
 
 
-def expected(value: bytes) -> list[Stored] | None:
-    """A second reading of a run; None if it is none."""
+def read_by_hand(value: bytes) -> list[StoredMessage] | None:
+    """The messages of a record batch, unpacked by struct; None if the bytes are not a valid batch."""
     if len(value) < 8 or value[0] != 2 or not 2 <= value[1] <= 64:
         return None
     first = 8 + 12 * value[1]
@@ -255,9 +264,9 @@ def expected(value: bytes) -> list[Stored] | None:
     return found
 
 
-def altered() -> Iterator[bytes]:
-    """Every byte of a run's head and of its messages' heads, altered."""
-    whole = run(RUN)
+def altered_batches() -> Iterator[bytes]:
+    """Batches with a byte of the fixed part, the entries or the first message altered, or truncated."""
+    whole = record_batch(BATCH)
     for at in range(8 + 12 * 3 + 16):
         for byte in (0, 1, 2, 16, 65, 255):
             yield whole[:at] + bytes([byte]) + whole[at + 1 :]
@@ -265,11 +274,11 @@ def altered() -> Iterator[bytes]:
     yield whole + b"x"
 
 
-@pytest.mark.parametrize("value", list(altered()))
-def test_an_altered_run_is_noticed_or_read_as_it_says(value: bytes) -> None:
-    parts, mailbox = stored_run()
+@pytest.mark.parametrize("value", list(altered_batches()))
+def test_altered_batch_is_read_by_its_lengths_or_refused(value: bytes) -> None:
+    parts, mailbox = batch_of_three()
     parts.store.pairs[batch_key(0, 2, 9)] = value
-    wanted = expected(value)
+    wanted = read_by_hand(value)
     if wanted is not None:
         assert list(stored_messages(parts.store, mailbox, 2, 0)) == wanted
         return
@@ -280,30 +289,34 @@ def test_an_altered_run_is_noticed_or_read_as_it_says(value: bytes) -> None:
 @pytest.mark.parametrize(
     "pairs",
     [
-        {message_key(0, 2, 9): run(RUN)},
+        {message_key(0, 2, 9): record_batch(BATCH)},
         {batch_key(0, 2, 9): message(1, b"", b"")},
-        {batch_key(0, 2, 9): run(RUN[:1])},
-        {message_key(0, 2, 9): mark(1)},
-        {message_key(0, 2, 8): mark(1), batch_key(0, 2, 9): run(RUN)},
-        {message_key(0, 2, 9): mark(1)[:-1], batch_key(0, 2, 9): run(RUN)},
-        {message_key(0, 2, 9): mark(1), message_key(0, 2, 8): mark(1), batch_key(0, 2, 9): run(RUN)},
+        {batch_key(0, 2, 9): record_batch(BATCH[:1])},
+        {message_key(0, 2, 9): deletion_bitmap(1)},
+        {message_key(0, 2, 8): deletion_bitmap(1), batch_key(0, 2, 9): record_batch(BATCH)},
+        {message_key(0, 2, 9): deletion_bitmap(1)[:-1], batch_key(0, 2, 9): record_batch(BATCH)},
+        {
+            message_key(0, 2, 9): deletion_bitmap(1),
+            message_key(0, 2, 8): deletion_bitmap(1),
+            batch_key(0, 2, 9): record_batch(BATCH),
+        },
     ],
     ids=[
-        *("run alone", "message as run", "run of one"),
-        *("mark alone", "mark of another", "short mark", "two marks"),
+        *("batch under a message key", "message under a batch key", "batch of one"),
+        *("bitmap alone", "bitmap of another batch", "short bitmap", "two bitmaps"),
     ],
 )
-def test_rows_that_do_not_go_together(pairs: dict[bytes, bytes]) -> None:
-    parts, mailbox = stored_run()
+def test_batch_and_bitmap_that_do_not_match_are_refused(pairs: dict[bytes, bytes]) -> None:
+    parts, mailbox = batch_of_three()
     parts.store.pairs = pairs
     with pytest.raises(CorruptRecord):
         list(stored_messages(parts.store, mailbox, 2, 0))
 
 
-def test_a_mark_that_is_none_refuses_deletions() -> None:
-    parts, mailbox = stored_run()
+def test_corrupt_bitmap_makes_a_deletion_fail() -> None:
+    parts, mailbox = batch_of_three()
     parts.store.pairs[message_key(0, 2, 9)] = b"corrupt"
-    peer = parts.session()
-    peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
-    assert peer.after_turn() == b"MSG in 1 17\r\nstore_unavailable\r\n"
+    client = parts.session()
+    client.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
+    assert client.after_turn() == b"MSG in 1 17\r\nstore_unavailable\r\n"
     assert mailbox.total_count == 3
