@@ -18,7 +18,7 @@ from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.storage.record_batch import RecordBatchReader
 from mq9fast.errors import UNREADABLE
-from mq9fast.storage import layout as record
+from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
 log = logging.getLogger("mq9fast.refused")
@@ -73,7 +73,7 @@ class RefusedMessages:
     def _reload(self, mailbox: Mailbox) -> None:
         """Set a mailbox to its stored state, without refused messages. Raises StoreError or CorruptRecord."""
         lived = mailbox.live
-        self._mailbox_index.reload(mailbox, self._store.get(record.mailbox_key(mailbox.address)))
+        self._mailbox_index.reload(mailbox, self._store.get(layout.mailbox_key(mailbox.address)))
         if lived and not mailbox.live:
             self._delivery.restart(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
@@ -84,7 +84,7 @@ class RefusedMessages:
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
         """Where refused messages of a live mailbox may be stored: rank, first id, and first and end key."""
         return [
-            (rank, ids.first, record.messages_between(ids.uid, rank, ids.first, ids.end))
+            (rank, ids.first, layout.messages_between(ids.uid, rank, ids.first, ids.end))
             for ids in self._ids.get(mailbox, ())
             if mailbox.live and ids.uid == mailbox.uid
             for rank in range(RANKS)

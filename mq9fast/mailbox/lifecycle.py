@@ -18,7 +18,7 @@ from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
 from mq9fast.mailbox.orphans import OrphanSearch
 from mq9fast.mailbox.purges import ANY_MESSAGES, Purge, Purges
-from mq9fast.storage import layout as record
+from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
 # One call of `expire_due` takes about so long, and looks at the clock after so many mailboxes.
@@ -65,30 +65,30 @@ class Mailboxes:
         CorruptRecord, and has written nothing then.
         """
         store, mailbox_index = self._store, self.mailbox_index
-        owned = None if record.is_settled(store) else UidSet()
-        stored = store.get(record.NEXT_UID_KEY)
+        owned = None if layout.has_no_orphans(store) else UidSet()
+        stored = store.get(layout.NEXT_UID_KEY)
         mailbox_index.reserve_uids(0 if stored is None else int.from_bytes(stored[:8], "big"))
-        mailbox_index.load(store.scan(record.MAILBOXES, record.after_all(record.MAILBOXES)), owned)
+        mailbox_index.load(store.scan(layout.MAILBOXES, layout.prefix_end(layout.MAILBOXES)), owned)
         for uid in self.purges.load():
             mailbox_index.reserve_uids(uid + 1)
             if owned is not None:
                 owned.add(uid)
         self._reserve_used_uids()
         jumps_in_uid = 0 if stored is None else int.from_bytes(stored[8:], "big")
-        mailbox_index.jump_uids(min(jumps_in_uid, record.MAX_JUMPS))
-        missing = record.check_count(store, mailbox_index.live_count, accept_loss=accept_loss)
-        mailbox_index.jump_ids(min(record.stored_jumps(store), record.MAX_JUMPS))
+        mailbox_index.jump_uids(min(jumps_in_uid, layout.MAX_JUMPS))
+        missing = layout.check_count(store, mailbox_index.live_count, accept_loss=accept_loss)
+        mailbox_index.jump_ids(min(layout.stored_jumps(store), layout.MAX_JUMPS))
         if owned is None:
-            record.unsettle(store)
+            layout.clear_no_orphans(store)
         else:
             self._orphan_search = OrphanSearch(store, owned, mailbox_index.next_uid, self._purge_orphan)
         return missing
 
     def _reserve_used_uids(self) -> None:
         """Reserve every uid that has messages in the store, even if the stored next uid is too small."""
-        end = record.after_all(record.MESSAGES)
-        while row := next(self._store.scan(record.messages_of(self.mailbox_index.next_uid)[0], end), None):
-            self.mailbox_index.reserve_uids(record.uid_of(row[0]) + 1)
+        end = layout.prefix_end(layout.MESSAGES)
+        while row := next(self._store.scan(layout.messages_of(self.mailbox_index.next_uid)[0], end), None):
+            self.mailbox_index.reserve_uids(layout.uid_of(row[0]) + 1)
 
     def _purge_orphan(self, uid: int) -> None:
         purge = Purge(uid, ANY_MESSAGES, 0)
@@ -109,7 +109,7 @@ class Mailboxes:
         # A purge that is still waiting may have no row in the store, because the write of the row failed.
         has_no_orphans = search is None or (search.done and not self.purges)
         if has_no_orphans and not self._failed_ends and not self._accumulator.store_failed:
-            self._accumulator.group.put_raw(record.SETTLED_KEY, b"")
+            self._accumulator.group.put_raw(layout.NO_ORPHANS_KEY, b"")
 
     def create(
         self,
@@ -162,8 +162,8 @@ class Mailboxes:
             raise CommandError("limit_exceeded")
         mailbox = self.mailbox_index.open(address, public)
         self._accumulator.group.put_raw(
-            record.NEXT_UID_KEY,
-            record.number(self.mailbox_index.next_uid) + record.number(self.mailbox_index.jumps),
+            layout.NEXT_UID_KEY,
+            layout.number(self.mailbox_index.next_uid) + layout.number(self.mailbox_index.jumps),
         )
         self._put_count()
         self._delivery.restart(mailbox)
@@ -207,13 +207,13 @@ class Mailboxes:
     def _put_count(self) -> None:
         """Add to the commit group the number of mailbox records, which a start compares with what it
         finds."""
-        self._accumulator.group.put_raw(record.COUNT_KEY, record.number(self.mailbox_index.live_count))
+        self._accumulator.group.put_raw(layout.COUNT_KEY, layout.number(self.mailbox_index.live_count))
 
     def _commit_end(self, ended: EndedMailbox) -> None:
         """Add the end of a mailbox to the commit group. If that fails, the next tick tries again."""
         commit_group, mailbox_index = self._accumulator.group, self.mailbox_index
         if mailbox_index.get(ended.address) is None and mailbox_index.get_expired(ended.address) is None:
-            commit_group.delete_raw(record.mailbox_key(ended.address))
+            commit_group.delete_raw(layout.mailbox_key(ended.address))
         if ended.purge.messages:
             self.purges.put_row(ended.purge)
         commit_group.defer(partial(self._end_committed, ended))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from mq9fast._core.mailbox.uid_set import UidSet
-from mq9fast.storage import layout as record
+from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
 log = logging.getLogger("mq9fast.orphans")
@@ -30,8 +30,8 @@ class OrphanSearch:
     def __init__(self, store: Store, owned: UidSet, next_uid: int, found: Callable[[int], None]) -> None:
         self._store = store
         self._owned = owned
-        self._next = record.MESSAGES
-        self._end = record.messages_of(next_uid)[0]
+        self._next = layout.MESSAGES
+        self._end = layout.messages_of(next_uid)[0]
         self._found = found
         self._count = 0
         self.done = False
@@ -52,11 +52,11 @@ class OrphanSearch:
             if row is None:
                 self._finish()
                 return False
-            uid = record.uid_of(row[0])
+            uid = layout.uid_of(row[0])
             if uid not in self._owned:
                 self._found(uid)
                 self._count += 1
-            self._next = record.messages_of(uid)[1]
+            self._next = layout.messages_of(uid)[1]
         return True
 
     def _finish(self) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast.errors import StoreError
-from mq9fast.storage import layout as record
+from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
 # One call purges at most so many mailboxes, and takes about so long.
@@ -35,7 +35,7 @@ class Purge(NamedTuple):
 
 
 class Purges:
-    """The purges that are still to be done. The store has a row for each, under `record.purge_key`."""
+    """The purges that are still to be done. The store has a row for each, under `layout.purge_key`."""
 
     def __init__(self, accumulator: Accumulator, store: Store) -> None:
         self._accumulator = accumulator
@@ -47,15 +47,15 @@ class Purges:
 
     def load(self) -> list[int]:
         """Read the purges in the store at a start; returns their uids. Raises StoreError."""
-        for key, value in self._store.scan(record.PURGES, record.after_all(record.PURGES)):
+        for key, value in self._store.scan(layout.PURGES, layout.prefix_end(layout.PURGES)):
             count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")
             self._waiting.append(Purge(int.from_bytes(key[1:], "big"), count, size))
         return [purge.uid for purge in self._waiting]
 
     def put_row(self, purge: Purge) -> None:
         """Add the row of a purge to the commit group, so that a restart does not lose the purge."""
-        size = record.number(purge.messages) + record.number(purge.size_bytes)
-        self._accumulator.group.put_raw(record.purge_key(purge.uid), size)
+        size = layout.number(purge.messages) + layout.number(purge.size_bytes)
+        self._accumulator.group.put_raw(layout.purge_key(purge.uid), size)
 
     def schedule(self, purge: Purge) -> None:
         """Do a purge in one of the next calls of `purge_some`."""
@@ -82,13 +82,13 @@ class Purges:
 
     def _purge(self, purge: Purge) -> None:
         commit_group = self._accumulator.group
-        first, end = record.messages_of(purge.uid)
+        first, end = layout.messages_of(purge.uid)
         if purge.messages <= MAX_MESSAGES_BY_KEY and purge.size_bytes <= MAX_BYTES_BY_KEY:
             for key, _ in self._store.scan(first, end):
                 commit_group.delete_raw(key)
         else:
             commit_group.delete_range(first, end)
-        commit_group.delete_raw(record.purge_key(purge.uid))
+        commit_group.delete_raw(layout.purge_key(purge.uid))
         commit_group.defer(partial(self._committed, purge))
 
     def _committed(self, purge: Purge, durable: bool) -> None:

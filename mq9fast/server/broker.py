@@ -26,7 +26,7 @@ from mq9fast.server.compose import compose
 from mq9fast.server.housekeeping import Housekeeping
 from mq9fast.server.limits import set_limits
 from mq9fast.server.timekeeping import Timekeeper
-from mq9fast.storage.layout import COUNTS_DEAD_BYTES, check_format
+from mq9fast.storage.layout import FIRST_FORMAT_WITH_DEAD_BYTES, check_format
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import OpenStore
 
@@ -96,11 +96,11 @@ class Broker:
         )
         if self._store.lost:
             self.health.report(LOSS, f"at least {self._store.lost} acknowledged changes are lost")
-        mailbox_index = self.data_dir
+        data_dir = self.data_dir
         with contextlib.ExitStack() as undo:
             undo.callback(self._close_store)
             try:
-                version = check_format(self._store, mailbox_index)
+                version = check_format(self._store, data_dir)
                 self._store.begin(self.settings.sync)
                 parts = compose(self.settings, self.limits, self._store, self.health)
                 self.engine, self.mailboxes = parts.engine, parts.mailboxes
@@ -108,19 +108,19 @@ class Broker:
                 undo.callback(self.pipeline.close)
                 undo.callback(self._read_retry.stop)
                 self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
-                if 0 < version < COUNTS_DEAD_BYTES:
+                if 0 < version < FIRST_FORMAT_WITH_DEAD_BYTES:
                     self.mailboxes.mailbox_index.note_all_maybe_sparse()
-                self.timekeeper = Timekeeper(self.engine.time, self.health, mailbox_index)
+                self.timekeeper = Timekeeper(self.engine.time, self.health, data_dir)
                 undo.callback(self.timekeeper.close)
                 self.timekeeper.begin(self.mailboxes.mailbox_index.newest_ms)
                 self.engine.judge_deadlines()
             except (ReadError, CorruptRecord) as error:
                 raise StartError(
-                    f"the data directory {mailbox_index} holds data that cannot be read: {error}; "
+                    f"the data directory {data_dir} holds data that cannot be read: {error}; "
                     "if the disk is well, restore a backup or salvage what can be read"
                 ) from error
             except StoreError as error:
-                raise StartError(f"the data directory {mailbox_index} cannot be used: {error}") from error
+                raise StartError(f"the data directory {data_dir} cannot be used: {error}") from error
             undo.callback(self._listeners.clear)
             undo.callback(self._stop_listening)
             await self._listen(tls)

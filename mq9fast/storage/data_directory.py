@@ -13,6 +13,7 @@ from pathlib import Path
 from mq9fast.errors import StartError, StoreError
 from mq9fast.storage import directory_checks as checks
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter, boot_id, read_state
+from mq9fast.storage.layout import not_mq9fast
 from mq9fast.storage.loss import Loss, describe_end, measure_loss
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.state_file import StateFile
@@ -111,10 +112,7 @@ class DataDirectory:
     def _check_without_state(self, version: int | None) -> None:
         """Check a store that has no usable state file: its format is older, or the file was lost."""
         if version is None:
-            raise StartError(
-                f"the data directory {self.path} holds a RocksDB database that is not mq9fast's: "
-                "set data_dir to another directory"
-            )
+            raise not_mq9fast(self.path)
         if version < FIRST_FORMAT_WITH_STATE:
             return
         if not self._accept_loss:

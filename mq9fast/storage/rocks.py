@@ -14,7 +14,7 @@ from rocksdict import CompactOptions, Rdict, ReadOptions, WriteBatch
 
 from mq9fast._core.storage.row_iterator import RowIterator
 from mq9fast.errors import ReadError, StartError, StoreError
-from mq9fast.storage import layout as record
+from mq9fast.storage import layout
 from mq9fast.storage.broker_state import BrokerState, StateWriter, boot_id
 from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepare_reopen
 from mq9fast.storage.directory_checks import make_directory
@@ -72,11 +72,11 @@ class RocksStore:
         Raises StoreError. The broker must acknowledge nothing before this returns.
         """
         state = self._directory.state or BrokerState()
-        jumps = max(state.jumps, record.stored_jumps(self)) + self._directory.jump
-        self.jumps = min(jumps, record.MAX_JUMPS)
+        jumps = max(state.jumps, layout.stored_jumps(self)) + self._directory.jump
+        self.jumps = min(jumps, layout.MAX_JUMPS)
         batch = self.new_batch()
         # The random bytes make the first record of the log, and so its checksum, differ from other stores'.
-        batch.put(record.JUMPS_KEY, record.number(self.jumps) + os.urandom(8))
+        batch.put(layout.JUMPS_KEY, layout.number(self.jumps) + os.urandom(8))
         self.write(batch)
         self.sync()
         state.served, state.clean, state.sync, state.jumps = True, False, sync, self.jumps

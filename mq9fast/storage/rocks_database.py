@@ -20,7 +20,7 @@ from rocksdict import (
 )
 
 from mq9fast.errors import StartError
-from mq9fast.storage import layout as record
+from mq9fast.storage import layout
 from mq9fast.storage.directory_checks import in_use
 
 MEMTABLE_BYTES = 32 << 20
@@ -104,7 +104,7 @@ def format_of(path: Path) -> int | None:
             text = str(error).replace(name, str(path))
             raise StartError(f"the data directory {path} cannot be opened: {text}") from error
         try:
-            version = db.get(record.VERSION_KEY)
+            version = db.get(layout.VERSION_KEY)
             if version is None:
                 return 0 if db.latest_sequence_number() == 0 else None
             return int.from_bytes(cast("bytes", version), "big")

@@ -14,8 +14,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from mq9fast.errors import StartError
-from mq9fast.storage import directory_checks
-from mq9fast.storage import layout as record
+from mq9fast.storage import directory_checks, layout
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.rocks import RocksStore
@@ -174,7 +173,7 @@ def rows(data: Path) -> dict[bytes, bytes]:
     """Everything that a start finds in a store, but for what it notes itself."""
     store = RocksStore(data)
     try:
-        return {key: value for key, value in store.scan(b"", b"\xff") if key != record.JUMPS_KEY}
+        return {key: value for key, value in store.scan(b"", b"\xff") if key != layout.JUMPS_KEY}
     finally:
         store.close()
 

@@ -21,7 +21,9 @@ def test_a_start_refuses_when_mailboxes_are_missing(start_broker: StartBroker) -
     record = rows_of(broker.data_dir, b"btwo")[b"btwo"]
     change_rows(broker.data_dir, {}, (b"btwo",))
     for _ in range(2):
-        with pytest.raises(AssertionError, match="cannot be read: 3 mailboxes are stored, and 2 were found"):
+        with pytest.raises(
+            AssertionError, match="cannot be read: 3 mailboxes were stored, but only 2 were found"
+        ):
             broker.start()
     accepting = start_broker("--accept-loss", "--monitor-port", "0", data_dir=broker.data_dir)
     assert "1 mailboxes are missing" in accepting.health
