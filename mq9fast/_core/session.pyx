@@ -35,7 +35,7 @@ cdef class Session(Client):
     """The protocol of one connection.
 
     `connection` has write(bytes), close(), pause() and resume() for the socket, connect(json) for a CONNECT,
-    and reads_mailboxes(), called with the first subscription to a mailbox.
+    and mailbox_subscribed(), called with the first subscription to a mailbox.
     """
 
     def __cinit__(
@@ -383,7 +383,7 @@ cdef class Session(Client):
             return None
         if not self.reads_mailboxes:
             self.reads_mailboxes = True
-            self.connection.reads_mailboxes()
+            self.connection.mailbox_subscribed()
         self.pending_work.cost += CLOCK_CHECK_COST
         return self.engine.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 

@@ -1,6 +1,7 @@
-"""Ports where something comes before the protocol of the peer: a PROXY header, or TLS.
+"""Accepts connections on ports with a PROXY header or TLS before the protocol of the client.
 
-TLS begins after INFO in the open, or with the first byte.
+`server/broker.py` creates an `Admission` for each such port; asyncio accepts on all others. An `Admission`
+reads the socket itself until the PROXY header is complete and TLS can start. Then a transport takes over.
 """
 
 import asyncio
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mq9fast.admission")
 
-# How long `auto` waits for a client to begin: nats-server's figure.
+# With tls_handshake_first = "auto", the broker waits so long for TLS, as nats-server does by default.
 FALLBACK_SECONDS = 0.05
-# Without descriptors there is nobody to accept; they come back as connections go.
-RETRY_SECONDS = 0.1
-# TLS handshakes that begin in one round of the event loop: each takes up to a millisecond of the processor.
-HANDSHAKES_AT_ONCE = 8
+# Accepting fails without file descriptors. They come back when connections close.
+ACCEPT_RETRY_SECONDS = 0.1
+# TLS handshakes that start in one turn of the event loop. Each takes up to a millisecond of CPU.
+HANDSHAKES_PER_TURN = 8
 
 
 class Admission:
-    """Accepts on bound sockets, and makes of each client a `connect()` once what comes first is done.
+    """Accepts connections on the sockets of `listeners`, and creates a protocol for each with `connect()`.
 
-    That is a PROXY header where `proxied`, then TLS where there is a `context`. With TLS, INFO is on its way
-    before the transport exists, so that whatever the client answers meets TLS and nothing else. `first` is
-    the setting tls_handshake_first. A header may take `handshake_seconds()`, a handshake as long again to
-    begin, and as long again to end.
+    It receives a PROXY header if `proxy_protocol` is set, and does a TLS handshake if there is a `context`.
+    `handshake_first` is the setting tls_handshake_first. If INFO comes before TLS, it is sent before the
+    transport exists, so that TLS reads everything that the client sends. The PROXY header, the start of the
+    TLS handshake and its end may take `handshake_seconds()` each.
     """
 
     def __init__(
@@ -45,33 +46,33 @@ class Admission:
         connect: Callable[[], "Connection | Refusal | WebSocket"],
         context: ssl.SSLContext | None,
         *,
-        proxied: bool,
+        proxy_protocol: bool,
         handshake_seconds: Callable[[], float],
-        first: str,
+        handshake_first: str,
         backlog: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._context = context
-        self._proxied = proxied
+        self._proxy_protocol = proxy_protocol
         self._handshake_seconds = handshake_seconds
-        self._first = first
-        self._handshake_limiter = TurnLimiter(HANDSHAKES_AT_ONCE)
+        self._handshake_first = handshake_first
+        self._handshake_limiter = TurnLimiter(HANDSHAKES_PER_TURN)
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners = listeners
-        for each in [bound for listener in listeners for bound in listener.sockets]:
-            # The loop's own wrappers cannot be accepted on.
-            listener = socket.socket(fileno=os.dup(each.fileno()))
+        for bound in [bound for listener in listeners for bound in listener.sockets]:
+            # asyncio's wrappers of the sockets have no accept().
+            listener = socket.socket(fileno=os.dup(bound.fileno()))
             listener.listen(backlog)
             listener.setblocking(False)
-            self._run(self._accept(listener))
+            self._start_task(self._accept(listener))
 
     def close(self) -> None:
-        """Stop accepting, and give up the handshakes that are not done."""
+        """Stop accepting, and close the connections whose handshakes are not finished."""
         for task in self._tasks:
             task.cancel()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -82,65 +83,68 @@ class Admission:
                 try:
                     client, name = await self._loop.sock_accept(listener)
                 except OSError:
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await asyncio.sleep(ACCEPT_RETRY_SECONDS)
                 else:
                     client.setblocking(False)
-                    self._run(self._admit(client, peer_of(name)))
+                    self._start_task(self._admit(client, peer_of(name)))
 
     async def _admit(self, client: socket.socket, peer: tuple[str, int]) -> None:
         protocol = self._connect()
         protocol.peer = peer
         try:
-            if self._proxied:
+            if self._proxy_protocol:
                 protocol.peer = await receive_header(client, self._handshake_seconds()) or peer
             if self._context is None:
                 await self._loop.connect_accepted_socket(lambda: protocol, client)
             else:
                 await self._begin_tls(client, protocol, self._context)
         except EOFError:
-            # So do those that look whether the port is open.
-            self._give_up(protocol, client)
+            # The peer closed without sending a byte, as port checks do. This is worth no log line.
+            self._drop(protocol, client)
         except ProxyError as error:
             log.info("the PROXY header of %s:%d cannot be used: %s", *peer, error)
-            self._give_up(protocol, client)
+            self._drop(protocol, client)
         except (OSError, ssl.SSLError) as error:
-            log.info("the TLS handshake of %s:%d failed: %r", *protocol.peer, error)
-            self._give_up(protocol, client)
+            reason = str(error) or type(error).__name__
+            log.info("the TLS handshake of %s:%d failed: %s", *protocol.peer, reason)
+            self._drop(protocol, client)
         except asyncio.CancelledError:
-            self._give_up(protocol, client)
+            self._drop(protocol, client)
             raise
 
     async def _begin_tls(
         self, client: socket.socket, protocol: "Connection | Refusal | WebSocket", context: ssl.SSLContext
     ) -> None:
-        tls_first = self._first == "on" or (self._first == "auto" and await self._begins(client))
+        tls_first = self._handshake_first == "on" or (
+            self._handshake_first == "auto" and await self._starts_tls(client)
+        )
         if isinstance(protocol, Refusal):
-            protocol.greets = not tls_first
+            protocol.sends_info = not tls_first
             await self._loop.connect_accepted_socket(lambda: protocol, client)
             return
         if not tls_first and isinstance(protocol, Connection):
-            await self._loop.sock_sendall(client, protocol.greeting())
-        await self._hello(client)
+            await self._loop.sock_sendall(client, protocol.first_info())
+        await self._client_hello(client)
         handshake_socket.set(client)
         await self._loop.connect_accepted_socket(
             lambda: protocol, client, ssl=context, ssl_handshake_timeout=self._handshake_seconds()
         )
 
-    async def _hello(self, client: socket.socket) -> None:
-        """Wait until the client has begun its handshake, and it is this handshake's turn."""
+    async def _client_hello(self, client: socket.socket) -> None:
+        """Wait until the client starts its handshake, and the limit of handshakes per turn allows it."""
         seconds = self._handshake_seconds()
         try:
             await asyncio.wait_for(wait_readable(client), seconds)
         except asyncio.TimeoutError:
-            raise ConnectionAbortedError(f"it did not begin in {seconds:g} seconds") from None
+            raise ConnectionAbortedError(f"the client did not start it within {seconds:g} seconds") from None
         await self._handshake_limiter.wait()
 
-    def _give_up(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
+    def _drop(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
         protocol.connection_lost(None)
         client.close()
 
-    async def _begins(self, client: socket.socket) -> bool:
-        """Whether the client says something before it is told anything."""
+    async def _starts_tls(self, client: socket.socket) -> bool:
+        """Whether the client sends something before it receives INFO."""
         try:
             await asyncio.wait_for(wait_readable(client), FALLBACK_SECONDS)
         except asyncio.TimeoutError:

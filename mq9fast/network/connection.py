@@ -1,10 +1,15 @@
-"""asyncio in front of a session: the socket, its timers, its back-pressure. No bytes are looked at here."""
+"""The asyncio protocol of a client connection: its transport, its timers and its back-pressure.
+
+`server/broker.py` creates a `Connection` for each client, and a `Refusal` if there are too many. Each
+`Connection` has a `Session` of the core, which parses what is received, writes to the client, and asks to
+pause, resume or close. This module never looks at the bytes.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
 from mq9fast._core.engine import Engine
@@ -14,34 +19,31 @@ from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.socket_options import limit_unsent_bytes, set_tcp_options, unacked_bytes
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("mq9fast.connection")
 
-# What a transport may hold before it says pause, and when it says resume: a message that a socket has not
-# taken keeps its place behind more urgent ones only while it is not in here.
+# The transport pauses the session at the first of these sizes of its buffer, and resumes it at the second.
+# They are small, because a message of a higher priority cannot overtake the messages in this buffer.
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
-# How long a closing connection may take to write its last words.
+# A connection that closes may take so long to write its last output.
 FINAL_WRITE_SECONDS = 2.0
-# The same through TLS for a client that answers no pings: it will not answer the end of TLS either.
+# The same for a stale client with TLS: it answers no pings, so it will not answer the end of TLS either.
 STALE_SECONDS = 0.05
 STALE = b"Stale Connection"
-TOO_MANY = b"maximum connections exceeded"
-# How often in a write deadline a paused transport is looked at.
+TOO_MANY_CONNECTIONS = b"maximum connections exceeded"
+# Checks of a paused transport per write deadline.
 CHECKS_PER_DEADLINE = 4
-# nats-server's figures: how long a new client has for its first PING before it may be pinged, and how old a
-# round trip may become before it is taken again.
+# nats-server's values: a new client is not pinged so long, unless it sent its first PING; and a round trip
+# that is so old is measured again.
 FIRST_PING_SECONDS = 2.0
 ROUND_TRIP_NS = 3600 * 1_000_000_000
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection. `on_closed(connection)` is called once it is gone.
+    """One client connection. It calls `on_closed(connection)` when it is closed.
 
-    What comes up before its transport is there waits for it. `type` is how its client came, in nats-server's
-    word for it: "nats" or "websocket".
+    Output before `connection_made` waits for the transport. `client_type` is nats-server's: "nats" or
+    "websocket".
     """
 
     def __init__(
@@ -50,58 +52,58 @@ class Connection(asyncio.BufferedProtocol):
         handshake: Handshake,
         cid: int,
         on_closed: Callable[["Connection"], None],
-        type: str = "nats",
+        client_type: str = "nats",
     ) -> None:
-        self.type = type
+        self.client_type = client_type
         self.session = Session(engine.pending_work, cid, engine, self)
         self.session.pause_writing()
-        # The transport calls straight into the session, which parses what was read.
+        # The transport calls the session directly. The session parses what was read.
         self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
         self.buffer_updated = self.session.buffer_updated  # type: ignore[method-assign]
-        # Set before the transport is there, if that does not know it.
+        # Address and port. Set before `connection_made` if a proxy tells them.
         self.peer = UNKNOWN_PEER
         self._pending_work = engine.pending_work
         self._handshake = handshake
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._greeted = False
+        self._info_sent = False
         self._nonce = handshake.nonce()
-        self._signing_in = False
+        self._auth_pending = False
         self._timer: asyncio.TimerHandle | None = None
-        self._made_at = 0.0
+        self._connected_at = 0.0
         self._unanswered_pings = 0
         self._received_bytes = 0
-        self._activity = 0
-        self._watch: asyncio.TimerHandle | None = None
+        self._operations = 0
+        self._progress_timer: asyncio.TimerHandle | None = None
         self._unacked_bytes = -1
         self._stuck_since = 0.0
 
-    def greeting(self) -> bytes:
-        """The INFO for the client, to be sent ahead of the transport once `peer` is known."""
-        self._greeted = True
-        return self._handshake.info(self.session.cid, self.peer[0], self._nonce, self.type)
+    def first_info(self) -> bytes:
+        """The first INFO. If it is sent before `connection_made`, `peer` must be set."""
+        self._info_sent = True
+        return self._handshake.info(self.session.cid, self.peer[0], self._nonce, self.client_type)
 
-    # The transport's side.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = transport = cast(asyncio.Transport, transport)
-        self._made_at = self._loop.time()
-        # The session writes once a turn, and only while there is a transport.
+        self._connected_at = self._loop.time()
+        # The session writes at most once a turn, and only between resume_writing and connection_lost.
         self.write = transport.write
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         set_tcp_options(transport.get_extra_info("socket"))
         if self.peer == UNKNOWN_PEER:
             self.peer = peer_of(transport.get_extra_info("peername"))
-        if not self._greeted:
-            transport.write(self.greeting())
+        if not self._info_sent:
+            transport.write(self.first_info())
         self.session.authorized = not self._handshake.auth_required
         self.session.identity = ANONYMOUS
         self.session.resume_writing()
-        self._signing_in = self._handshake.auth_required
-        if self._signing_in:
-            self._timer = self._loop.call_later(self._handshake.auth_timeout, self._not_authorized_in_time)
+        self._auth_pending = self._handshake.auth_required
+        if self._auth_pending:
+            self._timer = self._loop.call_later(self._handshake.auth_timeout, self._close_unauthorized)
         else:
             self._ping_later()
 
@@ -109,7 +111,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.session.connection is None:
             return
         self._transport = None
-        for timer in (self._timer, self._watch):
+        for timer in (self._timer, self._progress_timer):
             if timer is not None:
                 timer.cancel()
         self.session.closed()
@@ -118,55 +120,53 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         self.session.pause_writing()
         self._unacked_bytes = -1
-        if self._watch is None:
-            self._look_later()
+        if self._progress_timer is None:
+            self._check_progress_later()
 
     def resume_writing(self) -> None:
         self.session.resume_writing()
 
     @property
     def close_reason(self) -> bytes | None:
-        """Why it is closed, as -ERR says it; None where nothing is said."""
+        """The text of the -ERR that it is closed with; None if there is no -ERR."""
         return self.session.close_reason if self.session.closing else b"Server Shutdown"
 
-    # The session's side.
+    # Called by the session.
 
     def pause(self) -> None:
-        """Stop reading: what this client sends is more than others can take."""
+        """Stop reading from the socket."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read again."""
+        """Read from the socket again."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    # The broker's side.
+    # Called by the broker.
 
-    def inform(self, *, lame_duck: bool = False) -> None:
-        """Send INFO again: it changed."""
+    def send_info(self, *, lame_duck: bool = False) -> None:
+        """Send INFO again, because a field of it changed."""
         info = self._handshake.info(
-            self.session.cid, self.peer[0], self._nonce, self.type, lame_duck=lame_duck
+            self.session.cid, self.peer[0], self._nonce, self.client_type, lame_duck=lame_duck
         )
         self.session.write(info)
 
     @property
     def pending_bytes(self) -> int:
-        """What its socket has not taken yet."""
-        held = 0 if self._transport is None else self._transport.get_write_buffer_size()
-        return self.session.pending_bytes + held
+        """Bytes that the socket has not accepted yet."""
+        buffered = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return self.session.pending_bytes + buffered
 
     @property
     def cipher(self) -> tuple[str, str, int] | None:
-        """Cipher suite, TLS version and bits; None without TLS."""
+        """Cipher suite, TLS version and secret bits; None without TLS."""
         if self._transport is None:
             return None
         return cast("tuple[str, str, int] | None", self._transport.get_extra_info("cipher"))
 
-    # Ending.
-
     def close(self) -> None:
-        """Write what is left and close; a peer that does not take it is cut off."""
+        """Write the remaining output and close. If the client does not read it in time, abort."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -175,38 +175,38 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         is_stale = self.session.close_reason == STALE and self.cipher is not None
-        patience = STALE_SECONDS if is_stale else FINAL_WRITE_SECONDS
-        self._timer = self._loop.call_later(patience, transport.abort)
+        timeout = STALE_SECONDS if is_stale else FINAL_WRITE_SECONDS
+        self._timer = self._loop.call_later(timeout, transport.abort)
 
-    def reads_mailboxes(self) -> None:
-        """Its client subscribed to a mailbox for the first time."""
+    def mailbox_subscribed(self) -> None:
+        """The client made its first subscription to a mailbox."""
         if self._transport is not None:
             limit_unsent_bytes(self._transport.get_extra_info("socket"))
 
     def connect(self, options: bytes) -> None:
-        """CONNECT: the handshake's policy decides."""
-        self._handshake.connect(self.session, options, self._nonce, self._signed_in)
-        if self.session.connect_pending and self._signing_in and self._timer is not None:
-            # The client did its part in time; how long its password takes to check is ours.
+        """The client sent a CONNECT with these options (JSON)."""
+        self._handshake.connect(self.session, options, self._nonce, self._authenticated)
+        if self.session.connect_pending and self._auth_pending and self._timer is not None:
+            # The client was in time. The timeout does not include checking its password.
             self._timer.cancel()
 
-    def _signed_in(self) -> None:
-        if self._signing_in:
-            self._signing_in = False
+    def _authenticated(self) -> None:
+        if self._auth_pending:
+            self._auth_pending = False
             if self._timer is not None:
                 self._timer.cancel()
             self._ping_later()
 
     # Timers.
 
-    def _not_authorized_in_time(self) -> None:
+    def _close_unauthorized(self) -> None:
         self.session.close_with(b"Authentication Timeout")
 
     def _ping_later(self) -> None:
         self._timer = self._loop.call_later(self._handshake.ping_interval, self._ping)
 
     def _ping(self) -> None:
-        """Ping a client that may be idle, and come again unless it is closed now, even if this fails."""
+        """Ping the client if necessary. Start the timer again unless it is closed, even after an error."""
         stale = False
         try:
             stale = self._ping_or_close()
@@ -215,13 +215,12 @@ class Connection(asyncio.BufferedProtocol):
                 self._ping_later()
 
     def _ping_or_close(self) -> bool:
-        """Ping a client that did nothing for an interval; close one that left too many pings unanswered.
-        Returns whether it is closed."""
+        """Ping an idle client. Close one that left too many pings unanswered. Returns whether it closed."""
         session = self.session
         if session.received_bytes != self._received_bytes:
             self._received_bytes = session.received_bytes
             self._unanswered_pings = 0
-        if not self._is_to_be_pinged():
+        if not self._needs_ping():
             return False
         if self._unanswered_pings >= self._handshake.ping_max:
             self._pending_work.stale_connections += 1
@@ -231,45 +230,57 @@ class Connection(asyncio.BufferedProtocol):
         session.ping()
         return False
 
-    def _is_to_be_pinged(self) -> bool:
-        """Whether it sent no message, SUB, UNSUB or PING since the last look, or its round trip is unknown or
-        old. A PONG does not count: a client that only answers is pinged every interval, as by nats-server."""
-        session, before = self.session, self._activity
-        self._activity = session.in_messages + session.control_operations
-        if not session.past_first_ping and self._loop.time() - self._made_at < FIRST_PING_SECONDS:
+    def _needs_ping(self) -> bool:
+        """Whether the client was idle since the last timer, or its round trip is not known or old.
+
+        Messages, SUB, UNSUB and PING count as activity. As on nats-server, PONG does not: a client that only
+        answers is pinged every interval.
+        """
+        session, before = self.session, self._operations
+        self._operations = session.in_messages + session.control_operations
+        if not session.past_first_ping and self._loop.time() - self._connected_at < FIRST_PING_SECONDS:
             return False
         timed = session.pinged_ns and time.monotonic_ns() - session.pinged_ns < ROUND_TRIP_NS
-        return not timed or self._activity == before
+        return not timed or self._operations == before
 
-    def _look_later(self) -> None:
-        self._watch = self._loop.call_later(self._handshake.write_deadline / CHECKS_PER_DEADLINE, self._look)
+    def _check_progress_later(self) -> None:
+        self._progress_timer = self._loop.call_later(
+            self._handshake.write_deadline / CHECKS_PER_DEADLINE, self._check_progress
+        )
 
-    def _look(self) -> None:
-        """Look at a paused client, and come again while it is paused, even if this fails."""
-        self._watch = None
+    def _check_progress(self) -> None:
+        """Check a paused client, and start the timer again while it is paused, even after an error."""
+        self._progress_timer = None
         if self._transport is None or self._transport.is_closing() or self.session.writable:
             return
-        cut_off = False
+        closed = False
         try:
-            cut_off = self._cut_off_if_stuck(self._transport)
+            closed = self._close_if_stuck(self._transport)
         finally:
-            if not cut_off:
-                self._look_later()
+            if not closed:
+                self._check_progress_later()
 
-    def _cut_off_if_stuck(self, transport: asyncio.Transport) -> bool:
-        """Cut off a client that took nothing for the deadline, while plain messages waited; whether it is."""
-        untaken, now = transport.get_write_buffer_size(), self._loop.time()
-        untaken += unacked_bytes(transport.get_extra_info("socket"))
-        if untaken != self._unacked_bytes or not self.session.messages_wait or self._reads_mailboxes():
-            self._unacked_bytes, self._stuck_since = untaken, now
+    def _close_if_stuck(self, transport: asyncio.Transport) -> bool:
+        """Close a client that received nothing for write_deadline while plain messages waited for it.
+
+        Returns whether it closed.
+        """
+        unreceived, now = transport.get_write_buffer_size(), self._loop.time()
+        unreceived += unacked_bytes(transport.get_extra_info("socket"))
+        if (
+            unreceived != self._unacked_bytes
+            or not self.session.messages_wait
+            or self._may_wait_for_mailboxes()
+        ):
+            self._unacked_bytes, self._stuck_since = unreceived, now
         elif now - self._stuck_since >= self._handshake.write_deadline:
-            log.info("%s:%d took nothing for %g seconds: cut off", *self.peer, now - self._stuck_since)
+            log.info("closing %s:%d: it received nothing for %g seconds", *self.peer, now - self._stuck_since)
             self.session.cut_off()
             return True
         return False
 
-    def _reads_mailboxes(self) -> bool:
-        """Whether it may be mailboxes that fill its socket: it may take as long as it wants then."""
+    def _may_wait_for_mailboxes(self) -> bool:
+        """Whether the unsent bytes may be of mailboxes. For those the client may take as long as it wants."""
         subscriptions = self.session.subscriptions.values()
         return self.session.mailbox_bytes_unsent or any(
             isinstance(each, MailboxSubscription) for each in subscriptions
@@ -277,20 +288,25 @@ class Connection(asyncio.BufferedProtocol):
 
 
 class Refusal(asyncio.Protocol):
-    """A connection past max_connections: told why, and closed; after INFO, unless TLS was to come first."""
+    """The protocol of a connection past max_connections: sends INFO and an -ERR, and closes.
 
-    close_reason = TOO_MANY
+    If TLS would come first, there is no INFO, and the -ERR is not encrypted.
+    """
 
-    def __init__(self, handshake: Handshake, kind: str = "nats") -> None:
+    close_reason = TOO_MANY_CONNECTIONS
+
+    def __init__(self, handshake: Handshake, client_type: str = "nats") -> None:
         self._handshake = handshake
-        self._kind = kind
-        self.greets = True
+        self._client_type = client_type
+        self.sends_info = True
         self.peer = UNKNOWN_PEER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         if self.peer == UNKNOWN_PEER:
             self.peer = peer_of(transport.get_extra_info("peername"))
-        info = self._handshake.info(0, self.peer[0], kind=self._kind) if self.greets else b""
+        info = (
+            self._handshake.info(0, self.peer[0], client_type=self._client_type) if self.sends_info else b""
+        )
         transport.write(info + b"-ERR '%b'\r\n" % self.close_reason)
         transport.close()

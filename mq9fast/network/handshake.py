@@ -1,4 +1,8 @@
-"""INFO and CONNECT: what a broker says of itself, and what it makes of what a client says (NATS protocol)."""
+"""INFO and CONNECT (NATS protocol): what the broker says of itself, and how a client signs in.
+
+Each `Connection` calls it. It checks credentials with an `Authenticator`, and sets the fields of the session
+that a CONNECT decides. A reload replaces the settings here, and checks connected clients again.
+"""
 
 import platform
 import secrets
@@ -19,20 +23,20 @@ from mq9fast.network.connect_options import ConnectOptions, read_options
 from mq9fast.text import printable
 from mq9fast.version import VERSION
 
-# What clients compare against the versions of nats-server, for features they would otherwise not use.
+# Clients compare it with versions of nats-server, to decide which features they may use.
 PROTOCOL_VERSION = "2.11.0"
 KNOWN_PROTOCOLS = {None, 0, 1}
 ID_CHARACTERS = string.ascii_uppercase + string.digits
 ID_LENGTH = 56
 NONCE_BYTES = 11
-# What is kept of what a client says of itself.
+# Characters that are kept of a client's name, and of its language and version.
 MAX_NAME = 256
-MAX_SOFTWARE = 64
-KNOWN_SOFTWARE = 256
+MAX_LANG = 64
+SHARED_LANGS = 256
 
 
 class Handshake:
-    """The policy that every connection of a broker begins with. `port` is the one it really listens on."""
+    """INFO and CONNECT for all connections of a broker. `port` is the client port that it listens on."""
 
     def __init__(
         self, settings: Settings, port: int, tls: ssl.SSLContext | None, passwords: Passwords
@@ -42,14 +46,14 @@ class Handshake:
         self.server_name = settings.server_name or self.server_id
         self._passwords = passwords
         self._port = port
-        # Clients are of few kinds: each name of one is kept once.
-        self._software = lru_cache(KNOWN_SOFTWARE)(partial(printable, max_length=MAX_SOFTWARE))
-        # What INFO says otherwise to clients of another port than this one.
+        # Most clients have one of a few languages and versions: their sessions share the strings.
+        self._shared_lang = lru_cache(SHARED_LANGS)(partial(printable, max_length=MAX_LANG))
+        # Fields of INFO that differ by client type.
         self.info_overrides: dict[str, dict[str, Any]] = {"nats": {}}
-        self.set(settings)
+        self.apply(settings)
 
-    def set(self, settings: Settings) -> None:
-        """Go by these settings from now on."""
+    def apply(self, settings: Settings) -> None:
+        """Use these settings from now on."""
         self._authenticator = Authenticator(settings, self._passwords)
         self.auth_required = self._authenticator.required
         self.auth_timeout = settings.auth_timeout
@@ -62,7 +66,7 @@ class Handshake:
             "version": PROTOCOL_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
-            # The language of the server; some clients fail without it.
+            # nats-server's version of Go. Some clients fail without this field.
             "go": f"{sys.implementation.name}{platform.python_version()}",
             "host": settings.host,
             "port": self._port,
@@ -74,26 +78,35 @@ class Handshake:
             "connect_urls": settings.advertised,
         }
 
-    def identity(self, host: str) -> dict[str, Any]:
-        """What the broker says of itself in message traces, in nats-server's words."""
+    def server_identity(self, host: str) -> dict[str, Any]:
+        """The fields that describe the broker in a message trace."""
         return {"name": self.server_name, "host": host, "id": self.server_id, "ver": PROTOCOL_VERSION}
 
     def nonce(self) -> str:
-        """What a client with an NKEY is to sign; empty where there are none."""
+        """The nonce that a client with an NKEY signs; "" if no user has an NKEY."""
         return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.needs_nonce else ""
 
     def info(
-        self, client_id: int, client_ip: str, nonce: str = "", kind: str = "nats", *, lame_duck: bool = False
+        self,
+        client_id: int,
+        client_ip: str,
+        nonce: str = "",
+        client_type: str = "nats",
+        *,
+        lame_duck: bool = False,
     ) -> bytes:
-        """The INFO line for one client; `kind` is the port's that it came by, "nats" or "websocket"."""
-        own = {"client_id": client_id, "client_ip": client_ip, "nonce": nonce, "ldm": lame_duck}
-        fields = {**self._info, **self.info_overrides[kind], **own}
-        # What is false or empty is left out, as on nats-server.
+        """The INFO line for one client. `client_type` is "nats" or "websocket"."""
+        of_client = {"client_id": client_id, "client_ip": client_ip, "nonce": nonce, "ldm": lame_duck}
+        fields = {**self._info, **self.info_overrides[client_type], **of_client}
+        # As on nats-server, fields that are false or empty are left out.
         return b"INFO " + msgspec.json.encode({name: it for name, it in fields.items() if it}) + b"\r\n"
 
     def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:
-        """Take over what CONNECT says, at once or in a later turn, and call `accepted`; or close, with
-        nats-server's last words, which may be none. A CONNECT after the first need not show itself again."""
+        """Handle a CONNECT, at once or, if a password has to be checked in a thread, in a later turn.
+
+        Sets the session's fields and calls `accepted`, or closes the session with nats-server's -ERR, or with
+        none. A CONNECT after the first needs no credentials.
+        """
         try:
             options = read_options(text)
         except ValueError:
@@ -162,17 +175,17 @@ class Handshake:
             value = getattr(options, name)
             if value is not None:
                 setattr(session, name, value)
-        self._note(session, options)
+        self._keep_client_info(session, options)
         if session.no_responders and not session.headers:
             session.close_with(b"no responders requires headers support")
             return
         session.proceed()
 
-    def _note(self, session: Session, options: ConnectOptions) -> None:
-        """Keep what the client says of itself."""
+    def _keep_client_info(self, session: Session, options: ConnectOptions) -> None:
+        """Keep the client's name, language and version, for monitoring."""
         if options.name is not None:
             session.name = printable(options.name, MAX_NAME)
         if options.lang is not None:
-            session.lang = self._software(options.lang)
+            session.lang = self._shared_lang(options.lang)
         if options.version is not None:
-            session.version = self._software(options.version)
+            session.version = self._shared_lang(options.version)

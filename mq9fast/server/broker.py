@@ -153,12 +153,12 @@ class Broker:
         port = port_of(clients)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
-        self.engine.tracer.report = TraceReports(self.handshake.identity(settings.host))
+        self.engine.tracer.report = TraceReports(self.handshake.server_identity(settings.host))
         if settings.ws_port >= 0:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
         if tls is not None or settings.proxy_protocol:
             first = settings.tls_handshake_first
-            self._admit(clients, self._connection, tls, first, proxied=settings.proxy_protocol)
+            self._admit(clients, self._connection, tls, first, proxy_protocol=settings.proxy_protocol)
         by_hand = [listener for admission in self._admissions for listener in admission.listeners]
         for listener in self._listeners:
             if listener not in by_hand:
@@ -169,18 +169,18 @@ class Broker:
         listeners: list[asyncio.Server],
         connect: Callable[[], "Connection | Refusal | WebSocket"],
         tls: ssl.SSLContext | None,
-        first: str,
+        handshake_first: str,
         *,
-        proxied: bool = False,
+        proxy_protocol: bool = False,
     ) -> None:
         """Accept by hand on ports that are taken."""
         admission = Admission(
             listeners,
             connect,
             tls,
-            proxied=proxied,
+            proxy_protocol=proxy_protocol,
             handshake_seconds=lambda: self.handshake.auth_timeout,
-            first=first,
+            handshake_first=handshake_first,
             backlog=BACKLOG,
         )
         self._admissions.append(admission)
@@ -191,9 +191,7 @@ class Broker:
 
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
-        websocket = WebSocketPort(
-            settings, connect, lambda: self.limits.max_connections - len(self.connections)
-        )
+        websocket = WebSocketPort(settings, connect, self._free_connections)
         listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
         port = port_of(listeners)
         if tls is not None:
@@ -246,19 +244,21 @@ class Broker:
         self.monitor = monitor
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
-    def _connection(self, kind: str = "nats") -> Connection | Refusal:
+    def _connection(self, client_type: str = "nats") -> Connection | Refusal:
         # A peer that asks for an upgrade has its descriptor already.
-        upgrading = len(self.websocket.upgrading) if self.websocket is not None and kind == "nats" else 0
+        upgrading = (
+            len(self.websocket.upgrading) if self.websocket is not None and client_type == "nats" else 0
+        )
         if len(self.connections) + upgrading >= self.limits.max_connections:
             self.refused_connections += 1
-            return Refusal(self.handshake, kind)
+            return Refusal(self.handshake, client_type)
         self.total_connections += 1
         connection = Connection(
             self.engine,
             self.handshake,
             self.total_connections,
             self._closed,
-            kind,
+            client_type,
         )
         self.connections[connection.session.cid] = connection
         return connection
@@ -313,7 +313,7 @@ class Broker:
         self._stop_listening()
         connections = list(self.connections.values())
         for connection in connections:
-            connection.inform(lame_duck=True)
+            connection.send_info(lame_duck=True)
         pause = self.settings.lame_duck_duration / max(len(connections), 1)
         for connection in connections:
             await asyncio.sleep(pause)

@@ -7,7 +7,7 @@ from functools import partial
 from mq9fast.auth.authenticator import UNVERIFIED, Identity
 from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import SettingsError
-from mq9fast.network.connection import TOO_MANY, Connection
+from mq9fast.network.connection import TOO_MANY_CONNECTIONS, Connection
 from mq9fast.network.descriptors import raise_descriptor_limit
 from mq9fast.network.tls import renew
 from mq9fast.server.broker import Broker
@@ -31,13 +31,13 @@ def reload(broker: Broker, settings: Settings) -> None:
         renew(broker.handshake.tls, settings)
     advertised, broker.settings = broker.settings.advertised, settings
     broker.settings_since_ms = time.time_ns() // 1_000_000
-    broker.handshake.set(settings)
+    broker.handshake.apply(settings)
     if broker.websocket is not None:
-        broker.websocket.set(settings)
+        broker.websocket.apply(settings)
     set_limits(broker.limits, settings, raise_descriptor_limit(settings.max_connections, broker.max_tables))
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:
-            connection.inform(lame_duck=broker.lame_duck)
+            connection.send_info(lame_duck=broker.lame_duck)
         _look_again(broker, connection)
     _close_surplus(broker)
     logging.getLogger().setLevel(settings.log_level.upper())
@@ -59,7 +59,7 @@ def _close_surplus(broker: Broker) -> None:
     if surplus:
         log.warning("closing %d connections: max_connections is lower now", len(surplus))
     for connection in surplus:
-        connection.session.close_with(TOO_MANY)
+        connection.session.close_with(TOO_MANY_CONNECTIONS)
 
 
 def _look_again(broker: Broker, connection: Connection) -> None:

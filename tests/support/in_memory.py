@@ -95,7 +95,7 @@ class FakeConnection:
     def connect(self, options: bytes) -> None:
         self.connects.append(options)
 
-    def reads_mailboxes(self) -> None:
+    def mailbox_subscribed(self) -> None:
         self.mailbox_reader = True
 
 

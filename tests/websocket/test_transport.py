@@ -115,7 +115,7 @@ def with_peer(test: Callable[[Peer], None]) -> None:
 
 def test_the_connection_has_type_peer_info_and_socket_options() -> None:
     def test(peer: Peer) -> None:
-        assert peer.connection.type == "websocket"
+        assert peer.connection.client_type == "websocket"
         assert peer.connection.peer == ("192.0.2.7", 7)
         assert b'"port":8080' in peer.info
         assert b'"client_ip":"192.0.2.7"' in peer.info

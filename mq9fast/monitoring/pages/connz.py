@@ -188,7 +188,7 @@ class Connz:
         return ConnInfo(
             cid=session.cid,
             kind="Client",
-            type=connection.type,
+            type=connection.client_type,
             ip=connection.peer[0],
             port=connection.peer[1],
             start=timestamp(self._time.wall_ms(session.started_ms)),

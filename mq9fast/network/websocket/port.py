@@ -258,9 +258,9 @@ class WebSocketPort:
         # All peers share it: a read is handled before the next one starts.
         self.read_buffer = memoryview(bytearray(READ_BYTES))
         self._closed = False
-        self.set(settings)
+        self.apply(settings)
 
-    def set(self, settings: Settings) -> None:
+    def apply(self, settings: Settings) -> None:
         """Use these settings from now on. Raises StartError, and changes nothing, if ws_origins is wrong."""
         self.origins = Origins(settings.ws_origins)
         self.forwarded_for = settings.ws_forwarded_for
