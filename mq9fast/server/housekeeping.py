@@ -99,9 +99,7 @@ class Housekeeping:
         """Refuse messages while less than `min_free` is free. DELETE, expiry and compaction need that
         space."""
         min_free = self._limits.min_free
-        if not min_free:
-            return
-        full = shutil.disk_usage(self._data_dir).free < min_free
+        full = min_free > 0 and shutil.disk_usage(self._data_dir).free < min_free
         if full != self._accumulator.disk_full:
             self._accumulator.disk_full = full
             if full:

@@ -72,6 +72,15 @@ def test_client_that_is_still_authorized_stays_connected(start_broker: StartBrok
     anna.close()
 
 
+def test_messages_are_accepted_again_without_min_free(start_broker: StartBroker, tmp_path: Path) -> None:
+    broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", f"min_free = {2**62}\n")
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        wait_until(lambda: wire.msg("box", "refused").get("code") == "store_unavailable")
+        broker.reload("min_free = 0\n")
+        wait_until(lambda: "msg_id" in wire.msg("box", "accepted"))
+
+
 def test_changed_password_closes_clients_with_the_old_one(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", ANNA)
     with broker.user("anna") as anna:
