@@ -1,4 +1,4 @@
-"""mq9fast: mailboxes for AI agents behind the NATS protocol."""
+"""mq9fast: a message broker with mailboxes for AI agents, for any NATS client."""
 
 from mq9fast.version import VERSION
 

@@ -28,10 +28,10 @@ class Store(Protocol):
     """
 
     jumps: int
-    """How often the ids of all mailboxes were moved on, because some that were given may be forgotten."""
+    """How often all ids were moved on, because clients may know ids that the store has lost."""
 
     lost: int
-    """How many acknowledged changes were found lost when the store was opened, at least."""
+    """How many acknowledged changes are lost, or more. The operator accepted that at the start."""
 
     read_failed: Callable[[bytes, bytes, str], None] | None
     """If set, called with (first, end, reason) when reading keys from `first` up to but not `end` failed."""
@@ -43,7 +43,10 @@ class Store(Protocol):
     """The sequence number of the last synced change."""
 
     def begin(self, sync_mode: str) -> None:
-        """Note in the data directory that a broker with this sync mode serves from the store."""
+        """Record in the data directory that a broker with this sync mode serves the store from now on.
+
+        The broker must acknowledge nothing before this returns.
+        """
         ...
 
     def new_batch(self) -> Batch:
@@ -137,6 +140,9 @@ class Store(Protocol):
 
 
 class OpenStore(Protocol):
-    """Opens a store. Raises StartError if the directory cannot be used as it is."""
+    """Opens the store in a data directory. Raises StartError if the directory cannot be used.
+
+    `accept_loss`: open it even if acknowledged changes are lost. `max_files`: how many tables may be open.
+    """
 
     def __call__(self, data_dir: Path, /, *, accept_loss: bool, max_files: int) -> Store: ...
