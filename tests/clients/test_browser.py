@@ -1,4 +1,4 @@
-"""The page that users copy (examples/browser.html), in a real browser, against a real broker."""
+"""The example page examples/browser.html in a real browser, with a real broker."""
 
 import functools
 import http.server
@@ -90,7 +90,7 @@ def shown(page: Page) -> list[tuple[str, str]]:
     return [(rank, text) for rank, text, *_ in page.evaluate(SHOWN)]
 
 
-def test_a_page_shows_a_mailbox_and_answers(
+def test_page_shows_a_mailbox_and_sends_replies(
     chromium: Chromium, site: int, web_broker: Broker, sender: Wire
 ) -> None:
     sender.create(name="desk")
@@ -102,12 +102,12 @@ def test_a_page_shows_a_mailbox_and_answers(
         open_mailbox(page, web_broker)
         page.wait_for("document.querySelectorAll('#messages li').length === 2")
         assert state(page) == "open: desk"
-        # What is urgent is on top, both of what waited and of what comes now.
+        # Urgent messages are on top, stored and live ones.
         assert shown(page) == [("critical", asks), ("normal", "a newsletter")]
         assert sender.msg("desk.urgent", "live \N{SNOWMAN}") == {"msg_id": 2}
         page.wait_for("document.querySelectorAll('#messages li').length === 3")
         assert [text for _, text in shown(page)] == [asks, "live \N{SNOWMAN}", "a newsletter"]
-        # A human writes an answer and clicks: it is in the agent's mailbox, and the question is discarded.
+        # The user types an answer and clicks. The agent's mailbox receives it, and the question is deleted.
         page.evaluate("document.querySelector('#messages input').value = 'you may'")
         page.evaluate("document.querySelector('#messages button').click()")
         wait_until(lambda: sender.list("desk")["total"] == 2, WAIT_SECONDS)
@@ -118,12 +118,12 @@ def test_a_page_shows_a_mailbox_and_answers(
         assert [rank for rank, _ in shown(page)] == ["urgent", "normal"]
 
 
-def test_a_page_of_another_origin_or_without_the_token_is_refused(
+def test_page_of_another_origin_or_without_the_token_is_refused(
     chromium: Chromium, site: int, web_broker: Broker, sender: Wire
 ) -> None:
     sender.create(name="desk")
     sender.msg("desk", "secret")
-    # The same page from the same server, and to a browser another origin.
+    # The same page from the same server, but another origin for the browser.
     with chromium.page(f"http://localhost:{site}/browser.html") as page:
         open_mailbox(page, web_broker)
         wait_until(lambda: "refused: 403" in web_broker.log.read_text(), WAIT_SECONDS)
@@ -136,7 +136,7 @@ def test_a_page_of_another_origin_or_without_the_token_is_refused(
         assert shown(page) == []
 
 
-def test_a_page_finds_a_broker_again_that_was_killed(
+def test_page_reconnects_after_a_kill(
     chromium: Chromium, site: int, web_broker: Broker, sender: Wire
 ) -> None:
     sender.create(name="desk")
@@ -151,7 +151,7 @@ def test_a_page_finds_a_broker_again_that_was_killed(
         with Wire(port, {"auth_token": "secret"}) as again:
             assert again.msg("desk.critical", "after") == {"msg_id": 1}
             page.wait_for("document.querySelector('#messages b')?.textContent === 'critical'")
-            # What it was given before and is given again is shown once.
+            # A message that arrives again is shown once.
             assert shown(page) == [("critical", "after"), ("normal", "before")]
             page.evaluate("document.querySelector('#messages button').click()")
             wait_until(lambda: again.list("desk")["total"] == 1, WAIT_SECONDS)

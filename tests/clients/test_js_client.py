@@ -1,4 +1,4 @@
-"""The official JavaScript client, over TCP and over WebSocket: what its scripts in tests/js observe."""
+"""The official JavaScript client, over TCP and WebSocket: results of the scripts in tests/js."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def url_of(broker: Broker, transport: str) -> str:
 
 
 @transports
-def test_a_nats_server_for_javascript(js_broker: Broker, transport: str) -> None:
+def test_javascript_publishes_subscribes_and_drains(js_broker: Broker, transport: str) -> None:
     with Script("core.mjs", url_of(js_broker, transport)) as script, Wire(js_broker.port) as peer:
         port = port_of(js_broker, transport)
         assert script.line() == {"connected": True, "port": port, "headers": True}
@@ -53,7 +53,7 @@ def test_a_nats_server_for_javascript(js_broker: Broker, transport: str) -> None
 
 
 @transports
-def test_what_is_refused_reaches_javascript_as_its_errors(js_broker: Broker, transport: str) -> None:
+def test_javascript_raises_errors_for_refused_operations(js_broker: Broker, transport: str) -> None:
     with Script("refused.mjs", url_of(js_broker, transport)) as script:
         denied = {"name": "PermissionViolationError", "operation": "subscription"}
         assert script.observed("wildcard") == {**denied, "subject": f"{MAILBOX}MSG.*"}
@@ -63,7 +63,7 @@ def test_what_is_refused_reaches_javascript_as_its_errors(js_broker: Broker, tra
 
 
 @transports
-def test_mailboxes_from_javascript(js_broker: Broker, transport: str, address: str) -> None:
+def test_javascript_uses_mailboxes(js_broker: Broker, transport: str, address: str) -> None:
     with Script("mailboxes.mjs", url_of(js_broker, transport)) as script:
         script.send({"address": address})
         assert script.observed("created") == {"mail_address": address, "is_new": True}
@@ -78,7 +78,7 @@ def test_mailboxes_from_javascript(js_broker: Broker, transport: str, address: s
             "subjects": [f"MSG.{address}{tail}" for tail in tails],
             "kind": "marked",
         }
-        # Two were discarded by answers, one by DELETE, which finds it once.
+        # Two messages were deleted by replies, one by DELETE, which finds it only once.
         assert script.line() == {"deleted": {"deleted": True}, "gone": {"deleted": False}}
         assert script.observed("left") == ["u1", "u4", "n2"]
         assert script.observed("urgent") == ["u1", "u4"]
@@ -158,7 +158,7 @@ def test_javascript_connects_with_tls(
 
 
 @transports
-def test_javascript_finds_a_broker_again_that_was_killed(start_broker: Start, transport: str) -> None:
+def test_javascript_reconnects_after_a_kill(start_broker: Start, transport: str) -> None:
     broker = start_broker("--ws-port", "0")
     with Script("reconnect.mjs", url_of(broker, transport)) as script:
         assert script.observed("connected")
@@ -171,7 +171,7 @@ def test_javascript_finds_a_broker_again_that_was_killed(start_broker: Start, tr
             assert wire.msg("kept", "after") == {"msg_id": 1}
             script.send("go on")
             observed = script.line()
-            # It was given the first message once before the broker died, and once again after.
+            # The client received the first message before the kill, and again after it.
             assert observed["seen"] == ["before", "before", "after"]
             assert observed["plain"] == "still subscribed"
             assert wire.list("kept")["total"] == 2

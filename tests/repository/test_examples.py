@@ -1,4 +1,4 @@
-"""Every example keeps its promise, and keeps it again on what the run before left behind."""
+"""Every example works, also on the data that its first run left."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ SCENARIOS = 8
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that waits for no fsync: one may take longer than some of the examples' mailboxes live."""
+    """A broker that does not wait for fsyncs: one may take longer than the TTL of an example's mailbox."""
     broker = Broker(tmp_path_factory.mktemp("broker") / "data", "--sync", "interval")
     yield broker
     broker.end()
@@ -38,17 +38,17 @@ def run(broker: Broker, *arguments: str) -> str:
     return ran.stdout
 
 
-def test_there_is_one_for_each_scenario() -> None:
+def test_every_scenario_has_an_example() -> None:
     assert len(SCRIPTS) >= SCENARIOS
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_the_example_holds_twice(broker: Broker, script: str) -> None:
+def test_example_runs_twice(broker: Broker, script: str) -> None:
     for _ in range(2):
         assert run(broker, str(EXAMPLES / script))
 
 
-def test_the_program_of_the_readme_works(broker: Broker) -> None:
+def test_program_of_the_readme_works(broker: Broker) -> None:
     found = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert found
     program = found[1].replace("nats://127.0.0.1:4222", broker.url)

@@ -41,7 +41,7 @@ def imports(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "_core").rglob("*.p[xy][xd]")), ids=lambda file: file.name)
-def test_the_core_imports_only_lower_layers(file: Path) -> None:
+def test_module_of_the_core_imports_only_lower_layers(file: Path) -> None:
     rank = ranks(CORE_LAYERS)
     *folders, _ = file.relative_to(ROOT / "_core").parts
     importer = folders[0] if folders else ""
@@ -53,7 +53,7 @@ def test_the_core_imports_only_lower_layers(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
-def test_a_package_imports_only_lower_layers(file: Path) -> None:
+def test_module_imports_only_lower_layers(file: Path) -> None:
     rank = ranks(LAYERS)
     *folders, name = file.relative_to(ROOT).parts
     if folders[:1] == ["_core"] or name == "__main__.py":
@@ -64,7 +64,7 @@ def test_a_package_imports_only_lower_layers(file: Path) -> None:
             assert not forbidden(importer, package(module, "mq9fast", rank), rank), f"{file} imports {module}"
 
 
-def test_a_forbidden_import_is_found() -> None:
+def test_forbidden_import_is_found() -> None:
     rank = ranks(LAYERS)
     source = (
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mq9fast.server.broker import Broker\n"

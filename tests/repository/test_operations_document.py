@@ -1,4 +1,4 @@
-"""What docs/operations.md says of settings and metrics is so."""
+"""docs/operations.md: its settings, metrics and users exist."""
 
 import re
 from pathlib import Path
@@ -25,14 +25,14 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert documented == [(row.name, default_of(row)) for row in SETTINGS]
 
 
-def test_every_metric_that_is_named_exists() -> None:
+def test_every_documented_metric_exists() -> None:
     counted = (ROOT / "mq9fast" / "monitoring" / "pages" / "metrics.py").read_text()
     named = set(re.findall(r"`(mq9fast_\w+)`", DOCUMENT + (ROOT / "docs" / "protocol.md").read_text()))
     assert named
     assert [name for name in named if f'"{name.removesuffix("_total")}"' not in counted] == []
 
 
-def test_the_users_that_are_shown_can_be_used(tmp_path: Path) -> None:
+def test_documented_users_can_be_loaded(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^```toml\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mq9.toml"
     path.write_text(shown)

@@ -1,4 +1,4 @@
-"""The package builds from its source distribution, with nothing of this tree beside it."""
+"""The package builds from its source distribution, without files of this tree."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 3600
-# What the README links to, and what it takes to run the tests.
+# Files that the README links to, and files that the tests need.
 SHIPPED = (
     "*.md",
     "Makefile",
@@ -23,7 +23,7 @@ SHIPPED = (
 )
 
 
-def test_an_sdist_builds_and_runs(tmp_path: Path) -> None:
+def test_source_distribution_builds_and_runs(tmp_path: Path) -> None:
     python = (sys.executable, "-m")
     build = (*python, "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT)
     subprocess.run(build, check=True, capture_output=True, timeout=BUILD_SECONDS)

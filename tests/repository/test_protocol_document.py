@@ -1,7 +1,7 @@
-"""Every example of docs/protocol.md, walked line by line against a real broker.
+"""Every example of docs/protocol.md, run line by line against a real broker.
 
-How the examples read is said in the document itself, under "Reading the examples". The blocks of one chapter
-are walked in order, on one broker that starts with the flags behind the fence of the first of them.
+The document explains the format of the examples under "Reading the examples". The examples of one chapter
+run in order, on one broker, which starts with the flags after the fence of the first example.
 """
 
 import json
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 
 def read_chapters() -> dict[str, tuple[list[str], list[Block]]]:
-    """Flags and examples of each chapter that has any, by its heading."""
+    """Flags and examples of each chapter with examples, by heading."""
     chapters: dict[str, tuple[list[str], list[Block]]] = {}
     heading, block = "", None
     for number, line in enumerate(DOCUMENT.splitlines(), 1):
@@ -52,61 +52,61 @@ def read_chapters() -> dict[str, tuple[list[str], list[Block]]]:
 CHAPTERS = read_chapters()
 
 
-class Talker:
+class Client:
     """One client of an example, line by line."""
 
     def __init__(self, port: int) -> None:
         self.wire = Wire(port)
-        self.heard: deque[str] = deque()
-        self.unsaid = ""
+        self.received: deque[str] = deque()
+        self.unsent = ""
         self.requests = 0
 
-    def say(self, line: str) -> None:
-        """Say a line, together with those that follow at once."""
-        self.unsaid += line + "\r\n"
+    def queue(self, line: str) -> None:
+        """Add a line to the next write."""
+        self.unsent += line + "\r\n"
 
     def send(self) -> None:
-        unsaid, self.unsaid = self.unsaid, ""
-        self.wire.send(unsaid)
+        unsent, self.unsent = self.unsent, ""
+        self.wire.send(unsent)
 
-    def hear(self) -> str:
+    def read(self) -> str:
         self.send()
-        return self.heard.popleft() if self.heard else self.wire.line()
+        return self.received.popleft() if self.received else self.wire.line()
 
     def settle(self) -> None:
-        """Wait until the broker has read what was said."""
-        self.say("PING")
+        """Wait until the broker has read everything sent."""
+        self.queue("PING")
         self.send()
         while (line := self.wire.line()) != "PONG":
-            self.heard.append(line)
+            self.received.append(line)
 
     def request(self, subject: str, payload: str) -> str:
         self.requests += 1
         inbox = f"_INBOX.{self.requests}"
-        self.say(f"SUB {inbox} inbox{self.requests}\r\nUNSUB inbox{self.requests} 1")
-        self.say(f"PUB {MAILBOX}{subject} {inbox} {len(payload.encode())}\r\n{payload}")
+        self.queue(f"SUB {inbox} inbox{self.requests}\r\nUNSUB inbox{self.requests} 1")
+        self.queue(f"PUB {MAILBOX}{subject} {inbox} {len(payload.encode())}\r\n{payload}")
         self.send()
         while not (line := self.wire.line()).startswith(f"MSG {inbox} "):
-            self.heard.append(line)
+            self.received.append(line)
         return self.wire.line()
 
 
-class Walk:
-    """An example on its way through a broker."""
+class Example:
+    """An example that runs against a broker."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.talkers: dict[str, Talker] = {}
+        self.clients: dict[str, Client] = {}
         self.bound: dict[str, str] = {}
         self.reply = ""
-        self.unsettled: Talker | None = None
+        self.unsettled: Client | None = None
 
     def fill(self, text: str) -> str:
-        """Put in what placeholders stand for by now."""
+        """Replace placeholders whose values are known."""
         return re.sub(r"<(\w+)>", lambda found: self.bound.get(found[1], found[0]), text)
 
     def check(self, actual: str, documented: str) -> None:
-        """Compare, and keep what a placeholder met for the first time stands for."""
+        """Compare a line, and record the values of new placeholders."""
         pattern = ""
         named: set[str] = set()
         for text, name in re.findall(r"(.*?)(?:<(\w+)>|$)", self.fill(documented), re.DOTALL):
@@ -123,38 +123,38 @@ class Walk:
             time.sleep(float(wait[1]))
             return
         found = re.fullmatch(r"(\w+) ([<>?=]|leaves)(?: (.*))?", line)
-        assert found, f"this line is none of the format: {line!r}"
+        assert found, f"this line does not have the format: {line!r}"
         name, sign, text = found[1], found[2], found[3] or ""
-        if self.unsettled is not None and self.unsettled is not self.talkers.get(name):
+        if self.unsettled is not None and self.unsettled is not self.clients.get(name):
             self.unsettled.settle()
             self.unsettled = None
-        if name not in self.talkers:
-            self.talkers[name] = Talker(self.broker.port)
-        talker = self.talkers[name]
+        if name not in self.clients:
+            self.clients[name] = Client(self.broker.port)
+        client = self.clients[name]
         if sign == ">":
-            talker.say(self.fill(text))
-            self.unsettled = talker
+            client.queue(self.fill(text))
+            self.unsettled = client
         elif sign == "<":
-            self.check(talker.hear(), text)
+            self.check(client.read(), text)
         elif sign == "?":
             subject, _, payload = self.fill(text).partition(" ")
-            self.reply = talker.request(subject, payload)
+            self.reply = client.request(subject, payload)
         elif sign == "=":
             self.check(self.reply, compact(text))
         else:
-            self.talkers.pop(name).wire.close()
+            self.clients.pop(name).wire.close()
 
     def end(self) -> None:
-        """Nothing is said that the example leaves out."""
+        """Check that the broker sends nothing that the example leaves out."""
         for _ in range(2):
-            for name, talker in self.talkers.items():
-                talker.settle()
-                assert not talker.heard, f"{name} also heard {list(talker.heard)}"
+            for name, client in self.clients.items():
+                client.settle()
+                assert not client.received, f"{name} also received {list(client.received)}"
             time.sleep(FINAL_WRITE_SECONDS)
 
     def close(self) -> None:
-        for talker in self.talkers.values():
-            talker.wire.close()
+        for client in self.clients.values():
+            client.wire.close()
 
 
 def compact(text: str) -> str:
@@ -163,30 +163,30 @@ def compact(text: str) -> str:
 
 
 @pytest.mark.parametrize("heading", CHAPTERS)
-def test_the_examples_of_a_chapter_hold(heading: str, start_broker: Callable[..., Broker]) -> None:
+def test_examples_of_a_chapter_match_the_broker(heading: str, start_broker: Callable[..., Broker]) -> None:
     flags, blocks = CHAPTERS[heading]
     broker = start_broker(*flags)
     for block in blocks:
-        walk = Walk(broker)
+        example = Example(broker)
         line = ""
         try:
             for line in block.lines:
-                walk.step(line)
-            walk.end()
+                example.step(line)
+            example.end()
         except (AssertionError, OSError, EOFError) as error:
             raise AssertionError(
                 f"docs/protocol.md, example at line {block.line}: {line!r}: {error}"
             ) from None
         finally:
-            walk.close()
+            example.close()
 
 
-def test_every_error_is_documented_with_its_sentence() -> None:
+def test_every_error_code_is_documented_with_its_sentence() -> None:
     chapter = DOCUMENT.partition("\n## Errors\n")[2].partition("\n## ")[0]
     documented = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", chapter, re.MULTILINE))
     assert documented == SENTENCES
 
 
-def test_examples_of_requests_hold_json() -> None:
+def test_requests_in_examples_are_json() -> None:
     requests = re.findall(r"^\w+ \? (?:CREATE|LIST)\S* (\{.*\})$", DOCUMENT, re.MULTILINE)
     assert all(isinstance(json.loads(request), dict) for request in requests)

@@ -1,4 +1,4 @@
-"""The perf suite can fail: a part that does its work many times over is found out, and named."""
+"""The performance suite fails, and names the part, if a part repeats its work many times."""
 
 import pytest
 
@@ -7,6 +7,6 @@ from bench.regression.contests import CONTESTS
 
 
 @pytest.mark.parametrize("name", CONTESTS)
-def test_a_part_that_got_slower_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_slower_part_fails_the_suite_and_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-k", name, "--rounds", "2", "--handicap", "8"]) == 1
     assert capsys.readouterr().err == f"slower than they were: {name}\n"

@@ -1,4 +1,4 @@
-"""The eight scenarios that the project was asked for, as they were written, with an unmodified nats-py."""
+"""The eight scenarios of the project's specification, unchanged, with an unmodified nats-py."""
 
 import os
 import re
@@ -18,8 +18,8 @@ SCENARIOS = Path(
     or Path(__file__).resolve().parents[3] / "shared" / "seed_scenarios.py"
 )
 ID = r"[a-z0-9][a-z0-9._-]*"
-# What each scenario promises to print: patterns of whole lines, each so many times.
-PROMISED = {
+# The lines that each scenario prints: patterns of whole lines, and how often each occurs.
+EXPECTED = {
     "1: Async Task Result Return": {
         rf"\[Orchestrator\] mailbox: {ID}": 1,
         r'\[Orchestrator\] received result: \{"task_id": "t-001", "result": '
@@ -75,13 +75,13 @@ def run_scenarios() -> dict[str, list[str]]:
 
 
 def check(printed: dict[str, list[str]], earlier_runs: int) -> None:
-    """Every promised line is there as often as promised.
+    """Check that every expected line occurs as often as expected.
 
-    What earlier runs left in public mailboxes without a reader that deletes it comes again, as replay must.
+    Messages that earlier runs left in public mailboxes are replayed again.
     """
-    assert printed.keys() == PROMISED.keys()
-    for title, promised in PROMISED.items():
-        for pattern, times in promised.items():
+    assert printed.keys() == EXPECTED.keys()
+    for title, expected in EXPECTED.items():
+        for pattern, times in expected.items():
             found = sum(1 for line in printed[title] if re.fullmatch(pattern, line))
             assert times <= found <= times * (earlier_runs + 1), (title, pattern, found, printed[title])
     edge = [line for line in printed["5: Edge Offline Message Backlog"] if "received command" in line]
@@ -104,7 +104,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.end()
 
 
-def test_the_scenarios_run_as_they_are_again_and_again(broker: Broker) -> None:
+def test_scenarios_run_repeatedly_with_unmodified_clients(broker: Broker) -> None:
     check(run_scenarios(), 0)
     check(run_scenarios(), 1)
     broker.restart(kill=True)

@@ -1,4 +1,4 @@
-"""When tables are compacted, and what becomes of a compaction that fails."""
+"""When tables are compacted, and compactions that fail."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from mq9fast.storage.store import Store
 from tests.support.waiting import wait_until_async
 
 
-class Tables:
-    """What a compaction knows of a store. `compact` leaves `left_bytes`, or fails."""
+class FakeTables:
+    """A store as compaction uses it. `compact` shrinks it to `left_bytes`, or fails."""
 
     def __init__(self, size_bytes: int, left_bytes: int = 0) -> None:
         self.size_bytes = size_bytes
@@ -35,8 +35,8 @@ class Tables:
         self.size_bytes = self.left_bytes
 
 
-async def look(compaction: Compaction, tables: Tables, *, idle: bool) -> bool:
-    """Whether it compacts; waits for the end of it."""
+async def compacts(compaction: Compaction, tables: FakeTables, *, idle: bool) -> bool:
+    """Whether a compaction starts. Waits for its end."""
     before = tables.compactions
     compaction.start_if_needed(idle=idle)
 
@@ -47,7 +47,7 @@ async def look(compaction: Compaction, tables: Tables, *, idle: bool) -> bool:
     return tables.compactions > before
 
 
-def run(tables: Tables, case: Callable[[Compaction, Health], object]) -> None:
+def run(tables: FakeTables, case: Callable[[Compaction, Health], object]) -> None:
     async def go() -> None:
         health = Health()
         compaction = Compaction(cast(Store, tables), MailboxIndex(1, 0), health)
@@ -58,73 +58,73 @@ def run(tables: Tables, case: Callable[[Compaction, Health], object]) -> None:
     asyncio.run(go())
 
 
-def test_large_tables_are_compacted_sooner_at_rest() -> None:
-    tables = Tables(SLACK_BYTES_IDLE)
+def test_idle_store_is_compacted_with_less_slack() -> None:
+    tables = FakeTables(SLACK_BYTES_IDLE)
 
     async def case(compaction: Compaction, _health: Health) -> None:
-        assert not await look(compaction, tables, idle=True)
+        assert not await compacts(compaction, tables, idle=True)
         tables.size_bytes += 1
-        assert not await look(compaction, tables, idle=False)
-        assert await look(compaction, tables, idle=True)
+        assert not await compacts(compaction, tables, idle=False)
+        assert await compacts(compaction, tables, idle=True)
         tables.size_bytes = SLACK_BYTES + 1
-        assert await look(compaction, tables, idle=False)
+        assert await compacts(compaction, tables, idle=False)
 
     run(tables, case)
 
 
-def test_what_compacting_cannot_make_smaller_is_left_alone_until_it_grows() -> None:
-    tables = Tables(100 << 20, left_bytes=100 << 20)
+def test_store_that_did_not_shrink_is_compacted_again_once_it_has_grown() -> None:
+    tables = FakeTables(100 << 20, left_bytes=100 << 20)
 
     async def case(compaction: Compaction, _health: Health) -> None:
-        assert await look(compaction, tables, idle=True)
-        assert not await look(compaction, tables, idle=True)
+        assert await compacts(compaction, tables, idle=True)
+        assert not await compacts(compaction, tables, idle=True)
         tables.size_bytes *= 2
-        assert await look(compaction, tables, idle=True)
+        assert await compacts(compaction, tables, idle=True)
 
     run(tables, case)
 
 
-def test_one_that_fails_shows_in_healthz_until_one_succeeds() -> None:
-    tables = Tables(100 << 20)
+def test_failed_compaction_is_a_fault_until_one_succeeds() -> None:
+    tables = FakeTables(100 << 20)
     tables.failing = True
 
     async def case(compaction: Compaction, health: Health) -> None:
-        assert await look(compaction, tables, idle=True)
+        assert await compacts(compaction, tables, idle=True)
         assert health.reasons == ["compacting the store failed: the disk is gone"]
-        assert await look(compaction, tables, idle=True)
+        assert await compacts(compaction, tables, idle=True)
         tables.failing = False
-        assert await look(compaction, tables, idle=True)
+        assert await compacts(compaction, tables, idle=True)
         assert health.ok
 
     run(tables, case)
 
 
-def test_one_that_failed_and_is_not_needed_any_more_is_no_fault() -> None:
-    tables = Tables(100 << 20)
+def test_failed_compaction_that_is_no_longer_needed_is_no_fault() -> None:
+    tables = FakeTables(100 << 20)
     tables.failing = True
 
     async def case(compaction: Compaction, health: Health) -> None:
-        assert await look(compaction, tables, idle=True)
+        assert await compacts(compaction, tables, idle=True)
         tables.size_bytes = 0
-        assert not await look(compaction, tables, idle=False)
+        assert not await compacts(compaction, tables, idle=False)
         assert not health.ok
-        assert not await look(compaction, tables, idle=True)
+        assert not await compacts(compaction, tables, idle=True)
         assert health.ok
 
     run(tables, case)
 
 
-def test_none_begins_once_the_broker_stops() -> None:
-    tables = Tables(100 << 20)
+def test_no_compaction_starts_after_the_stop() -> None:
+    tables = FakeTables(100 << 20)
 
     async def case(compaction: Compaction, _health: Health) -> None:
         compaction.stop()
-        assert not await look(compaction, tables, idle=True)
+        assert not await compacts(compaction, tables, idle=True)
 
     run(tables, case)
 
 
-def test_a_store_of_several_shares_is_compacted_whole(tmp_path: Path) -> None:
+def test_compact_compacts_all_shares_of_a_store(tmp_path: Path) -> None:
     store = RocksStore(tmp_path / "data")
     for first in range(0, 2000, 100):
         batch = store.new_batch()

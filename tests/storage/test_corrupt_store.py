@@ -1,4 +1,4 @@
-"""A data directory that holds what no broker wrote: what can be read stays readable, and nobody waits."""
+"""Corrupt values in the store: everything else stays readable, and no client waits forever."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ StartBroker = Callable[..., Broker]
 
 @pytest.fixture
 def broker(start_broker: StartBroker) -> Broker:
-    """With one message in each of two mailboxes, that of `bad` corrupt."""
+    """A broker with one message in each of two mailboxes. The message of `bad` is corrupt."""
     broker = start_broker()
     with Wire(broker.port) as wire:
         for address in ("bad", "good"):
@@ -25,7 +25,7 @@ def broker(start_broker: StartBroker) -> Broker:
     return broker
 
 
-def test_reading_a_corrupt_message_holds_up_nobody_else(broker: Broker) -> None:
+def test_corrupt_message_does_not_block_other_mailboxes(broker: Broker) -> None:
     with Wire(broker.port) as stuck, Wire(broker.port) as wire:
         stuck.subscribe("bad")
         stuck.ping()
@@ -37,7 +37,7 @@ def test_reading_a_corrupt_message_holds_up_nobody_else(broker: Broker) -> None:
         assert [message.payload for message in stuck.messages(2)] == [b"message of good", b"more"]
 
 
-def test_commands_on_a_corrupt_message_are_answered(broker: Broker) -> None:
+def test_commands_on_a_corrupt_message_get_an_error_reply(broker: Broker) -> None:
     with Wire(broker.port) as wire:
         assert wire.list("bad")["code"] == "store_unavailable"
         assert wire.delete("bad", 0)["code"] == "store_unavailable"
@@ -45,7 +45,7 @@ def test_commands_on_a_corrupt_message_are_answered(broker: Broker) -> None:
         assert wire.list("good")["total"] == 1
 
 
-def test_a_corrupt_mailbox_is_named_at_the_start(broker: Broker) -> None:
+def test_start_refuses_a_corrupt_mailbox(broker: Broker) -> None:
     broker.stop()
     overwrite(broker.data_dir, b"b", b"described as bad", b"garbage")
     with pytest.raises(AssertionError, match="cannot be read: a stored value of 7 bytes"):

@@ -1,4 +1,4 @@
-"""What a start does with a directory: makes a store in an empty one, opens a whole one, touches no other."""
+"""What a start does with its data directory: use an empty one, open an intact store, refuse anything else."""
 
 import errno
 import fcntl
@@ -28,7 +28,7 @@ from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
 
-def serves(data_dir: Path) -> None:
+def check_serves(data_dir: Path) -> None:
     """Start a broker, store a message, stop it."""
     broker = Broker(data_dir)
     try:
@@ -41,21 +41,24 @@ def serves(data_dir: Path) -> None:
 
 
 def test_files_of_a_data_directory_keep_their_names(tmp_path: Path) -> None:
-    """A name that changes loses what an earlier version noted under it."""
-    serves(tmp_path / "data")
-    rocksdbs = r"CURRENT|IDENTITY|LOCK|LOG|(MANIFEST|OPTIONS)-\d+|\d+\.(log|sst)|rocksdict-config\.json"
+    """A renamed file would be missing after an upgrade."""
+    check_serves(tmp_path / "data")
+    rocksdb_files = r"CURRENT|IDENTITY|LOCK|LOG|(MANIFEST|OPTIONS)-\d+|\d+\.(log|sst)|rocksdict-config\.json"
     names = {file.name for file in (tmp_path / "data").iterdir()}
-    assert {name for name in names if not re.fullmatch(rocksdbs, name)} == {"mq9fast.state", "mq9fast.clock"}
+    assert {name for name in names if not re.fullmatch(rocksdb_files, name)} == {
+        "mq9fast.state",
+        "mq9fast.clock",
+    }
 
 
 # Directories without a store.
 
 
-def test_directory_with_what_file_systems_put_there_is_new(tmp_path: Path) -> None:
+def test_directory_with_only_files_of_the_system_is_new(tmp_path: Path) -> None:
     for name in ("lost+found", ".Trash-1000", ".snapshot"):
         (tmp_path / "data" / name).mkdir(parents=True)
     (tmp_path / "data" / ".DS_Store").write_bytes(b"desktop")
-    serves(tmp_path / "data")
+    check_serves(tmp_path / "data")
     assert (tmp_path / "data" / ".DS_Store").read_bytes() == b"desktop"
 
 
@@ -71,7 +74,7 @@ def test_directory_with_what_file_systems_put_there_is_new(tmp_path: Path) -> No
     ],
     ids=lambda names: names[0],
 )
-def test_files_of_somebody_else_are_left_alone(tmp_path: Path, names: list[str]) -> None:
+def test_directory_with_other_files_is_refused_and_unchanged(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"the user's own {name}")
@@ -81,11 +84,11 @@ def test_files_of_somebody_else_are_left_alone(tmp_path: Path, names: list[str])
 
 @pytest.mark.parametrize("raw", [True, False], ids=["bytes", "objects"])
 @pytest.mark.parametrize("by", ["rocksdict", "RocksDB"])
-def test_database_of_something_else_is_left_alone(tmp_path: Path, by: str, raw: bool) -> None:
+def test_other_rocksdb_database_is_refused_and_unchanged(tmp_path: Path, by: str, raw: bool) -> None:
     database = Rdict(str(tmp_path / "data"), Options(raw_mode=raw))
-    database[b"theirs"] = b"1"
+    database[b"other"] = b"1"
     database.flush()
-    database[b"more of theirs"] = b"2"
+    database[b"more"] = b"2"
     del database
     if by == "RocksDB":
         (tmp_path / "data" / "rocksdict-config.json").unlink()
@@ -94,16 +97,16 @@ def test_database_of_something_else_is_left_alone(tmp_path: Path, by: str, raw: 
     )
 
 
-def test_database_that_cannot_be_read_is_left_alone(tmp_path: Path) -> None:
+def test_unreadable_database_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "CURRENT").write_text("MANIFEST-000005\n")
     assert "cannot be opened: " in repeated_start_error(tmp_path / "data", "--accept-loss")
 
 
 @pytest.mark.parametrize("left", ["state", "files"])
-def test_first_start_that_was_killed_is_begun_again(tmp_path: Path, left: str) -> None:
+def test_directory_of_a_killed_first_start_is_used(tmp_path: Path, left: str) -> None:
     data = tmp_path / "data"
-    serves(tmp_path / "other")
+    check_serves(tmp_path / "other")
     data.mkdir()
     state = StateFile(data / STATE_FILE)
     StateWriter(state, BrokerState()).begin()
@@ -113,12 +116,12 @@ def test_first_start_that_was_killed_is_begun_again(tmp_path: Path, left: str) -
             shutil.copy(tmp_path / "other" / name, data / name)
         (data / "MANIFEST-000001").write_bytes(b"half")
         (data / "000001.dbtmp").write_bytes(b"MANIFEST")
-    serves(data)
+    check_serves(data)
 
 
 @pytest.mark.parametrize("files", range(1, 9))
-def test_kill_during_the_first_start(tmp_path: Path, files: int) -> None:
-    """It is killed once it made so many files; the next start serves."""
+def test_start_succeeds_after_a_kill_during_the_first_start(tmp_path: Path, files: int) -> None:
+    """The broker is killed once it has created `files` files. The next start succeeds."""
     data = tmp_path / "data"
     arguments = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(data))
     process = subprocess.Popen([sys.executable, "-m", "mq9fast", *arguments], stdout=subprocess.DEVNULL)
@@ -128,10 +131,10 @@ def test_kill_during_the_first_start(tmp_path: Path, files: int) -> None:
     finally:
         process.kill()
         process.wait(WAIT_SECONDS)
-    serves(data)
+    check_serves(data)
 
 
-def test_made_directories_are_synced_in_those_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parents_of_created_directories_are_fsynced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     monkeypatch.setattr(directory_checks, "sync_directory", synced.append)
     directory_checks.make_directory(tmp_path / "a" / "b" / "c")
@@ -140,12 +143,12 @@ def test_made_directories_are_synced_in_those_above(tmp_path: Path, monkeypatch:
     assert len(synced) == 3
 
 
-# A store of which one file is not as it was left.
+# A store with one damaged file.
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """Two killed stores with messages in tables and in the log; those of the second are others."""
+    """Two killed stores with different messages in tables and in the log."""
     made = []
     for name, count in (("one", 3000), ("two", 3500)):
         broker = Broker(tmp_path_factory.mktemp("stores") / name, "--sync", "never")
@@ -157,20 +160,20 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pat
             with Wire(broker.port) as wire:
                 for number in range(count // 100):
                     wire.msg("box", f"{number} of {name}")
-            wait_until(lambda data=broker.data_dir: in_log(data) == read_state(data).acknowledged)
+            wait_until(lambda data=broker.data_dir: last_logged(data) == read_state(data).acknowledged)
         finally:
             broker.end()
         made.append(broker.data_dir)
     yield made[0], made[1]
 
 
-def in_log(data: Path) -> int:
+def last_logged(data: Path) -> int:
     """The last sequence number in the log."""
     return read_log(data, read_manifest(data)).last
 
 
 def rows(data: Path) -> dict[bytes, bytes]:
-    """Everything that a start finds in a store, but for what it notes itself."""
+    """All rows of a store but the one that a start changes itself."""
     store = RocksStore(data)
     try:
         return {key: value for key, value in store.scan(b"", b"\xff") if key != layout.JUMPS_KEY}
@@ -178,30 +181,30 @@ def rows(data: Path) -> dict[bytes, bytes]:
         store.close()
 
 
-def spoil_missing(file: Path, other: Path) -> None:
+def remove(file: Path, other: Path) -> None:
     file.unlink()
 
 
-def spoil_empty(file: Path, other: Path) -> None:
+def make_empty(file: Path, other: Path) -> None:
     file.write_bytes(b"")
 
 
-def spoil_cut(file: Path, other: Path) -> None:
+def cut_in_half(file: Path, other: Path) -> None:
     truncate(file, file.stat().st_size // 2)
 
 
-def spoil_cut_by_a_byte(file: Path, other: Path) -> None:
+def cut_by_a_byte(file: Path, other: Path) -> None:
     truncate(file, max(file.stat().st_size - 1, 0))
 
 
-def spoil_other_store(file: Path, other: Path) -> None:
-    """The file of the same kind of the other store."""
+def take_from_other_store(file: Path, other: Path) -> None:
+    """Replace the file by that of the other store."""
     kind = re.sub(r"\d+", "*", file.name)
     shutil.copy(max(other.glob(kind)), file)
 
 
-SPOILS = [spoil_missing, spoil_empty, spoil_cut, spoil_cut_by_a_byte, spoil_other_store]
-KINDS = {
+DAMAGES = [remove, make_empty, cut_in_half, cut_by_a_byte, take_from_other_store]
+OUTCOMES = {
     "CURRENT": "refused",
     "MANIFEST-*": "refused",
     "[0-9]*.sst": "refused",
@@ -214,14 +217,14 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__.removeprefix("spoil_"))
-@pytest.mark.parametrize("kind", KINDS)
-def test_spoiled_file_is_refused_or_does_not_matter(
-    stores: tuple[Path, Path], tmp_path: Path, kind: str, spoil: Callable[[Path, Path], None]
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.replace("_", " "))
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_damaged_file_is_refused_or_does_not_matter(
+    stores: tuple[Path, Path], tmp_path: Path, kind: str, damage: Callable[[Path, Path], None]
 ) -> None:
     one, two = (Path(shutil.copytree(store, tmp_path / store.name)) for store in stores)
     whole = rows(Path(shutil.copytree(one, tmp_path / "whole")))
-    spoil(max(one.glob(kind)), two)
+    damage(max(one.glob(kind)), two)
     before = file_hashes(one)
     outcomes = []
     for _ in range(3):
@@ -234,10 +237,10 @@ def test_spoiled_file_is_refused_or_does_not_matter(
         else:
             outcomes.append("opened")
     assert len(set(outcomes)) == 1
-    # What is alike may be exchanged, a last edit that is cut off is made again, and the state is there twice.
-    exchanged = kind == "CURRENT" and spoil is spoil_other_store
-    if not exchanged and not (kind in {"MANIFEST-*", "mq9fast.state"} and "cut" in spoil.__name__):
-        assert (outcomes[0] == "opened") == (KINDS[kind] == "opened"), outcomes
+    # Two CURRENT files are equal. RocksDB redoes an edit that was cut off. The state file has two copies.
+    equal = kind == "CURRENT" and damage is take_from_other_store
+    if not equal and not (kind in {"MANIFEST-*", "mq9fast.state"} and "cut" in damage.__name__):
+        assert (outcomes[0] == "opened") == (OUTCOMES[kind] == "opened"), outcomes
 
 
 def test_store_without_current_is_refused_by_every_start(stores: tuple[Path, Path], tmp_path: Path) -> None:
@@ -246,13 +249,13 @@ def test_store_without_current_is_refused_by_every_start(stores: tuple[Path, Pat
     (data / "CURRENT").unlink()
     assert "CURRENT" in repeated_start_error(data)
     (data / "CURRENT").write_bytes(current)
-    serves(data)
+    check_serves(data)
 
 
 def test_log_of_another_store_with_the_same_numbers_is_refused(
     stores: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Two new stores that did the same have the same sequence numbers."""
+    """Two new stores with the same operations have the same sequence numbers."""
     one, two = tmp_path / "one", tmp_path / "two"
     for data in (one, two):
         broker = Broker(data)
@@ -264,7 +267,7 @@ def test_log_of_another_store_with_the_same_numbers_is_refused(
     assert "belongs to another store" in repeated_start_error(one)
 
 
-def test_state_file_that_is_gone_can_be_accepted(stores: tuple[Path, Path], tmp_path: Path) -> None:
+def test_accept_loss_starts_without_the_state_file(stores: tuple[Path, Path], tmp_path: Path) -> None:
     data = Path(shutil.copytree(stores[0], tmp_path / "data"))
     (data / STATE_FILE).unlink()
     assert STATE_FILE in repeated_start_error(data)
@@ -274,15 +277,15 @@ def test_state_file_that_is_gone_can_be_accepted(stores: tuple[Path, Path], tmp_
     with Wire(broker.port) as wire:
         assert wire.msg("box", "more")["msg_id"] > max(given) + 10**6
     broker.end()
-    serves(data)
+    check_serves(data)
 
 
 # Locks.
 
 
-def test_broker_without_a_state_file_has_its_directory_too(tmp_path: Path) -> None:
-    """A broker of an earlier version has RocksDB's lock only."""
-    serves(tmp_path / "data")
+def test_directory_in_use_by_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    """A broker of an earlier version holds only RocksDB's lock."""
+    check_serves(tmp_path / "data")
     script = (
         "import sys; from rocksdict import *; db = Rdict(sys.argv[1], Options(raw_mode=True));"
         "print('open', flush=True); sys.stdin.read()"
@@ -299,7 +302,7 @@ def test_broker_without_a_state_file_has_its_directory_too(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EACCES])
-def test_lock_that_fails_is_named_as_what_it_is(
+def test_failed_lock_is_reported_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(*_: object) -> None:
@@ -310,20 +313,20 @@ def test_lock_that_fails_is_named_as_what_it_is(
         RocksStore(tmp_path / "data")
 
 
-def test_rocksdbs_reason_for_not_locking_is_told() -> None:
+def test_error_of_rocksdbs_lock_has_its_reason() -> None:
     text = "IO error: While lock file: /data/LOCK: "
     for number in (errno.ENOLCK, errno.EACCES):
-        said = open_error(Path("data"), Exception(text + os.strerror(number)))
-        assert said.endswith(f"cannot be locked: {os.strerror(number)}")
-    said = open_error(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
-    assert "is in use by another broker" in said
+        sentence = open_error(Path("data"), Exception(text + os.strerror(number)))
+        assert sentence.endswith(f"cannot be locked: {os.strerror(number)}")
+    sentence = open_error(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
+    assert "is in use by another broker" in sentence
 
 
-# Names.
+# Paths.
 
 
 @pytest.mark.parametrize("by", ["flag", "variable", "file"])
-def test_path_that_is_not_ascii_under_the_c_locale(tmp_path: Path, by: str) -> None:
+def test_non_ascii_path_works_in_the_c_locale(tmp_path: Path, by: str) -> None:
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     flags: tuple[str, ...] = ("--data-dir", "d\u00e4t\u00e4")
     if by == "variable":
@@ -344,12 +347,12 @@ def test_path_that_is_not_ascii_under_the_c_locale(tmp_path: Path, by: str) -> N
         assert (tmp_path / "d\u00e4t\u00e4" / "CURRENT").exists()
     finally:
         process.terminate()
-        _, said = process.communicate(timeout=WAIT_SECONDS)
+        _, printed = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0
-    assert said == b""
+    assert printed == b""
 
 
-def test_path_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+def test_path_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/d\xe4t\xe4"
     done = subprocess.run(
         [sys.executable, "-m", "mq9fast", "--port", "0", "--monitor-port", "-1", b"--data-dir", path],

@@ -1,4 +1,4 @@
-"""Under `always` nothing leaves the broker before its fsync, and an fsync that fails costs nothing else."""
+"""With `--sync always`, replies and deliveries wait for the fsync. A failed fsync affects only its group."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 
-class Disk:
+class BrokerOnFaultyStore:
     """A broker in a thread of this process, on a store with `faults`."""
 
     def __init__(self, path: Path) -> None:
@@ -42,31 +42,31 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    disk = Disk(tmp_path / "data")
-    yield disk
-    disk.end()
+def broker(tmp_path: Path) -> Iterator[BrokerOnFaultyStore]:
+    running = BrokerOnFaultyStore(tmp_path / "data")
+    yield running
+    running.end()
 
 
-def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
-    with Wire(disk.port) as sender, Wire(disk.port) as reader, Wire(disk.port) as worker:
+def test_replies_and_deliveries_wait_for_the_fsync(broker: BrokerOnFaultyStore) -> None:
+    with Wire(broker.port) as sender, Wire(broker.port) as reader, Wire(broker.port) as worker:
         sender.create(name="a")
         sender.msg("a", "first")
         reader.subscribe("a")
         worker.subscribe("a", queue="workers")
         assert reader.message().payload == worker.message().payload == b"first"
 
-        disk.faults.may_sync.clear()
+        broker.faults.may_sync.clear()
         sender.sub("answers")
         sender.pub(MAILBOX + "MSG.a", "second", "answers")
         sender.pub(MAILBOX + "DELETE.a.0", "", "answers")
         sender.ping()
-        # These come in while the fsync runs: another turn's, that waits for its own.
+        # These arrive during the fsync. They belong to the next commit group, which waits for its own fsync.
         sender.pub(MAILBOX + "MSG.a.critical", "third", "answers")
         sender.pub(MAILBOX + "CREATE", '{"name": "b"}', "answers")
         sender.pub(MAILBOX + "LIST.a", "", "answers")
         sender.ping()
-        with Wire(disk.port) as late:
+        with Wire(broker.port) as late:
             late.subscribe("a")
             late.ping()
             assert sender.silent(0.3)
@@ -74,7 +74,7 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
             assert worker.silent(0.05)
             assert all(message.payload == b"first" for message in late.received) and late.silent(0.05)
 
-            disk.faults.may_sync.set()
+            broker.faults.may_sync.set()
             bodies = [message.json for message in sender.messages(5)]
             assert {"msg_id": 1} in bodies
             assert {"msg_id": 2} in bodies
@@ -84,16 +84,16 @@ def test_nothing_leaves_before_the_fsync(disk: Disk) -> None:
                 assert sorted(message.payload for message in follower.messages(2)) == [b"second", b"third"]
 
 
-def heal(wire: Wire, address: str) -> None:
-    """Wait until the store takes writes again."""
+def wait_until_writable(wire: Wire, address: str) -> None:
+    """Wait until the store accepts writes again."""
     wait_until(lambda: wire.create(name=address).get("is_new") is False)
 
 
-def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) -> None:
-    with Wire(disk.port) as wire:
+def test_messages_of_a_failed_fsync_are_refused_and_invisible(broker: BrokerOnFaultyStore) -> None:
+    with Wire(broker.port) as wire:
         wire.create(name="a")
-        disk.faults.may_sync.clear()
-        disk.faults.failing_syncs = 1
+        broker.faults.may_sync.clear()
+        broker.faults.failing_syncs = 1
         wire.sub("answers")
         wire.pub(MAILBOX + "MSG.a", "refused", "answers")
         wire.ping()
@@ -101,11 +101,11 @@ def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) ->
         wire.pub(MAILBOX + "MSG.a.urgent", "refused too", "answers")
         wire.ping()
         assert wire.silent(0.1)
-        disk.faults.may_sync.set()
+        broker.faults.may_sync.set()
         assert [each.json["code"] for each in wire.messages(2)] == ["store_unavailable"] * 2
-        # Both are in the store, but nobody sees them, before the store takes writes again and after.
+        # Both are in the store, but stay invisible, also after the store accepts writes again.
         assert wire.list("a") == {"mail_address": "a", "total": 0, "messages": []}
-        heal(wire, "a")
+        wait_until_writable(wire, "a")
         assert wire.list("a")["total"] == 0
         assert wire.msg("a", "kept") == {"msg_id": 2}
         wire.subscribe("a", "2")
@@ -114,47 +114,49 @@ def test_what_came_during_an_fsync_that_fails_is_refused_and_gone(disk: Disk) ->
         assert wire.list("a", limit=1)["total"] == 1
 
 
-def test_a_message_whose_deletion_fails_amid_its_fsync_is_pushed(disk: Disk) -> None:
-    with Wire(disk.port) as wire, Wire(disk.port) as reader:
+def test_message_is_delivered_if_its_deletion_fails_during_its_fsync(broker: BrokerOnFaultyStore) -> None:
+    with Wire(broker.port) as wire, Wire(broker.port) as reader:
         wire.create(name="a")
         reader.subscribe("a")
         reader.ping()
-        disk.faults.may_sync.clear()
+        broker.faults.may_sync.clear()
         wire.sub("answers")
         for payload in ("first", "second"):
             wire.pub(MAILBOX + "MSG.a", payload, "answers")
         wire.ping()
         assert wire.silent(0.1)
-        disk.faults.failing_writes = 1
+        broker.faults.failing_writes = 1
         wire.pub(MAILBOX + "DELETE.a.0", "", "answers")
         wire.ping()
-        disk.faults.may_sync.set()
+        broker.faults.may_sync.set()
         answers = [each.json for each in wire.messages(3)]
         assert [each.get("code") for each in answers].count("store_unavailable") == 1
         assert {"msg_id": 0} in answers and {"msg_id": 1} in answers
         assert [each.payload for each in reader.messages(2)] == [b"first", b"second"]
-        heal(wire, "a")
+        wait_until_writable(wire, "a")
         assert wire.list("a")["total"] == 2
         assert wire.delete("a", 0) == {"deleted": True}
 
 
-@pytest.mark.parametrize("count", [1, 3], ids=["all that came together", "some of it"])
-def test_what_a_worker_answered_before_an_fsync_that_fails(disk: Disk, count: int) -> None:
-    """The store has the deletions, though nobody was promised them: none is made twice or undone."""
-    with Wire(disk.port) as wire, Wire(disk.port) as worker, Wire(disk.port) as other:
+@pytest.mark.parametrize("count", [1, 3], ids=["a whole batch", "part of a batch"])
+def test_deletions_of_a_failed_fsync_are_refused_but_stay_done(
+    broker: BrokerOnFaultyStore, count: int
+) -> None:
+    """The store has the deletions although they were refused. No message is deleted twice or comes back."""
+    with Wire(broker.port) as wire, Wire(broker.port) as worker, Wire(broker.port) as other:
         wire.create(name="a")
         wire.send("".join(f"PUB {MAILBOX}MSG.a 1\r\n{n}\r\n" for n in range(count + 2)))
         worker.sub("answers", "9")
         worker.subscribe("a", queue="workers")
         assert len(worker.messages(count + 2)) == count + 2
-        disk.faults.may_sync.clear()
-        disk.faults.failing_syncs = 1
+        broker.faults.may_sync.clear()
+        broker.faults.failing_syncs = 1
         worker.send("".join(f"PUB {MAILBOX}DELETE.a.{n} answers 0\r\n\r\n" for n in range(count)))
         worker.ping()
         assert worker.silent(0.1)
-        disk.faults.may_sync.set()
+        broker.faults.may_sync.set()
         assert [each.json["code"] for each in worker.messages(count)] == ["store_unavailable"] * count
-        heal(wire, "a")
+        wait_until_writable(wire, "a")
         left = [{"msg_id": n, "payload": str(n)} for n in range(count, count + 2)]
         for _ in range(2):
             for n in range(count):

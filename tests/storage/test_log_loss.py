@@ -1,4 +1,4 @@
-"""Loss in the log: refused with its amount unless it is accepted, and no id is given twice even then."""
+"""Changes lost from the write-ahead log: a start refuses unless the loss is accepted. No id is used twice."""
 
 import shutil
 from collections.abc import Callable
@@ -30,7 +30,7 @@ MESSAGES = 2000
 
 
 def send(port: int, address: str, count: int) -> list[int]:
-    """Messages that are acknowledged one after the other; returns their ids."""
+    """Send messages, each after the reply to the one before. Returns their ids."""
     with Wire(port) as wire:
         return [wire.msg(address, f"message {number} of {address}")["msg_id"] for number in range(count)]
 
@@ -47,7 +47,7 @@ def broker(start_broker: StartBroker) -> Broker:
 
 
 def damage_at_the_beginning(file: Path) -> None:
-    """In the checksum by which a file is told from another store's."""
+    """Damage the checksum that identifies the file."""
     flip_byte(file, 0)
 
 
@@ -86,7 +86,9 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_lost_messages_are_refused_then_accepted(broker: Broker, damage: Callable[[Path], None]) -> None:
+def test_start_refuses_lost_messages_unless_the_loss_is_accepted(
+    broker: Broker, damage: Callable[[Path], None]
+) -> None:
     (file,) = log_files(broker.data_dir)
     damage(file)
     sentence = repeated_start_error(broker.data_dir)
@@ -100,19 +102,19 @@ def test_lost_messages_are_refused_then_accepted(broker: Broker, damage: Callabl
     assert f"lost at least {lost} acknowledged changes" in sentence
     assert f"ERROR mq9fast.store: {lost} acknowledged changes are lost" in broker.log.read_text()
     assert broker.metric("mq9fast_store_healthy") == 0
-    given = set(range(MESSAGES))
+    used = set(range(MESSAGES))
     with Wire(broker.port) as wire:
         wire.create(name="box")
     stored = read_stored(broker.port, "box")
     assert stored == {number: b"message %d of box" % number for number in stored}
     # Each message was put with its mailbox's record; a few more changes came before the first.
-    assert 0 <= lost // 2 - (len(given) - len(stored)) < 8
+    assert 0 <= lost // 2 - (len(used) - len(stored)) < 8
 
     broker.flags = flags
     for _ in range(3):
-        fresh = send(broker.port, "box", 10)
-        assert given.isdisjoint(fresh)
-        given |= set(fresh)
+        new = send(broker.port, "box", 10)
+        assert used.isdisjoint(new)
+        used |= set(new)
         broker.restart()
         assert broker.metric("mq9fast_lost_writes_total") == 0
         assert broker.metric("mq9fast_store_healthy") == 1
@@ -120,7 +122,7 @@ def test_lost_messages_are_refused_then_accepted(broker: Broker, damage: Callabl
     assert len(read_stored(broker.port, "box")) == len(stored) + 30
 
 
-def test_what_lies_behind_an_accepted_loss_is_kept(broker: Broker) -> None:
+def test_damaged_log_of_an_accepted_loss_is_kept(broker: Broker) -> None:
     (file,) = log_files(broker.data_dir)
     damage_in_the_middle(file)
     damaged = file.read_bytes()
@@ -129,25 +131,25 @@ def test_what_lies_behind_an_accepted_loss_is_kept(broker: Broker) -> None:
     assert (broker.data_dir / "lost-1" / file.name).read_bytes() == damaged
 
 
-def test_kill_while_a_loss_is_accepted(broker: Broker) -> None:
-    """RocksDB gave the number of a file that is gone to another; the broker is killed before it noted it."""
+def test_start_succeeds_after_a_kill_while_a_loss_is_accepted(broker: Broker) -> None:
+    """RocksDB reuses the number of a lost file, and the broker is killed before it records the new file."""
     (file,) = log_files(broker.data_dir)
     cut_in_the_middle(file)
-    given_again = 0
+    reused_number = 0
     for place in ("first", "second"):
         data = copy_of(broker, broker.data_dir.with_name(place))
-        change_state(data, log_checksums={given_again: 1})
+        change_state(data, log_checksums={reused_number: 1})
         store = RocksStore(data, accept_loss=True)
         batch = store.new_batch()
         batch.put(b"key", b"value")
         store.write(batch)
-        given_again = int(log_files(data)[-1].stem)
+        reused_number = int(log_files(data)[-1].stem)
         killed = Path(shutil.copytree(data, data.with_name(f"{place}-killed")))
         store.close()
     RocksStore(killed, accept_loss=True).close()
 
 
-def test_accepting_a_loss_that_is_none_is_warned_about(broker: Broker) -> None:
+def test_accept_loss_without_a_loss_logs_a_warning(broker: Broker) -> None:
     broker.flags = (*broker.flags, "--accept-loss")
     broker.start()
     assert "nothing is lost" in broker.log.read_text()
@@ -158,7 +160,7 @@ def test_accepting_a_loss_that_is_none_is_warned_about(broker: Broker) -> None:
 @pytest.mark.parametrize(
     "garbage", [b"\0" * 50, b"garbage" * 9, b"\x07\x00" * 40000], ids=["zeros", "text", "much"]
 )
-def test_what_was_never_acknowledged_is_no_loss(broker: Broker, garbage: bytes) -> None:
+def test_garbage_at_the_end_of_the_log_is_no_loss(broker: Broker, garbage: bytes) -> None:
     (file,) = log_files(broker.data_dir)
     with file.open("ab") as opened:
         opened.write(garbage)
@@ -173,7 +175,7 @@ def test_what_was_never_acknowledged_is_no_loss(broker: Broker, garbage: bytes) 
 
 @pytest.mark.parametrize("sync", SYNC_MODES)
 def test_kill_in_the_middle_of_a_large_write_is_no_loss(tmp_path: Path, sync: str) -> None:
-    """RocksDB writes a large batch in parts, the first of which may be whole."""
+    """RocksDB writes a large batch in parts. The first part may be complete."""
     store = RocksStore(tmp_path / "data")
     store.begin(sync)
     killed = Path(shutil.copytree(tmp_path / "data", tmp_path / "killed"))
@@ -191,8 +193,8 @@ def test_kill_in_the_middle_of_a_large_write_is_no_loss(tmp_path: Path, sync: st
 
 
 @pytest.mark.parametrize("sync", SYNC_MODES)
-def test_last_write_before_a_kill_is_missed(tmp_path: Path, sync: str) -> None:
-    """However soon after it the kill came."""
+def test_missing_last_write_before_a_kill_is_a_loss(tmp_path: Path, sync: str) -> None:
+    """Even if the kill came right after the write."""
     store = RocksStore(tmp_path / "data")
     store.begin(sync)
     batch = store.new_batch()
@@ -211,7 +213,7 @@ def test_last_write_before_a_kill_is_missed(tmp_path: Path, sync: str) -> None:
     store.close()
 
 
-def test_batch_that_was_not_written_to_its_end_is_no_loss(broker: Broker) -> None:
+def test_incomplete_batch_at_the_end_of_the_log_is_no_loss(broker: Broker) -> None:
     (file,) = log_files(broker.data_dir)
     content = file.read_bytes()
     with file.open("ab") as opened:
@@ -221,7 +223,7 @@ def test_batch_that_was_not_written_to_its_end_is_no_loss(broker: Broker) -> Non
 
 
 @pytest.mark.parametrize("sync", ["interval", "never"])
-def test_power_cut_that_takes_what_was_not_synced_is_no_alarm(start_broker: StartBroker, sync: str) -> None:
+def test_power_cut_that_loses_unsynced_writes_is_only_a_warning(start_broker: StartBroker, sync: str) -> None:
     broker = start_broker("--sync", sync, "--sync-interval", "3600")
     with Wire(broker.port) as wire:
         wire.create(name="box")
@@ -235,7 +237,7 @@ def test_power_cut_that_takes_what_was_not_synced_is_no_alarm(start_broker: Star
     with file.open("r+b") as opened:
         opened.seek(size // 2 // 4096 * 4096)
         opened.write(bytes(4096))
-    # The system has not run another time: nothing may be missing.
+    # The machine has not rebooted, so nothing may be missing.
     assert "acknowledged changes" in repeated_start_error(broker.data_dir)
     pretend_reboot(broker.data_dir)
     broker.start()
@@ -244,16 +246,16 @@ def test_power_cut_that_takes_what_was_not_synced_is_no_alarm(start_broker: Star
     assert "were not durable are lost" in log
     stored = read_stored(broker.port, "box")
     assert 0 < len(stored) < 200
-    given = set(range(300))
+    used = set(range(300))
     for _ in range(2):
-        fresh = send(broker.port, "box", 10)
-        assert given.isdisjoint(fresh)
-        given |= set(fresh)
+        new = send(broker.port, "box", 10)
+        assert used.isdisjoint(new)
+        used |= set(new)
         broker.restart(kill=True)
     assert len(read_stored(broker.port, "box")) == len(stored) + 20
 
 
-def test_power_cut_may_not_take_what_was_synced(start_broker: StartBroker) -> None:
+def test_power_cut_that_loses_synced_writes_is_refused(start_broker: StartBroker) -> None:
     broker = start_broker("--sync", "interval", "--sync-interval", "0.05")
     with Wire(broker.port) as wire:
         wire.create(name="box")

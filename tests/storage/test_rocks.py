@@ -1,9 +1,11 @@
+"""RocksStore: scans, and a store that is closed."""
+
 from pathlib import Path
 
 from mq9fast.storage.rocks import RocksStore
 
 
-def test_a_scan_gives_every_pair_up_to_its_bound(tmp_path: Path) -> None:
+def test_scan_yields_every_pair_up_to_its_bound(tmp_path: Path) -> None:
     store = RocksStore(tmp_path)
     batch = store.new_batch()
     for number in range(20_000):

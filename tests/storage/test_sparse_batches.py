@@ -1,4 +1,4 @@
-"""What little is left of messages that came together takes little of the disk."""
+"""Sparse record batches: the store frees the disk space of their deleted messages."""
 
 import os
 from collections.abc import Callable
@@ -14,25 +14,29 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
 
 COUNT = 60_000
-SIZE = 1024
+MESSAGE_BYTES = 1024
 LEFT = 64
 MIB = 1 << 20
-# Logs, and tables that are too small to be worth compacting.
-CONSTANT = 20 * MIB
+# Logs, and tables too small to be compacted.
+FIXED_BYTES = 20 * MIB
 
 
-def fill(wire: Wire, address: str, count: int) -> None:
-    """Send messages, which arrive many at a time and share rows."""
+def send_random_messages(wire: Wire, address: str, count: int) -> None:
+    """Send messages that arrive together and share record batches."""
     wire.create(name=address)
     for first in range(0, count, 1000):
-        payloads = (os.urandom(SIZE // 2).hex().encode() for _ in range(first, min(first + 1000, count)))
+        payloads = (
+            os.urandom(MESSAGE_BYTES // 2).hex().encode() for _ in range(first, min(first + 1000, count))
+        )
         subject = f"{MAILBOX}MSG.{address}".encode()
-        wire.send(b"".join(b"PUB %b %d\r\n%b\r\n" % (subject, SIZE, payload) for payload in payloads))
+        wire.send(
+            b"".join(b"PUB %b %d\r\n%b\r\n" % (subject, MESSAGE_BYTES, payload) for payload in payloads)
+        )
         wire.ping()
 
 
-def delete_most(wire: Wire, address: str, count: int) -> None:
-    """Delete all messages but one of LEFT."""
+def delete_all_but_some(wire: Wire, address: str, count: int) -> None:
+    """Delete all messages except every LEFT-th."""
     for first in range(0, count, 1000):
         ids = (n for n in range(first, min(first + 1000, count)) if n % LEFT)
         wire.send("".join(f"PUB {MAILBOX}DELETE.{address}.{n} 0\r\n\r\n" for n in ids))
@@ -59,21 +63,21 @@ def ids_and_payloads(wire: Wire, address: str) -> dict[int, str]:
         page = wire.list(address, cursor=page["next"])
 
 
-def test_a_store_at_rest_takes_no_more_than_four_times_what_is_not_deleted(
+def test_idle_store_shrinks_to_four_times_its_messages(
     start_broker: Callable[..., Broker],
 ) -> None:
     broker = start_broker("--sync", "never")
     with Wire(broker.port) as wire, Wire(broker.port) as reader:
-        fill(wire, "box", COUNT)
-        member = {message.msg_id for message in ask_for(reader, "box", 200)}
-        delete_most(wire, "box", COUNT)
+        send_random_messages(wire, "box", COUNT)
+        member = {message.msg_id for message in receive_as_member(reader, "box", 200)}
+        delete_all_but_some(wire, "box", COUNT)
         left = ids_and_payloads(wire, "box")
         assert sorted(left) == list(range(0, COUNT, LEFT))
         used = broker.loop_seconds
-        wait_until(lambda: disk_bytes(broker.data_dir) < 4 * len(left) * SIZE + CONSTANT)
+        wait_until(lambda: disk_bytes(broker.data_dir) < 4 * len(left) * MESSAGE_BYTES + FIXED_BYTES)
         assert broker.loop_seconds - used < 2
         assert ids_and_payloads(wire, "box") == left
-        # What a member holds is answered by where it was stored before.
+        # Replies to messages in flight refer to their location before the rewrite.
         for msg_id in sorted(member & set(left))[:2]:
             assert wire.delete("box", msg_id) == {"deleted": True}
             assert wire.delete("box", msg_id) == {"deleted": False}
@@ -88,14 +92,14 @@ def test_a_store_at_rest_takes_no_more_than_four_times_what_is_not_deleted(
         assert wire.list("box")["total"] == 0
 
 
-def ask_for(wire: Wire, address: str, count: int) -> list[Message]:
-    """Messages that a queue group's member holds from here on."""
+def receive_as_member(wire: Wire, address: str, count: int) -> list[Message]:
+    """Receive messages as a member of a queue group, and leave them in flight."""
     wire.sub(f"{MAILBOX}MSG.{address}", "1", "group")
     wire.send(f"UNSUB 1 {count}\r\n")
     return wire.messages(count)
 
 
-def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_store() -> None:
+def test_deleted_messages_still_stored_count_toward_max_store_bytes() -> None:
     parts = Thinned()
     parts.limits.max_store_bytes = 20_000
     parts.send(*(b"x" * 100 for _ in range(64)))
@@ -104,14 +108,14 @@ def test_deleted_messages_that_still_take_room_count_towards_the_limit_of_the_st
     sender = parts.session()
     sender.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 10_000, reply=b"in"))
     assert b"limit_exceeded" in sender.after_turn()
-    # They do no more once the runs are thinned.
+    # They do not count any more once the batches are rewritten.
     parts.thin()
     sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 10_000, reply=b"in"))
     assert b"msg_id" in sender.after_turn()
 
 
-def test_what_thinning_leaves_is_free_to_be_used_at_once() -> None:
-    """At its limit a store takes a message for each one that is deleted, thinned or not."""
+def test_deleted_message_makes_space_for_a_new_one_at_once() -> None:
+    """A store at its limit accepts one message for each deletion, rewritten or not."""
     parts = Thinned()
     parts.limits.max_store_bytes = 6400
     parts.send(*(b"x" * 100 for _ in range(64)))
@@ -124,21 +128,21 @@ def test_what_thinning_leaves_is_free_to_be_used_at_once() -> None:
         assert b"msg_id" in sender.after_turn()
 
 
-def test_sparse_runs_of_format_2_are_found_after_a_start(
+def test_sparse_batches_of_format_2_are_rewritten_after_a_start(
     tmp_path: Path, start_broker: Callable[..., Broker]
 ) -> None:
-    """Its marks do not say how much is deleted."""
-    runs, each, size = 8000, 8, 800
+    """Deletion bitmaps of format 2 do not record how many bytes are deleted."""
+    batches, each, size = 8000, 8, 800
     kept = {}
     store = RocksStore(tmp_path / "data")
     batch = store.new_batch()
     batch.put(VERSION_KEY, (2).to_bytes(8, "big"))
-    for n in range(runs):
+    for n in range(batches):
         messages = [(n * each + i, 1, b"", os.urandom(size // 2).hex().encode()) for i in range(each)]
         kept[n * each] = messages[0][3].decode()
         batch.put(batch_key(0, 2, messages[-1][0]), record_batch(messages))
         batch.put(message_key(0, 2, messages[-1][0]), deletion_bitmap(0b11111110))
-    numbers = {"next_id": runs * each, "count2": runs, "size_bytes": runs * size}
+    numbers = {"next_id": batches * each, "count2": batches, "size_bytes": batches * size}
     batch.put(mailbox_key(b"box"), mailbox_record(**numbers))
     store.write(batch)
     store.close()
@@ -146,5 +150,5 @@ def test_sparse_runs_of_format_2_are_found_after_a_start(
     broker = start_broker("--sync", "never", data_dir=tmp_path / "data")
     wait_until(lambda: disk_bytes(broker.data_dir) < before // 3)
     with Wire(broker.port) as wire:
-        assert wire.list("box", limit=1)["total"] == runs
+        assert wire.list("box", limit=1)["total"] == batches
         assert ids_and_payloads(wire, "box") == kept

@@ -1,4 +1,4 @@
-"""The small file beside RocksDB's: what is written is read back, a torn write leaves the record before."""
+"""The state file beside RocksDB's files: it returns the last record, or the one before a torn write."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from mq9fast.errors import StoreError
 from mq9fast.storage.state_file import MAX_PAYLOAD_BYTES, SLOT_BYTES, StateFile
 
 
-def reopened(path: Path) -> bytes | None:
+def read_from_disk(path: Path) -> bytes | None:
     file = StateFile(path)
     try:
         return file.read()
@@ -21,7 +21,7 @@ def reopened(path: Path) -> bytes | None:
 
 
 def test_new_file_has_no_record(tmp_path: Path) -> None:
-    assert reopened(tmp_path / "state") is None
+    assert read_from_disk(tmp_path / "state") is None
 
 
 @settings(max_examples=30)
@@ -34,7 +34,7 @@ def test_last_record_is_read_back(tmp_path_factory: pytest.TempPathFactory, reco
         file.sync()
     assert file.read() == records[-1]
     file.close()
-    assert reopened(path) == records[-1]
+    assert read_from_disk(path) == records[-1]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 10, 20])
@@ -47,14 +47,14 @@ def test_torn_write_leaves_the_record_before(tmp_path: Path, kept: int) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[SLOT_BYTES + kept : SLOT_BYTES + 64] = bytes(64 - kept)
     path.write_bytes(damaged)
-    assert reopened(path) == b"two"
+    assert read_from_disk(path) == b"two"
 
 
 def test_file_without_a_whole_record_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(b"not a record at all, but some text of another program")
     with pytest.raises(StoreError, match="is damaged"):
-        reopened(path)
+        read_from_disk(path)
 
 
 def test_failed_write_keeps_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_failed_write_keeps_the_record(tmp_path: Path, monkeypatch: pytest.Monke
             with pytest.raises(StoreError, match="No space left"):
                 file.write(b"lost") if name == "pwrite" else file.sync()
     file.close()
-    assert reopened(path) == b"kept"
+    assert read_from_disk(path) == b"kept"
 
 
 def test_file_in_a_missing_directory_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A start compares the mailboxes that it finds with the stored count."""
+"""The stored count of mailboxes, which a start compares with the mailboxes that it finds."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from tests.support.wire_client import Wire
 StartBroker = Callable[..., Broker]
 
 
-def test_a_start_refuses_when_mailboxes_are_missing(start_broker: StartBroker) -> None:
+def test_start_refuses_if_mailboxes_are_missing(start_broker: StartBroker) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         for name in ("one", "two", "three"):
@@ -44,8 +44,8 @@ def test_a_start_refuses_when_mailboxes_are_missing(start_broker: StartBroker) -
 
 
 @pytest.mark.parametrize("row", [b"bbox", b"n"], ids=["mailbox", "count"])
-def test_a_mailbox_that_is_made_again_gives_no_id_twice(start_broker: StartBroker, row: bytes) -> None:
-    """A mailbox is missing, or may be, and the operator accepts that."""
+def test_mailbox_created_again_after_a_loss_reuses_no_id(start_broker: StartBroker, row: bytes) -> None:
+    """A mailbox is missing, or its count is, and the operator accepts the loss."""
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
@@ -63,7 +63,7 @@ def test_a_mailbox_that_is_made_again_gives_no_id_twice(start_broker: StartBroke
         accepting.restart(kill=True)
 
 
-def test_the_count_is_that_of_the_records_after_a_kill(start_broker: StartBroker) -> None:
+def test_count_equals_the_number_of_records_after_a_kill(start_broker: StartBroker) -> None:
     broker = start_broker("--monitor-port", "0", "--max-mailboxes", "4")
     with Wire(broker.port) as wire:
         for name in ("one", "two", "three"):
@@ -73,7 +73,7 @@ def test_the_count_is_that_of_the_records_after_a_kill(start_broker: StartBroker
         wire.create(name="three", ttl=1)
         assert wire.create(name="four", ttl=1)["is_new"]
         wait_until(lambda: broker.metric("mq9fast_mailboxes") == 2)
-        # Each of them comes in the place of one that is past its deadline.
+        # Each mailbox takes the place of one that has expired.
         for _ in range(2):
             wire.create(name="five", ttl=1)
             wait_until(lambda: wire.list("five").get("code") == "mailbox_not_found")
@@ -85,7 +85,7 @@ def test_the_count_is_that_of_the_records_after_a_kill(start_broker: StartBroker
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_an_older_directory_gets_its_count(start_broker: StartBroker, version: int) -> None:
+def test_older_directory_gets_a_count(start_broker: StartBroker, version: int) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="one")

@@ -1,4 +1,4 @@
-"""What a broker notes beside its store, packed and read back."""
+"""BrokerState: packing and unpacking."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from mq9fast.storage.broker_state import SYNC_MODES, BrokerState, pack_state, un
 
 
 @pytest.mark.parametrize("sync", SYNC_MODES)
-def test_state_is_read_back(sync: str) -> None:
+def test_unpacked_state_equals_the_packed_one(sync: str) -> None:
     store_id, boot_id = "0" * 36, "1" * 36
     state = BrokerState(True, False, sync, 3, 12, 11, store_id, boot_id, {7: 8, 9: 10})
     assert unpack_state(pack_state(state)) == state
@@ -18,7 +18,7 @@ def test_state_is_read_back(sync: str) -> None:
     [(0, 0), (0, 2), (3, len(SYNC_MODES)), (3, 255)],
     ids=["old", "new", "sync", "sync-255"],
 )
-def test_state_that_this_version_cannot_have_written_is_refused(offset: int, value: int) -> None:
+def test_state_of_an_unknown_format_is_refused(offset: int, value: int) -> None:
     payload = bytearray(pack_state(BrokerState()))
     payload[offset] = value
     with pytest.raises(StoreError, match="unknown format"):
