@@ -9,7 +9,12 @@ NODE_MODULES := tests/js/node_modules
 # The build tools that pyproject.toml names, each in quotes.
 BUILD_REQUIRES := $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | sed 's/, "/ "/g')
 
-.PHONY: run test quicktest lint bench bench-peers bench-growth bench-memory bench-cores perf build debug sdist clean
+# Where the debug core is built and tested.
+DEBUG := build/debug-core
+DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md
+DEBUG_TESTS := tests/core tests/wire
+
+.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-cores perf build debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -47,12 +52,18 @@ perf: build $(VENV)/ready-to-test
 	$(BIN)/python -m bench.regression $(ARGS)
 
 build: $(VENV)/ready
-	$(BIN)/python setup.py -q build_ext --inplace $$(test ! -e build/debug || echo --force)
-	@rm -f build/debug
+	$(BIN)/python setup.py -q build_ext --inplace
 
+# In a copy of the sources, so that neither build disturbs the other. What has not changed keeps its time.
 debug: $(VENV)/ready
-	MQ9FAST_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force
-	@touch build/debug
+	mkdir -p $(DEBUG)
+	find $(DEBUG) -type f -name '*.p[xy]*' ! -name '*.pyc' -delete
+	tar -cf - --exclude='*.so' --exclude='_core/*.c' --exclude=node_modules $(DEBUG_SOURCES) | tar -xf - -C $(DEBUG)
+	cd $(DEBUG) && MQ9FAST_DEBUG=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
+
+# Not the tests that take what a release takes, or that all of the repository is about.
+test-debug: debug $(VENV)/ready-to-test
+	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest --capture=sys $(DEBUG_TESTS) $(ARGS)
 
 sdist: $(VENV)/ready-to-test
 	$(BIN)/python -m build

@@ -1,6 +1,7 @@
 """Compile every module of mq9fast/_core; everything else is in pyproject.toml.
 
-MQ9FAST_DEBUG=1 builds with assertions, MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
+MQ9FAST_DEBUG=1 builds with assertions, which mq9fast/_core/base/check.pxd describes.
+MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
 """
 
 import os
@@ -37,5 +38,6 @@ setup(
             "initializedcheck": False,
             "embedsignature": True,
         },
+        emit_linenums=DEBUG,
     ),
 )

@@ -70,6 +70,7 @@ def test_unsub_of_a_sid_that_had_its_last_delivery_does_not_revive_it() -> None:
 def test_what_a_closed_connection_leaves_behind() -> None:
     parts = Parts()
     mailbox_with(parts, b"a", *[b"%d" % i for i in range(10)])
+    gc.collect()
     before = len(gc.get_objects())
     for _ in range(20):
         peer = parts.session()
@@ -82,6 +83,7 @@ def test_what_a_closed_connection_leaves_behind() -> None:
         references = sys.getrefcount(peer.session)
         assert references == 2
     del peer
+    parts.loop.calls.clear()
     gc.collect()
     mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None

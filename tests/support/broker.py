@@ -131,9 +131,10 @@ class Broker:
         self.start()
 
     def end(self) -> None:
-        """Kill the broker in any state, and check that its log has no traceback."""
+        """Kill the broker in any state, and check that its log has no traceback and no failed assertion."""
         self.kill()
-        assert "Traceback" not in self.log.read_text(), self.log.read_text()
+        log = self.log.read_text()
+        assert "Traceback" not in log and "check failed" not in log, log
 
     def _close_output(self) -> None:
         if self.process.stdout is not None:

@@ -4,11 +4,11 @@ The contract, and who uses it, is in bytes_map.pxd.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.huge_pages cimport advise_huge_pages
+from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free
 from mq9fast._core.base.view cimport View, hash_view, same, view, view_of
 
 cdef enum:

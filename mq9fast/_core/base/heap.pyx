@@ -1,8 +1,9 @@
 """A binary min-heap for deadlines and returned messages; the contract is in heap.pxd."""
 
 cimport cython
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Realloc
 
 
 cdef inline bint is_less(HeapItem* a, HeapItem* b) noexcept:

@@ -3,7 +3,7 @@
 The caller owns the array and frees it with PyMem_Free.
 """
 
-from cpython.mem cimport PyMem_Realloc
+from mq9fast._core.base.memory cimport PyMem_Realloc
 
 
 cdef inline void* with_capacity(

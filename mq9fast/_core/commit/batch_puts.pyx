@@ -1,11 +1,11 @@
 """Messages on their way into the store; see batch_puts.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.mem cimport PyMem_Free
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, to_bytes
 from mq9fast._core.mailbox.mailbox cimport Mailbox

@@ -1,9 +1,9 @@
 """What one turn gathered for the mailboxes; see commit_group.pxd."""
 
-from cpython.mem cimport PyMem_Free
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
+from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, view_of
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes

@@ -1,10 +1,10 @@
 """Rows that deletions were looked up in; see deleted_row.pxd."""
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
+from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport BATCH_ID_SPAN, RecordBatch, has_bit

@@ -1,9 +1,9 @@
 """Which messages a queue group has given out; see in_flight.pxd."""
 
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.heap cimport Heap
+from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free
 from mq9fast._core.storage.record_batch cimport RecordLocation
 
 cdef enum:

@@ -1,9 +1,10 @@
 """A set of mailbox uids; see uid_set.pxd."""
 
-from cpython.mem cimport PyMem_Free
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
 
+from mq9fast._core.base.check cimport CHECKED, check
+from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 
 
@@ -11,6 +12,12 @@ cdef int compare(const void* a, const void* b) noexcept nogil:
     cdef uint64_t left = (<const uint64_t*>a)[0]
     cdef uint64_t right = (<const uint64_t*>b)[0]
     return (left > right) - (left < right)
+
+
+cdef void check_sorted(const uint64_t* items, Py_ssize_t count) noexcept:
+    cdef Py_ssize_t i
+    for i in range(1, count):
+        check(items[i - 1] <= items[i], b"uids are sorted before they are asked for")
 
 
 cdef class UidSet:
@@ -43,6 +50,8 @@ cdef class UidSet:
         cdef Py_ssize_t low = 0
         cdef Py_ssize_t high = self.count
         cdef Py_ssize_t middle
+        if CHECKED:
+            check_sorted(self.items, self.count)
         while low < high:
             middle = (low + high) // 2
             if self.items[middle] < uid:

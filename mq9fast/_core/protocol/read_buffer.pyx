@@ -6,9 +6,10 @@ A small part is copied back in front of the next read. A large part stays, and t
 """
 
 from cpython.buffer cimport PyBUF_WRITE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.string cimport memcpy, memmove
+
+from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 
 cdef enum:
     MIN_READ_BYTES = 4096

@@ -1,10 +1,10 @@
 """A cache of the matches of literal subjects, used by `Sublist`; the contract is in match_cache.pxd."""
 
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from mq9fast._core.base.view cimport View, same, view
 
 cdef enum:

@@ -1,0 +1,34 @@
+"""With the debug core, a test of the core fails if it leaves an object or a block of memory behind."""
+
+import gc
+import pkgutil
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+
+import mq9fast._core
+from mq9fast._core.base.check import live_objects
+from mq9fast._core.session import Session
+
+for _module in pkgutil.walk_packages(mq9fast._core.__path__, "mq9fast._core."):
+    import_module(_module.name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_behind() -> Iterator[None]:
+    before = live_objects()
+    yield
+    if live_objects() != before:
+        end_sessions()
+        gc.collect()
+    left = Counter(live_objects())
+    left.subtract(before)
+    assert not +left
+
+
+def end_sessions() -> None:
+    """The garbage collector does not see mailboxes: what reads them has to be detached from them."""
+    for session in [thing for thing in gc.get_objects() if isinstance(thing, Session)]:
+        session.closed()

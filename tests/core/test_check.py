@@ -1,0 +1,63 @@
+"""The debug core: an assertion that does not hold ends the process, and what lives is counted."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mq9fast._core.base import check
+from mq9fast._core.base.check import is_debug_build, live_objects
+from mq9fast._core.base.heap import Heap, Ticket
+from tests.support.broker import Broker
+
+debug_only = pytest.mark.skipif(not is_debug_build(), reason="a release has no assertions and no counts")
+UNSORTED = """
+from mq9fast._core.mailbox.uid_set import UidSet
+uids = UidSet()
+uids.add(2)
+uids.add(1)
+print(1 in uids)
+"""
+
+
+@pytest.mark.skipif(os.environ.get("MQ9FAST_DEBUG") != "1", reason="not run by make test-debug")
+def test_make_test_debug_runs_the_debug_core_and_brokers_with_it(tmp_path: Path) -> None:
+    assert is_debug_build()
+    broker = Broker(tmp_path / "data")
+    mapped = Path(f"/proc/{broker.process.pid}/maps")
+    try:
+        assert not mapped.exists() or check.__file__ in mapped.read_text()
+    finally:
+        broker.end()
+
+
+@debug_only
+def test_an_assertion_that_does_not_hold_ends_the_process() -> None:
+    ran = subprocess.run([sys.executable, "-c", UNSORTED], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (-signal.SIGABRT, "")
+    assert "uid_set.pyx" in ran.stderr
+    assert "check failed: uids are sorted before they are asked for" in ran.stderr
+
+
+@debug_only
+def test_objects_and_blocks_of_memory_are_counted() -> None:
+    before = live_objects()
+    heap = Heap()
+    tickets = [Ticket(heap, 1, minor) for minor in range(100)]
+    tickets[0].push()
+    made = Counter(live_objects())
+    made.subtract(before)
+    assert +made == {"Heap": 1, "Ticket": 100, "blocks of base.heap": 1}
+    del heap, tickets
+    left = Counter(live_objects())
+    left.subtract(before)
+    assert not +left and not -left
+
+
+@pytest.mark.skipif(is_debug_build(), reason="the debug core counts")
+def test_a_release_counts_nothing() -> None:
+    assert live_objects() == {}
