@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mq9fast.monitoring")
 
-# A client has so long to send its first request, and then to take each part of a response.
+# The time that a client has to send its first request, and then to receive each part of a response.
 TIMEOUT_SECONDS = 10.0
 # A connection without a request is closed after this, which is longer than Prometheus's default interval.
 KEEP_ALIVE_SECONDS = 75.0
-# A slice of a page ends after so long or at so many bytes. Then the event loop runs at least the pause long.
+# A slice of a page ends after this time or at this size. Then the event loop runs for at least the pause.
 SLICE_SECONDS = 0.001
 SLICE_BYTES = 65536
 PAUSE_SECONDS = 0.001
@@ -79,7 +79,7 @@ class HttpConnection(asyncio.Protocol):
                 self._next_request()
 
     def _restart_timeout(self, seconds: float) -> None:
-        """Abort the connection after so long, unless the timeout is restarted before."""
+        """Abort the connection after this time, unless the timeout is restarted before."""
         if self._timeout is not None:
             self._timeout.cancel()
         self._timeout = self._loop.call_later(seconds, self.abort)

@@ -16,7 +16,7 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 MAX_PARAMETERS = 32
 DEFAULT_LIMIT = 1024
-# Encoding so many entries takes less than a millisecond.
+# Encoding this many entries takes less than a millisecond.
 ENTRIES_PER_PIECE = 64
 
 # nats-server reads a limit or an offset into a Go int.

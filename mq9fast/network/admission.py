@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mq9fast.admission")
 
-# With tls_handshake_first = "auto", the broker waits so long for TLS, as nats-server does by default.
+# The time that the broker waits for TLS with tls_handshake_first = "auto". nats-server's default.
 FALLBACK_SECONDS = 0.05
 # Accepting fails without file descriptors. They come back when connections close.
 ACCEPT_RETRY_SECONDS = 0.1

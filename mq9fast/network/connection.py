@@ -25,7 +25,7 @@ log = logging.getLogger("mq9fast.connection")
 # They are small, because a message of a higher priority cannot overtake the messages in this buffer.
 HIGH_WATER_BYTES = 65536
 LOW_WATER_BYTES = 16384
-# A connection that closes may take so long to write its last output.
+# The time that a closing connection has to write its last output.
 FINAL_WRITE_SECONDS = 2.0
 # The same for a stale client with TLS: it answers no pings, so it will not answer the end of TLS either.
 STALE_SECONDS = 0.05
@@ -33,8 +33,8 @@ STALE = b"Stale Connection"
 TOO_MANY_CONNECTIONS = b"maximum connections exceeded"
 # Checks of a paused transport per write deadline.
 CHECKS_PER_DEADLINE = 4
-# nats-server's values: a new client is not pinged so long, unless it sent its first PING; and a round trip
-# that is so old is measured again.
+# nats-server's values. A new client is not pinged before the first, unless it has sent its first PING. A
+# round trip that is older than the second is measured again.
 FIRST_PING_SECONDS = 2.0
 ROUND_TRIP_NS = 3600 * 1_000_000_000
 

@@ -6,7 +6,7 @@
 import resource
 
 # Descriptors that clients do not get: for the monitoring port, for the log, the event loop and the store's
-# files other than tables, and for at least so many tables.
+# files other than tables, and for at least this many tables.
 MONITORING_CONNECTIONS = 64
 OTHER_FILES = 64
 MIN_RESERVED_TABLES = 128
@@ -40,7 +40,7 @@ def raise_descriptor_limit(connections: int, tables: int = MIN_RESERVED_TABLES) 
 
 
 def max_open_tables(connections: int) -> int:
-    """How many tables the store may have open beside so many connections; -1 if there is no limit."""
+    """How many tables the store may have open beside this many connections; -1 if there is no limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return -1

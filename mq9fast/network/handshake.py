@@ -66,7 +66,7 @@ class Handshake:
             "version": PROTOCOL_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
-            # nats-server's version of Go. Some clients fail without this field.
+            # On nats-server the version of Go. Some clients fail without this field.
             "go": f"{sys.implementation.name}{platform.python_version()}",
             "host": settings.host,
             "port": self._port,

@@ -22,7 +22,8 @@ MAPPED_PREFIX = "::ffff:"
 UNKNOWN_PEER = ("", 0)
 # Errors for an address family or an address that the system does not have.
 ABSENT = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
-# A port that is free on one address may be in use on another. Then another port is tried, so many times.
+# A port that is free on one address may be in use on another. Then another port is tried, up to this many
+# times.
 MAX_TRIES = 20
 
 

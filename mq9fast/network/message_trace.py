@@ -14,7 +14,7 @@ from mq9fast._core.pubsub.message_trace import Trace
 
 ACCOUNT = "$G"
 CLIENT = 0
-# A report repeats at most so many headers of the message.
+# A report repeats at most this many headers of the message.
 MAX_HEADERS = 1000
 GZIP_HEADER = b"NATS/1.0\r\nContent-Encoding: gzip\r\n\r\n"
 # The event loop waits for the report: time matters more than size.

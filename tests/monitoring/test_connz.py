@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-# The tests share so many connections. Connection N subscribes N times and sends N messages.
+# The tests share this many connections. Connection N subscribes N times and sends N messages.
 CLIENTS = 5
 ORDERS = {
     "cid": [1, 2, 3, 4, 5],
@@ -82,16 +82,16 @@ def test_other_sort_orders_list_every_connection(clients: list[Wire], port: int,
 
 @pytest.mark.parametrize("sort", ["cid", "subs"])
 @pytest.mark.parametrize(
-    ("offset", "limit", "shown"),
+    ("offset", "limit", "selected"),
     [(0, 2, slice(2)), (2, 2, slice(2, 4)), (4, 9, slice(4, 5)), (5, 1, slice(0))],
 )
 def test_offset_and_limit(
-    clients: list[Wire], port: int, sort: str, offset: int, limit: int, shown: slice
+    clients: list[Wire], port: int, sort: str, offset: int, limit: int, selected: slice
 ) -> None:
     page = read(port, f"/connz?sort={sort}&offset={offset}&limit={limit}")
-    assert cids(page) == ORDERS[sort][shown]
+    assert cids(page) == ORDERS[sort][selected]
     assert (page["offset"], page["limit"], page["total"]) == (offset, limit, 5)
-    assert page["num_connections"] == len(ORDERS[sort][shown])
+    assert page["num_connections"] == len(ORDERS[sort][selected])
 
 
 def test_limit_0_is_the_default(clients: list[Wire], port: int) -> None:
@@ -106,16 +106,16 @@ def test_one_connection_by_cid(clients: list[Wire], port: int) -> None:
 
 @pytest.mark.parametrize("yes", ["1", "true", "True"])
 def test_subs_lists_subjects(clients: list[Wire], port: int, yes: str) -> None:
-    shown = read(port, f"/connz?subs={yes}&cid=2")["connections"][0]
-    assert shown["subscriptions_list"] == ["c2.0", "c2.1"]
+    entry = read(port, f"/connz?subs={yes}&cid=2")["connections"][0]
+    assert entry["subscriptions_list"] == ["c2.0", "c2.1"]
     assert "subscriptions_list" not in read(port, "/connz?subs=0&cid=2")["connections"][0]
 
 
 def test_subs_detail_lists_every_field(clients: list[Wire], port: int) -> None:
     clients[1].send("UNSUB 1 7\r\n")
     clients[1].ping()
-    shown = read(port, "/connz?subs=detail&cid=2")["connections"][0]["subscriptions_list_detail"]
-    assert shown == [
+    details = read(port, "/connz?subs=detail&cid=2")["connections"][0]["subscriptions_list_detail"]
+    assert details == [
         {"subject": "c2.0", "sid": "0", "msgs": 4, "cid": 2},
         {"subject": "c2.1", "sid": "1", "msgs": 0, "cid": 2, "qgroup": "q", "max": 7},
     ]
@@ -176,8 +176,8 @@ def test_last_activity_counts_messages_and_subscriptions_but_no_pings(monitored:
         reader.ping()
 
         def active(wire: Wire) -> str:
-            shown = read(port, f"/connz?cid={wire.info['client_id']}")["connections"][0]
-            return str(shown["last_activity"])
+            entry = read(port, f"/connz?cid={wire.info['client_id']}")["connections"][0]
+            return str(entry["last_activity"])
 
         begun, idle = active(reader), active(sender)
         time.sleep(0.6)
@@ -213,10 +213,10 @@ def test_unprintable_names_and_subjects_are_replaced(monitored: Broker, port: in
         wire.ping()
         wire.send(b"SUB \x1b[2J.\xff\xfe 1\r\n")
         wire.ping()
-        shown = read(port, f"/connz?subs=1&cid={wire.info['client_id']}")["connections"][0]
-    assert shown["name"] == "\ufffd[2J\ufffd" + "n" * 251
-    assert (shown["lang"], shown["version"]) == ("l" * 64, "\ufffdv")
-    assert shown["subscriptions_list"] == ["\ufffd[2J.\ufffd\ufffd"]
+        entry = read(port, f"/connz?subs=1&cid={wire.info['client_id']}")["connections"][0]
+    assert entry["name"] == "\ufffd[2J\ufffd" + "n" * 251
+    assert (entry["lang"], entry["version"]) == ("l" * 64, "\ufffdv")
+    assert entry["subscriptions_list"] == ["\ufffd[2J.\ufffd\ufffd"]
 
 
 def test_sort_of_a_thousand_connections(start_broker: Callable[..., Broker]) -> None:
@@ -254,6 +254,6 @@ def test_auth_shows_no_token(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--monitor-port", "0", "--token", "very-secret")
     with Wire(broker.port, {"auth_token": "very-secret"}) as wire:
         wire.ping()
-        shown = read(monitor_port(broker), "/connz?auth=1")["connections"]
-    assert shown[0]["authorized_user"] == "[REDACTED]"
-    assert "very-secret" not in str(shown)
+        entries = read(monitor_port(broker), "/connz?auth=1")["connections"]
+    assert entries[0]["authorized_user"] == "[REDACTED]"
+    assert "very-secret" not in str(entries)

@@ -16,20 +16,20 @@ async def connz_of_client(broker: Broker, certificates: Certificates) -> dict[st
     """The entry of a nats-py client on the page."""
     client = await connect(broker.url, tls=certificates.context(), name="secured")
     try:
-        (shown,) = (await asyncio.to_thread(read, monitor_port(broker), "/connz"))["connections"]
+        (entry,) = (await asyncio.to_thread(read, monitor_port(broker), "/connz"))["connections"]
     finally:
         await client.close()
-    assert isinstance(shown, dict)
-    return shown
+    assert isinstance(entry, dict)
+    return entry
 
 
 def test_version_and_cipher(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
     broker = start_broker("--monitor-port", "0", *files)
-    shown = asyncio.run(connz_of_client(broker, certificates))
-    assert (shown["name"], shown["lang"], shown["tls_version"]) == ("secured", "python3", "1.3")
-    assert shown["tls_cipher_suite"].startswith("TLS_")
+    entry = asyncio.run(connz_of_client(broker, certificates))
+    assert (entry["name"], entry["lang"], entry["tls_version"]) == ("secured", "python3", "1.3")
+    assert entry["tls_cipher_suite"].startswith("TLS_")
     varz = read(monitor_port(broker), "/varz")
     assert (varz["tls_required"], varz["tls_verify"]) == (True, False)
 
@@ -41,8 +41,8 @@ def test_websocket_clients_with_and_without_tls(start_broker: Callable[..., Brok
         broker = start_broker("--monitor-port", "0", "--ws-port", "0", *flags)
         with WebWire(broker.ws_port, {"name": "page"}, tls=tls) as wire:
             wire.ping()
-            (shown,) = read(monitor_port(broker), "/connz")["connections"]
-            assert (shown["type"], shown["name"], shown["ip"]) == ("websocket", "page", "127.0.0.1")
-            assert shown.get("tls_version", "") == ("1.3" if tls else "")
+            (entry,) = read(monitor_port(broker), "/connz")["connections"]
+            assert (entry["type"], entry["name"], entry["ip"]) == ("websocket", "page", "127.0.0.1")
+            assert entry.get("tls_version", "") == ("1.3" if tls else "")
         varz = read(monitor_port(broker), "/varz")
         assert varz["websocket"] == {"host": "127.0.0.1", "port": broker.ws_port}

@@ -72,9 +72,9 @@ def selection(port: int, path: str) -> Any:
     if status != 200:
         return status
     page = json.loads(body)
-    figures = [page.get(name) for name in ("num_connections", "total", "offset", "limit")]
-    shown = [(it["name"], it.get("authorized_user")) for it in page.get("connections") or []]
-    return figures, shown, len(page.get("subscriptions_list") or [])
+    counters = [page.get(name) for name in ("num_connections", "total", "offset", "limit")]
+    connections = [(it["name"], it.get("authorized_user")) for it in page.get("connections") or []]
+    return counters, connections, len(page.get("subscriptions_list") or [])
 
 
 @pytest.mark.parametrize("path", [f"/connz?{it}" for it in CONNZ] + [f"/subsz?{it}" for it in SUBSZ])

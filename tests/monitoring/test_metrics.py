@@ -43,10 +43,10 @@ def test_clients_cannot_add_metrics_or_labels(monitored: Broker, port: int) -> N
 
 
 def test_process_metrics_have_the_usual_names(port: int) -> None:
-    figures = metrics(port)
-    assert figures["process_cpu_seconds_total"] > 0
-    assert figures["process_resident_memory_bytes"] > 1_000_000
-    assert figures["process_start_time_seconds"] > 1_700_000_000
+    values = metrics(port)
+    assert values["process_cpu_seconds_total"] > 0
+    assert values["process_resident_memory_bytes"] > 1_000_000
+    assert values["process_start_time_seconds"] > 1_700_000_000
     text = get(port, "/metrics")[2].decode()
     assert re.findall(r"^# TYPE (\w+) untyped", text, re.MULTILINE) == []
 

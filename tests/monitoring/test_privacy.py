@@ -92,9 +92,9 @@ def test_the_log_shows_no_private_address(addresses: list[str], monitored: Broke
 
 
 def test_masked_addresses_have_at_most_eight_characters(addresses: list[str], port: int) -> None:
-    shown = [box["address"] for box in read(port, "/mailboxz")["mailboxes"] if not box["public"]]
-    assert len(shown) == PRIVATE + 5
-    for text in shown:
+    masked_addresses = [box["address"] for box in read(port, "/mailboxz")["mailboxes"] if not box["public"]]
+    assert len(masked_addresses) == PRIVATE + 5
+    for text in masked_addresses:
         assert text.endswith("\u2026")
         assert len(text) <= 9
     rows = read(port, "/subsz?subs=1&limit=5000")["subscriptions_list"]
@@ -108,9 +108,9 @@ def test_a_public_address_is_shown_until_its_mailbox_ends(monitored: Broker, por
         wire.sub(f"{MAILBOX}MSG.public.one.urgent", queue="public.one")
         wire.ping()
         path = f"/connz?subs=detail&cid={wire.info['client_id']}"
-        shown = read(port, path)["connections"][0]
-        assert shown["name"] == "public.one"
-        detail = shown["subscriptions_list_detail"][0]
+        entry = read(port, path)["connections"][0]
+        assert entry["name"] == "public.one"
+        detail = entry["subscriptions_list_detail"][0]
         assert (detail["subject"], detail["qgroup"]) == (f"{MAILBOX}MSG.public.one.urgent", "public.one")
 
         def subject() -> str:
@@ -121,7 +121,7 @@ def test_a_public_address_is_shown_until_its_mailbox_ends(monitored: Broker, por
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"), [("a", ""), ("abc", ""), ("abcd", "a"), ("a" * 31, "a" * 7), ("b" * 128, "b" * 8)]
+    ("address", "prefix"), [("a", ""), ("abc", ""), ("abcd", "a"), ("a" * 31, "a" * 7), ("b" * 128, "b" * 8)]
 )
-def test_a_masked_address_has_a_quarter_of_the_characters_at_most_eight(address: str, shown: str) -> None:
-    assert masked(address) == shown + "\u2026"
+def test_a_masked_address_has_a_quarter_of_the_characters_at_most_eight(address: str, prefix: str) -> None:
+    assert masked(address) == prefix + "\u2026"

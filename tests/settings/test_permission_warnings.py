@@ -108,7 +108,7 @@ def test_the_warning_and_its_advice_are_right() -> None:
 
 def test_the_users_in_the_operations_document_cause_no_warning(tmp_path: Path) -> None:
     document = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    (shown,) = re.findall(r"^```toml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(r"^```toml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mq9.toml"
-    path.write_text(shown)
+    path.write_text(example)
     assert list(permission_warnings(load_settings(["--config", str(path)], {}))) == []

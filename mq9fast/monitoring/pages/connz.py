@@ -34,7 +34,7 @@ from mq9fast.text import printable
 MAX_CID = 2**64 - 1
 # nats-server shows this in place of a token.
 REDACTED = "[REDACTED]"
-# Sorting or skipping so many connections takes less than a millisecond.
+# Sorting or skipping this many connections takes less than a millisecond.
 CONNECTIONS_PER_PIECE = 512
 
 Sort = Literal[

@@ -39,7 +39,7 @@ from mq9fast.text import printable
 # searched.
 MAILBOXES_PER_PIECE = 128
 PLACES_PER_PIECE = 256
-# One search of the index finds at most so many addresses.
+# One search of the index finds at most this many addresses.
 MAX_FOUND = 16384
 MAX_CURSORS = 1024
 

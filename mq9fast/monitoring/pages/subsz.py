@@ -35,7 +35,7 @@ UNKNOWN_ACCOUNT = dict.fromkeys(
     ),
     0,
 )
-# Comparing so many subjects takes less than a millisecond.
+# Comparing this many subjects takes less than a millisecond.
 SUBSCRIPTIONS_PER_PIECE = 4096
 
 
@@ -96,7 +96,7 @@ class Subsz:
         }
 
     def _listed(self, query: SubszQuery, test: bytes) -> Iterator[bytes]:
-        """The page with a list. `total` counts all that match, so that every subscription is looked at."""
+        """The page with a list. `total` counts all that match, so every subscription is compared."""
         limit = query.max_entries
         selected: list[Subscription] = []
         total = 0

@@ -25,7 +25,7 @@ log = logging.getLogger("mq9fast.websocket")
 
 # The size of one read. Frames are parsed in Python, so this bounds the time that one read takes.
 READ_BYTES = 65536
-# So many upgrades may run even if the broker is full: the clients get an -ERR that says so.
+# This many upgrades may run even if the broker is full: those clients get an -ERR that says so.
 MIN_UPGRADES = 64
 FINAL = 0x80
 BINARY, CLOSE, PONG = 0x2, 0x8, 0xA
