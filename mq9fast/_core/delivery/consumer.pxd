@@ -1,8 +1,8 @@
-"""Places in a mailbox: what a subscription or a queue group has been given, and how it is given the rest.
+"""What reads a mailbox: a plain subscription (here) or a queue group (queue_group.pyx).
 
-A source has one place per rank: the first id of that rank that it was not given. While it is caught up,
-messages are offered to it as they become durable; as soon as a socket is full it falls behind, and is pumped
-from the store once the socket drains. Nothing is kept for it in between.
+A consumer has one cursor per rank: the first id of that rank that it was not given. A consumer that is caught
+up gets each message as it becomes durable. When its client's socket is full it falls behind, and later reads
+the store from its cursors on. Nothing is kept in memory for it in between. `Delivery` calls all of this.
 """
 
 from libc.stdint cimport uint64_t
@@ -15,29 +15,29 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocatio
 
 
 cdef enum:
-    SUBJECT_CAPACITY = 192        # longest prefix, address, rank or id, with slack
-    FRAME_BYTES = 24              # of a delivery beside its subjects, header and payload
-    CATCH_UP_BYTES = 196608       # about what one source is given in one turn
-    OUTPUT_BYTES = 262144         # no source adds to a client that has this much to write
+    SUBJECT_CAPACITY = 192        # the longest subject of a delivery, with slack
+    FRAME_BYTES = 24              # of a frame, without subjects, header and payload
+    CATCH_UP_BYTES = 196608       # what one consumer gets in one turn, roughly
+    OUTPUT_BYTES = 262144         # a client with this much unwritten output gets nothing from consumers
 
 
 cdef enum CatchUpResult:
-    CAUGHT_UP                 # given everything durable; the rest will be offered
-    MORE_TO_GIVE              # stopped for fairness; wants another turn
-    SOCKETS_FULL              # for a socket to drain
-    NOT_DURABLE               # given everything durable, but it joined amid messages that are not yet
+    CAUGHT_UP     # it has everything durable, and gets new messages live
+    MORE_TO_GIVE  # it used up its share of the turn
+    SOCKETS_FULL  # every client that could take messages has a full socket
+    NOT_DURABLE   # it has everything durable, but not all that was sent before it joined
 
 
 cdef enum ConsumerState:
     IDLE
-    QUEUED                    # for the pump
-    PARKED                    # with the clients whose sockets it waits for
+    QUEUED                    # in Delivery's queue to catch up
+    PARKED                    # waits for the sockets of its clients
 
 
 cdef struct DeliveryFrame:
-    # One message as it is delivered, whoever gets it. DANGER: points into itself and where the message lies.
+    # One message as it is delivered to any subscriber. DANGER: points into itself and to the message.
     char text[2 * SUBJECT_CAPACITY]
-    char* id_at               # where the id goes that ends the reply subject
+    char* id_at               # end of the reply subject, where the id goes
     View subject
     View reply
     View header
@@ -62,7 +62,7 @@ cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
 cdef class Consumer:
     cdef Mailbox mailbox
     cdef uint64_t cursor[3]
-    cdef uint64_t live_from_id       # ids below were given out before it came and may be nobody's to offer
+    cdef uint64_t live_from_id  # messages below this id may not be durable yet: do not go live before they are
     cdef bint caught_up
     cdef ConsumerState state
 
@@ -80,6 +80,6 @@ cdef class Consumer:
 
 cdef class PlainConsumer(Consumer):
     cdef Subscription subscription
-    cdef int ranks            # the set it takes
+    cdef int ranks            # the set of ranks that it subscribed to
 
     cdef int give(self, DeliveryFrame* frame) except -1

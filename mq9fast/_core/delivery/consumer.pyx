@@ -1,4 +1,4 @@
-"""Places in a mailbox, and the plain subscription among them; see consumer.pxd."""
+"""What reads a mailbox; the contract is in consumer.pxd."""
 
 from libc.stdint cimport uint64_t
 
@@ -12,7 +12,7 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocatio
 
 
 cdef void begin_frame(DeliveryFrame* frame, Mailbox mailbox, int rank) noexcept:
-    """Write the subjects that messages of a rank have, but for their ids."""
+    """Write the subjects of a frame for this mailbox and rank, without the message id."""
     cdef View address = view_of(mailbox.address)
     cdef char* start = frame.text
     cdef char* at = put(put(start, MSG_PREFIX), address)
@@ -29,7 +29,7 @@ cdef void begin_frame(DeliveryFrame* frame, Mailbox mailbox, int rank) noexcept:
 cdef void fill_frame(
     DeliveryFrame* frame, uint64_t msg_id, const StoredMessage* message, RecordLocation location
 ) noexcept:
-    """Put a message into an envelope that is addressed: its id, and where the sender's bytes are."""
+    """Complete a frame with one message: its id, and where its header and payload are."""
     frame.reply.size = put_decimal(frame.id_at, msg_id) - frame.reply.data
     frame.header = message.header
     frame.payload = message.payload
@@ -38,10 +38,10 @@ cdef void fill_frame(
 
 
 cdef class Consumer:
-    """Something that reads one mailbox."""
+    """Base of PlainConsumer and QueueGroup."""
 
     cdef int restart(self) except -1:
-        """The mailbox begins a life: everything in it is still to come."""
+        """The mailbox was created or has ended: start again with its first message."""
         cdef int rank
         for rank in range(RANKS):
             self.cursor[rank] = 0
@@ -50,35 +50,35 @@ cdef class Consumer:
         return 0
 
     cdef int offer(self, DeliveryFrame* frame) except -1:
-        """Take a message that just became durable, or fall behind."""
-        raise TypeError("a source is a Reader or a Group")
+        """Deliver a message that just became durable, or fall behind."""
+        raise NotImplementedError
 
     cdef CatchUpResult catch_up(self, object store) except *:
-        """Take what the store holds, some of it."""
-        raise TypeError("a source is a Reader or a Group")
+        """Deliver messages from the store, up to this turn's share."""
+        raise NotImplementedError
 
     cdef int park(self) except -1:
-        """Wait with the clients whose sockets are full."""
-        raise TypeError("a source is a Reader or a Group")
+        """Wait until a client's socket drains."""
+        raise NotImplementedError
 
     cdef CatchUpResult finish_catch_up(self) noexcept:
-        """Nothing durable is left to give: read along live, unless what is not durable yet came before us."""
+        """Everything durable was delivered: go live, unless earlier messages are not durable yet."""
         if self.mailbox.durable_id < self.live_from_id:
             return NOT_DURABLE
         self.caught_up = True
         return CAUGHT_UP
 
     cdef bint wants(self, int rank):
-        """Whether a parked source could take a message of the rank all the same."""
+        """Whether a parked consumer can still take a message of this rank."""
         return False
 
     cdef RecordBatchReader scan(self, object store, int rank):
-        """The stored messages of a rank that are durable and not yet given; None if there are none."""
+        """The durable messages of a rank from the cursor on; None if there are none."""
         return durable_messages(store, self.mailbox, rank, self.cursor[rank])
 
 
 cdef class PlainConsumer(Consumer):
-    """A subscription outside queue groups: it gets every message of the ranks it takes."""
+    """A subscription without a queue group: it gets every message of its ranks."""
 
     def __cinit__(self, Mailbox mailbox not None, Subscription subscription not None, int ranks):
         self.mailbox = mailbox
@@ -87,7 +87,7 @@ cdef class PlainConsumer(Consumer):
         self.live_from_id = mailbox.next_id
 
     cdef int park(self) except -1:
-        # One that waits for its end, because it had its last delivery or its client is doomed, waits nowhere.
+        # A consumer that reached its maximum, or whose client is closing, is not parked.
         if not self.subscription.client.writable:
             self.subscription.client.parked[self] = None
         return 0

@@ -1,4 +1,8 @@
-"""What leaves the broker for mailboxes: replies and pushes of durable turns, reads for who fell behind."""
+"""What leaves the broker for mailboxes: replies, messages to live consumers, and reads from the store.
+
+The commit pipeline calls `release`, `fail` and `catch_up`; sessions call `attach`, `detach` and
+`writable_again`. It moves every consumer's cursors.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -13,11 +17,11 @@ from mq9fast._core.pubsub.router cimport Router
 
 cdef enum:
     WRITE_NS = 5_000              # about what one write to a socket takes
-    CLOCK_CHECK_OFFERS = 64       # after which the time is looked at
+    CLOCK_CHECK_OFFERS = 64       # between two checks of the clock
 
 
 cdef class MailboxSubscription(Subscription):
-    # Exactly one of reader and group is there while it is attached.
+    # While it is attached, it has either a consumer of its own or a group and a member.
     cdef readonly Mailbox mailbox
     cdef PlainConsumer reader
     cdef QueueGroup group
@@ -28,8 +32,8 @@ cdef class Delivery:
     cdef MailboxIndex mailbox_index
     cdef Router router
     cdef PendingWork pending_work
-    cdef object catch_up_queue  # a deque of sources for the pump; those not QUEUED any more are passed over
-    cdef dict unreadable        # sources whose reading failed, and with what; in the state QUEUED
+    cdef object catch_up_queue  # a deque of consumers; those not QUEUED any more are skipped
+    cdef dict unreadable        # consumer -> exception of its last read; in the state QUEUED
 
     # Subscriptions come and go.
     cdef MailboxSubscription attach(
@@ -43,7 +47,7 @@ cdef class Delivery:
     cdef int queue_catch_up(self, Consumer consumer) except -1
     cdef int catch_up_one(self, Consumer consumer, object store) except -1
 
-    # A turn is durable.
+    # A commit group is durable, or has failed.
     cdef int advance_durable(self, CommitGroup commit_group) except -1
     cdef int answer(self, const PendingReply* pending_reply, View reply) except -1
     cdef int push(self, CommitGroup commit_group, int rank, uint64_t end_ns) except -1

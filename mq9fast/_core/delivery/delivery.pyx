@@ -1,4 +1,4 @@
-"""What leaves the broker for mailboxes; see delivery.pxd."""
+"""What leaves the broker for mailboxes; the contract is in delivery.pxd."""
 
 from collections import deque
 
@@ -41,7 +41,7 @@ cdef class MailboxSubscription(Subscription):
 
 
 cdef class Delivery:
-    """Moves every source's place in its mailbox on."""
+    """One for each broker."""
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Router router not None, PendingWork pending_work not None
@@ -55,7 +55,7 @@ cdef class Delivery:
     cdef MailboxSubscription attach(
         self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
     ):
-        """Subscribe to a mailbox, living or not. One past its deadline is like one that is gone."""
+        """Subscribe to a mailbox, which need not exist. One past its deadline counts as not existing."""
         cdef MailboxSubscription subscription = MailboxSubscription(client, sid, subject, queue)
         cdef Mailbox mailbox = self.mailbox_index.look_up_or_make(address)
         cdef QueueGroup group
@@ -80,7 +80,7 @@ cdef class Delivery:
         return subscription
 
     cdef int detach(self, MailboxSubscription subscription) except -1:
-        """The subscription ends: what it holds of a group goes back."""
+        """The subscription ends. Messages that it has in flight are returned to its group."""
         if subscription.reader is not None:
             self.drop_consumer(subscription.mailbox, subscription.reader)
         elif subscription.group is not None and subscription.member in subscription.group.members:
@@ -91,8 +91,8 @@ cdef class Delivery:
         return 0
 
     cdef int finish(self, MailboxSubscription subscription) except -1:
-        """The subscription had its last delivery. A group's member stays until what it holds is answered, or
-        its connection ends: giving that back now would have two members work on it."""
+        """The subscription reached its maximum. A group's member stays until its messages are answered or
+        its connection closes: if they were returned now, two members would work on them."""
         if subscription.member is None or subscription.member.in_flight.count == 0:
             return self.detach(subscription)
         subscription.client.awaiting_answers[subscription] = None
@@ -103,7 +103,7 @@ cdef class Delivery:
         return self.read_or_forget(group)
 
     cdef int read_or_forget(self, QueueGroup group) except -1:
-        """A group got something back, or lost a member: it is to be pumped, or, when empty, forgotten."""
+        """A group has a returned message or lost a member: queue it to catch up, or drop it if it is empty."""
         if group.members:
             return self.queue_catch_up(group)
         del group.mailbox.groups[group.name]
@@ -116,7 +116,7 @@ cdef class Delivery:
         return self.mailbox_index.forget_if_unused(mailbox)
 
     cdef int queue_catch_up(self, Consumer consumer) except -1:
-        """Have the end of the turn read on from the store for the source, if it may see its mailbox."""
+        """Have the consumer catch up at the end of the turn, if its mailbox exists."""
         if consumer.state != QUEUED and self.mailbox_index.sees(consumer.mailbox):
             consumer.state = QUEUED
             self.catch_up_queue.append(consumer)
@@ -124,7 +124,7 @@ cdef class Delivery:
         return 0
 
     cdef int advance_durable(self, CommitGroup commit_group) except -1:
-        """Note how far mailboxes are durable; who waited for that is to be pumped."""
+        """Note how far mailboxes are durable, and queue the consumers that waited for it."""
         cdef Py_ssize_t i
         cdef DurableMark* mark
         cdef Mailbox mailbox
@@ -154,8 +154,8 @@ cdef class Delivery:
         return self.router.answer(reply, view_of(body))
 
     cdef int push(self, CommitGroup commit_group, int rank, uint64_t end_ns) except -1:
-        """Offer the turn's messages of one rank to those who read along. Once it is `end_ns` they fall behind
-        instead, and are pumped."""
+        """Give the group's messages of one rank to live consumers. After `end_ns` they fall behind instead,
+        and catch up later."""
         cdef Py_ssize_t i
         cdef Py_ssize_t offers = 0
         cdef bint spent = monotonic_ns() >= end_ns
@@ -193,7 +193,7 @@ cdef class Delivery:
         return 0
 
     cdef int settle(self, CommitGroup commit_group, Py_ssize_t first, bint durable) except -1:
-        """Tell queue groups what became of the turn's deletions from the `first` on."""
+        """Tell queue groups whether the commit group's deletions, from index `first` on, are durable."""
         cdef Py_ssize_t i
         cdef PendingDelete* pending_delete
         cdef Mailbox mailbox
@@ -218,7 +218,7 @@ cdef class Delivery:
         return 0
 
     def release(self, CommitGroup commit_group not None) -> None:
-        """The turn is durable: answer, then push, the most urgent first."""
+        """The commit group is durable: send replies, then messages, the most urgent first."""
         cdef Py_ssize_t i
         cdef int rank
         cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns
@@ -234,8 +234,8 @@ cdef class Delivery:
             raise failure
 
     def fail(self, CommitGroup commit_group not None, bytes error not None, bint stored) -> None:
-        """The turn's last batch failed: who waits for that gets `error`, and it is forgotten. The turn goes
-        on with what was written before, if anything. `stored`: what it deleted is gone all the same."""
+        """The group's last batch failed: answer its commands with `error` and drop them. What was written
+        before stays in the group. `stored`: the store has the batch's deletions all the same."""
         cdef Py_ssize_t i
         self.settle(commit_group, commit_group.pending_deletes.written, stored)
         for i in range(commit_group.replies.written, commit_group.replies.count):
@@ -254,14 +254,14 @@ cdef class Delivery:
         return 0
 
     def catch_up(self, store) -> None:
-        """Read on from the store for sources that fell behind, a share each, for as long as a turn has for
-        it. Those it does not come to are the first of the next turn.
+        """Read the store for consumers that are behind, a share each, while the turn has time for it. Those
+        that it does not reach come first in the next turn.
 
-        What cannot be read is raised once the others had their share, and waits for `read_again`.
+        A read that fails is raised after the others had their share. That consumer waits for `read_again`.
         """
         cdef Consumer consumer
         cdef Py_ssize_t left = len(self.catch_up_queue)
-        # Writing what is read takes about as long again.
+        # Writing to the sockets takes about as long again.
         cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns // 2
         failure = None
         while left:
@@ -286,7 +286,7 @@ cdef class Delivery:
             raise failure
 
     def read_again(self):
-        """Have the next `catch_up` go on with what could not be read; returns why one could not, or None."""
+        """Have the next `catch_up` retry failed reads. Returns the exception of one of them, or None."""
         cdef Consumer consumer
         unreadable, self.unreadable = self.unreadable, {}
         for consumer in unreadable:
@@ -296,11 +296,11 @@ cdef class Delivery:
 
     @property
     def has_catch_up(self) -> bool:
-        """Whether `catch_up` has anything to do."""
+        """Whether a consumer waits to catch up."""
         return len(self.catch_up_queue) > 0
 
     def writable_again(self, Client client not None) -> None:
-        """The client's socket drained: what waited for it goes on."""
+        """The client's socket drained: write its output and queue the consumers that waited for it."""
         cdef Consumer consumer
         client.writable = True
         client.mailbox_bytes_unsent = False
@@ -313,7 +313,7 @@ cdef class Delivery:
                 self.queue_catch_up(consumer)
 
     def restart(self, Mailbox mailbox not None) -> None:
-        """The mailbox began or ended a life: whoever reads it starts over."""
+        """The mailbox was created or has ended: its consumers start again."""
         cdef Consumer consumer
         if mailbox.consumers:
             for consumer in list(mailbox.consumers):

@@ -1,4 +1,7 @@
-"""Which messages a queue group has given out and not seen deleted, by msg_id, and who holds each."""
+"""The messages that a queue group has given out and that are not deleted yet, by msg_id, with their members.
+
+Each QueueGroup owns one table. An entry borrows its member: the member empties its list before it goes.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -8,18 +11,18 @@ from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
 cdef enum InFlightState:
-    HELD              # by its member
-    RETURNED          # waiting in the heap for another member
-    DELETING          # deleted, but the turn that says so is not durable
+    HELD              # given to its member
+    RETURNED          # in the heap, for another member
+    DELETING          # deleted by a commit group that is not durable yet
 
 
 cdef struct InFlight:
     HeapItem item            # major = rank, minor = msg_id
-    RecordLocation location  # where the message lies
-    uint64_t size            # bytes of header and payload
+    RecordLocation location  # of the message in the store
+    uint64_t size            # of header and payload, in bytes
     InFlightState state
-    void* member             # borrowed; NULL once it left
-    InFlight* previous       # among what the member holds
+    void* member             # borrowed; NULL after it left
+    InFlight* previous       # on the member's list
     InFlight* following
     InFlight* chain          # in the same bucket
 
@@ -33,7 +36,7 @@ cdef class InFlightTable:
     cdef InFlight** buckets
     cdef Py_ssize_t capacity      # a power of two
     cdef readonly Py_ssize_t size
-    cdef Heap critical            # given back, one heap per rank
+    cdef Heap critical            # returned messages, one heap per rank
     cdef Heap urgent
     cdef Heap normal
 

@@ -1,4 +1,7 @@
-"""A queue group of a mailbox: each message to exactly one living member, and back if that one leaves."""
+"""A queue group of a mailbox: each message goes to one member; to another if it leaves or refuses.
+
+`Delivery` calls it for members that come and go and for messages; `MailboxWriter` for answers of members.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -10,14 +13,14 @@ from mq9fast._core.storage.record_batch cimport RecordBatch
 
 cdef class Member:
     cdef Subscription subscription
-    cdef int ranks            # the set it takes
+    cdef int ranks            # the set of ranks that it subscribed to
     cdef InFlightList in_flight
 
 
 cdef class QueueGroup(Consumer):
     cdef readonly bytes name
     cdef list members
-    cdef Py_ssize_t next_member      # index of the member whose turn it is
+    cdef Py_ssize_t next_member      # index of the member that is asked first for the next message
     cdef InFlightTable in_flight
 
     # Members come and go.

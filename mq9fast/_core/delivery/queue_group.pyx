@@ -1,4 +1,4 @@
-"""A queue group of a mailbox; see queue_group.pxd."""
+"""A queue group of a mailbox; the contract is in queue_group.pxd."""
 
 from libc.stdint cimport uint64_t
 
@@ -22,7 +22,7 @@ cdef inline InFlight* entry_at(HeapItem* item) noexcept:
 
 
 cdef class Member:
-    """One queue subscription and what it holds. After its last delivery it stays while it holds anything."""
+    """One queue subscription and its messages in flight. It stays until the last of them is answered."""
 
     def __cinit__(self, Subscription subscription not None, int ranks):
         self.subscription = subscription
@@ -30,7 +30,7 @@ cdef class Member:
 
 
 cdef class QueueGroup(Consumer):
-    """The subscriptions to one mailbox that share a queue name."""
+    """The subscriptions to one mailbox with the same queue name."""
 
     def __cinit__(self, Mailbox mailbox not None, bytes name not None):
         self.mailbox = mailbox
@@ -41,17 +41,17 @@ cdef class QueueGroup(Consumer):
 
     @property
     def member_count(self) -> int:
-        """Subscriptions in it."""
+        """Its subscriptions."""
         return len(self.members)
 
     @property
     def returned_count(self) -> int:
-        """Messages that came back and wait for another member."""
+        """Messages that were returned and wait for another member."""
         return self.in_flight.returned_count()
 
     @property
     def in_flight_count(self) -> int:
-        """Messages that members hold."""
+        """Messages that members have in flight."""
         return self.in_flight.size - self.in_flight.returned_count()
 
     cdef Member join(self, Subscription subscription, int ranks):
@@ -61,7 +61,7 @@ cdef class QueueGroup(Consumer):
         return member
 
     cdef int leave(self, Member member) except -1:
-        """Give what the member holds back to the group; it is to be pumped."""
+        """Return the member's messages to the group. The caller queues the group to catch up."""
         self.members.remove(member)
         while member.in_flight.first is not NULL:
             self.in_flight.take_back(member.in_flight.first, &member.in_flight)
@@ -69,7 +69,7 @@ cdef class QueueGroup(Consumer):
         return 0
 
     cdef int release_member(self, Member member) except -1:
-        """A member that had its last delivery goes with the last message it held."""
+        """Remove a member that reached its maximum and has nothing in flight any more."""
         if member.in_flight.count == 0 and member.subscription.max_reached():
             self.members.remove(member)
             member.subscription.client.awaiting_answers.pop(member.subscription, None)
@@ -79,21 +79,21 @@ cdef class QueueGroup(Consumer):
         return None if entry.member is NULL else <Member>entry.member
 
     cdef int return_message(self, InFlight* entry) except -1:
-        """A member refused the message: it is for whoever is next; the group is to be pumped."""
+        """A member refused the message: give it to another. The caller queues the group to catch up."""
         cdef Member member = self.member_of(entry)
         self.in_flight.take_back(entry, &member.in_flight)
         self.caught_up = False
         return self.release_member(member)
 
     cdef int deleting(self, InFlight* entry) except -1:
-        """The message was deleted, but the turn that says so may still fail: until then nobody gets it."""
+        """The message was deleted, but the commit group may fail: until it is durable no member gets it."""
         if entry.state == RETURNED:
             self.in_flight.returned(entry.item.major).remove(&entry.item)
         entry.state = DELETING
         return 0
 
     cdef int deleted(self, uint64_t msg_id) except -1:
-        """The deletion is durable."""
+        """The deletion is durable: drop the entry."""
         cdef InFlight* entry = self.in_flight.find(msg_id)
         cdef Member member
         if entry is NULL or entry.state != DELETING:
@@ -103,7 +103,7 @@ cdef class QueueGroup(Consumer):
         return 0 if member is None else self.release_member(member)
 
     cdef int not_deleted(self, uint64_t msg_id) except -1:
-        """The deletion failed: the message is its member's again, or the group's."""
+        """The deletion failed: the message is in flight at its member again, or returned if that one left."""
         cdef InFlight* entry = self.in_flight.find(msg_id)
         if entry is NULL or entry.state != DELETING:
             return 0
@@ -130,7 +130,7 @@ cdef class QueueGroup(Consumer):
         return 0
 
     cdef bint any_takes(self, int rank):
-        """Whether any member takes messages of the rank."""
+        """Whether any member subscribed to the rank."""
         cdef Member member
         for member in self.members:
             if (member.ranks >> rank) & 1 and not member.subscription.max_reached():
@@ -138,7 +138,7 @@ cdef class QueueGroup(Consumer):
         return False
 
     cdef Member choose(self, int rank):
-        """The next member, in turn, that takes the rank and has room; None if there is none now."""
+        """The next member, in turn, that takes the rank and whose socket is not full, or None."""
         cdef Py_ssize_t count = len(self.members)
         cdef Py_ssize_t i, at
         cdef Member member
@@ -154,8 +154,8 @@ cdef class QueueGroup(Consumer):
         return None
 
     cdef CatchUpResult blocked(self, int rank):
-        """Why `choose` found none: sockets are full, or only this turn's share of them is, or nobody takes
-        the rank and its messages wait for one who does."""
+        """Why `choose` found none. SOCKETS_FULL; MORE_TO_GIVE: clients have too much unwritten output in this
+        turn; CAUGHT_UP: no member takes the rank, and its messages wait for one that does."""
         cdef Member member
         cdef CatchUpResult why = CAUGHT_UP
         for member in self.members:
@@ -170,7 +170,7 @@ cdef class QueueGroup(Consumer):
         return member.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
 
     cdef int give_first(self, Member member, DeliveryFrame* frame) except -1:
-        """Give a message that the group was not given before."""
+        """Give out a new message."""
         cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
         cdef InFlight* entry = self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
         self.cursor[frame.rank] = frame.msg_id + 1
@@ -187,7 +187,7 @@ cdef class QueueGroup(Consumer):
         return self.give_first(member, frame)
 
     cdef CatchUpResult catch_up(self, object store) except *:
-        """A rank whose takers are all blocked does not hold up members that take only others."""
+        """A rank whose members all have full sockets does not stop the other ranks."""
         cdef Py_ssize_t budget = CATCH_UP_BYTES
         cdef CatchUpResult outcome
         cdef CatchUpResult worst = CAUGHT_UP
@@ -215,7 +215,7 @@ cdef class QueueGroup(Consumer):
         return False
 
     cdef CatchUpResult give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
-        """Give out what came back, oldest first; it is older than anything new of its rank."""
+        """Give out returned messages, oldest first. They are older than any new one of the rank."""
         cdef DeliveryFrame frame
         cdef InFlight* entry
         cdef Member member
@@ -240,7 +240,7 @@ cdef class QueueGroup(Consumer):
             budget[0] -= cost_of(&frame)
 
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1:
-        """Open the row of a message, unless it is open; false if it is not there."""
+        """Open the row of a message, unless it is open. Returns false if the row does not exist."""
         cdef uint64_t uid = self.mailbox.uid
         cdef int rank = <int>entry.item.major
         cdef bint alone = entry.location.count == 1
@@ -256,7 +256,7 @@ cdef class QueueGroup(Consumer):
         return True
 
     cdef CatchUpResult give_new(self, object store, int rank, Py_ssize_t* budget) except *:
-        """Give out what the group was not given yet."""
+        """Give out new messages from the store."""
         cdef DeliveryFrame frame
         cdef Member member
         cdef RecordBatchReader reader = self.scan(store, rank)
