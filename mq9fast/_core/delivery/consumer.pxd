@@ -62,7 +62,7 @@ cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
 cdef class Consumer:
     cdef Mailbox mailbox
     cdef uint64_t cursor[3]
-    cdef uint64_t live_from_id  # messages below this id may not be durable yet: do not go live before they are
+    cdef uint64_t live_from_id  # lower ids may not be durable yet: do not go live before they are
     cdef bint caught_up
     cdef ConsumerState state
 

@@ -103,7 +103,7 @@ cdef class Delivery:
         return self.read_or_forget(group)
 
     cdef int read_or_forget(self, QueueGroup group) except -1:
-        """A group has a returned message or lost a member: queue it to catch up, or drop it if it is empty."""
+        """The group has a returned message or lost a member: let it catch up, or drop it if it is empty."""
         if group.members:
             return self.queue_catch_up(group)
         del group.mailbox.groups[group.name]
