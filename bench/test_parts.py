@@ -177,7 +177,7 @@ def test_bytes_map_put_and_pop(measure: Measure, size: int) -> None:
 def gathered(payload_bytes: int) -> tuple[Parts, Mailbox, int]:
     """Send about 64 KiB to a mailbox, not yet written; return it and the number of messages."""
     parts = Parts()
-    mailbox = parts.open(b"box")
+    mailbox = parts.create(b"box")
     data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
     parts.session().feed(data)
     return parts, mailbox, count
@@ -187,7 +187,7 @@ def gathered(payload_bytes: int) -> tuple[Parts, Mailbox, int]:
 def test_record_write(measure: Measure, payload_bytes: int) -> None:
     """Parse a read of messages, collect them in the commit group, and make them into record batches."""
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     peer = parts.session()
     data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
 

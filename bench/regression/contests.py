@@ -51,7 +51,7 @@ def send() -> Contest:
 
     def prepare() -> None:
         parts = Parts(read_bytes=256 * KIB)
-        parts.open(b"b")
+        parts.create(b"b")
         peer = parts.session()
         peer.feed(b"SUB _INBOX.a 1\r\n")
         parts.end_turn()
@@ -69,7 +69,7 @@ def send() -> Contest:
 def filled() -> Parts:
     """A mailbox that holds messages."""
     parts = Parts(read_bytes=256 * KIB)
-    parts.open(b"b")
+    parts.create(b"b")
     parts.session().feed(pub(MSG, b"x" * 100) * FRAMES)
     parts.end_turn()
     return parts

@@ -53,7 +53,7 @@ cdef class Engine:
     cdef bint begin_read(self) noexcept
     cdef int end_read(self, bint at_once) except -1
     cpdef void update_clock(self) noexcept
-    cpdef void judge_deadlines(self) noexcept
+    cpdef void resume_expiry(self) noexcept
     cpdef int end_turn(self) except -1
     cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept

@@ -74,7 +74,7 @@ cdef class Engine:
     cpdef void update_clock(self) noexcept:
         """Read the clock for this turn.
 
-        After a gap in which the broker did not run, no deadline passes before `judge_deadlines` is called:
+        After a gap in which the broker did not run, no deadline passes before `resume_expiry` is called:
         clients may have renewed their mailboxes meanwhile, and those messages are still in the sockets.
         """
         cdef MailboxIndex mailbox_index = self.delivery.mailbox_index
@@ -83,13 +83,13 @@ cdef class Engine:
             self.after_gap = True
         self.pending_work.now_ms = mailbox_index.now_ms = now_ms
         if not self.after_gap:
-            mailbox_index.judged_ms = now_ms
+            mailbox_index.expiry_clock_ms = now_ms
 
-    cpdef void judge_deadlines(self) noexcept:
+    cpdef void resume_expiry(self) noexcept:
         """Read the clock, and let all deadlines pass that are due, even after a gap."""
         cdef MailboxIndex mailbox_index = self.delivery.mailbox_index
         self.after_gap = False
-        self.pending_work.now_ms = mailbox_index.now_ms = mailbox_index.judged_ms = self.time.read()
+        self.pending_work.now_ms = mailbox_index.now_ms = mailbox_index.expiry_clock_ms = self.time.read()
 
     cdef bint begin_read(self) noexcept:
         """Begin a turn that may end with this read. If it returns true, the caller then calls `end_read`."""

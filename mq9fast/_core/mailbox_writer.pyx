@@ -98,7 +98,7 @@ cdef class MailboxWriter:
         self.accumulator.group.add_message(mailbox, rank, msg_id, now_ms, op.header, op.payload)
         mailbox.next_id += 1
         mailbox.renewed_ms = now_ms
-        self.mailbox_index.added(mailbox, rank, size)
+        self.mailbox_index.message_added(mailbox, rank, size)
         self.accepted += 1
         return self.accumulator.group.add_reply(op.reply, REPLY_MSG_ID, msg_id, None)
 
@@ -156,8 +156,8 @@ cdef class MailboxWriter:
             self.pending_work.cost += CLOCK_CHECK_COST
         if not found:
             return False
-        self.mailbox_index.removed(mailbox, rank, msg_id, size)
-        self.mailbox_index.note_sparse(mailbox)
+        self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
+        self.mailbox_index.queue_if_sparse(mailbox)
         return True
 
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
@@ -208,7 +208,7 @@ cdef class MailboxWriter:
         cdef uint64_t dead_before = mailbox.dead_bytes
         if not self.accumulator.group.add_delete(mailbox, row, index, msg_id, size, in_flight):
             return False
-        self.mailbox_index.dead_changed(mailbox, dead_before)
+        self.mailbox_index.dead_bytes_changed(mailbox, dead_before)
         return True
 
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:

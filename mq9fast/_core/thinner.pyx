@@ -37,7 +37,7 @@ cdef class Thinner:
             try:
                 max_bytes -= self.examine(store, max_bytes)
             except Exception:
-                self.mailbox.sparse = False
+                self.mailbox.in_thinning_queue = False
                 self.mailbox = None
                 raise
         return True
@@ -45,10 +45,10 @@ cdef class Thinner:
     cdef bint take_next(self):
         """Go to the next mailbox that is still sparse."""
         cdef Mailbox mailbox
-        while self.mailbox_index.sparse:
-            mailbox = self.mailbox_index.sparse.popleft()
-            if self.mailbox_index.sees(mailbox) and (mailbox.maybe_sparse or mailbox.is_sparse()):
-                mailbox.maybe_sparse = False
+        while self.mailbox_index.thinning_queue:
+            mailbox = self.mailbox_index.thinning_queue.popleft()
+            if self.mailbox_index.is_visible(mailbox) and (mailbox.dead_bytes_unknown or mailbox.is_sparse()):
+                mailbox.dead_bytes_unknown = False
                 self.mailbox = mailbox
                 self.uid = mailbox.uid
                 self.rank = 0
@@ -57,7 +57,7 @@ cdef class Thinner:
                 self.dead_bytes = 0
                 self.counted_bytes = mailbox.dead_bytes
                 return True
-            mailbox.sparse = False
+            mailbox.in_thinning_queue = False
         return False
 
     cdef int finish(self) except -1:
@@ -65,19 +65,19 @@ cdef class Thinner:
         cdef Mailbox mailbox = self.mailbox
         cdef uint64_t before = mailbox.dead_bytes
         self.mailbox = None
-        mailbox.sparse = False
+        mailbox.in_thinning_queue = False
         if not self.found and mailbox.uid == self.uid and before == self.counted_bytes:
             # What was counted cannot be found: looking again would not help.
             mailbox.dead_bytes = min(before, self.dead_bytes)
-            self.mailbox_index.dead_changed(mailbox, before)
-        return self.mailbox_index.note_sparse(mailbox)
+            self.mailbox_index.dead_bytes_changed(mailbox, before)
+        return self.mailbox_index.queue_if_sparse(mailbox)
 
     cdef Py_ssize_t examine(self, object store, Py_ssize_t max_bytes) except -1:
         """Look at rows of one rank of the mailbox; returns how many bytes that was, or what costs as much."""
         cdef Mailbox mailbox = self.mailbox
         cdef Py_ssize_t looked = CLOCK_CHECK_BYTES
         cdef RecordBatchReader reader
-        if self.rank == RANKS or not self.mailbox_index.sees(mailbox) or mailbox.uid != self.uid:
+        if self.rank == RANKS or not self.mailbox_index.is_visible(mailbox) or mailbox.uid != self.uid:
             self.finish()
             return looked
         self.cursor = max(self.cursor, mailbox.head[self.rank])
@@ -127,7 +127,7 @@ cdef class Thinner:
         cdef uint64_t before = mailbox.dead_bytes
         mailbox.dead_bytes -= min(<uint64_t>row.dead_bytes, before)
         mailbox.dead_bytes += dead_bytes
-        self.mailbox_index.dead_changed(mailbox, before)
+        self.mailbox_index.dead_bytes_changed(mailbox, before)
         self.counted_bytes += mailbox.dead_bytes - before
         row.dead_bytes = dead_bytes
         row.changed = True

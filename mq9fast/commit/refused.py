@@ -58,7 +58,7 @@ class RefusedMessages:
             self._add(mailbox, IdRange(*ids))
         for mailbox in commit_group.mailboxes_not_written():
             self._touched[mailbox] = None
-            mailbox.unsure = True
+            mailbox.needs_reload = True
             try:
                 self._reload(mailbox)
             except UNREADABLE:
@@ -78,8 +78,8 @@ class RefusedMessages:
             self._delivery.restart(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
             for msg_id, _, header, payload in RecordBatchReader(self._store.scan(start, end), first):
-                self._mailbox_index.discount(mailbox, rank, msg_id, len(header) + len(payload))
-        mailbox.unsure = False
+                self._mailbox_index.uncount_refused(mailbox, rank, msg_id, len(header) + len(payload))
+        mailbox.needs_reload = False
 
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
         """Where refused messages of a live mailbox may be stored: rank, first id, and first and end key."""

@@ -160,7 +160,7 @@ class Mailboxes:
         if limit and self.mailbox_index.live_count >= limit and not self._end_one_due():
             self.over_limit += 1
             raise CommandError("limit_exceeded")
-        mailbox = self.mailbox_index.open(address, public)
+        mailbox = self.mailbox_index.create(address, public)
         self._accumulator.group.put_raw(
             layout.NEXT_UID_KEY,
             layout.number(self.mailbox_index.next_uid) + layout.number(self.mailbox_index.jumps),
@@ -180,7 +180,7 @@ class Mailboxes:
         self._retry_failed_ends()
         end = time.perf_counter() + EXPIRY_SECONDS
         while True:
-            due = self.mailbox_index.take_due(EXPIRY_BATCH)
+            due = self.mailbox_index.pop_due(EXPIRY_BATCH)
             for mailbox in due:
                 self._end(mailbox)
             if len(due) < EXPIRY_BATCH:
@@ -191,7 +191,7 @@ class Mailboxes:
     def _end_one_due(self) -> bool:
         """End one mailbox that is past its deadline, so that another can be created. False if there is
         none."""
-        due = self.mailbox_index.take_due(1)
+        due = self.mailbox_index.pop_due(1)
         for mailbox in due:
             self._end(mailbox)
         return bool(due)

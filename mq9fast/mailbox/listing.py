@@ -67,7 +67,7 @@ class Listing:
         mailbox = self._mailbox_index.get(address)
         if mailbox is None:
             raise CommandError("mailbox_not_found")
-        if mailbox.unsure:
+        if mailbox.needs_reload:
             raise CommandError("store_unavailable")
         try:
             entries, after = self._entries(mailbox, request)

@@ -109,11 +109,11 @@ class Broker:
                 undo.callback(self._read_retry.stop)
                 self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
                 if 0 < version < FIRST_FORMAT_WITH_DEAD_BYTES:
-                    self.mailboxes.mailbox_index.note_all_maybe_sparse()
+                    self.mailboxes.mailbox_index.queue_all_for_thinning()
                 self.timekeeper = Timekeeper(self.engine.time, self.health, data_dir)
                 undo.callback(self.timekeeper.close)
                 self.timekeeper.begin(self.mailboxes.mailbox_index.newest_ms)
-                self.engine.judge_deadlines()
+                self.engine.resume_expiry()
             except (ReadError, CorruptRecord) as error:
                 raise StartError(
                     f"the data directory {data_dir} holds data that cannot be read: {error}; "

@@ -96,7 +96,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         control_line_bytes=settings.max_control_line,
         payload_bytes=settings.max_payload,
     )
-    engine.judge_deadlines()
+    engine.resume_expiry()
     return Parts(
         engine,
         accumulator,

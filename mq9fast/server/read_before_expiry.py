@@ -36,7 +36,7 @@ class ReadBeforeExpiry:
     def _turn(self, turns_left: int, quiet_turns_left: int, reads_before: int) -> None:
         if turns_left == 0 or quiet_turns_left == 0:
             self._running = False
-            self._engine.judge_deadlines()
+            self._engine.resume_expiry()
             return
         reads = self._engine.reads
         quiet_turns_left = quiet_turns_left - 1 if reads == reads_before else QUIET_TURNS

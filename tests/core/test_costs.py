@@ -16,7 +16,7 @@ def processor_seconds(work: Callable[[], object]) -> float:
 def seconds_to_delete_unreleased(count: int) -> float:
     """What it takes to delete so many messages, the oldest first, that a reader waits for."""
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     parts.end_turn()
     peer = parts.session()
     peer.feed(b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\n")

@@ -37,7 +37,7 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
     parts = Parts()
     parts.accumulator.max_row_bytes = row_bytes
-    boxes = {address: parts.open(address) for address in BOXES}
+    boxes = {address: parts.create(address) for address in BOXES}
     peer = parts.session()
     peer.feed(b"SUB replies 1\r\n")
     parts.end_turn()
@@ -74,7 +74,7 @@ def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
 
 def test_what_is_deleted_to_the_last_message_leaves_no_row() -> None:
     parts = Parts()
-    parts.open(b"a")
+    parts.create(b"a")
     peer = parts.session()
     send(peer, b"a", 2, 300)
     parts.end_turn()

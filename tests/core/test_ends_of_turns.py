@@ -83,7 +83,7 @@ def test_a_full_read_leaves_the_turn_to_others_too(sockets: Sockets) -> None:
 
 def test_what_is_stored_is_answered_with_its_read(sockets: Sockets) -> None:
     parts, reader, writer = pair(sockets)
-    parts.open(b"box")
+    parts.create(b"box")
     writer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x", reply=b"a"))
     assert reader.connection.written == [b'MSG a 1 12\r\n{"msg_id":0}\r\n']
     assert parts.woken == 0
@@ -97,7 +97,7 @@ def test_a_client_that_errs_is_closed_with_its_read(sockets: Sockets) -> None:
 
 def test_output_goes_out_though_the_commit_failed(sockets: Sockets) -> None:
     parts, reader, writer = pair(sockets)
-    parts.open(b"box")
+    parts.create(b"box")
 
     parts.pipeline.failing = RuntimeError("commit")
     for count in (1, 2):

@@ -20,7 +20,7 @@ class BrokenConnection(FakeConnection):
 
 def test_a_failed_commit_leaves_no_client_paused_for_its_share() -> None:
     parts = Parts(read_bytes=4 * KIB)
-    parts.open(b"box")
+    parts.create(b"box")
     parts.pipeline.failing = RuntimeError("commit")
     peer = parts.session()
     peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") + b"PUB nobody 8000\r\n", most=4 * KIB)
@@ -33,7 +33,7 @@ def test_a_failed_commit_leaves_no_client_paused_for_its_share() -> None:
 
 def test_a_failed_commit_closes_clients_and_has_stalled_ones_resumed() -> None:
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     parts.pipeline.failing = RuntimeError("commit")
     wrong, sender = parts.session(), parts.session()
     wrong.feed(b"BOO\r\n")
@@ -103,7 +103,7 @@ def test_a_client_whose_work_fails_is_closed_and_keeps_no_other_paused() -> None
 
 def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
     peers = [parts.session() for _ in range(3)]
     for peer in peers:
@@ -122,7 +122,7 @@ def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
 
 def test_a_deferred_call_that_raises_costs_no_reply_and_no_message() -> None:
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     peer, consumer = parts.session(), parts.session()
     consumer.feed(b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\n")
     parts.end_turn()

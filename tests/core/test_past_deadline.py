@@ -7,7 +7,7 @@ SUBJECT = b"$mq9.AI.MAILBOX.MSG.old"
 
 
 def expiring(parts: Parts, messages: int) -> Mailbox:
-    mailbox = parts.open(b"old")
+    mailbox = parts.create(b"old")
     parts.mailbox_index.renew(mailbox, 1)
     sender = parts.session()
     sender.feed(b"PUB %b 1\r\nx\r\n" % SUBJECT * messages)

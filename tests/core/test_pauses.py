@@ -10,7 +10,7 @@ MESSAGE = pub(b"$mq9.AI.MAILBOX.MSG.a", b"x")
 def parts_with_a_full_turn() -> Parts:
     """A turn that has gathered so much that who adds to it is stalled."""
     parts = Parts()
-    parts.open(b"a")
+    parts.create(b"a")
     parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a", bytes(KIB * KIB)) * 9)
     return parts
 

@@ -27,7 +27,7 @@ def read(value: bytes) -> tuple[int, bytes, bytes]:
 def test_layout_of_a_message() -> None:
     """A reader skips attributes, which this version never writes."""
     parts = Parts()
-    mailbox = parts.open(b"a")
+    mailbox = parts.create(b"a")
     parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
     parts.pipeline.write_batch()
     written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
@@ -159,7 +159,7 @@ def test_corrupt_mailbox_does_not_delay_other_mailboxes() -> None:
     parts = Parts()
     readers = []
     for address in (b"a", b"bad", b"c"):
-        parts.open(address)
+        parts.create(address)
         parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG." + address, address))
     parts.end_turn()
     parts.store.pairs[message_key(1, 2, 0)] = b"corrupt"
@@ -191,4 +191,4 @@ def test_next_ids_are_moved_on_once_for_each_jump() -> None:
         assert mailbox_index.next_uid == 8 + (jumps << 32)
         mailbox_index.jump_uids(jumps)
         assert mailbox_index.next_uid == 8 + (jumps << 32)
-        assert mailbox_index.open(b"new", False).next_id == jumps << 32
+        assert mailbox_index.create(b"new", False).next_id == jumps << 32

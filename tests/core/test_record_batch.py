@@ -60,7 +60,7 @@ def batch_of_three(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
 
 def test_layout_of_a_record_batch() -> None:
     parts = Parts()
-    mailbox = parts.open(b"a")
+    mailbox = parts.create(b"a")
     frames = [pub(b"$mq9.AI.MAILBOX.MSG.a", payload) for payload in (b"n0", b"", b"n3")]
     parts.session().feed(frames[0] + pub(b"$mq9.AI.MAILBOX.MSG.a.critical", b"c") + frames[1] + frames[2])
     now_ms = parts.mailbox_index.now_ms
@@ -84,7 +84,7 @@ def test_layout_of_a_record_batch() -> None:
 def test_record_batch_is_limited_in_messages_and_bytes(count: int, size: int, row_count: int) -> None:
     """A batch has at most 64 messages, and at most 8 KiB of packed messages."""
     parts = Parts()
-    mailbox = parts.open(b"a")
+    mailbox = parts.create(b"a")
     for _ in range(count):
         send(parts, 2, b"x" * size)
     parts.end_turn()
@@ -95,7 +95,7 @@ def test_record_batch_is_limited_in_messages_and_bytes(count: int, size: int, ro
 def test_ids_of_a_record_batch_span_less_than_1024() -> None:
     """The span bounds how far a look-up by id has to search."""
     parts = Parts()
-    mailbox = parts.open(b"a")
+    mailbox = parts.create(b"a")
     for rank in (1, *[2] * 1022, 1, 1):
         send(parts, rank, b"x")
     parts.end_turn()
@@ -138,7 +138,7 @@ def test_batch_deleted_in_one_turn_leaves_no_bitmap() -> None:
 
 def test_message_deleted_in_its_own_turn_is_not_delivered() -> None:
     parts = Parts()
-    mailbox = parts.open(b"a")
+    mailbox = parts.create(b"a")
     reader = parts.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a 1\r\n")
     reader.after_turn()
@@ -220,7 +220,7 @@ ACTION = st.one_of(
 @example([("many", 2, 3), ("many", 1, 3), ("many", 2, 3), ("turn", 0, 0), ("delete", 7, 0), ("delete", 7, 0)])
 def test_sends_and_deletions_agree_with_a_model(actions: list[tuple[str, int, int]]) -> None:
     parts = Parts()
-    mailbox = parts.open(b"a")
+    mailbox = parts.create(b"a")
     model: list[dict[int, bytes]] = [{}, {}, {}]
     for what, number, size in [*actions, ("turn", 0, 0)]:
         if what in {"send", "many"}:

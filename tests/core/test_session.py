@@ -19,7 +19,7 @@ def payloads(output: bytes) -> list[bytes]:
 
 def mailbox_with(parts: Parts, address: bytes, *messages: bytes) -> Peer:
     """A mailbox that holds messages, and the client that sent them."""
-    parts.open(address)
+    parts.create(address)
     sender = parts.session()
     for message in messages:
         sender.feed(pub(MSG + address, message))
@@ -56,7 +56,7 @@ def test_a_mailboxs_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
         parts.end_turn()
         mailbox = parts.mailbox_index.get(b"a")
         assert mailbox is not None
-        assert mailbox.source_count == 0
+        assert mailbox.consumer_count == 0
 
 
 def test_unsub_of_a_sid_that_had_its_last_delivery_does_not_revive_it() -> None:
@@ -87,7 +87,7 @@ def test_what_a_closed_connection_leaves_behind() -> None:
     gc.collect()
     mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None
-    assert (mailbox.source_count, parts.router.sublist.size, parts.delivery.has_catch_up) == (0, 0, False)
+    assert (mailbox.consumer_count, parts.router.sublist.size, parts.delivery.has_catch_up) == (0, 0, False)
     after = len(gc.get_objects())
     assert after <= before + 5
 
@@ -266,7 +266,7 @@ def test_a_mailbox_that_ends_and_begins_again_under_its_readers() -> None:
     parts.mailbox_index.end(mailbox)
     parts.delivery.restart(mailbox)
     parts.end_turn()
-    parts.open(b"a")
+    parts.create(b"a")
     sender.feed(pub(MSG + b"a", b"new"))
     parts.end_turn()
     assert payloads(plain.output()) == payloads(member.output()) == [b"new"]

@@ -20,7 +20,7 @@ def hurried(**limits: int) -> Parts:
 
 def filled(parts: Parts, address: bytes, count: int, size: int) -> None:
     """A mailbox with so many messages."""
-    parts.open(address)
+    parts.create(address)
     sender = parts.session()
     for _ in range(count):
         sender.feed(pub(MSG + address, bytes(size)))
@@ -51,7 +51,7 @@ def test_readers_that_fell_behind_are_pumped_in_turn() -> None:
 
 def test_a_crowd_that_reads_along_falls_behind_and_loses_nothing() -> None:
     parts = hurried()
-    parts.open(b"box")
+    parts.create(b"box")
     readers = [parts.session() for _ in range(5)]
     for reader in readers:
         reader.feed(b"SUB " + MSG + b"box 1\r\n")
@@ -100,7 +100,7 @@ def test_no_more_than_some_clients_are_resumed_in_a_turn_the_first_first() -> No
 
 def test_many_clients_that_were_stalled_are_resumed_some_at_a_time() -> None:
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     parts.session().feed(pub(MSG + b"box", bytes(KIB * KIB)) * 9)
     peers = [parts.session() for _ in range(RESUMED + 5)]
     for peer in peers:
@@ -117,7 +117,7 @@ def play(parts: Parts, pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
     """What a client gets of what it sends, and another, which is told of mailboxes too, in whatever order."""
     other, peer = parts.session(), parts.session()
     other.feed(b"SUB out.> 9\r\n")
-    parts.open(b"box")
+    parts.create(b"box")
     parts.end_turn()
     for piece in pieces:
         peer.feed(piece)
@@ -197,7 +197,7 @@ def test_a_client_that_is_stalled_again_waits_for_the_next_time() -> None:
 
 def test_a_client_that_says_goodbye_is_closed_once_all_that_it_sent_is_handled() -> None:
     parts = hurried()
-    parts.open(b"box")
+    parts.create(b"box")
     peers = [parts.session() for _ in range(2)]
     for peer in peers:
         peer.feed(pub(MSG + b"box", b"x") * 30)

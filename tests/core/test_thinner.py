@@ -151,7 +151,7 @@ def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
     }
     mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
     thinner = Thinner(parts.mailbox_index, parts.accumulator)
-    parts.mailbox_index.note_all_maybe_sparse()
+    parts.mailbox_index.queue_all_for_thinning()
     assert not thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
     parts.end_turn()
     assert parts.store.pairs[message_key(0, 2, 9)] == deletion_bitmap(0b0000000011, 2 * 128)

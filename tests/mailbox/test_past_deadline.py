@@ -59,7 +59,7 @@ def move_past_deadlines(broker: Broker) -> None:
     """Move the time past the deadlines of all mailboxes."""
     time = broker.engine.time
     time.start(time.now_ms + (TTL + 1) * 1000, time.wall_ms(time.now_ms) + (TTL + 1) * 1000)
-    broker.engine.judge_deadlines()
+    broker.engine.resume_expiry()
 
 
 async def subscribe(client: Client, address: str, queue: str = "", tail: str = "") -> list[Msg]:

@@ -209,7 +209,7 @@ def test_error_names_the_wrong_parameter(port: int, query: str) -> None:
 
 def test_a_store_that_cannot_be_read_is_a_503() -> None:
     parts = Parts()
-    parts.open(b"box")
+    parts.create(b"box")
     parts.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
     parts.end_turn()
     parts.store.failing = StoreError("broken")

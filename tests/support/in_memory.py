@@ -182,7 +182,7 @@ class Parts:
             store=self.store,  # type: ignore[arg-type]
             store_errors=(OSError, CorruptRecord),
             write_batch=self.pipeline.write_batch,
-            create=self.open,
+            create=self.create,
         )
         self.engine = Engine(
             self.pending_work,
@@ -200,7 +200,7 @@ class Parts:
             payload_bytes=payload_bytes,
         )
         self.engine.time.start(0, 0)
-        self.engine.judge_deadlines()
+        self.engine.resume_expiry()
         self.clients = 0
 
     @property
@@ -213,9 +213,9 @@ class Parts:
         self.clients += 1
         return Peer(self, self.clients, headers)
 
-    def open(self, address: bytes) -> Mailbox:
+    def create(self, address: bytes) -> Mailbox:
         """Create a mailbox, as CREATE does."""
-        mailbox = self.mailbox_index.open(address, False)
+        mailbox = self.mailbox_index.create(address, False)
         self.mailbox_index.renew(mailbox)
         self.accumulator.group.touch_mailbox(mailbox)
         self.delivery.restart(mailbox)
@@ -225,7 +225,7 @@ class Parts:
         """Advance the broker's time, and expire mailboxes that are due."""
         time = self.engine.time
         time.start(time.now_ms + milliseconds, 0)
-        self.engine.judge_deadlines()
+        self.engine.resume_expiry()
 
     def end_turn(self) -> None:
         """End the turn, scheduled or not."""

@@ -14,7 +14,7 @@ class Thinned(Parts):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mailbox = self.open(b"a")
+        self.mailbox = self.create(b"a")
         self.thinner = Thinner(self.mailbox_index, self.accumulator)
         self.asker = self.session()
         self.asker.feed(b"SUB in 1\r\n")

@@ -9,7 +9,7 @@ from mq9fast._core.base.view cimport View, put, view_of
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.deleted_row cimport DeletedRow
-from mq9fast._core.mailbox.mailbox cimport IN_BATCH_BYTES, Mailbox
+from mq9fast._core.mailbox.mailbox cimport MESSAGE_OVERHEAD_BYTES, Mailbox
 from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
 from mq9fast._core.storage.record_batch cimport all_bits
 
@@ -98,8 +98,8 @@ cdef class CommitGroup:
         if not row.add(index):
             return False
         if row.count > 1:
-            row.dead_bytes += <uint32_t>(size + IN_BATCH_BYTES)
-            mailbox.dead_bytes += size + IN_BATCH_BYTES
+            row.dead_bytes += <uint32_t>(size + MESSAGE_OVERHEAD_BYTES)
+            mailbox.dead_bytes += size + MESSAGE_OVERHEAD_BYTES
             if row.deleted == all_bits(row.count):
                 mailbox.dead_bytes -= min(<uint64_t>row.dead_bytes, mailbox.dead_bytes)
         self.batch_bytes += MESSAGE_KEY_BYTES

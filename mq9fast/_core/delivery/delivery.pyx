@@ -57,7 +57,7 @@ cdef class Delivery:
     ):
         """Subscribe to a mailbox, which need not exist. One past its deadline counts as not existing."""
         cdef MailboxSubscription subscription = MailboxSubscription(client, sid, subject, queue)
-        cdef Mailbox mailbox = self.mailbox_index.look_up_or_make(address)
+        cdef Mailbox mailbox = self.mailbox_index.look_up_or_create(address)
         cdef QueueGroup group
         subscription.mailbox = mailbox
         if mailbox.consumers is None:
@@ -113,11 +113,11 @@ cdef class Delivery:
         del mailbox.consumers[consumer]
         self.unreadable.pop(consumer, None)
         consumer.state = IDLE
-        return self.mailbox_index.forget_if_unused(mailbox)
+        return self.mailbox_index.remove_if_unused(mailbox)
 
     cdef int queue_catch_up(self, Consumer consumer) except -1:
         """Have the consumer catch up at the end of the turn, if its mailbox exists."""
-        if consumer.state != QUEUED and self.mailbox_index.sees(consumer.mailbox):
+        if consumer.state != QUEUED and self.mailbox_index.is_visible(consumer.mailbox):
             consumer.state = QUEUED
             self.catch_up_queue.append(consumer)
             self.pending_work.schedule_end()
@@ -172,7 +172,9 @@ cdef class Delivery:
             if commit_group.retracted and (live_push.uid, live_push.msg_id) in commit_group.retracted:
                 continue
             mailbox = <Mailbox>live_push.mailbox
-            if not mailbox.consumers or mailbox.uid != live_push.uid or not self.mailbox_index.sees(mailbox):
+            if not mailbox.consumers or mailbox.uid != live_push.uid:
+                continue
+            if not self.mailbox_index.is_visible(mailbox):
                 continue
             message = &commit_group.puts.messages[live_push.message]
             unpack_message(commit_group.puts.stored(message), &stored)
@@ -270,7 +272,7 @@ cdef class Delivery:
             if consumer.state != QUEUED:
                 continue
             consumer.state = IDLE
-            if consumer.caught_up or not self.mailbox_index.sees(consumer.mailbox):
+            if consumer.caught_up or not self.mailbox_index.is_visible(consumer.mailbox):
                 continue
             try:
                 self.catch_up_one(consumer, store)

@@ -1,7 +1,10 @@
-"""Mailboxes in memory: what a broker knows of each without asking the store. Messages are only in the store.
+"""Mailboxes in memory: counters, lifetime and consumers of each, and an index of all mailboxes by address.
 
-Ids of a mailbox, in the order in which they pass: given <= next_id; in the store < written_id; durable <
-durable_id, and only durable ones are ever delivered or listed.
+Messages are in the store only. `MailboxWriter` adds and deletes messages here, `Delivery` attaches consumers,
+and `mailbox/lifecycle.py` creates, renews and ends mailboxes. Nothing here reads or writes the store.
+
+The ids of messages pass three limits: assigned ids are below next_id, ids in the store below written_id, and
+durable ids below durable_id. Only durable messages are delivered or listed.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -13,45 +16,47 @@ from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MailboxRecord
 
 
 cdef enum:
-    IN_BATCH_BYTES = MESSAGE_FIXED_BYTES + 12   # of a message in a run, beside header and payload
-    MAX_DEAD_RATIO = 1                          # times what is not deleted
-    MIN_DEAD_BYTES = 256                        # what a record's count of them is not exact for
+    MESSAGE_OVERHEAD_BYTES = MESSAGE_FIXED_BYTES + 12   # in a record batch, besides header and payload
+    MAX_DEAD_RATIO = 1        # a mailbox is sparse if dead bytes are more than this times the live bytes,
+    MIN_DEAD_BYTES = 256      # and more than this, because a record counts dead bytes in this unit
 
 
 cdef class Mailbox:
-    # Who it is. A mailbox that is not live exists only for the subscriptions that wait for it.
+    # Identity. An object that is not live stands for an address without a mailbox that has subscriptions.
     cdef readonly bytes address
-    cdef readonly uint64_t uid            # of this life; never given again
+    cdef readonly uint64_t uid            # never reused: a later mailbox at the same address has another
     cdef readonly bint live
     cdef readonly bint public
     cdef readonly bytes description
 
-    # Its messages.
+    # Messages.
     cdef readonly uint64_t next_id
     cdef uint64_t written_id
     cdef readonly uint64_t durable_id
-    cdef uint64_t head[3]                 # per rank: no stored message has a smaller id
-    cdef uint64_t count[3]                # per rank: messages not deleted
-    cdef readonly uint64_t size_bytes     # of their headers and payloads
-    cdef readonly uint64_t dead_bytes     # about what deleted messages still take of runs
-    cdef bint sparse                      # on the directory's list of those that have too much of that
-    cdef bint maybe_sparse                # or may have, as it was not counted
+    cdef uint64_t head[3]                 # by rank: every stored message has this id or a larger one
+    cdef uint64_t count[3]                # by rank: messages that are not deleted
+    cdef readonly uint64_t size_bytes     # of the headers and payloads of these
+    cdef readonly uint64_t dead_bytes     # about what deleted messages still take in record batches
+    cdef bint in_thinning_queue           # the mailbox is in MailboxIndex.thinning_queue
+    cdef bint dead_bytes_unknown          # loaded from a format that does not count dead bytes
 
-    # Its lifetime. `expiry` may be early, never late: the deadline is looked at again when it comes up.
+    # Lifetime. The heap may have an earlier deadline than the mailbox, never a later one: when the heap's
+    # deadline passes, the mailbox's is checked again.
     cdef readonly uint64_t renewed_ms
     cdef readonly uint64_t ttl_seconds    # 0 = never expires
     cdef HeapItem expiry
 
-    # Who reads it: Source objects as keys, and the groups among them by queue name. None while nobody does.
-    cdef dict consumers
-    cdef dict groups
+    # Consumers. Both dicts are None while there are none.
+    cdef dict consumers                   # Consumer -> None
+    cdef dict groups                      # queue name -> QueueGroup
 
-    # Of the batch being gathered: whether the record changes, and per rank one more than its run's index.
-    cdef uint8_t touched
+    # The write batch being gathered.
+    cdef uint8_t touched                  # the mailbox record changes in it
+    cdef uint32_t open_batch[3]           # by rank: index of the open record batch in BatchPuts + 1; 0 = none
+
     cdef uint16_t jumps                   # those of `MailboxIndex.jumps` that its ids have made
-    # A write failed, and the store could not be asked yet what it holds: the counts may be wrong.
-    cdef public bint unsure
-    cdef uint32_t open_batch[3]
+    # A write failed, and the mailbox could not be reloaded from the store yet: the counts may be wrong.
+    cdef public bint needs_reload
 
     cdef inline uint64_t deadline_ms(self) noexcept:
         return self.renewed_ms + self.ttl_seconds * 1000
@@ -60,59 +65,61 @@ cdef class Mailbox:
         return self.ttl_seconds != 0 and self.deadline_ms() <= now_ms
 
     cdef inline bint is_sparse(self) noexcept:
-        """Whether deleted messages take so much of its runs that thinning those is worth it."""
-        cdef uint64_t live_bytes = self.size_bytes + self.total() * IN_BATCH_BYTES
+        """Whether deleted messages take so much space that its record batches should be thinned."""
+        cdef uint64_t live_bytes = self.size_bytes + self.total() * MESSAGE_OVERHEAD_BYTES
         return self.dead_bytes > MAX_DEAD_RATIO * live_bytes + MIN_DEAD_BYTES
 
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
 
-    cdef void begin(self, uint64_t uid, bint public, uint16_t jumps) noexcept
+    cdef void initialize(self, uint64_t uid, bint public, uint16_t jumps) noexcept
     cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept
     cdef bytes pack(self)
 
 
 cdef class MailboxIndex:
     cdef BytesMap table
-    cdef Mailbox last                     # the one that was looked up before, while it lives
+    cdef Mailbox last_found               # the last mailbox that `look_up` found; None if it has ended
     cdef Heap deadlines
-    cdef public uint64_t now_ms           # of this turn, broker time in milliseconds
-    cdef public uint64_t judged_ms        # deadlines up to here have passed; never ahead of now_ms
-    cdef readonly uint64_t newest_ms      # when the last write was, of all that `load` took over; 0 = none
+    cdef public uint64_t now_ms           # broker time of this turn, milliseconds
+    cdef public uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms
+    cdef readonly uint64_t newest_ms      # time of the newest write in what `load` has loaded; 0 = none
     cdef readonly uint64_t next_uid
     cdef readonly uint16_t jumps          # how often ids were moved on, because those given may be forgotten
-    cdef readonly uint64_t live_count
+    cdef readonly uint64_t live_count     # mailboxes
     cdef readonly uint64_t message_count
-    cdef readonly uint64_t size_bytes     # of all stored messages
-    cdef readonly uint64_t dead_bytes     # of deleted messages that are still in runs with others
-    cdef object sparse                    # mailboxes that may have runs to thin, a deque
+    cdef readonly uint64_t size_bytes     # of all messages
+    cdef readonly uint64_t dead_bytes     # of all mailboxes
+    cdef object thinning_queue            # deque of mailboxes whose record batches are to be thinned
 
-    cdef inline bint sees(self, Mailbox mailbox) noexcept:
-        """Whether the mailbox lives and is not past its deadline. Clients are served from no other."""
-        return mailbox.live and not mailbox.past_deadline(self.judged_ms)
+    cdef inline bint is_visible(self, Mailbox mailbox) noexcept:
+        """Whether the mailbox exists and is not past its deadline. Clients have no access to others."""
+        return mailbox.live and not mailbox.past_deadline(self.expiry_clock_ms)
 
     cdef inline uint64_t stored_bytes(self) noexcept:
-        """What counts towards a limit of the store: its messages, and what is deleted and still stored past
-        what thinning leaves."""
+        """Bytes that count towards the size limit: all messages, and dead bytes beyond what thinning
+        tolerates."""
         cdef uint64_t tolerated = MAX_DEAD_RATIO * self.size_bytes
         return self.size_bytes + (self.dead_bytes - tolerated if self.dead_bytes > tolerated else 0)
 
-    cdef uint64_t take_over(self, View address, bytes record) except? 0
+    cdef uint64_t load_mailbox(self, View address, bytes record) except? 0
     cdef Mailbox look_up(self, View address)
-    cdef Mailbox look_up_or_make(self, View address)
-    cdef int forget_if_unused(self, Mailbox mailbox) except -1
+    cdef Mailbox look_up_or_create(self, View address)
+    cdef int remove_if_unused(self, Mailbox mailbox) except -1
     cdef int schedule(self, Mailbox mailbox) except -1
-    cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept
-    cdef void removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept
-    cdef int note_maybe_sparse(self, Mailbox mailbox) except -1
+    cdef void message_added(self, Mailbox mailbox, int rank, uint64_t size) noexcept
+    cdef void message_removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept
+    cdef int queue_for_thinning(self, Mailbox mailbox) except -1
 
-    cdef inline int note_sparse(self, Mailbox mailbox) except -1:
-        """Have the mailbox's runs thinned in the background if that is worth it."""
-        return 0 if mailbox.sparse or not mailbox.is_sparse() else self.note_maybe_sparse(mailbox)
+    cdef inline int queue_if_sparse(self, Mailbox mailbox) except -1:
+        """Queue the mailbox for thinning in the background if it is sparse."""
+        if mailbox.in_thinning_queue or not mailbox.is_sparse():
+            return 0
+        return self.queue_for_thinning(mailbox)
 
-    cdef inline void dead_changed(self, Mailbox mailbox, uint64_t before) noexcept:
-        """Count what deleted messages take of the mailbox's runs, which was `before`."""
+    cdef inline void dead_bytes_changed(self, Mailbox mailbox, uint64_t before) noexcept:
+        """Update the total after a change of the mailbox's dead bytes, which were `before`."""
         self.dead_bytes += mailbox.dead_bytes - before
 
-    cdef void uncount(self, Mailbox mailbox) noexcept
-    cdef void recount(self, Mailbox mailbox) noexcept
+    cdef void subtract_totals(self, Mailbox mailbox) noexcept
+    cdef void add_totals(self, Mailbox mailbox) noexcept

@@ -1,4 +1,4 @@
-"""Mailboxes in memory; see mailbox.pxd."""
+"""Mailboxes in memory, and the index of them; the contract, and who uses it, is in mailbox.pxd."""
 
 from collections import deque
 from itertools import islice
@@ -18,14 +18,17 @@ from mq9fast._core.storage.record cimport MailboxRecord, pack_mailbox, unpack_ma
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    LOADED_AT_ONCE = 16
+    LOAD_CHUNK = 16
     JUMP_BITS = 32            # a jump moves ids on by 1 << JUMP_BITS, behind any that are not known of
 
 
 @cython.no_gc
 cdef class Mailbox:
-    """One mail_address. Not seen by the garbage collector, which a million of them would keep busy: whoever
-    attaches a source detaches it."""
+    """One mailbox, or an address without a mailbox to which clients subscribe.
+
+    The garbage collector does not track mailboxes, because a million of them would slow it down. So reference
+    cycles are not found: `Delivery` detaches each consumer that it has attached.
+    """
 
     def __cinit__(self, bytes address not None):
         self.address = address
@@ -34,17 +37,17 @@ cdef class Mailbox:
 
     @property
     def total_count(self) -> int:
-        """Messages not deleted."""
+        """Messages that are not deleted."""
         return self.total()
 
     @property
-    def source_count(self) -> int:
-        """Subscriptions and queue groups that read it."""
+    def consumer_count(self) -> int:
+        """Plain subscriptions and queue groups of it."""
         return len(self.consumers) if self.consumers else 0
 
     @property
     def queue_groups(self) -> list:
-        """The queue groups that read it."""
+        """The queue groups of it."""
         return list(self.groups.values()) if self.groups else []
 
     def count_of(self, int rank) -> int:
@@ -53,12 +56,12 @@ cdef class Mailbox:
             raise IndexError(rank)
         return self.count[rank]
 
-    cdef void begin(self, uint64_t uid, bint public, uint16_t jumps) noexcept:
-        """Start a life: no messages, ids from 0, or from behind those of a life that was lost."""
+    cdef void initialize(self, uint64_t uid, bint public, uint16_t jumps) noexcept:
+        """Make it a live mailbox without messages."""
         cdef int rank
         self.uid = uid
         self.live = True
-        self.unsure = False
+        self.needs_reload = False
         self.public = public
         self.jumps = jumps
         self.next_id = self.written_id = self.durable_id = <uint64_t>jumps << JUMP_BITS
@@ -69,9 +72,9 @@ cdef class Mailbox:
         self.description = None
 
     cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept:
-        """Take over what is stored."""
+        """Make it the live mailbox of a stored record."""
         cdef int rank
-        self.begin(record.uid, record.public, jumps)
+        self.initialize(record.uid, record.public, jumps)
         self.next_id = record.next_id
         if record.jumps < jumps:
             self.next_id += <uint64_t>(jumps - record.jumps) << JUMP_BITS
@@ -85,7 +88,7 @@ cdef class Mailbox:
         self.dead_bytes = record.dead_bytes
 
     cdef bytes pack(self):
-        """The record to store."""
+        """The mailbox record to store."""
         cdef MailboxRecord record
         cdef int rank
         record.public = self.public
@@ -104,28 +107,28 @@ cdef class Mailbox:
 
 
 cdef class MailboxIndex:
-    """Every mailbox of a broker by address, and the deadlines of those that expire."""
+    """All mailboxes of a broker by address, the deadlines of those that expire, and totals of all."""
 
     def __cinit__(self, uint64_t seed, uint64_t next_uid, uint16_t jumps=0):
         self.table = BytesMap(seed)
         self.deadlines = Heap()
-        self.sparse = deque()
+        self.thinning_queue = deque()
         self.next_uid = next_uid
         self.jumps = jumps
 
     cdef Mailbox look_up(self, View address):
-        """The live mailbox of the address, or None. One past its deadline is not seen, swept or not."""
+        """The mailbox of the address; None if there is none or it is past its deadline."""
         cdef PyObject* found
-        cdef Mailbox last = self.last
-        if last is None or not last.live or not same(view_of(last.address), address):
+        cdef Mailbox last_found = self.last_found
+        if last_found is None or not last_found.live or not same(view_of(last_found.address), address):
             found = self.table.find(address)
             if found is NULL or not (<Mailbox>found).live:
                 return None
-            self.last = last = <Mailbox>found
-        return None if last.past_deadline(self.judged_ms) else last
+            self.last_found = last_found = <Mailbox>found
+        return None if last_found.past_deadline(self.expiry_clock_ms) else last_found
 
-    cdef Mailbox look_up_or_make(self, View address):
-        """The mailbox of the address: living, past its deadline, or waited for. See `sees`."""
+    cdef Mailbox look_up_or_create(self, View address):
+        """The object of the address, which may be not live or past its deadline: see `is_visible`."""
         cdef PyObject* found = self.table.find(address)
         cdef Mailbox mailbox
         if found is not NULL:
@@ -134,14 +137,14 @@ cdef class MailboxIndex:
         self.table.insert(mailbox.address, mailbox)
         return mailbox
 
-    cdef int forget_if_unused(self, Mailbox mailbox) except -1:
-        """Drop a mailbox that neither lives nor is waited for."""
+    cdef int remove_if_unused(self, Mailbox mailbox) except -1:
+        """Remove the object of an address that has neither a mailbox nor consumers."""
         if not mailbox.live and not mailbox.consumers:
             self.table.remove(view_of(mailbox.address))
         return 0
 
     cdef int schedule(self, Mailbox mailbox) except -1:
-        """Have the mailbox come up at its deadline. A later deadline than the one scheduled needs nothing."""
+        """Put the mailbox's deadline into the heap. If the heap has an earlier one, that one stays."""
         cdef HeapItem* item = &mailbox.expiry
         if not mailbox.ttl_seconds:
             self.deadlines.remove(item)
@@ -154,14 +157,14 @@ cdef class MailboxIndex:
             self.deadlines.restore_order(item)
         return 0
 
-    cdef void added(self, Mailbox mailbox, int rank, uint64_t size) noexcept:
+    cdef void message_added(self, Mailbox mailbox, int rank, uint64_t size) noexcept:
         mailbox.count[rank] += 1
         mailbox.size_bytes += size
         self.message_count += 1
         self.size_bytes += size
 
-    cdef void removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept:
-        """Count a deleted message. A rank that is empty, or loses its first, has a later head."""
+    cdef void message_removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept:
+        """Count a message as deleted. The head moves past a deleted first message."""
         mailbox.count[rank] -= 1
         mailbox.size_bytes -= size
         self.message_count -= 1
@@ -171,114 +174,123 @@ cdef class MailboxIndex:
         elif mailbox.head[rank] == msg_id:
             mailbox.head[rank] = msg_id + 1
 
-    cdef int note_maybe_sparse(self, Mailbox mailbox) except -1:
-        """Put the mailbox on the list of those that may have runs to thin."""
-        mailbox.sparse = True
-        self.sparse.append(mailbox)
+    cdef int queue_for_thinning(self, Mailbox mailbox) except -1:
+        mailbox.in_thinning_queue = True
+        self.thinning_queue.append(mailbox)
         return 0
 
-    cdef void uncount(self, Mailbox mailbox) noexcept:
+    cdef void subtract_totals(self, Mailbox mailbox) noexcept:
+        """Subtract the mailbox from the totals of all mailboxes."""
         self.live_count -= 1
         self.dead_bytes -= mailbox.dead_bytes
         self.message_count -= mailbox.total()
         self.size_bytes -= mailbox.size_bytes
 
-    cdef void recount(self, Mailbox mailbox) noexcept:
+    cdef void add_totals(self, Mailbox mailbox) noexcept:
+        """Add the mailbox to the totals of all mailboxes."""
         self.live_count += 1
         self.dead_bytes += mailbox.dead_bytes
         self.message_count += mailbox.total()
         self.size_bytes += mailbox.size_bytes
 
     def __iter__(self):
-        """Iterate over a copy of the living mailboxes, in no order."""
+        """Iterate over a copy of all mailboxes, in no particular order."""
         return iter([mailbox for mailbox in self.table if (<Mailbox>mailbox).live])
 
     @property
-    def places(self) -> int:
-        """Places for mailboxes; it changes when they are moved to more of them."""
+    def slot_count(self) -> int:
+        """Slots of the hash table. When the table grows, the mailboxes move to other slots."""
         return self.table.capacity
 
-    def addresses_behind(self, bytes after not None, bytes bound, Py_ssize_t place, Py_ssize_t most) -> list:
-        """Of the `most` places before `place`, the addresses of living mailboxes that are behind `after` and,
-        unless `bound` is None, before that. Who looks from the last place to the first misses none: a mailbox
-        only moves forward, but for the few that lie around the end of the table."""
+    def addresses_after(
+        self, bytes after not None, bytes before, Py_ssize_t end_slot, Py_ssize_t max_slots
+    ) -> list:
+        """The addresses of mailboxes in the `max_slots` slots before `end_slot` that are greater than `after`
+        and, unless `before` is None, less than `before`.
+
+        A caller that goes from the last slot to the first, over several turns, misses no mailbox that exists
+        all the time, because a removal moves other entries to lower slots only. The exception is a few
+        entries whose probe chain wraps around the end of the table.
+        """
         cdef list found = []
         cdef Py_ssize_t i
         cdef bytes address
-        for i in range(max(place - most, <Py_ssize_t>0), min(place, self.table.capacity)):
+        for i in range(max(end_slot - max_slots, <Py_ssize_t>0), min(end_slot, self.table.capacity)):
             if self.table.slots[i].key is NULL or not (<Mailbox>self.table.slots[i].value).live:
                 continue
             address = <bytes>self.table.slots[i].key
-            if address > after and (bound is None or address < bound):
+            if address > after and (before is None or address < before):
                 found.append(address)
         return found
 
     def get(self, bytes address not None):
-        """The living mailbox of a valid address, or None."""
+        """The mailbox of a valid address; None if there is none or it is past its deadline."""
         return self.look_up(view_of(address))
 
     def get_expired(self, bytes address not None):
-        """The mailbox of a valid address that is past its deadline and not yet ended, or None."""
+        """The mailbox of a valid address if it is past its deadline and was not ended yet, else None."""
         cdef PyObject* found = self.table.find(view_of(address))
-        if found is NULL or not (<Mailbox>found).live or not (<Mailbox>found).past_deadline(self.judged_ms):
+        cdef Mailbox mailbox
+        if found is NULL:
             return None
-        return <Mailbox>found
+        mailbox = <Mailbox>found
+        return mailbox if mailbox.live and mailbox.past_deadline(self.expiry_clock_ms) else None
 
     def load(self, rows, UidSet uids=None) -> None:
-        """Take over stored mailboxes at the start: (key, record), a byte and the address being the key.
+        """Load stored mailboxes at the start: pairs (key, record); a key is one byte and the address.
 
-        Their uids are put into `uids`. CorruptRecord for what is no mailbox. Their places in a large table
-        are all over the memory: some are fetched at a time, so that they are not waited for one by one.
+        Adds their uids to `uids`. CorruptRecord for a row that is not a mailbox record.
         """
         cdef bytes key, record
-        cdef list some
+        cdef list chunk
         cdef uint64_t uid
         rows = iter(rows)
-        while some := list(islice(rows, LOADED_AT_ONCE)):
-            for key, _ in some:
+        while chunk := list(islice(rows, LOAD_CHUNK)):
+            # In a large table each insertion misses the processor's cache: fetch several slots together.
+            for key, _ in chunk:
                 self.table.prefetch(slice_from(view_of(key), 1))
-            for key, record in some:
-                uid = self.take_over(slice_from(view_of(key), 1), record)
+            for key, record in chunk:
+                uid = self.load_mailbox(slice_from(view_of(key), 1), record)
                 if uids is not None:
-                    uids.put(uid)
+                    uids.append(uid)
 
-    cdef uint64_t take_over(self, View address, bytes record) except? 0:
-        """Returns the uid."""
+    cdef uint64_t load_mailbox(self, View address, bytes record) except? 0:
+        """Load one mailbox; returns its uid."""
         cdef MailboxRecord stored
         cdef Mailbox mailbox
         unpack_mailbox(record, &stored)
         if not valid_address(address):
-            raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is no address")
-        mailbox = self.look_up_or_make(address)
+            raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is not an address")
+        mailbox = self.look_up_or_create(address)
         mailbox.load(&stored, self.jumps)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
-        self.recount(mailbox)
+        self.add_totals(mailbox)
         self.schedule(mailbox)
-        self.note_sparse(mailbox)
+        self.queue_if_sparse(mailbox)
         self.next_uid = max(self.next_uid, stored.uid + 1)
         self.newest_ms = max(self.newest_ms, stored.renewed_ms)
         return stored.uid
 
-    def note_all_maybe_sparse(self) -> None:
-        """Have all mailboxes with messages looked at for runs to thin: an older format did not count them."""
+    def queue_all_for_thinning(self) -> None:
+        """Queue all mailboxes with messages for thinning: their records have no dead bytes yet."""
         cdef Mailbox mailbox
         for mailbox in self:
-            if mailbox.total() and not mailbox.sparse:
-                mailbox.maybe_sparse = True
-                self.note_maybe_sparse(mailbox)
+            if mailbox.total() and not mailbox.in_thinning_queue:
+                mailbox.dead_bytes_unknown = True
+                self.queue_for_thinning(mailbox)
 
-    def open(self, bytes address not None, bint public) -> Mailbox:
-        """Begin a life at an address where none lives; it has no TTL yet. ValueError if one lives."""
-        cdef Mailbox mailbox = self.look_up_or_make(view_of(address))
+    def create(self, bytes address not None, bint public) -> Mailbox:
+        """Create a mailbox without a TTL. ValueError if the address has one."""
+        cdef Mailbox mailbox = self.look_up_or_create(view_of(address))
         if mailbox.live:
-            raise ValueError("the mailbox lives")
-        mailbox.begin(self.next_uid, public, self.jumps)
+            raise ValueError("the mailbox exists")
+        mailbox.initialize(self.next_uid, public, self.jumps)
         self.next_uid += 1
-        self.recount(mailbox)
+        self.add_totals(mailbox)
         return mailbox
 
     def renew(self, Mailbox mailbox not None, ttl_seconds=None, bytes description=None) -> None:
-        """Start the lifetime again, with another TTL (whole seconds, 0 = never) or description if given."""
+        """Start the lifetime again; set the TTL (seconds, 0 = never expires) and description if given."""
         mailbox.renewed_ms = self.now_ms
         if ttl_seconds is not None:
             mailbox.ttl_seconds = ttl_seconds
@@ -287,15 +299,18 @@ cdef class MailboxIndex:
         self.schedule(mailbox)
 
     def end(self, Mailbox mailbox not None) -> None:
-        """End the life of a mailbox; its address is free again."""
+        """Remove a mailbox. Its consumers stay attached, and its address may be used again."""
         self.deadlines.remove(&mailbox.expiry)
-        self.uncount(mailbox)
+        self.subtract_totals(mailbox)
         mailbox.live = False
-        self.last = None
-        self.forget_if_unused(mailbox)
+        self.last_found = None
+        self.remove_if_unused(mailbox)
 
     def reload(self, Mailbox mailbox not None, bytes record) -> None:
-        """Go back to what is stored (None: nothing) after a batch that failed. Ids given stay given."""
+        """Set a mailbox to its stored record (None: it is not stored) after a failed write.
+
+        Ids that were assigned stay assigned, because clients may know them.
+        """
         cdef MailboxRecord stored
         cdef uint64_t next_id = mailbox.next_id
         cdef uint64_t durable_id = mailbox.durable_id
@@ -305,32 +320,38 @@ cdef class MailboxIndex:
             self.end(mailbox)
             return
         unpack_mailbox(record, &stored)
-        self.uncount(mailbox)
+        self.subtract_totals(mailbox)
         mailbox.load(&stored, self.jumps)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
-        self.recount(mailbox)
+        self.add_totals(mailbox)
         self.schedule(mailbox)
-        self.note_sparse(mailbox)
+        self.queue_if_sparse(mailbox)
 
-    def discount(self, Mailbox mailbox not None, int rank, uint64_t msg_id, uint64_t size) -> None:
-        """A message that `reload` counted was refused, and is to be deleted. IndexError for no rank."""
+    def uncount_refused(self, Mailbox mailbox not None, int rank, uint64_t msg_id, uint64_t size) -> None:
+        """Subtract a message that `reload` counted, but that was refused and will be deleted.
+
+        IndexError if `rank` is not 0 to 2.
+        """
         if not 0 <= rank < RANKS:
             raise IndexError(rank)
-        self.removed(mailbox, rank, msg_id, size)
+        self.message_removed(mailbox, rank, msg_id, size)
 
-    def take_due(self, Py_ssize_t most) -> list:
-        """At most `most` mailboxes past their deadline, taken off the schedule until renewed or ended."""
+    def pop_due(self, Py_ssize_t max_count) -> list:
+        """Take up to `max_count` mailboxes that are past their deadline out of the heap of deadlines.
+
+        Renewing such a mailbox puts it back.
+        """
         cdef list due = []
         cdef HeapItem* item
         cdef Mailbox mailbox
-        while len(due) < most:
+        while len(due) < max_count:
             item = self.deadlines.first()
-            if item is NULL or item.major > self.judged_ms:
+            if item is NULL or item.major > self.expiry_clock_ms:
                 break
             mailbox = <Mailbox>item.owner
-            if not mailbox.past_deadline(self.judged_ms):
+            if not mailbox.past_deadline(self.expiry_clock_ms):
                 item.major = mailbox.deadline_ms()
                 self.deadlines.restore_order(item)
                 continue
@@ -339,7 +360,7 @@ cdef class MailboxIndex:
         return due
 
     def reserve_uids(self, uint64_t next_uid) -> None:
-        """Never give a uid below `next_uid`."""
+        """Make sure that new mailboxes get uids from `next_uid` on."""
         self.next_uid = max(self.next_uid, next_uid)
 
     def jump_ids(self, uint16_t jumps) -> None:

@@ -1,4 +1,7 @@
-"""Reading the messages of a mailbox from the store, in the order of their ids."""
+"""Reading the durable messages of one rank of a mailbox from the store, in the order of their ids.
+
+Consumers catch up with it, and LIST and the monitoring read pages with it.
+"""
 
 from libc.stdint cimport uint64_t
 

@@ -1,4 +1,4 @@
-"""Reading the messages of a mailbox from the store; see stored_messages.pxd."""
+"""Reading the messages of a mailbox from the store, for consumers, LIST and monitoring."""
 
 from libc.stdint cimport uint64_t
 
@@ -9,7 +9,7 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader
 
 
 cdef RecordBatchReader durable_messages(object store, Mailbox mailbox, int rank, uint64_t start):
-    """The messages of a rank, which may be delivered, with ids from `start` on; None if there are none."""
+    """A reader of the durable messages of a rank with ids from `start` on; None if there are none."""
     start = max(start, mailbox.head[rank])
     if mailbox.count[rank] == 0 or start >= mailbox.durable_id:
         return None
@@ -18,8 +18,11 @@ cdef RecordBatchReader durable_messages(object store, Mailbox mailbox, int rank,
 
 
 def stored_messages(store, Mailbox mailbox not None, int rank, uint64_t start):
-    """Iterate over the durable messages of a rank (0 to 2; IndexError for another) with ids from `start` on,
-    as (msg_id, created_ms, header, payload). Raises what the store raises, and CorruptRecord."""
+    """Iterate over the durable messages of a rank with ids from `start` on.
+
+    Gives (msg_id, created_ms, header, payload). IndexError if `rank` is not 0 to 2. Raises what the store
+    raises, and CorruptRecord.
+    """
     if not 0 <= rank < RANKS:
         raise IndexError(rank)
     return durable_messages(store, mailbox, rank, start) or ()

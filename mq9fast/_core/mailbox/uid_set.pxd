@@ -1,4 +1,7 @@
-"""A set of mailbox uids that takes eight bytes each."""
+"""A set of mailbox uids as a sorted array, because a Python set of a million would take ten times the memory.
+
+A start fills it with the uids in use, and the search for orphaned messages (`mailbox/orphans.py`) asks it.
+"""
 
 from libc.stdint cimport uint64_t
 
@@ -8,4 +11,4 @@ cdef class UidSet:
     cdef Py_ssize_t count
     cdef Py_ssize_t capacity
 
-    cdef int put(self, uint64_t uid) except -1
+    cdef int append(self, uint64_t uid) except -1

@@ -1,4 +1,4 @@
-"""A set of mailbox uids; see uid_set.pxd."""
+"""A set of mailbox uids as a sorted array; the contract, and who uses it, is in uid_set.pxd."""
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport qsort
@@ -21,7 +21,7 @@ cdef void check_sorted(const uint64_t* items, Py_ssize_t count) noexcept:
 
 
 cdef class UidSet:
-    """Filled first, then sorted, then asked."""
+    """First add all uids, then call `sort`, then test with `in`."""
 
     def __dealloc__(self):
         PyMem_Free(self.items)
@@ -29,20 +29,20 @@ cdef class UidSet:
     def __len__(self):
         return self.count
 
-    cdef int put(self, uint64_t uid) except -1:
+    cdef int append(self, uint64_t uid) except -1:
         self.items = <uint64_t*>with_capacity(self.items, self.count, &self.capacity, sizeof(uint64_t))
         self.items[self.count] = uid
         self.count += 1
         return 0
 
     def add(self, uint64_t uid) -> None:
-        """Put one in, unsorted."""
-        self.put(uid)
+        """Add a uid. `sort` must be called before the next test."""
+        self.append(uid)
 
     def sort(self) -> None:
-        """Make `in` work. Other threads run meanwhile; none of them may touch this."""
+        """Sort the uids. Other Python threads run meanwhile, and must not use this set."""
         if self.count == 0:
-            return      # C does not allow NULL, not even for nothing
+            return      # qsort must not get NULL, not even for an empty array
         with nogil:
             qsort(self.items, <size_t>self.count, sizeof(uint64_t), compare)
 

@@ -35,10 +35,10 @@ from mq9fast.monitoring.units import timestamp
 from mq9fast.storage.store import Store
 from mq9fast.text import printable
 
-# Work that takes less than a millisecond: mailboxes on the page, and places of the mailbox index that are
+# Work that takes less than a millisecond: mailboxes on the page, and slots of the mailbox index that are
 # searched.
 MAILBOXES_PER_PIECE = 128
-PLACES_PER_PIECE = 256
+SLOTS_PER_PIECE = 256
 # One search of the index finds at most this many addresses.
 MAX_FOUND = 16384
 MAX_CURSORS = 1024
@@ -151,18 +151,18 @@ class Mailboxz:
 
     def _find_addresses(self, after: bytes, found: list[bytes], max_found: int) -> Iterator[None]:
         """Fill `found` with the first addresses after `after`. Yields after each part of the index."""
-        places = place = self._mailbox_index.places
-        while place > 0:
+        slot_count = end_slot = self._mailbox_index.slot_count
+        while end_slot > 0:
             bound = found[-1] if len(found) == max_found else None
-            for address in self._mailbox_index.addresses_behind(after, bound, place, PLACES_PER_PIECE):
+            for address in self._mailbox_index.addresses_after(after, bound, end_slot, SLOTS_PER_PIECE):
                 at = bisect_left(found, address)
                 if at == len(found) or found[at] != address:
                     found.insert(at, address)
             del found[max_found:]
-            place -= PLACES_PER_PIECE
-            if places != self._mailbox_index.places:
+            end_slot -= SLOTS_PER_PIECE
+            if slot_count != self._mailbox_index.slot_count:
                 # The index grew, which moved its entries: search it again from the start.
-                places = place = self._mailbox_index.places
+                slot_count = end_slot = self._mailbox_index.slot_count
             yield
 
     def _entry(self, mailbox: Mailbox) -> Iterator[bytes]:
@@ -179,7 +179,7 @@ class Mailboxz:
             bytes=mailbox.size_bytes,
             oldest_message="" if oldest is None else timestamp(self._time.wall_ms(oldest)),
             next_id=mailbox.next_id,
-            subscribers=mailbox.source_count - len(groups),
+            subscribers=mailbox.consumer_count - len(groups),
         )
         yield from json_object(info, "groups", json_array(map(self._group, groups)))
 
