@@ -7,7 +7,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View
-from mq9fast._core.commit.batch_deletes cimport DeletedRow
+from mq9fast._core.commit.batch_deletes cimport RowDeletions
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
@@ -44,7 +44,7 @@ cdef class MailboxWriter:
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef bint delete_in_row(
-        self, Mailbox mailbox, DeletedRow row, int index, uint64_t msg_id, uint64_t size, bint in_flight
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

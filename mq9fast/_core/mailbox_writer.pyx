@@ -9,7 +9,7 @@ from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.commit_group cimport (
     REPLY_BODY, REPLY_DELETED, REPLY_MSG_ID, REPLY_NOT_DELETED
 )
-from mq9fast._core.commit.deleted_row cimport DeletedRow
+from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.in_flight cimport DELETING, HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
@@ -164,7 +164,7 @@ cdef class MailboxWriter:
         """The same for a message that is in flight: the queue group knows its rank, size and location."""
         cdef QueueGroup group
         cdef InFlight* entry
-        cdef DeletedRow row = None
+        cdef RowDeletions row = None
         if not mailbox.groups:
             return False
         for group in mailbox.groups.values():
@@ -184,7 +184,7 @@ cdef class MailboxWriter:
         """The same for any other message, which is looked up in the store. A message that is not written yet
         is written first."""
         cdef RecordLocation location
-        cdef DeletedRow row
+        cdef RowDeletions row
         cdef int wanted
         if msg_id >= mailbox.written_id:
             self.pending_work.cost += CLOCK_CHECK_COST
@@ -202,7 +202,7 @@ cdef class MailboxWriter:
         return False
 
     cdef bint delete_in_row(
-        self, Mailbox mailbox, DeletedRow row, int index, uint64_t msg_id, uint64_t size, bint in_flight
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1:
         """The same of its row; see CommitGroup.add_delete."""
         cdef uint64_t dead_before = mailbox.dead_bytes

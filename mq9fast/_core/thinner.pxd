@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from mq9fast._core.commit.deleted_row cimport DeletedRow
+from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
@@ -26,4 +26,4 @@ cdef class Thinner:
     cdef Py_ssize_t examine(self, object store, Py_ssize_t max_bytes) except -1
     cdef bint loses_in_group(self, uint64_t row_id) except -1
     cdef int thin(self, RecordBatchReader reader, object store) except -1
-    cdef int recount(self, DeletedRow row, uint32_t dead_bytes) except -1
+    cdef int recount(self, RowDeletions row, uint32_t dead_bytes) except -1

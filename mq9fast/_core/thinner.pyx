@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
-from mq9fast._core.commit.deleted_row cimport DeletedRow
+from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.protocol.literals cimport RANKS
@@ -105,7 +105,7 @@ cdef class Thinner:
         """Thin the run if what is deleted takes a third of it or more, and set right how much that takes."""
         cdef RecordLocation location = reader.batch.location(0)
         cdef BatchDeletes deletes = self.accumulator.group.deletes
-        cdef DeletedRow row = deletes.row(self.uid, self.rank, &location, store)
+        cdef RowDeletions row = deletes.row(self.uid, self.rank, &location, store)
         cdef uint64_t all = all_bits(row.count)
         cdef Py_ssize_t dead_bytes = reader.batch.size_of(row.deleted)
         if row.deleted == all:
@@ -121,7 +121,7 @@ cdef class Thinner:
         self.dead_bytes += row.dead_bytes
         return 0
 
-    cdef int recount(self, DeletedRow row, uint32_t dead_bytes) except -1:
+    cdef int recount(self, RowDeletions row, uint32_t dead_bytes) except -1:
         """What is deleted takes so many bytes of the row."""
         cdef Mailbox mailbox = self.mailbox
         cdef uint64_t before = mailbox.dead_bytes

@@ -125,7 +125,7 @@ class CommitPipeline:
 
     def _advance(self) -> None:
         group = self._accumulator.group
-        if group.empty:
+        if group.is_empty:
             return
         if self._accumulator.unreleased is not None:
             if group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
@@ -159,7 +159,7 @@ class CommitPipeline:
         except StoreError as error:
             self._fail(group, error)
         else:
-            group.written()
+            group.mark_written()
             self.written_batches += 1
             if self._interval is not None:
                 self._interval.note_write()
@@ -199,13 +199,13 @@ class CommitPipeline:
         self._refused.take_back(group)
         for each in (group, self._accumulator.unreleased):
             if each is not None:
-                each.read_again(group.retracting)
+                each.cancel_retract(group.retracting)
         group.retracting.clear()
         self._delivery.fail(group, CommandError("store_unavailable").reply(), stored)
 
     def _fail_whole(self, group: CommitGroup, error: StoreError) -> None:
         """The store took the group, but it may be gone when the store is opened again."""
-        group.not_written()
+        group.reset_written()
         self._fail(group, error, stored=True)
 
     def _abandon(self, error: StoreError) -> bool:
@@ -262,7 +262,7 @@ class CommitPipeline:
         self._pending_work.schedule_end()
         await asyncio.sleep(0)
         accumulator = self._accumulator
-        while accumulator.unreleased is not None or not accumulator.group.empty:  # noqa: ASYNC110 (rare)
+        while accumulator.unreleased is not None or not accumulator.group.is_empty:  # noqa: ASYNC110 (rare)
             await asyncio.sleep(FINISH_POLL_SECONDS)
         self.close()
         try:

@@ -92,7 +92,7 @@ class Housekeeping:
 
     def _commit(self) -> None:
         """Schedule the end of the turn, which commits the changes of the other steps."""
-        if not self._accumulator.group.empty:
+        if not self._accumulator.group.is_empty:
             self._engine.pending_work.schedule_end()
 
     def _check_free_space(self) -> None:

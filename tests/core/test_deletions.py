@@ -36,7 +36,7 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 @given(steps, st.sampled_from([0, 500, 1500, 1 << 20]))
 def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
     parts = Parts()
-    parts.accumulator.max_row_bytes = row_bytes
+    parts.accumulator.max_row_index_bytes = row_bytes
     boxes = {address: parts.create(address) for address in BOXES}
     peer = parts.session()
     peer.feed(b"SUB replies 1\r\n")

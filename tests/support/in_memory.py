@@ -133,7 +133,7 @@ class ImmediatePipeline:
         if self.failing is not None:
             raise self.failing
         self.write_batch()
-        if not self.accumulator.group.empty:
+        if not self.accumulator.group.is_empty:
             group = self.accumulator.seal()
             self.delivery.release(group)
             self.accumulator.release(group)

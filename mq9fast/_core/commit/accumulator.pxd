@@ -1,6 +1,7 @@
-"""Where changes to mailboxes go: the commit group that gathers now, and the one before it.
+"""The commit group that gathers changes now, and the one before it, which is not durable yet.
 
-Commands, expiry, purges and thinning add to `group`; the commit pipeline seals it and begins the next one.
+Commands, expiry, purges and thinning add changes to `group`. The commit pipeline seals it, which begins the
+next group, and releases it when it is durable.
 """
 
 from libc.stdint cimport uint64_t
@@ -10,14 +11,14 @@ from mq9fast._core.commit.commit_group cimport CommitGroup
 
 
 cdef enum:
-    MAX_SPARE_BYTES = 1048576     # a released group that held more is not used again, but freed
+    MAX_SPARE_BYTES = 1048576     # a released group that gathered more is freed; a smaller one is reused
 
 
 cdef class Accumulator:
-    cdef readonly CommitGroup group         # gathers now
-    cdef readonly uint64_t group_number     # of `group`
-    cdef readonly CommitGroup unreleased    # sealed, and not durable yet; None if there is none
-    cdef CommitGroup spare                  # empty, for the next `seal`; or None
+    cdef readonly CommitGroup group         # the one that gathers now
+    cdef readonly uint64_t group_number     # counts groups; the number of `group`
+    cdef readonly CommitGroup unreleased    # the group that is sealed and not durable yet, or None
+    cdef CommitGroup spare                  # an empty group for the next `seal`, or None
 
     # Why new messages are refused.
     cdef public bint store_failed           # the store takes no writes

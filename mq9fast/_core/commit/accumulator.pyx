@@ -1,4 +1,4 @@
-"""Where changes to mailboxes go; see accumulator.pxd."""
+"""The commit group that gathers now, and the one before it; the contract is in accumulator.pxd."""
 
 from mq9fast._core.commit.commit_group cimport CommitGroup
 
@@ -10,17 +10,17 @@ cdef class Accumulator:
         self.group = CommitGroup(batch)
 
     def seal(self) -> CommitGroup:
-        """Begin the next group and return the one so far, which has written its batch."""
+        """Begin the next group and return the current one. The caller has written the current one's batch."""
         cdef CommitGroup sealed = self.group
-        cdef CommitGroup following = self.spare
-        if following is None:
-            following = CommitGroup(sealed.batch)
+        cdef CommitGroup next_group = self.spare
+        if next_group is None:
+            next_group = CommitGroup(sealed.batch)
         else:
-            following.renew(sealed.batch)
+            next_group.set_batch(sealed.batch)
             self.spare = None
-        following.deletes = sealed.deletes
+        next_group.deletes = sealed.deletes
         self.unreleased = sealed
-        self.group = following
+        self.group = next_group
         self.group_number += 1
         return sealed
 
@@ -37,15 +37,17 @@ cdef class Accumulator:
         return self.is_full()
 
     @property
-    def max_row_bytes(self) -> int:
-        """What may be kept of rows that deletions looked up, in bytes."""
+    def max_row_index_bytes(self) -> int:
+        """Limit of the memory for rows that deletions have looked up (`RowIndex`), in bytes."""
         return self.group.deletes.index.max_bytes
 
-    @max_row_bytes.setter
-    def max_row_bytes(self, Py_ssize_t limit) -> None:
+    @max_row_index_bytes.setter
+    def max_row_index_bytes(self, Py_ssize_t limit) -> None:
         self.group.deletes.index.max_bytes = limit
 
     def forget_rows(self) -> None:
-        """Ask the store again which messages there are. Called by what changes rows past the group, and after
-        a write that failed."""
-        self.group.deletes.forget()
+        """Forget the rows that deletions have looked up, so that they are read from the store again.
+
+        Must be called after a failed write, and by code that changes rows without the commit group.
+        """
+        self.group.deletes.forget_rows()

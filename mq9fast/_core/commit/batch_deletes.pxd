@@ -1,27 +1,33 @@
-"""Messages that a batch deletes, by the rows that hold them: what is left of a row, or its end."""
+"""The deletions of a write batch, by the rows of the store that have the messages.
+
+`MailboxWriter` and `Thinner` add deletions through the commit group. When the batch is written, each changed
+row gets a new deletion bitmap, or is deleted if no message of it is left. The store is read to find rows.
+"""
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.commit.deleted_row cimport DeletedRow, RowIndex
+from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
 
 
 cdef class BatchDeletes:
-    cdef dict rows                # DeletedRow by the key of its mark, or its message
-    cdef DeletedRow last          # the one asked for before
-    cdef DeletedRow found         # the run in which `find` found a message before
-    cdef RowIndex index           # of the runs that were looked up, by this batch and those before
-    cdef uint64_t lookups         # into the store
+    cdef dict rows                # of this write batch: key of the deletion bitmap or message -> RowDeletions
+    cdef RowDeletions last_row    # the result of the last call of `row`
+    cdef RowDeletions last_found  # the record batch in which `find` found the last message
+    cdef RowIndex index           # record batches that were looked up for this and earlier write batches
+    cdef uint64_t lookups         # reads of the store so far
 
-    cdef DeletedRow row(self, uint64_t uid, int rank, const RecordLocation* location, object store)
-    cdef RecordBatch look_up(self, uint64_t uid, int rank, uint64_t msg_id, object store)
-    cdef DeletedRow read_row(
+    cdef RowDeletions row(self, uint64_t uid, int rank, const RecordLocation* location, object store)
+    cdef RecordBatch read_row_of(self, uint64_t uid, int rank, uint64_t msg_id, object store)
+    cdef RowDeletions read_bitmap(
         self, bytes key, uint64_t uid, int rank, const RecordLocation* location, object store
     )
-    cdef int gather(self, DeletedRow row) except -1
-    cdef DeletedRow know(self, uint64_t uid, int rank, uint64_t msg_id, RecordBatch batch, object store)
+    cdef int add_row(self, RowDeletions row) except -1
+    cdef RowDeletions index_row(
+        self, uint64_t uid, int rank, uint64_t msg_id, RecordBatch batch, object store
+    )
     cdef bint find(
         self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
     ) except -1
     cdef int write(self, object put, object delete) except -1
-    cdef int forget(self) except -1
+    cdef int forget_rows(self) except -1

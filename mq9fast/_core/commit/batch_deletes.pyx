@@ -1,8 +1,8 @@
-"""What a batch deletes; see batch_deletes.pxd."""
+"""The deletions of a write batch; the contract, and who uses it, is in batch_deletes.pxd."""
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.commit.deleted_row cimport DeletedRow, RowIndex
+from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record cimport StoredMessage, message_key
 from mq9fast._core.storage.record_batch cimport (
     BATCH_ID_SPAN, RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, is_message,
@@ -11,16 +11,16 @@ from mq9fast._core.storage.record_batch cimport (
 
 
 cdef class BatchDeletes:
-    """Collects deletions until the batch is written. `store` is asked what was deleted before: it has to know
-    everything but this batch."""
+    """Collects deletions until the write batch is written. A `store` that is passed to a method must have
+    everything except this write batch."""
 
     def __cinit__(self):
         self.rows = {}
         self.index = RowIndex()
 
-    cdef DeletedRow row(self, uint64_t uid, int rank, const RecordLocation* location, object store):
-        """The row of a message that is stored. Raises what the store raises."""
-        cdef DeletedRow row = self.last
+    cdef RowDeletions row(self, uint64_t uid, int rank, const RecordLocation* location, object store):
+        """The row of a stored message, as part of the write batch. Raises what the store raises."""
+        cdef RowDeletions row = self.last_row
         cdef bytes key
         if row is not None and row.row_id == location.row_id and row.uid == uid and row.rank == rank:
             return row
@@ -29,22 +29,22 @@ cdef class BatchDeletes:
             key = message_key(uid, rank, location.row_id)
             row = self.rows.get(key)
             if row is None:
-                row = self.read_row(key, uid, rank, location, store)
-        self.gather(row)
+                row = self.read_bitmap(key, uid, rank, location, store)
+        self.add_row(row)
         return row
 
-    cdef int gather(self, DeletedRow row) except -1:
-        """The batch may delete messages of the row."""
-        self.last = row
-        if not row.gathered:
+    cdef int add_row(self, RowDeletions row) except -1:
+        """Make the row part of the write batch, which may then delete messages of it."""
+        self.last_row = row
+        if not row.in_batch:
             self.rows[message_key(row.uid, row.rank, row.row_id)] = row
-            row.gathered = True
+            row.in_batch = True
         return 0
 
-    cdef DeletedRow read_row(
+    cdef RowDeletions read_bitmap(
         self, bytes key, uint64_t uid, int rank, const RecordLocation* location, object store
     ):
-        cdef DeletedRow row = DeletedRow()
+        cdef RowDeletions row = RowDeletions()
         cdef bytes bitmap = None
         row.uid = uid
         row.rank = rank
@@ -61,16 +61,21 @@ cdef class BatchDeletes:
     cdef bint find(
         self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
     ) except -1:
-        """Find a message, deleted or not: where it lies, and the size of its header and payload; false if
-        there is none."""
-        cdef DeletedRow row = self.found
+        """Find a message by id: its location, and the size of its header and payload. False if there is none.
+
+        A deleted message may still be found.
+        """
+        cdef RowDeletions row = self.last_found
         cdef RecordBatch batch
         cdef StoredMessage message
         cdef int index
-        if row is None or row.uid != uid or row.rank != rank or not row.clear_from <= msg_id <= row.row_id:
-            row = self.found = self.index.at_or_after(uid, rank, msg_id)
+        if (
+            row is None or row.uid != uid or row.rank != rank
+            or not row.exclusive_from <= msg_id <= row.row_id
+        ):
+            row = self.last_found = self.index.at_or_after(uid, rank, msg_id)
         if row is None:
-            batch = self.look_up(uid, rank, msg_id, store)
+            batch = self.read_row_of(uid, rank, msg_id, store)
             if batch is None:
                 return False
             if batch.is_single:
@@ -80,18 +85,18 @@ cdef class BatchDeletes:
                 location[0] = batch.location(0)
                 size[0] = <uint64_t>(message.header.size + message.payload.size)
                 return True
-            row = self.found = self.know(uid, rank, msg_id, batch, store)
+            row = self.last_found = self.index_row(uid, rank, msg_id, batch, store)
         index = row.find(msg_id)
         if index < 0:
             return False
-        self.gather(row)
+        self.add_row(row)
         location[0] = row.location(index)
         size[0] = row.sizes[index]
         return True
 
-    cdef RecordBatch look_up(self, uint64_t uid, int rank, uint64_t msg_id, object store):
-        """The row that holds the message if any does: its own, or the first that ends no earlier."""
-        cdef RecordBatchReader runs
+    cdef RecordBatch read_row_of(self, uint64_t uid, int rank, uint64_t msg_id, object store):
+        """The only row that may have the message: its own, or the next record batch; or None."""
+        cdef RecordBatchReader reader
         cdef RecordBatch batch
         cdef bytes key = message_key(uid, rank, msg_id)
         cdef bytes value
@@ -101,25 +106,27 @@ cdef class BatchDeletes:
             batch = RecordBatch()
             batch.open(msg_id, True, value)
             return batch
-        runs = RecordBatchReader(store.scan(key, message_key(uid, rank, msg_id + BATCH_ID_SPAN)), msg_id)
-        return runs.batch if runs.next_row() else None
+        reader = RecordBatchReader(store.scan(key, message_key(uid, rank, msg_id + BATCH_ID_SPAN)), msg_id)
+        return reader.batch if reader.next_row() else None
 
-    cdef DeletedRow know(self, uint64_t uid, int rank, uint64_t msg_id, RecordBatch batch, object store):
-        """The row of a run that was looked up for a message, kept for the next."""
+    cdef RowDeletions index_row(
+        self, uint64_t uid, int rank, uint64_t msg_id, RecordBatch batch, object store
+    ):
+        """Put a record batch that was looked up for `msg_id` into the index, for the next look-ups."""
         cdef RecordLocation location = batch.location(0)
-        cdef DeletedRow row = self.row(uid, rank, &location, store)
-        if not row.known:
-            row.know(batch)
-        row.clear_from = min(row.clear_from, msg_id)
-        self.index.keep(row)
+        cdef RowDeletions row = self.row(uid, rank, &location, store)
+        if not row.loaded:
+            row.load_messages(batch)
+        row.exclusive_from = min(row.exclusive_from, msg_id)
+        self.index.insert(row)
         return row
 
     cdef int write(self, object put, object delete) except -1:
-        """Put the deletions into a batch, and begin new ones."""
-        cdef DeletedRow row
+        """Add the deletions to the store's write batch, by its methods `put` and `delete`, and start anew."""
+        cdef RowDeletions row
         cdef bytes key
         for key, row in self.rows.items():
-            row.gathered = False
+            row.in_batch = False
             if not row.changed:
                 continue
             row.changed = False
@@ -131,12 +138,12 @@ cdef class BatchDeletes:
                 delete(key)
             if row.count > 1:
                 delete(batch_key(row.uid, row.rank, row.row_id))
-                self.index.forget(row)
+                self.index.discard(row)
         self.rows.clear()
-        self.last = None
+        self.last_row = None
         return 0
 
-    cdef int forget(self) except -1:
-        """Look everything up again: the store does not have what was written, or was changed by others."""
-        self.found = None
+    cdef int forget_rows(self) except -1:
+        """Empty the index: a write has failed, or other code has changed rows of the store."""
+        self.last_found = None
         return self.index.clear()

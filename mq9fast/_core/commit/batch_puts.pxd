@@ -1,4 +1,7 @@
-"""Messages that a turn gathered: copied once as they came, and made into runs when the batch is written."""
+"""The new messages of a write batch: copied when they arrive, packed into record batches when it is written.
+
+`CommitGroup` owns one. `Delivery` reads the messages for live pushes from it, until the group is released.
+"""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -9,25 +12,27 @@ from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
 cdef enum:
-    MAX_BATCH_BYTES = 8192  # of a run at most; as much of it may stay for one message that is not deleted
+    # Of packed messages in a record batch. One message that is not deleted may keep as much on the disk.
+    MAX_BATCH_BYTES = 8192
 
 
 cdef struct Message:
-    Py_ssize_t start          # in the arena, as it is stored
-    Py_ssize_t size
+    Py_ssize_t start          # offset of the packed message in the arena
+    Py_ssize_t size           # of the packed message
     uint64_t msg_id
-    Py_ssize_t following      # in the same run, or -1
-    RecordLocation location   # known once the run is written
+    Py_ssize_t next_in_batch  # index of the next message of the same record batch, or -1
+    RecordLocation location   # set when the write batch is written
 
 
 cdef struct OpenBatch:
-    PyObject* mailbox         # borrowed: the turn keeps those it touched
+    # A record batch to which messages are still added.
+    PyObject* mailbox         # borrowed: the commit group holds references to the mailboxes that it changes
     uint64_t uid
     int rank
     int count
-    Py_ssize_t first          # message
-    Py_ssize_t last
-    Py_ssize_t size           # of its messages, stored
+    Py_ssize_t first          # index of its first message
+    Py_ssize_t last           # index of its last message
+    Py_ssize_t size           # of its packed messages
 
 
 cdef class BatchPuts:
@@ -50,5 +55,5 @@ cdef class BatchPuts:
     cdef void clear(self) noexcept
 
     cdef inline View stored(self, const Message* message) noexcept:
-        """DANGER: good until the next message is added."""
+        """The packed message. DANGER: valid until the next message is added."""
         return view(self.arena + message.start, message.size)

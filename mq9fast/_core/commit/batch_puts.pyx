@@ -1,4 +1,4 @@
-"""Messages on their way into the store; see batch_puts.pxd."""
+"""The new messages of a write batch; the contract, and who uses it, is in batch_puts.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.ref cimport PyObject
@@ -25,7 +25,7 @@ cdef class BatchPuts:
     cdef Py_ssize_t add(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
     ) except -1:
-        """Take a copy of a message; returns its index. The mailbox has to live until `write`."""
+        """Copy a message; returns its index. The caller keeps the mailbox alive until `write`."""
         cdef Py_ssize_t size = MESSAGE_FIXED_BYTES + header.size + payload.size
         cdef Py_ssize_t index = self.count
         cdef Message* message
@@ -37,10 +37,10 @@ cdef class BatchPuts:
         message.start = self.arena_size
         message.size = size
         message.msg_id = msg_id
-        message.following = -1
+        message.next_in_batch = -1
         put_message(self.arena + self.arena_size, now_ms, header, payload)
         if open_batch.count:
-            self.messages[open_batch.last].following = index
+            self.messages[open_batch.last].next_in_batch = index
         else:
             open_batch.first = index
         open_batch.last = index
@@ -51,7 +51,7 @@ cdef class BatchPuts:
         return index
 
     cdef OpenBatch* open_batch(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL:
-        """The run of the mailbox's rank that has room for a message, a new one if need be."""
+        """The open record batch of the mailbox's rank; a new one if the last has no space for `size`."""
         cdef OpenBatch* open_batch
         if mailbox.open_batch[rank]:
             open_batch = &self.open_batches[mailbox.open_batch[rank] - 1]
@@ -74,7 +74,7 @@ cdef class BatchPuts:
         return open_batch
 
     cdef int write(self, object put_row) except -1:
-        """Put the runs into a batch, `put_row(key, value)`, and begin new ones."""
+        """Pack the messages, add the rows to the store's write batch by `put_row(key, value)`, start anew."""
         cdef Py_ssize_t i
         cdef OpenBatch* open_batch
         cdef Message* message
@@ -97,7 +97,7 @@ cdef class BatchPuts:
         return 0
 
     cdef bytes pack(self, const OpenBatch* open_batch):
-        """A run as it is stored; its messages learn where they lie."""
+        """Pack a record batch, and set the location of each message."""
         cdef Py_ssize_t head = BATCH_FIXED_BYTES + open_batch.count * BATCH_ENTRY_BYTES
         cdef bytes value = PyBytes_FromStringAndSize(NULL, head + open_batch.size)
         cdef char* entry = PyBytes_AS_STRING(value)
@@ -117,9 +117,9 @@ cdef class BatchPuts:
             message.location.count = <unsigned char>open_batch.count
             at = put(at, self.stored(message))
             entry = put_u32(put_u64(entry, message.msg_id), <uint32_t>(at - start))
-            i = message.following
+            i = message.next_in_batch
         return value
 
     cdef void clear(self) noexcept:
-        """Forget the messages, which were written and are of no further use."""
+        """Remove all messages; only after `write`."""
         self.count = self.arena_size = 0

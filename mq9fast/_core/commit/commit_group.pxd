@@ -1,4 +1,9 @@
-"""What one turn gathered for the mailboxes: a write batch, and what leaves once that batch is durable."""
+"""A commit group: changes to mailboxes that are stored together, and answered when they are durable.
+
+It gathers a write batch of the store, and what follows when it is durable: replies, live pushes, and the end
+of deletions in queue groups. Commands add to the group of the `Accumulator`. The commit pipeline writes the
+batch and changes the group's state; `Delivery` sends the replies and messages.
+"""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -7,7 +12,7 @@ from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
-from mq9fast._core.commit.deleted_row cimport DeletedRow
+from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 
 
@@ -15,94 +20,95 @@ cdef enum ReplyKind:
     REPLY_MSG_ID            # {"msg_id": number}
     REPLY_DELETED
     REPLY_NOT_DELETED
-    REPLY_BODY              # body as it is
+    REPLY_BODY              # `body`, unchanged
 
 
 cdef struct PendingReply:
-    Py_ssize_t reply_start    # in CommitGroup.arena
-    Py_ssize_t reply_size
+    # A reply to a command.
+    Py_ssize_t reply_start    # offset of the reply subject in CommitGroup.arena
+    Py_ssize_t reply_size     # of the reply subject
     ReplyKind kind
-    uint64_t number
-    PyObject* body            # owned bytes, or NULL
+    uint64_t number           # the id, for REPLY_MSG_ID
+    PyObject* body            # for REPLY_BODY: bytes, an owned reference; else NULL
 
 
 cdef struct LivePush:
-    # A message for those who read along live.
-    PyObject* mailbox         # owned
-    Py_ssize_t message        # index in what was gathered
+    # A message for consumers that are caught up.
+    PyObject* mailbox         # owned reference
+    Py_ssize_t message        # index in BatchPuts.messages
     uint64_t uid
     uint64_t msg_id
     int rank
 
 
 cdef struct PendingDelete:
-    # A deleted message that queue groups may hold.
-    PyObject* mailbox         # owned
+    # A deletion of a message that is in flight in a queue group.
+    PyObject* mailbox         # owned reference
     uint64_t uid
     uint64_t msg_id
 
 
 cdef struct DurableMark:
-    # How far a mailbox is durable once this turn is, and the first id that its batch gave.
-    PyObject* mailbox         # owned
+    # The ids of a mailbox that become durable with one write batch.
+    PyObject* mailbox         # owned reference
     uint64_t uid
     uint64_t first_id
-    uint64_t next_id
+    uint64_t next_id          # the id behind the last
 
 
 cdef struct Section:
-    # An array of one of the structs above. A batch that fails takes back only the items from `written` on.
+    # An array of one of the structs above. If a write fails, only the items from `written` on are dropped.
     void* items
     Py_ssize_t count
     Py_ssize_t capacity
-    Py_ssize_t written        # items that belong to batches which the store has taken
+    Py_ssize_t written        # count of items whose write batch the store has taken
 
 
 cdef inline void* section_add(Section* section, size_t item_bytes) except NULL:
-    """A new last item, not filled yet. DANGER: it moves when the next one is added."""
+    """Append an item without a value. DANGER: the pointer is valid until the next item is appended."""
     section.items = with_capacity(section.items, section.count, &section.capacity, item_bytes)
     section.count += 1
     return <char*>section.items + <size_t>(section.count - 1) * item_bytes
 
 
 cdef class CommitGroup:
-    cdef readonly object batch  # the store's: put(key, value), delete(key), delete_range(first, end)
-    cdef object put
+    cdef readonly object batch            # a write batch of the store: put, delete and delete_range
+    cdef object put                       # its bound methods
     cdef object delete
     cdef readonly Py_ssize_t batch_bytes  # gathered since the last write
-    cdef readonly Py_ssize_t bytes        # gathered since the turn began
-    cdef list touched                     # mailboxes whose record goes into the next write
-    cdef list deferred                    # called with whether the turn became durable
-    cdef BatchPuts puts                   # messages
-    cdef BatchDeletes deletes  # and those deleted, since the last write; the next turn goes on with it
+    cdef readonly Py_ssize_t bytes        # gathered since the group began
+    cdef list touched                     # mailboxes whose records are part of the next write
+    cdef list deferred                    # callbacks, called with whether the group is durable
+    cdef BatchPuts puts                   # messages that are added
+    cdef BatchDeletes deletes             # messages that are deleted; the next group uses the same object
 
     cdef Section replies              # PendingReply
     cdef Section live_pushes          # LivePush
     cdef Section pending_deletes      # PendingDelete
     cdef Section durable_marks        # DurableMark
-    cdef Py_ssize_t written_deferred
-    cdef char* arena                  # the subjects of replies
+    cdef Py_ssize_t written_deferred  # `Section.written` of the list `deferred`
+    cdef char* arena                  # the subjects of replies, one after the other
     cdef Py_ssize_t arena_size
     cdef Py_ssize_t arena_capacity
     cdef int live_ranks               # the set of ranks in live_pushes
-    cdef set retracted                # (uid, msg_id) of live pushes whose message was deleted again
+    cdef set retracted                # (uid, msg_id) of live pushes to skip: the message was deleted
     cdef readonly list retracting     # (uid, msg_id) that the next write deletes before they are durable
-    cdef readonly bint has_written    # the store took a part of it
-    cdef public int state             # of the commit pipeline, which alone changes it
+    cdef readonly bint has_written    # the store has taken a part of the group
+    cdef public int state             # a GroupState (commit/states.py); only the commit pipeline changes it
 
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
     ) except -1
     cdef bint add_delete(
-        self, Mailbox mailbox, DeletedRow row, int index, uint64_t msg_id, uint64_t size, bint in_flight
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1
     cdef int add_reply(self, View reply, ReplyKind kind, uint64_t number, bytes body) except -1
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1
-    cdef list cut(self)
-    cpdef void not_written(self) noexcept
-    cdef void truncate(self, bint keep_written) noexcept
+    cdef list drop_unwritten(self)
+    cpdef void reset_written(self) noexcept
+    cdef void drop_items(self, bint keep_written) noexcept
 
     cdef inline PendingReply* reply(self, Py_ssize_t i) noexcept:
         return &(<PendingReply*>self.replies.items)[i]

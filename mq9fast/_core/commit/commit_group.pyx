@@ -1,4 +1,4 @@
-"""What one turn gathered for the mailboxes; see commit_group.pxd."""
+"""A commit group; the contract, and who uses it, is in commit_group.pxd."""
 
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint32_t, uint64_t
@@ -8,13 +8,13 @@ from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, view_of
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
-from mq9fast._core.commit.deleted_row cimport DeletedRow
+from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport MESSAGE_OVERHEAD_BYTES, Mailbox
 from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
 from mq9fast._core.storage.record_batch cimport all_bits
 
 cdef enum:
-    RECORD_BYTES = 256        # about what a mailbox's record adds to a batch
+    RECORD_BYTES = 256        # about the size of a mailbox record with its key
 
 
 cdef inline PyObject* owned(object thing) noexcept:
@@ -23,7 +23,7 @@ cdef inline PyObject* owned(object thing) noexcept:
 
 
 cdef class CommitGroup:
-    """One turn's work on the store. `batch` is an empty one of the store's."""
+    """Changes that are stored together. `batch` is an empty write batch of the store."""
 
     def __cinit__(self, batch):
         self.touched = []
@@ -32,20 +32,20 @@ cdef class CommitGroup:
         self.retracting = []
         self.puts = BatchPuts()
         self.deletes = BatchDeletes()
-        self.renew(batch)
+        self.set_batch(batch)
 
     def __dealloc__(self):
-        self.truncate(False)
+        self.drop_items(False)
         PyMem_Free(self.replies.items)
         PyMem_Free(self.live_pushes.items)
         PyMem_Free(self.pending_deletes.items)
         PyMem_Free(self.durable_marks.items)
         PyMem_Free(self.arena)
 
-    cdef void truncate(self, bint keep_written) noexcept:
-        """Drop the items that the store has not taken, or all of them."""
+    cdef void drop_items(self, bint keep_written) noexcept:
+        """Drop the items of all sections, or with `keep_written` those that the store has not taken."""
         if not keep_written:
-            self.not_written()
+            self.reset_written()
         while self.replies.count > self.replies.written:
             self.replies.count -= 1
             Py_XDECREF(self.reply(self.replies.count).body)
@@ -60,7 +60,7 @@ cdef class CommitGroup:
             Py_XDECREF(self.durable_mark(self.durable_marks.count).mailbox)
 
     cdef int touch(self, Mailbox mailbox) except -1:
-        """Have the mailbox's record written with this batch."""
+        """Write the mailbox's record with the next write batch."""
         cdef Py_ssize_t added
         if not mailbox.touched:
             mailbox.touched = True
@@ -90,10 +90,12 @@ cdef class CommitGroup:
         return 0
 
     cdef bint add_delete(
-        self, Mailbox mailbox, DeletedRow row, int index, uint64_t msg_id, uint64_t size, bint in_flight
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1:
-        """Delete a stored message of a row, with `size` bytes of header and payload; false if it is deleted
-        already. `in_flight`: a queue group holds it and has to hear how the batch went."""
+        """Delete a message of a row, with `size` bytes of header and payload. False if it is deleted already.
+
+        `in_flight`: a queue group has the message in flight. `Delivery` then settles the deletion there.
+        """
         cdef PendingDelete* pending_delete
         if not row.add(index):
             return False
@@ -113,7 +115,7 @@ cdef class CommitGroup:
         return True
 
     cdef int add_reply(self, View reply, ReplyKind kind, uint64_t number, bytes body) except -1:
-        """Answer on `reply`, unless that is empty, once the turn is durable."""
+        """Send a reply to the subject `reply` when the group is durable; nothing happens if it is empty."""
         cdef PendingReply* pending_reply
         if reply.size == 0:
             return 0
@@ -130,13 +132,13 @@ cdef class CommitGroup:
         return 0
 
     cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """A message that may be of this turn was deleted: nobody is to read it live."""
+        """Do not push a message that was deleted, if it is one of this group."""
         if self.live_pushes.count:
             self.retracted.add((mailbox.uid, msg_id))
         return 0
 
-    def read_again(self, list messages not None) -> None:
-        """These, (uid, msg_id), are not deleted after all: whoever reads along live gets them."""
+    def cancel_retract(self, list messages not None) -> None:
+        """Push these messages, as (uid, msg_id), all the same: their deletion has failed."""
         self.retracted.difference_update(messages)
 
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1:
@@ -149,8 +151,8 @@ cdef class CommitGroup:
         return 0
 
     def clear(self) -> None:
-        """Empty the group, but keep its memory: `renew` uses it again."""
-        self.truncate(False)
+        """Empty the group for reuse. It keeps its memory."""
+        self.drop_items(False)
         self.state = 0
         self.arena_size = 0
         self.live_ranks = 0
@@ -159,30 +161,31 @@ cdef class CommitGroup:
         self.bytes = 0
         self.deferred.clear()
         self.puts.clear()
-        self.not_written()
+        self.reset_written()
 
-    def renew(self, batch not None) -> None:
-        """Gather into `batch` from here on; the one before was written."""
+    def set_batch(self, batch not None) -> None:
+        """Gather into the empty write batch `batch` from now on. The one before was written."""
         self.batch = batch
         self.put = batch.put
         self.delete = batch.delete
         self.batch_bytes = 0
 
     @property
-    def empty(self) -> bool:
-        """Nothing to write and nobody to answer."""
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write and nothing to send."""
         return self.bytes == 0 and not self.deferred
 
     def take_batch(self, key_of_mailbox, new_batch):
-        """Finish the batch with the records of the mailboxes it touches, and return it, or None for nothing.
+        """Complete the write batch with the records of changed mailboxes and return it; None if it is empty.
 
-        `key_of_mailbox(address)` gives a record's key; `new_batch()` an empty batch for what comes next.
+        `key_of_mailbox(address)` returns a record's key. `new_batch()` returns the empty write batch that the
+        group gathers into from then on.
         """
         cdef Mailbox mailbox
         cdef uint64_t first_id
         batch = self.batch
         if self.batch_bytes == 0:
-            # Rows were looked up at most.
+            # Deletions may have looked up rows without deleting anything.
             self.deletes.write(self.put, self.delete)
             return None
         self.puts.write(self.put)
@@ -196,42 +199,42 @@ cdef class CommitGroup:
                 first_id, mailbox.written_id = mailbox.written_id, mailbox.next_id
                 self.add_durable_mark(mailbox, first_id)
         self.touched = []
-        self.renew(new_batch())
+        self.set_batch(new_batch())
         return batch
 
     def put_raw(self, bytes key not None, bytes value not None) -> None:
-        """Have `value` written under `key`, which is no message's."""
+        """Write `value` under `key`. The caller accounts for it: no counter of a mailbox changes."""
         self.put(key, value)
         self.batch_bytes += len(key) + len(value)
         self.bytes += len(key) + len(value)
 
     def delete_raw(self, bytes key not None) -> None:
-        """Have `key` deleted, which is no message's that anybody still counts."""
+        """Delete `key`. The caller accounts for it: no counter of a mailbox changes."""
         self.delete(key)
         self.batch_bytes += len(key)
         self.bytes += len(key)
 
     def delete_range(self, bytes first not None, bytes end not None) -> None:
-        """Have every key from `first` up to but not `end` deleted."""
+        """Delete every key from `first` up to, but not including, `end`."""
         self.batch.delete_range(first, end)
         self.batch_bytes += len(first) + len(end)
         self.bytes += len(first) + len(end)
 
     def touch_mailbox(self, Mailbox mailbox not None) -> None:
-        """Have the mailbox's record written."""
+        """Write the mailbox's record with the next write batch."""
         self.touch(mailbox)
 
     def answer(self, bytes reply not None, bytes body not None) -> None:
-        """Publish `body` on `reply` once the turn is durable."""
+        """Publish `body` to the subject `reply` when the group is durable."""
         self.add_reply(view_of(reply), REPLY_BODY, 0, body)
 
     def defer(self, call, Py_ssize_t size=0) -> None:
-        """Call `call(durable)` once the turn is durable, or has failed. `size`: bytes it takes till then."""
+        """Call `call(durable)` when the group is durable or has failed. `size`: its memory until then."""
         self.deferred.append(call)
         self.bytes += size
 
-    def written(self) -> None:
-        """The store took the batch that `take_batch` gave."""
+    def mark_written(self) -> None:
+        """Note that the store has taken the write batch that `take_batch` returned."""
         self.has_written = True
         self.retracting.clear()
         self.replies.written = self.replies.count
@@ -240,15 +243,15 @@ cdef class CommitGroup:
         self.durable_marks.written = self.durable_marks.count
         self.written_deferred = len(self.deferred)
 
-    cpdef void not_written(self) noexcept:
-        """What the store took is lost after all: the whole group fails."""
+    cpdef void reset_written(self) noexcept:
+        """Note that the store has lost the group's earlier writes: the whole group fails."""
         self.has_written = False
         self.replies.written = self.live_pushes.written = 0
         self.pending_deletes.written = self.durable_marks.written = 0
         self.written_deferred = 0
 
     def ids_not_written(self) -> list:
-        """The ids of messages that the store did not take: (mailbox, uid, first id, first id behind them)."""
+        """Ranges of ids that the store has not taken: (mailbox, uid, first id, id behind the last)."""
         cdef Py_ssize_t i
         cdef DurableMark* mark
         cdef list found = []
@@ -259,7 +262,7 @@ cdef class CommitGroup:
         return found
 
     def mailboxes_not_written(self) -> list:
-        """Every mailbox of the batch that the store did not take."""
+        """The mailboxes with changes that the store has not taken. The group forgets their records."""
         cdef Py_ssize_t i
         cdef Mailbox mailbox
         cdef dict found = {}
@@ -271,9 +274,9 @@ cdef class CommitGroup:
         self.touched = []
         return list(found)
 
-    cdef list cut(self):
-        """Forget what the store did not take; returns what was deferred of it, to be called."""
+    cdef list drop_unwritten(self):
+        """Drop everything that the store has not taken. The caller calls the callbacks returned."""
         cdef list deferred = self.deferred[self.written_deferred:]
         del self.deferred[self.written_deferred:]
-        self.truncate(True)
+        self.drop_items(True)
         return deferred

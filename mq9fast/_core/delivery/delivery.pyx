@@ -242,7 +242,7 @@ cdef class Delivery:
         self.settle(commit_group, commit_group.pending_deletes.written, stored)
         for i in range(commit_group.replies.written, commit_group.replies.count):
             self.router.answer(commit_group.reply_subject(commit_group.reply(i)), view_of(error))
-        failure = call_each(commit_group.cut(), False)
+        failure = call_each(commit_group.drop_unwritten(), False)
         if failure is not None:
             raise failure
 
