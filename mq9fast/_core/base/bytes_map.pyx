@@ -7,6 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.huge_pages cimport advise_huge_pages
 from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free
 from mq9fast._core.base.view cimport View, hash_view, same, view, view_of
@@ -23,10 +24,13 @@ cdef class BytesMap:
 
     def __dealloc__(self):
         cdef Py_ssize_t i
+        cdef Py_ssize_t found = 0
         for i in range(self.capacity):
             if self.slots[i].key is not NULL:
                 Py_DECREF(<object>self.slots[i].key)
                 Py_DECREF(<object>self.slots[i].value)
+                found += 1
+        check(found == self.size, b"a map knows how many keys it has")
         PyMem_Free(self.slots)
 
     cdef Py_ssize_t find_slot(self, View key, uint64_t hashed) noexcept:
@@ -34,6 +38,7 @@ cdef class BytesMap:
         cdef Py_ssize_t mask = self.capacity - 1
         cdef Py_ssize_t i = <Py_ssize_t>(hashed & <uint64_t>mask)
         cdef Slot* slot
+        check(self.size < self.capacity, b"a map has a free slot, where a search ends")
         while True:
             slot = &self.slots[i]
             if slot.key is NULL:
@@ -69,6 +74,7 @@ cdef class BytesMap:
         slot.key = <PyObject*>key
         slot.value = <PyObject*>value
         self.size += 1
+        check(self.size * 4 <= self.capacity * 3, b"a map is at most three quarters full")
         return 0
 
     cdef bint remove(self, View key) noexcept:
@@ -113,6 +119,7 @@ cdef class BytesMap:
         cdef Py_ssize_t old_capacity = self.capacity
         cdef Py_ssize_t i, j
         cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>capacity, sizeof(Slot))
+        check(capacity & (capacity - 1) == 0 and capacity > self.size, b"a map has a power of two of slots")
         if grown is NULL:
             raise MemoryError
         advise_huge_pages(grown, <size_t>capacity * sizeof(Slot))

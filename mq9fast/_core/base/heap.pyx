@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Realloc
 
 
@@ -17,6 +18,7 @@ cdef class Heap:
         PyMem_Free(self.items)
 
     cdef void set_slot(self, HeapItem* item, Py_ssize_t slot) noexcept:
+        check(0 <= slot < self.size, b"an item of a heap is in one of its slots")
         self.items[slot] = item
         item.slot = slot
 
@@ -48,6 +50,7 @@ cdef class Heap:
     cdef int push(self, HeapItem* item) except -1:
         cdef HeapItem** grown
         cdef Py_ssize_t capacity
+        check(item.slot < 0, b"an item is in one heap at most")
         if self.size == self.capacity:
             capacity = max(16, self.capacity * 2)
             grown = <HeapItem**>PyMem_Realloc(self.items, <size_t>capacity * sizeof(HeapItem*))
@@ -65,6 +68,7 @@ cdef class Heap:
         cdef HeapItem* last
         if slot < 0:
             return
+        check(slot < self.size and self.items[slot] == item, b"an item that is removed is in this heap")
         item.slot = -1
         self.size -= 1
         if slot == self.size:
@@ -76,6 +80,7 @@ cdef class Heap:
     cdef void restore_order(self, HeapItem* item) noexcept:
         """Move `item`, which is in the heap, to its right slot after its key was changed."""
         cdef Py_ssize_t slot = item.slot
+        check(0 <= slot < self.size and self.items[slot] == item, b"an item that moves is in this heap")
         if self.sift_up(item, slot) == slot:
             self.sift_down(item, slot)
 

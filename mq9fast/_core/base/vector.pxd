@@ -3,6 +3,7 @@
 The caller owns the array and frees it with PyMem_Free.
 """
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Realloc
 
 
@@ -16,6 +17,7 @@ cdef inline void* with_capacity(
     """
     cdef Py_ssize_t wanted = used + more
     cdef void* grown
+    check(0 <= used <= capacity[0] and more >= 0, b"an array holds no more than its capacity")
     if items is not NULL and wanted <= capacity[0]:
         return items
     wanted = max(wanted, max(64, capacity[0] * 2))

@@ -8,6 +8,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
 
+from mq9fast._core.base.check cimport check
+
 
 # Its name in C is for protocol/literals.pxd.
 cdef struct View "mq9fast_view":
@@ -17,6 +19,7 @@ cdef struct View "mq9fast_view":
 
 cdef inline View view(const char* data, Py_ssize_t size) noexcept:
     cdef View v
+    check(size >= 0, b"a view has no negative size")
     v.data = data
     v.size = size
     return v
@@ -31,6 +34,7 @@ cdef inline View empty_view() noexcept:
 
 
 cdef inline View slice_from(View v, Py_ssize_t start) noexcept:
+    check(0 <= start <= v.size, b"a slice begins in its view")
     return view(v.data + start, v.size - start)
 
 

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memset
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.view cimport View, read_decimal, starts_with, to_bytes, view
 from mq9fast._core.protocol.literals cimport (
     CONNECT, ERR, HPUB, INFO, OK, PING, PONG, PUB, PUB_START, SUB, UNSUB
@@ -230,11 +231,31 @@ cdef inline bint parse_common_publish(
     return True
 
 
+cdef void check_frame(const char* data, Py_ssize_t size, Outcome outcome, const Operation* op) noexcept:
+    if outcome == FOUND:
+        check(0 < op.frame <= size, b"a frame ends in what was read")
+        check(is_inside(&op.subject, data, op.frame), b"a subject is in its frame")
+        check(is_inside(&op.reply, data, op.frame), b"a reply subject is in its frame")
+        check(is_inside(&op.queue, data, op.frame), b"a queue name is in its frame")
+        check(is_inside(&op.sid, data, op.frame), b"a sid is in its frame")
+        check(is_inside(&op.header, data, op.frame), b"a header is in its frame")
+        check(is_inside(&op.payload, data, op.frame), b"a payload is in its frame")
+    elif outcome == NEED_MORE:
+        check(op.frame == 0 or op.frame > size, b"a frame that is not whole is longer than what was read")
+
+
+cdef inline bint is_inside(const View* part, const char* data, Py_ssize_t size) noexcept:
+    return part.size == 0 or part.data >= data and part.data + part.size <= data + size
+
+
 cdef Outcome parse(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:
     """Find the first frame of `data`, which has at least one byte."""
-    if parse_common_publish(data, size, bounds, op):
-        return FOUND
-    return parse_any(data, size, bounds, op)
+    cdef Outcome outcome = FOUND
+    if not parse_common_publish(data, size, bounds, op):
+        outcome = parse_any(data, size, bounds, op)
+    if CHECKED:
+        check_frame(data, size, outcome, op)
+    return outcome
 
 
 cdef Outcome parse_any(const char* data, Py_ssize_t size, const Bounds* bounds, Operation* op) noexcept:

@@ -9,6 +9,7 @@ from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.string cimport memcpy, memmove
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 
 cdef enum:
@@ -45,6 +46,7 @@ cdef class ReadBuffer:
         self.offered = self.own_capacity - self.kept if own else self.scratch.capacity - self.kept
         if small:
             self.offered = min(self.offered, MIN_READ_BYTES)
+        check(self.offered > 0, b"a transport is offered space to read into")
         if self.kept == 0:
             return self.scratch.small_memory if small else self.scratch.memory
         return PyMemoryView_FromMemory(
@@ -53,6 +55,7 @@ cdef class ReadBuffer:
 
     cdef bint filled(self, Py_ssize_t count) noexcept:
         """Note that `count` bytes were read. Returns whether they filled the buffer that was offered."""
+        check(0 <= count <= self.offered, b"a transport reads no more than it was offered")
         self.size = self.kept + count
         if self.reads_into_own():
             self.data = self.own
@@ -75,6 +78,7 @@ cdef class ReadBuffer:
         cdef Py_ssize_t rest = self.size - used
         cdef Py_ssize_t capacity
         cdef char* grown
+        check(0 <= used <= self.size, b"no more is parsed than was read")
         if rest == 0:
             PyMem_Free(self.own)
             self.own = NULL

@@ -6,11 +6,13 @@ yet need no copy: nothing changes them any more.
 
 from cpython.ref cimport PyObject, Py_XDECREF
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, view_of
 
 cdef extern from "Python.h":
     PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
+    Py_ssize_t Py_REFCNT(PyObject*) noexcept
 
 cdef enum:
     # With the header of a bytes object this stays below 512 bytes, the limit of Python's fast allocator.
@@ -54,6 +56,7 @@ cdef class WriteBuffer:
         if self.size == 0:
             self.discard()
             return b""
+        check(Py_REFCNT(self.chunk) == 1, b"nobody else has bytes that are still written to")
         self.expected = min(self.size, MAX_EXPECTED_BYTES)
         if self.size < self.capacity:
             self.resize(self.size)
