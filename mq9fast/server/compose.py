@@ -30,8 +30,9 @@ from mq9fast.mailbox.listing import Listing
 from mq9fast.storage.compaction import Compaction
 from mq9fast.storage.store import Store
 
-# One read of a socket. Larger turns would not fit the processor's caches.
-READ_BYTES = 131072
+# Bytes of one read of a socket. With 512 KiB, messages of 16 KiB cost a fifth less than with 128 KiB. For
+# small messages the turn's time is the limit.
+READ_BYTES = 524288
 
 
 @dataclass(frozen=True, slots=True)
