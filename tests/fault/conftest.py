@@ -1,17 +1,25 @@
-"""A mailbox with a million messages, filled once for all tests that need one."""
+"""Fixtures of fault tests: failing system calls, and a mailbox with a million messages."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fault.million import MILLION, Million
 from tests.support.broker import Broker
+from tests.support.faults.shim import Shim
 from tests.support.mailbox import publish_many
 from tests.support.wire_client import Wire
 
 
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    return Shim(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Million]:
+    """The mailbox is filled once for all tests."""
     broker = Broker(tmp_path_factory.mktemp("million") / "data", "--sync", "never")
     try:
         before = broker.rss_bytes

@@ -1,4 +1,4 @@
-"""The clock goes on when one of its steps fails."""
+"""Housekeeping continues when one of its steps fails."""
 
 import errno
 from collections.abc import Iterator
@@ -13,18 +13,13 @@ from tests.support.wire_client import Wire
 
 
 @pytest.fixture
-def shim(tmp_path: Path) -> Shim:
-    return Shim(tmp_path)
-
-
-@pytest.fixture
 def broker(tmp_path: Path, shim: Shim) -> Iterator[Broker]:
     broker = Broker(tmp_path / "data", "--monitor-port", "0", "--sync", "never", env=shim.env)
     yield broker
     broker.end()
 
 
-def test_mailboxes_expire_while_the_disk_cannot_be_asked_for_room(broker: Broker, shim: Shim) -> None:
+def test_mailboxes_expire_while_free_disk_space_cannot_be_checked(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire:
         with shim.failing("statvfs", "*", errno.EIO) as rule:
             wait_until(lambda: rule.seen > 1)

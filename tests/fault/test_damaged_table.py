@@ -1,4 +1,4 @@
-"""A table that cannot be read: compaction stops, sends go on, and /healthz names the file."""
+"""A damaged table: compaction stops, the broker still accepts messages, and /healthz names the file."""
 
 import os
 from pathlib import Path
@@ -13,12 +13,12 @@ from tests.support.wire_client import Wire
 
 MESSAGES = 20
 MESSAGE_BYTES = 50_000
-# RocksDB compacts so many tables that were written from memory.
+# RocksDB compacts level 0 once it has this many tables.
 TABLES = 4
 
 
-def damage(table: Path) -> None:
-    """Flip a bit in the middle."""
+def flip_bit(table: Path) -> None:
+    """Flip a bit in the middle of a table."""
     with table.open("r+b") as file:
         file.seek(table.stat().st_size // 2)
         byte = file.read(1)
@@ -26,7 +26,7 @@ def damage(table: Path) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-def test_a_store_that_is_opened_without_compaction_is_never_compacted(tmp_path: Path) -> None:
+def test_store_opened_without_compaction_is_never_compacted(tmp_path: Path) -> None:
     for _ in range(2):
         store = RocksStore(tmp_path / "data")
         batch = store.new_batch()
@@ -34,7 +34,7 @@ def test_a_store_that_is_opened_without_compaction_is_never_compacted(tmp_path: 
             batch.put(b"key%d" % number, os.urandom(MESSAGE_BYTES))
         store.write(batch)
         store.close()
-    damage(min((tmp_path / "data").glob("*.sst")))
+    flip_bit(min((tmp_path / "data").glob("*.sst")))
     store = RocksStore(tmp_path / "data")
     store.compact(lambda: False)
     with pytest.raises(StoreError, match="Corruption"):
@@ -48,7 +48,7 @@ def test_a_store_that_is_opened_without_compaction_is_never_compacted(tmp_path: 
     store.close()
 
 
-def test_compaction_that_meets_a_damaged_table_does_not_stop_sends(tmp_path: Path) -> None:
+def test_damaged_table_stops_compaction_but_not_messages(tmp_path: Path) -> None:
     broker = Broker(tmp_path / "data", "--monitor-port", "0")
     try:
         for number in range(TABLES):
@@ -59,7 +59,7 @@ def test_compaction_that_meets_a_damaged_table_does_not_stop_sends(tmp_path: Pat
             assert broker.stop() == 0
             if number == 0:
                 (table,) = (tmp_path / "data").glob("*.sst")
-                damage(table)
+                flip_bit(table)
             broker.start()
 
         with Wire(broker.port) as wire:

@@ -1,4 +1,4 @@
-"""The system gives out no more file descriptors: the broker goes on, and serves again once there are some."""
+"""File descriptors run out: the broker continues, and accepts connections again once there are some."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tests.support.certificates import Certificates
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 REFUSED = b"-ERR 'maximum connections exceeded'\r\n"
 
 
@@ -28,13 +28,13 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def limited(stack: ExitStack, path: Path, descriptors: int, *flags: str) -> Broker:
+def start_limited(stack: ExitStack, path: Path, descriptors: int, *flags: str) -> Broker:
     broker = Broker(path / "data", *flags, descriptors=descriptors)
     stack.callback(broker.end)
     return broker
 
 
-def knock(port: int) -> socket.socket:
+def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
 
 
@@ -47,8 +47,8 @@ def serves(port: int) -> bool:
     return True
 
 
-def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path, stack: ExitStack) -> None:
-    broker = limited(stack, tmp_path, 400, "--max-connections", "1000")
+def test_connection_without_a_descriptor_is_refused_with_an_error(tmp_path: Path, stack: ExitStack) -> None:
+    broker = start_limited(stack, tmp_path, 400, "--max-connections", "1000")
     warning = "WARNING mq9fast.server: max_connections is 1000, but the limit of open files allows only 200:"
     assert warning in broker.log.read_text()
     wires = [stack.enter_context(Wire(broker.port)) for _ in range(200)]
@@ -58,7 +58,7 @@ def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path
         with Wire(broker.port, None) as refused:
             assert refused.closed()
             assert refused.unread == REFUSED
-    # The store has what it needs.
+    # The store still has the descriptors that it needs.
     assert wires[0].create(name="box")["is_new"]
     assert wires[0].msg("box", "hello") == {"msg_id": 0}
     for wire in wires[100:]:
@@ -66,12 +66,12 @@ def test_whom_there_is_no_descriptor_for_is_refused_with_a_reason(tmp_path: Path
     wait_until(lambda: serves(broker.port))
 
 
-def test_upgrades_that_never_end_leave_descriptors(tmp_path: Path, stack: ExitStack) -> None:
-    broker = limited(stack, tmp_path, 600, "--ws-port", "0", "--auth-timeout", "600")
+def test_unfinished_websocket_upgrades_leave_descriptors_for_others(tmp_path: Path, stack: ExitStack) -> None:
+    broker = start_limited(stack, tmp_path, 600, "--ws-port", "0", "--auth-timeout", "600")
     wire = stack.enter_context(Wire(broker.port))
     wire.ping()
     for _ in range(500):
-        last = stack.enter_context(knock(broker.ws_port))
+        last = stack.enter_context(connect(broker.ws_port))
     with suppress(ConnectionResetError):
         assert last.recv(1) == b""
     with Wire(broker.port, None) as refused:
@@ -82,11 +82,11 @@ def test_upgrades_that_never_end_leave_descriptors(tmp_path: Path, stack: ExitSt
     assert broker.open_descriptors < 500
 
 
-def test_a_limit_that_is_high_enough_is_raised_without_a_word(tmp_path: Path, stack: ExitStack) -> None:
+def test_soft_limit_is_raised_without_a_warning(tmp_path: Path, stack: ExitStack) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
     try:
-        broker = limited(stack, tmp_path, 0, "--max-connections", "500")
+        broker = start_limited(stack, tmp_path, 0, "--max-connections", "500")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "descriptors" not in broker.log.read_text()
@@ -99,18 +99,20 @@ def test_a_limit_that_is_high_enough_is_raised_without_a_word(tmp_path: Path, st
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: ExitStack, tls: bool) -> None:
-    """Taken away from under it, which no reserve foresees."""
+def test_broker_without_descriptors_neither_exits_nor_spins(
+    tmp_path: Path, stack: ExitStack, tls: bool
+) -> None:
+    """The limit falls while the broker runs, so that its reserve does not help."""
     files = Certificates(tmp_path)
     flags = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"), "--auth-timeout", "600")
-    broker = limited(stack, tmp_path, 0, *(flags if tls else ()))
+    broker = start_limited(stack, tmp_path, 0, *(flags if tls else ()))
 
-    inside = [stack.enter_context(knock(broker.port)) for _ in range(10)]
+    inside = [stack.enter_context(connect(broker.port)) for _ in range(10)]
     for client in inside:
         assert client.recv(65536).startswith(b"INFO ")
     limits = resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(broker.process.pid, resource.RLIMIT_NOFILE, (broker.open_descriptors, limits[1]))
-    outside = [stack.enter_context(knock(broker.port)) for _ in range(20)]
+    outside = [stack.enter_context(connect(broker.port)) for _ in range(20)]
     before = broker.cpu_seconds
     # A broker that retries a failing accept without a pause uses all of this second.
     time.sleep(1.0)
@@ -120,7 +122,7 @@ def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: Ex
         client.close()
 
     def greets() -> bool:
-        with knock(broker.port) as client:
+        with connect(broker.port) as client:
             try:
                 return client.recv(65536).startswith(b"INFO ")
             except OSError:
@@ -133,17 +135,15 @@ def test_without_descriptors_it_neither_dies_nor_spins(tmp_path: Path, stack: Ex
     assert broker.stop() == 0
 
 
-def test_a_store_of_many_tables_leaves_connections_their_descriptors(
-    tmp_path: Path, stack: ExitStack
-) -> None:
+def test_store_with_many_tables_leaves_descriptors_for_connections(tmp_path: Path, stack: ExitStack) -> None:
     limit, messages = 400, 800
-    broker = limited(stack, tmp_path, limit, "--max-connections", "1000")
+    broker = start_limited(stack, tmp_path, limit, "--max-connections", "1000")
     with Wire(broker.port) as wire:
         wire.create(name="box")
         for number in range(messages):
             assert wire.msg("box", os.urandom(10_000)) == {"msg_id": number}
     assert broker.stop() == 0
-    # More tables than the system lets the broker open files.
+    # Make more tables than the broker may open files.
     options = Options(raw_mode=True)
     options.set_target_file_size_base(10_000)
     tables = Rdict(str(tmp_path / "data"), options, {"default": options})
@@ -166,14 +166,12 @@ def test_a_store_of_many_tables_leaves_connections_their_descriptors(
         assert wires[2].msg("box", b"x") == {"msg_id": messages + number}
 
 
-def test_the_files_that_rocksdb_may_have_open_and_its_own_log_are_bounded(
-    tmp_path: Path, stack: ExitStack
-) -> None:
-    broker = limited(stack, tmp_path, 400, "--max-connections", "1000")
+def test_rocksdb_open_files_and_info_log_are_bounded(tmp_path: Path, stack: ExitStack) -> None:
+    broker = start_limited(stack, tmp_path, 400, "--max-connections", "1000")
     broker.restart()
-    told = (tmp_path / "data" / "LOG").read_text()
-    assert re.search(r"Options\.max_open_files: 72$", told, re.MULTILINE)
-    assert re.search(r"Options\.max_log_file_size: 1048576$", told, re.MULTILINE)
-    assert re.search(r"Options\.keep_log_file_num: 4$", told, re.MULTILINE)
-    # What holds for tables too, whatever the OPTIONS file of the run before says.
-    assert "CompactOnDeletionCollector" in told
+    log = (tmp_path / "data" / "LOG").read_text()
+    assert re.search(r"Options\.max_open_files: 72$", log, re.MULTILINE)
+    assert re.search(r"Options\.max_log_file_size: 1048576$", log, re.MULTILINE)
+    assert re.search(r"Options\.keep_log_file_num: 4$", log, re.MULTILINE)
+    # An option of tables that RocksDB does not restore from the OPTIONS file.
+    assert "CompactOnDeletionCollector" in log

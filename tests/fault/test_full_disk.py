@@ -1,4 +1,4 @@
-"""A disk without room: sends are refused, what is stored stays, and all goes on once there is room."""
+"""A full disk: the broker refuses messages, keeps what is stored, and continues once there is space."""
 
 import os
 import random
@@ -25,14 +25,14 @@ MAX_LOG_BYTES = 10_000
 
 
 class Disk:
-    """A small file system of its own, most of it taken by one file."""
+    """A small file system, which one file can fill."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ballast = path / "ballast"
 
     def leave_free(self, size: int) -> None:
-        """Fill it up but for about `size` bytes."""
+        """Fill the file system except for about `size` bytes."""
         free = shutil.disk_usage(self.path).free
         with self.ballast.open("ab") as file:
             os.posix_fallocate(file.fileno(), file.tell(), free - size)
@@ -42,13 +42,13 @@ class Disk:
 
 
 def mount(path: Path) -> tuple[Path, Callable[[], object]]:
-    """Mount a tmpfs; returns where it is seen and how to undo that."""
+    """Mount a tmpfs. Returns the path to use, and a function that unmounts it."""
     options = f"size={DISK_MEGABYTES}m"
     if os.geteuid() == 0:
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True)
         if done.returncode == 0:
             return path, lambda: subprocess.run(["umount", "--lazy", path], check=True)
-    # Without root: in a namespace of its own, which a process keeps alive and through which others see it.
+    # Without root: a separate mount namespace, which a process keeps alive. Others reach it through /proc.
     script = f'mount -t tmpfs -o {options} tmpfs "$1" && echo ready && exec sleep 600'
     keeper = subprocess.Popen(
         ["unshare", "-rm", "sh", "-c", script, "sh", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -91,7 +91,7 @@ def broker(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 def send_until_refused(wire: Wire, address: str) -> dict[int, bytes]:
-    """Fill a mailbox; returns what was acknowledged."""
+    """Send messages until one is refused. Returns the acknowledged ones by id."""
     chance = random.Random(address)
     stored = {}
     for _ in range(DISK_MEGABYTES * MEGABYTE // PAYLOAD_BYTES):
@@ -107,46 +107,48 @@ def is_unavailable(answer: dict[str, object]) -> bool:
     return answer.get("code") == "store_unavailable" and bool(answer.get("error"))
 
 
-# So little room that the log does not fit, and so much that the first table made from it is what does not.
+# With 16 MiB the log does not fit; with 48 MiB the first table that RocksDB writes does not.
 @pytest.mark.parametrize(
-    ("broker", "room"),
+    ("broker", "free_megabytes"),
     [(("always", 0), 16), (("interval", 0), 48)],
     indirect=["broker"],
     ids=["log", "table"],
 )
-def test_a_full_disk_refuses_and_goes_on_when_there_is_room(broker: Broker, disk: Disk, room: int) -> None:
+def test_full_disk_refuses_messages_until_there_is_space(
+    broker: Broker, disk: Disk, free_megabytes: int
+) -> None:
     with Wire(broker.port) as wire:
         for address in ("full", "held"):
             wire.create(name=address)
         wire.create(name="short", ttl=1)
         assert wire.msg("held", "task") == {"msg_id": 0}
-        disk.leave_free(room * MEGABYTE)
+        disk.leave_free(free_megabytes * MEGABYTE)
         stored = send_until_refused(wire, "full")
-        assert len(stored) > room * MEGABYTE // PAYLOAD_BYTES // 2
+        assert len(stored) > free_megabytes * MEGABYTE // PAYLOAD_BYTES // 2
 
-        # Nothing goes in, and each hears so.
+        # Every request that writes gets an error.
         for _ in range(200):
             assert is_unavailable(wire.msg("full", b"x" * PAYLOAD_BYTES))
         assert is_unavailable(wire.create(name="another"))
         assert is_unavailable(wire.delete("held", 0))
         assert wire.msg("another")["code"] == "mailbox_not_found"
 
-        # Everything stored is there for LIST, new subscribers and queue groups.
+        # LIST, new subscribers and queue groups can still read everything.
         assert read_stored(broker.port, "full") == stored
         assert wire.list("full", limit=1)["total"] == len(stored)
         wire.sub(f"{MAILBOX}MSG.held", "held", queue="workers")
         assert wire.message().payload == b"task"
 
-        # Plain subjects need no store.
+        # Plain subjects do not need the store.
         wire.sub("plain", "plain")
         wire.pub("plain", "still here")
         assert wire.message().payload == b"still here"
 
         disk.clear()
         wait_until(lambda: "msg_id" in wire.msg("held", "again"))
-        fresh = wire.msg("full", b"fresh")["msg_id"]
-        assert fresh > max(stored)
-        stored[fresh] = b"fresh"
+        new_id = wire.msg("full", b"new")["msg_id"]
+        assert new_id > max(stored)
+        stored[new_id] = b"new"
         assert wire.delete("held", 0) == {"deleted": True}
         wait_until(lambda: wire.list("short").get("code") == "mailbox_not_found")
 
@@ -174,7 +176,7 @@ class PersistentWriter(Writer):
 
 
 @pytest.mark.parametrize("broker", [("always", 0)], indirect=True)
-def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: Disk) -> None:
+def test_concurrent_writers_lose_nothing_on_a_full_disk(broker: Broker, disk: Disk) -> None:
     addresses = ["one", "two"]
     with Wire(broker.port) as wire:
         for address in addresses:
@@ -206,17 +208,17 @@ def test_many_at_once_lose_nothing_while_the_disk_is_full(broker: Broker, disk: 
         acknowledged |= writer.acknowledged
         assert not writer.deleted & stored.keys()
     maybe_deleted = set().union(*(writer.maybe_deleted for writer in writers))
-    for promised in (acknowledged, subscriber.received):
+    for confirmed in (acknowledged, subscriber.received):
         assert not {
             key
-            for key, payload in promised.items()
+            for key, payload in confirmed.items()
             if key not in maybe_deleted and stored.get(key) != payload
         }
     assert len(broker.log.read_text()) < MAX_LOG_BYTES
 
 
 @pytest.mark.parametrize("broker", [("always", 64 * MEGABYTE)], indirect=True)
-def test_below_the_floor_messages_are_refused_and_deleting_goes_on(broker: Broker, disk: Disk) -> None:
+def test_below_min_free_messages_are_refused_but_deletions_work(broker: Broker, disk: Disk) -> None:
     with Wire(broker.port) as wire:
         wire.create(name="floor")
         assert wire.msg("floor", "kept") == {"msg_id": 0}
@@ -234,13 +236,13 @@ def test_below_the_floor_messages_are_refused_and_deleting_goes_on(broker: Broke
 
 
 @pytest.mark.parametrize("broker", [("always", 0), ("interval", 0)], indirect=True)
-def test_a_broker_stops_and_starts_with_a_full_disk(broker: Broker, disk: Disk) -> None:
+def test_broker_stops_on_a_full_disk_and_starts_after_it_was_cleared(broker: Broker, disk: Disk) -> None:
     with Wire(broker.port) as wire:
         wire.create(name="full")
         disk.leave_free(8 * MEGABYTE)
         stored = send_until_refused(wire, "full")
     assert broker.stop() == 0
-    # It cannot open its store, and says so in a sentence.
+    # A start on the full disk fails with one sentence.
     done = subprocess.run(
         [sys.executable, "-m", "mq9fast", *broker.flags],
         capture_output=True,

@@ -1,5 +1,5 @@
-"""Storage that fails once or for a while: what was acknowledged is there, what was refused is gone, and sends
-work again by themselves."""
+"""Storage fails once or for a while. The broker keeps what it acknowledged, drops what it refused, and
+recovers by itself."""
 
 import errno
 import threading
@@ -21,11 +21,6 @@ MODES = ("always", "interval", "never")
 
 
 @pytest.fixture
-def shim(tmp_path: Path) -> Shim:
-    return Shim(tmp_path)
-
-
-@pytest.fixture
 def start(tmp_path: Path, shim: Shim) -> Iterator[Callable[..., Broker]]:
     brokers = []
 
@@ -40,7 +35,7 @@ def start(tmp_path: Path, shim: Shim) -> Iterator[Callable[..., Broker]]:
 
 
 class Sender(threading.Thread):
-    """Sends messages that are all different, some at a time, and remembers what became of each."""
+    """Sends different messages, WINDOW at a time, and records the reply to each."""
 
     WINDOW = 32
 
@@ -50,9 +45,9 @@ class Sender(threading.Thread):
         self.filling = b"x" * payload_bytes
         self.acknowledged: dict[tuple[str, int], bytes] = {}
         self.refused: set[bytes] = set()
-        self.trouble: list[object] = []
+        self.errors: list[object] = []
         self.ended = False
-        self._waiting: dict[str, tuple[str, bytes]] = {}
+        self._unanswered: dict[str, tuple[str, bytes]] = {}
         self._sent = 0
 
     def run(self) -> None:
@@ -60,15 +55,15 @@ class Sender(threading.Thread):
             with Wire(self.port) as wire:
                 wire.send(f"SUB {self.name}.* 1\r\n")
                 answers = read_messages(wire)
-                while self._waiting or not self.ended:
-                    while len(self._waiting) < self.WINDOW and not self.ended:
+                while self._unanswered or not self.ended:
+                    while len(self._unanswered) < self.WINDOW and not self.ended:
                         self._send(wire)
-                    self._take(next(answers))
+                    self._record(next(answers))
         except (OSError, EOFError) as error:
             if not self.ended:
-                self.trouble.append(error)
+                self.errors.append(error)
         except BaseException as error:
-            self.trouble.append(error)
+            self.errors.append(error)
             raise
 
     def _send(self, wire: Wire) -> None:
@@ -76,11 +71,11 @@ class Sender(threading.Thread):
         reply = f"{self.name}.{self._sent}"
         address = ADDRESSES[self._sent % 2]
         payload = f"{reply} ".encode() + self.filling
-        self._waiting[reply] = (address, payload)
+        self._unanswered[reply] = (address, payload)
         wire.pub(f"{MAILBOX}MSG.{address}{('', '.urgent', '.critical')[self._sent % 3]}", payload, reply)
 
-    def _take(self, answer: Message) -> None:
-        address, payload = self._waiting.pop(answer.subject)
+    def _record(self, answer: Message) -> None:
+        address, payload = self._unanswered.pop(answer.subject)
         if answer.json.get("code") == "store_unavailable":
             self.refused.add(payload)
             time.sleep(0.001)
@@ -93,11 +88,11 @@ class Sender(threading.Thread):
         self.ended = True
         self.join(WAIT_SECONDS)
         assert not self.is_alive()
-        assert not self.trouble, self.trouble
+        assert not self.errors, self.errors
 
 
 def listed(wire: Wire, address: str) -> dict[int, str]:
-    """What the pages of LIST show, by id; none of it twice."""
+    """All messages that LIST shows, by id. None may occur twice."""
     found: dict[int, str] = {}
     cursor: dict[str, str] | None = {}
     while cursor is not None:
@@ -121,10 +116,10 @@ class Load:
         self.subscriber = Subscriber(broker.port, list(ADDRESSES))
         for thread in (self.subscriber, *self.senders):
             thread.start()
-        self.goes_on()
+        self.wait_until_accepted()
 
-    def goes_on(self) -> None:
-        """Wait until every sender gets messages in."""
+    def wait_until_accepted(self) -> None:
+        """Wait until the broker acknowledges further messages of every sender."""
         before = [len(sender.acknowledged) for sender in self.senders]
         wait_until(
             lambda: all(
@@ -133,11 +128,12 @@ class Load:
             )
         )
 
-    def is_refused(self) -> None:
+    def wait_until_refused(self) -> None:
+        """Wait until the broker has refused a message."""
         wait_until(lambda: any(sender.refused for sender in self.senders))
 
     def check(self) -> None:
-        """What is stored is what was acknowledged, before and after a kill."""
+        """Check that exactly the acknowledged messages are stored, before and after a kill."""
         for sender in self.senders:
             sender.finish()
         acknowledged = self.senders[0].acknowledged | self.senders[1].acknowledged
@@ -166,9 +162,9 @@ class Load:
         ("fsync", "*.log", errno.EIO),
         ("write", "*/mq9fast.state", errno.EIO),
     ],
-    ids=["write-eio", "write-enospc", "fsync-eio", "note-eio"],
+    ids=["write-eio", "write-enospc", "fsync-eio", "state-eio"],
 )
-def test_one_failure_of_the_log_or_the_note_beside_it(
+def test_broker_recovers_from_one_failure_of_the_log_or_state_file(
     start: Callable[..., Broker], shim: Shim, call: str, pattern: str, error: int, mode: str
 ) -> None:
     if (call, mode) == ("fsync", "never"):
@@ -177,42 +173,42 @@ def test_one_failure_of_the_log_or_the_note_beside_it(
     load = Load(broker)
     with shim.failing(call, pattern, error, most=1) as rule:
         wait_until(lambda: rule.seen > 0)
-        load.is_refused()
-    load.goes_on()
+        load.wait_until_refused()
+    load.wait_until_accepted()
     wait_until(lambda: not broker.health)
     load.check()
     if (call, mode) == ("fsync", "always"):
-        told = "stored rows of refused messages"
-        wait_until(lambda: told in broker.log.read_text())
+        line = "stored rows of refused messages"
+        wait_until(lambda: line in broker.log.read_text())
 
 
-# RocksDB makes a table of what 32 MiB of messages left in memory.
+# RocksDB flushes a table after 32 MiB of messages.
 @pytest.mark.parametrize("mode", ["always", "never"])
 @pytest.mark.parametrize(
     ("call", "pattern", "error"),
     [("write", "*.sst", errno.EIO), ("fsync", "*.sst", errno.EIO), ("open", "*.sst", errno.EMFILE)],
     ids=["write-eio", "fsync-eio", "open-emfile"],
 )
-def test_one_failure_of_a_flush(
+def test_broker_recovers_from_one_failure_of_a_flush(
     start: Callable[..., Broker], shim: Shim, call: str, pattern: str, error: int, mode: str
 ) -> None:
     broker = start("--sync", mode)
     load = Load(broker, 20_000)
     with shim.failing(call, pattern, error, most=1) as rule:
         wait_until(lambda: rule.seen > 0)
-        load.is_refused()
-    load.goes_on()
+        load.wait_until_refused()
+    load.wait_until_accepted()
     wait_until(lambda: not broker.health)
     load.check()
 
 
-def test_storage_that_fails_for_a_while(start: Callable[..., Broker], shim: Shim) -> None:
-    """Writes and opening fail: what is stored stays readable, and nobody has to start the broker again."""
+def test_broker_recovers_after_storage_failed_for_a_while(start: Callable[..., Broker], shim: Shim) -> None:
+    """Writing and opening fail: stored messages stay readable, and the broker recovers without a restart."""
     broker = start()
     load = Load(broker)
     rules: list[Rule] = [shim.fail(call, "*/data/*", errno.EIO) for call in ("write", "fsync", "open")]
-    load.is_refused()
-    # Long enough for two attempts to open the store again, which have to fail.
+    load.wait_until_refused()
+    # Long enough for two attempts to reopen the store, which fail.
     time.sleep(2.5)
     assert "the store does not accept writes" in broker.health
     with Wire(broker.port) as wire:
@@ -220,12 +216,12 @@ def test_storage_that_fails_for_a_while(start: Callable[..., Broker], shim: Shim
         assert wire.create(name="three")["code"] == "store_unavailable"
     for rule in rules:
         rule.end()
-    load.goes_on()
+    load.wait_until_accepted()
     wait_until(lambda: not broker.health)
     load.check()
 
 
-def test_others_go_on_while_a_long_log_is_replayed(start: Callable[..., Broker], shim: Shim) -> None:
+def test_clients_are_served_while_the_store_is_reopened(start: Callable[..., Broker], shim: Shim) -> None:
     broker = start("--sync", "never")
     with Wire(broker.port) as wire, Wire(broker.port) as other:
         wire.create(name="box")
@@ -235,21 +231,19 @@ def test_others_go_on_while_a_long_log_is_replayed(start: Callable[..., Broker],
         with shim.failing("write", "*.log", errno.EIO, most=1):
             assert wire.msg("box", "refused")["code"] == "store_unavailable"
         while not slow.seen or "code" in wire.create(name="box"):
-            asked = time.monotonic()
+            began = time.monotonic()
             other.ping()
-            longest = max(longest, time.monotonic() - asked)
+            longest = max(longest, time.monotonic() - began)
             time.sleep(0.01)
         assert longest < seconds / 2
         assert wire.list("box", limit=1)["total"] == stored == 100
 
 
-def test_a_failure_in_the_background_is_noticed_without_a_write(
-    start: Callable[..., Broker], shim: Shim
-) -> None:
+def test_failed_background_flush_is_noticed_without_a_write(start: Callable[..., Broker], shim: Shim) -> None:
     broker = start("--sync", "never")
     with Wire(broker.port) as wire:
         wire.create(name="box")
-        # What is in memory is written out once nothing was written for two seconds.
+        # The broker flushes memtables after two seconds without a write.
         publish_many(wire, "box", 100, b"x" * 100_000, 10)
         with shim.failing("write", "*.sst", errno.EIO, most=1) as rule:
             wait_until(lambda: rule.seen > 0)
@@ -259,28 +253,30 @@ def test_a_failure_in_the_background_is_noticed_without_a_write(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_directory_that_was_away(start: Callable[..., Broker], tmp_path: Path, mode: str) -> None:
+def test_broker_recovers_when_its_directory_comes_back(
+    start: Callable[..., Broker], tmp_path: Path, mode: str
+) -> None:
     broker = start("--sync", mode)
     load = Load(broker)
-    data, info_overrides = tmp_path / "data", tmp_path / "elsewhere"
-    data.rename(info_overrides)
-    load.is_refused()
+    data, moved = tmp_path / "data", tmp_path / "elsewhere"
+    data.rename(moved)
+    load.wait_until_refused()
     wait_until(lambda: "gone" in broker.health)
-    # An empty one in its place is not taken for it.
+    # The broker does not use an empty directory in its place.
     data.mkdir()
-    # Long enough for one attempt to open the store again, which has to fail.
+    # Long enough for one attempt to reopen the store, which fails.
     time.sleep(1.5)
     assert "another directory" in broker.health
     assert not any(data.iterdir())
     data.rmdir()
-    info_overrides.rename(data)
-    load.goes_on()
+    moved.rename(data)
+    load.wait_until_accepted()
     wait_until(lambda: not broker.health)
     load.check()
 
 
 @pytest.mark.parametrize("what", ["*", "*.log", "CURRENT"])
-def test_nothing_is_acknowledged_once_files_were_deleted(
+def test_messages_are_refused_after_files_were_deleted(
     start: Callable[..., Broker], tmp_path: Path, what: str
 ) -> None:
     broker = start()
@@ -299,17 +295,17 @@ def test_nothing_is_acknowledged_once_files_were_deleted(
     ("call", "pattern"),
     [("write", "*/data/*"), ("fsync", "*/data/*"), ("open", "*/data/*"), ("read", "*.sst")],
 )
-def test_a_broker_whose_storage_fails_ends_when_it_is_told_to(
+def test_broker_with_failing_storage_stops(
     start: Callable[..., Broker], shim: Shim, call: str, pattern: str
 ) -> None:
     broker = start()
     load = Load(broker)
     with shim.failing(call, pattern, errno.EIO), shim.failing("write", "*.log", errno.EIO, skip=50, most=1):
-        load.is_refused()
-        # It tries to open the store again meanwhile.
+        load.wait_until_refused()
+        # Meanwhile the broker tries to reopen the store.
         time.sleep(1.2)
-        asked = time.monotonic()
+        began = time.monotonic()
         for sender in load.senders:
             sender.ended = True
         assert broker.stop() == 0
-        assert time.monotonic() - asked < WAIT_SECONDS / 3
+        assert time.monotonic() - began < WAIT_SECONDS / 3

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what was acknowledged, or delivered to anybody, is what is there afterwards."""
+"""SIGKILL at any moment: everything that was acknowledged or delivered is stored afterwards."""
 
 import random
 import time
@@ -21,12 +21,12 @@ LONGEST_ROUND_SECONDS = 0.25
 Key = tuple[str, int]
 
 
-class Ledger:
-    """All that was promised so far, over all lives of the broker."""
+class Record:
+    """Everything that was acknowledged or delivered, over all runs of the broker."""
 
     def __init__(self) -> None:
         self.acknowledged: dict[Key, bytes] = {}
-        self.seen: dict[Key, bytes] = {}
+        self.received: dict[Key, bytes] = {}
         self.deleted: set[Key] = set()
         self.maybe_deleted: set[Key] = set()
         self.payload_of: dict[Key, bytes] = {}
@@ -34,22 +34,22 @@ class Ledger:
     def add(self, writers: list[Writer], subscriber: Subscriber) -> None:
         for writer in writers:
             assert not writer.errors, writer.errors
-            self._note(writer.acknowledged)
+            self._check_ids(writer.acknowledged)
             self.acknowledged.update(writer.acknowledged)
             self.deleted |= writer.deleted
             self.maybe_deleted |= writer.maybe_deleted
-        self._note(subscriber.received)
-        self.seen.update(subscriber.received)
+        self._check_ids(subscriber.received)
+        self.received.update(subscriber.received)
 
     @property
     def is_full(self) -> bool:
-        """Whether enough was promised for a broken promise to show."""
-        return len(self.acknowledged) > 500 and len(self.deleted) > 50 and len(self.seen) > 500
+        """Whether there are enough messages for a loss to show."""
+        return len(self.acknowledged) > 500 and len(self.deleted) > 50 and len(self.received) > 500
 
-    def _note(self, messages: dict[Key, bytes]) -> None:
-        """An id names the same message for ever, whether it was stored, deleted or killed in flight."""
+    def _check_ids(self, messages: dict[Key, bytes]) -> None:
+        """Check that each id names the same message for ever, stored, deleted or lost in flight."""
         for key, payload in messages.items():
-            assert self.payload_of.setdefault(key, payload) == payload, f"{key} was given twice"
+            assert self.payload_of.setdefault(key, payload) == payload, f"{key} was used twice"
 
     def check(self, port: int) -> None:
         stored = {
@@ -57,10 +57,10 @@ class Ledger:
             for address in ADDRESSES
             for msg_id, payload in read_stored(port, address).items()
         }
-        self._note(stored)
-        for promised in (self.acknowledged, self.seen):
-            lost = promised.keys() - stored.keys() - self.maybe_deleted
-            assert not lost, f"lost {len(lost)} of {len(promised)}: {sorted(lost)[:5]}"
+        self._check_ids(stored)
+        for confirmed in (self.acknowledged, self.received):
+            lost = confirmed.keys() - stored.keys() - self.maybe_deleted
+            assert not lost, f"lost {len(lost)} of {len(confirmed)}: {sorted(lost)[:5]}"
         back = self.deleted & stored.keys()
         assert not back, f"came back: {sorted(back)[:5]}"
 
@@ -80,26 +80,28 @@ def run_until_killed(broker: Broker, seconds: float, number: int) -> tuple[list[
 
 
 @pytest.mark.parametrize("sync", ["always", "interval", "never"])
-def test_a_killed_broker_keeps_every_promise(start_broker: Callable[..., Broker], sync: str) -> None:
+def test_killed_broker_loses_nothing_acknowledged_or_delivered(
+    start_broker: Callable[..., Broker], sync: str
+) -> None:
     moments = random.Random(f"kill {sync}")
     broker = start_broker("--sync", sync, "--sync-interval", "0.05")
     with Wire(broker.port) as wire:
         for address in ADDRESSES:
             wire.create(name=address)
-    ledger = Ledger()
+    record = Record()
     number = 0
-    # A slow machine takes more rounds, and longer ones, until enough was promised to be broken.
-    while number < ROUNDS or not ledger.is_full:
+    # On a slow machine: more and longer rounds, until there are enough messages.
+    while number < ROUNDS or not record.is_full:
         assert number < MAX_ROUNDS
         longest = LONGEST_ROUND_SECONDS * (1 + number // ROUNDS)
-        ledger.add(*run_until_killed(broker, moments.uniform(0.02, longest), number))
+        record.add(*run_until_killed(broker, moments.uniform(0.02, longest), number))
         broker.start()
-        ledger.check(broker.port)
+        record.check(broker.port)
         number += 1
 
 
-def test_ids_go_on_after_a_kill_where_nothing_is_left(start_broker: Callable[..., Broker]) -> None:
-    """Neither deleting everything nor dying at once makes a mailbox forget which ids it gave."""
+def test_ids_continue_after_kills_of_an_empty_mailbox(start_broker: Callable[..., Broker]) -> None:
+    """A mailbox does not reuse ids after all its messages were deleted and the broker was killed."""
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="once")

@@ -1,4 +1,4 @@
-"""A queue group whose workers die at work: every task is handled, and never by two of the living at once."""
+"""Workers of a queue group are killed at work: every task is done, and running workers never share one."""
 
 import itertools
 import random
@@ -41,14 +41,14 @@ class Worker:
         return self.journal.exists() and "ready" in self.journal.read_text()
 
     def events(self) -> list[tuple[str, int, int]]:
-        """(event, id, time), as far as whole lines were written."""
+        """(event, id, time) of every complete line of the journal."""
         lines = self.journal.read_text().splitlines(keepends=True) if self.journal.exists() else []
         rows = [line.split() for line in lines if line.endswith("\n")]
         return [(event, int(msg_id), int(at)) for event, msg_id, at in rows if event != "ready"]
 
 
 @pytest.fixture
-def hire(tmp_path: Path) -> Iterator[Callable[[int, str], Worker]]:
+def start_worker(tmp_path: Path) -> Iterator[Callable[[int, str], Worker]]:
     workers: list[Worker] = []
 
     def start(port: int, address: str) -> Worker:
@@ -73,45 +73,45 @@ def send_tasks(wire: Wire, address: str) -> None:
     wire.ping(WAIT_SECONDS)
 
 
-def check_holders(workers: list[Worker]) -> int:
-    """Whoever got a task after another got it after the other was killed; returns how many changed hands."""
-    holders = defaultdict(list)
-    gone = set()
+def check_deliveries(workers: list[Worker]) -> int:
+    """Check that tasks went to a second worker only after the first was killed. Returns how many did."""
+    deliveries = defaultdict(list)
+    deleted = set()
     for worker in workers:
         for event, msg_id, at in worker.events():
             if event == "got":
-                holders[msg_id].append((at, worker))
+                deliveries[msg_id].append((at, worker))
             elif event == "gone":
-                gone.add((msg_id, worker))
-    moved = 0
-    for msg_id, held in holders.items():
-        held.sort(key=lambda one: one[0])
-        for (_, before), (at, _) in itertools.pairwise(held):
-            assert before.killed_ns, f"task {msg_id} went to two workers, and the first one lives"
+                deleted.add((msg_id, worker))
+    redelivered = 0
+    for msg_id, receivers in deliveries.items():
+        receivers.sort(key=lambda one: one[0])
+        for (_, before), (at, _) in itertools.pairwise(receivers):
+            assert before.killed_ns, f"task {msg_id} went to two workers, and the first one still runs"
             assert before.killed_ns < at, f"task {msg_id} went to two workers at once"
-            assert (msg_id, before) not in gone, f"task {msg_id} came again after it was deleted"
-            moved += 1
-    return moved
+            assert (msg_id, before) not in deleted, f"task {msg_id} came again after it was deleted"
+            redelivered += 1
+    return redelivered
 
 
-def test_workers_killed_at_work_lose_no_task_and_share_none(
-    start_broker: Callable[..., Broker], hire: Callable[[int, str], Worker]
+def test_killed_workers_lose_no_task_and_no_task_runs_twice_at_once(
+    start_broker: Callable[..., Broker], start_worker: Callable[[int, str], Worker]
 ) -> None:
     chance = random.Random("workers")
     broker = start_broker("--sync", "interval")
     with Wire(broker.port) as wire:
         wire.create(name="tasks")
-        workers = [hire(broker.port, "tasks") for _ in range(WORKERS)]
+        workers = [start_worker(broker.port, "tasks") for _ in range(WORKERS)]
         wait_until(lambda: all(worker.ready() for worker in workers))
         send_tasks(wire, "tasks")
-        living = list(workers)
+        running = list(workers)
         for _ in range(KILLS):
             time.sleep(KILL_EVERY_SECONDS)
-            living.pop(chance.randrange(len(living))).kill()
-            living.append(hire(broker.port, "tasks"))
-            workers.append(living[-1])
+            running.pop(chance.randrange(len(running))).kill()
+            running.append(start_worker(broker.port, "tasks"))
+            workers.append(running[-1])
         wait_until(lambda: wire.list("tasks", limit=1)["total"] == 0, 300)
     done = {msg_id for worker in workers for event, msg_id, _ in worker.events() if event == "done"}
     assert done == set(range(TASKS))
-    assert check_holders(workers) > 0
+    assert check_deliveries(workers) > 0
     assert any(event == "done" for worker in workers[WORKERS:] for event, _, _ in worker.events())

@@ -1,4 +1,4 @@
-"""Messages whose mailbox is gone are found and dropped."""
+"""Orphaned messages, whose mailbox does not exist any more, are found and dropped."""
 
 import errno
 import time
@@ -17,7 +17,7 @@ StartBroker = Callable[..., Broker]
 
 
 def message_rows(uid: int) -> dict[bytes, bytes]:
-    """Rows as they would be of messages that came alone."""
+    """Rows of messages, each stored alone."""
     value = bytes([1]) + bytes(15) + b"left over"
     return {b"m" + pack_number(uid) + bytes([2]) + pack_number(msg_id): value for msg_id in range(3)}
 
@@ -32,15 +32,15 @@ def message_uids(data_dir: Path) -> set[bytes]:
     return {key[1:9] for key in rows_of(data_dir, b"m")}
 
 
-def test_a_start_after_a_kill_drops_what_nobody_owns(start_broker: StartBroker) -> None:
+def test_start_after_a_kill_drops_orphaned_messages(start_broker: StartBroker) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         for n in range(300):
             wire.create(name=f"kept.{n}")
             wire.msg(f"kept.{n}", "kept")
     broker.kill()
-    gone = {0, 7, 298}
-    for uid in gone:
+    missing = {0, 7, 298}
+    for uid in missing:
         change_rows(broker.data_dir, message_rows(uid), (f"bkept.{uid}".encode(),))
     change_rows(broker.data_dir, {b"n": pack_number(297)})
     broker.start()
@@ -52,17 +52,17 @@ def test_a_start_after_a_kill_drops_what_nobody_owns(start_broker: StartBroker) 
     broker.stop()
     assert message_uids(broker.data_dir) <= owned_uids(broker.data_dir)
     broker.start()
-    wait_until(lambda: is_in_order(broker))
+    wait_until(lambda: is_cleaned_up(broker))
     broker.stop()
-    assert message_uids(broker.data_dir) == {pack_number(uid) for uid in set(range(300)) - gone}
-    # The next start has nothing to look for, the one after that has.
+    assert message_uids(broker.data_dir) == {pack_number(uid) for uid in set(range(300)) - missing}
+    # The next start does not need to search for orphans; after the kill, another start does.
     assert rows_of(broker.data_dir, b"s")
     broker.start()
     broker.kill()
     assert not rows_of(broker.data_dir, b"s")
 
 
-def test_no_mailbox_begins_with_the_messages_of_another(start_broker: StartBroker) -> None:
+def test_new_mailbox_does_not_contain_orphaned_messages(start_broker: StartBroker) -> None:
     broker = start_broker()
     broker.stop()
     change_rows(broker.data_dir, message_rows(0) | message_rows(1) | message_rows(5))
@@ -70,14 +70,14 @@ def test_no_mailbox_begins_with_the_messages_of_another(start_broker: StartBroke
     with Wire(broker.port) as wire:
         for n in range(8):
             wire.create(name=f"new.{n}")
-            # Its first normal message has a higher id than those that are left over.
+            # The first normal message gets a higher id than the orphaned ones.
             for rank in (".urgent", ".urgent", ".urgent", ""):
                 wire.msg(f"new.{n}{rank}", "own")
             assert [message["payload"] for message in wire.list(f"new.{n}")["messages"]] == ["own"] * 4
 
 
 @pytest.mark.parametrize("sync", ["always", "never"])
-def test_writes_fail_while_mailboxes_expire_and_then_the_broker_is_killed(
+def test_no_orphaned_messages_after_failed_writes_during_expiry_and_a_kill(
     start_broker: StartBroker, tmp_path: Path, sync: str
 ) -> None:
     shim = Shim(tmp_path)
@@ -86,32 +86,32 @@ def test_writes_fail_while_mailboxes_expire_and_then_the_broker_is_killed(
     with Wire(broker.port) as wire:
         for name in names:
             wire.create(name=name, ttl=1)
-            wire.msg(name, "gone")
+            wire.msg(name, "expired")
             wire.msg(name, "deleted")
         with shim.failing("write", "*.log", errno.ENOSPC) as rule:
             wait_until(lambda: broker.metric("mq9fast_mailboxes") == 0)
-            # Not again in the same place, so that some are ended by this and some by the clock.
+            # Some mailboxes are ended by these requests, the others by housekeeping.
             for name in names[:10]:
                 assert wire.msg(name, "none")["code"] in {"mailbox_not_found", "store_unavailable"}
             rule.end()
-        # Others take their places before the clock comes round.
-        wire.send("".join(create(name) for name in names))
+        # New mailboxes with the same names begin before housekeeping runs.
+        wire.send("".join(create_line(name) for name in names))
         wait_until(lambda: wire.create(name="last").get("mail_address") == "last")
     broker.kill()
     broker.start()
-    wait_until(lambda: is_in_order(broker))
+    wait_until(lambda: is_cleaned_up(broker))
     broker.stop()
     assert message_uids(broker.data_dir) <= owned_uids(broker.data_dir)
 
 
-def create(name: str) -> str:
+def create_line(name: str) -> str:
     body = f'{{"name":"{name}"}}'
     return f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
 
 
-def is_in_order(broker: Broker) -> bool:
-    """Whether it has looked through the whole store and dropped what it found. It is started again."""
-    # Its clock is to come round.
+def is_cleaned_up(broker: Broker) -> bool:
+    """Whether the broker has searched the whole store and dropped all orphans. Restarts the broker."""
+    # Housekeeping runs meanwhile.
     time.sleep(0.5)
     broker.stop()
     in_order = bool(rows_of(broker.data_dir, b"s")) and not rows_of(broker.data_dir, b"p")

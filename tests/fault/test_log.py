@@ -1,4 +1,4 @@
-"""Standard error or standard output that cannot be written stops nobody."""
+"""The broker runs on if standard error or standard output cannot be written."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
 PIPE_BYTES = 65536
-# Of a line about a failed TLS handshake, at least.
+# Minimum length of the line about a failed TLS handshake.
 LINE_BYTES = 120
 READY = re.compile(r"listening on nats://127\.0\.0\.1:(\d+)")
 
 
 @contextlib.contextmanager
-def broker(data_dir: Path, *flags: str, stdout: int, stderr: int) -> Iterator[subprocess.Popen[bytes]]:
+def run_broker(data_dir: Path, *flags: str, stdout: int, stderr: int) -> Iterator[subprocess.Popen[bytes]]:
     arguments = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(data_dir), *flags)
     process = subprocess.Popen([sys.executable, "-m", "mq9fast", *arguments], stdout=stdout, stderr=stderr)
     try:
@@ -47,7 +47,7 @@ def port_of(process: subprocess.Popen[bytes]) -> int:
 
 
 def refuse_upgrades(port: int, count: int) -> None:
-    """Have the broker log a line for each of so many upgrades that are none."""
+    """Send `count` invalid upgrade requests; the broker logs a line for each."""
     for _ in range(count):
         with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as peer:
             peer.sendall(b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 1000))
@@ -55,17 +55,17 @@ def refuse_upgrades(port: int, count: int) -> None:
                 pass
 
 
-def test_a_pipe_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+def test_full_pipe_of_the_log_blocks_no_client(tmp_path: Path) -> None:
     files = Certificates(tmp_path)
     tls = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"))
-    with broker(tmp_path / "data", *tls, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with run_broker(tmp_path / "data", *tls, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         port = port_of(process)
         assert process.stderr is not None
         logged = 0
         while logged < 2 * PIPE_BYTES:
             with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as peer:
                 assert peer.recv(65536).startswith(b"INFO ")
-                peer.sendall(b"this is no TLS\r\n")
+                peer.sendall(b"this is not TLS\r\n")
                 with contextlib.suppress(ConnectionResetError):
                     while peer.recv(65536):
                         pass
@@ -73,21 +73,21 @@ def test_a_pipe_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_SECONDS) == 0
         text = process.stderr.read().decode()
-    # What is still in the pipe, whose pages need not be full.
+    # The data left in the pipe; its pages are not all full.
     assert len(text) > PIPE_BYTES // 2 and "the TLS handshake of" in text
 
 
-def test_lines_for_a_reader_that_is_gone_are_counted(tmp_path: Path) -> None:
+def test_lines_for_a_closed_pipe_are_counted_as_dropped(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     flags = ("--ws-port", "0", "--monitor-port", "0")
-    with broker(tmp_path / "data", *flags, stdout=subprocess.PIPE, stderr=writing) as process:
+    with run_broker(tmp_path / "data", *flags, stdout=subprocess.PIPE, stderr=writing) as process:
         os.close(writing)
         port_of(process)
         head = os.read(reading, PIPE_BYTES).decode()
         (url,) = re.findall(r"monitoring on (http://\S+)", head)
         (ws_port,) = re.findall(r"WebSocket clients on \S+:(\d+)", head)
         os.close(reading)
-        # Its reader is gone now: every line is lost, and the broker goes on.
+        # The reader has closed the pipe: every line is lost, and the broker continues.
         refuse_upgrades(int(ws_port), 50)
 
         def dropped() -> int:
@@ -104,7 +104,7 @@ def test_lines_for_a_reader_that_is_gone_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["closed", "full", "broken"])
-def test_standard_output_is_not_needed_to_start(tmp_path: Path, kind: str) -> None:
+def test_broker_starts_without_standard_output(tmp_path: Path, kind: str) -> None:
     log = tmp_path / "log"
     reading, writing = os.pipe()
     os.close(reading)
@@ -127,7 +127,7 @@ def test_standard_output_is_not_needed_to_start(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"], ids=["closed", "full"])
-def test_a_broker_without_standard_error_serves(tmp_path: Path, redirected: str) -> None:
+def test_broker_runs_without_standard_error(tmp_path: Path, redirected: str) -> None:
     command = f"exec {sys.executable} -m mq9fast --port 0 --monitor-port -1 --host 0.0.0.0 --data-dir data"
     process = subprocess.Popen(["sh", "-c", f"{command} {redirected}"], cwd=tmp_path, stdout=subprocess.PIPE)
     try:
@@ -142,5 +142,5 @@ def test_a_broker_without_standard_error_serves(tmp_path: Path, redirected: str)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_SECONDS) == 0
-    # Nothing that was meant for standard error went into a file of the store.
+    # No log line was written to a file of the store.
     assert not any(b"without authentication" in each.read_bytes() for each in (tmp_path / "data").iterdir())

@@ -1,4 +1,4 @@
-"""An fsync fails and the kernel drops what it could not write: memory goes by what is left in the store."""
+"""An fsync fails and the kernel drops the pages: the broker reloads what is left in the store."""
 
 import errno
 from collections.abc import Callable
@@ -12,7 +12,9 @@ from tests.support.wire_client import Wire
 StartBroker = Callable[..., Broker]
 
 
-def test_what_a_failed_fsync_lost_is_gone_from_memory_too(start_broker: StartBroker, tmp_path: Path) -> None:
+def test_mailboxes_lost_by_a_failed_fsync_are_dropped_from_memory(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
     data_dir = tmp_path / "data"
     shim = Shim(tmp_path, data_dir)
     broker = start_broker("--monitor-port", "0", data_dir=data_dir, env=shim.env)

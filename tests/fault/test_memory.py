@@ -1,4 +1,4 @@
-"""Memory follows what is connected, not what is stored."""
+"""Memory depends on connections, not on stored messages."""
 
 import time
 from contextlib import ExitStack
@@ -12,24 +12,24 @@ from tests.support.wire_client import Wire, read_messages
 MEGABYTE = 1 << 20
 MAX_ADDED = 150 * MEGABYTE
 MAX_LEFT = 40 * MEGABYTE
-# What one reader that stopped may cost: the output of one turn and what its transport holds, with some slack.
-# To hold what is left for it in memory would cost 150 of these.
+# Memory of a stopped reader: the output of one turn and the transport's buffer, with a margin. Holding all of
+# its remaining messages would take 150 times as much.
 MAX_PER_READER = MEGABYTE
 READERS = 20
-# The store's own ups and downs while it flushes and compacts.
+# Variation of the store's memory while it flushes and compacts.
 MAX_NOISE = 60 * MEGABYTE
 
 
-def test_a_million_stored_messages_cost_little_memory(million: Million) -> None:
+def test_a_million_stored_messages_use_little_memory(million: Million) -> None:
     assert million.rss_after - million.rss_before < MAX_ADDED
 
 
-def test_memory_that_writing_took_is_given_back_when_it_is_quiet(million: Million) -> None:
-    """What is left is the store's bookkeeping: less than its write buffers, which were full."""
+def test_memory_of_writing_is_released_when_idle(million: Million) -> None:
+    """The rest is the store's metadata: less than its write buffers, which were full."""
     wait_until(lambda: million.broker.rss_bytes - million.rss_before < MAX_LEFT)
 
 
-def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> None:
+def test_stopped_readers_use_bounded_memory(million: Million) -> None:
     broker = million.broker
     with ExitStack() as stack:
         sender = stack.enter_context(Wire(broker.port))
@@ -51,14 +51,14 @@ def test_readers_that_stop_reading_cost_nothing_that_grows(million: Million) -> 
             seen.append(broker.rss_bytes)
         most = 2 * READERS * MAX_PER_READER + MAX_NOISE
         assert max(seen) - before < most, [size // MEGABYTE for size in (before, *seen)]
-        # None was cut off or lost its place: each goes on where it stopped.
+        # Every reader is still connected, and continues where it stopped.
         for reader in stopped[:2]:
             ids = [message.msg_id for message in islice(read_messages(reader), 50_000)]
             assert ids == list(range(1000, 51_000))
         assert [message.msg_id for message in islice(read_messages(deaf[0]), 50_000)] == list(range(50_000))
 
 
-def test_the_whole_million_is_read_in_bounded_memory(million: Million) -> None:
+def test_reading_a_million_messages_uses_bounded_memory(million: Million) -> None:
     broker = million.broker
     before = broker.rss_bytes
     highest = 0

@@ -11,20 +11,20 @@ from tests.support.broker import Broker
 from tests.support.mailbox import publish_many
 from tests.support.wire_client import Wire, read_messages
 
-# What of a mailbox may be on its way already to a reader that is slow: what the sockets on both sides hold.
-MAX_UNDER_WAY = 10_000
+# Messages that may already be in the buffers of both sockets when a reader is slow.
+MAX_BUFFERED = 10_000
 
 
 @pytest.fixture
 def critical(million: Million) -> Iterator[int]:
-    """The id of a critical message, the last one of the million's mailbox."""
+    """The id of a critical message, sent after the million normal ones."""
     with Wire(million.broker.port) as wire:
         msg_id = wire.msg("million.critical", "now")["msg_id"]
         yield msg_id
         assert wire.delete("million", msg_id) == {"deleted": True}
 
 
-def test_the_last_message_is_a_new_subscribers_first(million: Million, critical: int) -> None:
+def test_new_subscriber_receives_the_critical_message_first(million: Million, critical: int) -> None:
     assert critical >= MILLION
     with Wire(million.broker.port) as wire:
         wire.subscribe("million")
@@ -33,7 +33,7 @@ def test_the_last_message_is_a_new_subscribers_first(million: Million, critical:
         assert (second.msg_id, second.subject) == (0, "$mq9.AI.MAILBOX.MSG.million")
 
 
-def test_it_is_a_queue_groups_first_and_lists_first(million: Million, critical: int) -> None:
+def test_queue_group_and_list_get_the_critical_message_first(million: Million, critical: int) -> None:
     with Wire(million.broker.port) as wire:
         wire.subscribe("million", queue="workers")
         assert next(read_messages(wire)).msg_id == critical
@@ -42,7 +42,7 @@ def test_it_is_a_queue_groups_first_and_lists_first(million: Million, critical: 
         assert [message["msg_id"] for message in messages] == [critical, 0]
 
 
-def test_it_overtakes_the_rest_of_a_slow_readers_replay(million: Million) -> None:
+def test_critical_message_overtakes_the_replay_of_a_slow_reader(million: Million) -> None:
     with Wire(million.broker.port, receive_bytes=65536) as reader, Wire(million.broker.port) as sender:
         reader.subscribe("million")
         messages = read_messages(reader)
@@ -53,7 +53,7 @@ def test_it_overtakes_the_rest_of_a_slow_readers_replay(million: Million) -> Non
         before = []
         while (message := next(messages)).msg_id != critical:
             before.append(message.msg_id)
-            assert len(before) < MAX_UNDER_WAY
+            assert len(before) < MAX_BUFFERED
         assert urgent not in before
         assert next(messages).msg_id == urgent
         assert [message.msg_id for message in islice(messages, 1000)] == list(
@@ -63,7 +63,9 @@ def test_it_overtakes_the_rest_of_a_slow_readers_replay(million: Million) -> Non
             assert sender.delete("million", msg_id) == {"deleted": True}
 
 
-def test_it_overtakes_what_came_while_the_socket_was_full(start_broker: Callable[..., Broker]) -> None:
+def test_critical_message_overtakes_messages_behind_a_full_socket(
+    start_broker: Callable[..., Broker],
+) -> None:
     broker = start_broker("--sync", "never")
     with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
         sender.create(name="live")
@@ -72,6 +74,6 @@ def test_it_overtakes_what_came_while_the_socket_was_full(start_broker: Callable
         publish_many(sender, "live", 200_000, b"x" * 100)
         critical = sender.msg("live.critical", "now")["msg_id"]
         order = [message.msg_id for message in islice(read_messages(reader), 200_001)]
-        assert order.index(critical) < MAX_UNDER_WAY
+        assert order.index(critical) < MAX_BUFFERED
         order.remove(critical)
         assert order == list(range(200_000))

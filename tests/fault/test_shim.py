@@ -1,4 +1,4 @@
-"""The shim itself: RocksDB's and Python's calls go through it."""
+"""The shim for failing system calls, with RocksDB and Python."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.faults.shim import Shim
 
-# Reads commands, and prints how each went.
+# Runs commands from its input, and prints the result of each.
 PROGRAM = """
 import os, sys
 from rocksdict import Options, Rdict, WriteOptions
@@ -55,7 +55,7 @@ def directory(tmp_path: Path) -> Path:
 OPEN = "db = Rdict({!r}, Options(raw_mode=True))"
 
 
-def test_calls_of_rocksdb_and_python_fail_while_a_rule_says_so(tmp_path: Path, directory: Path) -> None:
+def test_calls_of_rocksdb_and_python_fail_while_a_rule_applies(tmp_path: Path, directory: Path) -> None:
     shim = Shim(tmp_path)
     process = Process(shim)
     try:
@@ -96,7 +96,7 @@ def test_calls_of_rocksdb_and_python_fail_while_a_rule_says_so(tmp_path: Path, d
         process.kill()
 
 
-def test_an_fsync_fails_or_takes_as_long_as_a_rule_says(tmp_path: Path, directory: Path) -> None:
+def test_fsync_fails_or_waits_as_the_rule_says(tmp_path: Path, directory: Path) -> None:
     shim = Shim(tmp_path)
     process = Process(shim)
     try:
@@ -111,7 +111,7 @@ def test_an_fsync_fails_or_takes_as_long_as_a_rule_says(tmp_path: Path, director
         process.kill()
 
 
-def test_a_power_cut_takes_what_was_not_fsynced(tmp_path: Path, directory: Path) -> None:
+def test_power_cut_loses_what_was_not_fsynced(tmp_path: Path, directory: Path) -> None:
     shim = Shim(tmp_path, directory)
     state = directory / "state"
     process = Process(shim)

@@ -1,4 +1,4 @@
-"""Clients that read slowly, stop half-way or never finish what they began."""
+"""Clients that read slowly, stop in the middle of a frame, or stay silent."""
 
 import socket
 import time
@@ -16,15 +16,15 @@ PENDING = 4 * MEGABYTE
 
 
 def publish_plain(wire: Wire, subject: str, megabytes: int) -> int:
-    """Publish so many megabytes, as fast as the broker takes them; returns how many messages that was."""
+    """Publish megabytes of messages as fast as the broker reads them. Returns the number of messages."""
     frame = b"PUB %s 1000\r\n%s\r\n" % (subject.encode(), b"x" * 1000)
     for _ in range(megabytes):
         wire.send(frame * 1000)
     return megabytes * 1000
 
 
-def test_a_slow_reader_of_a_mailbox_is_never_cut_off(start_broker: Callable[..., Broker]) -> None:
-    """Many times --max-pending waits for it, and it gets all of it, in order, long after the others."""
+def test_slow_subscriber_of_a_mailbox_is_never_closed(start_broker: Callable[..., Broker]) -> None:
+    """The subscriber leaves many times max_pending unread, and still receives everything in order."""
     broker = start_broker("--sync", "never", "--max-pending", str(PENDING))
     count = 100_000
     with (
@@ -47,7 +47,9 @@ def test_a_slow_reader_of_a_mailbox_is_never_cut_off(start_broker: Callable[...,
         slow.ping()
 
 
-def test_a_slow_reader_of_a_plain_subject_is_cut_off_alone(start_broker: Callable[..., Broker]) -> None:
+def test_slow_plain_subscriber_is_closed_without_affecting_others(
+    start_broker: Callable[..., Broker],
+) -> None:
     broker = start_broker("--max-pending", str(PENDING))
     with (
         Wire(broker.port, receive_bytes=65536) as slow,
@@ -60,21 +62,21 @@ def test_a_slow_reader_of_a_plain_subject_is_cut_off_alone(start_broker: Callabl
         other.sub("quiet", "1")
         other.ping()
         before = broker.rss_bytes
-        # What the sockets hold comes on top of what the broker lets wait.
+        # The sockets buffer data in addition to the broker.
         publish_plain(sender, "flood", kernel_bytes() // MEGABYTE + 36)
         sender.ping(WAIT_SECONDS)
         assert broker.rss_bytes - before < 40 * MEGABYTE
-        # It was given up some seconds after the limit, whether or not it read its last words.
+        # The broker closes the connection some seconds later, even if the client does not read the error.
         assert slow.closed(WAIT_SECONDS)
         assert len(slow.unread) < kernel_bytes() + 16 * MEGABYTE
-        # Nobody else noticed.
+        # Other clients are not affected.
         sender.pub("quiet", "hello")
         assert other.message().payload == b"hello"
         idle.ping()
 
 
-def test_the_last_words_to_a_slow_consumer_name_the_reason(start_broker: Callable[..., Broker]) -> None:
-    """One that reads again before it is given up learns why it was cut off."""
+def test_slow_consumer_error_is_sent_before_closing(start_broker: Callable[..., Broker]) -> None:
+    """A client that reads again in time receives the error."""
     broker = start_broker("--max-pending", str(MEGABYTE))
     with Wire(broker.port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
         slow.sub("flood", "1")
@@ -85,10 +87,10 @@ def test_the_last_words_to_a_slow_consumer_name_the_reason(start_broker: Callabl
         assert slow.unread.endswith(b"-ERR 'Slow Consumer'\r\n")
 
 
-def test_a_reader_that_only_keeps_its_sender_waiting_loses_nothing(
+def test_sender_is_slowed_down_before_its_subscriber_is_closed(
     start_broker: Callable[..., Broker],
 ) -> None:
-    """A sender is slowed down before its reader is cut off: one that reads steadily gets everything."""
+    """The broker pauses the sender first: a subscriber that reads steadily receives everything."""
     broker = start_broker("--max-pending", str(2 * PENDING))
     with Wire(broker.port, receive_bytes=65536) as reader, Wire(broker.port) as sender:
         reader.sub("flow", "1")
@@ -101,7 +103,9 @@ def test_a_reader_that_only_keeps_its_sender_waiting_loses_nothing(
         assert next(messages).payload == b"end"
 
 
-def test_half_written_frames_cost_nothing_and_harm_nobody(start_broker: Callable[..., Broker]) -> None:
+def test_incomplete_frames_use_no_memory_and_do_not_affect_others(
+    start_broker: Callable[..., Broker],
+) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
@@ -122,7 +126,7 @@ def test_half_written_frames_cost_nothing_and_harm_nobody(start_broker: Callable
         peers = [connect_and_send(broker.port, beginning) for beginning in beginnings * 30]
         for number in range(50):
             assert wire.msg("box", "whole") == {"msg_id": number}
-        # A promised megabyte is not room taken: 90 of them were promised.
+        # 90 payloads of a megabyte were announced; the broker must not allocate them in advance.
         assert broker.rss_bytes - before < 40 * MEGABYTE
         for number, peer in enumerate(peers):
             if number % 2:
@@ -133,7 +137,7 @@ def test_half_written_frames_cost_nothing_and_harm_nobody(start_broker: Callable
         assert wire.list("box", limit=1)["total"] == 51
 
 
-def test_a_frame_that_comes_byte_by_byte_is_whole_in_the_end(start_broker: Callable[..., Broker]) -> None:
+def test_frame_can_arrive_byte_by_byte(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
         wire.create(name="box")
@@ -143,37 +147,39 @@ def test_a_frame_that_comes_byte_by_byte_is_whole_in_the_end(start_broker: Calla
         assert wire.list("box")["messages"][0]["payload"] == "hello"
 
 
-def test_silent_peers_are_pinged_and_closed(start_broker: Callable[..., Broker]) -> None:
-    """Half a line, half a payload, or nothing: each is a stale connection after its pings."""
+def test_silent_peers_are_pinged_and_closed_as_stale(start_broker: Callable[..., Broker]) -> None:
+    """Peers that sent half a line, half a payload, or nothing are closed after their PINGs."""
     broker = start_broker("--ping-interval", "0.2", "--ping-max", "2")
     connect = b'CONNECT {"verbose":false}\r\n'
     for beginning in (b"", b"PUB subject", connect + b"PUB subject 100\r\nhalf", connect + b"PING\r\n"):
         with connect_and_send(broker.port, beginning) as peer:
             peer.settimeout(WAIT_SECONDS)
-            said = b""
+            received = b""
             while data := peer.recv(65536):
-                said += data
-            assert said.endswith(b"PING\r\nPING\r\n-ERR 'Stale Connection'\r\n"), (beginning, said)
+                received += data
+            assert received.endswith(b"PING\r\nPING\r\n-ERR 'Stale Connection'\r\n"), (beginning, received)
 
 
-def test_who_does_not_sign_in_is_closed_in_time(start_broker: Callable[..., Broker]) -> None:
+def test_client_that_does_not_sign_in_is_closed_after_auth_timeout(
+    start_broker: Callable[..., Broker],
+) -> None:
     broker = start_broker("--token", "secret", "--auth-timeout", "1")
     for beginning in (b"", b'CONNECT {"auth_token":"sec'):
         with connect_and_send(broker.port, beginning) as peer:
             peer.settimeout(WAIT_SECONDS)
-            said = b""
+            received = b""
             while data := peer.recv(65536):
-                said += data
-            assert said.endswith(b"-ERR 'Authentication Timeout'\r\n")
+                received += data
+            assert received.endswith(b"-ERR 'Authentication Timeout'\r\n")
     with Wire(broker.port, {"auth_token": "secret"}) as wire:
         wire.ping()
-        # Who signed in is past being timed.
+        # auth_timeout does not apply after sign-in.
         time.sleep(1.5)
         wire.ping()
 
 
-def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable[..., Broker]) -> None:
-    """A member that stopped answering pings, its connection still open, gives its messages back."""
+def test_messages_of_a_dead_member_are_redelivered(start_broker: Callable[..., Broker]) -> None:
+    """A member that does not answer PINGs is closed, and its messages are redelivered."""
     broker = start_broker("--ping-interval", "1", "--ping-max", "1")
     with Wire(broker.port) as wire:
         wire.create(name="tasks")
@@ -186,10 +192,10 @@ def test_what_a_dead_peer_held_of_a_group_goes_to_another(start_broker: Callable
             assert sorted(got) == [b"0", b"1", b"2"]
 
 
-def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn(
+def test_many_requests_for_large_pages_use_bounded_memory_and_time(
     start_broker: Callable[..., Broker],
 ) -> None:
-    """A few bytes ask for a page of a megabyte: the pages are not all made at once."""
+    """Small requests for pages of a megabyte: the broker does not make all pages at once."""
     broker = start_broker("--max-pending", str(32 * MEGABYTE))
     request = f"PUB {MAILBOX}LIST.large %s 0\r\n\r\n"
     with Wire(broker.port) as asking, Wire(broker.port) as deaf, Wire(broker.port) as other:
@@ -213,7 +219,7 @@ def test_many_requests_for_large_pages_cost_neither_memory_nor_others_their_turn
         assert min(pages) > 1_000_000
 
 
-def test_a_client_that_sends_is_not_stale_whatever_it_sends(start_broker: Callable[..., Broker]) -> None:
+def test_client_that_sends_anything_is_not_stale(start_broker: Callable[..., Broker]) -> None:
     broker = start_broker("--ping-interval", "0.5", "--ping-max", "1")
     with Wire(broker.port) as silent, Wire(broker.port) as busy:
         silent.ping()

@@ -1,9 +1,8 @@
-"""A write fails, and the store cannot be asked what it holds: no count is wrong, then or later."""
+"""A write fails and the store cannot be read: no count is wrong, then or later."""
 
 import errno
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +18,8 @@ PAYLOAD_BYTES = 20_000
 
 
 @pytest.fixture
-def shim(tmp_path: Path) -> Shim:
-    return Shim(tmp_path)
-
-
-@pytest.fixture
 def broker(start_broker: StartBroker, shim: Shim) -> Broker:
-    """Its mailboxes' records were written to a table of which nothing is in memory."""
+    """A broker whose mailboxes are stored in a table that is not in memory."""
     broker = start_broker("--sync", "never", "--monitor-port", "0", env=shim.env)
     chance = random.Random(0)
     with Wire(broker.port) as wire:
@@ -36,13 +30,13 @@ def broker(start_broker: StartBroker, shim: Shim) -> Broker:
                 b"".join(line + chance.randbytes(PAYLOAD_BYTES) + b"\r\n" for _ in range(MESSAGES // 2))
             )
             wire.msg(name, "last")
-    # A store at rest writes out what is in memory, and then needs its log no more.
+    # An idle store flushes its memtables, and then removes its log.
     log = set(broker.data_dir.glob("*.log"))
     wait_until(lambda: log.isdisjoint(broker.data_dir.glob("*.log")))
     return broker
 
 
-def test_a_mailbox_of_which_nothing_is_known_takes_and_tells_nothing(broker: Broker, shim: Shim) -> None:
+def test_mailbox_with_unknown_state_refuses_requests_until_reloaded(broker: Broker, shim: Shim) -> None:
     total = MESSAGES // 2 + 1
     with Wire(broker.port) as wire:
         with shim.failing("read", "*.sst", errno.EIO) as read:
@@ -50,13 +44,13 @@ def test_a_mailbox_of_which_nothing_is_known_takes_and_tells_nothing(broker: Bro
                 assert wire.msg("box", "lost")["code"] == "store_unavailable"
                 assert wire.delete("other", 0)["code"] == "store_unavailable"
                 assert read.seen and write.seen
-            for answer in (
+            for reply in (
                 wire.list("box"),
                 wire.msg("box", "refused"),
                 wire.delete("box", 0),
                 wire.create(name="box"),
             ):
-                assert answer["code"] == "store_unavailable"
+                assert reply["code"] == "store_unavailable"
         wait_until(lambda: wire.list("box").get("total") == total)
         assert wire.list("other")["total"] == total
         wait_until(lambda: "msg_id" in wire.msg("box", "taken"))

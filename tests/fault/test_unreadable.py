@@ -1,4 +1,4 @@
-"""Reads that fail are errors: nothing is taken for the end of the data, and all of it arrives in the end."""
+"""A failed read is an error, never the end of the data. Everything arrives once reads succeed."""
 
 import errno
 import http.client
@@ -25,14 +25,9 @@ PAYLOAD_BYTES = 200
 StartBroker = Callable[..., Broker]
 
 
-@pytest.fixture
-def shim(tmp_path: Path) -> Shim:
-    return Shim(tmp_path)
-
-
-def fill(wire: Wire, address: str, count: int) -> None:
+def send_random_messages(wire: Wire, address: str, count: int) -> None:
     wire.create(name=address)
-    # None that a table would make small.
+    # Random payloads, which tables cannot compress.
     chance = random.Random(address)
     line = f"PUB {MAILBOX}MSG.{address} {PAYLOAD_BYTES}\r\n".encode()
     wire.send(b"".join(line + chance.randbytes(PAYLOAD_BYTES) + b"\r\n" for _ in range(count)))
@@ -48,18 +43,18 @@ def create_many(wire: Wire, count: int) -> None:
 
 @pytest.fixture
 def broker(start_broker: StartBroker, shim: Shim) -> Broker:
-    """With messages that lie in tables of which nothing is in memory."""
+    """A broker whose messages are in tables that are not in memory."""
     broker = start_broker("--monitor-port", "0", "--sync", "never", env=shim.env)
     with Wire(broker.port) as wire:
-        fill(wire, "tasks", MESSAGES)
-        # Between much else, so that a start does not read the block where its message lies.
-        fill(wire, "small", 1)
-        fill(wire, "rest", 1000)
+        send_random_messages(wire, "tasks", MESSAGES)
+        # Between other data, so that the start does not read the block of its message.
+        send_random_messages(wire, "small", 1)
+        send_random_messages(wire, "rest", 1000)
     broker.restart()
     return broker
 
 
-def test_a_reader_gets_each_message_once_after_reads_failed(broker: Broker, shim: Shim) -> None:
+def test_subscriber_receives_each_message_once_after_failed_reads(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
         wire.subscribe("tasks")
         wait_until(lambda: rule.seen > 3)
@@ -72,12 +67,12 @@ def test_a_reader_gets_each_message_once_after_reads_failed(broker: Broker, shim
     assert "the store could not be read: IO error" in broker.log.read_text()
 
 
-def test_a_group_gets_each_task_once_after_reads_failed(broker: Broker, shim: Shim) -> None:
+def test_queue_group_receives_each_message_once_after_failed_reads(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
         wire.subscribe("tasks", queue="workers")
         wait_until(lambda: rule.seen > 3)
         time.sleep(2)
-        assert rule.seen < 100, "reading is tried again each second, not all the time"
+        assert rule.seen < 100, "the broker must retry once a second, not all the time"
         rule.end()
         taken = []
         for _ in range(MESSAGES):
@@ -88,10 +83,10 @@ def test_a_group_gets_each_task_once_after_reads_failed(broker: Broker, shim: Sh
         wait_until(lambda: wire.list("tasks")["total"] == 0)
 
 
-def test_what_came_back_to_a_group_is_given_out_after_reads_failed(broker: Broker, shim: Shim) -> None:
+def test_returned_messages_are_redelivered_after_failed_reads(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire:
         wire.subscribe("tasks", queue="workers")
-        held = [wire.message().msg_id for _ in range(500)]
+        received = [wire.message().msg_id for _ in range(500)]
     broker.restart()
     with Wire(broker.port) as leaving, Wire(broker.port) as wire:
         leaving.subscribe("tasks", queue="workers")
@@ -104,10 +99,10 @@ def test_what_came_back_to_a_group_is_given_out_after_reads_failed(broker: Broke
             time.sleep(1.5)
         assert sorted({wire.message().msg_id for _ in range(MESSAGES)}) == list(range(MESSAGES))
         assert wire.silent()
-    assert held == list(range(500))
+    assert received == list(range(500))
 
 
-def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim: Shim) -> None:
+def test_list_and_delete_report_that_the_store_cannot_be_read(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire:
         for skip in range(4):
             with shim.failing("read", "*.sst", errno.EIO, skip=skip) as rule:
@@ -115,7 +110,7 @@ def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim:
                 page = wire.list("tasks")
                 while "code" not in page:
                     ids += [message["msg_id"] for message in page["messages"]]
-                    assert "next" in page, "the end of the pages is the end of the mailbox"
+                    assert "next" in page, "only the end of the mailbox may end the pages"
                     page = wire.list("tasks", cursor=page["next"])
                 assert page["code"] == "store_unavailable"
                 assert ids == list(range(len(ids)))
@@ -124,7 +119,7 @@ def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim:
             assert wire.delete("tasks", MESSAGES // 2)["code"] == "store_unavailable"
             faults = ("could not be read", "reading the store failed")
             wait_until(lambda: any(fault in broker.health for fault in faults))
-            # Nobody reads any more, and it is still so.
+            # The fault stays although no client reads any more.
             time.sleep(2.5)
             assert "Input/output error" in broker.health
         wait_until(lambda: not broker.health)
@@ -132,7 +127,7 @@ def test_list_and_delete_say_that_the_store_cannot_be_read(broker: Broker, shim:
         assert wire.list("tasks", limit=1)["total"] == MESSAGES - 1
 
 
-def test_the_page_of_mailboxes_is_cut_off_in_the_middle(start_broker: StartBroker, shim: Shim) -> None:
+def test_mailboxz_is_cut_off_if_a_later_read_fails(start_broker: StartBroker, shim: Shim) -> None:
     broker = start_broker("--monitor-port", "0", "--sync", "never", env=shim.env)
     count = 2000
     with Wire(broker.port) as wire:
@@ -153,7 +148,7 @@ def test_the_page_of_mailboxes_is_cut_off_in_the_middle(start_broker: StartBroke
     assert status == 200
 
 
-def test_the_page_of_mailboxes_is_refused_at_its_beginning(broker: Broker, shim: Shim) -> None:
+def test_mailboxz_is_a_503_if_the_first_read_fails(broker: Broker, shim: Shim) -> None:
     port = monitor_port(broker)
     with shim.failing("read", "*.sst", errno.EIO):
         status, _, body = get(port, "/mailboxz")
@@ -162,7 +157,7 @@ def test_the_page_of_mailboxes_is_refused_at_its_beginning(broker: Broker, shim:
     assert [mailbox["next_id"] for mailbox in json.loads(body)["mailboxes"]] == [1000, 1, MESSAGES]
 
 
-def test_a_purge_goes_on_once_reads_succeed(broker: Broker, shim: Shim) -> None:
+def test_purge_continues_once_reads_succeed(broker: Broker, shim: Shim) -> None:
     rows = len(rows_of(broker, b"m"))
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO) as rule:
         wire.create(name="small", ttl=1)
@@ -175,7 +170,7 @@ def test_a_purge_goes_on_once_reads_succeed(broker: Broker, shim: Shim) -> None:
 
 
 def rows_of(broker: Broker, prefix: bytes) -> list[bytes]:
-    """The stored keys that begin with a byte. The broker is started again."""
+    """The stored keys that begin with a prefix. Restarts the broker."""
     broker.stop()
     db = Rdict(str(broker.data_dir), Options(raw_mode=True))
     keys = [key for key in db.keys() if key.startswith(prefix)]  # type: ignore[union-attr]  # noqa: SIM118
@@ -184,8 +179,8 @@ def rows_of(broker: Broker, prefix: bytes) -> list[bytes]:
     return keys
 
 
-def damage(data_dir: Path) -> Callable[[], None]:
-    """Flip a bit in the middle of the largest table; returns how to flip it back."""
+def flip_bit(data_dir: Path) -> Callable[[], None]:
+    """Flip a bit in the middle of the largest table. Returns a function that flips it back."""
     table = max(data_dir.glob("*.sst"), key=lambda path: path.stat().st_size)
     middle = table.stat().st_size // 2
 
@@ -200,20 +195,20 @@ def damage(data_dir: Path) -> Callable[[], None]:
     return flip
 
 
-def test_a_start_refuses_mailboxes_that_cannot_be_read(start_broker: StartBroker) -> None:
+def test_start_refuses_unreadable_mailboxes(start_broker: StartBroker) -> None:
     count = 5000
     broker = start_broker("--sync", "never")
     with Wire(broker.port) as wire:
         create_many(wire, count)
     broker.restart()
     broker.stop()
-    mend = damage(broker.data_dir)
+    flip_back = flip_bit(broker.data_dir)
     for _ in range(2):
         with pytest.raises(AssertionError, match="holds data that cannot be read: Corruption"):
             broker.start()
     sentence = broker.log.read_text().splitlines()[-1]
     assert re.fullmatch(rf"mq9fast: the data directory {broker.data_dir} holds data .*", sentence)
-    mend()
+    flip_back()
     broker.start()
     with Wire(broker.port) as wire:
         for n in range(0, count, 100):
@@ -221,7 +216,7 @@ def test_a_start_refuses_mailboxes_that_cannot_be_read(start_broker: StartBroker
 
 
 @pytest.mark.parametrize("call", ["read", "open"])
-def test_a_state_file_that_cannot_be_read_is_not_taken_for_damaged(
+def test_unreadable_state_file_is_refused_even_with_accept_loss(
     broker: Broker, shim: Shim, call: str
 ) -> None:
     broker.stop()

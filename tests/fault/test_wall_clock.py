@@ -1,4 +1,4 @@
-"""Mailboxes live by a clock that nobody sets: a wall clock that jumps ends none, and keeps none alive."""
+"""Mailboxes expire by a clock that cannot be set: a jump of the wall clock neither ends nor prolongs them."""
 
 import errno
 import re
@@ -36,19 +36,19 @@ def start(
     return start
 
 
-def lives(wire: Wire, address: str) -> bool:
+def exists(wire: Wire, address: str) -> bool:
     return "code" not in wire.list(address)
 
 
-def fill(broker: Broker, *addresses: str, ttl: int = HOUR) -> None:
-    """Make mailboxes with a message that nobody reads."""
+def create_mailboxes(broker: Broker, *addresses: str, ttl: int = HOUR) -> None:
+    """Create mailboxes with one message each."""
     with Wire(broker.port) as wire:
         for address in addresses:
             assert wire.create(name=address, ttl=ttl)["is_new"]
-            assert wire.msg(address, "unread") == {"msg_id": 0}
+            assert wire.msg(address, "message_count") == {"msg_id": 0}
 
 
-def unread(broker: Broker, address: str) -> int:
+def message_count(broker: Broker, address: str) -> int:
     with Wire(broker.port) as wire:
         reply = wire.list(address)
     return 0 if "code" in reply else int(reply["total"])
@@ -59,132 +59,130 @@ def warnings(broker: Broker) -> list[str]:
 
 
 @pytest.mark.parametrize("step", [10 * YEAR, DAY, -DAY, -10 * YEAR])
-def test_a_wall_clock_that_is_set_ends_no_mailbox_and_keeps_none(
-    start: Starter, clocks: Clocks, step: int
-) -> None:
+def test_setting_the_wall_clock_does_not_change_deadlines(start: Starter, clocks: Clocks, step: int) -> None:
     broker = start()
-    fill(broker, "box")
+    create_mailboxes(broker, "box")
     clocks.step_wall(step)
     wait_until(lambda: len(warnings(broker)) == 1)
     with Wire(broker.port) as wire:
-        # What people read is the time on the wall.
+        # create_time is the time of the wall clock.
         (message,) = wire.list("box")["messages"]
         assert abs(message["create_time"] - clocks.wall) < 120
         assert wire.create(name="box") == {"mail_address": "box", "is_new": False}
         clocks.pass_time(HOUR - 120)
         wire.ping()
-        assert lives(wire, "box")
+        assert exists(wire, "box")
         clocks.pass_time(180)
-        wait_until(lambda: not lives(wire, "box"))
+        wait_until(lambda: not exists(wire, "box"))
     assert len(warnings(broker)) == 1
 
 
 @pytest.mark.parametrize("kill", [True, False])
-def test_a_device_without_a_clock_keeps_its_mail_when_it_learns_the_time(
+def test_machine_without_a_clock_keeps_mailboxes_when_the_time_is_set(
     start: Starter, clocks: Clocks, kill: bool
 ) -> None:
     today = clocks.wall
     clocks.set_wall(100)
     broker = start()
-    fill(broker, "box")
+    create_mailboxes(broker, "box")
     clocks.set_wall(today)
     wait_until(lambda: len(warnings(broker)) == 1)
     broker.restart(kill=kill)
-    assert unread(broker, "box") == 1
-    # It boots again, before NTP.
+    assert message_count(broker, "box") == 1
+    # The machine boots again, and NTP has not set the clock yet.
     broker.stop()
     clocks.set_wall(50)
     broker.start()
-    assert unread(broker, "box") == 1
+    assert message_count(broker, "box") == 1
     assert "before the last saved time" in warnings(broker)[-1]
     clocks.set_wall(today + 60)
     wait_until(lambda: "was set from" in warnings(broker)[-1])
     broker.restart(kill=kill)
-    assert unread(broker, "box") == 1
+    assert message_count(broker, "box") == 1
     with Wire(broker.port) as wire:
         clocks.pass_time(HOUR + 60)
-        wait_until(lambda: not lives(wire, "box"))
+        wait_until(lambda: not exists(wire, "box"))
 
 
-def test_a_step_that_a_kill_keeps_from_being_noted_ends_no_mailbox(start: Starter, clocks: Clocks) -> None:
+def test_clock_step_not_saved_because_of_a_kill_expires_no_mailbox(start: Starter, clocks: Clocks) -> None:
     clocks.set_wall(100)
     broker = start()
-    fill(broker, "box")
+    create_mailboxes(broker, "box")
     broker.kill()
     clocks.set_wall(time.time())
     broker.start()
-    assert unread(broker, "box") == 1
+    assert message_count(broker, "box") == 1
     assert "more than a year after the last saved time" in warnings(broker)[-1]
 
 
 @pytest.mark.parametrize("kill", [True, False])
-def test_the_time_a_broker_is_down_counts(start: Starter, clocks: Clocks, kill: bool) -> None:
+def test_time_while_the_broker_is_down_counts(start: Starter, clocks: Clocks, kill: bool) -> None:
     broker = start()
-    fill(broker, "short")
-    fill(broker, "long", ttl=DAY)
+    create_mailboxes(broker, "short")
+    create_mailboxes(broker, "long", ttl=DAY)
     broker.kill() if kill else broker.stop()
     clocks.pass_time(HOUR + 60)
     broker.start()
-    assert unread(broker, "short") == 0
-    assert unread(broker, "long") == 1
+    assert message_count(broker, "short") == 0
+    assert message_count(broker, "long") == 1
     assert warnings(broker) == []
 
 
-@pytest.mark.parametrize(("moved", "said"), [(-DAY, "before"), (2 * YEAR, "more than a year after")])
-def test_an_implausible_wall_clock_ends_no_mailbox(
-    start: Starter, clocks: Clocks, moved: int, said: str
+@pytest.mark.parametrize(("step", "relation"), [(-DAY, "before"), (2 * YEAR, "more than a year after")])
+def test_implausible_wall_clock_expires_no_mailbox(
+    start: Starter, clocks: Clocks, step: int, relation: str
 ) -> None:
     broker = start()
-    fill(broker, "box")
+    create_mailboxes(broker, "box")
     broker.stop()
-    clocks.step_wall(moved)
+    clocks.step_wall(step)
     broker.start()
     (warning,) = warnings(broker)
-    assert re.search(rf"the wall clock shows \d{{4}}-.*, which is {said} the last saved time, ", warning)
-    assert unread(broker, "box") == 1
-    # From here on, its time goes by.
+    assert re.search(rf"the wall clock shows \d{{4}}-.*, which is {relation} the last saved time, ", warning)
+    assert message_count(broker, "box") == 1
+    # From here on its TTL runs.
     clocks.pass_time(HOUR + 60)
-    wait_until(lambda: unread(broker, "box") == 0)
+    wait_until(lambda: message_count(broker, "box") == 0)
 
 
-def lose(note: Path) -> None:
-    note.unlink()
+def remove_file(file: Path) -> None:
+    file.unlink()
 
 
-def damage(note: Path) -> None:
-    note.write_bytes(b"x" * note.stat().st_size)
+def overwrite(file: Path) -> None:
+    file.write_bytes(b"x" * file.stat().st_size)
 
 
-def cut(note: Path) -> None:
-    note.write_bytes(note.read_bytes()[:10])
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:10])
 
 
-def empty(note: Path) -> None:
-    note.write_bytes(b"")
+def make_empty(file: Path) -> None:
+    file.write_bytes(b"")
 
 
-@pytest.mark.parametrize("harm", [lose, damage, cut, empty])
-def test_without_its_note_a_start_goes_by_the_newest_write(
-    start: Starter, clocks: Clocks, harm: Callable[[Path], None]
+@pytest.mark.parametrize("damage_file", [remove_file, overwrite, truncate, make_empty])
+def test_start_without_the_saved_time_uses_the_newest_write(
+    start: Starter, clocks: Clocks, damage_file: Callable[[Path], None]
 ) -> None:
     broker = start()
-    fill(broker, "short")
-    fill(broker, "long", ttl=DAY)
+    create_mailboxes(broker, "short")
+    create_mailboxes(broker, "long", ttl=DAY)
     broker.stop()
-    harm(broker.data_dir / "mq9fast.clock")
+    damage_file(broker.data_dir / "mq9fast.clock")
     clocks.pass_time(HOUR + 60)
     broker.start()
-    assert unread(broker, "short") == 0
-    assert unread(broker, "long") == 1
+    assert message_count(broker, "short") == 0
+    assert message_count(broker, "long") == 1
     broker.stop()
-    harm(broker.data_dir / "mq9fast.clock")
+    damage_file(broker.data_dir / "mq9fast.clock")
     clocks.set_wall(100)
     broker.start()
-    assert unread(broker, "long") == 1
+    assert message_count(broker, "long") == 1
     assert "before the last saved time" in warnings(broker)[-1]
 
 
-def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
+def test_time_that_cannot_be_saved_shows_in_healthz(
     tmp_path: Path, clocks: Clocks, start_broker: Callable[..., Broker]
 ) -> None:
     shim = Shim(tmp_path)
@@ -192,10 +190,10 @@ def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
     broker = start_broker("--monitor-port", "0", env=both)
     for call in ("write", "fsync"):
         with shim.failing(call, "mq9fast.clock", errno.EIO):
-            # A step is noted at once.
+            # The broker saves a step of the clock at once.
             clocks.step_wall(HOUR)
             wait_until(lambda: "the time cannot be saved" in broker.health)
-            fill(broker, call, ttl=DAY)
+            create_mailboxes(broker, call, ttl=DAY)
         clocks.step_wall(HOUR)
         wait_until(lambda: not broker.health)
     with shim.failing("write", "mq9fast.clock", errno.EIO):
@@ -208,7 +206,7 @@ def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
         "the last saved time cannot be read, so the newest write in the store is used: "
         in broker.log.read_text()
     )
-    assert unread(broker, "fsync") == 1
+    assert message_count(broker, "fsync") == 1
     broker.stop()
     with (
         shim.failing("open", "mq9fast.clock", errno.EACCES),
@@ -219,26 +217,26 @@ def test_a_note_that_cannot_be_written_shows_in_healthz_until_it_can(
     assert "mq9fast.clock cannot be opened: Permission denied" in str(refused.value)
 
 
-def stall(broker: Broker, clocks: Clocks, seconds: float, send: Callable[[], None]) -> None:
-    """Stop the process, as a frozen machine does; meanwhile clients send and time passes."""
+def suspend(broker: Broker, clocks: Clocks, seconds: float, send: Callable[[], None]) -> None:
+    """Suspend the process, as a machine is suspended. Meanwhile clients send, and time passes."""
     broker.process.send_signal(signal.SIGSTOP)
     wait_until(lambda: "T (stopped)" in Path(f"/proc/{broker.process.pid}/status").read_text())
     send()
-    # So long that all of the broker's timers are due.
+    # Long enough for all of the broker's timers to be due.
     time.sleep(0.3)
     clocks.pass_time(seconds)
     broker.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("bulk", [0, 600_000])
-def test_what_waits_in_a_socket_renews_its_mailbox_after_a_stall(
+def test_message_waiting_in_a_socket_renews_its_mailbox_after_a_suspension(
     start: Starter, clocks: Clocks, bulk: int
 ) -> None:
-    """Also behind what takes several reads, and from a client that was not accepted yet."""
+    """Also if it is behind data that takes several reads."""
     broker = start()
     with Wire(broker.port) as first, Wire(broker.port) as second:
         for _ in range(5):
-            fill(broker, "renewed", "created", "lost", ttl=2)
+            create_mailboxes(broker, "renewed", "created", "lost", ttl=2)
             renewals = f"PUB x {bulk}\r\n{'x' * bulk}\r\nPUB $mq9.AI.MAILBOX.MSG.renewed 1\r\nx\r\n"
             late = b'{"name":"created"}'
             second.socket.settimeout(10)
@@ -247,20 +245,20 @@ def test_what_waits_in_a_socket_renews_its_mailbox_after_a_stall(
                 first.send(renewals)
                 second.send(b"PUB $mq9.AI.MAILBOX.CREATE %d\r\n%b\r\n" % (len(late), late))
 
-            stall(broker, clocks, 3, send)
-            wait_until(lambda: not lives(second, "lost"))
+            suspend(broker, clocks, 3, send)
+            wait_until(lambda: not exists(second, "lost"))
             assert first.list("renewed")["total"] == 2
             assert second.list("created")["total"] == 1
             clocks.pass_time(3)
-            wait_until(lambda: not lives(second, "renewed") and not lives(second, "created"))
+            wait_until(lambda: not exists(second, "renewed") and not exists(second, "created"))
 
 
-def test_a_busy_sender_does_not_keep_mailboxes_alive_after_a_stall(start: Starter, clocks: Clocks) -> None:
+def test_busy_sender_does_not_delay_expiry_after_a_suspension(start: Starter, clocks: Clocks) -> None:
     broker = start()
-    fill(broker, "lost", ttl=2)
+    create_mailboxes(broker, "lost", ttl=2)
     with Wire(broker.port) as sender, Wire(broker.port) as wire:
-        stall(broker, clocks, 3, lambda: None)
+        suspend(broker, clocks, 3, lambda: None)
         deadline = time.monotonic() + 60
-        while lives(wire, "lost"):
+        while exists(wire, "lost"):
             assert time.monotonic() < deadline
             sender.send("PUB x 1\r\nx\r\n" * 1000)

@@ -1,4 +1,4 @@
-/* Preloaded into a broker: the wall clock and the steady clock differ from the machine's by what a file says.
+/* Preloaded into a broker: the wall clock and the steady clock differ from the machine's by offsets in a file.
 
    CLOCKS names the file: two numbers of nanoseconds, for the wall clock and for CLOCK_BOOTTIME. */
 #define _GNU_SOURCE

@@ -1,7 +1,7 @@
-/* Preloaded into a broker by tests: makes system calls on files fail or wait, and remembers what was fsynced.
+/* Preloaded into a broker by tests: makes system calls on files fail or wait, and keeps copies of what was fsynced.
 
-   The rules lie in a file that the test maps too (see shim.py); each call looks at them, so they hold at once.
-   For power cuts, an fsync copies what was written since the one before into a file named after the inode. */
+   The rules are in a file that the test maps too (see shim.py). Each call reads them, so a change applies at once.
+   For power cuts, an fsync copies what was written since the previous one to a file named after the inode. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -31,8 +31,8 @@
 enum { READ = 1, WRITE = 2, SYNC = 4, OPEN = 8, STATFS = 16, LOCK = 32, RENAME = 64, TRUNCATE = 128, UNLINK = 256 };
 enum { RULES = 32, FILES = 4096 };
 
-/* Without error the call goes on once `wait_ms` are over. The first `skip` calls go through, and all after
-   `most` have been met, unless `most` is 0. */
+/* Without an error the call continues after `wait_ms`. The rule lets the first `skip` calls through, and, unless
+   `most` is 0, all calls after it has applied to `most`. */
 struct rule {
     int32_t active, calls, error, wait_ms;
     int64_t skip, most, seen;
@@ -40,7 +40,7 @@ struct rule {
 };
 
 static struct rule *rules;
-static const char *watched, *fsynced; /* the directory under test, and where what was fsynced is copied */
+static const char *watched, *fsynced; /* the directory under test, and the directory for copies of fsynced files */
 static size_t watched_length;
 
 __attribute__((constructor)) static void begin(void)
@@ -107,7 +107,7 @@ static int fails_at(int call, int fd)
     return is_asked_for(call) && fails(call, path_of(fd, path));
 }
 
-/* What was written to a file since its last fsync; all of it before the first in this process. */
+/* The ranges written to a file since its last fsync; the whole file before the first fsync of this process. */
 static struct file { ino_t inode; int copied; off_t first, end; } files[FILES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -188,7 +188,7 @@ static void note_sync(int fd)
     pthread_mutex_unlock(&lock);
 }
 
-/* The inode may be given to another file. */
+/* The system may reuse the inode for another file. */
 static void note_end(const char *path)
 {
     struct stat now;

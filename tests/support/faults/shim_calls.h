@@ -1,4 +1,4 @@
-/* The calls that are taken over. Those with 64 in their names are the same on systems with 64-bit offsets. */
+/* The intercepted calls. Those with 64 in their names are the same on systems with 64-bit offsets. */
 
 #define FAIL_AT(call, fd) do { if (fails_at(call, fd)) return -1; } while (0)
 #define FAIL(call, path) do { if (fails(call, path)) return -1; } while (0)
