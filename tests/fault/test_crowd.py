@@ -1,7 +1,7 @@
 """Many clients do something at once: the broker still answers another client's PING after little work.
 
-The tests measure the processor time of the event loop's thread between a PING and its PONG. The target is 20 ms;
-the limit of the tests is higher, for slower machines.
+The tests measure the processor time of the event loop's thread between a PING and its PONG. The target is
+20 ms; the limit of the tests is higher, for slower machines.
 """
 
 import random
@@ -74,8 +74,10 @@ class Crowd:
 
 
 def third_longest(broker: Broker, bystander: Wire, until: Callable[[], bool]) -> float:
-    """The third longest processor time of a PING until `until()` is true, for at most WAIT_SECONDS. The machine
-    may have delayed one or two."""
+    """The third longest processor time of a PING until `until()` is true, for at most WAIT_SECONDS.
+
+    The machine itself may have delayed one or two.
+    """
     times = []
     end = time.monotonic() + WAIT_SECONDS
     while len(times) < 20 or (not until() and time.monotonic() < end):

@@ -8,6 +8,7 @@ import pytest
 from mq9fast.errors import StoreError
 from mq9fast.storage.rocks import RocksStore
 from tests.support.broker import Broker
+from tests.support.data_directory import flip_byte
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
@@ -17,13 +18,8 @@ MESSAGE_BYTES = 50_000
 TABLES = 4
 
 
-def flip_bit(table: Path) -> None:
-    """Flip a bit in the middle of a table."""
-    with table.open("r+b") as file:
-        file.seek(table.stat().st_size // 2)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 1]))
+def flip_middle_byte(table: Path) -> None:
+    flip_byte(table, table.stat().st_size // 2)
 
 
 def test_store_opened_without_compaction_is_never_compacted(tmp_path: Path) -> None:
@@ -34,7 +30,7 @@ def test_store_opened_without_compaction_is_never_compacted(tmp_path: Path) -> N
             batch.put(b"key%d" % number, os.urandom(MESSAGE_BYTES))
         store.write(batch)
         store.close()
-    flip_bit(min((tmp_path / "data").glob("*.sst")))
+    flip_middle_byte(min((tmp_path / "data").glob("*.sst")))
     store = RocksStore(tmp_path / "data")
     store.compact(lambda: False)
     with pytest.raises(StoreError, match="Corruption"):
@@ -59,7 +55,7 @@ def test_damaged_table_stops_compaction_but_not_messages(tmp_path: Path) -> None
             assert broker.stop() == 0
             if number == 0:
                 (table,) = (tmp_path / "data").glob("*.sst")
-                flip_bit(table)
+                flip_middle_byte(table)
             broker.start()
 
         with Wire(broker.port) as wire:

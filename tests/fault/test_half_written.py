@@ -8,7 +8,7 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import Wire, connect_and_send
+from tests.support.wire_client import Wire, connect_and_send, read_to_the_end
 
 PEERS = 1000
 KIB = 1024
@@ -53,9 +53,7 @@ def rss_with_peers(broker: Broker, beginning: bytes, until_stale: bool) -> int:
         size = broker.rss_bytes
         for peer in peers if until_stale else ():
             peer.settimeout(WAIT_SECONDS)
-            received = b""
-            while data := peer.recv(65536):
-                received += data
+            received = read_to_the_end(peer)
             assert received.endswith(b"PING\r\n-ERR 'Stale Connection'\r\n"), received
     wait_until(lambda: broker.metric("mq9fast_connections") == 0)
     return size

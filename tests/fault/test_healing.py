@@ -12,7 +12,7 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.faults.shim import Rule, Shim
 from tests.support.load import Subscriber
-from tests.support.mailbox import publish_many, read_stored
+from tests.support.mailbox import list_all, publish_many, read_stored
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire, read_messages
 
@@ -91,19 +91,6 @@ class Sender(threading.Thread):
         assert not self.errors, self.errors
 
 
-def listed(wire: Wire, address: str) -> dict[int, str]:
-    """All messages that LIST shows, by id. None may occur twice."""
-    found: dict[int, str] = {}
-    cursor: dict[str, str] | None = {}
-    while cursor is not None:
-        page = wire.list(address, **cursor)
-        for message in page["messages"]:
-            assert message["msg_id"] not in found
-            found[message["msg_id"]] = message["payload"]
-        cursor = {"cursor": page["next"]} if "next" in page else None
-    return found
-
-
 class Load:
     """Two senders and a subscriber."""
 
@@ -145,7 +132,7 @@ class Load:
                 assert read_stored(self.broker.port, address) == wanted
                 with Wire(self.broker.port) as wire:
                     assert wire.list(address, limit=1)["total"] == len(wanted)
-                    assert listed(wire, address) == {key: text.decode() for key, text in wanted.items()}
+                    assert list_all(wire, address) == {key: text.decode() for key, text in wanted.items()}
             wait_until(lambda: len(self.subscriber.received) >= len(acknowledged))
             assert self.subscriber.received == acknowledged
             assert not refused & set(self.subscriber.received.values())

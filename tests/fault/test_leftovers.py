@@ -10,8 +10,9 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.data_directory import change_rows, pack_number, rows_of
 from tests.support.faults.shim import Shim
+from tests.support.mailbox import create_line
 from tests.support.waiting import wait_until
-from tests.support.wire_client import MAILBOX, Wire
+from tests.support.wire_client import Wire
 
 StartBroker = Callable[..., Broker]
 
@@ -95,18 +96,13 @@ def test_no_orphaned_messages_after_failed_writes_during_expiry_and_a_kill(
                 assert wire.msg(name, "none")["code"] in {"mailbox_not_found", "store_unavailable"}
             rule.end()
         # New mailboxes with the same names begin before housekeeping runs.
-        wire.send("".join(create_line(name) for name in names))
+        wire.send("".join(create_line(name=name) for name in names))
         wait_until(lambda: wire.create(name="last").get("mail_address") == "last")
     broker.kill()
     broker.start()
     wait_until(lambda: is_cleaned_up(broker))
     broker.stop()
     assert message_uids(broker.data_dir) <= owned_uids(broker.data_dir)
-
-
-def create_line(name: str) -> str:
-    body = f'{{"name":"{name}"}}'
-    return f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
 
 
 def is_cleaned_up(broker: Broker) -> bool:

@@ -9,7 +9,7 @@ from tests.support.broker import Broker
 from tests.support.machine import kernel_bytes
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import MAILBOX, Wire, connect_and_send, read_messages
+from tests.support.wire_client import MAILBOX, Wire, connect_and_send, read_messages, read_to_the_end
 
 MEGABYTE = 1 << 20
 PENDING = 4 * MEGABYTE
@@ -154,9 +154,7 @@ def test_silent_peers_are_pinged_and_closed_as_stale(start_broker: Callable[...,
     for beginning in (b"", b"PUB subject", connect + b"PUB subject 100\r\nhalf", connect + b"PING\r\n"):
         with connect_and_send(broker.port, beginning) as peer:
             peer.settimeout(WAIT_SECONDS)
-            received = b""
-            while data := peer.recv(65536):
-                received += data
+            received = read_to_the_end(peer)
             assert received.endswith(b"PING\r\nPING\r\n-ERR 'Stale Connection'\r\n"), (beginning, received)
 
 
@@ -167,9 +165,7 @@ def test_client_that_does_not_sign_in_is_closed_after_auth_timeout(
     for beginning in (b"", b'CONNECT {"auth_token":"sec'):
         with connect_and_send(broker.port, beginning) as peer:
             peer.settimeout(WAIT_SECONDS)
-            received = b""
-            while data := peer.recv(65536):
-                received += data
+            received = read_to_the_end(peer)
             assert received.endswith(b"-ERR 'Authentication Timeout'\r\n")
     with Wire(broker.port, {"auth_token": "secret"}) as wire:
         wire.ping()

@@ -8,13 +8,13 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from rocksdict import Options, Rdict
 
 from tests.support.broker import Broker
+from tests.support.data_directory import flip_byte, rows_of
 from tests.support.faults.shim import Shim
+from tests.support.mailbox import create_line
 from tests.support.monitoring import get, monitor_port
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -36,8 +36,7 @@ def send_random_messages(wire: Wire, address: str, count: int) -> None:
 
 def create_many(wire: Wire, count: int) -> None:
     for n in range(count):
-        body = json.dumps({"name": f"mailbox.{n:05}", "desc": f"the mailbox number {n}"})
-        wire.send(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n")
+        wire.send(create_line(name=f"mailbox.{n:05}", desc=f"the mailbox number {n}"))
     wait_until(lambda: wire.list(f"mailbox.{count - 1:05}").get("total") == 0)
 
 
@@ -157,42 +156,24 @@ def test_mailboxz_is_a_503_if_the_first_read_fails(broker: Broker, shim: Shim) -
     assert [mailbox["next_id"] for mailbox in json.loads(body)["mailboxes"]] == [1000, 1, MESSAGES]
 
 
+def stored_rows(broker: Broker, prefix: bytes) -> dict[bytes, bytes]:
+    """The stored rows of keys that begin with a prefix. Restarts the broker."""
+    broker.stop()
+    rows = rows_of(broker.data_dir, prefix)
+    broker.start()
+    return rows
+
+
 def test_purge_continues_once_reads_succeed(broker: Broker, shim: Shim) -> None:
-    rows = len(rows_of(broker, b"m"))
+    rows = len(stored_rows(broker, b"m"))
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO) as rule:
         wire.create(name="small", ttl=1)
         wait_until(lambda: rule.seen > 2)
         wait_until(lambda: "purging failed" in broker.health)
         rule.end()
         wait_until(lambda: not broker.health)
-    assert len(rows_of(broker, b"m")) == rows - 1
-    assert not rows_of(broker, b"p")
-
-
-def rows_of(broker: Broker, prefix: bytes) -> list[bytes]:
-    """The stored keys that begin with a prefix. Restarts the broker."""
-    broker.stop()
-    db = Rdict(str(broker.data_dir), Options(raw_mode=True))
-    keys = [key for key in db.keys() if key.startswith(prefix)]  # type: ignore[union-attr]  # noqa: SIM118
-    db.close()
-    broker.start()
-    return keys
-
-
-def flip_bit(data_dir: Path) -> Callable[[], None]:
-    """Flip a bit in the middle of the largest table. Returns a function that flips it back."""
-    table = max(data_dir.glob("*.sst"), key=lambda path: path.stat().st_size)
-    middle = table.stat().st_size // 2
-
-    def flip() -> None:
-        with table.open("r+b") as file:
-            file.seek(middle)
-            byte = file.read(1)[0]
-            file.seek(middle)
-            file.write(bytes([byte ^ 1]))
-
-    flip()
-    return flip
+    assert len(stored_rows(broker, b"m")) == rows - 1
+    assert not stored_rows(broker, b"p")
 
 
 def test_start_refuses_unreadable_mailboxes(start_broker: StartBroker) -> None:
@@ -202,13 +183,15 @@ def test_start_refuses_unreadable_mailboxes(start_broker: StartBroker) -> None:
         create_many(wire, count)
     broker.restart()
     broker.stop()
-    flip_back = flip_bit(broker.data_dir)
+    table = max(broker.data_dir.glob("*.sst"), key=lambda path: path.stat().st_size)
+    middle = table.stat().st_size // 2
+    flip_byte(table, middle)
     for _ in range(2):
         with pytest.raises(AssertionError, match="holds data that cannot be read: Corruption"):
             broker.start()
     sentence = broker.log.read_text().splitlines()[-1]
     assert re.fullmatch(rf"mq9fast: the data directory {broker.data_dir} holds data .*", sentence)
-    flip_back()
+    flip_byte(table, middle)
     broker.start()
     with Wire(broker.port) as wire:
         for n in range(0, count, 100):

@@ -12,6 +12,7 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.faults.clocks import Clocks
 from tests.support.faults.shim import Shim
+from tests.support.mailbox import exists
 from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
@@ -34,10 +35,6 @@ def start(
         return start_broker("--sync", "never", *flags, env=clocks.env, data_dir=tmp_path / "data")
 
     return start
-
-
-def exists(wire: Wire, address: str) -> bool:
-    return "code" not in wire.list(address)
 
 
 def create_mailboxes(broker: Broker, *addresses: str, ttl: int = HOUR) -> None:

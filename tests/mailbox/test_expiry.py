@@ -15,7 +15,8 @@ from mq9fast.server.broker import Broker as InProcess
 from mq9fast.storage.layout import mailbox_key
 from tests.support.broker import Broker
 from tests.support.faults.store import Faults
-from tests.support.waiting import WAIT_SECONDS, wait_until, wait_until_async
+from tests.support.mailbox import create_line, exists
+from tests.support.waiting import WAIT_SECONDS, sleep_until, wait_until, wait_until_async
 from tests.support.wire_client import MAILBOX, Wire
 
 MSG = MAILBOX + "MSG."
@@ -29,10 +30,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(tmp_path_factory.mktemp("broker") / "data", "--sync", "never")
     yield broker
     broker.end()
-
-
-def exists(wire: Wire, address: str) -> bool:
-    return "code" not in wire.list(address, limit=1)
 
 
 def wait_for_expiry(wire: Wire, address: str, end: float) -> None:
@@ -149,8 +146,7 @@ def test_deadlines_are_kept_across_restarts(broker: Broker, address: str) -> Non
         wire.msg(down, "old")
         begun = time.time()
     broker.stop()
-    while time.time() < begun + 1.1:
-        time.sleep(0.02)
+    sleep_until(begun + 1.1)
     broker.start()
     with Wire(broker.port) as wire:
         assert not exists(wire, down)
@@ -174,15 +170,13 @@ def test_renewal_by_a_message_is_kept_across_a_restart(broker: Broker, address: 
     with Wire(broker.port) as wire:
         begun = time.time()
         wire.create(name=address, ttl=2)
-        while time.time() < begun + 1:
-            time.sleep(0.02)
+        sleep_until(begun + 1)
         before = time.time()
         assert wire.msg(address, "renews") == {"msg_id": 0}
         renewed = time.time()
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
-        while time.time() < begun + 2.2:
-            time.sleep(0.02)
+        sleep_until(begun + 2.2)
         assert exists(wire, address) or time.time() > before + 1.9
         wait_for_expiry(wire, address, renewed + 2)
 
@@ -196,17 +190,15 @@ def test_mailboxes_that_expired_while_the_broker_was_down_stay_gone(
     with Wire(broker.port) as wire:
         wire.send(
             "".join(
-                f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\nPUB {MSG}{address}-{n} 1\r\nx\r\n"
+                create_line(name=f"{address}-{n}", ttl=3) + f"PUB {MSG}{address}-{n} 1\r\nx\r\n"
                 for n in range(count)
-                for body in [f'{{"name":"{address}-{n}","ttl":3}}']
             )
         )
         wire.ping()
         assert exists(wire, f"{address}-{count - 1}")
         written = time.time()
     broker.stop()
-    while time.time() < written + 3.1:
-        time.sleep(0.02)
+    sleep_until(written + 3.1)
     broker.start()
     with Wire(broker.port) as wire:
         wire.sub("answers", "9")
@@ -258,8 +250,7 @@ def test_expiry_of_a_large_mailbox_does_not_delay_other_mailboxes(
 def test_many_small_mailboxes_expire_together(start_broker: Callable[..., Broker], address: str) -> None:
     broker = start_broker("--sync", "never", "--max-mailboxes", "3000")
     with Wire(broker.port) as wire:
-        bodies = [f'{{"name":"{address}-{n}","ttl":3}}' for n in range(3000)]
-        wire.send("".join(f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n" for body in bodies))
+        wire.send("".join(create_line(name=f"{address}-{n}", ttl=3) for n in range(3000)))
         wire.ping()
         written = time.time()
         assert wire.create()["code"] == "limit_exceeded"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.mailbox import fill_mailbox
+from tests.support.mailbox import create_line, fill_mailbox
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -240,11 +240,10 @@ def test_create_and_messages_in_one_packet_reach_an_earlier_subscriber(
 ) -> None:
     wire.subscribe(address)
     wire.ping()
-    body = json.dumps({"name": address})
     with Wire(broker.port) as other:
         other.send(
-            f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
-            f"PUB {MSG}{address} 2\r\nn0\r\nPUB {MSG}{address}.critical 2\r\nc0\r\n"
+            create_line(name=address)
+            + f"PUB {MSG}{address} 2\r\nn0\r\nPUB {MSG}{address}.critical 2\r\nc0\r\n"
         )
         assert sorted(payloads(wire, 2)) == ["c0", "n0"]
     assert wire.silent(0.05)

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import re
 import socket
 import subprocess
 import urllib.request
@@ -16,6 +15,7 @@ from mq9fast.network.listen import bind, in_url, peer_of
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
 from tests.support.machine import HAS_IPV6
+from tests.support.monitoring import monitor_port
 from tests.support.nats_server import NATS_SERVER, NatsServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -49,8 +49,7 @@ def info_from(address: str, port: int) -> dict[str, Any]:
 
 def connz(broker: Broker, address: str) -> list[str]:
     """The client addresses in /connz, read at one of the addresses of the monitoring port."""
-    (port,) = re.findall(r"monitoring on .*:(\d+)$", broker.log.read_text(), re.MULTILINE)
-    url = f"http://{in_url(address)}:{port}/connz"
+    url = f"http://{in_url(address)}:{monitor_port(broker)}/connz"
     with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:
         return [it["ip"] for it in json.load(answer)["connections"]]
 

@@ -40,10 +40,9 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 
 
 def monitor_url(server: Broker | NatsServer) -> str:
-    text = server.log.read_text()
     if isinstance(server, Broker):
-        return text.partition("monitoring on ")[2].split()[0]
-    return "http://" + text.partition("Starting http monitor on ")[2].split()[0]
+        return server.monitor_url
+    return "http://" + server.log.read_text().partition("Starting http monitor on ")[2].split()[0]
 
 
 def connections(server: Broker | NatsServer) -> list[tuple[str, int]]:

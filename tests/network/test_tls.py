@@ -18,7 +18,7 @@ from tests.support.broker import Broker
 from tests.support.certificates import Certificates
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS
-from tests.support.wire_client import MAILBOX, Wire
+from tests.support.wire_client import MAILBOX, Wire, read_to_the_end
 
 
 @pytest.fixture
@@ -286,14 +286,6 @@ def test_tls_1_2_or_later_is_required(
     assert broker.stop() == 0
 
 
-def read_to_the_end(peer: ssl.SSLSocket) -> bytes:
-    """All data until close_notify. Raises SSLEOFError if the connection ends without it."""
-    received = bytearray()
-    while data := peer.recv(65536):
-        received += data
-    return bytes(received)
-
-
 def test_error_arrives_through_tls_after_all_messages(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
@@ -367,9 +359,7 @@ def test_failed_handshake_ends_with_an_alert(
         if first == "off":
             peer.recv(65536)
         peer.sendall(hello)
-        received = b""
-        while more := peer.recv(65536):
-            received += more
+        received = read_to_the_end(peer)
     # A fatal alert, in any version.
     assert re.fullmatch(rb"\x15\x03.\x00\x02\x02.", received, re.DOTALL), received
 

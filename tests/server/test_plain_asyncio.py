@@ -11,7 +11,7 @@ from tests.support.broker import Broker
 from tests.support.certificates import Certificates
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.websocket_client import WebWire
-from tests.support.wire_client import Wire
+from tests.support.wire_client import Wire, read_to_the_end
 
 Start = Callable[..., Broker]
 
@@ -68,9 +68,7 @@ def test_tls_works_without_uvloop(start_plain: Start, certificates: Certificates
                 while data := other.recv(65536):
                     assert data.startswith(b"INFO ")
             peer.sendall(b"SUB a 1\r\n" + b"PUB a 1000\r\n%s\r\n" % (b"x" * 1000) * 500 + b"NO\r\n")
-            received = b""
-            while data := peer.recv(65536):
-                received += data
+            received = read_to_the_end(peer)
             assert received.count(b"MSG a 1 1000\r\n") == 500
             assert received.endswith(b"-ERR 'Unknown Protocol Operation'\r\n")
     assert broker.stop() == 0

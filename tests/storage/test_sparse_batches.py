@@ -8,6 +8,7 @@ from mq9fast.storage.layout import VERSION_KEY, mailbox_key
 from mq9fast.storage.rocks import RocksStore
 from tests.support.broker import Broker
 from tests.support.in_memory import pub
+from tests.support.mailbox import list_all
 from tests.support.stored_rows import batch_key, deletion_bitmap, mailbox_record, message_key, record_batch
 from tests.support.thinned import Thinned
 from tests.support.waiting import wait_until
@@ -53,16 +54,6 @@ def disk_bytes(directory: Path) -> int:
     return size
 
 
-def ids_and_payloads(wire: Wire, address: str) -> dict[int, str]:
-    found: dict[int, str] = {}
-    page = wire.list(address)
-    while True:
-        found |= {message["msg_id"]: message["payload"] for message in page["messages"]}
-        if "next" not in page:
-            return found
-        page = wire.list(address, cursor=page["next"])
-
-
 def test_idle_store_shrinks_to_four_times_its_messages(
     start_broker: Callable[..., Broker],
 ) -> None:
@@ -71,12 +62,12 @@ def test_idle_store_shrinks_to_four_times_its_messages(
         send_random_messages(wire, "box", COUNT)
         member = {message.msg_id for message in receive_as_member(reader, "box", 200)}
         delete_all_but_some(wire, "box", COUNT)
-        left = ids_and_payloads(wire, "box")
+        left = list_all(wire, "box")
         assert sorted(left) == list(range(0, COUNT, LEFT))
         used = broker.loop_seconds
         wait_until(lambda: disk_bytes(broker.data_dir) < 4 * len(left) * MESSAGE_BYTES + FIXED_BYTES)
         assert broker.loop_seconds - used < 2
-        assert ids_and_payloads(wire, "box") == left
+        assert list_all(wire, "box") == left
         # Replies to messages in flight refer to their location before the rewrite.
         for msg_id in sorted(member & set(left))[:2]:
             assert wire.delete("box", msg_id) == {"deleted": True}
@@ -84,7 +75,7 @@ def test_idle_store_shrinks_to_four_times_its_messages(
             del left[msg_id]
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
-        assert ids_and_payloads(wire, "box") == left
+        assert list_all(wire, "box") == left
         wire.subscribe("box")
         assert {message.msg_id: message.payload.decode() for message in wire.messages(len(left))} == left
         for msg_id in left:
@@ -151,4 +142,4 @@ def test_sparse_batches_of_format_2_are_rewritten_after_a_start(
     wait_until(lambda: disk_bytes(broker.data_dir) < before // 3)
     with Wire(broker.port) as wire:
         assert wire.list("box", limit=1)["total"] == batches
-        assert ids_and_payloads(wire, "box") == kept
+        assert list_all(wire, "box") == kept

@@ -93,10 +93,14 @@ class Broker:
                 return int(line.split()[1]) * 1024
         raise AssertionError("the broker is not running")
 
+    @property
+    def monitor_url(self) -> str:
+        """The URL of the monitoring port, read from the log."""
+        return re.findall(r"monitoring on (http://\S+)", self.log.read_text())[-1]
+
     def metric(self, name: str) -> int:
         """A value of /metrics. The broker must have been started with --monitor-port 0."""
-        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
-        with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=WAIT_SECONDS) as answer:
+        with urllib.request.urlopen(f"{self.monitor_url}/metrics", timeout=WAIT_SECONDS) as answer:
             values = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
         assert values is not None, name
         return int(float(values[1]))
@@ -104,9 +108,8 @@ class Broker:
     @property
     def health(self) -> str:
         """The error that /healthz shows, or "". The broker must have been started with --monitor-port 0."""
-        found = re.findall(r"monitoring on (http://\S+)", self.log.read_text())
         try:
-            with urllib.request.urlopen(f"{found[-1]}/healthz", timeout=WAIT_SECONDS) as answer:
+            with urllib.request.urlopen(f"{self.monitor_url}/healthz", timeout=WAIT_SECONDS) as answer:
                 answer.read()
         except urllib.error.HTTPError as error:
             with error:

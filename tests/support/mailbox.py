@@ -1,6 +1,8 @@
 """What tests of mailboxes share: filling one, reading all of it, replying to deliveries."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 from tests.support.wire_client import MAILBOX, Message, Wire, read_messages
 
@@ -53,3 +55,26 @@ def read_stored(port: int, address: str) -> dict[int, bytes]:
             assert message.msg_id not in stored
             stored[message.msg_id] = message.payload
     return stored
+
+
+def create_line(**fields: Any) -> str:
+    """The PUB of a CREATE request without a reply subject."""
+    body = json.dumps(fields)
+    return f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
+
+
+def exists(wire: Wire, address: str) -> bool:
+    return "code" not in wire.list(address, limit=1)
+
+
+def list_all(wire: Wire, address: str) -> dict[int, str]:
+    """The payloads of all pages of LIST, by id. None may occur twice."""
+    found: dict[int, str] = {}
+    cursor: dict[str, str] | None = {}
+    while cursor is not None:
+        page = wire.list(address, **cursor)
+        for message in page["messages"]:
+            assert message["msg_id"] not in found
+            found[message["msg_id"]] = message["payload"]
+        cursor = {"cursor": page["next"]} if "next" in page else None
+    return found

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import re
 from typing import Any
 
 from tests.support.broker import Broker
@@ -10,9 +9,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 
 def monitor_port(broker: Broker) -> int:
-    found = re.findall(r"monitoring on http://127.0.0.1:(\d+)", broker.log.read_text())
-    assert found, broker.log.read_text()
-    return int(found[-1])
+    return int(broker.monitor_url.rpartition(":")[2])
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:

@@ -18,6 +18,10 @@ def wait_until(condition: Any, timeout: float = WAIT_SECONDS) -> None:
         time.sleep(0.01)
 
 
+def sleep_until(unix_seconds: float) -> None:
+    time.sleep(max(0.0, unix_seconds - time.time()))
+
+
 async def wait_until_async(condition: Callable[[], Awaitable[bool]]) -> None:
     """`wait_until` for an asynchronous condition."""
     deadline = time.monotonic() + WAIT_SECONDS

@@ -223,6 +223,14 @@ def connect_and_send(port: int, data: bytes) -> socket.socket:
     return connection
 
 
+def read_to_the_end(connection: socket.socket) -> bytes:
+    """All data up to the end of the connection. Raises SSLEOFError if TLS ends without close_notify."""
+    received = bytearray()
+    while data := connection.recv(65536):
+        received += data
+    return bytes(received)
+
+
 def read_messages(wire: Wire, timeout: float = WAIT_SECONDS) -> Iterator[Message]:
     """Every message as it arrives. The cost per message does not grow with the bytes that are buffered."""
     at = 0
