@@ -1,4 +1,7 @@
-"""A broker: what it is made of, in the order in which it comes up and goes down."""
+"""A broker in the running event loop: starts and stops its parts in order, and opens its ports.
+
+`server/process.py` runs one; a test may run several. `server/compose.py` builds the parts without sockets.
+"""
 
 import asyncio
 import contextlib
@@ -37,20 +40,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("mq9fast.broker")
 
 BACKLOG = 4096
-# What the clock looks at of sparse runs each time.
+# Bytes of record batches that each run of the thinner reads.
 THINNED_BYTES = 256 << 10
-# The faults that /healthz shows after a start that accepted a loss, until one without.
+# Faults that /healthz shows after a start with accept_loss that found a loss.
 LOSS = "loss"
 MISSING = "mailboxes"
-# How long connections may take to write what is left for them when the broker stops.
+# How long connections may take to write their output when the broker stops.
 STOP_SECONDS = 3.0
 
 
 class Broker:
-    """One broker in the running event loop. `start` raises StartError; `address` is known from then on.
+    """One broker. `start` raises StartError; `address` is known after it.
 
-    `open_store` opens what it stores in. `max_connections` is less than the setting where the system allows
-    fewer descriptors; `max_tables` is how many table files the store may have open, -1 for any number.
+    `open_store` opens the store. `max_connections` is less than the setting if the system allows fewer file
+    descriptors. `max_tables`: how many table files the store may have open, -1 for any number.
     """
 
     def __init__(
@@ -84,11 +87,11 @@ class Broker:
 
     @property
     def lost_writes(self) -> int:
-        """How many acknowledged changes this start found lost."""
+        """At least how many acknowledged changes were found to be lost when the broker started."""
         return self._store.lost
 
     async def start(self) -> None:
-        """Open the store, take over what it holds, and listen."""
+        """Open the store, load its mailboxes, and listen."""
         tls = tls_context(self.settings)
         self._passwords = Passwords()
         self._store = self._open_store(
@@ -149,7 +152,7 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        clients = await self._take(self._connection, settings.host, settings.port)
+        clients = await self._bind(self._connection, settings.host, settings.port)
         port = port_of(clients)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
@@ -173,7 +176,7 @@ class Broker:
         *,
         proxy_protocol: bool = False,
     ) -> None:
-        """Accept by hand on ports that are taken."""
+        """Accept the connections of bound ports by hand, for TLS or a PROXY header."""
         admission = Admission(
             listeners,
             connect,
@@ -186,17 +189,17 @@ class Broker:
         self._admissions.append(admission)
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
-        # Imported only where there is such a port, like monitoring: a start is an eighth of a second in all.
+        # Imported only if there is such a port, because imports are a large part of a start.
         from mq9fast.network.websocket.port import WebSocketPort
 
         settings = self.settings
         connect = functools.partial(self._connection, "websocket")
         websocket = WebSocketPort(settings, connect, self._free_connections)
-        listeners = await self._take(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
+        listeners = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
         port = port_of(listeners)
         if tls is not None:
             self._admit(listeners, websocket.protocol, tls, "on")
-        # The addresses that are advertised are those of the other port.
+        # The advertised addresses belong to the other port.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
         without_tls = {"tls_required": None, "tls_verify": None}
         self.handshake.info_overrides["websocket"] = own if tls is not None else {**own, **without_tls}
@@ -208,10 +211,10 @@ class Broker:
                 "any web page in a browser that reaches the WebSocket port may connect: see ws_origins"
             )
 
-    async def _take(
+    async def _bind(
         self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, setting: str = "port"
     ) -> list[asyncio.Server]:
-        """Take a port, without serving on it yet."""
+        """Bind a port, without serving on it yet."""
         listeners = await listen(protocol, host, port, setting, backlog=BACKLOG)
         self._listeners += listeners
         return listeners
@@ -226,7 +229,7 @@ class Broker:
             self.websocket.close()
 
     async def _monitor(self) -> None:
-        """Open the monitoring port. That the default one is in use is no reason not to start."""
+        """Open the monitoring port. If the default port is in use, the broker starts without it."""
         settings = self.settings
         if settings.monitor_port < 0:
             return
@@ -245,7 +248,7 @@ class Broker:
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
     def _connection(self, client_type: str = "nats") -> Connection | Refusal:
-        # A peer that asks for an upgrade has its descriptor already.
+        # A peer in a WebSocket upgrade has a file descriptor already.
         upgrading = (
             len(self.websocket.upgrading) if self.websocket is not None and client_type == "nats" else 0
         )
@@ -270,7 +273,7 @@ class Broker:
         self.connections.pop(connection.session.cid, None)
 
     async def stop(self) -> None:
-        """Stop accepting, finish what was accepted, write it out, close."""
+        """Stop accepting connections, commit and answer what was received, then close everything."""
         if not self._listeners:
             return
         self.serving = False
@@ -294,7 +297,7 @@ class Broker:
         self._close_store()
 
     def _close_store(self) -> None:
-        """Close it. What it cannot write any more was promised to nobody, or is in its log."""
+        """Close the store. Nothing acknowledged is lost if that fails: it is in the store's log."""
         try:
             self._store.close()
         except StoreError as error:
@@ -305,7 +308,7 @@ class Broker:
             await asyncio.sleep(0.01)
 
     async def enter_lame_duck(self) -> None:
-        """Lame duck: accept nobody, tell clients to go elsewhere, close them over `lame_duck_duration`."""
+        """Lame duck: accept no connections, send INFO with ldm, and close clients over lame_duck_duration."""
         if self.lame_duck or not self._listeners:
             return
         self.lame_duck = True

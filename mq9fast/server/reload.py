@@ -1,4 +1,7 @@
-"""Reload of settings while the broker runs (SIGHUP): users, permissions, limits, certificates."""
+"""Applies new settings to a running broker: users, permissions, limits, certificates.
+
+`server/process.py` calls `reload` on SIGHUP.
+"""
 
 import logging
 import time
@@ -17,13 +20,13 @@ log = logging.getLogger("mq9fast.reload")
 
 
 def reload(broker: Broker, settings: Settings) -> None:
-    """Have `broker` use `settings` from now on, and check every connected client again.
+    """Apply `settings` to `broker`, and check every connected client again.
 
     Raises SettingsError for the first setting that only a restart can change, StartError for TLS files that
     cannot be used and origins that are none; then everything is as before.
     """
     _check_fixed(broker.settings, settings)
-    # Imported late, since a start is to be quick.
+    # Imported late, because a start must be quick.
     from mq9fast.network.websocket.upgrade import Origins
 
     Origins(settings.ws_origins)
@@ -53,7 +56,7 @@ def _check_fixed(old: Settings, new: Settings) -> None:
 
 
 def _close_surplus(broker: Broker) -> None:
-    """Close the connections past a max_connections that is lower now: those that came last."""
+    """Close the newest connections if max_connections is lower than their number now."""
     staying = [it for it in broker.connections.values() if not it.session.closing]
     surplus = staying[broker.limits.max_connections :]
     if surplus:
@@ -63,9 +66,9 @@ def _close_surplus(broker: Broker) -> None:
 
 
 def _look_again(broker: Broker, connection: Connection) -> None:
-    """A client stays if what it showed would let it in now, with the permissions of now."""
+    """Close a client whose credentials are not valid any more; others get their new permissions."""
     session = connection.session
-    # A client whose password is being checked is judged by these settings when that is done.
+    # A client whose password is being checked is checked against these settings already.
     if session.authorized and not session.connect_pending:
         broker.handshake.recheck(session, partial(_judge, connection))
 
@@ -77,7 +80,7 @@ def _judge(connection: Connection, identity: Identity | None) -> None:
         session.close_with(b"Authorization Violation")
         return
     if identity is UNVERIFIED:
-        # Without an -ERR: after `Authorization Violation` clients do not reconnect, and it may be right.
+        # No -ERR: after `Authorization Violation` clients do not reconnect, and the password may be right.
         log.info(
             "closing %s:%d: the hash of its password was replaced, so it has to sign in again",
             *connection.peer,
