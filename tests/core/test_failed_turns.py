@@ -54,10 +54,10 @@ def test_a_client_that_cannot_be_written_to_keeps_no_other_from_its_output() -> 
     writer = parts.session()
     writer.feed(pub(b"a", b"x"))
     parts.pending_work.begin()
-    woken = parts.woken
+    scheduled = parts.scheduled_ends
     with pytest.raises(RuntimeError, match="write"):
         parts.pending_work.flush()
-    assert parts.woken == woken + 1
+    assert parts.scheduled_ends == scheduled + 1
     parts.end_turn()
     for reader in (readers[0], readers[2]):
         assert b"".join(reader.connection.written) == b"MSG a 1 1\r\nx\r\n"

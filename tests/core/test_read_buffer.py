@@ -132,7 +132,7 @@ def test_read_that_fills_the_buffer_uses_the_quota_of_the_turn() -> None:
     frame = pub(b"s", b"x" * 80)
     writer.feed((frame * 100)[:4096])
     assert not writer.connection.reading
-    assert parts.woken == 1
+    assert parts.scheduled_ends == 1
     parts.end_turn()
     assert writer.connection.reading
     writer.feed((frame * 100)[4096:8000])

@@ -204,7 +204,7 @@ class Parts:
         self.clients = 0
 
     @property
-    def woken(self) -> int:
+    def scheduled_ends(self) -> int:
         """How often the end of a turn was scheduled."""
         return self.loop.calls.count(self.engine.end_turn)
 
@@ -242,16 +242,16 @@ class Peer:
         self.session.authorized = True
         self.session.verbose = self.session.pedantic = False
         self.session.headers = headers
-        self.largest_room = 0
+        self.largest_buffer = 0
 
     def feed(self, data: bytes, most: int | None = None) -> None:
         """Give `data` to the session, at most `most` bytes a read."""
         at = 0
         while at < len(data):
-            room = self.session.get_buffer(-1)
-            self.largest_room = max(self.largest_room, len(room))
-            count = min(len(room), len(data) - at, most or len(data))
-            room[:count] = data[at : at + count]
+            buffer = self.session.get_buffer(-1)
+            self.largest_buffer = max(self.largest_buffer, len(buffer))
+            count = min(len(buffer), len(data) - at, most or len(data))
+            buffer[:count] = data[at : at + count]
             self.session.buffer_updated(count)
             at += count
 
