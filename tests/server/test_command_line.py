@@ -48,7 +48,7 @@ def test_help_shows_values_units_and_choices(help_text: str) -> None:
     assert "(default: 1.0 seconds)" in help_text
     assert "MQ9FAST_MAX_PAYLOAD" in help_text
     assert "--config FILE" in help_text
-    assert "given" not in re.findall(r"--[a-z-]+", help_text)
+    assert "--given" not in re.findall(r"--[a-z-]+", help_text)
 
 
 def test_help_is_printed_in_spite_of_wrong_settings(
@@ -67,11 +67,15 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mq9fast {VERSION}\n"
 
 
+def run_was_not_set(_settings: Settings, _load: object) -> int:
+    pytest.fail("the test did not set run")
+
+
 @pytest.fixture
 def fake_server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in for the module that runs a broker."""
     module: Any = types.ModuleType("mq9fast.server.process")
-    module.run = lambda settings: 0
+    module.run = run_was_not_set
     monkeypatch.setitem(sys.modules, "mq9fast.server.process", module)
     for variable in ["MQ9FAST_CONFIG", *(row.variable for row in SETTINGS)]:
         monkeypatch.delenv(variable, raising=False)
