@@ -51,12 +51,12 @@ def frame(
 class FramedSocket:
     """A socket whose `sendall` sends binary messages and whose `recv` returns their payloads.
 
-    `close_code`: the close frame received; `pongs`: the payloads of pongs; `messages`: how many arrived.
+    `close_event`: the close frame received; `pongs`: the payloads of pongs; `messages`: how many arrived.
     """
 
     def __init__(self, raw: socket.socket, **changes: str | None) -> None:
         self.raw = raw
-        self.close_code: CloseConnection | None = None
+        self.close_event: CloseConnection | None = None
         self.pongs: list[bytes] = []
         self.messages = 0
         self._unread = b""
@@ -92,7 +92,7 @@ class FramedSocket:
         return data
 
     def _receive(self, data: bytes) -> None:
-        if self.close_code is not None:
+        if self.close_event is not None:
             raise AssertionError(f"data after the close frame: {data!r}")
         self._frames.receive_data(data)
         parts = []
@@ -104,7 +104,7 @@ class FramedSocket:
             elif isinstance(event, Pong):
                 self.pongs.append(bytes(event.payload))
             else:
-                self.close_code = event
+                self.close_event = event
         self._unread = b"".join(parts)
 
     def settimeout(self, seconds: float) -> None:
@@ -140,8 +140,8 @@ class WebWire(Wire):
     @property
     def close_code(self) -> tuple[int, str | None]:
         """Code and reason of the broker's close frame."""
-        assert self.socket.close_code is not None
-        return self.socket.close_code.code, self.socket.close_code.reason
+        assert self.socket.close_event is not None
+        return self.socket.close_event.code, self.socket.close_event.reason
 
     def frames(self, *frames: bytes) -> None:
         """Send frames unchanged, in one write."""
