@@ -1,16 +1,18 @@
-"""Converts paths in the settings to `Path`. Their bytes are UTF-8, whatever encoding the locale has.
+"""Converts a path of the settings to a `Path` whose bytes on disk are the UTF-8 encoding of the setting,
+whatever the locale.
 
-`server/broker.py` calls this for `data_dir`.
+`server/broker.py` converts `data_dir`, and `network/tls.py` the TLS files.
 """
 
 import os
 from pathlib import Path
 
 
-def as_path(text: str) -> Path:
-    """The path of a setting, as Python's functions take it.
+def utf8_path(text: str) -> Path:
+    """The path for the text of a setting.
 
-    Python decodes flags and variables by the locale, and the TOML file as UTF-8. Under the C locale these
-    differ.
+    Python encodes paths in the filesystem encoding. That is not UTF-8 in, for example, the C locale with
+    PYTHONUTF8=0 and PYTHONCOERCECLOCALE=0. There Python decodes each byte of a flag or a variable that is not
+    ASCII to a surrogate; "surrogateescape" encodes the surrogate as that byte again.
     """
     return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))

@@ -1,7 +1,8 @@
 """One HTTP connection of the monitoring port: requests, and their responses one after the other.
 
-`http.HttpServer` creates one for each connection. A response is made in slices of a millisecond, and the
-event loop runs in between, so that no page delays the broker's clients, however long it is.
+`http.HttpServer` creates one for each connection. A page yields pieces. `_next_slice` joins pieces for up to
+a millisecond into a slice. Between two slices the event loop runs, so that no page delays the broker's
+clients, however long it is.
 """
 
 import asyncio
@@ -94,15 +95,16 @@ class HttpConnection(asyncio.Protocol):
                 self._server.mark_active(self)
                 # No page reads a body, so a request that has one is the connection's last.
                 keep_alive = isinstance(self._http.next_event(), h11.EndOfMessage)
-                self._respond(self._server.page(method, target), method == "HEAD", keep_alive)
+                page = self._server.page(method, target)
+                self._respond(page, head_only=method == "HEAD", keep_alive=keep_alive)
             elif isinstance(event, h11.ConnectionClosed):
                 self._transport.close()
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
             sentence = f"{HTTPStatus(status).phrase}. This is the monitoring port, which serves HTTP/1.1."
-            self._respond(HttpError(status, sentence).page(), False, False)
+            self._respond(HttpError(status, sentence).page(), head_only=False, keep_alive=False)
 
-    def _respond(self, page: Page, head_only: bool, keep_alive: bool) -> None:
+    def _respond(self, page: Page, *, head_only: bool, keep_alive: bool) -> None:
         """Start sending a page. Reading pauses until the page is sent."""
         self._transport.pause_reading()
         self._restart_timeout(TIMEOUT_SECONDS)
@@ -111,9 +113,9 @@ class HttpConnection(asyncio.Protocol):
     async def _send(self, page: Page, head_only: bool, keep_alive: bool) -> None:
         """Send a page, a slice at a time.
 
-        The first slice is made before the status is sent, so that an error there gets a status of its own.
-        After an error in a later slice the connection is aborted, and the client sees that the page is
-        incomplete.
+        The first slice is made before the status is sent, so that the response to an HttpError there has the
+        error's status. Any other error, and every error in a later slice, aborts the connection, so that the
+        client sees that the page is incomplete.
         """
         try:
             pieces = iter(page.pieces)
@@ -132,7 +134,7 @@ class HttpConnection(asyncio.Protocol):
         except Exception as error:
             path = printable(self._path, MAX_LOGGED_PATH)
             host, port = peer_of(self._transport.get_extra_info("peername"))
-            # The text of other errors may hold a private address.
+            # The text of other errors may contain a private mailbox address.
             reason = error.sentence if isinstance(error, HttpError) else type(error).__name__
             log.error("the page %s for %s:%d could not be finished: %s", path, host, port, reason)
             self._transport.abort()
@@ -166,6 +168,8 @@ class HttpConnection(asyncio.Protocol):
                 taken.append(piece)
                 size += len(piece)
                 if size >= SLICE_BYTES or time.perf_counter() >= end:
+                    # Keep the lock during the pause. Otherwise another response would make its slice
+                    # meanwhile, and many requests would slow the broker more than one.
                     await asyncio.sleep(PAUSE_SECONDS)
                     return b"".join(taken), False
             return b"".join(taken), True

@@ -91,9 +91,9 @@ def read_query(text: str, kind: type[Q]) -> Q:
         raise wrong_parameter(kind, str(error).partition("`$.")[2].rstrip("`")) from None
 
 
-def json_page(body: object) -> Page:
+def json_page(body: object, *, status: int = 200) -> Page:
     """A page that is small enough to be encoded at once."""
-    return Page(200, JSON, (msgspec.json.encode(body),))
+    return Page(status, JSON, (msgspec.json.encode(body),))
 
 
 def json_array(entries: Iterable[object]) -> Iterator[bytes]:

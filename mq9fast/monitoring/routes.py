@@ -1,11 +1,12 @@
-"""Which path of the monitoring port shows which page.
+"""The monitoring port: creates the pages, and serves each at its path.
 
-`server/broker.py` creates and starts the `Monitor`. It may read the broker, through `BrokerStats`, and the
+`server/broker.py` creates and starts the `Monitor`, which reads the broker, through `BrokerView`, and the
 store. Nothing in the broker waits for it.
 """
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.http import HttpServer
 from mq9fast.monitoring.page import Page, Route, json_page
 from mq9fast.monitoring.pages.connz import Connz
@@ -14,7 +15,6 @@ from mq9fast.monitoring.pages.metrics import BrokerCollector
 from mq9fast.monitoring.pages.subsz import Subsz
 from mq9fast.monitoring.pages.varz import Varz
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.storage.store import Store
 
 HTML = "text/html; charset=utf-8"
@@ -24,10 +24,11 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 class Monitor:
     """The monitoring port of one broker. `start` raises StartError if it cannot listen."""
 
-    def __init__(self, broker: BrokerStats, store: Store) -> None:
+    def __init__(self, broker: BrokerView, store: Store) -> None:
         self._health = broker.health
         self._registry = CollectorRegistry()
         self._registry.register(BrokerCollector(broker))
+        # Filled below: `Varz` needs the counters of the server, and the server needs the routes.
         routes: dict[str, Route] = {}
         self._http = HttpServer(routes)
         privacy = Privacy(broker.mailboxes.mailbox_index)
@@ -66,7 +67,7 @@ class Monitor:
         if self._health.ok:
             return json_page({"status": "ok"})
         body = {"status": "unavailable", "error": "; ".join(self._health.reasons)}
-        return json_page(body)._replace(status=503)
+        return json_page(body, status=503)
 
     def _metrics(self, _query: str) -> Page:
         return Page(200, PROMETHEUS, (generate_latest(self._registry),))

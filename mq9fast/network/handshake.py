@@ -1,7 +1,8 @@
 """INFO and CONNECT (NATS protocol): what the broker says of itself, and how a client signs in.
 
-Each `Connection` calls it. It checks credentials with an `Authenticator`, and sets the fields of the session
-that a CONNECT decides. A reload replaces the settings here, and checks connected clients again.
+`server/broker.py` creates one `Handshake`, and each `Connection` calls it. `server/reload.py` calls `apply`
+with new settings, then `recheck` for each connected client. A `Handshake` checks credentials with an
+`Authenticator`, and sets the fields of the session that a CONNECT decides.
 """
 
 import platform
@@ -23,16 +24,21 @@ from mq9fast.network.connect_options import ConnectOptions, read_options
 from mq9fast.text import printable
 from mq9fast.version import VERSION
 
-# Clients compare it with versions of nats-server, to decide which features they may use.
-PROTOCOL_VERSION = "2.11.0"
+# The version in INFO: the nats-server whose protocol the broker speaks. Clients compare it with versions of
+# nats-server, to decide which features they may use.
+NATS_SERVER_VERSION = "2.11.0"
+# The values of `protocol` in a CONNECT. None: the client sent none.
 KNOWN_PROTOCOLS = {None, 0, 1}
+# The id of the broker looks like nats-server's, which is a public NKEY.
 ID_CHARACTERS = string.ascii_uppercase + string.digits
 ID_LENGTH = 56
+# As on nats-server.
 NONCE_BYTES = 11
-# Characters that are kept of a client's name, and of its language and version.
-MAX_NAME = 256
-MAX_LANG = 64
-SHARED_LANGS = 256
+# The broker keeps this many characters of a client's name, and of its language and version each.
+MAX_NAME_CHARACTERS = 256
+MAX_LANG_CHARACTERS = 64
+# This many languages and versions, those used last, are shared between sessions.
+MAX_SHARED_LANGS = 256
 
 
 class Handshake:
@@ -47,7 +53,7 @@ class Handshake:
         self._passwords = passwords
         self._port = port
         # Most clients have one of a few languages and versions: their sessions share the strings.
-        self._shared_lang = lru_cache(SHARED_LANGS)(partial(printable, max_length=MAX_LANG))
+        self._shared_lang = lru_cache(MAX_SHARED_LANGS)(partial(printable, max_length=MAX_LANG_CHARACTERS))
         # Fields of INFO that differ by client type.
         self.info_overrides: dict[str, dict[str, Any]] = {"nats": {}}
         self.apply(settings)
@@ -63,7 +69,7 @@ class Handshake:
         self._info: dict[str, Any] = {
             "server_id": self.server_id,
             "server_name": self.server_name,
-            "version": PROTOCOL_VERSION,
+            "version": NATS_SERVER_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
             # On nats-server the version of Go. Some clients fail without this field.
@@ -80,7 +86,7 @@ class Handshake:
 
     def server_identity(self, host: str) -> dict[str, Any]:
         """The fields that describe the broker in a message trace."""
-        return {"name": self.server_name, "host": host, "id": self.server_id, "ver": PROTOCOL_VERSION}
+        return {"name": self.server_name, "host": host, "id": self.server_id, "ver": NATS_SERVER_VERSION}
 
     def nonce(self) -> str:
         """The nonce that a client with an NKEY signs; "" if no user has an NKEY."""
@@ -104,8 +110,10 @@ class Handshake:
     def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:
         """Handle a CONNECT, at once or, if a password has to be checked in a thread, in a later turn.
 
-        Sets the session's fields and calls `accepted`, or closes the session with nats-server's -ERR, or with
-        none. A CONNECT after the first needs no credentials.
+        If the credentials are right, this calls `accepted` and sets the session's fields. Otherwise it closes
+        the session with nats-server's -ERR, or with none if `text` is invalid. If the protocol is unknown, or
+        the client wants no_responders without headers, it calls `accepted` and then closes the session. A
+        CONNECT after the first needs no credentials.
         """
         try:
             options = read_options(text)
@@ -184,7 +192,7 @@ class Handshake:
     def _keep_client_info(self, session: Session, options: ConnectOptions) -> None:
         """Keep the client's name, language and version, for monitoring."""
         if options.name is not None:
-            session.name = printable(options.name, MAX_NAME)
+            session.name = printable(options.name, MAX_NAME_CHARACTERS)
         if options.lang is not None:
             session.lang = self._shared_lang(options.lang)
         if options.version is not None:

@@ -1,7 +1,8 @@
-"""The TLS context that the settings describe. `server/broker.py` creates it, and a reload renews its
-certificates.
+"""The TLS context that the settings describe. A handshake that fails with it ends with an alert, which tells
+the peer the reason.
 
-It reads the certificate files. `admission.py` uses the context for handshakes.
+`server/broker.py` creates the context, `server/reload.py` reloads its certificates, and `admission.py` uses
+it for handshakes. This module reads the certificate files.
 """
 
 import contextlib
@@ -10,16 +11,18 @@ import ssl
 from contextvars import ContextVar
 from typing import Any
 
+from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
 
-# The socket whose TLS handshake the current task does.
+# The socket of the handshake that the current task does. `AlertingSSLObject` sends its alert there: it has no
+# other access to the socket, because the transport moves the bytes.
 handshake_socket: ContextVar[socket.socket | None] = ContextVar("handshake_socket", default=None)
-# OpenSSL's reasons for a peer that does not speak TLS. It would not understand an alert.
+# OpenSSL's reasons for an error if the peer does not speak TLS. Such a peer gets no alert.
 NOT_TLS_REASONS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 
 
-class AlertingObject(ssl.SSLObject):
+class AlertingSSLObject(ssl.SSLObject):
     """Sends an alert when a handshake fails. Event loops would close the socket without sending it."""
 
     outgoing_bio: ssl.MemoryBIO
@@ -33,7 +36,8 @@ class AlertingObject(ssl.SSLObject):
         except ssl.SSLError as error:
             peer = handshake_socket.get()
             if peer is not None and error.reason not in NOT_TLS_REASONS:
-                # The peer may be gone, or may not read.
+                # Sending fails if the peer has closed the connection, or if its socket is full. Then the
+                # alert is lost.
                 with contextlib.suppress(OSError):
                     peer.send(self.outgoing_bio.read())
             raise
@@ -42,7 +46,7 @@ class AlertingObject(ssl.SSLObject):
 class AlertingContext(ssl.SSLContext):
     """A context whose failed handshakes end with an alert, if `handshake_socket` is set."""
 
-    sslobject_class = AlertingObject
+    sslobject_class = AlertingSSLObject
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **named: Any) -> Any:
         wrapped = super().wrap_bio(incoming, outgoing, *args, **named)
@@ -62,9 +66,9 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def renew(context: ssl.SSLContext, settings: Settings) -> None:
-    """Read the files again, for later handshakes. Raises StartError, and changes nothing, if one cannot be
-    used.
+def reload_certificates(context: ssl.SSLContext, settings: Settings) -> None:
+    """Read the TLS files again, for later handshakes. Raises StartError, and changes nothing, if one cannot
+    be used.
 
     A certificate authority stays trusted until a restart: OpenSSL cannot remove one.
     """
@@ -76,9 +80,10 @@ def _load(context: ssl.SSLContext, settings: Settings) -> None:
     assert settings.tls_cert is not None
     try:
         # Without a password OpenSSL would ask for one on the terminal, and the broker would hang.
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+        key = None if settings.tls_key is None else utf8_path(settings.tls_key)
+        context.load_cert_chain(utf8_path(settings.tls_cert), key, password="")
         if settings.tls_ca is not None:
-            context.load_verify_locations(settings.tls_ca)
+            context.load_verify_locations(utf8_path(settings.tls_ca))
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(name for name in (settings.tls_cert, settings.tls_key, settings.tls_ca) if name)
         raise StartError(f"the TLS files {files} cannot be used: {error}") from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.auth.passwords import Passwords
-from mq9fast.config.paths import as_path
+from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.health import Health
@@ -76,10 +76,10 @@ class Broker:
         self.max_tables = max_tables
         self._open_store = open_store
         self.health = Health()
-        self.data_dir = as_path(settings.data_dir)
+        self.data_dir = utf8_path(settings.data_dir)
         self.lame_duck = False
         self.serving = False
-        self.settings_since_ms = time.time_ns() // 1_000_000
+        self.settings_loaded_ms = time.time_ns() // 1_000_000
         self.monitor: Monitor | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []

@@ -12,7 +12,7 @@ from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY_CONNECTIONS, Connection
 from mq9fast.network.descriptors import raise_descriptor_limit
-from mq9fast.network.tls import renew
+from mq9fast.network.tls import reload_certificates
 from mq9fast.server.broker import Broker
 from mq9fast.server.limits import set_limits
 
@@ -31,9 +31,9 @@ def reload(broker: Broker, settings: Settings) -> None:
 
     Origins(settings.ws_origins)
     if broker.handshake.tls is not None:
-        renew(broker.handshake.tls, settings)
+        reload_certificates(broker.handshake.tls, settings)
     advertised, broker.settings = broker.settings.advertised, settings
-    broker.settings_since_ms = time.time_ns() // 1_000_000
+    broker.settings_loaded_ms = time.time_ns() // 1_000_000
     broker.handshake.apply(settings)
     if broker.websocket is not None:
         broker.websocket.apply(settings)

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import (
     ACCOUNT,
     JSON,
@@ -25,7 +26,6 @@ from mq9fast.monitoring.page import (
     wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.subscriptions import subscription_infos
 from mq9fast.monitoring.units import duration, timestamp, uptime
 from mq9fast.network.connection import Connection
@@ -115,7 +115,7 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 class Connz:
     """The page of one broker."""
 
-    def __init__(self, broker: BrokerStats, privacy: Privacy) -> None:
+    def __init__(self, broker: BrokerView, privacy: Privacy) -> None:
         self._broker = broker
         self._time = broker.engine.time
         self._privacy = privacy

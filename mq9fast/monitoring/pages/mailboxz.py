@@ -19,6 +19,7 @@ from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.protocol.address import PRIORITIES
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.errors import StoreError
+from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import (
     JSON,
     HttpError,
@@ -30,7 +31,6 @@ from mq9fast.monitoring.page import (
     wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy, address_or_mask
-from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.units import timestamp
 from mq9fast.storage.store import Store
 from mq9fast.text import printable
@@ -83,7 +83,7 @@ class GroupInfo(msgspec.Struct, gc=False):
 class Mailboxz:
     """The page of one broker."""
 
-    def __init__(self, broker: BrokerStats, store: Store, privacy: Privacy) -> None:
+    def __init__(self, broker: BrokerView, store: Store, privacy: Privacy) -> None:
         self._broker = broker
         self._time = broker.engine.time
         self._mailbox_index = broker.mailboxes.mailbox_index

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from mq9fast.log import dropped_lines
+from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.pages.varz import memory_bytes
-from mq9fast.monitoring.stats import BrokerStats
 
 
 class BrokerCollector:
     """The metrics of one broker, read at each scrape. No label depends on what clients create."""
 
-    def __init__(self, broker: BrokerStats) -> None:
+    def __init__(self, broker: BrokerView) -> None:
         self._broker = broker
         self._started = time.time()
 

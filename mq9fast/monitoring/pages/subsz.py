@@ -10,6 +10,7 @@ from typing import ClassVar
 from mq9fast._core.protocol.address import MSG_PREFIX, OUR_PREFIX, PRIORITIES, split_destination
 from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.client import Subscription
+from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import (
     ACCOUNT,
     JSON,
@@ -23,7 +24,6 @@ from mq9fast.monitoring.page import (
     wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.subscriptions import subscription_infos
 from mq9fast.monitoring.units import timestamp
 
@@ -59,7 +59,7 @@ class SubszQuery(Query, frozen=True):
 class Subsz:
     """The page of one broker."""
 
-    def __init__(self, broker: BrokerStats, privacy: Privacy) -> None:
+    def __init__(self, broker: BrokerView, privacy: Privacy) -> None:
         self._broker = broker
         self._privacy = privacy
 

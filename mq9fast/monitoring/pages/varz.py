@@ -1,6 +1,7 @@
-"""/varz: settings and counters of the broker, with those of nats-server's fields that apply to it.
+"""/varz: settings and counters of the broker, in the fields of nats-server's page.
 
-It reads the broker and the process (CPU time, resident memory).
+`routes.Monitor` creates it. It reads the broker and the process (CPU time, resident memory). Fields of
+nats-server for what mq9fast does not have, such as accounts, clusters and JetStream, are left out.
 """
 
 import os
@@ -10,10 +11,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import Page, json_page
-from mq9fast.monitoring.stats import BrokerStats
 from mq9fast.monitoring.units import timestamp, uptime
-from mq9fast.network.handshake import PROTOCOL_VERSION
+from mq9fast.network.handshake import NATS_SERVER_VERSION
 from mq9fast.version import VERSION
 
 # CPU usage is measured over at least this time.
@@ -26,7 +27,7 @@ class Varz:
     `http_port` is the monitoring port, to be set once it is known.
     """
 
-    def __init__(self, broker: BrokerStats, requests: Mapping[str, int]) -> None:
+    def __init__(self, broker: BrokerView, requests: Mapping[str, int]) -> None:
         self._broker = broker
         self.http_port = 0
         self._requests = requests
@@ -44,7 +45,7 @@ class Varz:
         return {
             "server_id": handshake.server_id,
             "server_name": handshake.server_name,
-            "version": PROTOCOL_VERSION,
+            "version": NATS_SERVER_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
             "host": settings.host,
@@ -54,7 +55,7 @@ class Varz:
             "tls_verify": settings.tls_verify,
             "max_connections": settings.max_connections,
             "max_subscriptions": settings.max_subscriptions,
-            "ping_interval": int(settings.ping_interval * 1_000_000_000),
+            "ping_interval": nanoseconds(settings.ping_interval),
             "ping_max": settings.ping_max,
             "http_host": settings.monitor_host,
             "http_port": self.http_port,
@@ -65,8 +66,8 @@ class Varz:
             "max_payload": settings.max_payload,
             "max_pending": settings.max_pending,
             "tls_timeout": settings.auth_timeout,
-            "write_deadline": int(settings.write_deadline * 1_000_000_000),
-            "config_load_time": timestamp(broker.settings_since_ms),
+            "write_deadline": nanoseconds(settings.write_deadline),
+            "config_load_time": timestamp(broker.settings_loaded_ms),
         }
 
     def _counters(self) -> dict[str, object]:
@@ -101,6 +102,11 @@ class Varz:
         }
 
 
+def nanoseconds(seconds: float) -> int:
+    """A duration as nats-server's JSON has it."""
+    return int(seconds * 1_000_000_000)
+
+
 def clients_only(count: int) -> dict[str, int]:
     """A count by nats-server's kinds of connection. mq9fast has clients only."""
     return {"clients": count, "routes": 0, "gateways": 0, "leafs": 0}
@@ -115,7 +121,8 @@ class CpuMeter:
         self._percent = 0.0
 
     def percent(self) -> float:
-        """The usage since the last measurement, or that measurement if it is not a second old."""
+        """The average usage since the previous call that measured. A call within MIN_CPU_SECONDS returns the
+        previous result."""
         now, cpu_seconds = time.perf_counter(), time.process_time()
         if now - self._measured_at >= MIN_CPU_SECONDS:
             self._percent = round(100 * (cpu_seconds - self._cpu_seconds) / (now - self._measured_at), 1)

@@ -1,4 +1,4 @@
-"""What the monitoring pages read of a broker, as a Protocol.
+"""The attributes of a broker that the monitoring pages read, as a `typing.Protocol`.
 
 `server.broker.Broker` has these attributes and passes itself to `routes.Monitor`. The pages only read them.
 So monitoring imports nothing of `server/`, and a test can pass a stand-in.
@@ -15,23 +15,30 @@ from mq9fast.network.connection import Connection
 from mq9fast.network.handshake import Handshake
 
 
-class BrokerStats(Protocol):
+class BrokerView(Protocol):
     """A running broker, for reading."""
 
+    # The current settings. A reload replaces them.
     settings: Settings
-    # When the settings were read last, in Unix milliseconds.
-    settings_since_ms: int
+    # When the settings were loaded last, in Unix milliseconds.
+    settings_loaded_ms: int
     # Host and port of the client port.
     address: tuple[str, int]
     # Open connections, by client id.
     connections: dict[int, Connection]
-    # Connections accepted, and refused because of max_connections, since the start.
+    # Connections accepted since the start.
     total_connections: int
+    # Connections refused since the start, because of max_connections.
     refused_connections: int
+    # The faults that /healthz shows.
     health: Health
+    # The name and id of the broker, and the fields of INFO.
     handshake: Handshake
+    # Broker time, and the counters of messages and subscriptions.
     engine: Engine
+    # The mailboxes in memory.
     mailboxes: Mailboxes
+    # The counters of commit groups and of failures of the store.
     pipeline: CommitPipeline
 
     @property
