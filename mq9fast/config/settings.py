@@ -92,10 +92,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     password: Annotated[Secret, Meta(description="password every client must give, with --user")] = None
     token: Annotated[Secret, Meta(description="token every client must give, instead of --user")] = None
-    tls_cert: Annotated[Text | None, Meta(description="PEM file with the certificate, turns TLS on")] = None
-    tls_key: Annotated[Text | None, Meta(description="PEM file with the certificate's key")] = None
+    tls_cert: Annotated[PathText | None, Meta(description="PEM file with the certificate, turns TLS on")] = (
+        None
+    )
+    tls_key: Annotated[PathText | None, Meta(description="PEM file with the certificate's key")] = None
     tls_ca: Annotated[
-        Text | None, Meta(description="PEM file with the authorities that sign client certificates")
+        PathText | None, Meta(description="PEM file with the authorities that sign client certificates")
     ] = None
     tls_verify: Annotated[bool, Meta(description="require a client certificate signed by --tls-ca")] = False
     tls_handshake_first: Annotated[

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -415,3 +416,20 @@ def test_stale_connection_closes_without_waiting_for_close_notify(
                     received += more
             assert received == b"PING\r\n-ERR 'Stale Connection'\r\n"
     assert min(waited) < 1.5
+
+
+@pytest.mark.parametrize("by", ["flag", "file"])
+def test_non_ascii_tls_files_work_in_the_c_locale(
+    start_broker: Callable[..., Broker], certificates: Certificates, tmp_path: Path, by: str
+) -> None:
+    cert, key = tmp_path / "zertifik\u00e4t.pem", tmp_path / "schl\u00fcssel.key"
+    cert.write_bytes(Path(certificates.cert("server")).read_bytes())
+    key.write_bytes(Path(certificates.key("server")).read_bytes())
+    flags = ["--tls-cert", str(cert), "--tls-key", str(key)]
+    if by == "file":
+        config = tmp_path / "config.toml"
+        config.write_text(f'tls_cert = "{cert}"\ntls_key = "{key}"\n', encoding="utf-8")
+        flags = ["--config", str(config)]
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    broker = start_broker(*flags, env=env)
+    asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))

@@ -12,6 +12,7 @@ from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
 from tests.settings.inputs import Inputs, every_setting, every_source, named, sentence
 
+PATHS = {"data_dir", "tls_cert", "tls_key", "tls_ca"}
 WRONG_NUMBERS: dict[str, list[float]] = {
     "port": [-1, 65536],
     "monitor_port": [-2, 65536],
@@ -46,7 +47,7 @@ def wrong_values(row: Setting, source: str) -> list[Any]:
     if in_file:
         return ["", "a\tb", "a\n", "\x00", 7, True, ["x"], {"a": "b"}]
     # A path may have any bytes.
-    return ["", "a\tb", "a\n", *([] if row.name == "data_dir" else ["\udcff"])]
+    return ["", "a\tb", "a\n", *([] if row.name in PATHS else ["\udcff"])]
 
 
 @every_setting
