@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.listen import peer_of
-from mq9fast.network.proxy import ProxyError, receive_header, wait_readable
+from mq9fast.network.proxy import ProxyError, receive_header
+from mq9fast.network.socket_options import wait_readable
 from mq9fast.network.tls import handshake_socket
 from mq9fast.network.turn_limiter import TurnLimiter
 

@@ -1,7 +1,8 @@
 """The PROXY protocol, versions 1 and 2: the address of a client that connects through a TCP proxy.
 
 The proxy sends one header before the first byte of its client. The broker trusts it. The format is HAProxy's
-(proxy-protocol.txt). `admission.py` receives the header with it, before anything else reads the socket.
+(proxy-protocol.txt). `admission.py` receives the header with this module, before anything else reads the
+socket.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import struct
 from typing import NamedTuple
 
 from mq9fast.network.listen import address_text
+from mq9fast.network.socket_options import wait_readable
 
 V1_SIGNATURE = b"PROXY "
 V1_MAX_BYTES = 107
@@ -23,12 +25,13 @@ V2_IPV4 = struct.Struct("!4s4sHH")
 V2_IPV6 = struct.Struct("!16s16sHH")
 V2_LOCAL, V2_PROXY = 0x20, 0x21
 V2_UNSPECIFIED, V2_TCP4, V2_TCP6 = 0x00, 0x11, 0x21
-# The part of a version 2 header after the fixed one. Proxies add some hundreds of bytes about TLS at most.
-V2_MAX_BYTES = 4096
+# The variable part of a version 2 header follows the fixed one. Proxies put at most some hundreds of bytes
+# about TLS there.
+V2_MAX_VARIABLE_BYTES = 4096
 
 
 class ProxyError(Exception):
-    """The header is missing or invalid. The text is a phrase that says why."""
+    """The header is missing or invalid. The text is a clause that says why."""
 
 
 class Header(NamedTuple):
@@ -39,40 +42,40 @@ class Header(NamedTuple):
 
 
 def parse_header(data: bytes) -> Header | None:
-    """The header at the start of `data`; None if it is not complete. Raises ProxyError."""
+    """The header at the start of `data`. Returns None while bytes are missing. Raises ProxyError."""
     if data.startswith(V2_SIGNATURE[: len(data)]):
         return _read_v2(data)
     if data.startswith(V1_SIGNATURE[: len(data)]):
         return _read_v1(data)
-    raise ProxyError("the connection does not start with one")
+    raise ProxyError("the connection does not start with a PROXY header")
 
 
 def _read_v1(data: bytes) -> Header | None:
     line, end, _ = data[:V1_MAX_BYTES].partition(b"\n")
     if not end:
         if len(data) >= V1_MAX_BYTES:
-            raise ProxyError(f"it is longer than {V1_MAX_BYTES} bytes")
+            raise ProxyError(f"the header is longer than {V1_MAX_BYTES} bytes")
         return None
     if not line.endswith(b"\r"):
-        raise ProxyError("its line does not end with CR LF")
+        raise ProxyError("the line of the header does not end with CR LF")
     size = len(line) + 1
     words = line[:-1].decode("latin-1").split(" ")
     if words[1] == "UNKNOWN":
         return Header(size, None)
     if len(words) != 6 or words[1] not in {"TCP4", "TCP6"}:
-        raise ProxyError("its line must be PROXY, TCP4 or TCP6, two addresses and two ports")
+        raise ProxyError("the line of the header is not PROXY, TCP4 or TCP6, two addresses and two ports")
     _, family, client, proxy, client_port, proxy_port = words
     of_family = ipaddress.IPv4Address if family == "TCP4" else ipaddress.IPv6Address
     try:
         found = of_family(client)
         of_family(proxy)
     except ValueError:
-        raise ProxyError(f"it has an address that is not one of {family}") from None
+        raise ProxyError(f"the header has an address that is not one of {family}") from None
     if "%" in client + proxy:
-        raise ProxyError("it has an address with a zone")
+        raise ProxyError("the header has an address with a zone")
     for port in (client_port, proxy_port):
         if V1_PORT.fullmatch(port) is None or int(port) > 65535:
-            raise ProxyError("it has a port that is not a number from 0 to 65535")
+            raise ProxyError("the header has a port that is not a number from 0 to 65535")
     return Header(size, (address_text(found), int(client_port)))
 
 
@@ -81,16 +84,18 @@ def _read_v2(data: bytes) -> Header | None:
         return None
     _, command, family, length = V2_FIXED.unpack_from(data)
     if command not in {V2_LOCAL, V2_PROXY}:
-        raise ProxyError(f"its version and command {command:#04x} are unknown")
-    if length > V2_MAX_BYTES:
-        raise ProxyError(f"it is longer than {V2_MAX_BYTES} bytes")
+        raise ProxyError(f"the version and command {command:#04x} of the header are unknown")
+    if length > V2_MAX_VARIABLE_BYTES:
+        raise ProxyError(f"the variable part of the header is longer than {V2_MAX_VARIABLE_BYTES} bytes")
     addresses = None
     if command == V2_PROXY and family != V2_UNSPECIFIED:
         addresses = {V2_TCP4: V2_IPV4, V2_TCP6: V2_IPV6}.get(family)
         if addresses is None:
-            raise ProxyError(f"its family {family:#04x} is neither TCP over IPv4 nor over IPv6")
+            raise ProxyError(
+                f"the address family {family:#04x} of the header is neither TCP over IPv4 nor over IPv6"
+            )
         if length < addresses.size:
-            raise ProxyError("it is too short for its addresses")
+            raise ProxyError("the header is too short for its addresses")
     size = V2_FIXED.size + length
     if len(data) < size:
         return None
@@ -109,7 +114,7 @@ async def receive_header(connection: socket.socket, seconds: float) -> tuple[str
     try:
         return await asyncio.wait_for(_receive_header(connection), seconds)
     except asyncio.TimeoutError:
-        raise ProxyError(f"it did not arrive within {seconds:g} seconds") from None
+        raise ProxyError(f"the header did not arrive within {seconds:g} seconds") from None
     except OSError as error:
         raise ProxyError(error.strerror or str(error)) from error
 
@@ -120,25 +125,14 @@ async def _receive_header(connection: socket.socket) -> tuple[str, int] | None:
         await wait_readable(connection)
         try:
             # Look at the bytes first: those after the header must stay in the socket.
-            ahead = connection.recv(V2_FIXED.size + V2_MAX_BYTES, socket.MSG_PEEK)
+            ahead = connection.recv(V2_FIXED.size + V2_MAX_VARIABLE_BYTES, socket.MSG_PEEK)
         except BlockingIOError:
             continue
         if not ahead and not received:
             raise EOFError
         if not ahead:
-            raise ProxyError("the peer closed the connection in the middle of it")
+            raise ProxyError("the peer closed the connection in the middle of the header")
         header = parse_header(received + ahead)
         received += connection.recv(len(ahead) if header is None else header.size - len(received))
         if header is not None:
             return header.client
-
-
-async def wait_readable(connection: socket.socket) -> None:
-    """Wait until a socket has data to read, or its peer has closed."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(connection, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(connection)

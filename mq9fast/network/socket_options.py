@@ -1,8 +1,11 @@
-"""Options and state of the kernel's sockets: keep-alive, TCP_NODELAY, limits and counts of unsent bytes.
+"""Options and state of the kernel's sockets: keep-alive, TCP_NODELAY, unsent bytes, whether there is data to
+read.
 
-`connection.py` calls it for each client. It touches only the socket that it gets.
+`connection.py` calls it for each client, and `admission.py` and `proxy.py` before a transport has the socket.
+It touches only the socket that it gets.
 """
 
+import asyncio
 import fcntl
 import socket
 import struct
@@ -58,6 +61,17 @@ def unacked_bytes(connection: socket.socket | None) -> int:
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])
+
+
+async def wait_readable(connection: socket.socket) -> None:
+    """Wait until a socket has data to read, or its peer has closed."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(connection)
 
 
 def _is_tcp(connection: socket.socket) -> bool:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast.network.proxy import V2_FIXED, V2_MAX_BYTES, Header, ProxyError, parse_header, receive_header
+from mq9fast.network.proxy import (
+    V2_FIXED,
+    V2_MAX_VARIABLE_BYTES,
+    Header,
+    ProxyError,
+    parse_header,
+    receive_header,
+)
 from tests.support.in_memory import MANY
 from tests.support.proxy_headers import BAD, GOOD, IPV4, V2, v2
 from tests.support.waiting import WAIT_SECONDS
@@ -25,7 +32,7 @@ ACCEPTED_BY_NATS_SERVER = [
     b"CONNECT {}\r\n",
     b"GET / HTTP/1.1\r\n",
     b"\r\n\r\n\x00\r\nQUIT\r\n",
-    v2(0x21, 0x11, IPV4, V2_MAX_BYTES + 1),
+    v2(0x21, 0x11, IPV4, V2_MAX_VARIABLE_BYTES + 1),
     v2(0x20, 0x00, b"", 65535),
 ]
 
@@ -49,11 +56,11 @@ def test_unspecified_address_keeps_the_address_of_the_peer() -> None:
 
 
 def test_header_over_the_longest_is_an_error() -> None:
-    longest = v2(0x21, 0x11, IPV4 + b"x" * (V2_MAX_BYTES - len(IPV4)))
-    assert parse_header(longest) == Header(V2_FIXED.size + V2_MAX_BYTES, ("1.2.3.4", 1111))
+    longest = v2(0x21, 0x11, IPV4 + b"x" * (V2_MAX_VARIABLE_BYTES - len(IPV4)))
+    assert parse_header(longest) == Header(V2_FIXED.size + V2_MAX_VARIABLE_BYTES, ("1.2.3.4", 1111))
     # The broker refuses a longer header before all of it has arrived.
     with pytest.raises(ProxyError):
-        parse_header(v2(0x21, 0x11, b"", V2_MAX_BYTES + 1))
+        parse_header(v2(0x21, 0x11, b"", V2_MAX_VARIABLE_BYTES + 1))
     with pytest.raises(ProxyError):
         parse_header(b"PROXY TCP4 " + b"1" * 96)
 
@@ -116,8 +123,8 @@ def test_incomplete_header_is_an_error_at_the_end_or_the_timeout() -> None:
 
     with pytest.raises(EOFError):
         asyncio.run(take(b"", leaves=True))
-    with pytest.raises(ProxyError, match="the peer closed the connection in the middle of it"):
+    with pytest.raises(ProxyError, match="the peer closed the connection in the middle of the header"):
         asyncio.run(take(b"PROXY TCP4", leaves=True))
     for said in (b"", b"PROXY TCP4", V2):
-        with pytest.raises(ProxyError, match=r"it did not arrive within 0\.01 seconds"):
+        with pytest.raises(ProxyError, match=r"the header did not arrive within 0\.01 seconds"):
             asyncio.run(take(said, leaves=False))
