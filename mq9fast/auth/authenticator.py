@@ -30,7 +30,8 @@ class Credentials(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """Who a client is. `kind`: user, token, nkey, or anonymous if the broker requires no credentials.
+    """Who a client is. `kind`: "user", "token" or "nkey"; "anonymous" if the broker requires no credentials;
+    "unverified" for `UNVERIFIED`; "unknown" for the user that stands for all unknown names.
 
     `name`: the user's name or public NKEY. `secret`: the password, bcrypt hash or token of the settings.
     `permissions`: None allows everything.
@@ -45,14 +46,18 @@ class Identity:
 ANONYMOUS = Identity("anonymous")
 # The result of `recheck` for a client that may have the right password, but has to send it again.
 UNVERIFIED = Identity("unverified")
-# A bcrypt hash ends with its digest. Cost and salt come before.
+# A bcrypt hash is "$2b$12$...": characters 4 and 5 are the cost. The salt follows, then the digest.
+COST = slice(4, 6)
 DIGEST_CHARACTERS = 31
 # Receives the identity of an authenticated client, None for a rejected one.
 OnResult = Callable[[Identity | None], None]
 
 
 class Authenticator:
-    """Checks credentials against the settings. Secrets are compared in constant time."""
+    """Checks credentials against the settings. Secrets are compared in constant time.
+
+    Creating one makes `passwords` forget the verified passwords of users who are gone.
+    """
 
     def __init__(self, settings: Settings, passwords: Passwords) -> None:
         self._passwords = passwords
@@ -86,8 +91,9 @@ class Authenticator:
     def check(self, given: Credentials, nonce: str, on_result: OnResult, still_needed: StillNeeded) -> None:
         """Authenticate a client by the credentials of its CONNECT; `nonce` is the one of its INFO.
 
-        Calls `on_result` once: before this returns, or in a later turn of the event loop, but then only if
-        `still_needed()` is true.
+        Calls `on_result` at most once, maybe before it returns. If a bcrypt hash must be checked, it calls
+        `on_result` in a later turn of the event loop, or not at all if `still_needed()` was false when that
+        check was to begin.
         """
         if not self.required:
             on_result(ANONYMOUS)
@@ -101,10 +107,17 @@ class Authenticator:
             self._compare(expected, given.password, on_result, still_needed)
 
     def recheck(self, known: Identity, on_result: OnResult, still_needed: StillNeeded) -> None:
-        """Authenticate a client that earlier settings let in, as `check` does. Its password is not kept.
+        """Authenticate a client that earlier settings let in, without its password, which is not kept.
 
-        The client keeps its identity if its user or token still exists with the same password. If one bcrypt
-        hash was replaced by another, the password cannot be compared, and the result is UNVERIFIED.
+        Calls `on_result` as `check` does, with one of these:
+
+        - ANONYMOUS if the settings require no credentials now
+        - the identity under the new settings, if the user, token or NKEY still exists with the same secret
+          (an NKEY has none), or with a hash of the old plain-text password, or with the plain-text password
+          of the old hash
+        - UNVERIFIED if one bcrypt hash replaced another, so that the password cannot be compared
+        - None in all other cases: the user, token or NKEY is gone, its secret is another one, or the client
+          had no credentials and they are required now
         """
         found = {"user": self._users, "nkey": self._keys}.get(known.kind, {}).get(known.name)
         if known.kind == "token":
@@ -117,7 +130,10 @@ class Authenticator:
             self._compare(found, known.secret, on_result, still_needed)
         elif not _is_hash(found.secret):
             self._passwords.check(
-                known.secret, found.secret, lambda right: on_result(found if right else None), still_needed
+                known.secret,
+                found.secret,
+                lambda matches: on_result(found if matches else None),
+                still_needed,
             )
         else:
             on_result(UNVERIFIED)
@@ -125,10 +141,10 @@ class Authenticator:
     def _compare(
         self, expected: Identity, given: str | None, on_result: OnResult, still_needed: StillNeeded
     ) -> None:
-        def done(right: bool) -> None:
-            on_result(expected if right and expected is not self._unknown_user else None)
+        def compared(matches: bool) -> None:
+            on_result(expected if matches and expected is not self._unknown_user else None)
 
-        self._passwords.check(expected.secret, given or "", done, still_needed)
+        self._passwords.check(expected.secret, given or "", compared, still_needed)
 
     def _verify_signature(self, given: Credentials, nonce: str) -> Identity | None:
         """The identity of the NKEY that signed the nonce; None if the signature is not valid."""
@@ -151,7 +167,7 @@ class Authenticator:
         hashes = [it.secret for it in self._users.values() if _is_hash(it.secret)]
         if not hashes:
             return secrets.token_hex()
-        costliest = max(hashes, key=lambda text: text[4:6])
+        costliest = max(hashes, key=lambda text: text[COST])
         return costliest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
 
 

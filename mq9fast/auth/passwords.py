@@ -54,8 +54,8 @@ class Passwords:
     ) -> None:
         """Call `then` with whether the password `given` matches `expected`.
 
-        `then` is called before this returns, or, for a bcrypt hash, in a later turn of the event loop, but
-        then only if `still_needed()` was true when the check's turn came.
+        `then` is called before this returns, or, for a bcrypt hash, in a later turn of the event loop. For a
+        hash it may not be called at all if `still_needed()` was false when the check was to begin.
         """
         text = given.encode("utf-8", "surrogatepass")
         if not BCRYPT_HASH.fullmatch(expected):
