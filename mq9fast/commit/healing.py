@@ -5,7 +5,7 @@ opened again; only from a full disk it may recover by itself. So the broker refu
 failure on. Each second it checks whether the files are in place and the directory can be written. Then it
 reopens the store in the syncer's thread, and makes memory agree with the store before the next write.
 
-`commit/pipeline.py` creates one `Healer`, and calls `note` for each failure.
+`commit/pipeline.py` creates one `Healer`, and calls `store_failed` for each failure.
 """
 
 import asyncio
@@ -24,8 +24,10 @@ from mq9fast.storage.store import Store
 log = logging.getLogger("mq9fast.healing")
 
 RETRY_SECONDS = 1.0
-# If a table cannot be read so soon after a reopening, the next reopening would meet the same table.
-AGAIN_SECONDS = 60.0
+# RocksDB starts the compactions that are due soon after a reopening. If one of them cannot read a table
+# within this time, it is probably the table that stopped all writes before, and it would stop them again
+# after each further reopening. So compaction is turned off.
+SAME_TABLE_SECONDS = 60.0
 # The faults that /healthz shows while the store accepts no writes, and while compaction is off.
 WRITES = "writes"
 COMPACTION = "compaction"
@@ -34,9 +36,10 @@ COMPACTION = "compaction"
 class Healer:
     """Heals one store, in the running event loop until `stop`.
 
-    `write_batch()`: writes the changes that the current commit group has gathered. `abandon(error)`: refuses
-    the written changes that are not durable; returns false if it cannot do so now. `min_sequence()`: the
-    reopened store must have every change up to this sequence number.
+    `write_batch()` writes the changes that the current commit group has gathered. `abandon(error)` refuses
+    the changes that are written but not durable; it returns false, and does nothing, while an fsync is under
+    way. `min_sequence()` returns the sequence number of the last acknowledged change: `Store.reopen` fails if
+    the reopened store lacks a change up to it.
     """
 
     def __init__(
@@ -62,28 +65,28 @@ class Healer:
         self._write_batch = write_batch
         self._min_sequence = min_sequence
         self._task: asyncio.Task[None] | None = None
-        self._compacts = True
-        self._reopened = -AGAIN_SECONDS
+        self._compaction_on = True
+        self._reopened_at = -SAME_TABLE_SECONDS
 
     @property
     def failed(self) -> bool:
         """Whether the store accepts no writes now."""
         return self._task is not None
 
-    def note(self, error: StoreError) -> None:
+    def store_failed(self, error: StoreError) -> None:
         """Start to heal the store, after a write, a sync or a check that failed."""
         self._health.report(WRITES, f"the store does not accept writes: {error}")
         self._store.refuse(error)
         if self._task is None:
             log.error("messages are refused: the store does not accept writes: %s", error)
             self._accumulator.store_failed = True
-            if _is_of_a_table(error) and time.monotonic() - self._reopened < AGAIN_SECONDS:
-                self._compact_no_more(error)
+            if _is_unreadable_table(error) and time.monotonic() - self._reopened_at < SAME_TABLE_SECONDS:
+                self._turn_compaction_off(error)
             self._task = asyncio.get_running_loop().create_task(self._heal(error))
 
-    def _compact_no_more(self, error: StoreError) -> None:
+    def _turn_compaction_off(self, error: StoreError) -> None:
         """Turn compaction off. Otherwise the same table would stop all writes again and again."""
-        self._compacts = False
+        self._compaction_on = False
         reason = f"compaction is off until a restart, because a table is damaged or cannot be read: {error}"
         self._health.report(COMPACTION, reason)
         log.error("%s", reason)
@@ -114,12 +117,14 @@ class Healer:
             while not self._abandon(error):  # noqa: ASYNC110 (an fsync is under way, and fails soon)
                 await asyncio.sleep(0.01)
             self._store.detach()
-            await self._syncer.run(lambda: self._store.reopen(self._min_sequence(), compact=self._compacts))
+            await self._syncer.run(
+                lambda: self._store.reopen(self._min_sequence(), compact=self._compaction_on)
+            )
             self._store.attach()
-            self._reopened = time.monotonic()
-        # `settle` reloads mailboxes from the store, so the changes that have gathered meanwhile must fail:
-        # this write is refused. There is no await from here on, so the next batch is the one with the
-        # deletions of `settle`.
+            self._reopened_at = time.monotonic()
+        # The store still refuses writes here, so this fails all changes gathered during the outage: `settle`
+        # reloads the mailboxes from the store. Do not await from here on: the next batch must be the one with
+        # the deletions of `settle`.
         self._write_batch()
         self._refused.settle()
         self._store.resume()
@@ -130,7 +135,7 @@ class Healer:
             self._task.cancel()
 
 
-def _is_of_a_table(error: StoreError) -> bool:
+def _is_unreadable_table(error: StoreError) -> bool:
     """Whether RocksDB failed because it could not read a table, as a compaction does."""
     text = str(error)
     return "Corruption" in text or (".sst" in text and "While pread" in text)

@@ -195,7 +195,7 @@ class CommitPipeline:
         command with an error. `stored`: the store has them all the same, and reads return them."""
         self.failed_batches += 1
         self.log_failure("a commit group could not be stored", error)
-        self.healer.note(error)
+        self.healer.store_failed(error)
         self._refused.take_back(group)
         for each in (group, self._accumulator.unreleased):
             if each is not None:
@@ -225,7 +225,7 @@ class CommitPipeline:
 
     def _sync_failed(self, error: StoreError) -> None:
         self.log_failure("the fsync of the store's log failed", error)
-        self.healer.note(error)
+        self.healer.store_failed(error)
 
     def log_failure(self, what: str, error: Exception) -> None:
         """Log what went wrong with the store, at most once in FAILURE_LOG_SECONDS."""
@@ -242,7 +242,7 @@ class CommitPipeline:
             try:
                 self._store.check()
             except StoreError as error:
-                self.healer.note(error)
+                self.healer.store_failed(error)
 
     def flush_memtables(self) -> None:
         """Nothing was written for a while: have the store give back memory."""
