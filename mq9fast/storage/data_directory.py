@@ -50,10 +50,11 @@ class DataDirectory:
         self._broken_log: WriteAheadLog | None = None
         self._keep_broken_part = False
 
-    def examine(self, format_of: Callable[[Path], int | None]) -> None:
+    def examine(self, read_format_version: Callable[[Path], int | None]) -> None:
         """Decide, and change no file. Raises StartError if the directory must not be opened, and OSError.
 
-        `format_of` returns the format of an mq9fast store, None for any other database. It changes no file.
+        `read_format_version` returns the format of an mq9fast store, None for any other database. It changes
+        no file.
         """
         path = self.path
         names = checks.file_names(path)
@@ -63,7 +64,7 @@ class DataDirectory:
             self.create = True
             return
         if self.state is None:
-            self._check_without_state(format_of(path))
+            self._check_without_state(read_format_version(path))
         manifest = read_manifest(path)
         checks.check_files(path, names, manifest)
         if self.state is None or self.state.served:

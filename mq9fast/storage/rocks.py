@@ -21,7 +21,7 @@ from mq9fast.storage.directory_checks import make_directory
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.presence import Presence, probe
 from mq9fast.storage.replay import replay
-from mq9fast.storage.rocks_database import format_of, open_database, open_error
+from mq9fast.storage.rocks_database import describe_open_error, open_database, read_format_version
 from mq9fast.storage.store import Batch
 
 # Smaller memtables are not worth a table of their own.
@@ -46,7 +46,7 @@ class RocksStore:
         self._max_files = max_files
         self._failure = ""
         self._recovers = False
-        self._compacts = True
+        self._compaction_on = True
         self._old: Rdict | None = None
         self._new: Rdict | None = None
         self._state_writer: StateWriter | None = None
@@ -54,7 +54,7 @@ class RocksStore:
         self.jumps = 0
         try:
             make_directory(path)
-            self._directory.examine(format_of)
+            self._directory.examine(read_format_version)
             self._directory.prepare()
             self._db = open_database(path, max_files, create=self._directory.create, compact=False)
             self._presence = Presence(path)
@@ -62,7 +62,7 @@ class RocksStore:
             self._directory.close()
             if isinstance(error, StartError):
                 raise
-            raise StartError(open_error(path, error)) from error
+            raise StartError(describe_open_error(path, error)) from error
         self.lost = self._directory.lost
         self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
 
@@ -173,7 +173,7 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def compact(self, stop: Callable[[], bool]) -> None:
-        if not self._compacts:
+        if not self._compaction_on:
             return
         db, options = self._db, CompactOptions()
         # Automatic compactions may run at the same time.
@@ -251,7 +251,7 @@ class RocksStore:
         if missing > 0:
             new.close()
             raise missing_changes(self._path, missing)
-        self._new, self._compacts = new, compact
+        self._new, self._compaction_on = new, compact
 
     def attach(self) -> None:
         assert self._new is not None

@@ -29,19 +29,19 @@ BLOCK_CACHE_BYTES = 32 << 20
 # Scans read block after block. Larger blocks speed them up, and cost little when one message is read.
 BLOCK_BYTES = 32768
 BLOOM_BITS_PER_KEY = 10
-# RocksDB compacts a table soon if this share of some DELETION_WINDOW keys in it are deletions. Otherwise a
-# mailbox that was drained would stay slow to read.
+# RocksDB soon compacts a table if, among any DELETION_WINDOW consecutive keys, the share DELETION_RATIO are
+# deletions. Otherwise a mailbox that was drained would stay slow to read.
 DELETION_WINDOW = 4096
 DELETION_RATIO = 0.5
-# High triggers: the broker checks `write_stalled` and waits, and does not want a write to block the event
-# loop.
+# At these numbers of level-0 files RocksDB slows down or blocks writes. They are high, because a blocked
+# write would block the event loop. The broker checks `write_stalled` and waits instead.
 LEVEL_ZERO_SLOWDOWN_FILES = 40
 LEVEL_ZERO_STOP_FILES = 60
 # RocksDB's log of its own work, in files named LOG.
 INFO_LOG_FILES = 4
-INFO_LOG_BYTES = 4 << 20
+INFO_LOG_TOTAL_BYTES = 4 << 20
 # RocksDB and rocksdict write these even when they open a database for reading only.
-_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
+_FILES_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
 
 
 def open_database(path: Path, max_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
@@ -71,7 +71,7 @@ def _options(*, create: bool, compact: bool) -> Options:
         DELETION_WINDOW, int(DELETION_WINDOW * DELETION_RATIO), DELETION_RATIO
     )
     options.set_keep_log_file_num(INFO_LOG_FILES)
-    options.set_max_log_file_size(INFO_LOG_BYTES // INFO_LOG_FILES)
+    options.set_max_log_file_size(INFO_LOG_TOTAL_BYTES // INFO_LOG_FILES)
     table = BlockBasedOptions()
     table.set_block_size(BLOCK_BYTES)
     table.set_block_cache(Cache(BLOCK_CACHE_BYTES))
@@ -80,7 +80,7 @@ def _options(*, create: bool, compact: bool) -> Options:
     return options
 
 
-def format_of(path: Path) -> int | None:
+def read_format_version(path: Path) -> int | None:
     """The format of the mq9fast store in `path`, 0 if it is empty; None for a database of another program.
 
     Raises StartError if RocksDB cannot open it. Changes no file in `path`. This is slow, so only a store
@@ -91,10 +91,11 @@ def format_of(path: Path) -> int | None:
     options = Options(raw_mode=True)
     options.create_if_missing(False)
     with tempfile.TemporaryDirectory() as name:
-        # Open links in a temporary directory, so that rocksdict and RocksDB write their files there.
+        # Put symbolic links to the store's files into a temporary directory and open that. rocksdict and
+        # RocksDB then write their own files there.
         links = Path(name)
         for file in path.iterdir():
-            if file.name not in _WRITTEN_BY_READERS:
+            if file.name not in _FILES_WRITTEN_BY_READERS:
                 (links / file.name).symlink_to(file.absolute())
         try:
             db = Rdict(_utf8_path(links), options, access_type=AccessType.read_only(False))
@@ -120,7 +121,7 @@ def _utf8_path(path: Path) -> str:
         raise StartError(f"the data directory {path} has a name that is not UTF-8: rename it") from None
 
 
-def open_error(path: Path, error: Exception) -> str:
+def describe_open_error(path: Path, error: Exception) -> str:
     """The sentence for an exception that was raised while the data directory `path` was opened."""
     text = str(error)
     if "lock hold by" in text or ("lock file:" in text and os.strerror(errno.EAGAIN) in text):

@@ -16,7 +16,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from mq9fast.storage.broker_state import STATE_FILE
-from mq9fast.storage.rocks_database import open_error
+from mq9fast.storage.rocks_database import describe_open_error
 from mq9fast.version import VERSION
 from tests.support.broker import Broker, run_broker, start_error
 from tests.support.nats_py import connect
@@ -189,7 +189,7 @@ def test_lock_file_that_cannot_be_opened_does_not_mean_another_broker(tmp_path: 
 
 def test_open_error_has_the_reason_of_the_system() -> None:
     error = PermissionError("Permission denied (os error 13)")
-    assert "Permission denied" in open_error(Path("data"), error)
+    assert "Permission denied" in describe_open_error(Path("data"), error)
 
 
 def test_other_rocksdb_database_is_refused_and_unchanged(tmp_path: Path) -> None:

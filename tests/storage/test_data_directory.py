@@ -18,7 +18,7 @@ from mq9fast.storage import directory_checks, layout
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.rocks import RocksStore
-from mq9fast.storage.rocks_database import open_error
+from mq9fast.storage.rocks_database import describe_open_error
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.write_ahead_log import read_log
 from tests.support.broker import Broker, start_error
@@ -316,9 +316,9 @@ def test_failed_lock_is_reported_with_its_reason(
 def test_error_of_rocksdbs_lock_has_its_reason() -> None:
     text = "IO error: While lock file: /data/LOCK: "
     for number in (errno.ENOLCK, errno.EACCES):
-        sentence = open_error(Path("data"), Exception(text + os.strerror(number)))
+        sentence = describe_open_error(Path("data"), Exception(text + os.strerror(number)))
         assert sentence.endswith(f"cannot be locked: {os.strerror(number)}")
-    sentence = open_error(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
+    sentence = describe_open_error(Path("data"), Exception(text + os.strerror(errno.EAGAIN)))
     assert "is in use by another broker" in sentence
 
 
