@@ -64,13 +64,13 @@ def address() -> str:
 
 @pytest.fixture
 def member(broker: Broker, address: str) -> Iterator[Connect]:
-    """Connect a member of a queue group of the mailbox: member(queue='g', tail='')."""
+    """Connect a member of a queue group of the mailbox: member(queue='g', tail='', unsub_after=0)."""
     wires: list[Wire] = []
 
-    def connect(queue: str = "g", tail: str = "", most: int = 0) -> Wire:
+    def connect(queue: str = "g", tail: str = "", unsub_after: int = 0) -> Wire:
         wire = Wire(broker.port)
         wires.append(wire)
-        end = f"UNSUB 1 {most}\r\n" if most else ""
+        end = f"UNSUB 1 {unsub_after}\r\n" if unsub_after else ""
         wire.send(f"SUB {MAILBOX}MSG.{address}{tail} {queue} 1\r\n{end}")
         wire.ping()
         return wire

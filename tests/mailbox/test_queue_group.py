@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.mailbox import MSG, Connect, fill_mailbox, reply, take_received, texts
+from tests.support.mailbox import MSG, Connect, acknowledge, fill_mailbox, refuse, reply, take_received, texts
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
 
@@ -25,7 +25,9 @@ def test_single_member_receives_all_messages_by_priority(wire: Wire, address: st
     assert one.silent(0.05)
 
 
-def test_each_live_message_goes_to_one_member_evenly(wire: Wire, address: str, member: Connect) -> None:
+def test_live_messages_are_spread_evenly_each_to_one_member(
+    wire: Wire, address: str, member: Connect
+) -> None:
     wire.create(name=address)
     members = [member() for _ in range(4)]
     wire.send("".join(f"PUB {MSG}{address} 3\r\n{n:03}\r\n" for n in range(400)))
@@ -89,7 +91,7 @@ def test_returned_messages_come_before_newer_ones_of_their_priority(
     member: Connect,
 ) -> None:
     fill_mailbox(wire, address, "n0", "n1")
-    leaving = member(most=2)
+    leaving = member(unsub_after=2)
     assert len(leaving.messages(2)) == 2
     fill_mailbox(wire, address, "n2", "c0")
     assert leaving.silent(0.02)
@@ -97,6 +99,7 @@ def test_returned_messages_come_before_newer_ones_of_their_priority(
     remaining = member()
     got = texts(remaining.messages(4))
     assert sorted(got) == ["c0", "n0", "n1", "n2"]
+    # c0 has another priority. This test does not check its position.
     assert [text for text in got if text[0] == "n"] == ["n0", "n1", "n2"]
 
 
@@ -107,8 +110,8 @@ def test_deleted_messages_of_a_leaving_member_are_not_redelivered(
     leaving = member()
     messages = leaving.messages(4)
     remaining = member()
-    reply(leaving, messages[0])
-    reply(leaving, messages[2])
+    acknowledge(leaving, messages[0])
+    acknowledge(leaving, messages[2])
     leaving.send("UNSUB 1\r\n")
     assert texts(remaining.messages(2)) == ["n1", "n3"]
     assert remaining.silent(0.05)
@@ -166,7 +169,7 @@ def test_message_deleted_in_one_group_is_not_redelivered_in_another(
     a, b = member("a"), member("b")
     first, _ = a.messages(2)
     b.messages(2)
-    reply(a, first)
+    acknowledge(a, first)
     wait_until(lambda: wire.list(address)["total"] == 1)
     b2 = member("b")
     b.close()
@@ -174,7 +177,7 @@ def test_message_deleted_in_one_group_is_not_redelivered_in_another(
     assert b2.silent(0.03)
 
 
-def test_group_without_members_is_forgotten(wire: Wire, address: str, member: Connect) -> None:
+def test_group_starts_over_after_its_last_member_left(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "c0", "n1")
     for _ in range(3):
         one = member()
@@ -182,15 +185,17 @@ def test_group_without_members_is_forgotten(wire: Wire, address: str, member: Co
         assert texts(messages) == ["c0", "n0", "n1"]
         one.send("UNSUB 1\r\n")
     one = member()
-    reply(one, one.messages(3)[0])
+    acknowledge(one, one.messages(3)[0])
     wait_until(lambda: wire.list(address)["total"] == 2)
     one.close()
     assert texts(member().messages(2)) == ["n0", "n1"]
 
 
-def test_member_at_its_max_keeps_its_messages_in_flight(wire: Wire, address: str, member: Connect) -> None:
+def test_member_at_its_max_receives_no_more_and_keeps_its_messages(
+    wire: Wire, address: str, member: Connect
+) -> None:
     fill_mailbox(wire, address, *(f"n{n}" for n in range(6)))
-    one = member(most=2)
+    one = member(unsub_after=2)
     assert texts(one.messages(2)) == ["n0", "n1"]
     other = member()
     assert texts(other.messages(4)) == ["n2", "n3", "n4", "n5"]
@@ -204,17 +209,17 @@ def test_member_at_its_max_keeps_its_messages_in_flight(wire: Wire, address: str
 
 def test_member_at_its_max_can_still_reply(wire: Wire, address: str, member: Connect) -> None:
     fill_mailbox(wire, address, "n0", "n1", "n2")
-    one = member(most=3)
+    one = member(unsub_after=3)
     first, second, third = one.messages(3)
     other = member()
     reply(one, first, "+WPI")
     assert other.silent(0.03)
-    reply(one, first, "-NAK")
+    refuse(one, first)
     assert texts(other.messages(1)) == ["n0"]
-    reply(one, second)
+    acknowledge(one, second)
     wait_until(lambda: wire.list(address)["total"] == 2)
     assert other.silent(0.03)
-    reply(one, third, "-NAK")
+    refuse(one, third)
     assert texts(other.messages(1)) == ["n2"]
     one.close()
     assert other.silent(0.03)
@@ -229,7 +234,7 @@ def test_fetching_one_by_one_delivers_each_message_once(wire: Wire, address: str
             message = one.message()
             assert texts([message]) == [f"n{n}"]
             if n % 2:
-                reply(one, message)
+                acknowledge(one, message)
         wait_until(lambda: wire.list(address)["total"] == 15)
         one.sub(MSG + address, "all", "g")
         assert one.silent(0.05)
@@ -238,7 +243,7 @@ def test_fetching_one_by_one_delivers_each_message_once(wire: Wire, address: str
         assert texts(other.messages(15)) == [f"n{n}" for n in range(0, 30, 2)]
 
 
-def test_member_at_its_max_is_freed_after_its_last_nak(
+def test_fetching_and_refusing_again_and_again_uses_no_more_memory(
     start_broker: Callable[..., Broker], address: str
 ) -> None:
     """A client that receives one message, refuses it and subscribes again uses no more memory each time."""
@@ -249,7 +254,7 @@ def test_member_at_its_max_is_freed_after_its_last_nak(
         def rounds(first: int, count: int) -> None:
             for n in range(first, first + count):
                 wire.send(f"SUB {MSG}{address} g {n}\r\nUNSUB {n} 1\r\n")
-                reply(wire, wire.message(), "-NAK")
+                refuse(wire, wire.message())
 
         rounds(0, 2000)
         before = broker.rss_bytes
@@ -294,7 +299,7 @@ def test_slow_member_gets_fewer_messages_than_a_fast_one(
         for n in range(300):
             wire.pub(MSG + address, f"{n:03}" + "x" * 30000)
         wire.ping()
-        # The fast member receives the last message: the slow member's socket has been full for long.
+        # The fast member receives the last message, because the slow member's socket is full by then.
         got = [quick.message()]
         while got[-1].msg_id < 299:
             got.append(quick.message())
@@ -329,7 +334,7 @@ def test_group_starts_over_when_its_mailbox_is_created_again(
     wire: Wire, address: str, member: Connect
 ) -> None:
     wire.create(name=address, ttl=1)
-    one, other, at_max = member(), member(), member(most=1)
+    one, other, at_max = member(), member(), member(unsub_after=1)
     for n in range(3):
         wire.msg(address, f"old{n}")
     for each in (one, other, at_max):
@@ -355,7 +360,7 @@ def test_restart_redelivers_messages_in_flight(broker: Broker, address: str) -> 
     with Wire(broker.port) as wire:
         fill_mailbox(wire, address, "n0", "u0", "c0")
         wire.sub(MSG + address, "1", "g")
-        reply(wire, wire.messages(3)[1])
+        acknowledge(wire, wire.messages(3)[1])
         wait_until(lambda: wire.list(address)["total"] == 2)
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
@@ -389,11 +394,11 @@ def test_each_message_is_deleted_once_while_members_join_and_leave(
         assert len({m.msg_id for _, m in in_flight}) == len(in_flight)
         for i, (one, message) in enumerate(in_flight):
             if (i + step) % 7 == 0:
-                reply(one, message, "-NAK")
+                refuse(one, message)
             elif one is members[0] and step % 3 == 0:
                 continue  # in flight when its member leaves
             else:
-                reply(one, message)
+                acknowledge(one, message)
                 deleted[message.msg_id] += 1
         for one in members:
             one.ping()

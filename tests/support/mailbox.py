@@ -30,6 +30,16 @@ def take_received(wire: Wire) -> list[Message]:
     return messages
 
 
+def acknowledge(member: Wire, message: Message) -> None:
+    """Delete a delivered message, as a member of a queue group does when it is done with it."""
+    reply(member, message)
+
+
+def refuse(member: Wire, message: Message) -> None:
+    """Give a delivered message back to its queue group."""
+    reply(member, message, "-NAK")
+
+
 def reply(wire: Wire, message: Message, body: str = "") -> None:
     """Publish to the reply subject of a delivered message."""
     wire.pub(message.reply, body)
