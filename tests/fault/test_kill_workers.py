@@ -21,6 +21,8 @@ KILLS = 20
 KILL_EVERY_SECONDS = 0.15
 WORK_SECONDS = 0.004
 TASKS = 12_000
+# The time in which the workers must have done all tasks.
+DRAIN_SECONDS = 300.0
 SCRIPT = Path(queue_worker.__file__)
 
 
@@ -41,7 +43,7 @@ class Worker:
         return self.journal.exists() and "ready" in self.journal.read_text()
 
     def events(self) -> list[tuple[str, int, int]]:
-        """(event, id, time) of every complete line of the journal."""
+        """(event, id, time) of every complete line of the journal, which `queue_worker` describes."""
         lines = self.journal.read_text().splitlines(keepends=True) if self.journal.exists() else []
         rows = [line.split() for line in lines if line.endswith("\n")]
         return [(event, int(msg_id), int(at)) for event, msg_id, at in rows if event != "ready"]
@@ -73,15 +75,15 @@ def send_tasks(wire: Wire, address: str) -> None:
     wire.ping(WAIT_SECONDS)
 
 
-def check_deliveries(workers: list[Worker]) -> int:
-    """Check that tasks went to a second worker only after the first was killed. Returns how many did."""
+def count_redeliveries(workers: list[Worker]) -> int:
+    """How many tasks went to another worker, which is allowed only after the one before was killed."""
     deliveries = defaultdict(list)
     deleted = set()
     for worker in workers:
         for event, msg_id, at in worker.events():
             if event == "got":
                 deliveries[msg_id].append((at, worker))
-            elif event == "gone":
+            elif event == "deleted":
                 deleted.add((msg_id, worker))
     redelivered = 0
     for msg_id, receivers in deliveries.items():
@@ -110,8 +112,8 @@ def test_killed_workers_lose_no_task_and_no_task_runs_twice_at_once(
             running.pop(chance.randrange(len(running))).kill()
             running.append(start_worker(broker.port, "tasks"))
             workers.append(running[-1])
-        wait_until(lambda: wire.list("tasks", limit=1)["total"] == 0, 300)
+        wait_until(lambda: wire.list("tasks", limit=1)["total"] == 0, DRAIN_SECONDS)
     done = {msg_id for worker in workers for event, msg_id, _ in worker.events() if event == "done"}
     assert done == set(range(TASKS))
-    assert check_deliveries(workers) > 0
+    assert count_redeliveries(workers) > 0
     assert any(event == "done" for worker in workers[WORKERS:] for event, _, _ in worker.events())

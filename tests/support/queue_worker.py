@@ -1,7 +1,9 @@
 """One worker of a queue group, as a process: it receives tasks, works a little, and deletes each task.
 
-Run as `python -I -S queue_worker.py PORT ADDRESS JOURNAL WORK_SECONDS`. It writes `got ID TIME`,
-`done ID TIME` and `gone ID TIME` (the deletion is acknowledged) to a journal. It may be killed at any time.
+Run as `python -I -S queue_worker.py PORT ADDRESS JOURNAL WORK_SECONDS`. It writes an event a line to its
+journal: `ready` when it has subscribed, `got` when it received a task, `done` when its work on the task
+ended, `deleted` when the broker acknowledged the deletion. The task's id and the time in nanoseconds follow.
+The worker may be killed at any time.
 """
 
 import os
@@ -32,7 +34,7 @@ def main(port: str, address: str, journal: str, work_seconds: str) -> None:
             continue
         stream.read(int(arguments[-1]) + 2)
         if arguments[1] == b"2":
-            note("gone", arguments[0].rpartition(b".")[2])
+            note("deleted", arguments[0].rpartition(b".")[2])
             continue
         reply = arguments[2]
         msg_id = reply.rpartition(b".")[2]
