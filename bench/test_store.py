@@ -8,7 +8,7 @@ import pytest
 
 from bench.conftest import Measure
 from mq9fast.storage.rocks import RocksStore
-from tests.support.stored_rows import message, message_key
+from tests.support.stored_rows import message_key, message_value
 
 PUTS = 4096
 STORED = 100_000
@@ -32,7 +32,7 @@ def write(store: RocksStore, ids: range, value: bytes) -> None:
 @pytest.mark.parametrize("per_batch", [1, 64, 1024])
 def test_put_100_B(measure: Measure, store: RocksStore, per_batch: int, synced: bool) -> None:  # noqa: N802
     """`synced`: with an fsync of the log after each batch."""
-    value = message(1, b"", b"x" * 100)
+    value = message_value(1, b"", b"x" * 100)
     puts = min(PUTS, 64 * per_batch) if synced else PUTS
     starts = itertools.count(0, puts)
 
@@ -48,7 +48,7 @@ def test_put_100_B(measure: Measure, store: RocksStore, per_batch: int, synced: 
 
 @pytest.fixture
 def full_store(store: RocksStore) -> RocksStore:
-    value = message(1, b"", b"x" * 100)
+    value = message_value(1, b"", b"x" * 100)
     for at in range(0, STORED, 1000):
         write(store, range(at, at + 1000), value)
     return store

@@ -10,7 +10,7 @@ from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.support.in_memory import MANY, Parts, pub
-from tests.support.stored_rows import load_mailbox, mailbox_record, message, message_key
+from tests.support.stored_rows import load_mailbox, mailbox_record, message_key, message_value
 
 
 def read(value: bytes) -> tuple[int, bytes, bytes]:
@@ -32,9 +32,9 @@ def test_layout_of_a_message() -> None:
     parts.pipeline.write_batch()
     written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
     now_ms = parts.mailbox_index.now_ms
-    assert written == message(now_ms, b"NATS/1.0\r\n\r\n", b"payload")
+    assert written == message_value(now_ms, b"NATS/1.0\r\n\r\n", b"payload")
     assert read(written) == (now_ms, b"NATS/1.0\r\n\r\n", b"payload")
-    assert read(message(77, b"hdr", b"payload", attributes=b"attrs")) == (77, b"hdr", b"payload")
+    assert read(message_value(77, b"hdr", b"payload", attributes=b"attrs")) == (77, b"hdr", b"payload")
 
 
 @MANY
@@ -66,7 +66,7 @@ def test_random_bytes_are_read_by_their_lengths_or_refused(value: bytes) -> None
 @MANY
 @given(st.binary(min_size=20, max_size=60), st.data())
 def test_truncated_or_altered_message_does_not_crash(body: bytes, data: st.DataObject) -> None:
-    value = bytearray(message(123, body[:10], body[10:]))
+    value = bytearray(message_value(123, body[:10], body[10:]))
     value[data.draw(st.integers(0, 15))] = data.draw(st.integers(0, 255))
     size = data.draw(st.integers(0, len(value)))
     try:
@@ -134,9 +134,9 @@ def test_random_bytes_are_loaded_as_a_mailbox_or_refused(record: bytes) -> None:
     [
         (message_key(0, 2, 0), b""),
         (message_key(0, 2, 0), b"\x09" * 40),
-        (message_key(0, 2, 0), message(1, b"h" * 9, b"")[:20]),
-        (message_key(0, 2, 0) + b"longer", message(1, b"", b"x")),
-        (message_key(0, 2, 0)[:10] + b"\x00\x01", message(1, b"", b"x")),
+        (message_key(0, 2, 0), message_value(1, b"h" * 9, b"")[:20]),
+        (message_key(0, 2, 0) + b"longer", message_value(1, b"", b"x")),
+        (message_key(0, 2, 0)[:10] + b"\x00\x01", message_value(1, b"", b"x")),
     ],
     ids=["empty", "other version", "cut short", "long key", "short key"],
 )

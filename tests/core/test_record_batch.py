@@ -12,13 +12,13 @@ from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.support.in_memory import MANY, Parts, pub
 from tests.support.stored_rows import (
-    StoredMessage,
+    MessageFields,
     batch_key,
     deletion_bitmap,
     load_mailbox,
     mailbox_record,
-    message,
     message_key,
+    message_value,
     record_batch,
 )
 
@@ -68,7 +68,7 @@ def test_layout_of_a_record_batch() -> None:
     normal = record_batch([(0, now_ms, b"", b"n0"), (2, now_ms, b"", b""), (3, now_ms, b"", b"n3")])
     assert rows(parts) == {
         batch_key(mailbox.uid, 2, 3): normal,
-        message_key(mailbox.uid, 0, 1): message(now_ms, b"", b"c"),
+        message_key(mailbox.uid, 0, 1): message_value(now_ms, b"", b"c"),
     }
     assert delete(parts, 2)
     assert rows(parts)[message_key(mailbox.uid, 2, 3)] == deletion_bitmap(0b010, 28)
@@ -242,7 +242,7 @@ def test_sends_and_deletions_agree_with_a_model(actions: list[tuple[str, int, in
 # Corruption.
 
 
-def read_by_hand(value: bytes) -> list[StoredMessage] | None:
+def read_by_hand(value: bytes) -> list[MessageFields] | None:
     """The messages of a record batch, unpacked by struct; None if the bytes are not a valid batch."""
     if len(value) < 8 or value[0] != 2 or not 2 <= value[1] <= 64:
         return None
@@ -290,7 +290,7 @@ def test_altered_batch_is_read_by_its_lengths_or_refused(value: bytes) -> None:
     "pairs",
     [
         {message_key(0, 2, 9): record_batch(BATCH)},
-        {batch_key(0, 2, 9): message(1, b"", b"")},
+        {batch_key(0, 2, 9): message_value(1, b"", b"")},
         {batch_key(0, 2, 9): record_batch(BATCH[:1])},
         {message_key(0, 2, 9): deletion_bitmap(1)},
         {message_key(0, 2, 8): deletion_bitmap(1), batch_key(0, 2, 9): record_batch(BATCH)},
