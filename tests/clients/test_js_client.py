@@ -144,14 +144,14 @@ def test_javascript_connects_with_tls(
     start_broker: Start, tmp_path_factory: pytest.TempPathFactory, scheme: str
 ) -> None:
     certificates = Certificates(tmp_path_factory.mktemp("js_tls"))
-    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    files = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
     broker = start_broker("--ws-port", "0", *files)
     url = f"{scheme}://localhost:{broker.ws_port if scheme == 'wss' else broker.port}"
-    with Script("sign_in.mjs", url, NODE_EXTRA_CA_CERTS=certificates.cert("ca")) as script:
+    with Script("sign_in.mjs", url, NODE_EXTRA_CA_CERTS=certificates.cert_path("ca")) as script:
         script.send({})
         assert script.line() == {"in": True, "user": None}
         script.send(None)
-    with Script("sign_in.mjs", url, NODE_EXTRA_CA_CERTS=certificates.cert("other")) as script:
+    with Script("sign_in.mjs", url, NODE_EXTRA_CA_CERTS=certificates.cert_path("other")) as script:
         script.send({})
         assert script.observed("in") is False
         script.send(None)

@@ -276,8 +276,10 @@ def test_ping_during_300_tls_handshakes(start_broker: Callable[..., Broker], tmp
     made = tmp_path / "certificates"
     made.mkdir()
     certificates = Certificates(made)
-    broker = start_broker("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
-    context = certificates.context()
+    broker = start_broker(
+        "--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server")
+    )
+    context = certificates.client_context()
     crowd = []
     for _ in range(300):
         peer = socket.create_connection(("127.0.0.1", broker.port), WAIT_SECONDS)

@@ -104,7 +104,14 @@ def test_broker_without_descriptors_neither_exits_nor_spins(
 ) -> None:
     """The limit falls while the broker runs, so that its reserve does not help."""
     files = Certificates(tmp_path)
-    flags = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"), "--auth-timeout", "600")
+    flags = (
+        "--tls-cert",
+        files.cert_path("server"),
+        "--tls-key",
+        files.key_path("server"),
+        "--auth-timeout",
+        "600",
+    )
     broker = start_limited(stack, tmp_path, 0, *(flags if tls else ()))
 
     inside = [stack.enter_context(connect(broker.port)) for _ in range(10)]

@@ -57,7 +57,7 @@ def refuse_upgrades(port: int, count: int) -> None:
 
 def test_full_pipe_of_the_log_blocks_no_client(tmp_path: Path) -> None:
     files = Certificates(tmp_path)
-    tls = ("--tls-cert", files.cert("server"), "--tls-key", files.key("server"))
+    tls = ("--tls-cert", files.cert_path("server"), "--tls-key", files.key_path("server"))
     with run_broker(tmp_path / "data", *tls, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         port = port_of(process)
         assert process.stderr is not None

@@ -14,7 +14,7 @@ from tests.support.websocket_client import WebWire
 
 async def connz_of_client(broker: Broker, certificates: Certificates) -> dict[str, Any]:
     """The entry of a nats-py client on the page."""
-    client = await connect(broker.url, tls=certificates.context(), name="secured")
+    client = await connect(broker.url, tls=certificates.client_context(), name="secured")
     try:
         (entry,) = (await asyncio.to_thread(read, monitor_port(broker), "/connz"))["connections"]
     finally:
@@ -25,7 +25,7 @@ async def connz_of_client(broker: Broker, certificates: Certificates) -> dict[st
 
 def test_version_and_cipher(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
-    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    files = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
     broker = start_broker("--monitor-port", "0", *files)
     entry = asyncio.run(connz_of_client(broker, certificates))
     assert (entry["name"], entry["lang"], entry["tls_version"]) == ("secured", "python3", "1.3")
@@ -36,8 +36,8 @@ def test_version_and_cipher(start_broker: Callable[..., Broker], tmp_path: Path)
 
 def test_websocket_clients_with_and_without_tls(start_broker: Callable[..., Broker], tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
-    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
-    for flags, tls in (((), None), (files, certificates.context()), ((*files, "--no-ws-tls"), None)):
+    files = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
+    for flags, tls in (((), None), (files, certificates.client_context()), ((*files, "--no-ws-tls"), None)):
         broker = start_broker("--monitor-port", "0", "--ws-port", "0", *flags)
         with WebWire(broker.ws_port, {"name": "page"}, tls=tls) as wire:
             wire.ping()

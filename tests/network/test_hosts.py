@@ -82,7 +82,7 @@ def test_nats_server_listens_on_ipv4_and_ipv6(tmp_path: Path, host: str) -> None
 @needs_ipv6
 def test_websocket_and_tls_listen_on_ipv4_and_ipv6(start_broker: StartBroker, tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
-    tls = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    tls = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
     broker = start_broker("--host", "::", *tls, "--ws-host", "0.0.0.0", "--ws-port", "0", "--no-ws-tls")
     for address in LOOPBACKS:
         assert info_from(address, broker.port)["client_ip"] == address

@@ -49,7 +49,7 @@ def nats_server_info(tmp_path: Path) -> Iterator[Callable[[Settings], dict[str, 
 
 def settings_of(name: str, files: Certificates) -> tuple[list[str], Settings]:
     """Flags for mq9fast and equivalent settings for nats-server."""
-    cert, key, ca = files.cert("server"), files.key("server"), files.cert("ca")
+    cert, key, ca = files.cert_path("server"), files.key_path("server"), files.cert_path("ca")
     tls = ["--tls-cert", cert, "--tls-key", key]
     tls_block = f'cert_file: "{cert}", key_file: "{key}"'
     return {

@@ -165,13 +165,13 @@ def test_peers_without_a_complete_header_count_as_connections(start_broker: Star
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
 def test_tls_begins_after_the_header(start_broker: StartBroker, tmp_path: Path, first: str) -> None:
     certificates = Certificates(tmp_path)
-    tls = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    tls = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
     broker = start_broker("--proxy-protocol", *tls, "--tls-handshake-first", first)
     for data in (HEADER, v2(0x21, 0x11, IPV4)):
         with connect_to(broker.port) as client:
             client.sendall(data)
             answer = b"" if first == "on" else read_until(client, b"\r\n")
-            with certificates.context().wrap_socket(client, server_hostname="localhost") as inside:
+            with certificates.client_context().wrap_socket(client, server_hostname="localhost") as inside:
                 inside.sendall(SIGN_ON)
                 answer += read_until(inside)
             assert info(answer)["client_ip"] == "1.2.3.4"

@@ -26,7 +26,7 @@ from tests.support.wire_client import MAILBOX, Wire, read_to_the_end
 def tls_broker(
     start_broker: Callable[..., Broker], certificates: Certificates
 ) -> Iterator[Callable[..., Broker]]:
-    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    files = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
     return lambda *flags: start_broker(*files, "--auth-timeout", "600", *flags)
 
 
@@ -66,9 +66,9 @@ def test_client_uses_a_mailbox_over_tls(
 ) -> None:
     broker = tls_broker()
     url = f"tls://localhost:{broker.port}"
-    asyncio.run(use_mailbox(url, certificates.context()))
+    asyncio.run(use_mailbox(url, certificates.client_context()))
     # A client that trusts another authority ends the handshake.
-    assert asyncio.run(is_refused(url, certificates.context(authority="other")))
+    assert asyncio.run(is_refused(url, certificates.client_context(authority="other")))
     with Wire(broker.port, None) as wire:
         assert wire.info["tls_required"] is True
         assert "tls_verify" not in wire.info
@@ -77,11 +77,11 @@ def test_client_uses_a_mailbox_over_tls(
 def test_tls_verify_requires_a_client_certificate(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
+    broker = tls_broker("--tls-ca", certificates.cert_path("ca"), "--tls-verify")
     url = f"tls://localhost:{broker.port}"
-    assert asyncio.run(is_refused(url, certificates.context()))
-    assert asyncio.run(is_refused(url, certificates.context("stranger")))
-    asyncio.run(use_mailbox(url, certificates.context("client")))
+    assert asyncio.run(is_refused(url, certificates.client_context()))
+    assert asyncio.run(is_refused(url, certificates.client_context("stranger")))
+    asyncio.run(use_mailbox(url, certificates.client_context("client")))
     with Wire(broker.port, None) as wire:
         assert wire.info["tls_verify"]
 
@@ -95,7 +95,7 @@ def test_plain_and_silent_clients_on_a_tls_port_are_closed(
         assert plain.closed()
         assert b"PONG" not in plain.unread
         assert b"MSG" not in plain.unread
-        asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
+        asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.client_context()))
         # A client that does not begin the handshake is closed as well.
         assert silent.closed()
     assert broker.stop() == 0
@@ -108,7 +108,7 @@ def test_stop_sends_pending_replies_through_tls(
     broker = tls_broker()
     with socket.create_connection(("127.0.0.1", broker.port)) as plain:
         assert plain.recv(65536).startswith(b"INFO ")
-        with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
+        with certificates.client_context().wrap_socket(plain, server_hostname="localhost") as peer:
             peer.sendall(f"PUB {MAILBOX}CREATE 14\r\n".encode() + b'{"name":"box"}' + b"\r\nSUB r 1\r\n")
             peer.sendall(f"PUB {MAILBOX}MSG.box r 5\r\nhello\r\nPING\r\n".encode())
             received = b""
@@ -127,7 +127,7 @@ def test_client_hello_right_after_info_starts_tls(
 ) -> None:
     """The broker never takes a hello that arrives at once after INFO for plain text."""
     broker = tls_broker()
-    context = certificates.context()
+    context = certificates.client_context()
     for _ in range(200):
         received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
         peer = context.wrap_bio(received, to_send, server_hostname="localhost")
@@ -146,7 +146,7 @@ def test_client_hello_right_after_info_starts_tls(
 def test_operations_in_plain_text_before_tls_are_ignored(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
+    broker = tls_broker("--tls-ca", certificates.cert_path("ca"), "--tls-verify")
     for _ in range(100):
         with (
             socket.create_connection(("127.0.0.1", broker.port)) as plain,
@@ -157,7 +157,7 @@ def test_operations_in_plain_text_before_tls_are_ignored(
                 assert b"PONG" not in data
     with socket.create_connection(("127.0.0.1", broker.port)) as plain:
         assert plain.recv(65536)
-        with certificates.context("client").wrap_socket(plain, server_hostname="localhost") as peer:
+        with certificates.client_context("client").wrap_socket(plain, server_hostname="localhost") as peer:
             peer.sendall(f"SUB r 1\r\nPUB {MAILBOX}LIST.secret r 0\r\n\r\n".encode())
             received = b""
             while b"}" not in received:
@@ -173,7 +173,7 @@ def test_pings_wait_for_the_end_of_the_handshake(
     with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain:
         assert plain.recv(65536).endswith(b"}\r\n")
         time.sleep(2.5)
-        with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
+        with certificates.client_context().wrap_socket(plain, server_hostname="localhost") as peer:
             assert peer.recv(6) == b"PING\r\n"
             peer.sendall(b"PING\r\n")
             while (line := peer.recv(6)) == b"PING\r\n":
@@ -190,10 +190,10 @@ def test_tls_can_come_before_info(
 ) -> None:
     broker = tls_broker("--tls-handshake-first", first)
     url = f"tls://localhost:{broker.port}"
-    asyncio.run(use_mailbox(url, certificates.context(), tls_handshake_first=True))
+    asyncio.run(use_mailbox(url, certificates.client_context(), tls_handshake_first=True))
     with (
         socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain,
-        certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
+        certificates.client_context().wrap_socket(plain, server_hostname="localhost") as peer,
     ):
         assert peer.recv(65536).startswith(b'INFO {"server_id"')
         peer.sendall(b"PING\r\n")
@@ -204,12 +204,14 @@ def test_tls_can_come_before_info(
 def test_auto_accepts_tls_before_and_after_info(
     tls_broker: Callable[..., Broker], certificates: Certificates
 ) -> None:
-    broker = tls_broker("--tls-handshake-first", "auto", "--tls-ca", certificates.cert("ca"), "--tls-verify")
+    broker = tls_broker(
+        "--tls-handshake-first", "auto", "--tls-ca", certificates.cert_path("ca"), "--tls-verify"
+    )
     url = f"tls://localhost:{broker.port}"
     for n, first in enumerate((True, False, True)):
-        context = certificates.context("client")
+        context = certificates.client_context("client")
         asyncio.run(use_mailbox(url, context, name=f"box.{n}", tls_handshake_first=first))
-    assert asyncio.run(is_refused(url, certificates.context("stranger")))
+    assert asyncio.run(is_refused(url, certificates.client_context("stranger")))
 
 
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
@@ -249,7 +251,7 @@ def test_tls_handshakes_count_as_connections(
     for wire in silent:
         assert wire.closed()
         wire.close()
-    asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
+    asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.client_context()))
 
 
 # TLS versions, and the end of TLS connections.
@@ -273,7 +275,7 @@ def test_tls_1_2_or_later_is_required(
     tls_broker: Callable[..., Broker], certificates: Certificates, version: ssl.TLSVersion, accepted: bool
 ) -> None:
     broker = tls_broker()
-    context = certificates.context()
+    context = certificates.client_context()
     # OpenSSL itself would not offer old versions.
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
@@ -292,7 +294,7 @@ def test_error_arrives_through_tls_after_all_messages(
 ) -> None:
     broker = tls_broker()
     payload = b"x" * 1000
-    with connect_tls(broker.port, certificates.context()) as peer:
+    with connect_tls(broker.port, certificates.client_context()) as peer:
         peer.sendall(b"SUB a 1\r\n" + b"PUB a 1000\r\n%s\r\n" % payload * 500 + b"PUB a 9999999\r\n")
         received = read_to_the_end(peer)
     message = b"MSG a 1 1000\r\n%s\r\n" % payload
@@ -307,8 +309,8 @@ def test_stop_sends_unread_messages_through_tls(
     broker = tls_broker("--lame-duck-duration", "0")
     count = 1500
     with (
-        connect_tls(broker.port, certificates.context()) as reader,
-        connect_tls(broker.port, certificates.context()) as sender,
+        connect_tls(broker.port, certificates.client_context()) as reader,
+        connect_tls(broker.port, certificates.client_context()) as sender,
     ):
         reader.sendall(b"SUB a 1\r\nPING\r\n")
         assert reader.recv(6) == b"PONG\r\n"
@@ -329,8 +331,8 @@ def test_slow_subscriber_receives_all_of_a_mailbox_through_tls(
     count = 5000
     frame = f"PUB {MAILBOX}MSG.box 1000\r\n".encode() + b"x" * 1000 + b"\r\n"
     with (
-        connect_tls(broker.port, certificates.context()) as sender,
-        connect_tls(broker.port, certificates.context()) as reader,
+        connect_tls(broker.port, certificates.client_context()) as sender,
+        connect_tls(broker.port, certificates.client_context()) as reader,
     ):
         sender.sendall(f'PUB {MAILBOX}CREATE 14\r\n{{"name":"box"}}\r\n'.encode() + frame * count)
         sender.sendall(b"PING\r\n")
@@ -373,8 +375,8 @@ def test_client_with_a_bad_certificate_gets_an_alert(
     name: str | None,
     version: ssl.TLSVersion,
 ) -> None:
-    broker = tls_broker("--tls-ca", certificates.cert("ca"), "--tls-verify")
-    context = certificates.context(name)
+    broker = tls_broker("--tls-ca", certificates.cert_path("ca"), "--tls-verify")
+    context = certificates.client_context(name)
     context.minimum_version = context.maximum_version = version
     with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as plain:
         plain.recv(65536)
@@ -393,7 +395,7 @@ def test_stale_connection_closes_without_waiting_for_close_notify(
     waited = []
     for _ in range(3):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = certificates.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        tls = certificates.client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
         with socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_SECONDS) as raw:
             raw.recv(65536)
             while True:
@@ -423,8 +425,8 @@ def test_non_ascii_tls_files_work_in_the_c_locale(
     start_broker: Callable[..., Broker], certificates: Certificates, tmp_path: Path, by: str
 ) -> None:
     cert, key = tmp_path / "zertifik\u00e4t.pem", tmp_path / "schl\u00fcssel.key"
-    cert.write_bytes(Path(certificates.cert("server")).read_bytes())
-    key.write_bytes(Path(certificates.key("server")).read_bytes())
+    cert.write_bytes(Path(certificates.cert_path("server")).read_bytes())
+    key.write_bytes(Path(certificates.key_path("server")).read_bytes())
     flags = ["--tls-cert", str(cert), "--tls-key", str(key)]
     if by == "file":
         config = tmp_path / "config.toml"
@@ -432,4 +434,4 @@ def test_non_ascii_tls_files_work_in_the_c_locale(
         flags = ["--config", str(config)]
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     broker = start_broker(*flags, env=env)
-    asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.context()))
+    asyncio.run(use_mailbox(f"tls://localhost:{broker.port}", certificates.client_context()))

@@ -49,7 +49,7 @@ def test_broker_runs_without_uvloop(start_plain: Start) -> None:
 @pytest.mark.parametrize("first", ["off", "on", "auto"])
 def test_tls_works_without_uvloop(start_plain: Start, certificates: Certificates, first: str) -> None:
     broker = start_plain(
-        *("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server")),
+        *("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server")),
         *("--tls-handshake-first", first, "--auth-timeout", "2"),
     )
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def test_tls_works_without_uvloop(start_plain: Start, certificates: Certificates
         plain = stack.enter_context(connect(broker))
         if first == "off":
             assert plain.recv(65536).startswith(b"INFO ")
-        with certificates.context().wrap_socket(plain, server_hostname="localhost") as peer:
+        with certificates.client_context().wrap_socket(plain, server_hostname="localhost") as peer:
             if first != "off":
                 assert peer.recv(65536).startswith(b"INFO ")
             peer.sendall(b"PING\r\n")

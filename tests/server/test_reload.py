@@ -414,7 +414,7 @@ def test_reload_changes_the_allowed_origins(start_broker: StartBroker, tmp_path:
 
 def test_new_connections_get_the_renewed_certificate(start_broker: StartBroker, tmp_path: Path) -> None:
     files, renewed = Certificates(tmp_path), Certificates(make_directory(tmp_path / "renewed"))
-    settings = f'tls_cert = "{files.cert("server")}"\ntls_key = "{files.key("server")}"\n'
+    settings = f'tls_cert = "{files.cert_path("server")}"\ntls_key = "{files.key_path("server")}"\n'
     flags = ("--ws-port", "0", "--tls-handshake-first", "on")
     broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", settings, *flags)
     ports = (broker.port, broker.broker.ws_port)
@@ -428,7 +428,7 @@ def test_new_connections_get_the_renewed_certificate(start_broker: StartBroker, 
         connect_tls(port, renewed, reads_info=port == broker.port).close()
         with pytest.raises(ssl.SSLError):
             connect_tls(port, files)
-    Path(files.cert("server")).write_text("no certificate")
+    Path(files.cert_path("server")).write_text("no certificate")
     broker.reload(settings, "reload failed, settings unchanged: the TLS files")
     connect_tls(broker.port, renewed).close()
 
@@ -442,7 +442,7 @@ def connect_tls(port: int, trusted: Certificates, *, reads_info: bool = True) ->
     """A TLS connection to a server with a certificate of this authority. `reads_info`: read INFO first."""
     plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
     try:
-        peer = trusted.context().wrap_socket(plain, server_hostname="localhost")
+        peer = trusted.client_context().wrap_socket(plain, server_hostname="localhost")
     except ssl.SSLError:
         plain.close()
         raise

@@ -16,16 +16,17 @@ class Certificates:
         self._signed("client", "ca", "extendedKeyUsage=clientAuth")
         self._signed("stranger", "other", "extendedKeyUsage=clientAuth")
 
-    def cert(self, name: str) -> str:
+    def cert_path(self, name: str) -> str:
         return str(self.path / f"{name}.pem")
 
-    def key(self, name: str) -> str:
+    def key_path(self, name: str) -> str:
         return str(self.path / f"{name}.key")
 
-    def context(self, client: str | None = None, authority: str = "ca") -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.cert(authority))
+    def client_context(self, client: str | None = None, authority: str = "ca") -> ssl.SSLContext:
+        """The context of a client that trusts `authority`, and shows the certificate `client` if not None."""
+        context = ssl.create_default_context(cafile=self.cert_path(authority))
         if client:
-            context.load_cert_chain(self.cert(client), self.key(client))
+            context.load_cert_chain(self.cert_path(client), self.key_path(client))
         return context
 
     def _openssl(self, *arguments: str) -> None:

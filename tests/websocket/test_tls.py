@@ -21,7 +21,7 @@ Start = Callable[..., Broker]
 
 @pytest.fixture
 def start_wss(start_broker: Start, certificates: Certificates) -> Start:
-    files = ("--tls-cert", certificates.cert("server"), "--tls-key", certificates.key("server"))
+    files = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
     return lambda *flags, **more: start_broker(
         "--ws-port", "0", "--auth-timeout", "600", *files, *flags, **more
     )
@@ -41,17 +41,17 @@ def use(port: int, tls: ssl.SSLContext | None, name: str) -> dict[str, object]:
 def test_messages_over_wss(start_wss: Start, certificates: Certificates) -> None:
     broker = start_wss()
     assert f"wss://127.0.0.1:{broker.ws_port}" in broker.log.read_text()
-    info = use(broker.ws_port, certificates.context(), "box")
+    info = use(broker.ws_port, certificates.client_context(), "box")
     assert (info["tls_required"], info.get("tls_verify"), info["port"]) == (True, None, broker.ws_port)
     with pytest.raises(ssl.SSLError):
-        WebWire(broker.ws_port, tls=certificates.context(authority="other"))
+        WebWire(broker.ws_port, tls=certificates.client_context(authority="other"))
     assert broker.stop() == 0
 
 
 def test_info_over_wss_equals_that_of_nats_server(tmp_path: Path, certificates: Certificates) -> None:
     if NATS_SERVER is None:
         pytest.skip("nats-server is not installed")
-    files = f'cert_file: "{certificates.cert("server")}", key_file: "{certificates.key("server")}"'
+    files = f'cert_file: "{certificates.cert_path("server")}", key_file: "{certificates.key_path("server")}"'
     server = NatsServer(tmp_path, {"websocket": f'{{ listen: "127.0.0.1:-1", tls {{ {files} }} }}'})
     try:
         found: list[str] = []
@@ -61,7 +61,7 @@ def test_info_over_wss_equals_that_of_nats_server(tmp_path: Path, certificates: 
             return bool(found)
 
         wait_until(listens, START_SECONDS)
-        with WebWire(int(found[0]), tls=certificates.context()) as wire:
+        with WebWire(int(found[0]), tls=certificates.client_context()) as wire:
             assert wire.info["tls_required"] is True
             assert wire.info["port"] == int(found[0])
             assert not wire.info.get("tls_verify")
@@ -72,9 +72,9 @@ def test_info_over_wss_equals_that_of_nats_server(tmp_path: Path, certificates: 
 def test_wss_requires_a_client_certificate_with_tls_verify(
     start_wss: Start, certificates: Certificates
 ) -> None:
-    broker = start_wss("--tls-ca", certificates.cert("ca"), "--tls-verify")
-    assert use(broker.ws_port, certificates.context("client"), "box")["tls_verify"] is True
-    for context in (certificates.context(), certificates.context("stranger")):
+    broker = start_wss("--tls-ca", certificates.cert_path("ca"), "--tls-verify")
+    assert use(broker.ws_port, certificates.client_context("client"), "box")["tls_verify"] is True
+    for context in (certificates.client_context(), certificates.client_context("stranger")):
         with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
             WebWire(broker.ws_port, tls=context)
 
@@ -107,12 +107,12 @@ def test_a_peer_that_does_not_speak_tls_is_closed_without_a_reply(
     # A peer that does not finish its upgrade after TLS is closed too.
     with (
         socket.create_connection(address, timeout=WAIT_SECONDS) as plain,
-        certificates.context().wrap_socket(plain, server_hostname="localhost") as peer,
+        certificates.client_context().wrap_socket(plain, server_hostname="localhost") as peer,
         contextlib.suppress(ssl.SSLError, ConnectionError),
     ):
         peer.sendall(b"GET / HTTP/1.1\r\n")
         assert peer.recv(65536) == b""
-    use(broker.ws_port, certificates.context(), "box")
+    use(broker.ws_port, certificates.client_context(), "box")
     assert broker.stop() == 0
 
 

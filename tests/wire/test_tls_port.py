@@ -37,7 +37,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     running: dict[tuple[str, str, float], Broker | NatsServer] = {}
 
     def launch(server: str, first: str, seconds: float, directory: Path) -> Broker | NatsServer:
-        cert, key = files.cert("server"), files.key("server")
+        cert, key = files.cert_path("server"), files.key_path("server")
         if server == "mq9fast":
             flags = ("--tls-cert", cert, "--tls-key", key, "--tls-handshake-first", first)
             return Broker(directory / "data", *flags, "--auth-timeout", str(seconds))
