@@ -36,7 +36,7 @@ cdef class Session(Client):
     cpdef int use_up_quota(self) except -1
     cdef int end_if_left(self) except -1
     cdef int work(self, bint resumed) except -1
-    cdef int work_on(self, bint resumed) except -1
+    cdef int handle_frames(self, bint resumed) except -1
     cdef int handle(self, const Operation* op) except -1
     cdef bint may_wait(self, const Operation* op) noexcept
     cdef int publish(self, const Operation* op) except -1

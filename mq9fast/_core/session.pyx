@@ -14,7 +14,9 @@ from mq9fast._core.protocol.parser cimport (
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
 from mq9fast._core.protocol.read_buffer cimport ReadBuffer
-from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, is_reserved, is_routed_reply, valid_subject
+from mq9fast._core.protocol.subject cimport (
+    has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
+)
 from mq9fast._core.pubsub.client cimport (
     CLOCK_CHECK_COST, PAUSE_CONNECT, PAUSE_QUOTA, PAUSE_STALLED, PAUSE_STOPPING, Client, PauseReason,
     PendingWork, Subscription
@@ -25,7 +27,7 @@ from mq9fast._core.pubsub.permissions cimport Permissions
 
 cdef enum:
     # Read ahead while a CONNECT is being checked. Without reading, the broker would not see the client leave.
-    MAX_KEPT_BYTES = 4096
+    MAX_READ_AHEAD_BYTES = 4096
     # Handled of every read, even if the turn's time is spent; then between two checks of the clock.
     MIN_WORK_BYTES = 1024
     CLOCK_CHECK_BYTES = 8192
@@ -47,7 +49,7 @@ cdef class Session(Client):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer for the transport's next read."""
-        return self.read_buffer.buffer(self.pending_work.is_spent())
+        return self.read_buffer.next_buffer(self.pending_work.is_spent())
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """The transport read `nbytes`. If no other socket is readable, the turn ends with this read."""
@@ -60,7 +62,7 @@ cdef class Session(Client):
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1:
         """Handle the frames that were read."""
-        cdef bint full = self.read_buffer.filled(nbytes)
+        cdef bint full = self.read_buffer.add_read(nbytes)
         self.received_bytes += <uint64_t>nbytes
         self.engine.reads += 1
         if nbytes > MIN_WORK_BYTES:
@@ -79,7 +81,7 @@ cdef class Session(Client):
         if self.has_unhandled and not self.connect_pending and self.connection is not None:
             self.has_unhandled = False
             self.engine.reads += 1
-            self.read_buffer.filled(0)
+            self.read_buffer.add_read(0)
             self.work(True)
         self.end_if_left()
         return self.read_unless_paused()
@@ -106,20 +108,20 @@ cdef class Session(Client):
         """Handle frames within the client's share of the turn. `resumed`: the client waited for this turn and
         gets some work done even if the turn's time is spent. If a handler raises, the client is closed."""
         try:
-            return self.work_on(resumed)
+            return self.handle_frames(resumed)
         except Exception:
             self.working = False
             self.begin_close(None)
             raise
 
-    cdef int work_on(self, bint resumed) except -1:
+    cdef int handle_frames(self, bint resumed) except -1:
         cdef Operation op
         cdef Outcome outcome = NEED_MORE
-        cdef const char* data = self.read_buffer.data     # valid until `keep`
+        cdef const char* data = self.read_buffer.data     # valid until `keep_unparsed`
         cdef Py_ssize_t size = 0 if self.has_unhandled else self.read_buffer.size
         cdef Py_ssize_t used = 0
-        cdef Py_ssize_t free = MIN_WORK_BYTES     # once the turn's time is spent
-        cdef Py_ssize_t look = MIN_WORK_BYTES
+        cdef Py_ssize_t min_used = MIN_WORK_BYTES       # handled even if the turn's time is spent
+        cdef Py_ssize_t next_check = MIN_WORK_BYTES     # of the clock
         cdef uint64_t before = self.in_messages
         cdef uint64_t now_ns = monotonic_ns()
         cdef uint64_t end_ns = now_ns + self.pending_work.turn_ns // 2
@@ -138,25 +140,28 @@ cdef class Session(Client):
                 self.check_unhandled(outcome, &op)
                 break
             # An UNSUB with a maximum right after its SUB is handled in this turn, before any delivery.
-            if spent and not (subscribed and op.verb == VERB_UNSUB) and (used >= free or self.may_wait(&op)):
+            if (
+                spent and not (subscribed and op.verb == VERB_UNSUB)
+                and (used >= min_used or self.may_wait(&op))
+            ):
                 self.has_unhandled = True
                 self.use_up_quota()
                 break
             used += op.frame
             subscribed = op.verb == VERB_SUB
             self.handle(&op)
-            if used >= look or self.pending_work.cost >= CLOCK_CHECK_COST:
-                look = used + CLOCK_CHECK_BYTES
+            if used >= next_check or self.pending_work.cost >= CLOCK_CHECK_COST:
+                next_check = used + CLOCK_CHECK_BYTES
                 if self.pending_work.is_spent() or monotonic_ns() >= end_ns:
                     spent = True
-                    free = 0
+                    min_used = 0
         if self.in_messages != before:
             self.active_ms = self.pending_work.now_ms
         if self.closing:
             used = self.read_buffer.size
         self.working = False
-        self.read_buffer.keep(used, op.frame if outcome == NEED_MORE else 0)
-        if self.connect_pending and self.read_buffer.kept > MAX_KEPT_BYTES:
+        self.read_buffer.keep_unparsed(used, op.frame if outcome == NEED_MORE else 0)
+        if self.connect_pending and self.read_buffer.partial_bytes > MAX_READ_AHEAD_BYTES:
             self.pause(PAUSE_CONNECT)
         return 0
 
@@ -164,7 +169,7 @@ cdef class Session(Client):
         """Whether an operation costs too much for a turn whose time is spent."""
         if op.verb == VERB_CONNECT or op.verb == VERB_SUB:
             return True
-        return (op.verb == VERB_PUB or op.verb == VERB_HPUB) and is_ours(op.subject)
+        return (op.verb == VERB_PUB or op.verb == VERB_HPUB) and is_mq9_subject(op.subject)
 
     def wait(self) -> None:
         """A CONNECT is being checked: handle nothing that came after it until `proceed`."""
@@ -177,7 +182,7 @@ cdef class Session(Client):
         if not self.closing:
             self.ok()
         if not self.working and self.connection is not None:
-            self.read_buffer.filled(0)
+            self.read_buffer.add_read(0)
             self.work(False)
             self.end_if_left()
             self.read_unless_paused()
@@ -265,7 +270,7 @@ cdef class Session(Client):
             if not self.may_publish(op):
                 return 0
         self.ok()
-        if is_ours(op.subject):
+        if is_mq9_subject(op.subject):
             return self.engine.publish_to_mailboxes(self, op)
         return self.engine.router.publish(self, op)
 
@@ -291,7 +296,7 @@ cdef class Session(Client):
         return True
 
     cdef int deliver_traced(self, const Operation* op, Trace trace) except -1:
-        if not is_ours(op.subject):
+        if not is_mq9_subject(op.subject):
             return self.engine.tracer.publish(trace, op)
         if not trace.only:
             return self.engine.publish_to_mailboxes(self, op)
@@ -317,7 +322,8 @@ cdef class Session(Client):
         if op.reply.size == 0:
             return None
         if not is_routed_reply(op.reply) and (
-            self.permissions is None or not is_ours(op.subject) or self.permissions.may_publish(op.reply)
+            self.permissions is None or not is_mq9_subject(op.subject)
+            or self.permissions.may_publish(op.reply)
             or self.permissions.may_subscribe(op.reply, empty_view())
         ):
             return None
@@ -351,7 +357,7 @@ cdef class Session(Client):
         if not valid_subject(op.subject):
             self.error(b"Invalid Subject")
             return 0
-        if is_ours(op.subject):
+        if is_mq9_subject(op.subject):
             subscription = self.subscribe_to_mailbox(op, sid, queue)
             if subscription is None:
                 return self.refuse_subscription(op.subject, op.queue)

@@ -1,4 +1,7 @@
-"""Thinning: runs of which most is deleted are written again without what is deleted, in the background."""
+"""Thinning: sparse record batches are written again, in the background, without their deleted messages.
+
+Housekeeping calls `step` with a limit. The Thinner reads the store, and writes through the commit group.
+"""
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -12,18 +15,18 @@ cdef class Thinner:
     cdef MailboxIndex mailbox_index
     cdef Accumulator accumulator
 
-    # The mailbox under way, None if there is none, and the place in it: everything before was looked at.
+    # The mailbox that is examined now, None if there is none, and how far it is examined.
     cdef Mailbox mailbox
-    cdef uint64_t uid
+    cdef uint64_t uid                   # of the mailbox when its examination began
     cdef int rank
-    cdef uint64_t cursor
-    cdef bint found               # something to thin
-    cdef uint64_t dead_bytes      # what is left of what is deleted, as far as it was looked at
-    cdef uint64_t counted_bytes   # what would be counted for the mailbox if nothing were deleted meanwhile
+    cdef uint64_t cursor                # rows of the rank with smaller ids are examined
+    cdef bint has_thinned               # a batch of the mailbox was thinned
+    cdef uint64_t dead_bytes            # found so far and left in place
+    cdef uint64_t expected_dead_bytes   # of the mailbox, unless messages are deleted in the meantime
 
-    cdef bint take_next(self)
+    cdef bint next_mailbox(self)
     cdef int finish(self) except -1
     cdef Py_ssize_t examine(self, object store, Py_ssize_t max_bytes) except -1
-    cdef bint loses_in_group(self, uint64_t row_id) except -1
+    cdef bint has_pending_deletes(self, uint64_t row_id) except -1
     cdef int thin(self, RecordBatchReader reader, object store) except -1
-    cdef int recount(self, RowDeletions row, uint32_t dead_bytes) except -1
+    cdef int set_dead_bytes(self, RowDeletions row, uint32_t dead_bytes) except -1

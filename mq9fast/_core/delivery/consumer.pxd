@@ -54,7 +54,7 @@ cdef void fill_frame(
 
 
 cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
-    """What a delivery counts of PUMP_BYTES, about what goes out for it."""
+    """About the bytes that a delivery sends. They count towards CATCH_UP_BYTES."""
     cdef Py_ssize_t subjects = frame.subject.size + frame.reply.size
     return FRAME_BYTES + subjects + frame.header.size + frame.payload.size
 

@@ -21,10 +21,10 @@ cdef struct InFlight:
     RecordLocation location  # of the message in the store
     uint64_t size            # of header and payload, in bytes
     InFlightState state
-    void* member             # borrowed; NULL after it left
+    void* member             # borrowed; NULL while the message has no member
     InFlight* previous       # on the member's list
-    InFlight* following
-    InFlight* chain          # in the same bucket
+    InFlight* next           # on the member's list
+    InFlight* chain          # the next entry in the same bucket
 
 
 cdef struct InFlightList:
@@ -50,7 +50,7 @@ cdef class InFlightTable:
     cdef InFlight* add(self, int rank, uint64_t msg_id, uint64_t size, RecordLocation location) except NULL
     cdef void drop(self, InFlight* entry, InFlightList* member_of) noexcept
     cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept
-    cdef int take_back(self, InFlight* entry, InFlightList* member_of) except -1
+    cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1
     cdef void clear(self) noexcept
     cdef void free_entries(self) noexcept
     cdef int resize(self) except -1

@@ -1,4 +1,4 @@
-"""Which messages a queue group has given out; see in_flight.pxd."""
+"""The messages that a queue group has given out; the contract is in in_flight.pxd."""
 
 from libc.stdint cimport uint64_t
 
@@ -11,22 +11,22 @@ cdef enum:
 
 
 cdef inline void unlink(InFlight* entry, InFlightList* member_of) noexcept:
-    """Take a hold off its member's list, if it is on one."""
+    """Remove an entry from its member's list, if it has a member."""
     if entry.member is NULL:
         return
     if entry.previous is not NULL:
-        entry.previous.following = entry.following
+        entry.previous.next = entry.next
     else:
-        member_of.first = entry.following
-    if entry.following is not NULL:
-        entry.following.previous = entry.previous
+        member_of.first = entry.next
+    if entry.next is not NULL:
+        entry.next.previous = entry.previous
     member_of.count -= 1
     entry.member = NULL
-    entry.previous = entry.following = NULL
+    entry.previous = entry.next = NULL
 
 
 cdef class InFlightTable:
-    """Holds by msg_id, those given back in a heap per rank."""
+    """A hash table of entries by msg_id, with a heap per rank of those that were returned."""
 
     def __cinit__(self):
         self.critical = Heap()
@@ -46,7 +46,7 @@ cdef class InFlightTable:
         return entry
 
     cdef InFlight* add(self, int rank, uint64_t msg_id, uint64_t size, RecordLocation location) except NULL:
-        """A new hold, of nobody yet. The message has none so far."""
+        """Add an entry without a member, for a message that has no entry yet."""
         cdef InFlight* entry
         cdef InFlight** bucket
         if self.size == self.capacity:
@@ -67,7 +67,7 @@ cdef class InFlightTable:
         return entry
 
     cdef void drop(self, InFlight* entry, InFlightList* member_of) noexcept:
-        """Forget a hold; `member_of` is its member's list, or NULL if it has no member."""
+        """Remove and free an entry. `member_of` is its member's list, or NULL if it has no member."""
         cdef InFlight** link = &self.buckets[entry.item.minor & <uint64_t>(self.capacity - 1)]
         while link[0] != entry:
             link = &link[0].chain
@@ -78,18 +78,18 @@ cdef class InFlightTable:
         self.size -= 1
 
     cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept:
-        """The hold, which is nobody's, becomes the member's."""
+        """Give an entry without a member to a member. `member_of` is the member's list."""
         self.returned(entry.item.major).remove(&entry.item)
         entry.state = HELD
         entry.member = member
-        entry.following = member_of.first
+        entry.next = member_of.first
         if member_of.first is not NULL:
             member_of.first.previous = entry
         member_of.first = entry
         member_of.count += 1
 
-    cdef int take_back(self, InFlight* entry, InFlightList* member_of) except -1:
-        """The hold is nobody's again. One that is being deleted waits for the outcome outside the heap."""
+    cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1:
+        """Take an entry from its member. It waits in the heap for another member, unless it is DELETING."""
         unlink(entry, member_of)
         if entry.state == DELETING:
             return 0
@@ -98,7 +98,7 @@ cdef class InFlightTable:
         return 0
 
     cdef void clear(self) noexcept:
-        """Forget everything. The members' lists are their owners' to empty."""
+        """Remove and free all entries. DANGER: the caller must then empty the lists of the members."""
         self.free_entries()
         self.critical.size = self.urgent.size = self.normal.size = 0
 

@@ -37,7 +37,7 @@ cdef class QueueGroup(Consumer):
 
     # Handing out.
     cdef Member choose(self, int rank)
-    cdef CatchUpResult blocked(self, int rank)
+    cdef CatchUpResult blocked_reason(self, int rank)
     cdef bint any_takes(self, int rank)
     cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1
     cdef int give_first(self, Member member, DeliveryFrame* frame) except -1

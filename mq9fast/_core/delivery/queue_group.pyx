@@ -64,7 +64,7 @@ cdef class QueueGroup(Consumer):
         """Return the member's messages to the group. The caller queues the group to catch up."""
         self.members.remove(member)
         while member.in_flight.first is not NULL:
-            self.in_flight.take_back(member.in_flight.first, &member.in_flight)
+            self.in_flight.return_to_group(member.in_flight.first, &member.in_flight)
         self.caught_up = False
         return 0
 
@@ -81,7 +81,7 @@ cdef class QueueGroup(Consumer):
     cdef int return_message(self, InFlight* entry) except -1:
         """A member refused the message: give it to another. The caller queues the group to catch up."""
         cdef Member member = self.member_of(entry)
-        self.in_flight.take_back(entry, &member.in_flight)
+        self.in_flight.return_to_group(entry, &member.in_flight)
         self.caught_up = False
         return self.release_member(member)
 
@@ -109,7 +109,7 @@ cdef class QueueGroup(Consumer):
             return 0
         entry.state = HELD
         if entry.member is NULL:
-            self.in_flight.take_back(entry, NULL)
+            self.in_flight.return_to_group(entry, NULL)
             self.caught_up = False
         return 0
 
@@ -153,7 +153,7 @@ cdef class QueueGroup(Consumer):
                 return member
         return None
 
-    cdef CatchUpResult blocked(self, int rank):
+    cdef CatchUpResult blocked_reason(self, int rank):
         """Why `choose` found none. SOCKETS_FULL; MORE_TO_GIVE: clients have too much unwritten output in this
         turn; CAUGHT_UP: no member takes the rank, and its messages wait for one that does."""
         cdef Member member
@@ -182,7 +182,7 @@ cdef class QueueGroup(Consumer):
             return 0
         member = self.choose(frame.rank)
         if member is None:
-            self.caught_up = self.blocked(frame.rank) == CAUGHT_UP
+            self.caught_up = self.blocked_reason(frame.rank) == CAUGHT_UP
             return 0
         return self.give_first(member, frame)
 
@@ -230,7 +230,7 @@ cdef class QueueGroup(Consumer):
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
-                return self.blocked(rank)
+                return self.blocked_reason(rank)
             if not self.open_row(batch, entry, store):
                 self.in_flight.drop(entry, NULL)
                 continue
@@ -243,16 +243,16 @@ cdef class QueueGroup(Consumer):
         """Open the row of a message, unless it is open. Returns false if the row does not exist."""
         cdef uint64_t uid = self.mailbox.uid
         cdef int rank = <int>entry.item.major
-        cdef bint alone = entry.location.count == 1
+        cdef bint is_single = entry.location.count == 1
         cdef bytes value
         if batch.count == entry.location.count and batch.row_id == entry.location.row_id:
             return True
         value = store.get(row_key(uid, rank, &entry.location))
         if value is None:
             return False
-        batch.open(entry.location.row_id, alone, value)
+        batch.open(entry.location.row_id, is_single, value)
         if batch.count != entry.location.count:
-            raise CorruptRecord(f"a run of {entry.location.count} messages has {batch.count}")
+            raise CorruptRecord(f"a record batch of {entry.location.count} messages has {batch.count}")
         return True
 
     cdef CatchUpResult give_new(self, object store, int rank, Py_ssize_t* budget) except *:
@@ -268,7 +268,7 @@ cdef class QueueGroup(Consumer):
                 return MORE_TO_GIVE
             member = self.choose(rank)
             if member is None:
-                return self.blocked(rank)
+                return self.blocked_reason(rank)
             fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
             self.give_first(member, &frame)
             budget[0] -= cost_of(&frame)

@@ -15,17 +15,17 @@ cdef class Scratch:
 
 cdef class ReadBuffer:
     cdef Scratch scratch
-    cdef char* own           # the received part of an unfinished frame; NULL if there is none
-    cdef Py_ssize_t own_capacity
-    cdef Py_ssize_t kept     # bytes of `own` that are in use
+    cdef char* partial       # the received part of an unfinished frame; NULL if there is none
+    cdef Py_ssize_t partial_capacity
+    cdef Py_ssize_t partial_bytes
     cdef Py_ssize_t offered  # size of the buffer that the next read gets
 
     # The steps of one read: get the buffer, note how many bytes were read, parse, keep the unparsed rest.
-    cdef object buffer(self, bint small)
-    cdef bint reads_into_own(self) noexcept
-    cdef bint filled(self, Py_ssize_t count) noexcept
-    cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1
+    cdef object next_buffer(self, bint small)
+    cdef bint appends_to_partial(self) noexcept
+    cdef bint add_read(self, Py_ssize_t count) noexcept
+    cdef int keep_unparsed(self, Py_ssize_t used, Py_ssize_t needed) except -1
 
-    # DANGER: the bytes to parse, valid from `filled` to `keep`.
+    # DANGER: the bytes to parse, valid from `add_read` to `keep_unparsed`.
     cdef char* data
     cdef Py_ssize_t size

@@ -38,38 +38,38 @@ cdef class ReadBuffer:
         self.scratch = scratch
 
     def __dealloc__(self):
-        PyMem_Free(self.own)
+        PyMem_Free(self.partial)
 
-    cdef object buffer(self, bint small):
+    cdef object next_buffer(self, bint small):
         """A writable memoryview for the next read, of at most MIN_READ_BYTES if `small`."""
-        cdef bint own = self.reads_into_own()
-        self.offered = self.own_capacity - self.kept if own else self.scratch.capacity - self.kept
+        cdef bint appends = self.appends_to_partial()
+        self.offered = (self.partial_capacity if appends else self.scratch.capacity) - self.partial_bytes
         if small:
             self.offered = min(self.offered, MIN_READ_BYTES)
         check(self.offered > 0, b"a transport is offered space to read into")
-        if self.kept == 0:
+        if self.partial_bytes == 0:
             return self.scratch.small_memory if small else self.scratch.memory
         return PyMemoryView_FromMemory(
-            (self.own if own else self.scratch.data) + self.kept, self.offered, PyBUF_WRITE
+            (self.partial if appends else self.scratch.data) + self.partial_bytes, self.offered, PyBUF_WRITE
         )
 
-    cdef bint filled(self, Py_ssize_t count) noexcept:
+    cdef bint add_read(self, Py_ssize_t count) noexcept:
         """Note that `count` bytes were read. Returns whether they filled the buffer that was offered."""
         check(0 <= count <= self.offered, b"a transport reads no more than it was offered")
-        self.size = self.kept + count
-        if self.reads_into_own():
-            self.data = self.own
+        self.size = self.partial_bytes + count
+        if self.appends_to_partial():
+            self.data = self.partial
             return count == self.offered
         self.data = self.scratch.data
-        if self.kept:
-            memcpy(self.data, self.own, <size_t>self.kept)
+        if self.partial_bytes:
+            memcpy(self.data, self.partial, <size_t>self.partial_bytes)
         return count == self.offered
 
-    cdef bint reads_into_own(self) noexcept:
-        """Whether the unfinished frame is so large that the next read appends to it in `own`."""
-        return self.kept > self.scratch.capacity // 2
+    cdef bint appends_to_partial(self) noexcept:
+        """Whether the unfinished frame is so large that the next read appends to it."""
+        return self.partial_bytes > self.scratch.capacity // 2
 
-    cdef int keep(self, Py_ssize_t used, Py_ssize_t needed) except -1:
+    cdef int keep_unparsed(self, Py_ssize_t used, Py_ssize_t needed) except -1:
         """Keep the bytes after the first `used` for the next read.
 
         `needed` is the length of the frame that they begin, or 0 if it is unknown. The memory allocated
@@ -80,24 +80,24 @@ cdef class ReadBuffer:
         cdef char* grown
         check(0 <= used <= self.size, b"no more is parsed than was read")
         if rest == 0:
-            PyMem_Free(self.own)
-            self.own = NULL
-            self.own_capacity = self.kept = 0
+            PyMem_Free(self.partial)
+            self.partial = NULL
+            self.partial_capacity = self.partial_bytes = 0
             return 0
-        if self.data == self.own and used:
-            memmove(self.own, self.own + used, <size_t>rest)
+        if self.data == self.partial and used:
+            memmove(self.partial, self.partial + used, <size_t>rest)
         capacity = rest
         if rest > self.scratch.capacity // 2:
             capacity = max(min(needed, 2 * rest), rest) + MIN_READ_BYTES
-        if self.own_capacity < capacity:
-            grown = <char*>PyMem_Realloc(self.own, <size_t>capacity)
+        if self.partial_capacity < capacity:
+            grown = <char*>PyMem_Realloc(self.partial, <size_t>capacity)
             if grown is NULL:
                 raise MemoryError
-            if self.data == self.own:
+            if self.data == self.partial:
                 self.data = grown
-            self.own = grown
-            self.own_capacity = capacity
-        if self.data != self.own:
-            memcpy(self.own, self.data + used, <size_t>rest)
-        self.kept = rest
+            self.partial = grown
+            self.partial_capacity = capacity
+        if self.data != self.partial:
+            memcpy(self.partial, self.data + used, <size_t>rest)
+        self.partial_bytes = rest
         return 0

@@ -37,7 +37,7 @@ cdef class PendingWork:
     cdef uint64_t ends_ns                   # of this turn, for handling reads; valid while end_scheduled
     cdef Py_ssize_t cost                    # since the last check of the clock, in deliveries
     cdef Py_ssize_t dirty_count
-    cdef Client dirty                       # first of a linked list of clients with output: see dirty_before
+    cdef Client first_dirty                 # first of a linked list of clients with output: see next_dirty
     cdef list closing                       # clients to close
     cdef list stalled                       # clients that are paused for PAUSE_STALLED
     cdef list max_reached                   # subscriptions that reached their maximum
@@ -89,7 +89,7 @@ cdef class Client:
     cdef readonly bint closing               # nothing more is handled or delivered
     cdef readonly bytes close_reason         # the text of the -ERR before the close; None = there was none
     cdef bint dirty                          # on PendingWork's list of clients with output
-    cdef Client dirty_before                 # the next client on that list
+    cdef Client next_dirty                   # the next client on that list
     cdef int paused                          # the set of PauseReasons
     cdef readonly bint connect_pending       # its CONNECT is being checked: later operations wait
     cdef Limits limits

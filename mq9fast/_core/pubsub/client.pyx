@@ -88,8 +88,8 @@ cdef class PendingWork:
         """The client has output: add it to the list."""
         client.dirty = True
         self.dirty_count += 1
-        client.dirty_before = self.dirty
-        self.dirty = client
+        client.next_dirty = self.first_dirty
+        self.first_dirty = client
         return 0 if self.ending else self.schedule_end()
 
     cdef void note_output(self, Client client) noexcept:
@@ -107,10 +107,10 @@ cdef class PendingWork:
         self.ending = False
         self.dirty_count = 0
         try:
-            while self.dirty is not None:
-                client = self.dirty
-                self.dirty = client.dirty_before
-                client.dirty_before = None
+            while self.first_dirty is not None:
+                client = self.first_dirty
+                self.first_dirty = client.next_dirty
+                client.next_dirty = None
                 client.dirty = False
                 self.note_output(client)
                 if client.connection is None:
@@ -121,7 +121,7 @@ cdef class PendingWork:
                         client.mailbox_bytes_unsent = False
         finally:
             # A write has raised: the next turn writes to the rest.
-            if self.dirty is not None:
+            if self.first_dirty is not None:
                 self.schedule_end()
         return 0
 

@@ -5,7 +5,7 @@ from libc.string cimport memchr
 from mq9fast._core.base.view cimport View, empty_view, starts_with, to_bytes, view, view_of
 from mq9fast._core.protocol.literals cimport TRACE_DEST, TRACE_ONLY
 from mq9fast._core.protocol.parser cimport Operation
-from mq9fast._core.protocol.subject cimport has_wildcard, is_ours, valid_subject
+from mq9fast._core.protocol.subject cimport has_wildcard, is_mq9_subject, valid_subject
 from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 
@@ -76,14 +76,14 @@ cdef class Tracer:
             accepted += self.offer(trace, <Subscription>match.subscriptions[i], op)
         for i in range(match.groups):
             count = match.ends[i] - start
-            first = self.router.pick(count)
+            first = self.router.pick_random(count)
             for j in range(count):
                 if self.offer(trace, <Subscription>match.subscriptions[start + (first + j) % count], op):
                     accepted += 1
                     break
             start = match.ends[i]
         if accepted == 0:
-            self.router.nobody_took(trace.sender, op)
+            self.router.report_no_responders(trace.sender, op)
         return 0
 
     cdef bint offer(self, Trace trace, Subscription subscription, const Operation* op) except *:
@@ -92,7 +92,7 @@ cdef class Tracer:
         cdef str error = None
         if subscription.client is sender and not sender.echo:
             error = "Not delivered because of no echo"
-        elif subscription.filter is not None and not subscription.filter.admits(op.subject):
+        elif subscription.filter is not None and not subscription.filter.allows(op.subject):
             error = "Not delivered because subscription denies this subject"
         elif subscription.client.closing:
             error = "Not delivered because client is closed"
@@ -100,7 +100,7 @@ cdef class Tracer:
             error = "Not delivered because auto-unsubscribe exceeded"
         elif not trace.only:
             subscription.send(op.subject, op.reply, op.header, op.payload)
-            self.router.press(sender, subscription.client)
+            self.router.stall_sender(sender, subscription.client)
         if len(trace.receivers) < MAX_RECEIVERS:
             trace.receivers.append((subscription, error))
         return error is None
@@ -109,7 +109,9 @@ cdef class Tracer:
         """Publish the trace to its destination, unless that is not a valid plain subject."""
         cdef View subject = view_of(trace.destination)
         cdef bytes header, body
-        if self.report is None or is_ours(subject) or has_wildcard(subject) or not valid_subject(subject):
+        if self.report is None or is_mq9_subject(subject):
+            return 0
+        if has_wildcard(subject) or not valid_subject(subject):
             return 0
         # The subject is written into a MSG line: blanks and control characters would break the line.
         if any([c <= 32 for c in trace.destination]):

@@ -20,7 +20,7 @@ cdef class SubjectFilter:
     cdef uint64_t seed
     cdef BytesMap cache          # subject -> True or False
 
-    cdef bint admits(self, View subject) except *
+    cdef bint allows(self, View subject) except *
     cdef bint check(self, View subject) except *
 
 

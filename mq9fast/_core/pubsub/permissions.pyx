@@ -49,7 +49,7 @@ cdef class SubjectFilter:
         self.seed = seed
         self.cache = BytesMap(seed)
 
-    cdef bint admits(self, View subject) except *:
+    cdef bint allows(self, View subject) except *:
         """Whether the literal subject is allowed."""
         cdef PyObject* cached = self.cache.find(subject)
         cdef bint allowed
@@ -86,7 +86,7 @@ cdef class Permissions:
         self.seed = seed
 
     cdef bint may_publish(self, View subject) except *:
-        return self.publish is None or self.publish.admits(subject)
+        return self.publish is None or self.publish.allows(subject)
 
     cdef bint may_subscribe(self, View subject, View queue) except *:
         """Whether SUB is allowed; `queue` is empty for a plain subscription. A SUB to a mailbox is allowed if
@@ -163,4 +163,4 @@ cdef class Permissions:
         message on the literal `subject`. The caller knows that the subjects match."""
         cdef View group = view_of(queue) if queue else view(NULL, 0)
         cdef SubjectFilter denied = self.filter_of(view_of(subscribed), group)
-        return denied is None or denied.admits(view_of(subject))
+        return denied is None or denied.allows(view_of(subject))

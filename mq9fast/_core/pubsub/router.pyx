@@ -1,10 +1,10 @@
-"""Where a plain subject goes; see router.pxd."""
+"""Routing of plain NATS messages; the contract, and who uses it, is in router.pxd."""
 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View, empty_view, to_bytes, view_of
 from mq9fast._core.protocol.parser cimport Operation
-from mq9fast._core.protocol.subject cimport is_ours
+from mq9fast._core.protocol.subject cimport is_mq9_subject
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 from mq9fast._core.pubsub.sublist cimport Sublist
@@ -14,38 +14,35 @@ cdef bytes NO_RESPONDERS = b"NATS/1.0 503\r\nNats-Subject: "
 
 
 cdef class Router:
-    """Plain publish and subscribe.
-
-    `seed` is a random number of 64 bits.
-    """
+    """One for each broker. `seed`: 64 random bits that clients must not know."""
 
     def __cinit__(self, PendingWork pending_work not None, uint64_t seed):
         self.pending_work = pending_work
         self.sublist = Sublist(seed)
-        self.dice = seed | 1
+        self.random_state = seed | 1
         self.limits = pending_work.limits
 
     cdef int publish(self, Client sender, const Operation* op) except -1:
         cdef Py_ssize_t delivered = self.deliver(sender, op.subject, op.reply, op.header, op.payload)
         if delivered == 0 and op.reply.size:
-            self.nobody_took(sender, op)
+            self.report_no_responders(sender, op)
         return 0
 
     cdef int answer(self, View reply, View body) except -1:
-        """Publish a reply of the broker's own. One asked for on a subject of ours is nobody's."""
-        if not is_ours(reply):
+        """Publish a reply of the broker, unless its subject begins with `$mq9.`: no client can receive it."""
+        if not is_mq9_subject(reply):
             self.deliver(None, reply, empty_view(), empty_view(), body)
         return 0
 
     def reply(self, bytes subject not None, bytes body not None) -> None:
-        """Publish `body` on `subject` as the broker; nothing happens if the subject is empty."""
+        """Publish `body` to `subject` as the broker; nothing happens if the subject is empty."""
         if subject:
             self.answer(view_of(subject), view_of(body))
 
     cdef Py_ssize_t deliver(
         self, Client sender, View subject, View reply, View header, View payload
     ) except -1:
-        """Send to all who match; returns how many that were."""
+        """Deliver a message to all matching subscriptions; returns the number of deliveries."""
         cdef Match* match = self.sublist.match(subject)
         cdef Subscription subscription
         cdef Py_ssize_t delivered = 0
@@ -59,9 +56,9 @@ cdef class Router:
         self.pending_work.cost += match.plain + match.groups
         for i in range(match.plain):
             subscription = <Subscription>match.subscriptions[i]
-            if self.can_take(subscription, sender, subject):
+            if self.accepts(subscription, sender, subject):
                 subscription.send(subject, reply, header, payload)
-                self.press(sender, subscription.client)
+                self.stall_sender(sender, subscription.client)
                 delivered += 1
         for i in range(match.groups):
             delivered += self.deliver_to_group(
@@ -74,46 +71,46 @@ cdef class Router:
         self, Match* match, Py_ssize_t start, Py_ssize_t end, Client sender,
         View subject, View reply, View header, View payload,
     ) except -1:
-        """Send to one member, beginning the search for one that can take it at random."""
+        """Deliver to one member: the first that accepts the message, from a random one on."""
         cdef Py_ssize_t count = end - start
-        cdef Py_ssize_t first = self.pick(count)
+        cdef Py_ssize_t first = self.pick_random(count)
         cdef Py_ssize_t i
         cdef Subscription subscription
         for i in range(count):
             subscription = <Subscription>match.subscriptions[start + (first + i) % count]
-            if self.can_take(subscription, sender, subject):
+            if self.accepts(subscription, sender, subject):
                 subscription.send(subject, reply, header, payload)
-                self.press(sender, subscription.client)
+                self.stall_sender(sender, subscription.client)
                 return 1
         return 0
 
-    cdef bint can_take(self, Subscription subscription, Client sender, View subject) except *:
+    cdef bint accepts(self, Subscription subscription, Client sender, View subject) except *:
         return (
             not subscription.client.closing and not subscription.max_reached()
             and (subscription.client is not sender or sender.echo)
-            and (subscription.filter is None or subscription.filter.admits(subject))
+            and (subscription.filter is None or subscription.filter.allows(subject))
         )
 
-    cdef int press(self, Client sender, Client receiver) except -1:
-        """A receiver that does not keep up slows its senders down before it is cut off."""
+    cdef int stall_sender(self, Client sender, Client receiver) except -1:
+        """Stall the sender if the receiver is slow, so that the receiver is not disconnected at once."""
         if sender is None or receiver.writable:
             return 0
         if receiver.out.size > self.limits.max_receiver_bytes():
             sender.stall()
         return 0
 
-    cdef int nobody_took(self, Client sender, const Operation* op) except -1:
-        """Nobody was sent the message: its sender is told if it asked for that."""
+    cdef int report_no_responders(self, Client sender, const Operation* op) except -1:
+        """The message had no receivers: send a 503 reply if the sender's CONNECT has no_responders."""
         if op.reply.size and sender.no_responders and sender.headers:
-            self.no_responders(sender, op.subject, op.reply)
+            self.send_no_responders(sender, op.subject, op.reply)
         return 0
 
-    cdef int no_responders(self, Client sender, View subject, View reply) except -1:
-        """Tell a requester that nobody listens, on its own subscription to the reply (status 503)."""
+    cdef int send_no_responders(self, Client sender, View subject, View reply) except -1:
+        """Send status 503 on the sender's own subscription to the reply subject."""
         cdef Match* match
         cdef Subscription subscription
         cdef Py_ssize_t i
-        if is_ours(reply):
+        if is_mq9_subject(reply):
             return 0
         match = self.sublist.match(reply)
         for i in range(match.plain):
