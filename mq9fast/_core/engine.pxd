@@ -1,7 +1,8 @@
 """What all sessions of a broker share, and the end of each turn of the event loop.
 
-There is one Engine per broker. Sessions call it for each read and for operations that concern more than one
-client; the event loop calls `end_turn`. It calls the commit pipeline and the commands, which are Python.
+There is one Engine per broker. Sessions call it around each read, for publishes to `$mq9.` subjects, and to
+end subscriptions. The event loop and `PendingWork` call `end_turn`; housekeeping calls `update_clock`. The
+engine calls `commit/pipeline.py` and `mailbox/commands.py`.
 """
 
 from libc.stdint cimport uint64_t
@@ -35,7 +36,7 @@ cdef class Engine:
     cdef object loop                  # the event loop: call_soon, call_exception_handler
     cdef int ready_descriptor         # readable while any socket is; -1 where there is none
     cdef uint64_t ended_ns            # when a turn last ended right after its read
-    cdef bint back_to_back            # this turn began soon after
+    cdef bint back_to_back            # this turn began soon after ended_ns
 
     # Counted over all connections, closed ones included.
     cdef readonly uint64_t refused_subscriptions      # because of max_subscriptions
@@ -57,6 +58,6 @@ cdef class Engine:
     cpdef int end_turn(self) except -1
     cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept
-    cpdef int end_finished(self) except -1
-    cdef int drop(self, Subscription subscription) except -1
-    cdef int finish(self, Subscription subscription) except -1
+    cpdef int end_subscriptions_at_maximum(self) except -1
+    cdef int remove_subscription(self, Subscription subscription) except -1
+    cdef int end_at_maximum(self, Subscription subscription) except -1

@@ -17,7 +17,8 @@ from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
 
 cdef enum:
-    # A turn is back-to-back if it begins within this many times busy_poll, wake-up included, of the last end.
+    # A turn is back-to-back if it begins less than this factor times `busy_poll` after the last turn ended.
+    # The time to wake up counts.
     BACK_TO_BACK_FACTOR = 2
     # The clock is read at least four times a second. A longer step means that the broker did not run.
     LONGEST_GAP_MS = 500
@@ -133,15 +134,15 @@ cdef class Engine:
         cdef CommitGroup group
         pending_work.begin()
         try:
-            self.end_finished()
+            self.end_subscriptions_at_maximum()
             group = self.accumulator.group
             if group.bytes or group.deferred or self.delivery.catch_up_queue:
                 self.pipeline.commit()
-                self.end_finished()
+                self.end_subscriptions_at_maximum()
         finally:
             self.serve_clients()
             if pending_work.end_scheduled:
-                # Work that came up since then belongs to the next turn, which begins now.
+                # Work that was added while this turn ended belongs to the next turn. Its time starts now.
                 pending_work.ends_ns = monotonic_ns() + pending_work.turn_ns
         return 0
 
@@ -160,14 +161,14 @@ cdef class Engine:
                 pending_work.resume_over_quota()
         return 0
 
-    cdef int drop(self, Subscription subscription) except -1:
+    cdef int remove_subscription(self, Subscription subscription) except -1:
         """Remove a subscription from routing. The caller removes it from `client.subscriptions`."""
         if isinstance(subscription, MailboxSubscription):
             subscription.client.left_mailbox()
             return self.delivery.detach(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
-    cdef int finish(self, Subscription subscription) except -1:
+    cdef int end_at_maximum(self, Subscription subscription) except -1:
         """End a subscription that reached its maximum, and remove it from its client."""
         del subscription.client.subscriptions[subscription.sid]
         self.unsubscribed += 1
@@ -176,12 +177,12 @@ cdef class Engine:
             return self.delivery.finish(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
-    cpdef int end_finished(self) except -1:
+    cpdef int end_subscriptions_at_maximum(self) except -1:
         """End the subscriptions that reached their maximum since the last call."""
         cdef Subscription subscription
         if self.pending_work.max_reached:
             max_reached, self.pending_work.max_reached = self.pending_work.max_reached, []
             for subscription in max_reached:
                 if subscription.client.subscriptions.get(subscription.sid) is subscription:
-                    self.finish(subscription)
+                    self.end_at_maximum(subscription)
         return 0

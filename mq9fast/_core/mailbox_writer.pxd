@@ -1,6 +1,7 @@
-"""MSG and DELETE: what clients send to mailboxes goes into the commit group here.
+"""Handles publishes to `$mq9.AI.MAILBOX.MSG.` and `.DELETE.`: adds them to the commit group.
 
-The engine calls it for each publish to a `$mq9.` subject, and runs the other commands itself.
+The engine calls `publish` for each publish to a `$mq9.` subject. If that returns false, the engine calls
+`mailbox/commands.py`. `Session` calls `refuse`.
 """
 
 from libc.stdint cimport uint64_t
@@ -36,7 +37,7 @@ cdef class MailboxWriter:
     cdef readonly uint64_t over_limit
 
     cdef bint publish(self, Client client, const Operation* op) except -1
-    cdef int message(self, Client client, const Operation* op, View rest) except -1
+    cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, View reply, str code) except -1
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept

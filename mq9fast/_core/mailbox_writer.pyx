@@ -51,9 +51,9 @@ cdef class MailboxWriter:
         self.create = create
 
     cdef bint publish(self, Client client, const Operation* op) except -1:
-        """Take a MSG or DELETE, or a subject that is no command; false if it is another command's."""
+        """Handle MSG and DELETE, refuse unknown subjects; false if it is for `mailbox/commands.py`."""
         if starts_with(op.subject, MSG_PREFIX):
-            self.message(client, op, slice_from(op.subject, MSG_PREFIX.size))
+            self.add_message(client, op, slice_from(op.subject, MSG_PREFIX.size))
         elif starts_with(op.subject, DELETE_PREFIX):
             self.delete(client, op, slice_from(op.subject, DELETE_PREFIX.size))
         elif starts_with(op.subject, MAILBOX_PREFIX):
@@ -69,7 +69,7 @@ cdef class MailboxWriter:
             return 0
         return self.accumulator.group.add_reply(reply, REPLY_BODY, 0, <bytes>self.refusals[code])
 
-    cdef int message(self, Client client, const Operation* op, View rest) except -1:
+    cdef int add_message(self, Client client, const Operation* op, View rest) except -1:
         """MSG.{mail_address}[.priority]: give the message its id and add it to the commit group."""
         cdef View address
         cdef Rank rank
@@ -161,7 +161,7 @@ cdef class MailboxWriter:
         return True
 
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """The same for a message that is in flight: the queue group knows its rank, size and location."""
+        """Add the deletion of a message that a queue group has in flight; false if none has it."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef RowDeletions row = None
@@ -177,12 +177,12 @@ cdef class MailboxWriter:
                 row = self.accumulator.group.deletes.row(mailbox.uid, rank[0], &entry.location, self.store)
                 if not self.delete_in_row(mailbox, row, entry.location.index, msg_id, size[0], True):
                     return False
-            group.deleting(entry)
+            group.begin_deletion(entry)
         return row is not None
 
     cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """The same for any other message, which is looked up in the store. A message that is not written yet
-        is written first."""
+        """Add the deletion of a message found in the store. A message that is not written yet is written
+        first. Returns false if there is no such message."""
         cdef RecordLocation location
         cdef RowDeletions row
         cdef int wanted
@@ -204,7 +204,7 @@ cdef class MailboxWriter:
     cdef bint delete_in_row(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1:
-        """The same of its row; see CommitGroup.add_delete."""
+        """Mark the message as deleted in its row, and update the dead bytes of the mailbox."""
         cdef uint64_t dead_before = mailbox.dead_bytes
         if not self.accumulator.group.add_delete(mailbox, row, index, msg_id, size, in_flight):
             return False
@@ -216,8 +216,8 @@ cdef class MailboxWriter:
         if msg_id >= mailbox.durable_id:
             self.accumulator.group.retracting.append((mailbox.uid, msg_id))
             self.accumulator.group.retract(mailbox, msg_id)
-            if self.accumulator.unreleased is not None:
-                self.accumulator.unreleased.retract(mailbox, msg_id)
+            if self.accumulator.sealed is not None:
+                self.accumulator.sealed.retract(mailbox, msg_id)
         return 0
 
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1:
@@ -234,5 +234,5 @@ cdef class MailboxWriter:
             member = group.member_of(entry)
             if member is not None and member.subscription.client is client:
                 group.return_message(entry)
-                self.delivery.read_or_forget(group)
+                self.delivery.catch_up_or_drop(group)
         return 0

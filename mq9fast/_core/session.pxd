@@ -1,6 +1,7 @@
 """One client's protocol: parses what its socket sends and runs each operation.
 
-`network/connection.py` makes one for each connection and passes it the bytes that were read. It passes plain
+`network/connection.py` creates one Session for each connection. The transport reads into the session's buffer
+and calls `buffer_updated`. `network/handshake.py` sets its identity and permissions. The session passes plain
 messages to the router, mailbox messages to the engine, and subscriptions to the router or to delivery.
 """
 
@@ -38,11 +39,11 @@ cdef class Session(Client):
     cdef int work(self, bint resumed) except -1
     cdef int handle_frames(self, bint resumed) except -1
     cdef int handle(self, const Operation* op) except -1
-    cdef bint may_wait(self, const Operation* op) noexcept
+    cdef bint is_postponable(self, const Operation* op) noexcept
     cdef int publish(self, const Operation* op) except -1
     cdef bint publish_traced(self, const Operation* op) except *
     cdef int deliver_traced(self, const Operation* op, Trace trace) except -1
-    cdef bint may_publish(self, const Operation* op) except *
+    cdef bint check_publish(self, const Operation* op) except *
     cdef bint permits_publish(self, View subject) except *
     cdef bytes publish_violation(self, const Operation* op)
     cdef int violate(self, bytes sentence) except -1
@@ -52,7 +53,7 @@ cdef class Session(Client):
     cdef int unsubscribe(self, const Operation* op) except -1
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
     cdef int refuse_subscription(self, View subject, View queue, bytes sid=*) except -1
-    cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1
+    cdef int close_if_invalid(self, Outcome outcome, const Operation* op) except -1
     cdef int trace_too_large(self, const Operation* op) except -1
     cdef int ponged(self) except -1
     cdef int ok(self) except -1

@@ -28,8 +28,9 @@ from mq9fast._core.pubsub.permissions cimport Permissions
 cdef enum:
     # Read ahead while a CONNECT is being checked. Without reading, the broker would not see the client leave.
     MAX_READ_AHEAD_BYTES = 4096
-    # Handled of every read, even if the turn's time is spent; then between two checks of the clock.
+    # This many bytes of a read are handled even if the turn's time is spent.
     MIN_WORK_BYTES = 1024
+    # Bytes handled between two checks of the clock, after the first check.
     CLOCK_CHECK_BYTES = 8192
 
 
@@ -137,12 +138,12 @@ cdef class Session(Client):
                 break
             outcome = parse(data + used, size - used, &self.engine.bounds, &op)
             if outcome != FOUND:
-                self.check_unhandled(outcome, &op)
+                self.close_if_invalid(outcome, &op)
                 break
             # An UNSUB with a maximum right after its SUB is handled in this turn, before any delivery.
             if (
                 spent and not (subscribed and op.verb == VERB_UNSUB)
-                and (used >= min_used or self.may_wait(&op))
+                and (used >= min_used or self.is_postponable(&op))
             ):
                 self.has_unhandled = True
                 self.use_up_quota()
@@ -165,8 +166,8 @@ cdef class Session(Client):
             self.pause(PAUSE_CONNECT)
         return 0
 
-    cdef bint may_wait(self, const Operation* op) noexcept:
-        """Whether an operation costs too much for a turn whose time is spent."""
+    cdef bint is_postponable(self, const Operation* op) noexcept:
+        """Whether this operation is left for a later turn if the turn's time is spent."""
         if op.verb == VERB_CONNECT or op.verb == VERB_SUB:
             return True
         return (op.verb == VERB_PUB or op.verb == VERB_HPUB) and is_mq9_subject(op.subject)
@@ -205,7 +206,7 @@ cdef class Session(Client):
             else:
                 del self.subscriptions[subscription.sid]
                 self.engine.unsubscribed += 1
-                self.engine.drop(subscription)
+                self.engine.remove_subscription(subscription)
                 self.refuse_subscription(subject, queue, subscription.sid)
 
     cdef int handle(self, const Operation* op) except -1:
@@ -267,7 +268,7 @@ cdef class Session(Client):
         if op.header.size and asks_for_trace(op.header) and self.publish_traced(op):
             return 0
         if self.permissions is not None or is_reserved(op.subject) or is_routed_reply(op.reply):
-            if not self.may_publish(op):
+            if not self.check_publish(op):
                 return 0
         self.ok()
         if is_mq9_subject(op.subject):
@@ -304,7 +305,7 @@ cdef class Session(Client):
         self.pending_work.schedule_end()
         return self.engine.mailbox_writer.refuse(op.reply, "bad_request: nats_trace_only")
 
-    cdef bint may_publish(self, const Operation* op) except *:
+    cdef bint check_publish(self, const Operation* op) except *:
         """Whether the client may publish this; if not, it gets -ERR."""
         violation = self.publish_violation(op)
         if violation is not None:
@@ -341,7 +342,7 @@ cdef class Session(Client):
         cdef Subscription subscription = self.subscriptions.get(sid)
         self.control_operations += 1
         if subscription is not None and subscription.max_reached():
-            self.engine.finish(subscription)
+            self.engine.end_at_maximum(subscription)
             subscription = None
         if self.is_full():
             self.engine.refused_subscriptions += 1
@@ -376,7 +377,7 @@ cdef class Session(Client):
         cdef Py_ssize_t limit = self.limits.max_subscriptions
         if limit == 0 or len(self.subscriptions) < limit:
             return False
-        self.engine.end_finished()
+        self.engine.end_subscriptions_at_maximum()
         return len(self.subscriptions) >= limit
 
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
@@ -413,7 +414,7 @@ cdef class Session(Client):
             else:
                 del self.subscriptions[sid]
                 self.engine.unsubscribed += 1
-                self.engine.drop(subscription)
+                self.engine.remove_subscription(subscription)
             self.active_ms = self.pending_work.now_ms
         return self.ok()
 
@@ -426,7 +427,7 @@ cdef class Session(Client):
         self.pending_work.max_reached.append(subscription)
         return self.pending_work.schedule_end()
 
-    cdef int check_unhandled(self, Outcome outcome, const Operation* op) except -1:
+    cdef int close_if_invalid(self, Outcome outcome, const Operation* op) except -1:
         """Close the connection after a protocol error, with nats-server's -ERR for it, if it has one."""
         if op.verb == VERB_HPUB and op.frame and not self.headers:
             return self.begin_close(None)
@@ -455,7 +456,7 @@ cdef class Session(Client):
         self.engine.delivery.writable_again(self)
 
     def closed(self) -> None:
-        """The connection is closed: end its subscriptions. What its members had in flight is returned."""
+        """The connection is closed: end its subscriptions. What it had in flight goes back to its groups."""
         cdef Subscription subscription
         cdef dict awaiting_answers = self.awaiting_answers
         self.closing = True
@@ -466,4 +467,4 @@ cdef class Session(Client):
         self.awaiting_answers = {}
         self.parked = {}
         for subscription in [*subscriptions.values(), *awaiting_answers]:
-            self.engine.drop(subscription)
+            self.engine.remove_subscription(subscription)

@@ -1,9 +1,9 @@
 """The commit pipeline: takes each commit group to the store, makes it durable, and releases it.
 
-The engine calls `commit` at the end of a turn of the event loop. Under `always` the fsync of a group runs in
-the syncer's thread while the next group gathers, for as long as the fsync takes: a slow disk makes groups
-larger, not more. Under `interval` and `never` a group is released as soon as it is written. The states of a
-group are drawn in states.py.
+The engine calls `commit` at the end of a turn of the event loop. `MailboxWriter` calls `write_batch`,
+housekeeping calls `check` and `flush_memtables`, the broker calls `finish`. With `--sync always`, the
+syncer's thread runs the fsync of a group while the next group gathers: a slow disk makes groups larger, not
+more. With `interval` and `never` a group is released as soon as it is written. states.py draws the states.
 """
 
 import asyncio
@@ -121,13 +121,13 @@ class CommitPipeline:
         except UNREADABLE as error:
             self._read_retry.failed(error)
 
-    # The way of a group.
+    # From gathering to release.
 
     def _advance(self) -> None:
         group = self._accumulator.group
         if group.is_empty:
             return
-        if self._accumulator.unreleased is not None:
+        if self._accumulator.sealed is not None:
             if group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
                 self.write_batch()
             return
@@ -165,7 +165,7 @@ class CommitPipeline:
                 self._interval.note_write()
 
     def _synced(self, failure: StoreError | None) -> None:
-        group = self._accumulator.unreleased
+        group = self._accumulator.sealed
         assert group is not None
         try:
             if failure is not None or self._accumulator.group.retracting:
@@ -197,7 +197,7 @@ class CommitPipeline:
         self.log_failure("a commit group could not be stored", error)
         self.healer.store_failed(error)
         self._refused.take_back(group)
-        for each in (group, self._accumulator.unreleased):
+        for each in (group, self._accumulator.sealed):
             if each is not None:
                 each.cancel_retract(group.retracting)
         group.retracting.clear()
@@ -211,7 +211,7 @@ class CommitPipeline:
     def _abandon(self, error: StoreError) -> bool:
         """Refuse what is written and not durable, before the store is opened again. Returns false while an
         fsync is under way, which fails the group itself."""
-        if self._accumulator.unreleased is not None:
+        if self._accumulator.sealed is not None:
             return False
         group = self._accumulator.group
         self.write_batch()
@@ -262,7 +262,7 @@ class CommitPipeline:
         self._pending_work.schedule_end()
         await asyncio.sleep(0)
         accumulator = self._accumulator
-        while accumulator.unreleased is not None or not accumulator.group.is_empty:  # noqa: ASYNC110 (rare)
+        while accumulator.sealed is not None or not accumulator.group.is_empty:  # noqa: ASYNC110 (rare)
             await asyncio.sleep(FINISH_POLL_SECONDS)
         self.close()
         try:

@@ -72,9 +72,9 @@ class RefusedMessages:
 
     def _reload(self, mailbox: Mailbox) -> None:
         """Set a mailbox to its stored state, without refused messages. Raises StoreError or CorruptRecord."""
-        lived = mailbox.live
+        lived = mailbox.exists
         self._mailbox_index.reload(mailbox, self._store.get(layout.mailbox_key(mailbox.address)))
-        if lived and not mailbox.live:
+        if lived and not mailbox.exists:
             self._delivery.restart(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
             for msg_id, _, header, payload in RecordBatchReader(self._store.scan(start, end), first):
@@ -86,7 +86,7 @@ class RefusedMessages:
         return [
             (rank, ids.first, layout.messages_between(ids.uid, rank, ids.first, ids.end))
             for ids in self._ids.get(mailbox, ())
-            if mailbox.live and ids.uid == mailbox.uid
+            if mailbox.exists and ids.uid == mailbox.uid
             for rank in range(RANKS)
         ]
 

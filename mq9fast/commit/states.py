@@ -1,9 +1,9 @@
-"""The states of a commit group. `CommitPipeline._set_state` alone changes them.
+"""The states of a commit group. `CommitPipeline._set_state` moves it on; `CommitGroup.clear` starts it again.
 
-    GATHERING ── sealed ──► WRITTEN ── always ──► SYNCING ── fsync done ──► RELEASED
-     │  ▲                      │                     │
-     │  └ early writes, 1 MiB  └─ interval, never ───│─────────────────────► RELEASED
-     │                                               └─ fsync failed ──────► FAILED
+                                                  ┌ fsync failed ──► FAILED
+    GATHERING ── sealed ──► WRITTEN ── always ──► SYNCING
+     │  ▲                      │                  └ fsync done ────► RELEASED
+     │  └ writes a batch early └─ interval, never, or nothing was written ──► RELEASED
      └ a write that fails refuses the changes of its batch; the group goes on gathering
 
 A group that was released or has failed is emptied and may gather again as a new one.
@@ -16,10 +16,10 @@ class GroupState(IntEnum):
     """What has become of a commit group."""
 
     GATHERING = 0
-    """Commands add changes and replies. Parts of the batch may be in the store already."""
+    """Commands add changes and replies. Earlier batches of the group may be in the store already."""
 
     WRITTEN = 1
-    """Nothing is added any more, and the store took the whole batch."""
+    """Nothing is added any more. The store took every batch, or the changes of a batch were refused."""
 
     SYNCING = 2
     """The syncer's thread makes the store's log durable."""

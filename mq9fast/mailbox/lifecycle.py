@@ -1,4 +1,4 @@
-"""Creates, renews and expires mailboxes.
+"""Loads, creates, renews and expires mailboxes, and purges orphaned messages.
 
 `mailbox/commands.py` calls `create`, `_core/mailbox_writer.pyx` calls `auto_create`, and
 `server/housekeeping.py` calls `expire_due`. All changes go into the current commit group, and are durable

@@ -23,7 +23,7 @@ def masked(address: str) -> str:
 def address_or_mask(mailbox: Mailbox) -> str:
     """The address of a mailbox, masked unless the mailbox is public and live."""
     address = mailbox.address.decode()
-    return address if mailbox.live and mailbox.public else masked(address)
+    return address if mailbox.exists and mailbox.public else masked(address)
 
 
 class Privacy:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mq9fast.broker")
 
 BACKLOG = 4096
-# Bytes of record batches that each run of the thinner reads.
+# Bytes of record batches that one call of the thinner reads.
 THINNED_BYTES = 256 << 10
 # Faults that /healthz shows after a start with accept_loss that found a loss.
 LOSS = "loss"
@@ -143,7 +143,7 @@ class Broker:
         )
         self._compaction = parts.compaction
         self.serving = True
-        await self._monitor()
+        await self._start_monitor()
 
     def _note_missing(self, mailboxes: int) -> None:
         if mailboxes:
@@ -176,7 +176,7 @@ class Broker:
         *,
         proxy_protocol: bool = False,
     ) -> None:
-        """Accept the connections of bound ports by hand, for TLS or a PROXY header."""
+        """Let `Admission` accept the connections of bound ports, for TLS or a PROXY header."""
         admission = Admission(
             listeners,
             connect,
@@ -199,7 +199,7 @@ class Broker:
         port = port_of(listeners)
         if tls is not None:
             self._admit(listeners, websocket.protocol, tls, "on")
-        # The advertised addresses belong to the other port.
+        # `connect_urls` has addresses of the client port: WebSocket clients do not get them.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
         without_tls = {"tls_required": None, "tls_verify": None}
         self.handshake.info_overrides["websocket"] = own if tls is not None else {**own, **without_tls}
@@ -228,7 +228,7 @@ class Broker:
         if self.websocket is not None:
             self.websocket.close()
 
-    async def _monitor(self) -> None:
+    async def _start_monitor(self) -> None:
         """Open the monitoring port. If the default port is in use, the broker starts without it."""
         settings = self.settings
         if settings.monitor_port < 0:
@@ -273,7 +273,7 @@ class Broker:
         self.connections.pop(connection.session.cid, None)
 
     async def stop(self) -> None:
-        """Stop accepting connections, commit and answer what was received, then close everything."""
+        """Stop accepting connections, commit and answer what was handled, then close everything."""
         if not self._listeners:
             return
         self.serving = False

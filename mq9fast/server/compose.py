@@ -1,6 +1,6 @@
-"""Builds the parts of a broker that need no socket: each gets the parts it uses in its constructor.
+"""Builds the parts of a broker that need no socket, and passes to each constructor the parts that it calls.
 
-Called by broker.py, with the store that the broker was given.
+`server/broker.py` calls it, with the store that the broker opened.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ READ_BYTES = 524288
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a broker is made of, besides its sockets."""
+    """The parts that `Broker` uses directly."""
 
     engine: Engine
     accumulator: Accumulator

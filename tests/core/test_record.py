@@ -96,7 +96,7 @@ def test_mailbox_record_is_loaded_and_written_unchanged(
     record = mailbox_record(description, public=public, **fields)
     parts = Parts()
     mailbox = load_mailbox(parts.mailbox_index, b"a.b", record)
-    assert (mailbox.live, mailbox.public, mailbox.description) == (True, public, description or None)
+    assert (mailbox.exists, mailbox.public, mailbox.description) == (True, public, description or None)
     for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
         assert getattr(mailbox, name) == fields.get(name, 0)
     assert [mailbox.count_of(rank) for rank in range(3)] == counts

@@ -1,7 +1,7 @@
-"""The commit group that gathers changes now, and the one before it, which is not durable yet.
+"""Holds two commit groups: the one that gathers changes now, and the sealed one before it.
 
-Commands, expiry, purges and thinning add changes to `group`. The commit pipeline seals it, which begins the
-next group, and releases it when it is durable.
+`MailboxWriter`, `mailbox/commands.py`, expiry, purges and the thinner add changes to `group`. The commit
+pipeline seals it, which begins the next group, and releases it at last.
 """
 
 from libc.stdint cimport uint64_t
@@ -17,7 +17,7 @@ cdef enum:
 cdef class Accumulator:
     cdef readonly CommitGroup group         # the one that gathers now
     cdef readonly uint64_t group_number     # counts groups; the number of `group`
-    cdef readonly CommitGroup unreleased    # the group that is sealed and not durable yet, or None
+    cdef readonly CommitGroup sealed        # the group that is sealed and not durable yet, or None
     cdef CommitGroup spare                  # an empty group for the next `seal`, or None
 
     # Why new messages are refused.

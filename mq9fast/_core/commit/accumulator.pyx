@@ -19,14 +19,14 @@ cdef class Accumulator:
             next_group.set_batch(sealed.batch)
             self.spare = None
         next_group.deletes = sealed.deletes
-        self.unreleased = sealed
+        self.sealed = sealed
         self.group = next_group
         self.group_number += 1
         return sealed
 
     def release(self, CommitGroup sealed not None) -> None:
         """The sealed group was released or has failed. If its memory is small, a later group uses it."""
-        self.unreleased = None
+        self.sealed = None
         if sealed.bytes < MAX_SPARE_BYTES:
             sealed.clear()
             self.spare = sealed

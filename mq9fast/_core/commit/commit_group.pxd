@@ -94,7 +94,7 @@ cdef class CommitGroup:
     cdef set retracted                # (uid, msg_id) of live pushes to skip: the message was deleted
     cdef readonly list retracting     # (uid, msg_id) that the next write deletes before they are durable
     cdef readonly bint has_written    # the store has taken a part of the group
-    cdef public int state             # a GroupState (commit/states.py); only the commit pipeline changes it
+    cdef public int state             # a GroupState; only the commit pipeline and `clear` change it
 
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(

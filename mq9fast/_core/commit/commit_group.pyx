@@ -194,7 +194,7 @@ cdef class CommitGroup:
         self.deletes.write(self.put, self.delete)
         for mailbox in self.touched:
             mailbox.touched = False
-            if mailbox.live:
+            if mailbox.exists:
                 self.put(key_of_mailbox(mailbox.address), mailbox.pack())
                 first_id, mailbox.written_id = mailbox.written_id, mailbox.next_id
                 self.add_durable_mark(mailbox, first_id)

@@ -1,8 +1,9 @@
 """What reads a mailbox: a plain subscription (here) or a queue group (queue_group.pyx).
 
 A consumer has one cursor per rank: the first id of that rank that it was not given. A consumer that is caught
-up gets each message as it becomes durable. When its client's socket is full it falls behind, and later reads
-the store from its cursors on. Nothing is kept in memory for it in between. `Delivery` calls all of this.
+up gets each message as it becomes durable. It falls behind if its client has a full socket or too much
+unwritten output, or if the turn has no time left. It then reads the store from its cursors on: no messages
+are kept in memory for it. `Delivery` calls consumers; `queue_group.pyx` uses the frames too.
 """
 
 from libc.stdint cimport uint64_t
@@ -24,8 +25,8 @@ cdef enum:
 cdef enum CatchUpResult:
     CAUGHT_UP     # it has everything durable, and gets new messages live
     MORE_TO_GIVE  # it used up its share of the turn
-    SOCKETS_FULL  # every client that could take messages has a full socket
-    NOT_DURABLE   # it has everything durable, but not all that was sent before it joined
+    SOCKETS_FULL  # no client can take messages: full socket, closing, or at its maximum
+    NOT_DURABLE   # it has everything durable, but messages from before it joined are not durable
 
 
 cdef enum ConsumerState:
@@ -62,7 +63,7 @@ cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
 cdef class Consumer:
     cdef Mailbox mailbox
     cdef uint64_t cursor[3]
-    cdef uint64_t live_from_id  # lower ids may not be durable yet: do not go live before they are
+    cdef uint64_t live_from_id  # it counts as caught up only when all lower ids are durable
     cdef bint caught_up
     cdef ConsumerState state
 

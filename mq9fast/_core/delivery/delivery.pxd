@@ -42,7 +42,7 @@ cdef class Delivery:
     cdef int detach(self, MailboxSubscription subscription) except -1
     cdef int finish(self, MailboxSubscription subscription) except -1
     cdef int leave_group(self, QueueGroup group, Member member) except -1
-    cdef int read_or_forget(self, QueueGroup group) except -1
+    cdef int catch_up_or_drop(self, QueueGroup group) except -1
     cdef int drop_consumer(self, Mailbox mailbox, Consumer consumer) except -1
     cdef int queue_catch_up(self, Consumer consumer) except -1
     cdef int catch_up_one(self, Consumer consumer, object store) except -1

@@ -100,9 +100,9 @@ cdef class Delivery:
 
     cdef int leave_group(self, QueueGroup group, Member member) except -1:
         group.leave(member)
-        return self.read_or_forget(group)
+        return self.catch_up_or_drop(group)
 
-    cdef int read_or_forget(self, QueueGroup group) except -1:
+    cdef int catch_up_or_drop(self, QueueGroup group) except -1:
         """The group has a returned message or lost a member: let it catch up, or drop it if it is empty."""
         if group.members:
             return self.queue_catch_up(group)
@@ -132,7 +132,7 @@ cdef class Delivery:
         for i in range(commit_group.durable_marks.count):
             mark = commit_group.durable_mark(i)
             mailbox = <Mailbox>mark.mailbox
-            if mailbox.uid != mark.uid or not mailbox.live:
+            if mailbox.uid != mark.uid or not mailbox.exists:
                 continue
             mailbox.durable_id = max(mailbox.durable_id, mark.next_id)
             if mailbox.consumers:
@@ -209,14 +209,14 @@ cdef class Delivery:
             loose = False
             for group in mailbox.groups.values():
                 if durable:
-                    group.deleted(pending_delete.msg_id)
+                    group.deletion_durable(pending_delete.msg_id)
                 else:
-                    group.not_deleted(pending_delete.msg_id)
+                    group.deletion_failed(pending_delete.msg_id)
                 loose = loose or not durable or not group.members
             if loose:
                 for group in list(mailbox.groups.values()):
                     if not durable or not group.members:
-                        self.read_or_forget(group)
+                        self.catch_up_or_drop(group)
         return 0
 
     def release(self, CommitGroup commit_group not None) -> None:
@@ -323,6 +323,6 @@ cdef class Delivery:
                 if self.unreadable.pop(consumer, None) is not None:
                     consumer.state = IDLE
                 if isinstance(consumer, QueueGroup):
-                    self.read_or_forget(<QueueGroup>consumer)
+                    self.catch_up_or_drop(<QueueGroup>consumer)
                 elif consumer.state == IDLE:
                     self.queue_catch_up(consumer)

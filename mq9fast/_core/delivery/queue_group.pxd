@@ -1,6 +1,8 @@
-"""A queue group of a mailbox: each message goes to one member; to another if it leaves or refuses.
+"""A queue group: the subscriptions to one mailbox with the same queue name.
 
-`Delivery` calls it for members that come and go and for messages; `MailboxWriter` for answers of members.
+The group gives each message to one member. If that member leaves or sends -NAK, the group gives the message
+to another. A message is in flight until a client deletes it. `Delivery` calls the group for members that come
+and go and for messages, `MailboxWriter` for answers. The group reads the store and writes to clients.
 """
 
 from libc.stdint cimport uint64_t
@@ -26,21 +28,21 @@ cdef class QueueGroup(Consumer):
     # Members come and go.
     cdef Member join(self, Subscription subscription, int ranks)
     cdef int leave(self, Member member) except -1
-    cdef int release_member(self, Member member) except -1
+    cdef int remove_if_finished(self, Member member) except -1
 
     # A message that a member answered.
     cdef Member member_of(self, InFlight* entry)
     cdef int return_message(self, InFlight* entry) except -1
-    cdef int deleting(self, InFlight* entry) except -1
-    cdef int deleted(self, uint64_t msg_id) except -1
-    cdef int not_deleted(self, uint64_t msg_id) except -1
+    cdef int begin_deletion(self, InFlight* entry) except -1
+    cdef int deletion_durable(self, uint64_t msg_id) except -1
+    cdef int deletion_failed(self, uint64_t msg_id) except -1
 
     # Handing out.
     cdef Member choose(self, int rank)
     cdef CatchUpResult blocked_reason(self, int rank)
     cdef bint any_takes(self, int rank)
     cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1
-    cdef int give_first(self, Member member, DeliveryFrame* frame) except -1
+    cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1
-    cdef CatchUpResult give_returned(self, object store, int rank, Py_ssize_t* budget) except *
-    cdef CatchUpResult give_new(self, object store, int rank, Py_ssize_t* budget) except *
+    cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *
+    cdef CatchUpResult read_new_messages(self, object store, int rank, Py_ssize_t* budget) except *

@@ -51,7 +51,7 @@ cdef class QueueGroup(Consumer):
 
     @property
     def in_flight_count(self) -> int:
-        """Messages that members have in flight."""
+        """Messages that are given out or being deleted. Returned ones do not count."""
         return self.in_flight.size - self.in_flight.returned_count()
 
     cdef Member join(self, Subscription subscription, int ranks):
@@ -68,7 +68,7 @@ cdef class QueueGroup(Consumer):
         self.caught_up = False
         return 0
 
-    cdef int release_member(self, Member member) except -1:
+    cdef int remove_if_finished(self, Member member) except -1:
         """Remove a member that reached its maximum and has nothing in flight any more."""
         if member.in_flight.count == 0 and member.subscription.max_reached():
             self.members.remove(member)
@@ -83,16 +83,16 @@ cdef class QueueGroup(Consumer):
         cdef Member member = self.member_of(entry)
         self.in_flight.return_to_group(entry, &member.in_flight)
         self.caught_up = False
-        return self.release_member(member)
+        return self.remove_if_finished(member)
 
-    cdef int deleting(self, InFlight* entry) except -1:
+    cdef int begin_deletion(self, InFlight* entry) except -1:
         """The message was deleted, but the commit group may fail: until it is durable no member gets it."""
         if entry.state == RETURNED:
             self.in_flight.returned(entry.item.major).remove(&entry.item)
         entry.state = DELETING
         return 0
 
-    cdef int deleted(self, uint64_t msg_id) except -1:
+    cdef int deletion_durable(self, uint64_t msg_id) except -1:
         """The deletion is durable: drop the entry."""
         cdef InFlight* entry = self.in_flight.find(msg_id)
         cdef Member member
@@ -100,9 +100,9 @@ cdef class QueueGroup(Consumer):
             return 0
         member = self.member_of(entry)
         self.in_flight.drop(entry, NULL if member is None else &member.in_flight)
-        return 0 if member is None else self.release_member(member)
+        return 0 if member is None else self.remove_if_finished(member)
 
-    cdef int not_deleted(self, uint64_t msg_id) except -1:
+    cdef int deletion_failed(self, uint64_t msg_id) except -1:
         """The deletion failed: the message is in flight at its member again, or returned if that one left."""
         cdef InFlight* entry = self.in_flight.find(msg_id)
         if entry is NULL or entry.state != DELETING:
@@ -119,7 +119,7 @@ cdef class QueueGroup(Consumer):
         for member in list(self.members):
             member.in_flight.first = NULL
             member.in_flight.count = 0
-            self.release_member(member)
+            self.remove_if_finished(member)
         return Consumer.restart(self)
 
     cdef int park(self) except -1:
@@ -169,7 +169,7 @@ cdef class QueueGroup(Consumer):
         self.in_flight.give(entry, <void*>member, &member.in_flight)
         return member.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
 
-    cdef int give_first(self, Member member, DeliveryFrame* frame) except -1:
+    cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1:
         """Give out a new message."""
         cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
         cdef InFlight* entry = self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
@@ -184,7 +184,7 @@ cdef class QueueGroup(Consumer):
         if member is None:
             self.caught_up = self.blocked_reason(frame.rank) == CAUGHT_UP
             return 0
-        return self.give_first(member, frame)
+        return self.give_new_message(member, frame)
 
     cdef CatchUpResult catch_up(self, object store) except *:
         """A rank whose members all have full sockets does not stop the other ranks."""
@@ -195,9 +195,9 @@ cdef class QueueGroup(Consumer):
         for rank in range(RANKS):
             if not self.any_takes(rank):
                 continue
-            outcome = self.give_returned(store, rank, &budget)
+            outcome = self.read_returned_messages(store, rank, &budget)
             if outcome == CAUGHT_UP:
-                outcome = self.give_new(store, rank, &budget)
+                outcome = self.read_new_messages(store, rank, &budget)
             if outcome == MORE_TO_GIVE:
                 return MORE_TO_GIVE
             if outcome == SOCKETS_FULL:
@@ -214,7 +214,7 @@ cdef class QueueGroup(Consumer):
                 return True
         return False
 
-    cdef CatchUpResult give_returned(self, object store, int rank, Py_ssize_t* budget) except *:
+    cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out returned messages, oldest first. They are older than any new one of the rank."""
         cdef DeliveryFrame frame
         cdef InFlight* entry
@@ -255,7 +255,7 @@ cdef class QueueGroup(Consumer):
             raise CorruptRecord(f"a record batch of {entry.location.count} messages has {batch.count}")
         return True
 
-    cdef CatchUpResult give_new(self, object store, int rank, Py_ssize_t* budget) except *:
+    cdef CatchUpResult read_new_messages(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out new messages from the store."""
         cdef DeliveryFrame frame
         cdef Member member
@@ -270,7 +270,7 @@ cdef class QueueGroup(Consumer):
             if member is None:
                 return self.blocked_reason(rank)
             fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
-            self.give_first(member, &frame)
+            self.give_new_message(member, &frame)
             budget[0] -= cost_of(&frame)
         self.cursor[rank] = self.mailbox.durable_id
         return CAUGHT_UP

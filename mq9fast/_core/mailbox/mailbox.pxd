@@ -16,16 +16,16 @@ from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MailboxRecord
 
 
 cdef enum:
-    MESSAGE_OVERHEAD_BYTES = MESSAGE_FIXED_BYTES + 12   # in a record batch, besides header and payload
-    MAX_DEAD_RATIO = 1        # a mailbox is sparse if dead bytes are more than this times the live bytes,
-    MIN_DEAD_BYTES = 256      # and more than this, because a record counts dead bytes in this unit
+    MESSAGE_OVERHEAD_BYTES = MESSAGE_FIXED_BYTES + 12  # in a record batch, besides header and payload
+    MAX_DEAD_RATIO = 1  # a mailbox is sparse if dead bytes are more than this times the live bytes,
+    MIN_DEAD_BYTES = 256  # and more than this, because a record counts dead bytes in this unit
 
 
 cdef class Mailbox:
-    # Identity. An object that is not live stands for an address without a mailbox that has subscriptions.
+    # Identity. An object with `exists` false is an address with subscriptions but without a mailbox.
     cdef readonly bytes address
     cdef readonly uint64_t uid            # never reused: a later mailbox at the same address has another
-    cdef readonly bint live
+    cdef readonly bint exists
     cdef readonly bint public
     cdef readonly bytes description
 
@@ -94,7 +94,7 @@ cdef class MailboxIndex:
 
     cdef inline bint is_visible(self, Mailbox mailbox) noexcept:
         """Whether the mailbox exists and is not past its deadline. Clients have no access to others."""
-        return mailbox.live and not mailbox.past_deadline(self.expiry_clock_ms)
+        return mailbox.exists and not mailbox.past_deadline(self.expiry_clock_ms)
 
     cdef inline uint64_t stored_bytes(self) noexcept:
         """Bytes that count towards the size limit: all messages, and dead bytes beyond what thinning

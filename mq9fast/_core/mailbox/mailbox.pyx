@@ -57,10 +57,10 @@ cdef class Mailbox:
         return self.count[rank]
 
     cdef void initialize(self, uint64_t uid, bint public, uint16_t jumps) noexcept:
-        """Make it a live mailbox without messages."""
+        """Make it an existing mailbox without messages."""
         cdef int rank
         self.uid = uid
-        self.live = True
+        self.exists = True
         self.needs_reload = False
         self.public = public
         self.jumps = jumps
@@ -72,7 +72,7 @@ cdef class Mailbox:
         self.description = None
 
     cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept:
-        """Make it the live mailbox of a stored record."""
+        """Make it the mailbox of a stored record."""
         cdef int rank
         self.initialize(record.uid, record.public, jumps)
         self.next_id = record.next_id
@@ -120,15 +120,15 @@ cdef class MailboxIndex:
         """The mailbox of the address; None if there is none or it is past its deadline."""
         cdef PyObject* found
         cdef Mailbox last_found = self.last_found
-        if last_found is None or not last_found.live or not same(view_of(last_found.address), address):
+        if last_found is None or not last_found.exists or not same(view_of(last_found.address), address):
             found = self.table.find(address)
-            if found is NULL or not (<Mailbox>found).live:
+            if found is NULL or not (<Mailbox>found).exists:
                 return None
             self.last_found = last_found = <Mailbox>found
         return None if last_found.past_deadline(self.expiry_clock_ms) else last_found
 
     cdef Mailbox look_up_or_create(self, View address):
-        """The object of the address, which may be not live or past its deadline: see `is_visible`."""
+        """The object of the address, which may not exist or be past its deadline: see `is_visible`."""
         cdef PyObject* found = self.table.find(address)
         cdef Mailbox mailbox
         if found is not NULL:
@@ -139,7 +139,7 @@ cdef class MailboxIndex:
 
     cdef int remove_if_unused(self, Mailbox mailbox) except -1:
         """Remove the object of an address that has neither a mailbox nor consumers."""
-        if not mailbox.live and not mailbox.consumers:
+        if not mailbox.exists and not mailbox.consumers:
             self.table.remove(view_of(mailbox.address))
         return 0
 
@@ -195,7 +195,7 @@ cdef class MailboxIndex:
 
     def __iter__(self):
         """Iterate over a copy of all mailboxes, in no particular order."""
-        return iter([mailbox for mailbox in self.table if (<Mailbox>mailbox).live])
+        return iter([mailbox for mailbox in self.table if (<Mailbox>mailbox).exists])
 
     @property
     def slot_count(self) -> int:
@@ -216,7 +216,7 @@ cdef class MailboxIndex:
         cdef Py_ssize_t i
         cdef bytes address
         for i in range(max(end_slot - max_slots, <Py_ssize_t>0), min(end_slot, self.table.capacity)):
-            if self.table.slots[i].key is NULL or not (<Mailbox>self.table.slots[i].value).live:
+            if self.table.slots[i].key is NULL or not (<Mailbox>self.table.slots[i].value).exists:
                 continue
             address = <bytes>self.table.slots[i].key
             if address > after and (before is None or address < before):
@@ -234,7 +234,7 @@ cdef class MailboxIndex:
         if found is NULL:
             return None
         mailbox = <Mailbox>found
-        return mailbox if mailbox.live and mailbox.past_deadline(self.expiry_clock_ms) else None
+        return mailbox if mailbox.exists and mailbox.past_deadline(self.expiry_clock_ms) else None
 
     def load(self, rows, UidSet uids=None) -> None:
         """Load stored mailboxes at the start: pairs (key, record); a key is one byte and the address.
@@ -282,7 +282,7 @@ cdef class MailboxIndex:
     def create(self, bytes address not None, bint public) -> Mailbox:
         """Create a mailbox without a TTL. ValueError if the address has one."""
         cdef Mailbox mailbox = self.look_up_or_create(view_of(address))
-        if mailbox.live:
+        if mailbox.exists:
             raise ValueError("the mailbox exists")
         mailbox.initialize(self.next_uid, public, self.jumps)
         self.next_uid += 1
@@ -302,7 +302,7 @@ cdef class MailboxIndex:
         """Remove a mailbox. Its consumers stay attached, and its address may be used again."""
         self.deadlines.remove(&mailbox.expiry)
         self.subtract_totals(mailbox)
-        mailbox.live = False
+        mailbox.exists = False
         self.last_found = None
         self.remove_if_unused(mailbox)
 
@@ -314,7 +314,7 @@ cdef class MailboxIndex:
         cdef MailboxRecord stored
         cdef uint64_t next_id = mailbox.next_id
         cdef uint64_t durable_id = mailbox.durable_id
-        if not mailbox.live:
+        if not mailbox.exists:
             return
         if record is None:
             self.end(mailbox)

@@ -10,8 +10,8 @@ from mq9fast._core.base.view cimport View
 
 
 cdef enum:
-    FORMAT_VERSION = 3        # of a data directory; storage/layout.py says what a new version has to do
-    RECORD_VERSION = 1        # first byte of a mailbox record and of a message
+    FORMAT_VERSION = 3          # of a data directory; storage/layout.py says what a new version has to do
+    RECORD_VERSION = 1          # first byte of a mailbox record and of a message
     MESSAGE_KEY_BYTES = 18
     MESSAGE_FIXED_BYTES = 16    # of a message, before its attributes, header and payload
     MAILBOX_FIXED_BYTES = 104   # of a mailbox record, before the description
