@@ -41,7 +41,7 @@ def reload(broker: Broker, settings: Settings) -> None:
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:
             connection.send_info(lame_duck=broker.lame_duck)
-        _look_again(broker, connection)
+        _recheck(broker, connection)
     _close_surplus(broker)
     logging.getLogger().setLevel(settings.log_level.upper())
     log.info("settings reloaded")
@@ -65,15 +65,15 @@ def _close_surplus(broker: Broker) -> None:
         connection.session.close_with(TOO_MANY_CONNECTIONS)
 
 
-def _look_again(broker: Broker, connection: Connection) -> None:
+def _recheck(broker: Broker, connection: Connection) -> None:
     """Close a client whose credentials are not valid any more; others get their new permissions."""
     session = connection.session
     # A client whose password is being checked is checked against these settings already.
     if session.authorized and not session.connect_pending:
-        broker.handshake.recheck(session, partial(_judge, connection))
+        broker.handshake.recheck(session, partial(_apply_verdict, connection))
 
 
-def _judge(connection: Connection, identity: Identity | None) -> None:
+def _apply_verdict(connection: Connection, identity: Identity | None) -> None:
     session = connection.session
     if identity is None:
         log.info("closing %s:%d: not authorized under the new settings", *connection.peer)
