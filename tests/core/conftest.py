@@ -1,4 +1,4 @@
-"""With the debug core, a test of the core fails if it leaves an object or a block of memory behind."""
+"""With the debug build, a test of the core fails if it leaves an object or a block of memory behind."""
 
 import gc
 import pkgutil
@@ -17,7 +17,7 @@ for _module in pkgutil.walk_packages(mq9fast._core.__path__, "mq9fast._core."):
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_behind() -> Iterator[None]:
+def no_objects_are_left() -> Iterator[None]:
     before = live_objects()
     yield
     if live_objects() != before:
@@ -29,6 +29,6 @@ def nothing_stays_behind() -> Iterator[None]:
 
 
 def end_sessions() -> None:
-    """The garbage collector does not see mailboxes: what reads them has to be detached from them."""
+    """Close all sessions, which detaches their consumers: the garbage collector does not track mailboxes."""
     for session in [thing for thing in gc.get_objects() if isinstance(thing, Session)]:
         session.closed()

@@ -1,4 +1,4 @@
-"""The debug core: an assertion that does not hold ends the process, and what lives is counted."""
+"""The debug build of the core: a failed assertion ends the process, and live objects are counted."""
 
 import os
 import signal
@@ -14,7 +14,9 @@ from mq9fast._core.base.check import is_debug_build, live_objects
 from mq9fast._core.base.heap import Heap, Ticket
 from tests.support.broker import Broker
 
-debug_only = pytest.mark.skipif(not is_debug_build(), reason="a release has no assertions and no counts")
+debug_only = pytest.mark.skipif(
+    not is_debug_build(), reason="a release build has no assertions and no counts"
+)
 UNSORTED = """
 from mq9fast._core.mailbox.uid_set import UidSet
 uids = UidSet()
@@ -36,7 +38,7 @@ def test_make_test_debug_runs_the_debug_core_and_brokers_with_it(tmp_path: Path)
 
 
 @debug_only
-def test_an_assertion_that_does_not_hold_ends_the_process() -> None:
+def test_failed_assertion_ends_the_process() -> None:
     ran = subprocess.run([sys.executable, "-c", UNSORTED], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (-signal.SIGABRT, "")
     assert "uid_set.pyx" in ran.stderr
@@ -59,5 +61,5 @@ def test_objects_and_blocks_of_memory_are_counted() -> None:
 
 
 @pytest.mark.skipif(is_debug_build(), reason="the debug core counts")
-def test_a_release_counts_nothing() -> None:
+def test_release_counts_nothing() -> None:
     assert live_objects() == {}

@@ -1,4 +1,4 @@
-"""The states of a commit group: the pipeline refuses every move that the drawing does not have."""
+"""The states of a commit group: the pipeline refuses every transition that `NEXT_STATES` does not have."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.support.in_memory import MemoryBatch
 
 @pytest.mark.parametrize("before", GroupState)
 @pytest.mark.parametrize("after", GroupState)
-def test_only_drawn_moves_are_allowed(before: GroupState, after: GroupState) -> None:
+def test_only_listed_transitions_are_allowed(before: GroupState, after: GroupState) -> None:
     group = CommitGroup(MemoryBatch())  # type: ignore[arg-type]
     group.state = before
     pipeline = CommitPipeline.__new__(CommitPipeline)
@@ -23,7 +23,7 @@ def test_only_drawn_moves_are_allowed(before: GroupState, after: GroupState) -> 
         assert group.state == before
 
 
-def test_an_emptied_group_gathers_again() -> None:
+def test_cleared_group_gathers_again() -> None:
     group = CommitGroup(MemoryBatch())  # type: ignore[arg-type]
     group.state = GroupState.FAILED
     group.clear()

@@ -1,4 +1,4 @@
-"""Messages deleted by id in any order: what is kept of rows that were looked up is never wrong."""
+"""Tests of deletions by id in any order: the index of rows that were looked up agrees with the store."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from tests.support.in_memory import MANY, Parts, Peer, pub
 RANKS = [b"critical", b"urgent", b"normal"]
 BOXES = [b"a", b"b"]
 
-# Messages of one mailbox and rank; deletions; the end of a turn; forgetting what was looked up.
+# Send messages to a mailbox with a rank; delete messages; end the turn; empty the index of rows.
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("send"), st.sampled_from(BOXES), st.integers(0, 2), st.integers(1, 70)),
         st.tuples(st.just("delete"), st.sampled_from(BOXES), st.lists(st.integers(0, 150), max_size=40)),
         st.tuples(st.just("turn")),
-        st.tuples(st.just("forget")),
+        st.tuples(st.just("forget rows")),
     ),
     max_size=30,
 )
@@ -34,29 +34,29 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 
 @MANY
 @given(steps, st.sampled_from([0, 500, 1500, 1 << 20]))
-def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
+def test_deletions_in_any_order_agree_with_a_model(actions: list[Any], index_bytes: int) -> None:
     parts = Parts()
-    parts.accumulator.max_row_index_bytes = row_bytes
+    parts.accumulator.max_row_index_bytes = index_bytes
     boxes = {address: parts.create(address) for address in BOXES}
     peer = parts.session()
     peer.feed(b"SUB replies 1\r\n")
     parts.end_turn()
-    there: dict[bytes, dict[int, int]] = {address: {} for address in BOXES}
-    given_ids = dict.fromkeys(BOXES, 0)
+    model: dict[bytes, dict[int, int]] = {address: {} for address in BOXES}
+    next_ids = dict.fromkeys(BOXES, 0)
     expected: list[bytes] = []
-    for step in done:
+    for step in actions:
         if step[0] == "send":
             _, address, rank, count = step
             send(peer, address, rank, count)
-            there[address].update(dict.fromkeys(range(given_ids[address], given_ids[address] + count), rank))
-            given_ids[address] += count
+            model[address].update(dict.fromkeys(range(next_ids[address], next_ids[address] + count), rank))
+            next_ids[address] += count
         elif step[0] == "delete":
             for msg_id in step[2]:
                 delete(peer, step[1], msg_id)
-                found = there[step[1]].pop(msg_id, None) is not None
+                found = model[step[1]].pop(msg_id, None) is not None
                 expected.append(b'{"deleted":true}' if found else b'{"deleted":false}')
-        elif step[0] == "forget":
-            # What is gathered is not in the store yet.
+        elif step[0] == "forget rows":
+            # The index may be emptied only after its changes are written.
             parts.pipeline.write_batch()
             parts.accumulator.forget_rows()
         else:
@@ -67,12 +67,12 @@ def test_deletions_in_any_order(done: list[Any], row_bytes: int) -> None:
     for address, mailbox in boxes.items():
         for rank in range(3):
             stored = [message[0] for message in stored_messages(parts.store, mailbox, rank, 0)]
-            assert stored == sorted(msg_id for msg_id, its in there[address].items() if its == rank)
+            assert stored == sorted(msg_id for msg_id, its in model[address].items() if its == rank)
             assert mailbox.count_of(rank) == len(stored)
-    assert parts.mailbox_index.size_bytes == sum(map(len, there.values()))
+    assert parts.mailbox_index.size_bytes == sum(map(len, model.values()))
 
 
-def test_what_is_deleted_to_the_last_message_leaves_no_row() -> None:
+def test_deleting_all_messages_leaves_no_row() -> None:
     parts = Parts()
     parts.create(b"a")
     peer = parts.session()

@@ -1,4 +1,4 @@
-"""The end of a turn that fails: no client is left paused, unwritten or open because of it."""
+"""An exception at the end of a turn: the other clients are still written to, closed and resumed."""
 
 import pytest
 
@@ -18,7 +18,7 @@ class BrokenConnection(FakeConnection):
         raise RuntimeError("resume")
 
 
-def test_a_failed_commit_leaves_no_client_paused_for_its_share() -> None:
+def test_failed_commit_still_resumes_clients_over_their_quota() -> None:
     parts = Parts(read_bytes=4 * KIB)
     parts.create(b"box")
     parts.pipeline.failing = RuntimeError("commit")
@@ -31,7 +31,7 @@ def test_a_failed_commit_leaves_no_client_paused_for_its_share() -> None:
     assert peer.connection.reading
 
 
-def test_a_failed_commit_closes_clients_and_has_stalled_ones_resumed() -> None:
+def test_failed_commit_still_closes_and_resumes_clients() -> None:
     parts = Parts()
     parts.create(b"box")
     parts.pipeline.failing = RuntimeError("commit")
@@ -45,7 +45,7 @@ def test_a_failed_commit_closes_clients_and_has_stalled_ones_resumed() -> None:
     assert parts.pipeline.stalls == 1
 
 
-def test_a_client_that_cannot_be_written_to_keeps_no_other_from_its_output() -> None:
+def test_failed_write_to_a_client_does_not_delay_others() -> None:
     parts = Parts()
     readers = [parts.session() for _ in range(3)]
     for reader in readers:
@@ -63,7 +63,7 @@ def test_a_client_that_cannot_be_written_to_keeps_no_other_from_its_output() -> 
         assert b"".join(reader.connection.written) == b"MSG a 1 1\r\nx\r\n"
 
 
-def test_a_client_that_cannot_be_closed_keeps_no_other_open() -> None:
+def test_failed_close_of_a_client_does_not_keep_others_open() -> None:
     parts = Parts()
     peers = [parts.session() for _ in range(3)]
     for peer in peers:
@@ -76,8 +76,8 @@ def test_a_client_that_cannot_be_closed_keeps_no_other_open() -> None:
     assert peers[2].connection.closing
 
 
-def test_a_client_whose_work_fails_is_closed_and_keeps_no_other_paused() -> None:
-    """Its connection is not read from, so that nothing else would end it."""
+def test_client_whose_operation_raises_is_closed_and_others_are_resumed() -> None:
+    """The client is paused, so that no later read would close it."""
     parts = Parts()
     parts.pending_work.turn_ns = 0
     peers = [parts.session() for _ in range(3)]
@@ -101,7 +101,7 @@ def test_a_client_whose_work_fails_is_closed_and_keeps_no_other_paused() -> None
     assert all(peer.connection.reading for peer in peers[1:])
 
 
-def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
+def test_failed_resume_of_a_client_does_not_keep_others_stalled() -> None:
     parts = Parts()
     parts.create(b"box")
     parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
@@ -120,7 +120,7 @@ def test_a_stalled_client_that_cannot_go_on_keeps_no_other_stalled() -> None:
     assert all(peer.connection.reading for peer in (peers[0], peers[2]))
 
 
-def test_a_deferred_call_that_raises_costs_no_reply_and_no_message() -> None:
+def test_deferred_call_that_raises_loses_no_reply_and_no_message() -> None:
     parts = Parts()
     parts.create(b"box")
     peer, consumer = parts.session(), parts.session()

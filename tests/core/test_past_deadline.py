@@ -1,4 +1,4 @@
-"""Sources of a mailbox whose deadline passes while they wait: nothing more of it comes to them."""
+"""Consumers of a mailbox whose deadline passes while they wait: they get no more of its messages."""
 
 from mq9fast._core.mailbox.mailbox import Mailbox
 from tests.support.in_memory import Parts, Peer
@@ -6,7 +6,7 @@ from tests.support.in_memory import Parts, Peer
 SUBJECT = b"$mq9.AI.MAILBOX.MSG.old"
 
 
-def expiring(parts: Parts, messages: int) -> Mailbox:
+def create_expiring(parts: Parts, messages: int) -> Mailbox:
     mailbox = parts.create(b"old")
     parts.mailbox_index.renew(mailbox, 1)
     sender = parts.session()
@@ -15,7 +15,7 @@ def expiring(parts: Parts, messages: int) -> Mailbox:
     return mailbox
 
 
-def delivered(peer: Peer) -> int:
+def count_delivered(peer: Peer) -> int:
     return peer.output().count(b"MSG " + SUBJECT)
 
 
@@ -23,9 +23,9 @@ def pass_deadline(parts: Parts) -> None:
     parts.advance(2000)
 
 
-def test_a_reader_whose_socket_was_full_reads_no_further() -> None:
+def test_parked_consumer_gets_nothing_after_the_deadline() -> None:
     parts = Parts()
-    expiring(parts, 3)
+    create_expiring(parts, 3)
     reader = parts.session()
     reader.session.pause_writing()
     reader.feed(b"SUB %b 1\r\n" % SUBJECT)
@@ -33,22 +33,22 @@ def test_a_reader_whose_socket_was_full_reads_no_further() -> None:
     pass_deadline(parts)
     reader.session.resume_writing()
     parts.end_turn()
-    assert delivered(reader) == 0
+    assert count_delivered(reader) == 0
 
 
-def test_a_reader_that_waits_for_its_turn_is_given_none() -> None:
+def test_queued_consumer_gets_nothing_after_the_deadline() -> None:
     parts = Parts()
-    expiring(parts, 3)
+    create_expiring(parts, 3)
     reader = parts.session()
     reader.feed(b"SUB %b 1\r\n" % SUBJECT)
     pass_deadline(parts)
     parts.end_turn()
-    assert delivered(reader) == 0
+    assert count_delivered(reader) == 0
 
 
-def test_a_deadline_that_did_not_pass_keeps_nothing_back() -> None:
+def test_parked_consumer_gets_messages_before_the_deadline() -> None:
     parts = Parts()
-    expiring(parts, 3)
+    create_expiring(parts, 3)
     reader = parts.session()
     reader.session.pause_writing()
     reader.feed(b"SUB %b 1\r\n" % SUBJECT)
@@ -56,19 +56,19 @@ def test_a_deadline_that_did_not_pass_keeps_nothing_back() -> None:
     parts.advance(500)
     reader.session.resume_writing()
     parts.end_turn()
-    assert delivered(reader) == 3
+    assert count_delivered(reader) == 3
 
 
-def test_a_member_of_a_group_is_given_nothing_that_came_back() -> None:
+def test_returned_messages_are_not_given_out_after_the_deadline() -> None:
     parts = Parts()
-    expiring(parts, 3)
+    create_expiring(parts, 3)
     first, second = parts.session(), parts.session()
     first.feed(b"SUB %b g 1\r\n" % SUBJECT)
     parts.end_turn()
-    assert delivered(first) == 3
+    assert count_delivered(first) == 3
     second.feed(b"SUB %b g 1\r\n" % SUBJECT)
     parts.end_turn()
     pass_deadline(parts)
     first.feed(b"UNSUB 1\r\n")
     parts.end_turn()
-    assert delivered(second) == 0
+    assert count_delivered(second) == 0

@@ -1,4 +1,4 @@
-"""Sessions with mailboxes, queue groups and ends of subscriptions, without sockets."""
+"""Tests of sessions without sockets: ends of subscriptions, back-pressure, and queue groups."""
 
 import gc
 import sys
@@ -12,13 +12,13 @@ DELETE = b"$mq9.AI.MAILBOX.DELETE."
 
 
 def payloads(output: bytes) -> list[bytes]:
-    """The payloads of short messages."""
+    """The payloads of the messages in an output. They must contain no line end."""
     lines = output.split(b"\r\n")
     return [lines[at + 1] for at, line in enumerate(lines) if line.startswith(b"MSG ")]
 
 
-def mailbox_with(parts: Parts, address: bytes, *messages: bytes) -> Peer:
-    """A mailbox that holds messages, and the client that sent them."""
+def create_mailbox_with(parts: Parts, address: bytes, *messages: bytes) -> Peer:
+    """Create a mailbox with these messages; returns the client that sent them."""
     parts.create(address)
     sender = parts.session()
     for message in messages:
@@ -27,11 +27,11 @@ def mailbox_with(parts: Parts, address: bytes, *messages: bytes) -> Peer:
     return sender
 
 
-# The end of a subscription by its maximum.
+# Subscriptions that reach their maximum.
 
 
-def test_a_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
-    """The subscription that had its last delivery leaves the trie all the same."""
+def test_sid_is_reusable_in_the_turn_of_its_last_delivery() -> None:
+    """The subscription that reached its maximum is removed from the trie all the same."""
     parts = Parts()
     peer = parts.session()
     for _ in range(50):
@@ -42,9 +42,9 @@ def test_a_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
     assert parts.router.sublist.size == 0
 
 
-def test_a_mailboxs_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
+def test_sid_of_a_mailbox_is_reusable_in_the_turn_of_its_last_delivery() -> None:
     parts = Parts()
-    mailbox_with(parts, b"a", b"x", b"y")
+    create_mailbox_with(parts, b"a", b"x", b"y")
     peer = parts.session()
     for _ in range(5):
         peer.feed(b"SUB %ba 1\r\nUNSUB 1 1\r\n" % MSG)
@@ -59,7 +59,7 @@ def test_a_mailboxs_sid_taken_again_in_the_turn_of_its_last_delivery() -> None:
         assert mailbox.consumer_count == 0
 
 
-def test_unsub_of_a_sid_that_had_its_last_delivery_does_not_revive_it() -> None:
+def test_unsub_after_the_last_delivery_does_not_revive_the_subscription() -> None:
     parts = Parts()
     peer = parts.session()
     peer.feed(b"SUB a 1\r\nUNSUB 1 1\r\n" + pub(b"a", b"x") + b"UNSUB 1 5\r\n" + pub(b"a", b"y"))
@@ -67,9 +67,9 @@ def test_unsub_of_a_sid_that_had_its_last_delivery_does_not_revive_it() -> None:
     assert parts.router.sublist.size == 0
 
 
-def test_what_a_closed_connection_leaves_behind() -> None:
+def test_closed_connection_leaves_no_objects_behind() -> None:
     parts = Parts()
-    mailbox_with(parts, b"a", *[b"%d" % i for i in range(10)])
+    create_mailbox_with(parts, b"a", *[b"%d" % i for i in range(10)])
     gc.collect()
     before = len(gc.get_objects())
     for _ in range(20):
@@ -95,10 +95,10 @@ def test_what_a_closed_connection_leaves_behind() -> None:
 # Back-pressure.
 
 
-def test_a_slow_mailbox_reader_is_parked_and_goes_on() -> None:
+def test_consumer_with_a_full_socket_is_parked_and_catches_up_later() -> None:
     parts = Parts()
     body = b"x" * KIB
-    mailbox_with(parts, b"a", *[body] * 1000)
+    create_mailbox_with(parts, b"a", *[body] * 1000)
     peer = parts.session()
     peer.session.pause_writing()
     peer.feed(b"SUB %ba 1\r\n" % MSG)
@@ -112,9 +112,9 @@ def test_a_slow_mailbox_reader_is_parked_and_goes_on() -> None:
     assert received == [body] * 1000
 
 
-def test_a_doomed_reader_does_not_keep_the_loop_busy() -> None:
+def test_consumer_of_a_closing_client_is_not_queued_again() -> None:
     parts = Parts()
-    mailbox_with(parts, b"a", *[b"x" * KIB] * 1000)
+    create_mailbox_with(parts, b"a", *[b"x" * KIB] * 1000)
     for queue in (b"", b"q "):
         peer = parts.session()
         peer.feed(b"SUB %ba %b1\r\n" % (MSG, queue))
@@ -125,7 +125,7 @@ def test_a_doomed_reader_does_not_keep_the_loop_busy() -> None:
         assert not parts.delivery.has_catch_up
 
 
-def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -> None:
+def test_slow_consumer_of_plain_subjects_is_disconnected_and_its_output_dropped() -> None:
     parts = Parts(max_pending_bytes=10 * KIB)
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB a 1\r\n")
@@ -137,7 +137,7 @@ def test_a_slow_consumer_of_plain_subjects_is_cut_off_and_lets_its_output_go() -
     assert reader.output() == b"-ERR 'Slow Consumer'\r\n"
 
 
-def test_as_much_may_wait_as_max_pending_says_and_not_a_byte_more() -> None:
+def test_slow_consumer_limit_is_exactly_max_pending() -> None:
     parts = Parts(max_pending_bytes=10 * KIB)
     for more, closing in ((0, False), (1, True)):
         reader, writer = parts.session(), parts.session()
@@ -152,9 +152,9 @@ def test_as_much_may_wait_as_max_pending_says_and_not_a_byte_more() -> None:
         reader.session.closed()
 
 
-def test_messages_wait_only_behind_a_transport_that_is_full() -> None:
+def test_messages_wait_only_if_the_transport_is_full() -> None:
     parts = Parts()
-    mailbox_with(parts, b"box", b"one")
+    create_mailbox_with(parts, b"box", b"one")
     reader, writer = parts.session(), parts.session()
     reader.feed(b"SUB a 1\r\nSUB %bbox 2\r\n" % MSG)
     writer.feed(pub(b"a", b"x"))
@@ -162,7 +162,7 @@ def test_messages_wait_only_behind_a_transport_that_is_full() -> None:
     parts.end_turn()
     reader.session.pause_writing()
     assert not reader.session.messages_wait
-    # Neither what is no message, nor what a mailbox holds back, which is not handed over.
+    # A protocol line is not a message, and messages of a mailbox are not written to a full socket.
     reader.session.write(b"PING\r\n")
     writer.feed(pub(MSG + b"box", b"two"))
     parts.end_turn()
@@ -173,34 +173,34 @@ def test_messages_wait_only_behind_a_transport_that_is_full() -> None:
     assert not reader.session.messages_wait
 
 
-def test_one_turn_gathers_no_more_for_a_client_than_may_wait_for_it() -> None:
+def test_output_over_max_pending_is_written_before_the_end_of_the_turn() -> None:
     parts = Parts(max_pending_bytes=10 * KIB)
     reader, writer = parts.session(), parts.session()
     for sid in range(100):
         reader.feed(b"SUB a %d\r\n" % sid)
     writer.feed(pub(b"a", b"x" * KIB))
-    # It was written before the end of the turn; a transport that took it gets the rest, in pieces as large.
+    # The session writes before the end of the turn, in pieces of about max_pending.
     assert len(reader.connection.written) >= 9
     assert max(map(len, reader.connection.written)) < 12 * KIB
     assert reader.after_turn().count(b"MSG a ") == 100
     assert not reader.connection.closing
 
 
-# Queue groups: what is held, given back, deleted.
+# Queue groups: messages in flight, returned and deleted.
 
 
 def delete_all(peer: Peer, output: bytes) -> None:
-    """Answer every delivery, as a client's ack() does."""
+    """Answer every delivery, as ack() of a client library does."""
     for line in output.split(b"\r\n"):
         if line.startswith(b"MSG "):
             peer.feed(pub(line.split()[3]))
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 7])
-def test_each_message_to_one_member_and_all_of_them_deleted(members: int) -> None:
+def test_each_message_goes_to_one_member_and_all_are_deleted(members: int) -> None:
     parts = Parts()
     sent = [b"%d" % i for i in range(500)]
-    mailbox_with(parts, b"a", *sent)
+    create_mailbox_with(parts, b"a", *sent)
     peers = [parts.session() for _ in range(members)]
     for peer in peers:
         peer.feed(b"SUB %ba q 1\r\n" % MSG)
@@ -219,26 +219,26 @@ def test_each_message_to_one_member_and_all_of_them_deleted(members: int) -> Non
     assert [key for key in parts.store.pairs if key.startswith(b"m")] == []
 
 
-def test_what_a_member_held_goes_to_the_others_in_order() -> None:
+def test_messages_of_a_leaving_member_go_to_the_others_in_order() -> None:
     parts = Parts()
-    mailbox_with(parts, b"a", *[b"%02d" % i for i in range(50)])
-    leaver, heir = parts.session(), parts.session()
-    leaver.feed(b"SUB %ba q 1\r\n" % MSG)
-    first = payloads(leaver.after_turn())
+    create_mailbox_with(parts, b"a", *[b"%02d" % i for i in range(50)])
+    leaving, remaining = parts.session(), parts.session()
+    leaving.feed(b"SUB %ba q 1\r\n" % MSG)
+    first = payloads(leaving.after_turn())
     assert len(first) == 50
-    # Some are deleted, some given back, one deletion is not durable when the member leaves.
-    leaver.feed(pub(DELETE + b"a.0") + pub(DELETE + b"a.7") + pub(DELETE + b"a.3", b"-NAK"))
+    # Some messages are deleted, some returned, and one deletion is not durable when the member leaves.
+    leaving.feed(pub(DELETE + b"a.0") + pub(DELETE + b"a.7") + pub(DELETE + b"a.3", b"-NAK"))
     parts.end_turn()
-    assert payloads(leaver.output()) == [b"03"]
-    heir.feed(b"SUB %ba q 1\r\n" % MSG)
-    leaver.feed(pub(DELETE + b"a.9"))
-    leaver.session.closed()
-    assert payloads(heir.after_turn()) == [b"%02d" % i for i in range(50) if i not in (0, 7, 9)]
+    assert payloads(leaving.output()) == [b"03"]
+    remaining.feed(b"SUB %ba q 1\r\n" % MSG)
+    leaving.feed(pub(DELETE + b"a.9"))
+    leaving.session.closed()
+    assert payloads(remaining.after_turn()) == [b"%02d" % i for i in range(50) if i not in (0, 7, 9)]
 
 
-def test_a_member_past_its_maximum_keeps_what_it_holds_until_it_answers() -> None:
+def test_member_past_its_maximum_keeps_its_messages_until_it_answers() -> None:
     parts = Parts()
-    mailbox_with(parts, b"a", b"x", b"y", b"z")
+    create_mailbox_with(parts, b"a", b"x", b"y", b"z")
     peer, other = parts.session(), parts.session()
     peer.feed(b"SUB %ba q 1\r\nUNSUB 1 2\r\n" % MSG)
     assert payloads(peer.after_turn()) == [b"x", b"y"]
@@ -251,15 +251,15 @@ def test_a_member_past_its_maximum_keeps_what_it_holds_until_it_answers() -> Non
     assert payloads(other.after_turn()) == [b"y"]
 
 
-def test_a_mailbox_that_ends_and_begins_again_under_its_readers() -> None:
+def test_subscriptions_survive_the_end_and_new_creation_of_a_mailbox() -> None:
     parts = Parts()
-    sender = mailbox_with(parts, b"a", b"old")
+    sender = create_mailbox_with(parts, b"a", b"old")
     plain, member = parts.session(), parts.session()
     plain.feed(b"SUB %ba 1\r\n" % MSG)
     member.feed(b"SUB %ba q 1\r\n" % MSG)
     parts.end_turn()
     assert payloads(plain.output()) == payloads(member.output()) == [b"old"]
-    # Its last deletion is still under way.
+    # The deletion is not durable when the mailbox ends.
     member.feed(pub(DELETE + b"a.0"))
     mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None
@@ -273,40 +273,40 @@ def test_a_mailbox_that_ends_and_begins_again_under_its_readers() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_traffic_of_a_group_loses_and_doubles_nothing(seed: int) -> None:
-    """Members join, answer, refuse and leave at random; in the end everything was deleted exactly once."""
+def test_random_traffic_of_a_group_loses_and_duplicates_nothing(seed: int) -> None:
+    """Members join, answer, refuse and leave at random. In the end each message was deleted exactly once."""
     state = seed * 2 + 1
 
-    def dice(sides: int) -> int:
+    def random_below(bound: int) -> int:
         nonlocal state
         state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-        return (state >> 33) % sides
+        return (state >> 33) % bound
 
     parts = Parts()
-    sender = mailbox_with(parts, b"a")
+    sender = create_mailbox_with(parts, b"a")
     members: list[Peer] = []
     sent = deleted = 0
     for step in range(300):
         if step < 250:
-            for _ in range(dice(6)):
-                rank = [b"", b".urgent", b".critical"][dice(3)]
+            for _ in range(random_below(6)):
+                rank = [b"", b".urgent", b".critical"][random_below(3)]
                 sender.feed(pub(MSG + b"a" + rank, b"%d" % sent))
                 sent += 1
-        if dice(6) == 0 or not members:
+        if random_below(6) == 0 or not members:
             members.append(parts.session())
             members[-1].feed(b"SUB %ba q 1\r\n" % MSG)
-        if len(members) > 1 and dice(8) == 0 and step < 250:
-            members.pop(dice(len(members))).session.closed()
+        if len(members) > 1 and random_below(8) == 0 and step < 250:
+            members.pop(random_below(len(members))).session.closed()
         parts.end_turn()
         for member in members:
             for line in member.output().split(b"\r\n"):
-                if not line.startswith(b"MSG ") or (step < 250 and dice(3) == 0):
+                if not line.startswith(b"MSG ") or (step < 250 and random_below(3) == 0):
                     continue
-                refused = step < 250 and dice(4) == 0
+                refused = step < 250 and random_below(4) == 0
                 member.feed(pub(line.split()[3], b"-NAK" if refused else b""))
                 deleted += not refused
         if step == 249:
-            # Whoever kept silent leaves, and the rest answers everything.
+            # Members with unanswered messages leave. The new members answer everything.
             for member in members:
                 member.session.closed()
             members.clear()

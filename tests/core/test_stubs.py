@@ -1,4 +1,4 @@
-"""Each stub of mq9fast._core says what its compiled module holds: no more, no less, and by the same names."""
+"""The stubs of mq9fast._core declare exactly what the compiled modules have, with the same names."""
 
 import ast
 import importlib
@@ -13,7 +13,7 @@ import mq9fast._core
 
 CORE = Path(mq9fast._core.__path__[0])
 MODULES = sorted(".".join(path.relative_to(CORE).with_suffix("").parts) for path in CORE.rglob("*.pyx"))
-# What every class has, or gets from Cython.
+# Members that every class has, or that Cython adds.
 COMMON = {
     *dir(object),
     "__module__",
@@ -25,7 +25,7 @@ COMMON = {
 }
 
 
-def is_ours(name: str) -> bool:
+def is_public(name: str) -> bool:
     return not name.startswith("_")
 
 
@@ -34,7 +34,7 @@ def stub_of(module: str) -> list[ast.stmt]:
 
 
 def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
-    """What a stub's module or class declares, by name."""
+    """The declarations of a stub's module or class, by name."""
     found: dict[str, ast.stmt] = {}
     for statement in body:
         if isinstance(statement, ast.ClassDef | ast.FunctionDef):
@@ -45,11 +45,11 @@ def stubbed(body: list[ast.stmt]) -> dict[str, ast.stmt]:
 
 
 def compiled(module: ModuleType) -> dict[str, Any]:
-    """What a compiled module itself defines for Python: classes, functions and constants."""
+    """The classes, functions and constants that a compiled module defines for Python."""
     return {
         name: thing
         for name, thing in vars(module).items()
-        if is_ours(name) and (getattr(thing, "__module__", None) == module.__name__ or name.isupper())
+        if is_public(name) and (getattr(thing, "__module__", None) == module.__name__ or name.isupper())
     }
 
 
@@ -57,7 +57,7 @@ CLASSES = [
     pytest.param(module, name, statement, id=name)
     for module in MODULES
     for name, statement in stubbed(stub_of(module)).items()
-    if isinstance(statement, ast.ClassDef) and is_ours(name)
+    if isinstance(statement, ast.ClassDef) and is_public(name)
 ]
 
 
@@ -67,19 +67,19 @@ def parameters(function: ast.FunctionDef) -> list[str]:
     return [name for name in names if name != "self"]
 
 
-def test_every_module_has_a_stub_and_every_stub_a_module() -> None:
+def test_each_module_has_a_stub_and_each_stub_a_module() -> None:
     stubs = [".".join(path.relative_to(CORE).with_suffix("").parts) for path in CORE.rglob("*.pyi")]
     assert sorted(stubs) == MODULES
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_names_of_a_module(name: str) -> None:
+def test_stub_has_the_names_of_its_module(name: str) -> None:
     module = importlib.import_module(f"mq9fast._core.{name}")
-    assert {each for each in stubbed(stub_of(name)) if is_ours(each)} == set(compiled(module))
+    assert {each for each in stubbed(stub_of(name)) if is_public(each)} == set(compiled(module))
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_parameters_of_functions(name: str) -> None:
+def test_functions_have_the_parameters_of_the_stub(name: str) -> None:
     module = importlib.import_module(f"mq9fast._core.{name}")
     for statement in stub_of(name):
         if isinstance(statement, ast.FunctionDef):
@@ -88,7 +88,7 @@ def test_parameters_of_functions(name: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "name", "stub"), CLASSES)
-def test_members_of_a_class(module: str, name: str, stub: ast.ClassDef) -> None:
+def test_classes_have_the_members_of_the_stub(module: str, name: str, stub: ast.ClassDef) -> None:
     cls = getattr(importlib.import_module(f"mq9fast._core.{module}"), name)
     members = {each for each in vars(cls) if each not in COMMON}
     assert set(stubbed(stub.body)) - {"__init__"} == members
@@ -97,8 +97,8 @@ def test_members_of_a_class(module: str, name: str, stub: ast.ClassDef) -> None:
 
 
 @pytest.mark.parametrize(("module", "name", "stub"), CLASSES)
-def test_kind_of_each_member(module: str, name: str, stub: ast.ClassDef) -> None:
-    """Attributes are attributes, and methods take the parameters that the stub names."""
+def test_members_are_attributes_or_methods_as_in_the_stub(module: str, name: str, stub: ast.ClassDef) -> None:
+    """Methods also have the parameters that the stub names."""
     cls = getattr(importlib.import_module(f"mq9fast._core.{module}"), name)
     for member_name, statement in stubbed(stub.body).items():
         if member_name == "__init__":
@@ -112,7 +112,7 @@ def test_kind_of_each_member(module: str, name: str, stub: ast.ClassDef) -> None
 
 
 @pytest.mark.parametrize(("module", "name", "stub"), CLASSES)
-def test_no_dict(module: str, name: str, stub: ast.ClassDef) -> None:
-    """Every attribute is declared in the .pxd: none falls into a dict unseen."""
+def test_classes_have_no_dict(module: str, name: str, stub: ast.ClassDef) -> None:
+    """All attributes are declared in the .pxd. With a dict, a misspelt attribute would not raise."""
     cls = getattr(importlib.import_module(f"mq9fast._core.{module}"), name)
     assert issubclass(cls, Exception) or cls.__dictoffset__ == 0

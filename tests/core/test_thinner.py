@@ -1,4 +1,4 @@
-"""Runs of which most is deleted are written again without it, and everything about them stays as it was."""
+"""Tests of the Thinner: it rewrites sparse record batches; messages stay readable and deletable."""
 
 import pytest
 from hypothesis import given
@@ -18,14 +18,14 @@ from tests.support.stored_rows import (
     record_batch,
     thinned_batch,
 )
-from tests.support.thinned import MUCH, Thinned
+from tests.support.thinned import NO_LIMIT, Thinned
 
 
-def test_the_layout_of_a_thinned_run() -> None:
+def test_layout_of_a_thinned_batch() -> None:
     parts = Thinned()
     parts.send(*(b"%d" % n * 100 for n in range(10)))
     assert parts.delete(0, 1, 2, 3, 4, 6, 7, 8, 9) == [True] * 9
-    assert parts.mailbox.dead_bytes == parts.dead_in_marks == 9 * 128
+    assert parts.mailbox.dead_bytes == parts.dead_bytes_in_bitmaps == 9 * 128
     assert not parts.thin()
     mailbox = parts.mailbox
     assert parts.rows == {
@@ -40,27 +40,27 @@ def test_the_layout_of_a_thinned_run() -> None:
 
 
 @pytest.mark.parametrize("left", [(0,), (63,), (0, 63), (17, 18, 19)])
-def test_a_run_may_be_thinned_again(left: tuple[int, ...]) -> None:
+def test_batch_is_thinned_again(left: tuple[int, ...]) -> None:
     parts = Thinned()
     parts.send(*(b"%02d" % n * 50 for n in range(64)))
     first = [n for n in range(64) if n not in {*left, *range(10, 25)}]
     parts.delete(*first)
     parts.thin()
-    assert len(run_of(parts)) < 16 + 17 * 128 + 1
+    assert len(batch_of(parts)) < 16 + 17 * 128 + 1
     parts.delete(*(n for n in range(10, 25) if n not in left))
     parts.thin()
-    assert len(run_of(parts)) <= 16 + len(left) * 128
+    assert len(batch_of(parts)) <= 16 + len(left) * 128
     assert parts.payloads() == {n: b"%02d" % n * 50 for n in left}
     assert parts.delete(*range(64)) == [n in left for n in range(64)]
     assert parts.rows == {}
 
 
-def run_of(parts: Thinned) -> bytes:
+def batch_of(parts: Thinned) -> bytes:
     (value,) = (value for value in parts.rows.values() if value[0] in {2, 4})
     return value
 
 
-def test_what_members_hold_of_a_thinned_run_stays_theirs() -> None:
+def test_messages_in_flight_stay_valid_when_their_batch_is_thinned() -> None:
     parts = Thinned()
     parts.send(*(b"%02d" % n * 50 for n in range(64)))
     first, second = parts.session(), parts.session()
@@ -68,38 +68,38 @@ def test_what_members_hold_of_a_thinned_run_stays_theirs() -> None:
     assert first.after_turn().count(b"MSG $mq9") == 64
     parts.delete(*range(1, 63))
     parts.thin()
-    assert len(run_of(parts)) < 400
+    assert len(batch_of(parts)) < 400
     second.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
     second.after_turn()
     first.feed(b"UNSUB 1\r\n")
-    given = second.after_turn()
-    assert given.count(b"MSG $mq9") == 2
-    assert b"DELETE.a.0 100\r\n" + b"00" * 50 in given
-    assert b"DELETE.a.63 100\r\n" + b"63" * 50 in given
+    delivered = second.after_turn()
+    assert delivered.count(b"MSG $mq9") == 2
+    assert b"DELETE.a.0 100\r\n" + b"00" * 50 in delivered
+    assert b"DELETE.a.63 100\r\n" + b"63" * 50 in delivered
     assert parts.delete(0, 63, 5) == [True, True, False]
     assert parts.rows == {}
 
 
 @pytest.mark.parametrize("also", [(8,), (8, 9)])
-def test_deletions_in_the_turn_that_thins(also: tuple[int, ...]) -> None:
-    """Before it and behind it, of some and of all that is left."""
+def test_deletions_in_the_commit_group_that_thins(also: tuple[int, ...]) -> None:
+    """Deletions before and after the step, of some and of all messages that are left."""
     for before in (True, False):
         parts = Thinned()
         parts.send(*(b"%d" % n * 100 for n in range(10)))
         parts.delete(*range(8))
         if before:
-            parts.ask_to_delete(*also)
-        parts.thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
+            parts.send_deletes(*also)
+        parts.thinner.step(parts.store, NO_LIMIT)  # type: ignore[arg-type]
         if not before:
-            parts.ask_to_delete(*also)
+            parts.send_deletes(*also)
         parts.end_turn()
         left = {n: b"%d" % n * 100 for n in (8, 9) if n not in also}
         assert parts.payloads() == left
         assert bool(parts.rows) == bool(left)
-        assert parts.mailbox.dead_bytes == parts.mailbox_index.dead_bytes == parts.dead_in_marks
+        assert parts.mailbox.dead_bytes == parts.mailbox_index.dead_bytes == parts.dead_bytes_in_bitmaps
 
 
-def test_a_mailbox_that_ends_meanwhile_gets_no_rows() -> None:
+def test_nothing_is_written_for_a_mailbox_that_has_ended() -> None:
     parts = Thinned()
     parts.send(*(b"%d" % n * 100 for n in range(10)))
     parts.delete(*range(9))
@@ -110,25 +110,25 @@ def test_a_mailbox_that_ends_meanwhile_gets_no_rows() -> None:
     assert parts.rows == before
 
 
-def test_a_share_is_as_large_as_asked_and_all_shares_do_it_all() -> None:
+def test_steps_are_limited_and_thin_everything_in_the_end() -> None:
     parts = Thinned()
     for tail in (b"", b".critical", b".urgent"):
         for _ in range(10):
             parts.send(*(b"x" * 100 for _ in range(50)), tail=tail)
     parts.delete(*(n for n in range(1500) if n % 50))
-    runs = [len(value) for value in parts.rows.values() if value[0] == 2]
-    assert len(runs) == 30
-    shares = 1
+    batches = [len(value) for value in parts.rows.values() if value[0] == 2]
+    assert len(batches) == 30
+    steps = 1
     while parts.thin(10 * KIB):
-        shares += 1
-        assert sum(value[0] == 4 for value in parts.rows.values()) <= 2 * shares
-    assert shares > 10
+        steps += 1
+        assert sum(value[0] == 4 for value in parts.rows.values()) <= 2 * steps
+    assert steps > 10
     assert all(value[0] != 2 for value in parts.rows.values())
     assert parts.mailbox_index.dead_bytes == 0
     assert parts.mailbox.total_count == 30
 
 
-def test_a_store_that_cannot_be_read_is_left_for_later() -> None:
+def test_mailbox_is_thinned_later_after_a_read_error() -> None:
     parts = Thinned()
     parts.send(*(b"%d" % n * 100 for n in range(10)))
     parts.delete(*range(8))
@@ -139,10 +139,10 @@ def test_a_store_that_cannot_be_read_is_left_for_later() -> None:
     assert not parts.thin()
     parts.delete(8)
     parts.thin()
-    assert len(run_of(parts)) == 16 + 12 + 16 + 100
+    assert len(batch_of(parts)) == 16 + 12 + 16 + 100
 
 
-def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
+def test_dead_bytes_of_format_2_are_counted_by_thinning() -> None:
     parts = Parts()
     messages = [(n, 0, b"", b"%d" % n * 100) for n in range(10)]
     parts.store.pairs = {
@@ -152,7 +152,7 @@ def test_marks_of_format_2_are_counted_once_they_are_looked_at() -> None:
     mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=8, size_bytes=800))
     thinner = Thinner(parts.mailbox_index, parts.accumulator)
     parts.mailbox_index.queue_all_for_thinning()
-    assert not thinner.step(parts.store, MUCH)  # type: ignore[arg-type]
+    assert not thinner.step(parts.store, NO_LIMIT)  # type: ignore[arg-type]
     parts.end_turn()
     assert parts.store.pairs[message_key(0, 2, 9)] == deletion_bitmap(0b0000000011, 2 * 128)
     assert mailbox.dead_bytes == 2 * 128
@@ -168,19 +168,19 @@ ACTION = st.one_of(
 
 @MANY
 @given(st.lists(ACTION, max_size=40))
-def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
+def test_thinning_agrees_with_a_model(actions: list[tuple[str, int, int]]) -> None:
     parts = Thinned()
     mailbox: Mailbox = parts.mailbox
     model: list[dict[int, bytes]] = [{}, {}, {}]
     tails = (b".critical", b".urgent", b"")
-    for what, number, count in [*actions, ("thin", MUCH, 0), ("turn", 0, 0)]:
+    for what, number, count in [*actions, ("thin", NO_LIMIT, 0), ("turn", 0, 0)]:
         if what == "send":
             for n in range(count):
                 payload = b"%d" % n * (n % 7)
                 model[number][mailbox.next_id] = payload
                 parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a" + tails[number], payload))
         elif what == "delete":
-            parts.ask_to_delete(*range(number, number + count))
+            parts.send_deletes(*range(number, number + count))
             for msg_id in range(number, number + count):
                 for rank in range(3):
                     model[rank].pop(msg_id, None)
@@ -190,7 +190,7 @@ def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
             parts.end_turn()
             assert [parts.payloads(rank) for rank in range(3)] == model
             assert mailbox.size_bytes == sum(len(each) for rank in model for each in rank.values())
-            assert mailbox.dead_bytes == parts.dead_in_marks == parts.mailbox_index.dead_bytes
+            assert mailbox.dead_bytes == parts.dead_bytes_in_bitmaps == parts.mailbox_index.dead_bytes
             assert mailbox.total_count or not parts.rows
     live_bytes = mailbox.size_bytes + 28 * mailbox.total_count
     assert mailbox.dead_bytes <= live_bytes + 256
@@ -209,7 +209,7 @@ def test_against_a_model(actions: list[tuple[str, int, int]]) -> None:
     ],
     ids=["short", "cut", "long", "of none", "past its count", "of one", "of too many"],
 )
-def test_a_thinned_run_that_was_altered_is_noticed(value: bytes) -> None:
+def test_altered_thinned_batch_is_refused(value: bytes) -> None:
     parts = Parts()
     parts.store.pairs = {batch_key(0, 2, 9): value, message_key(0, 2, 9): deletion_bitmap(0b1111011111)}
     mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=1, size_bytes=1))

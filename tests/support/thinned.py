@@ -6,7 +6,7 @@ from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.thinner import Thinner
 from tests.support.in_memory import KIB, Parts, pub
 
-MUCH = 64 * KIB * KIB
+NO_LIMIT = 64 * KIB * KIB
 
 
 class Thinned(Parts):
@@ -16,24 +16,24 @@ class Thinned(Parts):
         super().__init__()
         self.mailbox = self.create(b"a")
         self.thinner = Thinner(self.mailbox_index, self.accumulator)
-        self.asker = self.session()
-        self.asker.feed(b"SUB in 1\r\n")
+        self.deleter = self.session()
+        self.deleter.feed(b"SUB in 1\r\n")
 
     def send(self, *payloads: bytes, tail: bytes = b"") -> None:
         """Send messages that arrive in one turn."""
         self.session().feed(b"".join(pub(b"$mq9.AI.MAILBOX.MSG.a" + tail, each) for each in payloads))
         self.end_turn()
 
-    def ask_to_delete(self, *msg_ids: int) -> None:
+    def send_deletes(self, *msg_ids: int) -> None:
         for msg_id in msg_ids:
-            self.asker.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
+            self.deleter.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
 
     def delete(self, *msg_ids: int) -> list[bool]:
-        self.ask_to_delete(*msg_ids)
-        answers = self.asker.after_turn().split(b"MSG in 1 ")[1:]
+        self.send_deletes(*msg_ids)
+        answers = self.deleter.after_turn().split(b"MSG in 1 ")[1:]
         return [b"true" in answer for answer in answers]
 
-    def thin(self, max_bytes: int = MUCH) -> bool:
+    def thin(self, max_bytes: int = NO_LIMIT) -> bool:
         more = self.thinner.step(self.store, max_bytes)  # type: ignore[arg-type]
         self.end_turn()
         return more
@@ -47,6 +47,6 @@ class Thinned(Parts):
         return {key: value for key, value in self.store.pairs.items() if key.startswith(b"m")}
 
     @property
-    def dead_in_marks(self) -> int:
-        durable_marks = [value for value in self.rows.values() if value[0] == 3]
-        return sum(struct.unpack(">B3xIQ", value)[1] for value in durable_marks)
+    def dead_bytes_in_bitmaps(self) -> int:
+        bitmaps = [value for value in self.rows.values() if value[0] == 3]
+        return sum(struct.unpack(">B3xIQ", value)[1] for value in bitmaps)

@@ -1,4 +1,4 @@
-"""When a session is not to be read from: stalled, waiting for the verdict on its CONNECT, past its share."""
+"""The reasons for which a client is paused: it is stalled, over its quota, or its CONNECT is pending."""
 
 import pytest
 
@@ -7,23 +7,23 @@ from tests.support.in_memory import KIB, Parts, Peer, pub
 MESSAGE = pub(b"$mq9.AI.MAILBOX.MSG.a", b"x")
 
 
-def parts_with_a_full_turn() -> Parts:
-    """A turn that has gathered so much that who adds to it is stalled."""
+def parts_with_a_full_group() -> Parts:
+    """A core whose commit group has gathered so much that clients which send more are stalled."""
     parts = Parts()
     parts.create(b"a")
     parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a", bytes(KIB * KIB)) * 9)
     return parts
 
 
-def waiting(parts: Parts) -> Peer:
+def awaiting_connect(parts: Parts) -> Peer:
     peer = parts.session()
     peer.session.wait()
     return peer
 
 
-def test_what_followed_a_connect_may_stall_its_sender() -> None:
-    parts = parts_with_a_full_turn()
-    peer = waiting(parts)
+def test_operations_after_a_connect_may_stall_their_client() -> None:
+    parts = parts_with_a_full_group()
+    peer = awaiting_connect(parts)
     peer.feed(MESSAGE)
     peer.session.proceed()
     assert not peer.connection.reading
@@ -33,8 +33,8 @@ def test_what_followed_a_connect_may_stall_its_sender() -> None:
 
 
 @pytest.mark.parametrize("others_first", [True, False])
-def test_no_reason_to_wait_ends_with_another(others_first: bool) -> None:
-    parts = parts_with_a_full_turn()
+def test_pause_reasons_are_independent(others_first: bool) -> None:
+    parts = parts_with_a_full_group()
     peer = parts.session()
     peer.session.use_up_quota()
     peer.feed(MESSAGE)
@@ -47,9 +47,9 @@ def test_no_reason_to_wait_ends_with_another(others_first: bool) -> None:
     assert peer.connection.reading
 
 
-def test_who_waits_is_read_from_as_far_as_it_takes_to_see_it_leave() -> None:
+def test_4_kib_are_read_ahead_while_connect_is_pending() -> None:
     parts = Parts()
-    peer = waiting(parts)
+    peer = awaiting_connect(parts)
     peer.feed(b"PING\r\n")
     assert peer.connection.reading
     peer.feed(b"PING\r\n" * KIB)

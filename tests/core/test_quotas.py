@@ -1,4 +1,4 @@
-"""Turns that have no time: what is not done in one is done in the next, in order, and for all in turn."""
+"""Turns without time: work that a turn cannot do is done in the next, in order, for all clients in turn."""
 
 from itertools import chain, pairwise
 
@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from tests.support.in_memory import KIB, MANY, Parts, Peer, cut, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
-RESUMED = 16
+MAX_RESUMED = 16
 
 
-def hurried(**limits: int) -> Parts:
-    """A broker whose turns are spent as soon as they begin."""
+def parts_without_time(**limits: int) -> Parts:
+    """A core whose turns have spent their time as soon as they begin."""
     parts = Parts(**limits)
     parts.pending_work.turn_ns = 0
     return parts
 
 
-def filled(parts: Parts, address: bytes, count: int, size: int) -> None:
-    """A mailbox with so many messages."""
+def fill_mailbox(parts: Parts, address: bytes, count: int, size: int) -> None:
+    """Create a mailbox with `count` messages of `size` bytes."""
     parts.create(address)
     sender = parts.session()
     for _ in range(count):
@@ -27,13 +27,13 @@ def filled(parts: Parts, address: bytes, count: int, size: int) -> None:
         parts.end_turn()
 
 
-def deliveries(peer: Peer) -> int:
+def count_deliveries(peer: Peer) -> int:
     return peer.output().count(b" $mq9.AI.MAILBOX.DELETE.")
 
 
-def test_readers_that_fell_behind_are_pumped_in_turn() -> None:
-    parts = hurried(payload_bytes=KIB * KIB)
-    filled(parts, b"box", 6, 200 * KIB)
+def test_consumers_catch_up_in_turn() -> None:
+    parts = parts_without_time(payload_bytes=KIB * KIB)
+    fill_mailbox(parts, b"box", 6, 200 * KIB)
     readers = [parts.session() for _ in range(4)]
     for reader in readers:
         reader.feed(b"SUB " + MSG + b"box 1\r\n")
@@ -41,16 +41,16 @@ def test_readers_that_fell_behind_are_pumped_in_turn() -> None:
     for turn in range(40):
         parts.end_turn()
         for number, reader in enumerate(readers):
-            shares[number] += [turn] * deliveries(reader)
+            shares[number] += [turn] * count_deliveries(reader)
     for turns in shares:
-        # Each has all six, one at a time, and the others one each in between.
+        # Each consumer got all six messages, and between two of them each other consumer got at most one.
         assert len(turns) == 6
         assert all(later - earlier <= len(readers) for earlier, later in pairwise(turns)), shares
     assert max(turns[0] for turns in shares) < 2 * len(readers), shares
 
 
-def test_a_crowd_that_reads_along_falls_behind_and_loses_nothing() -> None:
-    parts = hurried()
+def test_live_consumers_fall_behind_without_losing_messages() -> None:
+    parts = parts_without_time()
     parts.create(b"box")
     readers = [parts.session() for _ in range(5)]
     for reader in readers:
@@ -67,54 +67,54 @@ def test_a_crowd_that_reads_along_falls_behind_and_loses_nothing() -> None:
         assert payloads == [b"%d" % number for number in range(20)]
 
 
-def test_a_bystander_is_answered_in_a_turn_that_is_spent() -> None:
-    parts = hurried()
-    busy, bystander = parts.session(), parts.session()
+def test_ping_is_answered_in_a_turn_whose_time_is_spent() -> None:
+    parts = parts_without_time()
+    busy, other = parts.session(), parts.session()
     busy.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
     assert not busy.connection.reading
-    bystander.feed(b"PING\r\n")
-    assert bystander.after_turn() == b"PONG\r\n"
+    other.feed(b"PING\r\n")
+    assert other.after_turn() == b"PONG\r\n"
 
 
-def test_a_maximum_behind_its_sub_holds_in_a_turn_that_is_spent() -> None:
-    parts = hurried()
-    filled(parts, b"box", 3, 10)
+def test_unsub_right_after_its_sub_is_handled_in_the_same_turn() -> None:
+    parts = parts_without_time()
+    fill_mailbox(parts, b"box", 3, 10)
     peer = parts.session()
     peer.feed(b"".join(b"SUB %bbox %d\r\nUNSUB %d 1\r\n" % (MSG, sid, sid) for sid in range(100)))
     for _ in range(300):
         parts.end_turn()
-    assert deliveries(peer) == 100
+    assert count_deliveries(peer) == 100
 
 
-def test_no_more_than_some_clients_are_resumed_in_a_turn_the_first_first() -> None:
+def test_clients_over_their_quota_are_resumed_in_order_16_a_turn() -> None:
     parts = Parts()
-    peers = [parts.session() for _ in range(RESUMED * 2 + 3)]
+    peers = [parts.session() for _ in range(MAX_RESUMED * 2 + 3)]
     for peer in peers:
         peer.session.use_up_quota()
     parts.end_turn()
-    assert [peer.connection.reading for peer in peers] == [True] * RESUMED + [False] * (RESUMED + 3)
+    assert [peer.connection.reading for peer in peers] == [True] * MAX_RESUMED + [False] * (MAX_RESUMED + 3)
     parts.end_turn()
     parts.end_turn()
     assert all(peer.connection.reading for peer in peers)
 
 
-def test_many_clients_that_were_stalled_are_resumed_some_at_a_time() -> None:
+def test_stalled_clients_are_resumed_16_a_turn() -> None:
     parts = Parts()
     parts.create(b"box")
     parts.session().feed(pub(MSG + b"box", bytes(KIB * KIB)) * 9)
-    peers = [parts.session() for _ in range(RESUMED + 5)]
+    peers = [parts.session() for _ in range(MAX_RESUMED + 5)]
     for peer in peers:
         peer.feed(pub(MSG + b"box", b"x"))
         assert not peer.connection.reading
     parts.end_turn()
     parts.pending_work.resume_stalled()
-    assert sum(peer.connection.reading for peer in peers) == RESUMED
+    assert sum(peer.connection.reading for peer in peers) == MAX_RESUMED
     parts.end_turn()
     assert all(peer.connection.reading for peer in peers)
 
 
-def play(parts: Parts, pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
-    """What a client gets of what it sends, and another, which is told of mailboxes too, in whatever order."""
+def outputs_of(parts: Parts, pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
+    """The output of a client that sends `pieces`, and the sorted lines of another client's output."""
     other, peer = parts.session(), parts.session()
     other.feed(b"SUB out.> 9\r\n")
     parts.create(b"box")
@@ -122,7 +122,7 @@ def play(parts: Parts, pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
     for piece in pieces:
         peer.feed(piece)
         parts.end_turn()
-        # A transport that is paused hands over nothing more.
+        # A paused transport reads nothing more.
         while not peer.connection.reading:
             parts.end_turn()
     for _ in range(50):
@@ -150,15 +150,15 @@ SENT = [
     st.lists(st.sampled_from(SENT), min_size=1, max_size=25),
     st.lists(st.integers(0, 100_000), max_size=6),
 )
-def test_what_comes_out_is_the_same_however_little_time_a_turn_has(
-    sent: list[bytes], places: list[int]
-) -> None:
+def test_output_does_not_depend_on_the_time_of_a_turn(sent: list[bytes], offsets: list[int]) -> None:
     stream = b"".join(sent)
-    assert play(hurried(), cut(stream, *places)) == play(Parts(), cut(stream, *places))
+    assert outputs_of(parts_without_time(), cut(stream, *offsets)) == outputs_of(
+        Parts(), cut(stream, *offsets)
+    )
 
 
-def test_a_client_that_leaves_with_much_left_over_leaves_nothing() -> None:
-    parts = hurried()
+def test_closed_client_with_unhandled_input_leaves_no_subscription() -> None:
+    parts = parts_without_time()
     peers = [parts.session() for _ in range(3)]
     for peer in peers:
         peer.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
@@ -170,13 +170,13 @@ def test_a_client_that_leaves_with_much_left_over_leaves_nothing() -> None:
     assert list(chain.from_iterable(peer.session.subscriptions for peer in peers)) == []
 
 
-def test_a_client_that_is_stalled_again_waits_for_the_next_time() -> None:
-    """What is left of its read is for then too: a receiver that does not keep up slows it down."""
-    parts = hurried()
+def test_client_that_is_stalled_again_waits_for_the_next_resume() -> None:
+    """The rest of its read waits too: a slow receiver slows its sender down."""
+    parts = parts_without_time()
     receiver, sender = parts.session(), parts.session()
     receiver.feed(b"SUB a 1\r\n")
     receiver.session.pause_writing()
-    # The receiver has more waiting than it may have before its senders wait.
+    # The receiver has more unwritten output than it may have before its senders are stalled.
     parts.session().feed(pub(b"a", bytes(KIB * KIB)) * 9)
     parts.end_turn()
     sender.feed(pub(b"a", bytes(KIB)) * 50)
@@ -184,7 +184,7 @@ def test_a_client_that_is_stalled_again_waits_for_the_next_time() -> None:
     parts.end_turn()
     for _ in range(3):
         handled = sender.session.in_messages
-        # There is time for it, but not for all of it: the turn began long ago.
+        # `schedule_end` begins a turn whose time is spent, so the sender gets one operation handled.
         parts.pending_work.schedule_end()
         parts.pending_work.turn_ns = 1 << 60
         parts.pending_work.resume_stalled()
@@ -195,8 +195,8 @@ def test_a_client_that_is_stalled_again_waits_for_the_next_time() -> None:
         assert sender.session.in_messages == handled + 1
 
 
-def test_a_client_that_says_goodbye_is_closed_once_all_that_it_sent_is_handled() -> None:
-    parts = hurried()
+def test_leaving_client_is_closed_after_its_input_is_handled() -> None:
+    parts = parts_without_time()
     parts.create(b"box")
     peers = [parts.session() for _ in range(2)]
     for peer in peers:
