@@ -23,7 +23,6 @@ from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.health import Health
 from mq9fast.periodic import FAILURE_LOG_SECONDS
-from mq9fast.storage.layout import mailbox_key
 from mq9fast.storage.store import Store
 from mq9fast.timer import Timer
 
@@ -151,7 +150,7 @@ class CommitPipeline:
     def write_batch(self) -> None:
         """Have the store take what the group has gathered so far. If it does not, those commands fail."""
         group = self._accumulator.group
-        batch = group.take_batch(mailbox_key, self._store.new_batch)
+        batch = group.take_batch(self._store.new_batch)
         if batch is None:
             return
         try:

@@ -1,73 +1,6 @@
-"""The format of the store: all keys and values, the keys' functions, and the checks of the format at a start.
+"""The keys of the store, and the checks of its format at a start.
 
-The rest of the broker makes keys with the functions here. `_core/storage/record.pxd` and `record_batch.pxd`
-read and write the values.
-
-Numbers are unsigned and big-endian, so that the order of bytes is the order of numbers.
-
-    key                                      value
-    'v'                                      version(8)             the format of the whole directory
-    'u'                                      next_uid(8) jumps(8)   all smaller uids were given to mailboxes
-    'j'                                      jumps(8) random(8)     how often ids were moved on; of this start
-    'n'                                      count(8)               mailbox records, or fewer
-    's'                                      nothing                after a stop without orphaned messages
-    'b' address                              a mailbox record
-    'm' uid(8) rank(1) msg_id(8)             a single message; rank 0 critical, 1 urgent, 2 normal
-    'm' uid(8) rank(1) last_id(8) 0(1)       a record batch: messages of one commit group
-    'm' uid(8) rank(1) last_id(8)            the deletion bitmap of that batch; last_id is its last message's
-    'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
-
-    A uid is never reused, and an address may be: a mailbox that is created again has a new uid.
-
-    mailbox record
-    0      1      2         4              8     16        24            32
-    +------+------+---------+--------------+-----+---------+-------------+-------------+
-    | 1    | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
-    +------+------+---------+--------------+-----+---------+-------------+-------------+
-    40                      64                         88           96                 104
-    +-----------------------+--------------------------+------------+------------------+-------------+
-    | head of each rank     | count of each rank       | size_bytes | jumps(4) dead(4) | description |
-    +-----------------------+--------------------------+------------+------------------+-------------+
-    flags: bit 0 public. head: no stored message of that rank has a smaller id. jumps: next_id includes that
-    many of the jumps under 'j'; for each further jump a start adds 1 << 32 to next_id. So ids that were lost
-    are not given again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the
-    size of deleted messages that record batches still hold, in units of 256 bytes, rounded down.
-
-    message
-    0      1   2                   4               8              16
-    +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    | 1    | 0 | attributes length | header length | created_ms   | attributes | header | payload |
-    +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    header: as in HMSG, with the `NATS/1.0` line and the blank line at the end. attributes: not written yet,
-    and skipped by readers.
-
-    record batch, of 2 to 64 messages
-    0      1       2   8                                 8 + 12 * count
-    +------+-------+---+---------------------------------+----------------------------+
-    | 2    | count | 0 | count times: msg_id(8) end(4)   | messages, each as above    |
-    +------+-------+---+---------------------------------+----------------------------+
-    end: where the message ends, counted from where the first one begins. The ids of a batch differ by less
-    than 1,024, which limits how far a lookup of an id has to search.
-
-    thinned record batch: replaces a batch in which most messages are deleted, under the same key
-    0      1       2   8         16                                      16 + 12 * those kept
-    +------+-------+---+---------+---------------------------------------+--------------------------------+
-    | 4    | count | 0 | kept(8) | for each that is kept: msg_id(8) end(4) | those that are kept            |
-    +------+-------+---+---------+---------------------------------------+--------------------------------+
-    kept: bit n (1 << n) is set if the n-th message of the original batch is still in it. The deletion bitmap
-    has the others as deleted.
-
-    deletion bitmap
-    0      1   4            8               16
-    +------+---+------------+---------------+
-    | 3    | 0 | dead bytes | deleted       |    bit n (1 << n): the n-th message is deleted
-    +------+---+------------+---------------+
-    dead bytes: the size of deleted messages in the batch, with their entries. Batch and bitmap are deleted
-    together with the last message.
-
-A change of the format raises FORMAT_VERSION in `_core/storage/record.pxd`, and must still read all earlier
-versions. A broker refuses a directory of a later version, because it could damage data that it does not know.
-Format 1 had no record batches. Format 2 had no thinned batches, dead bytes, count and jumps.
+`_core/storage/row_format.pxd` has a drawing of all keys and values.
 
 Each batch that creates or ends a mailbox also writes the count of mailboxes, so that a start sees whether
 records are missing. The count is never larger than the number of records. It is smaller after a failed write
@@ -77,7 +10,11 @@ that should have ended a mailbox.
 import os
 from pathlib import Path
 
-from mq9fast._core.storage.record import format_version
+from mq9fast._core.storage.record import FORMAT_VERSION, message_key
+from mq9fast._core.storage.record import MAILBOXES as MAILBOXES
+from mq9fast._core.storage.record import MAX_JUMPS as MAX_JUMPS
+from mq9fast._core.storage.record import MESSAGES as MESSAGES
+from mq9fast._core.storage.record import mailbox_key as mailbox_key
 from mq9fast.errors import ReadError, StartError
 from mq9fast.storage.store import Store
 
@@ -85,13 +22,10 @@ VERSION_KEY = b"v"
 NEXT_UID_KEY = b"u"
 COUNT_KEY = b"n"
 NO_ORPHANS_KEY = b"s"
-MAILBOXES = b"b"
-MESSAGES = b"m"
 PURGES = b"p"
 # The first format with dead bytes in deletion bitmaps and mailbox records.
 FIRST_FORMAT_WITH_DEAD_BYTES = 3
 JUMPS_KEY = b"j"
-MAX_JUMPS = 0xFFFF
 # Greater than every key of an mq9fast store.
 LAST_KEY = b"\xff"
 
@@ -99,11 +33,6 @@ LAST_KEY = b"\xff"
 def number(value: int) -> bytes:
     """The eight bytes of `value` (0 to 2**64 - 1)."""
     return value.to_bytes(8, "big")
-
-
-def mailbox_key(address: bytes) -> bytes:
-    """The key of a mailbox record."""
-    return MAILBOXES + address
 
 
 def purge_key(uid: int) -> bytes:
@@ -121,8 +50,7 @@ def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, 
 
     If commit groups began at these ids, the record batches in the range have no other ids.
     """
-    start = MESSAGES + number(uid) + bytes([rank])
-    return start + number(first), start + number(end)
+    return message_key(uid, rank, first), message_key(uid, rank, end)
 
 
 def uid_of(key: bytes) -> int:
@@ -147,10 +75,10 @@ def check_format(store: Store, directory: Path) -> int:
         _put_format(store, 0, jumps=0)
         return 0
     version = int.from_bytes(stored, "big")
-    if version > format_version():
+    if version > FORMAT_VERSION:
         raise StartError(
             f"the data directory {directory} has format {version}, but this version of mq9fast only reads "
-            f"formats up to {format_version()}: use a newer version"
+            f"formats up to {FORMAT_VERSION}: use a newer version"
         )
     return version
 
@@ -163,7 +91,7 @@ def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
     format gets its count and the new format.
     """
     version, stored = store.get(VERSION_KEY), store.get(COUNT_KEY)
-    is_older = version is None or int.from_bytes(version, "big") < format_version()
+    is_older = version is None or int.from_bytes(version, "big") < FORMAT_VERSION
     count = found if is_older or stored is None else int.from_bytes(stored, "big")
     if not is_older and not accept_loss:
         if stored is None:
@@ -199,7 +127,7 @@ def _put_format(store: Store, count: int, *, jumps: int | None = None) -> None:
     if jumps is not None:
         # The random bytes make the first record of the log differ from that of any other store.
         batch.put(JUMPS_KEY, number(jumps) + os.urandom(8))
-    batch.put(VERSION_KEY, number(format_version()))
+    batch.put(VERSION_KEY, number(FORMAT_VERSION))
     batch.put(COUNT_KEY, number(count))
     store.write(batch)
 

@@ -125,7 +125,7 @@ class ImmediatePipeline:
 
     def write_batch(self) -> None:
         """Write the batch of the commit group to the store."""
-        batch: Any = self.accumulator.group.take_batch(lambda address: b"b" + address, MemoryBatch)
+        batch: Any = self.accumulator.group.take_batch(MemoryBatch)
         if batch is not None:
             self.store.write(batch)
 

@@ -1,4 +1,4 @@
-"""Rows of the store, packed by hand in the format that mq9fast/storage/layout.py draws.
+"""Rows of the store, packed by hand in the format that mq9fast/_core/storage/row_format.pxd draws.
 
 `rank` is the priority: 0 is critical, 1 urgent, 2 normal.
 """

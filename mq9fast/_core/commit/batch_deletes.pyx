@@ -5,9 +5,10 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record cimport StoredMessage, message_key
 from mq9fast._core.storage.record_batch cimport (
-    BATCH_ID_SPAN, RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, is_message,
+    RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, is_message,
     pack_deletion_bitmap, unpack_deletion_bitmap,
 )
+from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN
 
 
 cdef class BatchDeletes:

@@ -9,9 +9,11 @@ from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, to_bytes
 from mq9fast._core.mailbox.mailbox cimport Mailbox
-from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, message_key, put_message, put_u32, put_u64
-from mq9fast._core.storage.record_batch cimport (
-    BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_ID_SPAN, BATCH_VERSION, MAX_BATCH_MESSAGES, batch_key,
+from mq9fast._core.storage.record cimport message_key, put_message
+from mq9fast._core.storage.record_batch cimport batch_key
+from mq9fast._core.storage.row_format cimport (
+    BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_ID_SPAN, BATCH_VERSION, MAX_BATCH_MESSAGES,
+    MESSAGE_FIXED_BYTES, BatchEntryLayout, BatchLayout, put_u32, put_u64
 )
 
 
@@ -100,23 +102,25 @@ cdef class BatchPuts:
         """Pack a record batch, and set the location of each message."""
         cdef Py_ssize_t head = BATCH_FIXED_BYTES + open_batch.count * BATCH_ENTRY_BYTES
         cdef bytes value = PyBytes_FromStringAndSize(NULL, head + open_batch.size)
-        cdef char* entry = PyBytes_AS_STRING(value)
-        cdef char* start = entry + head
+        cdef BatchLayout* fixed = <BatchLayout*>PyBytes_AS_STRING(value)
+        cdef BatchEntryLayout* entry = <BatchEntryLayout*>(fixed + 1)
+        cdef char* start = PyBytes_AS_STRING(value) + head
         cdef char* at = start
         cdef Py_ssize_t i = open_batch.first
         cdef Message* message
         cdef int index
-        memset(entry, 0, BATCH_FIXED_BYTES)
-        entry[0] = BATCH_VERSION
-        entry[1] = <char>open_batch.count
-        entry += BATCH_FIXED_BYTES
+        fixed.version = BATCH_VERSION
+        fixed.count = <char>open_batch.count
+        memset(fixed.reserved, 0, sizeof(fixed.reserved))
         for index in range(open_batch.count):
             message = &self.messages[i]
             message.location.row_id = self.messages[open_batch.last].msg_id
             message.location.index = <unsigned char>index
             message.location.count = <unsigned char>open_batch.count
             at = put(at, self.stored(message))
-            entry = put_u32(put_u64(entry, message.msg_id), <uint32_t>(at - start))
+            put_u64(entry.msg_id, message.msg_id)
+            put_u32(entry.end, <uint32_t>(at - start))
+            entry += 1
             i = message.next_in_batch
         return value
 

@@ -9,9 +9,10 @@ from mq9fast._core.base.view cimport View, put, view_of
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
-from mq9fast._core.mailbox.mailbox cimport MESSAGE_OVERHEAD_BYTES, Mailbox
-from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.storage.record cimport mailbox_key
 from mq9fast._core.storage.record_batch cimport all_bits
+from mq9fast._core.storage.row_format cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES, MESSAGE_OVERHEAD_BYTES
 
 cdef enum:
     RECORD_BYTES = 256        # about the size of a mailbox record with its key
@@ -175,11 +176,10 @@ cdef class CommitGroup:
         """Whether there is nothing to write and nothing to send."""
         return self.bytes == 0 and not self.deferred
 
-    def take_batch(self, key_of_mailbox, new_batch):
+    def take_batch(self, new_batch):
         """Complete the write batch with the records of changed mailboxes and return it; None if it is empty.
 
-        `key_of_mailbox(address)` returns a record's key. `new_batch()` returns the empty write batch that the
-        group gathers into from then on.
+        `new_batch()` returns the empty write batch that the group gathers into from then on.
         """
         cdef Mailbox mailbox
         cdef uint64_t first_id
@@ -195,7 +195,7 @@ cdef class CommitGroup:
         for mailbox in self.touched:
             mailbox.touched = False
             if mailbox.exists:
-                self.put(key_of_mailbox(mailbox.address), mailbox.pack())
+                self.put(mailbox_key(mailbox.address), mailbox.pack())
                 first_id, mailbox.written_id = mailbox.written_id, mailbox.next_id
                 self.add_durable_mark(mailbox, first_id)
         self.touched = []

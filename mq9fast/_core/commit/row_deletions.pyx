@@ -7,7 +7,8 @@ from libc.string cimport memmove
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.storage.record cimport StoredMessage
-from mq9fast._core.storage.record_batch cimport BATCH_ID_SPAN, RecordBatch, has_bit
+from mq9fast._core.storage.record_batch cimport RecordBatch, has_bit
+from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN
 
 from mq9fast._core.storage.record import CorruptRecord
 

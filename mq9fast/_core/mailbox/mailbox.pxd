@@ -12,13 +12,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View
-from mq9fast._core.storage.record cimport MESSAGE_FIXED_BYTES, MailboxRecord
+from mq9fast._core.storage.record cimport MailboxRecord
+from mq9fast._core.storage.row_format cimport DEAD_BYTES_UNIT, MESSAGE_OVERHEAD_BYTES
 
 
 cdef enum:
-    MESSAGE_OVERHEAD_BYTES = MESSAGE_FIXED_BYTES + 12  # in a record batch, besides header and payload
     MAX_DEAD_RATIO = 1  # a mailbox is sparse if dead bytes are more than this times the live bytes,
-    MIN_DEAD_BYTES = 256  # and more than this, because a record counts dead bytes in this unit
+    MIN_DEAD_BYTES = DEAD_BYTES_UNIT  # and more than this, because a record counts them in this unit
 
 
 cdef class Mailbox:

@@ -9,17 +9,17 @@ from libc.stdint cimport uint16_t, uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
-from mq9fast._core.base.view cimport View, same, slice_from, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, same, to_bytes, view, view_of
 from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
-from mq9fast._core.storage.record cimport MailboxRecord, pack_mailbox, unpack_mailbox
+from mq9fast._core.storage.record cimport MailboxRecord, address_in, pack_mailbox, unpack_mailbox
+from mq9fast._core.storage.row_format cimport JUMP_BITS
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
     LOAD_CHUNK = 16
-    JUMP_BITS = 32            # a jump moves ids on by 1 << JUMP_BITS, behind any that are not known of
 
 
 @cython.no_gc
@@ -248,9 +248,9 @@ cdef class MailboxIndex:
         while chunk := list(islice(rows, LOAD_CHUNK)):
             # In a large table each insertion misses the processor's cache: fetch several slots together.
             for key, _ in chunk:
-                self.table.prefetch(slice_from(view_of(key), 1))
+                self.table.prefetch(address_in(key))
             for key, record in chunk:
-                uid = self.load_mailbox(slice_from(view_of(key), 1), record)
+                uid = self.load_mailbox(address_in(key), record)
                 if uids is not None:
                     uids.append(uid)
 

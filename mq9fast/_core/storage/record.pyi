@@ -1,3 +1,9 @@
+FORMAT_VERSION: int
+MAX_JUMPS: int
+MAILBOXES: bytes
+MESSAGES: bytes
+
 class CorruptRecord(Exception): ...  # noqa: N818
 
-def format_version() -> int: ...
+def mailbox_key(address: bytes) -> bytes: ...
+def message_key(uid: int, rank: int, msg_id: int) -> bytes: ...

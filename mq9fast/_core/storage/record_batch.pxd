@@ -6,27 +6,18 @@ Deleted messages are noted in a deletion bitmap, a row with the key before the b
 with the last message of the batch. A sparse batch is thinned: written again, under the same key, with the
 messages that are left. These keep their index, so that a RecordLocation stays valid.
 
-`BatchPuts` packs batches. `BatchDeletes`, `Thinner`, consumers and LIST read them. storage/layout.py has a
-drawing of the layouts.
+`BatchPuts` packs batches. `BatchDeletes`, `Thinner`, consumers and LIST read them. `row_format` has a drawing
+of the layouts.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.base.view cimport View
-from mq9fast._core.storage.record cimport RECORD_VERSION, StoredMessage
-
-
-cdef enum:
-    MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
-    BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
-    BATCH_VERSION = 2               # first byte of a record batch
-    DELETION_BITMAP_VERSION = 3     # first byte of a deletion bitmap
-    THINNED_BATCH_VERSION = 4       # first byte of a thinned record batch
-    BATCH_FIXED_BYTES = 8
-    BATCH_ENTRY_BYTES = 12
-    THINNED_BATCH_FIXED_BYTES = 16
-    DELETION_BITMAP_BYTES = 16
+from mq9fast._core.storage.record cimport StoredMessage
+from mq9fast._core.storage.row_format cimport (
+    BATCH_FIXED_BYTES, MAX_BATCH_MESSAGES, RECORD_VERSION, BatchEntryLayout
+)
 
 
 cdef struct RecordLocation:
@@ -83,6 +74,10 @@ cdef class RecordBatch:
     cdef Py_ssize_t size_of(self, uint64_t messages) noexcept
     cdef bytes thinned(self, uint64_t deleted)
 
+    cdef inline const BatchEntryLayout* first_entry(self) noexcept:
+        """DANGER: points into `value`."""
+        return <const BatchEntryLayout*>(PyBytes_AS_STRING(self.value) + self.entries)
+
     cdef inline int position_of(self, int index) noexcept:
         """The position of the message with this index, which must be present."""
         if self.entries == BATCH_FIXED_BYTES:
@@ -104,7 +99,7 @@ cdef class RecordBatchReader:
     cdef RecordBatch batch        # the current row
     cdef uint64_t deleted         # its deletion bitmap
     cdef int index                # of the current message in the batch
-    cdef const char* next_entry   # DANGER: points into the row's value, like the next two
+    cdef const BatchEntryLayout* next_entry    # DANGER: points into the row's value, like the next two
     cdef const char* bodies       # start of the row's messages
     cdef Py_ssize_t next_body     # offset of the next message from `bodies`
     cdef uint64_t msg_id          # of the current message

@@ -5,20 +5,25 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from mq9fast._core.base.view cimport View, put, to_bytes, view, view_of
-from mq9fast._core.storage.record cimport (
-    MESSAGE_KEY_BYTES, StoredMessage, message_key, put_u32, put_u64, read_u32, read_u64, unpack_message
+from mq9fast._core.storage.record cimport StoredMessage, message_key, put_message_key, unpack_message
+from mq9fast._core.storage.row_format cimport (
+    BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_KEY_BYTES, BATCH_VERSION, DELETION_BITMAP_BYTES,
+    DELETION_BITMAP_VERSION, MAX_BATCH_MESSAGES, MESSAGE_KEY_BYTES, THINNED_BATCH_FIXED_BYTES,
+    THINNED_BATCH_VERSION, BatchEntryLayout, BatchKeyLayout, BatchLayout, DeletionBitmapLayout,
+    MessageKeyLayout, ThinnedBatchLayout, put_u32, put_u64, read_u32, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
-
-cdef enum:
-    BATCH_KEY_BYTES = MESSAGE_KEY_BYTES + 1
 
 
 cdef bytes batch_key(uint64_t uid, int rank, uint64_t row_id):
     """The key of a record batch. Its deletion bitmap has the same key without the zero byte, so that a scan
     reads the bitmap first."""
-    return message_key(uid, rank, row_id) + b"\0"
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, BATCH_KEY_BYTES)
+    cdef BatchKeyLayout* at = <BatchKeyLayout*>PyBytes_AS_STRING(key)
+    put_message_key(&at.last_message, uid, rank, row_id)
+    at.zero = 0
+    return key
 
 
 cdef bytes row_key(uint64_t uid, int rank, const RecordLocation* location):
@@ -31,20 +36,21 @@ cdef bytes row_key(uint64_t uid, int rank, const RecordLocation* location):
 cdef bytes pack_deletion_bitmap(uint64_t deleted, uint32_t dead_bytes):
     """A deletion bitmap. `dead_bytes`: what the deleted messages still take of the batch."""
     cdef bytes value = PyBytes_FromStringAndSize(NULL, DELETION_BITMAP_BYTES)
-    cdef char* at = PyBytes_AS_STRING(value)
-    put_u32(put_u32(at, 0), dead_bytes)
-    at[0] = DELETION_BITMAP_VERSION
-    put_u64(at + 8, deleted)
+    cdef DeletionBitmapLayout* at = <DeletionBitmapLayout*>PyBytes_AS_STRING(value)
+    at.version = DELETION_BITMAP_VERSION
+    memset(at.reserved, 0, sizeof(at.reserved))
+    put_u32(at.dead_bytes, dead_bytes)
+    put_u64(at.deleted, deleted)
     return value
 
 
 cdef int unpack_deletion_bitmap(bytes value, uint64_t* deleted, uint32_t* dead_bytes) except -1:
     """Unpack a deletion bitmap; CorruptRecord if the value is not one."""
-    cdef const char* data = PyBytes_AS_STRING(value)
-    if PyBytes_GET_SIZE(value) != DELETION_BITMAP_BYTES or data[0] != DELETION_BITMAP_VERSION:
+    cdef const DeletionBitmapLayout* at = <const DeletionBitmapLayout*>PyBytes_AS_STRING(value)
+    if PyBytes_GET_SIZE(value) != DELETION_BITMAP_BYTES or at.version != DELETION_BITMAP_VERSION:
         raise CorruptRecord(f"a deletion bitmap of {len(value)} bytes has an unknown format")
-    dead_bytes[0] = read_u32(PyBytes_AS_STRING(value) + 4)
-    deleted[0] = read_u64(PyBytes_AS_STRING(value) + 8)
+    dead_bytes[0] = read_u32(at.dead_bytes)
+    deleted[0] = read_u64(at.deleted)
     if deleted[0] == 0:
         raise CorruptRecord("a deletion bitmap is empty")
     return 0
@@ -70,18 +76,18 @@ cdef class RecordBatch:
 
     cdef int check_entries(self) except -1:
         """Find the entries of a record batch and check their lengths; returns the count of its messages."""
-        cdef const char* at = PyBytes_AS_STRING(self.value)
+        cdef const BatchLayout* fixed = <const BatchLayout*>PyBytes_AS_STRING(self.value)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.value)
         cdef Py_ssize_t begin = 0, end = 0
-        cdef int count = <int><uint8_t>at[1] if size >= BATCH_FIXED_BYTES else 0
+        cdef int count = <int><uint8_t>fixed.count if size >= BATCH_FIXED_BYTES else 0
         cdef int i
         if not 2 <= count <= MAX_BATCH_MESSAGES:
             raise CorruptRecord(f"a record batch of {size} bytes has an unknown format")
-        if at[0] == BATCH_VERSION:
+        if fixed.version == BATCH_VERSION:
             self.present = all_bits(count)
             self.entries = BATCH_FIXED_BYTES
-        elif at[0] == THINNED_BATCH_VERSION and size >= THINNED_BATCH_FIXED_BYTES:
-            self.present = read_u64(at + BATCH_FIXED_BYTES)
+        elif fixed.version == THINNED_BATCH_VERSION and size >= THINNED_BATCH_FIXED_BYTES:
+            self.present = read_u64((<const ThinnedBatchLayout*>fixed).kept)
             self.entries = THINNED_BATCH_FIXED_BYTES
         else:
             raise CorruptRecord(f"a record batch of {size} bytes has an unknown format")
@@ -89,7 +95,7 @@ cdef class RecordBatch:
         if self.present == 0 or self.present & ~all_bits(count) or size < self.bodies:
             raise CorruptRecord(f"a record batch of {size} bytes has an unknown format")
         for i in range(popcount(self.present)):
-            end = <Py_ssize_t>read_u32(at + self.entries + i * BATCH_ENTRY_BYTES + 8)
+            end = <Py_ssize_t>read_u32(self.first_entry()[i].end)
             if end < begin:
                 raise CorruptRecord(f"the message ends in a record batch of {size} bytes do not ascend")
             begin = end
@@ -101,17 +107,16 @@ cdef class RecordBatch:
         """The id of the message with this index, which must be present."""
         if self.is_single:
             return self.row_id
-        cdef const char* entries = PyBytes_AS_STRING(self.value) + self.entries
-        return read_u64(entries + self.position_of(index) * BATCH_ENTRY_BYTES)
+        return read_u64(self.first_entry()[self.position_of(index)].msg_id)
 
     cdef int find(self, uint64_t msg_id) noexcept:
         """The index of the message with this id, or -1 if it is not present."""
-        cdef const char* entry = PyBytes_AS_STRING(self.value) + self.entries
+        cdef const BatchEntryLayout* entries = self.first_entry()
         cdef int position
         if self.is_single:
             return 0 if self.row_id == msg_id else -1
         for position in range(popcount(self.present)):
-            if read_u64(entry + position * BATCH_ENTRY_BYTES) == msg_id:
+            if read_u64(entries[position].msg_id) == msg_id:
                 return self.index_of(position)
         return -1
 
@@ -127,11 +132,11 @@ cdef class RecordBatch:
 
     cdef View stored(self, int index) noexcept:
         """The packed message with this index, which must be present."""
-        cdef const char* at = PyBytes_AS_STRING(self.value)
+        cdef const BatchEntryLayout* entries = self.first_entry()
         cdef int position = self.position_of(index)
-        cdef const char* entry = at + self.entries + position * BATCH_ENTRY_BYTES
-        cdef Py_ssize_t begin = 0 if position == 0 else <Py_ssize_t>read_u32(entry - 4)
-        return view(at + self.bodies + begin, <Py_ssize_t>read_u32(entry + 8) - begin)
+        cdef Py_ssize_t begin = 0 if position == 0 else <Py_ssize_t>read_u32(entries[position - 1].end)
+        cdef Py_ssize_t end = <Py_ssize_t>read_u32(entries[position].end)
+        return view(PyBytes_AS_STRING(self.value) + self.bodies + begin, end - begin)
 
     cdef int read(self, int index, StoredMessage* message) except -1:
         """Unpack the message with this index. DANGER: `message` points into the row. CorruptRecord if the
@@ -156,18 +161,21 @@ cdef class RecordBatch:
         """The thinned batch to store in place of this one, without the `deleted` messages. Some are left."""
         cdef uint64_t kept = self.present & ~deleted
         cdef bytes value = PyBytes_FromStringAndSize(NULL, THINNED_BATCH_FIXED_BYTES + self.size_of(kept))
-        cdef char* entry = PyBytes_AS_STRING(value)
-        cdef char* start = entry + THINNED_BATCH_FIXED_BYTES + popcount(kept) * BATCH_ENTRY_BYTES
+        cdef ThinnedBatchLayout* fixed = <ThinnedBatchLayout*>PyBytes_AS_STRING(value)
+        cdef BatchEntryLayout* entry = <BatchEntryLayout*>(fixed + 1)
+        cdef char* start = <char*>(entry + popcount(kept))
         cdef char* at = start
         cdef int i
-        memset(entry, 0, BATCH_FIXED_BYTES)
-        entry[0] = THINNED_BATCH_VERSION
-        entry[1] = <char>self.count
-        entry = put_u64(entry + BATCH_FIXED_BYTES, kept)
+        fixed.version = THINNED_BATCH_VERSION
+        fixed.count = <char>self.count
+        memset(fixed.reserved, 0, sizeof(fixed.reserved))
+        put_u64(fixed.kept, kept)
         for i in range(self.count):
             if has_bit(kept, i):
                 at = put(at, self.stored(i))
-                entry = put_u32(put_u64(entry, self.id_of(i)), <uint32_t>(at - start))
+                put_u64(entry.msg_id, self.id_of(i))
+                put_u32(entry.end, <uint32_t>(at - start))
+                entry += 1
         return value
 
 
@@ -196,7 +204,7 @@ cdef class RecordBatchReader:
             size = PyBytes_GET_SIZE(key)
             if size != MESSAGE_KEY_BYTES and size != BATCH_KEY_BYTES:
                 raise CorruptRecord(f"a key of messages has {size} bytes instead of {MESSAGE_KEY_BYTES}")
-            row_id = read_u64(PyBytes_AS_STRING(key) + MESSAGE_KEY_BYTES - 8)
+            row_id = read_u64((<const MessageKeyLayout*>PyBytes_AS_STRING(key)).msg_id)
             if self.deleted and (size != BATCH_KEY_BYTES or row_id != bitmap_id):
                 raise CorruptRecord(f"the deletion bitmap at {bitmap_id} is followed by the row at {row_id}")
             if PyBytes_GET_SIZE(value) and PyBytes_AS_STRING(value)[0] == DELETION_BITMAP_VERSION:
@@ -204,7 +212,7 @@ cdef class RecordBatchReader:
                 bitmap_id = row_id
                 continue
             self.batch.open(row_id, size == MESSAGE_KEY_BYTES, value)
-            self.next_entry = PyBytes_AS_STRING(value) + self.batch.entries
+            self.next_entry = self.batch.first_entry()
             self.bodies = PyBytes_AS_STRING(value) + self.batch.bodies
             self.next_body = 0
             return True
@@ -230,14 +238,14 @@ cdef class RecordBatchReader:
 
     cdef inline View next_stored(self) noexcept:
         """The next present message of the row, packed. Sets `msg_id`."""
-        cdef const char* entry = self.next_entry
+        cdef const BatchEntryLayout* entry = self.next_entry
         cdef Py_ssize_t begin = self.next_body
         if self.batch.is_single:
             self.msg_id = self.batch.row_id
             return view_of(self.batch.value)
-        self.next_entry += BATCH_ENTRY_BYTES
-        self.next_body = <Py_ssize_t>read_u32(entry + 8)
-        self.msg_id = read_u64(entry)
+        self.next_entry += 1
+        self.next_body = <Py_ssize_t>read_u32(entry.end)
+        self.msg_id = read_u64(entry.msg_id)
         return view(self.bodies + begin, self.next_body - begin)
 
     def __iter__(self):

@@ -1,0 +1,212 @@
+"""The format of the store: every key and value, drawn and as structs.
+
+`record` and `record_batch` pack and unpack values with these structs: the compiler computes all sizes and
+offsets from the fields. mq9fast/storage/layout.py has the keys that only Python uses, and the checks of the
+format at a start.
+
+Numbers are unsigned and big-endian, so that the order of bytes is the order of numbers.
+
+    key                                      value
+    'v'                                      version(8)             the format of the whole directory
+    'u'                                      next_uid(8) jumps(8)   all smaller uids were given to mailboxes
+    'j'                                      jumps(8) random(8)     how often ids were moved on; of this start
+    'n'                                      count(8)               mailbox records, or fewer
+    's'                                      nothing                after a stop without orphaned messages
+    'b' address                              a mailbox record
+    'm' uid(8) rank(1) msg_id(8)             a single message; rank 0 critical, 1 urgent, 2 normal
+    'm' uid(8) rank(1) last_id(8) 0(1)       a record batch: messages of one commit group
+    'm' uid(8) rank(1) last_id(8)            the deletion bitmap of that batch; last_id is its last message's
+    'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
+
+    A uid is never reused, and an address may be: a mailbox that is created again has a new uid.
+
+    mailbox record
+    0      1      2         4              8     16        24            32
+    +------+------+---------+--------------+-----+---------+-------------+-------------+
+    | 1    | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
+    +------+------+---------+--------------+-----+---------+-------------+-------------+
+    40                      64                         88           96                 104
+    +-----------------------+--------------------------+------------+------------------+-------------+
+    | head of each rank     | count of each rank       | size_bytes | jumps(4) dead(4) | description |
+    +-----------------------+--------------------------+------------+------------------+-------------+
+    flags: bit 0 public. head: no stored message of that rank has a smaller id. jumps: next_id includes that
+    many of the jumps under 'j'; for each further jump a start adds 1 << 32 to next_id. So ids that were lost
+    are not given again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the
+    size of deleted messages that record batches still hold, in units of 256 bytes, rounded down.
+
+    message
+    0      1   2                   4               8              16
+    +------+---+-------------------+---------------+--------------+------------+--------+---------+
+    | 1    | 0 | attributes length | header length | created_ms   | attributes | header | payload |
+    +------+---+-------------------+---------------+--------------+------------+--------+---------+
+    header: as in HMSG, with the `NATS/1.0` line and the blank line at the end. attributes: not written yet,
+    and skipped by readers.
+
+    record batch, of 2 to 64 messages
+    0      1       2   8                                 8 + 12 * count
+    +------+-------+---+---------------------------------+----------------------------+
+    | 2    | count | 0 | count times: msg_id(8) end(4)   | messages, each as above    |
+    +------+-------+---+---------------------------------+----------------------------+
+    end: where the message ends, counted from where the first one begins. The ids of a batch differ by less
+    than 1,024, which limits how far a lookup of an id has to search.
+
+    thinned record batch: replaces a batch in which most messages are deleted, under the same key
+    0      1       2   8         16                                      16 + 12 * those kept
+    +------+-------+---+---------+---------------------------------------+--------------------------------+
+    | 4    | count | 0 | kept(8) | for each that is kept: msg_id(8) end(4) | those that are kept            |
+    +------+-------+---+---------+---------------------------------------+--------------------------------+
+    kept: bit n (1 << n) is set if the n-th message of the original batch is still in it. The deletion bitmap
+    has the others as deleted.
+
+    deletion bitmap
+    0      1   4            8               16
+    +------+---+------------+---------------+
+    | 3    | 0 | dead bytes | deleted       |    bit n (1 << n): the n-th message is deleted
+    +------+---+------------+---------------+
+    dead bytes: the size of deleted messages in the batch, with their entries. Batch and bitmap are deleted
+    together with the last message.
+
+A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
+directory of a later version, because it could damage data that it does not know. Format 1 had no record
+batches. Format 2 had no thinned batches, dead bytes, count and jumps.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from mq9fast._core.protocol.literals cimport RANKS
+
+
+cdef enum:
+    FORMAT_VERSION = 3              # of a data directory
+    MAX_JUMPS = 0xFFFF
+    JUMP_BITS = 32                  # a jump moves ids on by 1 << JUMP_BITS
+
+    # The first byte of a value. The first one is that of a mailbox record and of a message.
+    RECORD_VERSION = 1
+    BATCH_VERSION = 2
+    DELETION_BITMAP_VERSION = 3
+    THINNED_BATCH_VERSION = 4
+
+    MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
+    BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
+    DEAD_BYTES_UNIT = 256           # a mailbox record counts dead bytes in this unit
+
+
+# Every field is an array of bytes, so that there is no padding.
+
+
+cdef struct MessageKeyLayout "mq9fast_message_key":
+    char prefix                     # MESSAGES
+    char uid[8]
+    char rank
+    char msg_id[8]
+
+
+cdef struct BatchKeyLayout "mq9fast_batch_key":
+    MessageKeyLayout last_message   # which is also the key of the deletion bitmap
+    char zero
+
+
+cdef struct MailboxLayout "mq9fast_mailbox":
+    # Followed by the description.
+    char version
+    char flags
+    char reserved[2]
+    char description_size[4]
+    char uid[8]
+    char next_id[8]
+    char renewed_ms[8]
+    char ttl_seconds[8]
+    char head[RANKS][8]
+    char count[RANKS][8]
+    char size_bytes[8]
+    char jumps[4]
+    char dead_units[4]
+
+
+cdef struct MessageLayout "mq9fast_message":
+    # Followed by attributes, header and payload.
+    char version
+    char reserved
+    char attributes_size[2]
+    char header_size[4]
+    char created_ms[8]
+
+
+cdef struct BatchLayout "mq9fast_batch":
+    # Followed by entries and messages.
+    char version
+    char count
+    char reserved[6]
+
+
+cdef struct BatchEntryLayout "mq9fast_batch_entry":
+    char msg_id[8]
+    char end[4]
+
+
+cdef struct ThinnedBatchLayout "mq9fast_thinned_batch":
+    # Followed by entries and messages.
+    char version
+    char count
+    char reserved[6]
+    char kept[8]
+
+
+cdef struct DeletionBitmapLayout "mq9fast_deletion_bitmap":
+    char version
+    char reserved[3]
+    char dead_bytes[4]
+    char deleted[8]
+
+
+cdef extern from *:
+    """
+    #define MQ9FAST_BYTES_OF(layout) ((Py_ssize_t)sizeof(struct layout))
+    #define MQ9FAST_MESSAGE_OVERHEAD_BYTES \\
+        (MQ9FAST_BYTES_OF(mq9fast_message) + MQ9FAST_BYTES_OF(mq9fast_batch_entry))
+    """
+    # The first byte of a key.
+    const char MAILBOXES "'b'"
+    const char MESSAGES "'m'"
+
+    const Py_ssize_t MESSAGE_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_message_key)"
+    const Py_ssize_t BATCH_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch_key)"
+    const Py_ssize_t MAILBOX_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_mailbox)"
+    const Py_ssize_t MESSAGE_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_message)"
+    const Py_ssize_t BATCH_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch)"
+    const Py_ssize_t BATCH_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch_entry)"
+    const Py_ssize_t THINNED_BATCH_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_thinned_batch)"
+    # Of a message in a record batch, besides header and payload.
+    const Py_ssize_t MESSAGE_OVERHEAD_BYTES "MQ9FAST_MESSAGE_OVERHEAD_BYTES"
+    const Py_ssize_t DELETION_BITMAP_BYTES "MQ9FAST_BYTES_OF(mq9fast_deletion_bitmap)"
+
+
+cdef inline uint64_t read_u64(const char* at) noexcept:
+    cdef const unsigned char* b = <const unsigned char*>at
+    return (
+        (<uint64_t>b[0] << 56) | (<uint64_t>b[1] << 48) | (<uint64_t>b[2] << 40) | (<uint64_t>b[3] << 32)
+        | (<uint64_t>b[4] << 24) | (<uint64_t>b[5] << 16) | (<uint64_t>b[6] << 8) | <uint64_t>b[7]
+    )
+
+
+cdef inline void put_u64(char* at, uint64_t n) noexcept:
+    cdef int i
+    for i in range(8):
+        at[i] = <char>((n >> (56 - 8 * i)) & 0xFF)
+
+
+cdef inline uint32_t read_u32(const char* at) noexcept:
+    cdef const unsigned char* b = <const unsigned char*>at
+    return (<uint32_t>b[0] << 24) | (<uint32_t>b[1] << 16) | (<uint32_t>b[2] << 8) | <uint32_t>b[3]
+
+
+cdef inline void put_u32(char* at, uint32_t n) noexcept:
+    cdef int i
+    for i in range(4):
+        at[i] = <char>((n >> (24 - 8 * i)) & 0xFF)
+
+
+cdef inline uint16_t read_u16(const char* at) noexcept:
+    cdef const unsigned char* b = <const unsigned char*>at
+    return <uint16_t>((b[0] << 8) | b[1])

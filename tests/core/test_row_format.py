@@ -1,0 +1,130 @@
+"""The bytes of every row that the core writes. Other bytes for any of them need a new FORMAT_VERSION."""
+
+import pytest
+
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.storage.record import FORMAT_VERSION, MAILBOXES, MAX_JUMPS, MESSAGES
+from mq9fast._core.thinner import Thinner
+from mq9fast.storage import layout
+from tests.support.in_memory import Parts, pub
+
+UID = "11 12 13 14 15 16 17 18"
+# Ids that were moved on twice.
+FIRST_ID = "00 00 00 02 00 00 00 00"
+
+
+def row(key: str, *value: str) -> tuple[bytes, bytes]:
+    return bytes.fromhex(key), bytes.fromhex("".join(value))
+
+
+def text(characters: str) -> str:
+    return characters.encode().hex()
+
+
+class OneMailbox(Parts):
+    """The core with one mailbox, `a.b`, whose numbers all have different bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        index = self.mailbox_index
+        self.advance(0x0102030405060708)
+        index.reserve_uids(int(UID.replace(" ", ""), 16))
+        index.jump_ids(2)
+        self.mailbox: Mailbox = index.create(b"a.b", True)
+        index.renew(self.mailbox, 0x2122232425262728, b"who")
+
+    @property
+    def sent(self) -> str:
+        """When the last message was sent, as eight bytes."""
+        return self.mailbox.renewed_ms.to_bytes(8, "big").hex(" ")
+
+    def send(self, *frames: bytes) -> None:
+        self.session().feed(b"".join(frames))
+        self.pipeline.write_batch()
+
+
+def test_the_versions() -> None:
+    assert (FORMAT_VERSION, MAILBOXES, MESSAGES, MAX_JUMPS) == (3, b"b", b"m", 65535)
+
+
+def test_a_single_message_and_its_mailbox() -> None:
+    parts = OneMailbox()
+    parts.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent 3 5\r\nhdrok\r\n")
+    message = row(
+        f"6d {UID} 01 {FIRST_ID}",
+        *("01 00", "00 00", "00 00 00 03", parts.sent),
+        text("hdr") + text("ok"),
+    )
+    mailbox = row(
+        text("ba.b"),
+        *(
+            "01 01 00 00",
+            "00 00 00 03",
+            UID,
+            "00 00 00 02 00 00 00 01",
+            parts.sent,
+            "21 22 23 24 25 26 27 28",
+        ),
+        *("00" * 8, "00" * 8, "00" * 8),
+        *("00" * 8, "00 00 00 00 00 00 00 01", "00" * 8),
+        *("00 00 00 00 00 00 00 05", "00 00 00 02", "00 00 00 00"),
+        text("who"),
+    )
+    assert parts.store.pairs == dict([message, mailbox])
+    assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 5, 104 + 3)
+
+
+def test_a_record_batch_its_bitmap_and_what_is_left_of_it() -> None:
+    parts = OneMailbox()
+    parts.send(*(pub(b"$mq9.AI.MAILBOX.MSG.a.b", payload) for payload in (b"a" * 300, b"bb", b"c")))
+    messages = [f"01 00 00 00 00 00 00 00 {parts.sent}" + text(payload) for payload in ("a" * 300, "bb", "c")]
+    ids = [f"00 00 00 02 00 00 00 0{n}" for n in range(3)]
+    batch_key = f"6d {UID} 02 {ids[2]} 00"
+    batch = row(
+        batch_key,
+        *("02 03", "00" * 6),
+        *(ids[0], "00 00 01 3c", ids[1], "00 00 01 4e", ids[2], "00 00 01 5f"),
+        *messages,
+    )
+    assert parts.store.pairs.items() >= {batch}
+    assert (len(batch[0]), len(batch[1])) == (19, 8 + 3 * 12 + 3 * 16 + 303)
+
+    parts.send(pub(b"$mq9.AI.MAILBOX.DELETE.a.b.8589934592"))
+    bitmap_key = f"6d {UID} 02 {ids[2]}"
+    assert parts.store.pairs.items() >= {
+        batch,
+        row(bitmap_key, "03 00 00 00", "00 00 01 48", "00 00 00 00 00 00 00 01"),
+    }
+    # Whole units of 256 bytes.
+    assert parts.store.pairs[b"ba.b"][100:104] == bytes([0, 0, 0, 0x148 // 0x100])
+
+    assert not Thinner(parts.mailbox_index, parts.accumulator).step(parts.store, 1 << 20)  # type: ignore[arg-type]
+    parts.pipeline.write_batch()
+    thinned = row(
+        batch_key,
+        *("04 03", "00" * 6, "00 00 00 00 00 00 00 06"),
+        *(ids[1], "00 00 00 12", ids[2], "00 00 00 23"),
+        *messages[1:],
+    )
+    assert parts.store.pairs.items() >= {
+        thinned,
+        row(bitmap_key, "03 00 00 00", "00 00 00 00", "00 00 00 00 00 00 00 01"),
+    }
+    assert len(thinned[1]) == 16 + 2 * 12 + 2 * 16 + 3
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (layout.mailbox_key(b"a.b"), "62 61 2e 62"),
+        (layout.purge_key(0x1112131415161718), f"70 {UID}"),
+        (layout.messages_of(0x1112131415161718)[0], f"6d {UID}"),
+        (layout.messages_of(0x1112131415161717)[1], f"6d {UID}"),
+        (layout.messages_between(0x1112131415161718, 1, 2 << 32, 9)[0], f"6d {UID} 01 {FIRST_ID}"),
+        (layout.messages_between(0x1112131415161718, 1, 0, 2 << 32)[1], f"6d {UID} 01 {FIRST_ID}"),
+        (layout.number(0x1112131415161718), UID),
+    ],
+)
+def test_keys_that_python_makes(key: bytes, expected: str) -> None:
+    assert key == bytes.fromhex(expected)
+    assert not key.startswith(b"m") or layout.uid_of(key) == 0x1112131415161718
