@@ -4,6 +4,7 @@ import time
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view_of
 from mq9fast._core.engine cimport Engine
@@ -151,6 +152,7 @@ cdef class Session(Client):
             used += op.frame
             subscribed = op.verb == VERB_SUB
             self.handle(&op)
+            check(self.read_buffer.data == data, b"what was read stays in place until it is parsed")
             if used >= next_check or self.pending_work.cost >= CLOCK_CHECK_COST:
                 next_check = used + CLOCK_CHECK_BYTES
                 if self.pending_work.is_spent() or monotonic_ns() >= end_ns:

@@ -3,6 +3,7 @@
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
@@ -50,6 +51,7 @@ cdef class Thinner:
         cdef Mailbox mailbox
         while self.mailbox_index.thinning_queue:
             mailbox = self.mailbox_index.thinning_queue.popleft()
+            check(mailbox.in_thinning_queue, b"a mailbox in the queue says so")
             if self.mailbox_index.is_visible(mailbox) and (mailbox.dead_bytes_unknown or mailbox.is_sparse()):
                 mailbox.dead_bytes_unknown = False
                 self.mailbox = mailbox

@@ -1,5 +1,6 @@
 """The commit group that gathers now, and the one before it; the contract is in accumulator.pxd."""
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.commit.commit_group cimport CommitGroup
 
 
@@ -18,6 +19,10 @@ cdef class Accumulator:
         else:
             next_group.set_batch(sealed.batch)
             self.spare = None
+        if CHECKED:
+            check(sealed.batch_bytes == 0 and not sealed.touched, b"a sealed group has written its batch")
+            check(self.sealed is None, b"at most one sealed group is not released")
+            check(next_group.bytes == 0 and not next_group.deferred, b"a new group is empty")
         next_group.deletes = sealed.deletes
         self.sealed = sealed
         self.group = next_group
@@ -26,6 +31,7 @@ cdef class Accumulator:
 
     def release(self, CommitGroup sealed not None) -> None:
         """The sealed group was released or has failed. If its memory is small, a later group uses it."""
+        check(sealed is self.sealed, b"the group that is released was sealed")
         self.sealed = None
         if sealed.bytes < MAX_SPARE_BYTES:
             sealed.clear()

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record cimport StoredMessage, message_key
 from mq9fast._core.storage.record_batch cimport (
@@ -31,6 +32,7 @@ cdef class BatchDeletes:
             row = self.rows.get(key)
             if row is None:
                 row = self.read_bitmap(key, uid, rank, location, store)
+        check(row.count == location.count, b"a row has as many messages as a location in it says")
         self.add_row(row)
         return row
 

@@ -6,6 +6,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, view
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.storage.record_batch cimport RecordLocation
@@ -56,4 +57,5 @@ cdef class BatchPuts:
 
     cdef inline View stored(self, const Message* message) noexcept:
         """The packed message. DANGER: valid until the next message is added."""
+        check(message.start + message.size <= self.arena_size, b"a message is in the arena")
         return view(self.arena + message.start, message.size)

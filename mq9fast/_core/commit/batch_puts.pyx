@@ -5,6 +5,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, to_bytes
@@ -32,6 +33,7 @@ cdef class BatchPuts:
         cdef Py_ssize_t index = self.count
         cdef Message* message
         cdef OpenBatch* open_batch
+        cdef char* end
         self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, size)
         self.messages = <Message*>with_capacity(self.messages, self.count, &self.capacity, sizeof(Message))
         open_batch = self.open_batch(mailbox, rank, msg_id, size)
@@ -40,8 +42,10 @@ cdef class BatchPuts:
         message.size = size
         message.msg_id = msg_id
         message.next_in_batch = -1
-        put_message(self.arena + self.arena_size, now_ms, header, payload)
+        end = put_message(self.arena + self.arena_size, now_ms, header, payload)
+        check(end - self.arena == self.arena_size + size, b"a packed message has the size that was reserved")
         if open_batch.count:
+            check(self.messages[open_batch.last].msg_id < msg_id, b"the ids of a record batch ascend")
             self.messages[open_batch.last].next_in_batch = index
         else:
             open_batch.first = index
@@ -56,7 +60,12 @@ cdef class BatchPuts:
         """The open record batch of the mailbox's rank; a new one if the last has no space for `size`."""
         cdef OpenBatch* open_batch
         if mailbox.open_batch[rank]:
+            check(mailbox.open_batch[rank] <= self.open_batch_count, b"a mailbox knows its open batch")
             open_batch = &self.open_batches[mailbox.open_batch[rank] - 1]
+            check(
+                open_batch.mailbox == <PyObject*>mailbox and open_batch.uid == mailbox.uid
+                and open_batch.rank == rank, b"an open batch is of its mailbox and rank",
+            )
             if (
                 open_batch.count < MAX_BATCH_MESSAGES and open_batch.size + size <= MAX_BATCH_BYTES
                 and msg_id - self.messages[open_batch.first].msg_id < BATCH_ID_SPAN
@@ -113,6 +122,7 @@ cdef class BatchPuts:
         fixed.count = <char>open_batch.count
         memset(fixed.reserved, 0, sizeof(fixed.reserved))
         for index in range(open_batch.count):
+            check(0 <= i < self.count, b"a record batch knows its messages")
             message = &self.messages[i]
             message.location.row_id = self.messages[open_batch.last].msg_id
             message.location.index = <unsigned char>index
@@ -122,8 +132,13 @@ cdef class BatchPuts:
             put_u32(entry.end, <uint32_t>(at - start))
             entry += 1
             i = message.next_in_batch
+        check(
+            i == -1 and at == start + open_batch.size and <char*>entry == start,
+            b"a record batch is packed whole"
+        )
         return value
 
     cdef void clear(self) noexcept:
         """Remove all messages; only after `write`."""
+        check(self.open_batch_count == 0, b"messages are removed after they were written")
         self.count = self.arena_size = 0

@@ -8,6 +8,7 @@ batch and changes the group's state; `Delivery` sends the replies and messages.
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
@@ -68,6 +69,7 @@ cdef inline void* section_add(Section* section, size_t item_bytes) except NULL:
     """Append an item without a value. DANGER: the pointer is valid until the next item is appended."""
     section.items = with_capacity(section.items, section.count, &section.capacity, item_bytes)
     section.count += 1
+    check(section.written < section.count <= section.capacity, b"a new item is not written yet")
     return <char*>section.items + <size_t>(section.count - 1) * item_bytes
 
 
@@ -126,4 +128,5 @@ cdef class CommitGroup:
         cdef View v
         v.data = self.arena + pending_reply.reply_start
         v.size = pending_reply.reply_size
+        check(pending_reply.reply_start + v.size <= self.arena_size, b"a subject is in the arena")
         return v

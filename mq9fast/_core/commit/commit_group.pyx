@@ -3,6 +3,7 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, view_of
@@ -47,6 +48,12 @@ cdef class CommitGroup:
         """Drop the items of all sections, or with `keep_written` those that the store has not taken."""
         if not keep_written:
             self.reset_written()
+        check(
+            self.replies.written <= self.replies.count and self.live_pushes.written <= self.live_pushes.count
+            and self.pending_deletes.written <= self.pending_deletes.count
+            and self.durable_marks.written <= self.durable_marks.count,
+            b"written items are a part of a section's items",
+        )
         while self.replies.count > self.replies.written:
             self.replies.count -= 1
             Py_XDECREF(self.reply(self.replies.count).body)
@@ -184,6 +191,8 @@ cdef class CommitGroup:
         cdef Mailbox mailbox
         cdef uint64_t first_id
         batch = self.batch
+        if CHECKED:
+            check(self.batch_bytes > 0 or not self.touched, b"the record of a changed mailbox is written")
         if self.batch_bytes == 0:
             # Deletions may have looked up rows without deleting anything.
             self.deletes.write(self.put, self.delete)
@@ -193,6 +202,7 @@ cdef class CommitGroup:
             self.puts.clear()
         self.deletes.write(self.put, self.delete)
         for mailbox in self.touched:
+            check(mailbox.touched, b"a changed mailbox is in one list, once")
             mailbox.touched = False
             if mailbox.exists:
                 self.put(mailbox_key(mailbox.address), mailbox.pack())
@@ -269,6 +279,7 @@ cdef class CommitGroup:
         for i in range(self.durable_marks.written, self.durable_marks.count):
             found[<Mailbox>self.durable_mark(i).mailbox] = None
         for mailbox in self.touched:
+            check(mailbox.touched, b"a changed mailbox is in one list, once")
             mailbox.touched = False
             found[mailbox] = None
         self.touched = []

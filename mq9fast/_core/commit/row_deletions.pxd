@@ -6,6 +6,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
 
 
@@ -36,6 +37,7 @@ cdef class RowDeletions:
 
     cdef inline bint add(self, int index) noexcept:
         """Mark a message as deleted; false if it is deleted already."""
+        check(0 <= index < self.count, b"a deleted message is in its row")
         if (self.deleted >> index) & 1:
             return False
         self.deleted |= <uint64_t>1 << index
@@ -44,6 +46,7 @@ cdef class RowDeletions:
 
     cdef inline RecordLocation location(self, int index) noexcept:
         cdef RecordLocation location
+        check(0 <= index < self.count, b"a location is in its row")
         location.row_id = self.row_id
         location.index = <unsigned char>index
         location.count = <unsigned char>self.count

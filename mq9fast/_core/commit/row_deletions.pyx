@@ -4,6 +4,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.storage.record cimport StoredMessage
@@ -60,6 +61,7 @@ cdef class RowDeletions:
         cdef int high = self.count
         cdef int middle
         cdef uint64_t wanted = self.row_id - msg_id
+        check(self.loaded, b"the ids of a row are loaded before one is looked for")
         while low < high:
             middle = (low + high) // 2
             if self.distances[middle] > wanted:
@@ -67,6 +69,23 @@ cdef class RowDeletions:
             else:
                 high = middle
         return low if low < self.count and self.distances[low] == wanted else -1
+
+
+cdef bint is_before(PyObject* a, PyObject* b) noexcept:
+    cdef RowDeletions one = <RowDeletions>a
+    cdef RowDeletions other = <RowDeletions>b
+    return one.uid < other.uid or (
+        one.uid == other.uid
+        and (one.rank < other.rank or one.rank == other.rank and one.row_id < other.row_id)
+    )
+
+
+cdef void check_neighbours(RowIndex index, Py_ssize_t position) noexcept:
+    check(
+        (position == 0 or is_before(index.rows[position - 1], index.rows[position]))
+        and (position + 1 == index.count or is_before(index.rows[position], index.rows[position + 1])),
+        b"the rows of an index are in order",
+    )
 
 
 cdef class RowIndex:
@@ -133,6 +152,8 @@ cdef class RowIndex:
         self.rows[position] = <PyObject*>row
         self.count += 1
         self.used_bytes += added
+        if CHECKED:
+            check_neighbours(self, position)
         return 0
 
     cdef int discard(self, RowDeletions row) except -1:
@@ -144,6 +165,7 @@ cdef class RowIndex:
 
     cdef int remove_at(self, Py_ssize_t position) except -1:
         cdef PyObject* row = self.rows[position]
+        check(0 <= position < self.count, b"a row that is removed is in the index")
         self.count -= 1
         self.used_bytes -= ROW_BYTES + (<RowDeletions>row).count * MESSAGE_BYTES
         memmove(
@@ -151,6 +173,7 @@ cdef class RowIndex:
             <size_t>(self.count - position) * sizeof(PyObject*),
         )
         Py_DECREF(<object>row)
+        check((self.used_bytes == 0) == (self.count == 0), b"an index knows how many bytes its rows take")
         return 0
 
     cdef int clear(self) except -1:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, put_byte, put_decimal, view, view_of
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
@@ -93,6 +94,8 @@ cdef class PlainConsumer(Consumer):
         return 0
 
     cdef int give(self, DeliveryFrame* frame) except -1:
+        check(self.cursor[frame.rank] <= frame.msg_id, b"a consumer is given each message once, in order")
+        check(frame.msg_id < self.mailbox.durable_id, b"only durable messages are delivered")
         self.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
         self.cursor[frame.rank] = frame.msg_id + 1
         return 0
@@ -124,5 +127,6 @@ cdef class PlainConsumer(Consumer):
                 fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
                 self.give(&frame)
                 budget -= cost_of(&frame)
+            check(self.cursor[rank] <= self.mailbox.durable_id, b"a cursor goes back at a restart only")
             self.cursor[rank] = self.mailbox.durable_id
         return self.finish_catch_up()

@@ -4,6 +4,7 @@ from collections import deque
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, put, put_byte, put_decimal, view, view_of
 from mq9fast._core.commit.batch_puts cimport Message
@@ -135,6 +136,7 @@ cdef class Delivery:
             if mailbox.uid != mark.uid or not mailbox.exists:
                 continue
             mailbox.durable_id = max(mailbox.durable_id, mark.next_id)
+            mailbox.check_ids()
             if mailbox.consumers:
                 for consumer in mailbox.consumers:
                     if not consumer.caught_up and consumer.state == IDLE:
@@ -176,7 +178,9 @@ cdef class Delivery:
                 continue
             if not self.mailbox_index.is_visible(mailbox):
                 continue
+            check(0 <= live_push.message < commit_group.puts.count, b"a message to push is in its group")
             message = &commit_group.puts.messages[live_push.message]
+            check(message.msg_id == live_push.msg_id, b"a message to push is the one that was added")
             unpack_message(commit_group.puts.stored(message), &stored)
             begin_frame(&frame, mailbox, rank)
             fill_frame(&frame, live_push.msg_id, &stored, message.location)
@@ -247,7 +251,9 @@ cdef class Delivery:
             raise failure
 
     cdef int catch_up_one(self, Consumer consumer, store) except -1:
-        cdef CatchUpResult outcome = consumer.catch_up(store)
+        cdef CatchUpResult outcome
+        check(consumer.state == IDLE and not consumer.caught_up, b"a consumer that catches up is not queued")
+        outcome = consumer.catch_up(store)
         if outcome == MORE_TO_GIVE:
             self.queue_catch_up(consumer)
         elif outcome == SOCKETS_FULL:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.heap cimport Heap
 from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free
 from mq9fast._core.storage.record_batch cimport RecordLocation
@@ -10,10 +11,21 @@ cdef enum:
     MIN_CAPACITY = 16
 
 
+cdef inline void check_links(const InFlight* entry, const InFlightList* member_of) noexcept:
+    check(member_of is not NULL and member_of.count > 0, b"an entry is taken from its member's list")
+    check((entry.previous is NULL) == (member_of.first == entry), b"the first entry has none before it")
+    check(
+        (entry.previous is NULL or entry.previous.next == entry)
+        and (entry.next is NULL or entry.next.previous == entry),
+        b"neighbours in a member's list point to each other",
+    )
+
+
 cdef inline void unlink(InFlight* entry, InFlightList* member_of) noexcept:
     """Remove an entry from its member's list, if it has a member."""
     if entry.member is NULL:
         return
+    check_links(entry, member_of)
     if entry.previous is not NULL:
         entry.previous.next = entry.next
     else:
@@ -23,6 +35,7 @@ cdef inline void unlink(InFlight* entry, InFlightList* member_of) noexcept:
     member_of.count -= 1
     entry.member = NULL
     entry.previous = entry.next = NULL
+    check((member_of.first is NULL) == (member_of.count == 0), b"a member's list is as long as its count")
 
 
 cdef class InFlightTable:
@@ -43,12 +56,18 @@ cdef class InFlightTable:
         entry = self.buckets[msg_id & <uint64_t>(self.capacity - 1)]
         while entry is not NULL and entry.item.minor != msg_id:
             entry = entry.chain
+        check(
+            entry is NULL or (entry.state == RETURNED) == (entry.item.slot >= 0),
+            b"returned entries, and no others, are in a heap",
+        )
         return entry
 
     cdef InFlight* add(self, int rank, uint64_t msg_id, uint64_t size, RecordLocation location) except NULL:
         """Add an entry without a member, for a message that has no entry yet."""
         cdef InFlight* entry
         cdef InFlight** bucket
+        if CHECKED:
+            check(self.find(msg_id) is NULL, b"a message is in flight once in a group")
         if self.size == self.capacity:
             self.resize()
         entry = <InFlight*>PyMem_Calloc(1, sizeof(InFlight))
@@ -70,6 +89,7 @@ cdef class InFlightTable:
         """Remove and free an entry. `member_of` is its member's list, or NULL if it has no member."""
         cdef InFlight** link = &self.buckets[entry.item.minor & <uint64_t>(self.capacity - 1)]
         while link[0] != entry:
+            check(link[0] is not NULL, b"an entry is in the bucket of its id")
             link = &link[0].chain
         link[0] = entry.chain
         unlink(entry, member_of)
@@ -79,6 +99,11 @@ cdef class InFlightTable:
 
     cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept:
         """Give an entry without a member to a member. `member_of` is the member's list."""
+        check(
+            entry.member is NULL and entry.previous is NULL and entry.next is NULL,
+            b"an entry is in the list of one member at most",
+        )
+        check(entry.state != DELETING, b"a message that is being deleted is given to no member")
         self.returned(entry.item.major).remove(&entry.item)
         entry.state = HELD
         entry.member = member
@@ -106,12 +131,15 @@ cdef class InFlightTable:
         cdef Py_ssize_t i
         cdef InFlight* entry
         cdef InFlight* following
+        cdef Py_ssize_t found = 0
         for i in range(self.capacity):
             entry = self.buckets[i]
             while entry is not NULL:
                 following = entry.chain
                 PyMem_Free(entry)
                 entry = following
+                found += 1
+        check(found == self.size, b"a table knows how many entries it has")
         PyMem_Free(self.buckets)
         self.buckets = NULL
         self.capacity = self.size = 0

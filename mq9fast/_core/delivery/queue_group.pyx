@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.heap cimport HeapItem
 from mq9fast._core.delivery.consumer cimport (
     CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, SOCKETS_FULL, CatchUpResult, Consumer, DeliveryFrame,
@@ -19,6 +20,25 @@ from mq9fast._core.storage.record import CorruptRecord
 
 cdef inline InFlight* entry_at(HeapItem* item) noexcept:
     return NULL if item is NULL else <InFlight*>item.owner
+
+
+cdef void check_counts(QueueGroup group) noexcept:
+    """The other entries of the table are being deleted, and their members have left."""
+    cdef Member member
+    cdef Py_ssize_t known = group.in_flight.returned_count()
+    for member in group.members:
+        known += member.in_flight.count
+    check(known <= group.in_flight.size, b"what members have in flight is in their group's table")
+
+
+cdef void check_left(QueueGroup group, Member left) noexcept:
+    cdef Py_ssize_t i
+    cdef const InFlight* entry
+    for i in range(group.in_flight.capacity):
+        entry = group.in_flight.buckets[i]
+        while entry is not NULL:
+            check(entry.member != <void*>left, b"no entry names a member that left")
+            entry = entry.chain
 
 
 cdef class Member:
@@ -65,6 +85,9 @@ cdef class QueueGroup(Consumer):
         self.members.remove(member)
         while member.in_flight.first is not NULL:
             self.in_flight.return_to_group(member.in_flight.first, &member.in_flight)
+        if CHECKED:
+            check_left(self, member)
+            check_counts(self)
         self.caught_up = False
         return 0
 
@@ -72,10 +95,15 @@ cdef class QueueGroup(Consumer):
         """Remove a member that reached its maximum and has nothing in flight any more."""
         if member.in_flight.count == 0 and member.subscription.max_reached():
             self.members.remove(member)
+            if CHECKED:
+                check_left(self, member)
+                check_counts(self)
             member.subscription.client.awaiting_answers.pop(member.subscription, None)
         return 0
 
     cdef Member member_of(self, InFlight* entry):
+        if CHECKED and entry.member is not NULL:
+            check(isinstance(<object>entry.member, Member), b"an entry names a member that lives")
         return None if entry.member is NULL else <Member>entry.member
 
     cdef int return_message(self, InFlight* entry) except -1:
@@ -173,6 +201,8 @@ cdef class QueueGroup(Consumer):
         """Give out a new message."""
         cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
         cdef InFlight* entry = self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
+        check(self.cursor[frame.rank] <= frame.msg_id, b"a group is given each message once, in order")
+        check(frame.msg_id < self.mailbox.durable_id, b"only durable messages are delivered")
         self.cursor[frame.rank] = frame.msg_id + 1
         return self.give(member, entry, frame)
 
@@ -272,5 +302,6 @@ cdef class QueueGroup(Consumer):
             fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
             self.give_new_message(member, &frame)
             budget[0] -= cost_of(&frame)
+        check(self.cursor[rank] <= self.mailbox.durable_id, b"a cursor goes back at a restart only")
         self.cursor[rank] = self.mailbox.durable_id
         return CAUGHT_UP

@@ -10,6 +10,7 @@ durable ids below durable_id. Only durable messages are delivered or listed.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View
 from mq9fast._core.storage.record cimport MailboxRecord
@@ -72,6 +73,9 @@ cdef class Mailbox:
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
 
+    cdef inline void check_ids(self) noexcept:
+        check(self.durable_id <= self.written_id <= self.next_id, b"ids are written before they are durable")
+
     cdef void initialize(self, uint64_t uid, bint public, uint16_t jumps) noexcept
     cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept
     cdef bytes pack(self)
@@ -119,6 +123,7 @@ cdef class MailboxIndex:
 
     cdef inline void dead_bytes_changed(self, Mailbox mailbox, uint64_t before) noexcept:
         """Update the total after a change of the mailbox's dead bytes, which were `before`."""
+        check(before <= self.dead_bytes, b"the dead bytes of a mailbox are part of the total")
         self.dead_bytes += mailbox.dead_bytes - before
 
     cdef void subtract_totals(self, Mailbox mailbox) noexcept

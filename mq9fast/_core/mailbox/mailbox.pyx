@@ -8,6 +8,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint16_t, uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, same, to_bytes, view, view_of
 from mq9fast._core.mailbox.uid_set cimport UidSet
@@ -140,6 +141,7 @@ cdef class MailboxIndex:
     cdef int remove_if_unused(self, Mailbox mailbox) except -1:
         """Remove the object of an address that has neither a mailbox nor consumers."""
         if not mailbox.exists and not mailbox.consumers:
+            check(mailbox.expiry.slot < 0, b"an object that goes is in no heap")
             self.table.remove(view_of(mailbox.address))
         return 0
 
@@ -162,9 +164,14 @@ cdef class MailboxIndex:
         mailbox.size_bytes += size
         self.message_count += 1
         self.size_bytes += size
+        mailbox.check_ids()
 
     cdef void message_removed(self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t size) noexcept:
         """Count a message as deleted. The head moves past a deleted first message."""
+        if not mailbox.needs_reload:
+            check(mailbox.count[rank] > 0, b"a message that is removed was counted")
+            check(size <= mailbox.size_bytes, b"the bytes of a message that is removed were counted")
+            check(0 < self.message_count and size <= self.size_bytes, b"the totals count every message")
         mailbox.count[rank] -= 1
         mailbox.size_bytes -= size
         self.message_count -= 1
@@ -181,6 +188,10 @@ cdef class MailboxIndex:
 
     cdef void subtract_totals(self, Mailbox mailbox) noexcept:
         """Subtract the mailbox from the totals of all mailboxes."""
+        check(self.live_count > 0, b"a mailbox that goes was counted")
+        check(mailbox.needs_reload or mailbox.total() <= self.message_count, b"its messages were counted")
+        check(mailbox.needs_reload or mailbox.size_bytes <= self.size_bytes, b"its bytes were counted")
+        check(mailbox.dead_bytes <= self.dead_bytes, b"its dead bytes were counted")
         self.live_count -= 1
         self.dead_bytes -= mailbox.dead_bytes
         self.message_count -= mailbox.total()
@@ -300,6 +311,7 @@ cdef class MailboxIndex:
 
     def end(self, Mailbox mailbox not None) -> None:
         """Remove a mailbox. Its consumers stay attached, and its address may be used again."""
+        check(mailbox.exists, b"a mailbox ends once")
         self.deadlines.remove(&mailbox.expiry)
         self.subtract_totals(mailbox)
         mailbox.exists = False
@@ -325,6 +337,7 @@ cdef class MailboxIndex:
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
+        mailbox.check_ids()
         self.add_totals(mailbox)
         self.schedule(mailbox)
         self.queue_if_sparse(mailbox)
@@ -351,6 +364,7 @@ cdef class MailboxIndex:
             if item is NULL or item.major > self.expiry_clock_ms:
                 break
             mailbox = <Mailbox>item.owner
+            check(mailbox.exists, b"only a mailbox that exists has a deadline")
             if not mailbox.past_deadline(self.expiry_clock_ms):
                 item.major = mailbox.deadline_ms()
                 self.deadlines.restore_order(item)

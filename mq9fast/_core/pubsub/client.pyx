@@ -4,6 +4,7 @@ from collections import deque
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
@@ -12,6 +13,16 @@ from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
 cdef enum:
     MAX_NUMBERS_BYTES = 64      # verb, sizes, spaces and line ends of one frame
+
+
+cdef void check_dirty_list(PendingWork pending_work) noexcept:
+    cdef Client client = pending_work.first_dirty
+    cdef Py_ssize_t count = 0
+    while client is not None:
+        check(client.dirty, b"a client in the list of output is dirty")
+        client = client.next_dirty
+        count += 1
+    check(count == pending_work.dirty_count, b"the list of output is as long as its count")
 
 
 cdef class PendingWork:
@@ -86,6 +97,7 @@ cdef class PendingWork:
 
     cdef int note_dirty(self, Client client) except -1:
         """The client has output: add it to the list."""
+        check(not client.dirty and client.next_dirty is None, b"a client is once in the list of output")
         client.dirty = True
         self.dirty_count += 1
         client.next_dirty = self.first_dirty
@@ -105,11 +117,13 @@ cdef class PendingWork:
         """One write for each client whose transport takes it. Others wait for `Delivery.writable_again`."""
         cdef Client client
         self.ending = False
-        self.dirty_count = 0
+        if CHECKED:
+            check_dirty_list(self)
         try:
             while self.first_dirty is not None:
                 client = self.first_dirty
                 self.first_dirty = client.next_dirty
+                self.dirty_count -= 1
                 client.next_dirty = None
                 client.dirty = False
                 self.note_output(client)

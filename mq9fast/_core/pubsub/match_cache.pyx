@@ -4,6 +4,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from mq9fast._core.base.view cimport View, same, view
 
@@ -42,6 +43,7 @@ cdef Match* pack(list plain, dict groups, View subject, uint64_t hashed, uint64_
             i += 1
         match.ends[group] = i
         group += 1
+    check(i == total, b"a match has as many subscriptions as were counted")
     match.groups = group
     match.subject = view(<char*>(match.ends + group), subject.size)
     memcpy(<char*>match.subject.data, subject.data, <size_t>subject.size)
@@ -63,7 +65,8 @@ cdef class MatchCache:
         cdef Py_ssize_t i
         if self.slots is not NULL:
             for i in range(self.capacity):
-                PyMem_Free(self.slots[i])
+                self.evict(i)
+            check(self.used_bytes == 0, b"a cache knows how many bytes its matches take")
             PyMem_Free(self.slots)
 
     cdef Match* find(self, View subject, uint64_t hashed, uint64_t generation) noexcept:
@@ -88,6 +91,7 @@ cdef class MatchCache:
 
     cdef void evict(self, Py_ssize_t slot) noexcept:
         if self.slots[slot] is not NULL:
+            check(self.slots[slot].bytes <= self.used_bytes, b"the bytes of a match were counted")
             self.used_bytes -= self.slots[slot].bytes
             PyMem_Free(self.slots[slot])
             self.slots[slot] = NULL
@@ -102,6 +106,7 @@ cdef class MatchCache:
         """Double the number of slots; if there is no memory for that, nothing changes."""
         cdef Py_ssize_t capacity = 2 * self.capacity
         cdef Py_ssize_t i
+        cdef uint64_t slot
         cdef Match** grown = <Match**>PyMem_Calloc(<size_t>capacity, sizeof(Match*))
         self.conflicts = 0
         if grown is NULL:
@@ -109,7 +114,9 @@ cdef class MatchCache:
         for i in range(self.capacity):
             # The slot number gets one more bit of the hash, so two matches never need the same new slot.
             if self.slots[i] is not NULL:
-                grown[self.slots[i].hash & <uint64_t>(capacity - 1)] = self.slots[i]
+                slot = self.slots[i].hash & <uint64_t>(capacity - 1)
+                check(grown[slot] is NULL, b"two matches need different slots")
+                grown[slot] = self.slots[i]
         PyMem_Free(self.slots)
         self.slots = grown
         self.capacity = capacity

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, empty_view, to_bytes, view_of
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.subject cimport is_mq9_subject
@@ -55,12 +56,14 @@ cdef class Router:
             return 0
         self.pending_work.cost += match.plain + match.groups
         for i in range(match.plain):
+            check(self.sublist.is_valid(match), b"a match is read while it is valid")
             subscription = <Subscription>match.subscriptions[i]
             if self.accepts(subscription, sender, subject):
                 subscription.send(subject, reply, header, payload)
                 self.stall_sender(sender, subscription.client)
                 delivered += 1
         for i in range(match.groups):
+            check(self.sublist.is_valid(match), b"a match is read while it is valid")
             delivered += self.deliver_to_group(
                 match, start, match.ends[i], sender, subject, reply, header, payload
             )
@@ -77,6 +80,7 @@ cdef class Router:
         cdef Py_ssize_t i
         cdef Subscription subscription
         for i in range(count):
+            check(self.sublist.is_valid(match), b"a match is read while it is valid")
             subscription = <Subscription>match.subscriptions[start + (first + i) % count]
             if self.accepts(subscription, sender, subject):
                 subscription.send(subject, reply, header, payload)

@@ -40,5 +40,9 @@ cdef class Sublist:
     cdef int prune(self, Node node, list path, View subject) except -1
     cdef Match* match(self, View subject) except NULL
 
+    cdef inline bint is_valid(self, const Match* match) noexcept:
+        """Whether a match is the last that `match` returned, and nothing was inserted or removed since."""
+        return match == self.last_match and match.generation == self.generation
+
     cdef int collect(self, Node node, View rest) except -1
     cdef int collect_from(self, Node node) except -1

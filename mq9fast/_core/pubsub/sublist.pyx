@@ -4,6 +4,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
+from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.view cimport View, hash_view, same, slice_from, to_bytes, view, view_of
 from mq9fast._core.protocol.subject cimport first_token, has_empty_token, is_token, valid_subject
 from mq9fast._core.pubsub.client cimport Client, Subscription
@@ -116,6 +117,8 @@ cdef class Sublist:
         self.prune(node, path, view_of(subscription.subject))
         self.size -= 1
         self.generation += 1
+        if CHECKED:
+            check(self.size > 0 or self.root.is_empty(), b"a trie without subscriptions has no nodes")
         return True
 
     cdef int prune(self, Node node, list path, View subject) except -1:

@@ -13,6 +13,7 @@ of the layouts.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.row_format cimport (
@@ -86,6 +87,7 @@ cdef class RecordBatch:
 
     cdef inline RecordLocation location(self, int index) noexcept:
         cdef RecordLocation location
+        check(0 <= index < self.count, b"a location is in its row")
         location.row_id = self.row_id
         location.index = <unsigned char>index
         location.count = <unsigned char>self.count

@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, to_bytes, view, view_of
 from mq9fast._core.storage.record cimport StoredMessage, message_key, put_message_key, unpack_message
 from mq9fast._core.storage.row_format cimport (
@@ -107,6 +108,7 @@ cdef class RecordBatch:
         """The id of the message with this index, which must be present."""
         if self.is_single:
             return self.row_id
+        check(0 <= index < self.count and has_bit(self.present, index), b"a message with an id is present")
         return read_u64(self.first_entry()[self.position_of(index)].msg_id)
 
     cdef int find(self, uint64_t msg_id) noexcept:
@@ -134,6 +136,7 @@ cdef class RecordBatch:
         """The packed message with this index, which must be present."""
         cdef const BatchEntryLayout* entries = self.first_entry()
         cdef int position = self.position_of(index)
+        check(0 <= index < self.count and has_bit(self.present, index), b"a message with an id is present")
         cdef Py_ssize_t begin = 0 if position == 0 else <Py_ssize_t>read_u32(entries[position - 1].end)
         cdef Py_ssize_t end = <Py_ssize_t>read_u32(entries[position].end)
         return view(PyBytes_AS_STRING(self.value) + self.bodies + begin, end - begin)
