@@ -78,6 +78,7 @@ cdef class RecordBatch:
     cdef int check_entries(self) except -1:
         """Find the entries of a record batch and check their lengths; returns the count of its messages."""
         cdef const BatchLayout* fixed = <const BatchLayout*>PyBytes_AS_STRING(self.value)
+        cdef const BatchEntryLayout* entries
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.value)
         cdef Py_ssize_t begin = 0, end = 0
         cdef int count = <int><uint8_t>fixed.count if size >= BATCH_FIXED_BYTES else 0
@@ -95,8 +96,9 @@ cdef class RecordBatch:
         self.bodies = self.entries + popcount(self.present) * BATCH_ENTRY_BYTES
         if self.present == 0 or self.present & ~all_bits(count) or size < self.bodies:
             raise CorruptRecord(f"a record batch of {size} bytes has an unknown format")
+        entries = self.first_entry()
         for i in range(popcount(self.present)):
-            end = <Py_ssize_t>read_u32(self.first_entry()[i].end)
+            end = <Py_ssize_t>read_u32(entries[i].end)
             if end < begin:
                 raise CorruptRecord(f"the message ends in a record batch of {size} bytes do not ascend")
             begin = end
