@@ -1,15 +1,20 @@
-"""Compile every module of mq9fast/_core; everything else is in pyproject.toml.
+"""Compile the modules of mq9fast/_core; everything else is in pyproject.toml.
+
+A build in place or an editable install also compiles `_core/testing`, which only tests use. A wheel does
+not contain it.
 
 MQ9FAST_DEBUG=1 builds with assertions, which mq9fast/_core/base/check.pxd describes.
 MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+IN_PLACE = "--inplace" in sys.argv or "editable_wheel" in sys.argv
 DEBUG = os.environ.get("MQ9FAST_DEBUG") == "1"
 PROCESSES = os.cpu_count() or 1
 OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", "-fno-plt"]
@@ -22,10 +27,15 @@ extensions = [
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
     )
     for path in sorted(Path("mq9fast/_core").rglob("*.pyx"))
+    if IN_PLACE or "testing" not in path.parts
 ]
 
 setup(
-    options={"build_ext": {"parallel": PROCESSES}},
+    options={
+        "build_ext": {"parallel": PROCESSES},
+        # A wheel contains whatever its build directory contains, so a build in place uses another one.
+        "build": {"build_base": "build/in-place" if IN_PLACE else "build"},
+    },
     ext_modules=cythonize(
         extensions,
         nthreads=PROCESSES,

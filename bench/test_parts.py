@@ -3,13 +3,13 @@
 import pytest
 
 from bench.conftest import Measure
-from mq9fast._core.base.bytes_map import BytesMap
-from mq9fast._core.base.heap import Heap, Ticket, first_ticket
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
+from mq9fast._core.testing.base import ExposedBytesMap, ExposedHeap, Ticket
+from mq9fast._core.testing.pubsub import add_subscription, remove_subscription
 from tests.support.in_memory import KIB, Parts, pub
 
 READ_BYTES = 256 * KIB
@@ -66,9 +66,9 @@ def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: in
 def sublist(literals: int, wildcards: int) -> Sublist:
     trie, client = Sublist(1), Client(PendingWork(Limits()), 1)
     for i in range(literals):
-        trie.add(client, b"orders.eu.customer%d.placed" % i)
+        add_subscription(trie, client, b"orders.eu.customer%d.placed" % i)
     for i in range(wildcards):
-        trie.add(client, b"orders.*.customer%d.>" % i)
+        add_subscription(trie, client, b"orders.*.customer%d.>" % i)
     return trie
 
 
@@ -108,8 +108,8 @@ def test_subscribe_and_unsubscribe(measure: Measure, others: int) -> None:
     subjects = [b"some.other.subject%d" % i for i in range(100)]
 
     def change() -> None:
-        for subscription in [trie.add(client, subject) for subject in subjects]:
-            trie.discard(subscription)
+        for subscription in [add_subscription(trie, client, subject) for subject in subjects]:
+            remove_subscription(trie, subscription)
 
     measure(len(subjects), change)
 
@@ -120,7 +120,7 @@ def test_subscribe_and_unsubscribe(measure: Measure, others: int) -> None:
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
 def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
     """Push 1,000 items onto a heap of `size` items, then take off 1,000."""
-    heap = Heap()
+    heap = ExposedHeap()
     tickets = [Ticket(heap, i * 7919 % 1_000_003, i) for i in range(size)]
     for ticket in tickets:
         ticket.push()
@@ -131,7 +131,7 @@ def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
         for ticket in more:
             ticket.push()
         for _ in more:
-            ticket = first_ticket(heap)
+            ticket = heap.first_ticket()
             assert ticket is not None
             ticket.remove()
             taken.append(ticket)
@@ -143,7 +143,7 @@ def test_heap_push_and_take_first(measure: Measure, size: int) -> None:
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
 def test_bytes_map_get(measure: Measure, size: int) -> None:
-    bytes_map = BytesMap(1)
+    bytes_map = ExposedBytesMap(1)
     for i in range(size):
         bytes_map.put(b"agent.inbox.%d" % i, i)
     keys = [b"agent.inbox.%d" % (i * 7919 % size) for i in range(1000)]
@@ -157,7 +157,7 @@ def test_bytes_map_get(measure: Measure, size: int) -> None:
 
 @pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
 def test_bytes_map_put_and_pop(measure: Measure, size: int) -> None:
-    bytes_map = BytesMap(1)
+    bytes_map = ExposedBytesMap(1)
     for i in range(size):
         bytes_map.put(b"agent.inbox.%d" % i, i)
     keys = [b"another.inbox.%d" % i for i in range(1000)]

@@ -8,6 +8,7 @@ from bench.regression import twins
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
+from mq9fast._core.testing.pubsub import add_subscription, begin_end_of_turn, remove_subscription
 from tests.support.in_memory import KIB, Parts, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"
@@ -95,7 +96,7 @@ def replay() -> Contest:
         peer = parts.session()
         peer.feed(b"SUB %b 1\r\n" % MSG)
         while peer.session.out_messages < FRAMES:
-            parts.pending_work.begin()
+            begin_end_of_turn(parts.pending_work)
             parts.delivery.catch_up(store)
         peer.session.closed()
 
@@ -130,14 +131,14 @@ def match() -> Contest:
     trie, twin, client = Sublist(1), twins.Trie(), Client(PendingWork(Limits()), 1)
     for i in range(1000):
         for subject in (b"orders.eu.customer%d.placed" % i, b"orders.*.customer%d.>" % i):
-            trie.add(client, subject)
+            add_subscription(trie, client, subject)
             twin.add(subject)
     subjects = [b"orders.eu.customer%d.new%d" % (i, i) for i in range(1000)]
 
     def prepare() -> None:
         """Have what is known of them be stale, as any SUB does: as many subjects as the cache has slots would
         measure how busy the machine's memory is."""
-        trie.discard(trie.add(client, b"orders.new"))
+        remove_subscription(trie, add_subscription(trie, client, b"orders.new"))
 
     def part() -> None:
         for subject in subjects:

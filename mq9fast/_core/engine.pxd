@@ -58,6 +58,6 @@ cdef class Engine:
     cpdef int end_turn(self) except -1
     cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept
-    cpdef int end_subscriptions_at_maximum(self) except -1
+    cdef int end_subscriptions_at_maximum(self) except -1
     cdef int remove_subscription(self, Subscription subscription) except -1
     cdef int end_at_maximum(self, Subscription subscription) except -1

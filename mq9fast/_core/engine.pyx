@@ -177,7 +177,7 @@ cdef class Engine:
             return self.delivery.finish(<MailboxSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
-    cpdef int end_subscriptions_at_maximum(self) except -1:
+    cdef int end_subscriptions_at_maximum(self) except -1:
         """End the subscriptions that reached their maximum since the last call."""
         cdef Subscription subscription
         if self.pending_work.max_reached:

@@ -9,8 +9,8 @@ from importlib import import_module
 import pytest
 
 import mq9fast._core
-from mq9fast._core.base.check import live_objects
 from mq9fast._core.session import Session
+from mq9fast._core.testing.debug_build import live_objects
 
 for _module in pkgutil.walk_packages(mq9fast._core.__path__, "mq9fast._core."):
     import_module(_module.name)

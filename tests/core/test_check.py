@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast._core.base import check
-from mq9fast._core.base.check import is_debug_build, live_objects
-from mq9fast._core.base.heap import Heap, Ticket
+from mq9fast._core.testing import debug_build
+from mq9fast._core.testing.base import ExposedHeap, Ticket
+from mq9fast._core.testing.debug_build import is_debug_build, live_objects
 from tests.support.broker import Broker
 
 debug_only = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def test_make_test_debug_runs_the_debug_core_and_brokers_with_it(tmp_path: Path)
     broker = Broker(tmp_path / "data")
     mapped = Path(f"/proc/{broker.process.pid}/maps")
     try:
-        assert not mapped.exists() or check.__file__ in mapped.read_text()
+        assert not mapped.exists() or debug_build.__file__ in mapped.read_text()
     finally:
         broker.end()
 
@@ -48,12 +48,12 @@ def test_failed_assertion_ends_the_process() -> None:
 @debug_only
 def test_objects_and_blocks_of_memory_are_counted() -> None:
     before = live_objects()
-    heap = Heap()
+    heap = ExposedHeap()
     tickets = [Ticket(heap, 1, minor) for minor in range(100)]
     tickets[0].push()
     made = Counter(live_objects())
     made.subtract(before)
-    assert +made == {"Heap": 1, "Ticket": 100, "blocks of base.heap": 1}
+    assert +made == {"ExposedHeap": 1, "Ticket": 100, "blocks of base.heap": 1}
     del heap, tickets
     left = Counter(live_objects())
     left.subtract(before)

@@ -3,6 +3,7 @@
 import pytest
 
 from mq9fast._core.commit.commit_group import CommitGroup
+from mq9fast._core.testing.storage import clear
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.states import NEXT_STATES, GroupState
 from tests.support.in_memory import MemoryBatch
@@ -26,5 +27,5 @@ def test_only_listed_transitions_are_allowed(before: GroupState, after: GroupSta
 def test_cleared_group_gathers_again() -> None:
     group = CommitGroup(MemoryBatch())  # type: ignore[arg-type]
     group.state = GroupState.FAILED
-    group.clear()
+    clear(group)
     assert group.state == GroupState.GATHERING

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.testing.storage import set_max_row_index_bytes
 from tests.support.in_memory import MANY, Parts, Peer, pub
 
 RANKS = [b"critical", b"urgent", b"normal"]
@@ -36,7 +37,7 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 @given(steps, st.sampled_from([0, 500, 1500, 1 << 20]))
 def test_deletions_in_any_order_agree_with_a_model(actions: list[Any], index_bytes: int) -> None:
     parts = Parts()
-    parts.accumulator.max_row_index_bytes = index_bytes
+    set_max_row_index_bytes(parts.accumulator, index_bytes)
     boxes = {address: parts.create(address) for address in BOXES}
     peer = parts.session()
     peer.feed(b"SUB replies 1\r\n")

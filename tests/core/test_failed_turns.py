@@ -2,6 +2,7 @@
 
 import pytest
 
+from mq9fast._core.testing.pubsub import begin_end_of_turn, set_turn_ns
 from tests.support.in_memory import KIB, FakeConnection, Parts, pub
 
 
@@ -53,7 +54,7 @@ def test_failed_write_to_a_client_does_not_delay_others() -> None:
     readers[1].connection = readers[1].session.connection = BrokenConnection()
     writer = parts.session()
     writer.feed(pub(b"a", b"x"))
-    parts.pending_work.begin()
+    begin_end_of_turn(parts.pending_work)
     scheduled = parts.scheduled_ends
     with pytest.raises(RuntimeError, match="write"):
         parts.pending_work.flush()
@@ -79,7 +80,7 @@ def test_failed_close_of_a_client_does_not_keep_others_open() -> None:
 def test_client_whose_operation_raises_is_closed_and_others_are_resumed() -> None:
     """The client is paused, so that no later read would close it."""
     parts = Parts()
-    parts.pending_work.turn_ns = 0
+    set_turn_ns(parts.pending_work, 0)
     peers = [parts.session() for _ in range(3)]
     for peer in peers:
         peer.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))

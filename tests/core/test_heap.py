@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mq9fast._core.base.heap import Heap, Ticket, first_ticket
+from mq9fast._core.testing.base import ExposedHeap, Ticket
 
 LARGEST = 2**64 - 1
 KEYS = st.one_of(
@@ -17,7 +17,7 @@ KEYS = st.one_of(
 class HeapAgainstSortedList(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.heap = Heap()
+        self.heap = ExposedHeap()
         self.inside: list[Ticket] = []
         self.outside: list[Ticket] = []
 
@@ -42,7 +42,7 @@ class HeapAgainstSortedList(RuleBasedStateMachine):
     @rule()
     def remove_first(self) -> None:
         if self.inside:
-            ticket = first_ticket(self.heap)
+            ticket = self.heap.first_ticket()
             assert ticket is not None
             assert ticket.key == min(each.key for each in self.inside)
             ticket.remove()
@@ -68,27 +68,27 @@ TestHeapAgainstSortedList = HeapAgainstSortedList.TestCase
 TestHeapAgainstSortedList.settings = settings(max_examples=100, stateful_step_count=40)
 
 
-def check(heap: Heap, inside: list[Ticket]) -> None:
+def check(heap: ExposedHeap, inside: list[Ticket]) -> None:
     """Every ticket knows its slot, and no parent comes after its child."""
-    assert heap.size == len(inside)
+    assert len(heap) == len(inside)
     slots = {ticket.slot: ticket for ticket in inside}
     assert sorted(slots) == list(range(len(inside)))
     for slot in range(1, len(inside)):
         assert slots[(slot - 1) // 2].key <= slots[slot].key
-    assert first_ticket(heap) is slots.get(0)
+    assert heap.first_ticket() is slots.get(0)
 
 
-def filled(keys: list[tuple[int, int]]) -> tuple[Heap, list[Ticket]]:
-    heap = Heap()
+def filled(keys: list[tuple[int, int]]) -> tuple[ExposedHeap, list[Ticket]]:
+    heap = ExposedHeap()
     tickets = [Ticket(heap, *key) for key in keys]
     for ticket in tickets:
         ticket.push()
     return heap, tickets
 
 
-def drained(heap: Heap) -> list[tuple[int, int]]:
+def drained(heap: ExposedHeap) -> list[tuple[int, int]]:
     keys = []
-    while (ticket := first_ticket(heap)) is not None:
+    while (ticket := heap.first_ticket()) is not None:
         keys.append(ticket.key)
         ticket.remove()
     return keys
@@ -125,7 +125,7 @@ def test_keys_compare_major_then_minor_in_64_bits() -> None:
 
 
 def test_moving_a_ticket_outside_the_heap_raises() -> None:
-    ticket = Ticket(Heap(), 1, 1)
+    ticket = Ticket(ExposedHeap(), 1, 1)
     with pytest.raises(ValueError, match="in no heap"):
         ticket.move(0, 0)
 
@@ -133,7 +133,7 @@ def test_moving_a_ticket_outside_the_heap_raises() -> None:
 def test_empty_heap_has_no_first_ticket() -> None:
     heap, (ticket,) = filled([(1, 1)])
     ticket.remove()
-    assert (heap.size, first_ticket(heap)) == (0, None)
+    assert (len(heap), heap.first_ticket()) == (0, None)
 
 
 def test_deleted_ticket_leaves_its_heap() -> None:

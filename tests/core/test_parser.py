@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mq9fast._core.protocol.parser import materialize
+from mq9fast._core.testing.protocol import parse_all
 from tests.support.in_memory import MANY, Parts, cut
 
 PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, ERROR = range(1, 10)
@@ -51,7 +51,7 @@ STREAM = b"".join(SAMPLES)
 
 
 def parsed(data: bytes, **limits: int) -> tuple[list[Operation], int, int]:
-    return materialize(data, **limits)
+    return parse_all(data, **limits)
 
 
 # Frames.

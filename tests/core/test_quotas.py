@@ -5,6 +5,7 @@ from itertools import chain, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mq9fast._core.testing.pubsub import set_turn_ns
 from tests.support.in_memory import KIB, MANY, Parts, Peer, cut, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
@@ -14,7 +15,7 @@ MAX_RESUMED = 16
 def parts_without_time(**limits: int) -> Parts:
     """A core whose turns have spent their time as soon as they begin."""
     parts = Parts(**limits)
-    parts.pending_work.turn_ns = 0
+    set_turn_ns(parts.pending_work, 0)
     return parts
 
 
@@ -186,9 +187,9 @@ def test_client_that_is_stalled_again_waits_for_the_next_resume() -> None:
         handled = sender.session.in_messages
         # `schedule_end` begins a turn whose time is spent, so the sender gets one operation handled.
         parts.pending_work.schedule_end()
-        parts.pending_work.turn_ns = 1 << 60
+        set_turn_ns(parts.pending_work, 1 << 60)
         parts.pending_work.resume_stalled()
-        parts.pending_work.turn_ns = 0
+        set_turn_ns(parts.pending_work, 0)
         assert sender.session.in_messages == handled + 1
         for _ in range(3):
             parts.end_turn()

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, crc32c, find_last_sequence
+from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, find_last_sequence
+from mq9fast._core.testing.storage import crc32c
 from mq9fast.storage.broker_state import BrokerState
 from mq9fast.storage.loss import Loss, measure_loss
 from mq9fast.storage.manifest import Manifest

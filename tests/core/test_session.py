@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mq9fast._core.testing.pubsub import begin_end_of_turn, close_clients, subscription_count
 from tests.support.in_memory import KIB, Parts, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
@@ -39,7 +40,7 @@ def test_sid_is_reusable_in_the_turn_of_its_last_delivery() -> None:
         peer.feed(b"SUB a 1\r\n" + pub(b"a", b"y") + b"UNSUB 1\r\n")
         assert payloads(peer.output()) == [b"x", b"y"]
         parts.end_turn()
-    assert parts.router.sublist.size == 0
+    assert subscription_count(parts.router.sublist) == 0
 
 
 def test_sid_of_a_mailbox_is_reusable_in_the_turn_of_its_last_delivery() -> None:
@@ -48,7 +49,7 @@ def test_sid_of_a_mailbox_is_reusable_in_the_turn_of_its_last_delivery() -> None
     peer = parts.session()
     for _ in range(5):
         peer.feed(b"SUB %ba 1\r\nUNSUB 1 1\r\n" % MSG)
-        parts.pending_work.begin()
+        begin_end_of_turn(parts.pending_work)
         parts.delivery.catch_up(parts.store)
         peer.feed(b"SUB %ba 1\r\n" % MSG)
         assert payloads(peer.after_turn()) == [b"x", b"x", b"y"]
@@ -64,7 +65,7 @@ def test_unsub_after_the_last_delivery_does_not_revive_the_subscription() -> Non
     peer = parts.session()
     peer.feed(b"SUB a 1\r\nUNSUB 1 1\r\n" + pub(b"a", b"x") + b"UNSUB 1 5\r\n" + pub(b"a", b"y"))
     assert payloads(peer.after_turn()) == [b"x"]
-    assert parts.router.sublist.size == 0
+    assert subscription_count(parts.router.sublist) == 0
 
 
 def test_closed_connection_leaves_no_objects_behind() -> None:
@@ -87,7 +88,11 @@ def test_closed_connection_leaves_no_objects_behind() -> None:
     gc.collect()
     mailbox = parts.mailbox_index.get(b"a")
     assert mailbox is not None
-    assert (mailbox.consumer_count, parts.router.sublist.size, parts.delivery.has_catch_up) == (0, 0, False)
+    assert (
+        mailbox.consumer_count,
+        subscription_count(parts.router.sublist),
+        parts.delivery.has_catch_up,
+    ) == (0, 0, False)
     after = len(gc.get_objects())
     assert after <= before + 5
 
@@ -148,7 +153,7 @@ def test_slow_consumer_limit_is_exactly_max_pending() -> None:
         rest = 10 * KIB - reader.session.pending_bytes
         reader.session.write(b"x" * (rest + more))
         assert reader.session.closing is closing
-        parts.pending_work.close_clients()
+        close_clients(parts.pending_work)
         reader.session.closed()
 
 

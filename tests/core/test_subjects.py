@@ -11,6 +11,13 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.sublist import Sublist
+from mq9fast._core.testing.pubsub import (
+    add_subscription,
+    cache_bytes,
+    change_count,
+    remove_subscription,
+    subscription_count,
+)
 from tests.support.in_memory import MANY
 
 # Few different tokens, so that patterns and subjects often match.
@@ -84,7 +91,7 @@ def test_validity_depends_on_tokens_only(subject: str) -> None:
 @pytest.mark.parametrize("subject", ["", ".", ".a", "a.", "a..b"])
 def test_invalid_subject_matches_nothing(pattern: str, subject: str) -> None:
     sublist, client = new_sublist()
-    sublist.add(client, pattern.encode())
+    add_subscription(sublist, client, pattern.encode())
     assert sublist.matches(subject.encode()) == ([], [])
 
 
@@ -103,21 +110,21 @@ class SublistAgainstSimpleMatcher(RuleBasedStateMachine):
 
     @rule(pattern=PATTERN | LITERAL, queue=st.sampled_from([None, None, b"q", b"r"]))
     def subscribe(self, pattern: str, queue: bytes | None) -> None:
-        self.model.append(self.sublist.add(self.client, pattern.encode(), queue))
+        self.model.append(add_subscription(self.sublist, self.client, pattern.encode(), queue))
 
     @rule(at=st.integers(0, 1000))
     def unsubscribe(self, at: int) -> None:
         if self.model:
             subscription = self.model.pop(at % len(self.model))
-            assert self.sublist.discard(subscription)
+            assert remove_subscription(self.sublist, subscription)
             self.removed.append(subscription)
 
     @rule(at=st.integers(0, 1000))
     def unsubscribe_again(self, at: int) -> None:
         if self.removed:
-            generation = self.sublist.generation
-            assert not self.sublist.discard(self.removed[at % len(self.removed)])
-            assert self.sublist.generation == generation
+            generation = change_count(self.sublist)
+            assert not remove_subscription(self.sublist, self.removed[at % len(self.removed)])
+            assert change_count(self.sublist) == generation
 
     @rule(subject=LITERAL)
     def look_up(self, subject: str) -> None:
@@ -125,7 +132,7 @@ class SublistAgainstSimpleMatcher(RuleBasedStateMachine):
 
     @invariant()
     def same(self) -> None:
-        assert self.sublist.size == len(self.model)
+        assert subscription_count(self.sublist) == len(self.model)
         for subject in [*self.looked_up[:3], *self.looked_up[-3:]]:
             plain, groups = self.sublist.matches(subject.encode())
             found = [each for each in self.model if is_covered(each.subject.decode(), subject)]
@@ -144,25 +151,25 @@ TestSublistAgainstSimpleMatcher.settings = settings(max_examples=80, stateful_st
 
 def test_subscriptions_to_one_subject_match_in_their_order() -> None:
     sublist, client = new_sublist()
-    subscriptions = [sublist.add(client, b"a.b") for _ in range(20)]
+    subscriptions = [add_subscription(sublist, client, b"a.b") for _ in range(20)]
     assert sublist.matches(b"a.b") == (subscriptions, [])
 
 
 def test_each_change_invalidates_cached_matches() -> None:
     sublist, client = new_sublist()
-    first = sublist.add(client, b"a")
+    first = add_subscription(sublist, client, b"a")
     assert sublist.matches(b"a") == ([first], [])
-    second = sublist.add(client, b"*")
+    second = add_subscription(sublist, client, b"*")
     assert sorted(map(id, sublist.matches(b"a")[0])) == sorted([id(first), id(second)])
-    sublist.discard(first)
+    remove_subscription(sublist, first)
     assert sublist.matches(b"a") == ([second], [])
-    sublist.discard(second)
+    remove_subscription(sublist, second)
     assert sublist.matches(b"a") == ([], [])
 
 
 def test_matches_of_more_subjects_than_the_cache_holds() -> None:
     sublist, client = new_sublist()
-    subscriptions = {b"s.%d" % i: sublist.add(client, b"s.%d" % i) for i in range(10_000)}
+    subscriptions = {b"s.%d" % i: add_subscription(sublist, client, b"s.%d" % i) for i in range(10_000)}
     for _ in range(3):
         for subject, subscription in subscriptions.items():
             assert sublist.matches(subject) == ([subscription], [])
@@ -183,10 +190,10 @@ def test_removed_subscription_is_not_referenced() -> None:
     """Neither the trie nor the last match nor the cache keeps a reference to it."""
     sublist, client = new_sublist()
     for queue in (None, b"q"):
-        subscription = sublist.add(client, b"a.b", queue)
+        subscription = add_subscription(sublist, client, b"a.b", queue)
         before = sys.getrefcount(subscription)
         sublist.matches(b"a.b")
-        sublist.discard(subscription)
+        remove_subscription(sublist, subscription)
         assert sys.getrefcount(subscription) == before - 1 == 2
 
 
@@ -195,9 +202,9 @@ def test_trie_is_empty_after_all_subscriptions_are_removed() -> None:
     sublist, client = new_sublist()
     patterns = [b"a.b.c", b"a.b", b"a.*.c", b"a.>", b">", b"*", b"x.y.z.>"]
     for queue in (None, b"q"):
-        for subscription in [sublist.add(client, pattern, queue) for pattern in patterns]:
-            assert sublist.discard(subscription)
-    assert sublist.size == 0
+        for subscription in [add_subscription(sublist, client, pattern, queue) for pattern in patterns]:
+            assert remove_subscription(sublist, subscription)
+    assert subscription_count(sublist) == 0
     assert sublist.matches(b"a.b.c") == ([], [])
 
 
@@ -205,32 +212,32 @@ def test_subject_with_many_tokens() -> None:
     """The longest subject here fills the longest control line that can be configured, a megabyte."""
     sublist, client = new_sublist()
     deep = b"a." * 2000 + b"a"
-    subscription = sublist.add(client, deep)
+    subscription = add_subscription(sublist, client, deep)
     assert sublist.matches(deep) == ([subscription], [])
-    assert sublist.discard(subscription)
+    assert remove_subscription(sublist, subscription)
     for tokens in (50_000, 500_000):
         with pytest.raises(ValueError, match="not a valid subject"):
-            sublist.add(client, b"a." * tokens + b"a")
+            add_subscription(sublist, client, b"a." * tokens + b"a")
         assert sublist.matches(b"a." * tokens + b"a") == ([], [])
 
 
 def test_subscribing_to_an_invalid_subject_raises() -> None:
     sublist, client = new_sublist()
     with pytest.raises(ValueError, match="not a valid subject"):
-        sublist.add(client, b"a..b")
-    assert sublist.size == 0
+        add_subscription(sublist, client, b"a..b")
+    assert subscription_count(sublist) == 0
 
 
 def test_memory_of_cached_matches_is_bounded() -> None:
     sublist = Sublist(1)
     client = Client(PendingWork(Limits()), 1)
-    many = [sublist.add(client, b">") for _ in range(3000)]
-    group = [sublist.add(client, b"a.*", b"group") for _ in range(3000)]
+    many = [add_subscription(sublist, client, b">") for _ in range(3000)]
+    group = [add_subscription(sublist, client, b"a.*", b"group") for _ in range(3000)]
     for number in range(2000):
         plain, groups = sublist.matches(b"a.%d" % number)
         assert (len(plain), len(groups[0])) == (3000, 3000)
-        assert sublist.cache_bytes <= 32 << 20
-    assert sublist.cache_bytes > 16 << 20
+        assert cache_bytes(sublist) <= 32 << 20
+    assert cache_bytes(sublist) > 16 << 20
     # The matches are right, whatever was evicted for them.
     assert sublist.matches(b"a.1999") == (many, [group])
     assert sublist.matches(b"a.0") == (many, [group])

@@ -22,10 +22,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location("mq9fast._core.protocol.parser", sys.argv[1])
 parser = module_from_spec(spec)
 spec.loader.exec_module(parser)
+sys.modules[spec.name] = parser
+from mq9fast._core.testing.protocol import parse_all
 from tests.core.test_undefined_behaviour import LINES
 for line in LINES:
-    parser.materialize(line, 1 << 21)
-    parser.materialize(line[:-1], 1 << 21)
+    parse_all(line, 1 << 21)
+    parse_all(line[:-1], 1 << 21)
 print("read all")
 """
 

@@ -37,6 +37,9 @@ def test_source_distribution_builds_and_runs(tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     install = (*python, "pip", "install", "--no-build-isolation", "--no-deps", "--target", installed, sdist)
     subprocess.run(install, check=True, capture_output=True, timeout=BUILD_SECONDS)
+    # Only tests use it, and they build it in place.
+    assert "mq9fast/_core/testing/__init__.py" in names
+    assert not (installed / "mq9fast" / "_core" / "testing").exists()
     script = "import mq9fast, mq9fast._core.session as s; print(mq9fast.__file__, s.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True

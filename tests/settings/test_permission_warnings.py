@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mq9fast._core.testing.pubsub import publishes, subscribes
 from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import load_settings
@@ -101,9 +102,9 @@ def test_the_warning_and_its_advice_are_right() -> None:
             lists = SubjectLists(MAILBOX + entry, deny)
             permits = make_permissions(PermissionLists(lists, lists), 1)
             assert permits is not None
-            assert permits.publishes(tenant) == permits.subscribes(tenant) == allowed
-            assert permits.publishes(other)
-            assert permits.subscribes(other)
+            assert publishes(permits, tenant) == subscribes(permits, tenant) == allowed
+            assert publishes(permits, other)
+            assert subscribes(permits, other)
 
 
 def test_the_users_in_the_operations_document_cause_no_warning(tmp_path: Path) -> None:

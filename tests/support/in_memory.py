@@ -18,6 +18,7 @@ from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
+from mq9fast._core.testing.pubsub import set_turn_ns
 
 KIB = 1024
 MANY = settings(max_examples=500)
@@ -167,7 +168,7 @@ class Parts:
         self.limits.busy_poll = busy_poll_us
         self.pending_work = PendingWork(self.limits)
         # No test depends on the length of a turn.
-        self.pending_work.turn_ns = 1 << 60
+        set_turn_ns(self.pending_work, 1 << 60)
         self.mailbox_index = MailboxIndex(1, 0)
         self.router = Router(self.pending_work, 1)
         self.delivery = Delivery(self.mailbox_index, self.router, self.pending_work)

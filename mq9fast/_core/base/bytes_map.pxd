@@ -29,7 +29,7 @@ cdef struct Slot:
 cdef class BytesMap:
     cdef Slot* slots
     cdef Py_ssize_t capacity      # a power of two
-    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t size
     cdef uint64_t seed
 
     cdef PyObject* find(self, View key) noexcept

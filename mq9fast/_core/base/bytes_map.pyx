@@ -134,25 +134,9 @@ cdef class BytesMap:
         PyMem_Free(old)
         return 0
 
-    def __len__(self) -> int:
-        return self.size
-
     def __iter__(self):
         """Iterate over a copy of the values, in no particular order."""
         cdef Py_ssize_t i
         return iter([
             <object>self.slots[i].value for i in range(self.capacity) if self.slots[i].key is not NULL
         ])
-
-    def get(self, bytes key not None):
-        """The value of `key`, or None."""
-        cdef PyObject* found = self.find(view_of(key))
-        return None if found is NULL else <object>found
-
-    def put(self, bytes key not None, object value not None) -> None:
-        """Set the value of `key`."""
-        self.insert(key, value)
-
-    def pop(self, bytes key not None) -> bool:
-        """Remove `key`; False if it was not there."""
-        return self.remove(view_of(key))

@@ -17,7 +17,7 @@ cdef struct HeapItem:
 
 cdef class Heap:
     cdef HeapItem** items
-    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t size
     cdef Py_ssize_t capacity
 
     cdef int push(self, HeapItem* item) except -1

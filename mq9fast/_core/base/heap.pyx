@@ -1,8 +1,5 @@
 """A binary min-heap for deadlines and returned messages; the contract is in heap.pxd."""
 
-cimport cython
-from libc.stdint cimport uint64_t
-
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Realloc
 
@@ -83,54 +80,3 @@ cdef class Heap:
         check(0 <= slot < self.size and self.items[slot] == item, b"an item that moves is in this heap")
         if self.sift_up(item, slot) == slot:
             self.sift_down(item, slot)
-
-
-@cython.no_gc_clear
-cdef class Ticket:
-    """A heap item with a Python face, for tests and benchmarks: its key, its slot and its heap."""
-
-    cdef HeapItem item
-    cdef Heap heap
-
-    def __cinit__(self, Heap heap not None, uint64_t major, uint64_t minor):
-        self.heap = heap
-        self.item.major = major
-        self.item.minor = minor
-        self.item.slot = -1
-        self.item.owner = <void*>self
-
-    def __dealloc__(self):
-        # The heap only borrows it.
-        if self.heap is not None:
-            self.heap.remove(&self.item)
-
-    @property
-    def key(self):
-        return self.item.major, self.item.minor
-
-    @property
-    def slot(self):
-        return self.item.slot
-
-    def push(self):
-        """Put it into its heap; ValueError if it is there."""
-        if self.item.slot >= 0:
-            raise ValueError("the ticket is in the heap")
-        self.heap.push(&self.item)
-
-    def remove(self):
-        self.heap.remove(&self.item)
-
-    def move(self, uint64_t major, uint64_t minor):
-        """Change the key of a ticket that is in the heap; ValueError if it is not."""
-        if self.item.slot < 0:
-            raise ValueError("the ticket is in no heap")
-        self.item.major = major
-        self.item.minor = minor
-        self.heap.restore_order(&self.item)
-
-
-def first_ticket(Heap heap not None):
-    """The ticket at the top of a heap of tickets, or None."""
-    cdef HeapItem* item = heap.first()
-    return None if item is NULL else <Ticket>item.owner

@@ -1,4 +1,4 @@
-"""Python's allocator. The debug build counts the blocks that each module has; see `check.live_objects`."""
+"""Python's allocator. The debug build counts the blocks of each module; see `testing/debug_build.pyx`."""
 
 cdef extern from *:
     """
@@ -14,12 +14,12 @@ cdef extern from *:
     static CYTHON_UNUSED void mq9fast_count_blocks(const char *module, Py_ssize_t change) {
         static Py_ssize_t *count = NULL;
         if (count == NULL) {
-            PyObject *check = PyImport_ImportModule("mq9fast._core.base.check");
-            PyObject *address = check ? PyObject_CallMethod(check, "_count_of_blocks", "s", module) : NULL;
+            PyObject *counts = PyImport_ImportModule("mq9fast._core.testing.debug_build");
+            PyObject *address = counts ? PyObject_CallMethod(counts, "_count_of_blocks", "s", module) : NULL;
             if (address == NULL || (count = (Py_ssize_t *)PyLong_AsVoidPtr(address)) == NULL)
                 Py_FatalError("the blocks of a module cannot be counted");
             Py_DECREF(address);
-            Py_DECREF(check);
+            Py_DECREF(counts);
         }
         *count += change;
     }

@@ -42,15 +42,6 @@ cdef class Accumulator:
         """Whether so much has gathered that clients which send more are stalled."""
         return self.is_full()
 
-    @property
-    def max_row_index_bytes(self) -> int:
-        """Limit of the memory for rows that deletions have looked up (`RowIndex`), in bytes."""
-        return self.group.deletes.index.max_bytes
-
-    @max_row_index_bytes.setter
-    def max_row_index_bytes(self, Py_ssize_t limit) -> None:
-        self.group.deletes.index.max_bytes = limit
-
     def forget_rows(self) -> None:
         """Forget the rows that deletions have looked up, so that they are read from the store again.
 

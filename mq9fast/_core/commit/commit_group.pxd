@@ -74,11 +74,11 @@ cdef inline void* section_add(Section* section, size_t item_bytes) except NULL:
 
 
 cdef class CommitGroup:
-    cdef readonly object batch            # a write batch of the store: put, delete and delete_range
+    cdef object batch                     # a write batch of the store: put, delete and delete_range
     cdef object put                       # its bound methods
     cdef object delete
     cdef readonly Py_ssize_t batch_bytes  # gathered since the last write
-    cdef readonly Py_ssize_t bytes        # gathered since the group began
+    cdef Py_ssize_t bytes                 # gathered since the group began
     cdef list touched                     # mailboxes whose records are part of the next write
     cdef list deferred                    # callbacks, called with whether the group is durable
     cdef BatchPuts puts                   # messages that are added
@@ -98,6 +98,8 @@ cdef class CommitGroup:
     cdef readonly bint has_written    # the store has taken a part of the group
     cdef public int state             # a GroupState; only the commit pipeline and `clear` change it
 
+    cdef int clear(self) except -1
+    cdef int set_batch(self, object batch) except -1
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(
         self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload

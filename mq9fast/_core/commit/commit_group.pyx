@@ -158,7 +158,7 @@ cdef class CommitGroup:
         mark.next_id = mailbox.next_id
         return 0
 
-    def clear(self) -> None:
+    cdef int clear(self) except -1:
         """Empty the group for reuse. It keeps its memory."""
         self.drop_items(False)
         self.state = 0
@@ -170,13 +170,15 @@ cdef class CommitGroup:
         self.deferred.clear()
         self.puts.clear()
         self.reset_written()
+        return 0
 
-    def set_batch(self, batch not None) -> None:
+    cdef int set_batch(self, object batch) except -1:
         """Gather into the empty write batch `batch` from now on. The one before was written."""
         self.batch = batch
         self.put = batch.put
         self.delete = batch.delete
         self.batch_bytes = 0
+        return 0
 
     @property
     def is_empty(self) -> bool:

@@ -35,7 +35,7 @@ cdef struct InFlightList:
 cdef class InFlightTable:
     cdef InFlight** buckets
     cdef Py_ssize_t capacity      # a power of two
-    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t size
     cdef Heap critical            # returned messages, one heap per rank
     cdef Heap urgent
     cdef Heap normal

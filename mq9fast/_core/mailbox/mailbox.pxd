@@ -86,7 +86,7 @@ cdef class MailboxIndex:
     cdef Mailbox last_found               # the last mailbox that `look_up` found; None if it has ended
     cdef Heap deadlines
     cdef public uint64_t now_ms           # broker time of this turn, milliseconds
-    cdef public uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms
+    cdef uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms
     cdef readonly uint64_t newest_ms      # time of the newest write in what `load` has loaded; 0 = none
     cdef readonly uint64_t next_uid
     cdef readonly uint16_t jumps          # how often ids were moved on, because those given may be forgotten

@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memset
 
 from mq9fast._core.base.check cimport CHECKED, check
-from mq9fast._core.base.view cimport View, read_decimal, starts_with, to_bytes, view
+from mq9fast._core.base.view cimport View, read_decimal, starts_with, view
 from mq9fast._core.protocol.literals cimport (
     CONNECT, ERR, HPUB, INFO, OK, PING, PONG, PUB, PUB_START, SUB, UNSUB
 )
@@ -292,29 +292,3 @@ cdef Outcome parse_any(const char* data, Py_ssize_t size, const Bounds* bounds, 
     if op.verb == VERB_PUB or op.verb == VERB_HPUB:
         return parse_publish(data, size, body, bounds, op, &arguments)
     return parse_subscription(op, &arguments)
-
-
-def materialize(bytes data not None, Py_ssize_t control_line_bytes=4096, Py_ssize_t payload_bytes=1 << 20):
-    """Parse every frame of `data` into objects, for tests.
-
-    Returns (operations, outcome, used): a list of tuples (verb, subject, reply, queue, sid, header, payload,
-    maximum), the `Outcome` that ended it (NEED_MORE if nothing is wrong) and the bytes that were used.
-    """
-    cdef Bounds bounds
-    cdef Operation op
-    cdef Py_ssize_t used = 0
-    cdef Outcome outcome = NEED_MORE
-    cdef const char* at = data
-    cdef list operations = []
-    bounds.control_line_bytes = control_line_bytes
-    bounds.payload_bytes = payload_bytes
-    while used < len(data):
-        outcome = parse(at + used, len(data) - used, &bounds, &op)
-        if outcome != FOUND:
-            return operations, <int>outcome, used
-        operations.append((
-            op.verb, to_bytes(op.subject), to_bytes(op.reply), to_bytes(op.queue), to_bytes(op.sid),
-            to_bytes(op.header), to_bytes(op.payload), op.maximum,
-        ))
-        used += op.frame
-    return operations, <int>NEED_MORE, used

@@ -17,7 +17,7 @@ cdef extern from "Python.h":
 cdef class WriteBuffer:
     cdef PyObject* chunk           # a bytes object; this is the only reference to it. NULL while it is empty
     cdef Py_ssize_t capacity       # bytes allocated in chunk
-    cdef readonly Py_ssize_t size  # bytes written to chunk
+    cdef Py_ssize_t size  # bytes written to chunk
     cdef Py_ssize_t expected       # size at the last `take`: the next chunk starts with as much capacity
 
     # To append: reserve the most bytes that may be needed (at least one), write at the returned pointer, and

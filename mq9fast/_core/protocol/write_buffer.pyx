@@ -7,7 +7,7 @@ yet need no copy: nothing changes them any more.
 from cpython.ref cimport PyObject, Py_XDECREF
 
 from mq9fast._core.base.check cimport check
-from mq9fast._core.base.view cimport View, put, view_of
+from mq9fast._core.base.view cimport View, put
 
 cdef extern from "Python.h":
     PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
@@ -68,11 +68,3 @@ cdef class WriteBuffer:
         Py_XDECREF(self.chunk)
         self.chunk = NULL
         self.capacity = self.size = 0
-
-    def write(self, bytes data not None) -> None:
-        """Append a copy of `data`."""
-        self.append(view_of(data))
-
-    def taken(self) -> bytes:
-        """Return the bytes written since the last call, and start a new buffer."""
-        return self.take()

@@ -33,7 +33,7 @@ cdef class PendingWork:
     cdef object engine        # schedule() and end_turn(): the Engine sets it in its constructor
     # Nanoseconds that a turn may spend on handling reads, and again on live pushes. One client may use half
     # of it, so may catching up, and clients over their quota: a turn is short with any number of clients.
-    cdef public uint64_t turn_ns
+    cdef uint64_t turn_ns
     cdef uint64_t ends_ns                   # of this turn, for handling reads; valid while end_scheduled
     cdef Py_ssize_t cost                    # since the last check of the clock, in deliveries
     cdef Py_ssize_t dirty_count
@@ -56,10 +56,10 @@ cdef class PendingWork:
     cpdef int schedule_end(self) except -1
     cdef bint is_spent(self) noexcept
     cdef int note_dirty(self, Client client) except -1
-    cpdef void begin(self) noexcept
+    cdef void begin(self) noexcept
     cpdef int flush(self) except -1
-    cpdef int close_clients(self) except -1
-    cpdef int resume_over_quota(self) except -1
+    cdef int close_clients(self) except -1
+    cdef int resume_over_quota(self) except -1
     cdef void note_output(self, Client client) noexcept
 
 

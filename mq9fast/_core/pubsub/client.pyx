@@ -50,12 +50,12 @@ cdef class PendingWork:
         self.cost = 0
         return self.end_scheduled and monotonic_ns() >= self.ends_ns
 
-    cpdef void begin(self) noexcept:
+    cdef void begin(self) noexcept:
         """Start ending the turn. New work other than output schedules another end."""
         self.end_scheduled = False
         self.ending = True
 
-    cpdef int close_clients(self) except -1:
+    cdef int close_clients(self) except -1:
         """Close the clients for which `begin_close` was called."""
         cdef Client client
         try:
@@ -139,7 +139,7 @@ cdef class PendingWork:
                 self.schedule_end()
         return 0
 
-    cpdef int resume_over_quota(self) except -1:
+    cdef int resume_over_quota(self) except -1:
         """Continue with some of the clients that used up their share; the others come first next time."""
         cdef Client client
         cdef Py_ssize_t left

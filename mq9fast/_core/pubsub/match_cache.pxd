@@ -32,8 +32,8 @@ cdef class MatchCache:
     together take at most MAX_BYTES, or one match does that is larger by itself.
     """
     cdef Match** slots
-    cdef readonly Py_ssize_t capacity     # a power of two
-    cdef readonly Py_ssize_t used_bytes   # sum of the matches' sizes
+    cdef Py_ssize_t capacity              # a power of two
+    cdef Py_ssize_t used_bytes            # sum of the matches' sizes
     cdef Py_ssize_t next_evicted          # the slot to evict next when memory is short
     cdef Py_ssize_t conflicts             # valid matches replaced since the table last doubled
 
@@ -42,3 +42,4 @@ cdef class MatchCache:
     cdef void evict(self, Py_ssize_t slot) noexcept
     cdef void evict_for(self, Py_ssize_t needed) noexcept
     cdef void grow(self) noexcept
+    cdef tuple fanout(self, uint64_t generation)

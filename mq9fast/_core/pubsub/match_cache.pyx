@@ -121,7 +121,7 @@ cdef class MatchCache:
         self.slots = grown
         self.capacity = capacity
 
-    def fanout(self, uint64_t generation):
+    cdef tuple fanout(self, uint64_t generation):
         """(valid subjects, the largest number of matches of one of them, their sum)."""
         cdef Py_ssize_t i, size
         cdef Py_ssize_t subjects = 0

@@ -4,7 +4,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
-from mq9fast._core.base.view cimport View, slice_from, starts_with, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, slice_from, starts_with, to_bytes, view_of
 from mq9fast._core.protocol.address cimport split_filter, split_priority
 from mq9fast._core.protocol.literals cimport MSG_PREFIX, PRIORITIES, RANKS, Rank
 from mq9fast._core.protocol.subject cimport covers, overlap
@@ -149,18 +149,3 @@ cdef class Permissions:
                 self.filters.clear()
             found = self.filters[denied] = SubjectFilter(None, denied, self.seed)
         return found
-
-    def publishes(self, bytes subject not None) -> bool:
-        """Whether the user may publish on the literal `subject`."""
-        return self.may_publish(view_of(subject))
-
-    def subscribes(self, bytes subject not None, bytes queue=None) -> bool:
-        """Whether the user may subscribe to `subject`, in the queue group `queue` if one is given."""
-        return self.may_subscribe(view_of(subject), view_of(queue) if queue else view(NULL, 0))
-
-    def delivers(self, bytes subscribed not None, bytes subject not None, bytes queue=None) -> bool:
-        """Whether a subscription to `subscribed`, in the queue group `queue` if one is given, receives a
-        message on the literal `subject`. The caller knows that the subjects match."""
-        cdef View group = view_of(queue) if queue else view(NULL, 0)
-        cdef SubjectFilter denied = self.filter_of(view_of(subscribed), group)
-        return denied is None or denied.allows(view_of(subject))

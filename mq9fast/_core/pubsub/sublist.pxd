@@ -24,8 +24,8 @@ cdef class Node:
 
 cdef class Sublist:
     cdef Node root
-    cdef readonly Py_ssize_t size
-    cdef readonly uint64_t generation  # grows by one with each change; older matches are then invalid
+    cdef Py_ssize_t size
+    cdef uint64_t generation           # grows by one with each change; older matches are then invalid
     cdef uint64_t seed
     cdef MatchCache cache
     cdef Match* last_match             # the last result of `match`; owned by the cache; NULL at first

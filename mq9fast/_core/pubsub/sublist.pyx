@@ -6,8 +6,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.view cimport View, hash_view, same, slice_from, to_bytes, view, view_of
-from mq9fast._core.protocol.subject cimport first_token, has_empty_token, is_token, valid_subject
-from mq9fast._core.pubsub.client cimport Client, Subscription
+from mq9fast._core.protocol.subject cimport first_token, has_empty_token, is_token
+from mq9fast._core.pubsub.client cimport Subscription
 from mq9fast._core.pubsub.match_cache cimport Match, MatchCache, pack
 
 
@@ -195,23 +195,6 @@ cdef class Sublist:
     def fanout(self):
         """(valid subjects in the cache, the largest number of matches of one of them, their sum)."""
         return self.cache.fanout(self.generation)
-
-    @property
-    def cache_bytes(self) -> int:
-        """Memory of the cached matches, in bytes."""
-        return self.cache.used_bytes
-
-    def add(self, Client client not None, bytes subject not None, bytes queue=None) -> Subscription:
-        """Subscribe `client` to `subject`, for tests and benchmarks; ValueError if it is not valid."""
-        cdef Subscription subscription = Subscription(client, b"1", subject, queue)
-        if not valid_subject(view_of(subject)):
-            raise ValueError(f"not a valid subject: {subject!r}")
-        self.insert(subscription)
-        return subscription
-
-    def discard(self, Subscription subscription not None) -> bool:
-        """Remove a subscription; False if it was not there."""
-        return self.remove(subscription)
 
     def matches(self, bytes subject not None):
         """The receivers of a message on `subject`: (plain subscriptions, one list per queue group)."""

@@ -88,9 +88,15 @@ crc32c_prepare()
 cdef bint use_instruction = crc32c_has_instruction()
 
 
-cdef inline uint32_t checksum(const char* at, Py_ssize_t size) noexcept:
+cdef uint32_t checksum(const char* at, Py_ssize_t size) noexcept:
+    """The CRC-32C."""
     if use_instruction:
         return ~crc32c_by_processor(<uint32_t>0xFFFFFFFF, <const unsigned char*>at, <size_t>size)
+    return checksum_by_table(at, size)
+
+
+cdef uint32_t checksum_by_table(const char* at, Py_ssize_t size) noexcept:
+    """The same without the processor's instruction for it."""
     return ~crc32c_by_table(<uint32_t>0xFFFFFFFF, <const unsigned char*>at, <size_t>size)
 
 
@@ -116,14 +122,6 @@ cdef inline bint is_record_at(const char* at, Py_ssize_t capacity) noexcept:
 def starts_with_record(bytes data not None) -> bool:
     """Whether a whole, valid record is at the start of `data`, which is at most one block."""
     return is_record_at(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-
-def crc32c(bytes data not None, bint table=False) -> int:
-    """The CRC-32C of `data`, for tests. `table`: compute it without the processor's instruction."""
-    cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(data)
-    if table:
-        return <uint32_t>~crc32c_by_table(<uint32_t>0xFFFFFFFF, at, <size_t>PyBytes_GET_SIZE(data))
-    return checksum(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 cdef class LogReader:

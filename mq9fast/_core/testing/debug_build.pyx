@@ -1,9 +1,11 @@
-"""What lives of the core, counted in the debug build; see check.pxd for its assertions."""
+"""What lives of the core, counted in the debug build; see base/check.pxd for its assertions."""
 
 import sys
 
 from cpython.long cimport PyLong_FromVoidPtr
 from cpython.ref cimport PyObject
+
+from mq9fast._core.base.check cimport CHECKED
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:

@@ -1,0 +1,86 @@
+"""Hash maps and heaps, called from Python."""
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.bytes_map cimport BytesMap
+from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.base.view cimport view_of
+
+
+cdef class ExposedBytesMap(BytesMap):
+    """A BytesMap with methods for Python."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    def get(self, bytes key not None):
+        """The value of `key`, or None."""
+        cdef PyObject* found = self.find(view_of(key))
+        return None if found is NULL else <object>found
+
+    def put(self, bytes key not None, object value not None) -> None:
+        """Set the value of `key`."""
+        self.insert(key, value)
+
+    def pop(self, bytes key not None) -> bool:
+        """Remove `key`; False if it was not there."""
+        return self.remove(view_of(key))
+
+
+cdef class ExposedHeap(Heap):
+    """A Heap of tickets."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    def first_ticket(self):
+        """The ticket at the top, or None."""
+        cdef HeapItem* item = self.first()
+        return None if item is NULL else <Ticket>item.owner
+
+
+@cython.no_gc_clear
+cdef class Ticket:
+    """An item of a heap: its key, its slot and its heap."""
+
+    cdef HeapItem item
+    cdef ExposedHeap heap
+
+    def __cinit__(self, ExposedHeap heap not None, uint64_t major, uint64_t minor):
+        self.heap = heap
+        self.item.major = major
+        self.item.minor = minor
+        self.item.slot = -1
+        self.item.owner = <void*>self
+
+    def __dealloc__(self):
+        # The heap only borrows it.
+        if self.heap is not None:
+            self.heap.remove(&self.item)
+
+    @property
+    def key(self):
+        return self.item.major, self.item.minor
+
+    @property
+    def slot(self):
+        return self.item.slot
+
+    def push(self):
+        """Put it into its heap; ValueError if it is there."""
+        if self.item.slot >= 0:
+            raise ValueError("the ticket is in the heap")
+        self.heap.push(&self.item)
+
+    def remove(self):
+        self.heap.remove(&self.item)
+
+    def move(self, uint64_t major, uint64_t minor):
+        """Change the key of a ticket that is in the heap; ValueError if it is not."""
+        if self.item.slot < 0:
+            raise ValueError("the ticket is in no heap")
+        self.item.major = major
+        self.item.minor = minor
+        self.heap.restore_order(&self.item)

@@ -1,0 +1,46 @@
+"""The parser and the write side of a connection, called from Python."""
+
+from mq9fast._core.base.view cimport to_bytes, view_of
+from mq9fast._core.protocol.parser cimport FOUND, NEED_MORE, Bounds, Operation, Outcome, parse
+from mq9fast._core.protocol.write_buffer cimport WriteBuffer
+
+
+def parse_all(bytes data not None, Py_ssize_t control_line_bytes=4096, Py_ssize_t payload_bytes=1 << 20):
+    """Parse every frame of `data` into objects.
+
+    Returns (operations, outcome, used): a list of tuples (verb, subject, reply, queue, sid, header, payload,
+    maximum), the `Outcome` that ended it (NEED_MORE if nothing is wrong) and the bytes that were used.
+    """
+    cdef Bounds bounds
+    cdef Operation op
+    cdef Py_ssize_t used = 0
+    cdef Outcome outcome = NEED_MORE
+    cdef const char* at = data
+    cdef list operations = []
+    bounds.control_line_bytes = control_line_bytes
+    bounds.payload_bytes = payload_bytes
+    while used < len(data):
+        outcome = parse(at + used, len(data) - used, &bounds, &op)
+        if outcome != FOUND:
+            return operations, <int>outcome, used
+        operations.append((
+            op.verb, to_bytes(op.subject), to_bytes(op.reply), to_bytes(op.queue), to_bytes(op.sid),
+            to_bytes(op.header), to_bytes(op.payload), op.maximum,
+        ))
+        used += op.frame
+    return operations, <int>NEED_MORE, used
+
+
+cdef class ExposedWriteBuffer(WriteBuffer):
+    """A WriteBuffer with methods for Python."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    def write(self, bytes data not None) -> None:
+        """Append a copy of `data`."""
+        self.append(view_of(data))
+
+    def taken(self) -> bytes:
+        """Return the bytes written since the last call, and start a new buffer."""
+        return self.take()
