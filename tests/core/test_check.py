@@ -42,7 +42,7 @@ def test_failed_assertion_ends_the_process() -> None:
     ran = subprocess.run([sys.executable, "-c", UNSORTED], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (-signal.SIGABRT, "")
     assert "uid_set.pyx" in ran.stderr
-    assert "check failed: uids are sorted before they are asked for" in ran.stderr
+    assert "check failed: uids are sorted before they are searched" in ran.stderr
 
 
 @debug_only

@@ -30,7 +30,7 @@ cdef class BytesMap:
                 Py_DECREF(<object>self.slots[i].key)
                 Py_DECREF(<object>self.slots[i].value)
                 found += 1
-        check(found == self.size, b"a map knows how many keys it has")
+        check(found == self.size, b"the size of a map is its number of keys")
         PyMem_Free(self.slots)
 
     cdef Py_ssize_t find_slot(self, View key, uint64_t hashed) noexcept:
@@ -38,7 +38,7 @@ cdef class BytesMap:
         cdef Py_ssize_t mask = self.capacity - 1
         cdef Py_ssize_t i = <Py_ssize_t>(hashed & <uint64_t>mask)
         cdef Slot* slot
-        check(self.size < self.capacity, b"a map has a free slot, where a search ends")
+        check(self.size < self.capacity, b"a map has a free slot, so that a search ends")
         while True:
             slot = &self.slots[i]
             if slot.key is NULL:
@@ -119,7 +119,7 @@ cdef class BytesMap:
         cdef Py_ssize_t old_capacity = self.capacity
         cdef Py_ssize_t i, j
         cdef Slot* grown = <Slot*>PyMem_Calloc(<size_t>capacity, sizeof(Slot))
-        check(capacity & (capacity - 1) == 0 and capacity > self.size, b"a map has a power of two of slots")
+        check(capacity & (capacity - 1) == 0 and capacity > self.size, b"the slot count is a power of two")
         if grown is NULL:
             raise MemoryError
         advise_huge_pages(grown, <size_t>capacity * sizeof(Slot))

@@ -1,14 +1,15 @@
-"""Assertions of the debug build (`make debug`). A release has neither the conditions nor the sentences.
+"""Assertions of the debug build (`make debug`), for all of the core. A release build has none of them.
 
     check(0 <= slot < self.size, b"an item of a heap is in one of its slots")
 
-A condition that does not hold ends the process: the sentence, its file and line and the Python traceback go
-to stderr. `check` is a macro of C and not Cython's `assert`, for three reasons. Most of what is checked is in
-`noexcept` code, where an exception is printed and then ignored. Nothing runs on with memory that is not what
-it is taken for. A release keeps nothing of it, not even an exception's way out of the function.
+A failed assertion ends the process and writes the sentence, its file and line, and the Python traceback to
+stderr. `check` is a C macro and not Cython's `assert`, for three reasons. Most checks are in `noexcept` code,
+where an exception would be printed and ignored. The process must not continue with corrupt memory. And a
+release build has no code for a check, not even the path of an exception.
 
-A release does not evaluate the condition, which must have no effects. Cython calls functions before the
-macro: a check that calls one, or that takes more than an expression, stands below `if CHECKED:`.
+A release build does not evaluate the condition, so it must have no side effects. Cython calls functions
+before the macro: a check that calls a function, or needs more than an expression, must be below
+`if CHECKED:`.
 """
 
 cdef extern from *:

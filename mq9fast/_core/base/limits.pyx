@@ -1,4 +1,4 @@
-"""The limits of one broker; see limits.pxd."""
+"""The limits of one broker that a reload may change; the contract is in limits.pxd."""
 
 
 cdef class Limits:

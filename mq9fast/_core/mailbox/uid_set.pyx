@@ -17,7 +17,7 @@ cdef int compare(const void* a, const void* b) noexcept nogil:
 cdef void check_sorted(const uint64_t* items, Py_ssize_t count) noexcept:
     cdef Py_ssize_t i
     for i in range(1, count):
-        check(items[i - 1] <= items[i], b"uids are sorted before they are asked for")
+        check(items[i - 1] <= items[i], b"uids are sorted before they are searched")
 
 
 cdef class UidSet:

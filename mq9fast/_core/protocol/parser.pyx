@@ -241,7 +241,7 @@ cdef void check_frame(const char* data, Py_ssize_t size, Outcome outcome, const 
         check(is_inside(&op.header, data, op.frame), b"a header is in its frame")
         check(is_inside(&op.payload, data, op.frame), b"a payload is in its frame")
     elif outcome == NEED_MORE:
-        check(op.frame == 0 or op.frame > size, b"a frame that is not whole is longer than what was read")
+        check(op.frame == 0 or op.frame > size, b"an incomplete frame is longer than the bytes read")
 
 
 cdef inline bint is_inside(const View* part, const char* data, Py_ssize_t size) noexcept:

@@ -27,14 +27,14 @@ cdef class WriteBuffer:
     cdef int resize(self, Py_ssize_t capacity) except -1
 
     cdef inline char* reserve(self, Py_ssize_t most) except NULL:
-        check(most > 0, b"what is reserved is at least one byte")
+        check(most > 0, b"at least one byte is reserved")
         if self.size + most > self.capacity:
             self.grow(most)
         return start_of(self.chunk) + self.size
 
     cdef inline void commit(self, char* end) noexcept:
         self.size = end - start_of(self.chunk)
-        check(0 <= self.size <= self.capacity, b"what is committed was reserved")
+        check(0 <= self.size <= self.capacity, b"the committed bytes were reserved")
 
     # `take` gives the bytes to the caller; the buffer is empty afterwards.
     cdef bytes take(self)

@@ -56,7 +56,7 @@ cdef class WriteBuffer:
         if self.size == 0:
             self.discard()
             return b""
-        check(Py_REFCNT(self.chunk) == 1, b"nobody else has bytes that are still written to")
+        check(Py_REFCNT(self.chunk) == 1, b"the buffer has the only reference to its bytes")
         self.expected = min(self.size, MAX_EXPECTED_BYTES)
         if self.size < self.capacity:
             self.resize(self.size)

@@ -1,4 +1,7 @@
-"""What lives of the core, counted in the debug build; see base/check.pxd for its assertions."""
+"""Counts of the core's live objects and memory blocks in the debug build; base/check.pxd has the assertions.
+
+Tests compare `live_objects` before and after, to find objects that are not freed.
+"""
 
 import sys
 
@@ -21,37 +24,37 @@ cdef extern from "Python.h":
 cdef enum:
     MAX_COUNTS = 256
 
-# What is counted: a class, or "blocks of" a module, which has no type here.
+# Each count has a name and a type: that of a class, or NULL for the memory blocks of a module.
 cdef list names = []
 cdef PyTypeObject* types[MAX_COUNTS]
-cdef Py_ssize_t living[MAX_COUNTS]
+cdef Py_ssize_t live_counts[MAX_COUNTS]
 
 
 cdef int begin_count(str name, PyTypeObject* type) except -1:
     """Returns the index of the count."""
     cdef int index = <int>len(names)
     if index == MAX_COUNTS:
-        raise MemoryError("there is more to count than there are counts")
+        raise MemoryError("MAX_COUNTS is too small")
     names.append(name)
     types[index] = type
     return index
 
 
 cdef Py_ssize_t* count_of(PyTypeObject* type) noexcept:
-    """The count of a class, or of the counted class that it is derived from."""
+    """The count of a class, or of the first of its base classes that is counted."""
     cdef int i
     while True:
         for i in range(MAX_COUNTS):
             if types[i] == type:
-                return &living[i]
+                return &live_counts[i]
         type = type.tp_base
 
 
 cdef PyObject* counted_alloc(PyTypeObject* type, Py_ssize_t items) noexcept:
-    cdef PyObject* made = PyType_GenericAlloc(type, items)
-    if made is not NULL:
+    cdef PyObject* allocated = PyType_GenericAlloc(type, items)
+    if allocated is not NULL:
         count_of(type)[0] += 1
-    return made
+    return allocated
 
 
 cdef void counted_free(void* freed) noexcept:
@@ -63,7 +66,7 @@ cdef void counted_free(void* freed) noexcept:
 
 
 cdef int count_classes_of(object module) except -1:
-    """Count instances where Python allocates and frees them, so that no class has a line for it."""
+    """Replace the allocation and deallocation functions of a module's classes by counting ones."""
     cdef PyTypeObject* cls
     for thing in list(vars(module).values()):
         if not isinstance(thing, type) or issubclass(thing, Exception) or thing.__name__ in names:
@@ -82,16 +85,18 @@ def is_debug_build() -> bool:
 
 
 def live_objects() -> dict:
-    """How many instances of each class of the core live, by its name, and how many blocks of memory each
-    module has. A class is counted from the first call after its module was imported. Nothing in a release."""
+    """The number of live instances of each class of the core, and of memory blocks of each module, by name.
+
+    A class is counted from the first call after the import of its module. Empty in a release build.
+    """
     if CHECKED:
         for name, module in list(sys.modules.items()):
             if name.startswith("mq9fast._core."):
                 count_classes_of(module)
-    return {name: living[i] for i, name in enumerate(names)}
+    return {name: live_counts[i] for i, name in enumerate(names)}
 
 
 def _count_of_blocks(str module) -> int:
     """The address of the count of a module's blocks; see memory.pxd."""
     cdef int index = begin_count("blocks of " + module.removeprefix("mq9fast._core."), NULL)
-    return PyLong_FromVoidPtr(&living[index])
+    return PyLong_FromVoidPtr(&live_counts[index])
