@@ -74,10 +74,10 @@ class Mailboxes:
             if owned is not None:
                 owned.add(uid)
         self._reserve_used_uids()
-        jumps_in_uid = 0 if stored is None else int.from_bytes(stored[8:], "big")
-        mailbox_index.jump_uids(min(jumps_in_uid, layout.MAX_JUMPS))
+        uid_epoch = 0 if stored is None else int.from_bytes(stored[8:], "big")
+        mailbox_index.skip_uids(min(uid_epoch, layout.MAX_ID_EPOCH))
         missing = layout.check_count(store, mailbox_index.live_count, accept_loss=accept_loss)
-        mailbox_index.jump_ids(min(layout.stored_jumps(store), layout.MAX_JUMPS))
+        mailbox_index.raise_id_epoch(min(layout.stored_id_epoch(store), layout.MAX_ID_EPOCH))
         if owned is None:
             layout.clear_no_orphans(store)
         else:
@@ -163,7 +163,7 @@ class Mailboxes:
         mailbox = self.mailbox_index.create(address, public)
         self._accumulator.group.put_raw(
             layout.NEXT_UID_KEY,
-            layout.number(self.mailbox_index.next_uid) + layout.number(self.mailbox_index.jumps),
+            layout.number(self.mailbox_index.next_uid) + layout.number(self.mailbox_index.id_epoch),
         )
         self._put_count()
         self._delivery.restart(mailbox)

@@ -52,7 +52,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     """Build the parts in the running event loop. Nothing is read from the store yet."""
     loop = asyncio.get_running_loop()
     pending_work = PendingWork(limits)
-    mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.jumps)
+    mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.id_epoch)
     router = Router(pending_work, secrets.randbits(64))
     delivery = Delivery(mailbox_index, router, pending_work)
     accumulator = Accumulator(store.new_batch())

@@ -6,7 +6,7 @@ RocksDB's own files cannot tell that they have lost changes, so this state is in
     payload of the state file, format 1
     0      1      2      3      4       8              16       24         60        96
     +------+------+------+------+-------+--------------+--------+----------+---------+-------------------+
-    | 1    |served| clean| sync | jumps | acknowledged | synced | store_id | boot_id | files of the log  |
+    | 1    |served| clean| sync | epoch | acknowledged | synced | store_id | boot_id | files of the log  |
     +------+------+------+------+-------+--------------+--------+----------+---------+-------------------+
     file of the log: number(8), checksum of its first record(4)
 """
@@ -38,8 +38,8 @@ class BrokerState(msgspec.Struct):
     """What a broker had acknowledged and synced. Both are sequence numbers of RocksDB, and cover all below.
 
     `served`: a broker has served this store. `clean`: the last broker stopped and had synced everything.
-    `jumps`: how often ids were moved on after a loss. `log_checksums`: the checksum of the first record of
-    each file of the log, by the file's number.
+    `id_epoch`: how often a start has raised it because ids may have been lost. `log_checksums`: the checksum
+    of the first record of each file of the log, by the file's number.
 
     Under `interval` and `never`, each write also puts `acknowledged` into the file's sequence number: that is
     cheaper than a new record.
@@ -48,7 +48,7 @@ class BrokerState(msgspec.Struct):
     served: bool = False
     clean: bool = False
     sync: str = SYNC_MODES[0]
-    jumps: int = 0
+    id_epoch: int = 0
     acknowledged: int = 0
     synced: int = 0
     store_id: str = ""
@@ -71,7 +71,7 @@ def pack_state(state: BrokerState) -> bytes:
         state.served,
         state.clean,
         SYNC_MODES.index(state.sync),
-        state.jumps,
+        state.id_epoch,
         state.acknowledged,
         state.synced,
         state.store_id.encode(),
@@ -94,14 +94,14 @@ def unpack_state(payload: bytes) -> BrokerState:
     """The state of a payload. Raises StoreError if this version cannot have written the payload."""
     if len(payload) < _FIXED.size or payload[0] != _FORMAT or (len(payload) - _FIXED.size) % _LOG_FILE.size:
         raise StoreError(f"{STATE_FILE} has an unknown format")
-    _, served, clean, sync, jumps, acknowledged, synced, store_id, boot = _FIXED.unpack_from(payload)
+    _, served, clean, sync, id_epoch, acknowledged, synced, store_id, boot = _FIXED.unpack_from(payload)
     if sync >= len(SYNC_MODES):
         raise StoreError(f"{STATE_FILE} has an unknown format")
     return BrokerState(
         served,
         clean,
         SYNC_MODES[sync],
-        jumps,
+        id_epoch,
         acknowledged,
         synced,
         store_id.rstrip(b"\0").decode(),

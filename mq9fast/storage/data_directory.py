@@ -35,15 +35,16 @@ class DataDirectory:
     """A data directory that is about to be opened.
 
     `create`: RocksDB has to create a store in it. `state`: what the last broker saved, None if unknown.
-    `lost`: the number of acknowledged changes that are gone; the operator accepted that. `jump`: ids have to
-    be moved on, because clients may know ids that the store does not know. `file`: the locked state file.
+    `lost`: the number of acknowledged changes that are gone; the operator accepted that. `new_id_epoch`: the
+    start has to raise the id epoch, because clients may know ids that the store does not know. `file`: the
+    locked state file.
     """
 
     def __init__(self, path: Path, *, accept_loss: bool) -> None:
         self.path = path
         self.create = False
         self.lost = 0
-        self.jump = False
+        self.new_id_epoch = False
         self.state: BrokerState | None = None
         self.file: StateFile | None = None
         self._accept_loss = accept_loss
@@ -122,7 +123,7 @@ class DataDirectory:
                 f"so acknowledged messages may be lost: {ADVICE}"
             )
         log.error("%s was missing or damaged: acknowledged messages may be lost", self.path / STATE_FILE)
-        self.jump = True
+        self.new_id_epoch = True
 
     def _judge(self, loss: Loss, found: WriteAheadLog) -> None:
         end = describe_end(found)
@@ -132,7 +133,7 @@ class DataDirectory:
                 f"({end}): {ADVICE}, which keeps everything before that point"
             )
         self.lost = loss.acknowledged
-        self.jump = self.jump or loss.ids_unknown
+        self.new_id_epoch = self.new_id_epoch or loss.ids_unknown
         if found.broken_at is not None:
             self._broken_log = found
             self._keep_broken_part = bool(loss.acknowledged or found.last_after_break)
@@ -140,7 +141,7 @@ class DataDirectory:
             log.error("%d acknowledged changes are lost: %s", loss.acknowledged, end)
         elif loss.not_durable:
             log.warning("%d changes that were not durable are lost: %s", loss.not_durable, end)
-        elif self._accept_loss and not self.jump:
+        elif self._accept_loss and not self.new_id_epoch:
             log.warning("accept_loss is set, but nothing is lost: remove the setting")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mq9fast._core.storage.record import FORMAT_VERSION, message_key
 from mq9fast._core.storage.record import MAILBOXES as MAILBOXES
-from mq9fast._core.storage.record import MAX_JUMPS as MAX_JUMPS
+from mq9fast._core.storage.record import MAX_ID_EPOCH as MAX_ID_EPOCH
 from mq9fast._core.storage.record import MESSAGES as MESSAGES
 from mq9fast._core.storage.record import mailbox_key as mailbox_key
 from mq9fast.errors import ReadError, StartError
@@ -25,7 +25,7 @@ NO_ORPHANS_KEY = b"s"
 PURGES = b"p"
 # The first format with dead bytes in deletion bitmaps and mailbox records.
 FIRST_FORMAT_WITH_DEAD_BYTES = 3
-JUMPS_KEY = b"j"
+ID_EPOCH_KEY = b"j"
 # Greater than every key of an mq9fast store.
 LAST_KEY = b"\xff"
 
@@ -72,7 +72,7 @@ def check_format(store: Store, directory: Path) -> int:
     if stored is None:
         if next(store.scan(b"", LAST_KEY), None) is not None:
             raise not_mq9fast(directory)
-        _put_format(store, 0, jumps=0)
+        _put_format(store, 0, id_epoch=0)
         return 0
     version = int.from_bytes(stored, "big")
     if version > FORMAT_VERSION:
@@ -104,13 +104,13 @@ def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
     if is_older:
         _put_format(store, found)
     elif stored is None or found < count:
-        _put_format(store, found, jumps=min(stored_jumps(store) + 1, MAX_JUMPS))
+        _put_format(store, found, id_epoch=min(stored_id_epoch(store) + 1, MAX_ID_EPOCH))
     return max(count - found, 0)
 
 
-def stored_jumps(store: Store) -> int:
-    """How often ids were moved on, according to the store."""
-    stored = store.get(JUMPS_KEY)
+def stored_id_epoch(store: Store) -> int:
+    """The id epoch, according to the store."""
+    stored = store.get(ID_EPOCH_KEY)
     return int.from_bytes(stored[:8], "big") if stored else 0
 
 
@@ -122,11 +122,11 @@ def not_mq9fast(directory: Path) -> StartError:
     )
 
 
-def _put_format(store: Store, count: int, *, jumps: int | None = None) -> None:
+def _put_format(store: Store, count: int, *, id_epoch: int | None = None) -> None:
     batch = store.new_batch()
-    if jumps is not None:
+    if id_epoch is not None:
         # The random bytes make the first record of the log differ from that of any other store.
-        batch.put(JUMPS_KEY, number(jumps) + os.urandom(8))
+        batch.put(ID_EPOCH_KEY, number(id_epoch) + os.urandom(8))
     batch.put(VERSION_KEY, number(FORMAT_VERSION))
     batch.put(COUNT_KEY, number(count))
     store.write(batch)

@@ -37,7 +37,7 @@ class RocksStore:
 
     Raises StartError if the directory cannot be used, if another broker uses it, or if acknowledged changes
     are lost and `accept_loss` is false. `max_files`: how many tables may be open, -1 for all. `lost`: how
-    many acknowledged changes are lost. `jumps`: how often ids were moved on.
+    many acknowledged changes are lost. `id_epoch`: see Store.
     """
 
     def __init__(self, path: Path, *, accept_loss: bool = False, max_files: int = -1) -> None:
@@ -51,7 +51,7 @@ class RocksStore:
         self._new: Rdict | None = None
         self._state_writer: StateWriter | None = None
         self._directory = DataDirectory(path, accept_loss=accept_loss)
-        self.jumps = 0
+        self.id_epoch = 0
         try:
             make_directory(path)
             self._directory.examine(read_format_version)
@@ -72,14 +72,14 @@ class RocksStore:
         Raises StoreError. The broker must acknowledge nothing before this returns.
         """
         state = self._directory.state or BrokerState()
-        jumps = max(state.jumps, layout.stored_jumps(self)) + self._directory.jump
-        self.jumps = min(jumps, layout.MAX_JUMPS)
+        id_epoch = max(state.id_epoch, layout.stored_id_epoch(self)) + self._directory.new_id_epoch
+        self.id_epoch = min(id_epoch, layout.MAX_ID_EPOCH)
         batch = self.new_batch()
         # The random bytes make the first record of the log, and so its checksum, differ from other stores'.
-        batch.put(layout.JUMPS_KEY, layout.number(self.jumps) + os.urandom(8))
+        batch.put(layout.ID_EPOCH_KEY, layout.number(self.id_epoch) + os.urandom(8))
         self.write(batch)
         self.sync()
-        state.served, state.clean, state.sync, state.jumps = True, False, sync, self.jumps
+        state.served, state.clean, state.sync, state.id_epoch = True, False, sync, self.id_epoch
         state.boot_id = boot_id()
         state.acknowledged = state.synced = self.synced_sequence
         try:

@@ -27,8 +27,8 @@ class Store(Protocol):
     After a failure of `write`, `sync` or `check`, these three fail until `resume`; reads still work.
     """
 
-    jumps: int
-    """How often all ids were moved on, because clients may know ids that the store has lost."""
+    id_epoch: int
+    """A start raises it if clients may know ids that the store has lost: new ids are then 1 << 32 higher."""
 
     lost: int
     """How many acknowledged changes are lost, or more. The operator accepted that at the start."""

@@ -177,18 +177,18 @@ def test_corrupt_mailbox_does_not_delay_other_mailboxes() -> None:
     assert parts.delivery.has_catch_up
 
 
-def test_next_ids_are_moved_on_once_for_each_jump() -> None:
-    """Loading the same record again does not move them on again."""
+def test_next_ids_are_raised_once_for_each_id_epoch() -> None:
+    """Loading the same record again does not raise them again."""
     parts = Parts()
     mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(uid=7, next_id=5))
     assert mailbox.next_id == 5
     record = mailbox_record(uid=7, next_id=5)
-    for jumps, next_id in ((1, 5 + (1 << 32)), (1, 5 + (1 << 32)), (3, 5 + (3 << 32))):
-        mailbox_index = MailboxIndex(1, 0, jumps)
+    for id_epoch, next_id in ((1, 5 + (1 << 32)), (1, 5 + (1 << 32)), (3, 5 + (3 << 32))):
+        mailbox_index = MailboxIndex(1, 0, id_epoch)
         mailbox = load_mailbox(mailbox_index, b"a", record)
         assert mailbox.next_id == mailbox.durable_id == next_id
-        mailbox_index.jump_uids(0)
-        assert mailbox_index.next_uid == 8 + (jumps << 32)
-        mailbox_index.jump_uids(jumps)
-        assert mailbox_index.next_uid == 8 + (jumps << 32)
-        assert mailbox_index.create(b"new", False).next_id == jumps << 32
+        mailbox_index.skip_uids(0)
+        assert mailbox_index.next_uid == 8 + (id_epoch << 32)
+        mailbox_index.skip_uids(id_epoch)
+        assert mailbox_index.next_uid == 8 + (id_epoch << 32)
+        assert mailbox_index.create(b"new", False).next_id == id_epoch << 32

@@ -3,13 +3,13 @@
 import pytest
 
 from mq9fast._core.mailbox.mailbox import Mailbox
-from mq9fast._core.storage.record import FORMAT_VERSION, MAILBOXES, MAX_JUMPS, MESSAGES
+from mq9fast._core.storage.record import FORMAT_VERSION, MAILBOXES, MAX_ID_EPOCH, MESSAGES
 from mq9fast._core.thinner import Thinner
 from mq9fast.storage import layout
 from tests.support.in_memory import Parts, pub
 
 UID = "11 12 13 14 15 16 17 18"
-# Ids that were moved on twice.
+# The first id in id epoch 2.
 FIRST_ID = "00 00 00 02 00 00 00 00"
 
 
@@ -29,13 +29,13 @@ class OneMailbox(Parts):
         index = self.mailbox_index
         self.advance(0x0102030405060708)
         index.reserve_uids(int(UID.replace(" ", ""), 16))
-        index.jump_ids(2)
+        index.raise_id_epoch(2)
         self.mailbox: Mailbox = index.create(b"a.b", True)
         index.renew(self.mailbox, 0x2122232425262728, b"who")
 
     @property
     def sent(self) -> str:
-        """When the last message was sent, as eight bytes."""
+        """The time of the last message, as eight bytes in hex."""
         return self.mailbox.renewed_ms.to_bytes(8, "big").hex(" ")
 
     def send(self, *frames: bytes) -> None:
@@ -43,11 +43,11 @@ class OneMailbox(Parts):
         self.pipeline.write_batch()
 
 
-def test_the_versions() -> None:
-    assert (FORMAT_VERSION, MAILBOXES, MESSAGES, MAX_JUMPS) == (3, b"b", b"m", 65535)
+def test_versions() -> None:
+    assert (FORMAT_VERSION, MAILBOXES, MESSAGES, MAX_ID_EPOCH) == (3, b"b", b"m", 65535)
 
 
-def test_a_single_message_and_its_mailbox() -> None:
+def test_rows_of_a_single_message_and_its_mailbox() -> None:
     parts = OneMailbox()
     parts.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent 3 5\r\nhdrok\r\n")
     message = row(
@@ -74,7 +74,7 @@ def test_a_single_message_and_its_mailbox() -> None:
     assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 5, 104 + 3)
 
 
-def test_a_record_batch_its_bitmap_and_what_is_left_of_it() -> None:
+def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:
     parts = OneMailbox()
     parts.send(*(pub(b"$mq9.AI.MAILBOX.MSG.a.b", payload) for payload in (b"a" * 300, b"bb", b"c")))
     messages = [f"01 00 00 00 00 00 00 00 {parts.sent}" + text(payload) for payload in ("a" * 300, "bb", "c")]
@@ -95,7 +95,7 @@ def test_a_record_batch_its_bitmap_and_what_is_left_of_it() -> None:
         batch,
         row(bitmap_key, "03 00 00 00", "00 00 01 48", "00 00 00 00 00 00 00 01"),
     }
-    # Whole units of 256 bytes.
+    # Dead bytes are stored in whole units of 256 bytes.
     assert parts.store.pairs[b"ba.b"][100:104] == bytes([0, 0, 0, 0x148 // 0x100])
 
     assert not Thinner(parts.mailbox_index, parts.accumulator).step(parts.store, 1 << 20)  # type: ignore[arg-type]
@@ -125,6 +125,6 @@ def test_a_record_batch_its_bitmap_and_what_is_left_of_it() -> None:
         (layout.number(0x1112131415161718), UID),
     ],
 )
-def test_keys_that_python_makes(key: bytes, expected: str) -> None:
+def test_keys_made_by_python(key: bytes, expected: str) -> None:
     assert key == bytes.fromhex(expected)
     assert not key.startswith(b"m") or layout.uid_of(key) == 0x1112131415161718

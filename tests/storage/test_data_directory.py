@@ -176,7 +176,7 @@ def rows(data: Path) -> dict[bytes, bytes]:
     """All rows of a store but the one that a start changes itself."""
     store = RocksStore(data)
     try:
-        return {key: value for key, value in store.scan(b"", b"\xff") if key != layout.JUMPS_KEY}
+        return {key: value for key, value in store.scan(b"", b"\xff") if key != layout.ID_EPOCH_KEY}
     finally:
         store.close()
 

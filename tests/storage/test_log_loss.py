@@ -209,7 +209,7 @@ def test_missing_last_write_before_a_kill_is_a_loss(tmp_path: Path, sync: str) -
         RocksStore(killed)
     store = RocksStore(killed, accept_loss=True)
     store.begin(sync)
-    assert store.jumps == 1
+    assert store.id_epoch == 1
     store.close()
 
 

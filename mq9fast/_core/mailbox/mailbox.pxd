@@ -55,7 +55,7 @@ cdef class Mailbox:
     cdef uint8_t touched                  # the mailbox record changes in it
     cdef uint32_t open_batch[3]           # by rank: index of the open record batch in BatchPuts + 1; 0 = none
 
-    cdef uint16_t jumps                   # those of `MailboxIndex.jumps` that its ids have made
+    cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
     # A write failed, and the mailbox could not be reloaded from the store yet: the counts may be wrong.
     cdef public bint needs_reload
 
@@ -76,8 +76,8 @@ cdef class Mailbox:
     cdef inline void check_ids(self) noexcept:
         check(self.durable_id <= self.written_id <= self.next_id, b"ids are written before they are durable")
 
-    cdef void initialize(self, uint64_t uid, bint public, uint16_t jumps) noexcept
-    cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept
+    cdef void initialize(self, uint64_t uid, bint public, uint16_t id_epoch) noexcept
+    cdef void load(self, const MailboxRecord* record, uint16_t id_epoch) noexcept
     cdef bytes pack(self)
 
 
@@ -89,7 +89,9 @@ cdef class MailboxIndex:
     cdef uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms
     cdef readonly uint64_t newest_ms      # time of the newest write in what `load` has loaded; 0 = none
     cdef readonly uint64_t next_uid
-    cdef readonly uint16_t jumps          # how often ids were moved on, because those given may be forgotten
+    # A start raises the id epoch when ids may have been lost that clients know. Ids and uids of a new epoch
+    # begin 1 << EPOCH_BITS higher, so that no lost one is assigned again.
+    cdef readonly uint16_t id_epoch
     cdef readonly uint64_t live_count     # mailboxes
     cdef readonly uint64_t message_count
     cdef readonly uint64_t size_bytes     # of all messages

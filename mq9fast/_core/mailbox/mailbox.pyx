@@ -15,7 +15,7 @@ from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport MailboxRecord, address_in, pack_mailbox, unpack_mailbox
-from mq9fast._core.storage.row_format cimport JUMP_BITS
+from mq9fast._core.storage.row_format cimport EPOCH_BITS
 
 from mq9fast._core.storage.record import CorruptRecord
 
@@ -57,28 +57,28 @@ cdef class Mailbox:
             raise IndexError(rank)
         return self.count[rank]
 
-    cdef void initialize(self, uint64_t uid, bint public, uint16_t jumps) noexcept:
+    cdef void initialize(self, uint64_t uid, bint public, uint16_t id_epoch) noexcept:
         """Make it an existing mailbox without messages."""
         cdef int rank
         self.uid = uid
         self.exists = True
         self.needs_reload = False
         self.public = public
-        self.jumps = jumps
-        self.next_id = self.written_id = self.durable_id = <uint64_t>jumps << JUMP_BITS
+        self.id_epoch = id_epoch
+        self.next_id = self.written_id = self.durable_id = <uint64_t>id_epoch << EPOCH_BITS
         for rank in range(RANKS):
             self.head[rank] = self.count[rank] = 0
             self.open_batch[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
         self.description = None
 
-    cdef void load(self, const MailboxRecord* record, uint16_t jumps) noexcept:
+    cdef void load(self, const MailboxRecord* record, uint16_t id_epoch) noexcept:
         """Make it the mailbox of a stored record."""
         cdef int rank
-        self.initialize(record.uid, record.public, jumps)
+        self.initialize(record.uid, record.public, id_epoch)
         self.next_id = record.next_id
-        if record.jumps < jumps:
-            self.next_id += <uint64_t>(jumps - record.jumps) << JUMP_BITS
+        if record.id_epoch < id_epoch:
+            self.next_id += <uint64_t>(id_epoch - record.id_epoch) << EPOCH_BITS
         self.written_id = self.durable_id = self.next_id
         self.renewed_ms = record.renewed_ms
         self.ttl_seconds = record.ttl_seconds
@@ -102,7 +102,7 @@ cdef class Mailbox:
             record.count[rank] = self.count[rank]
         record.size_bytes = self.size_bytes
         record.dead_bytes = self.dead_bytes
-        record.jumps = self.jumps
+        record.id_epoch = self.id_epoch
         record.description = view(NULL, 0) if self.description is None else view_of(self.description)
         return pack_mailbox(&record)
 
@@ -110,12 +110,12 @@ cdef class Mailbox:
 cdef class MailboxIndex:
     """All mailboxes of a broker by address, the deadlines of those that expire, and totals of all."""
 
-    def __cinit__(self, uint64_t seed, uint64_t next_uid, uint16_t jumps=0):
+    def __cinit__(self, uint64_t seed, uint64_t next_uid, uint16_t id_epoch=0):
         self.table = BytesMap(seed)
         self.deadlines = Heap()
         self.thinning_queue = deque()
         self.next_uid = next_uid
-        self.jumps = jumps
+        self.id_epoch = id_epoch
 
     cdef Mailbox look_up(self, View address):
         """The mailbox of the address; None if there is none or it is past its deadline."""
@@ -273,7 +273,7 @@ cdef class MailboxIndex:
         if not valid_address(address):
             raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is not an address")
         mailbox = self.look_up_or_create(address)
-        mailbox.load(&stored, self.jumps)
+        mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         self.add_totals(mailbox)
         self.schedule(mailbox)
@@ -295,7 +295,7 @@ cdef class MailboxIndex:
         cdef Mailbox mailbox = self.look_up_or_create(view_of(address))
         if mailbox.exists:
             raise ValueError("the mailbox exists")
-        mailbox.initialize(self.next_uid, public, self.jumps)
+        mailbox.initialize(self.next_uid, public, self.id_epoch)
         self.next_uid += 1
         self.add_totals(mailbox)
         return mailbox
@@ -333,7 +333,7 @@ cdef class MailboxIndex:
             return
         unpack_mailbox(record, &stored)
         self.subtract_totals(mailbox)
-        mailbox.load(&stored, self.jumps)
+        mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
@@ -377,11 +377,11 @@ cdef class MailboxIndex:
         """Make sure that new mailboxes get uids from `next_uid` on."""
         self.next_uid = max(self.next_uid, next_uid)
 
-    def jump_ids(self, uint16_t jumps) -> None:
-        """Have the mailboxes that are made from now on begin with ids that were moved on `jumps` times."""
-        self.jumps = max(self.jumps, jumps)
+    def raise_id_epoch(self, uint16_t id_epoch) -> None:
+        """Raise the id epoch for mailboxes that are created from now on."""
+        self.id_epoch = max(self.id_epoch, id_epoch)
 
-    def jump_uids(self, uint16_t made) -> None:
-        """Never give a uid that may have been given unknown; `made` is `jumps` as stored with the uids."""
-        if made < self.jumps:
-            self.next_uid += <uint64_t>(self.jumps - made) << JUMP_BITS
+    def skip_uids(self, uint16_t uid_epoch) -> None:
+        """Skip uids that may have been lost. `uid_epoch`: the id epoch when `next_uid` was stored."""
+        if uid_epoch < self.id_epoch:
+            self.next_uid += <uint64_t>(self.id_epoch - uid_epoch) << EPOCH_BITS

@@ -17,11 +17,11 @@ cdef struct MailboxRecord:
     uint64_t next_id
     uint64_t renewed_ms
     uint64_t ttl_seconds
-    uint64_t head[RANKS]          # by rank: every stored message has this id or a larger one
-    uint64_t count[RANKS]         # by rank: messages
+    uint64_t head[RANKS]      # by rank: every stored message has this id or a larger one
+    uint64_t count[RANKS]     # by rank: messages
     uint64_t size_bytes       # of all headers and payloads
     uint64_t dead_bytes       # that deleted messages still take; stored in DEAD_BYTES_UNITs, rounded down
-    uint32_t jumps
+    uint32_t id_epoch         # when the record was written; see MailboxIndex.id_epoch
     View description          # DANGER: points into the record that was unpacked
 
 

@@ -1,5 +1,5 @@
 FORMAT_VERSION: int
-MAX_JUMPS: int
+MAX_ID_EPOCH: int
 MAILBOXES: bytes
 MESSAGES: bytes
 

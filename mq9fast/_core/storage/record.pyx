@@ -14,7 +14,7 @@ from mq9fast._core.storage.row_format cimport (
 
 # For Python, what row_format.pxd has for the core.
 FORMAT_VERSION = row_format.FORMAT_VERSION
-MAX_JUMPS = row_format.MAX_JUMPS
+MAX_ID_EPOCH = row_format.MAX_ID_EPOCH
 MAILBOXES = bytes([row_format.MAILBOXES])
 MESSAGES = bytes([row_format.MESSAGES])
 
@@ -94,7 +94,7 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
         put_u64(fixed.head[rank], record.head[rank])
         put_u64(fixed.count[rank], record.count[rank])
     put_u64(fixed.size_bytes, record.size_bytes)
-    put_u32(fixed.jumps, record.jumps)
+    put_u32(fixed.id_epoch, record.id_epoch)
     put_u32(fixed.dead_units, <uint32_t>min(dead_units, <uint64_t>0xFFFFFFFF))
     put(<char*>(fixed + 1), record.description)
     return value
@@ -117,6 +117,6 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
         record.head[rank] = read_u64(fixed.head[rank])
         record.count[rank] = read_u64(fixed.count[rank])
     record.size_bytes = read_u64(fixed.size_bytes)
-    record.jumps = read_u32(fixed.jumps)
+    record.id_epoch = read_u32(fixed.id_epoch)
     record.dead_bytes = <uint64_t>read_u32(fixed.dead_units) * DEAD_BYTES_UNIT
     return 0

@@ -8,8 +8,8 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
 
     key                                      value
     'v'                                      version(8)             the format of the whole directory
-    'u'                                      next_uid(8) jumps(8)   all smaller uids were given to mailboxes
-    'j'                                      jumps(8) random(8)     how often ids were moved on; of this start
+    'u'                                      next_uid(8) epoch(8)   all smaller uids were given to mailboxes
+    'j'                                      epoch(8) random(8)     the id epoch; 8 random bytes of this start
     'n'                                      count(8)               mailbox records, or fewer
     's'                                      nothing                after a stop without orphaned messages
     'b' address                              a mailbox record
@@ -27,12 +27,13 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +------+------+---------+--------------+-----+---------+-------------+-------------+
     40                      64                         88           96                 104
     +-----------------------+--------------------------+------------+------------------+-------------+
-    | head of each rank     | count of each rank       | size_bytes | jumps(4) dead(4) | description |
+    | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | description |
     +-----------------------+--------------------------+------------+------------------+-------------+
-    flags: bit 0 public. head: no stored message of that rank has a smaller id. jumps: next_id includes that
-    many of the jumps under 'j'; for each further jump a start adds 1 << 32 to next_id. So ids that were lost
-    are not given again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the
-    size of deleted messages that record batches still hold, in units of 256 bytes, rounded down.
+    flags: bit 0 public. head: no stored message of that rank has a smaller id. epoch: the id epoch when the
+    record was written. A start that may have lost ids raises the id epoch under 'j'. For each epoch since
+    then, loading the record adds 1 << 32 to next_id. So lost ids are not given again, and no record has to
+    be rewritten after a loss. The same is true of 'u'. dead: the size of deleted messages that record
+    batches still hold, in units of 256 bytes, rounded down.
 
     message
     0      1   2                   4               8              16
@@ -68,7 +69,7 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
 
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
-batches. Format 2 had no thinned batches, dead bytes, count and jumps.
+batches. Format 2 had no thinned batches, dead bytes, count and id epoch.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -78,8 +79,8 @@ from mq9fast._core.protocol.literals cimport RANKS
 
 cdef enum:
     FORMAT_VERSION = 3              # of a data directory
-    MAX_JUMPS = 0xFFFF
-    JUMP_BITS = 32                  # a jump moves ids on by 1 << JUMP_BITS
+    MAX_ID_EPOCH = 0xFFFF
+    EPOCH_BITS = 32                 # the ids of a new id epoch begin 1 << EPOCH_BITS higher
 
     # The first byte of a value. The first one is that of a mailbox record and of a message.
     RECORD_VERSION = 1
@@ -120,7 +121,7 @@ cdef struct MailboxLayout "mq9fast_mailbox":
     char head[RANKS][8]
     char count[RANKS][8]
     char size_bytes[8]
-    char jumps[4]
+    char id_epoch[4]
     char dead_units[4]
 
 
