@@ -1,7 +1,7 @@
-"""Fail if a part of the core got slower: `python -m bench.regression` (`make perf`).
+"""Fail if a part of the core has become slower: `python -m bench.regression` (`make perf`).
 
-Each part is measured against its twin in plain Python (twins.py), in turns and in one process, and the ratio
-of their best times is held against thresholds.toml. A machine that is slow or busy is so for both.
+Each part and its reference in plain Python (reference.py) are timed alternately, in one process. The ratio of
+their best times is compared with thresholds.toml. A slow or busy machine slows down both.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.regression.contests import CONTESTS, Contest
+from bench.regression.comparisons import COMPARISONS, Comparison
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,45 +18,47 @@ else:
     import tomli as tomllib
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")
-# A side runs at least so long a round, so that the clock's steps do not matter.
+# Each reference runs about this long in a round, so that the clock's resolution does not matter.
 ROUND_SECONDS = 0.02
 
 
-def seconds(work: Callable[[], object], times: int, prepare: Callable[[], object]) -> float:
-    """Processor time of `times` calls of `work`."""
+def seconds(call: Callable[[], object], times: int, prepare: Callable[[], object]) -> float:
+    """Processor time of `times` calls of `call`."""
     total = 0.0
     for _ in range(times):
         prepare()
         begin = time.process_time()
-        work()
+        call()
         total += time.process_time() - begin
     return total
 
 
-def ratio(contest: Contest, rounds: int, handicap: int) -> float:
-    """How many times faster the part is than its twin; `handicap` has the part do its work so many times."""
-    once = max(seconds(contest.twin, 1, lambda: None), 1e-6)
+def ratio(comparison: Comparison, rounds: int, handicap: int) -> float:
+    """How many times faster the core is than its reference. The core does its work `handicap` times."""
+    once = max(seconds(comparison.run_reference, 1, lambda: None), 1e-6)
     times = max(1, round(ROUND_SECONDS / once))
-    part, twin = [], []
+    core_seconds, reference_seconds = [], []
     for _ in range(rounds):
-        part.append(seconds(contest.part, times * handicap, contest.prepare))
-        twin.append(seconds(contest.twin, times, lambda: None))
-    return min(twin) / min(part)
+        core_seconds.append(seconds(comparison.run_core, times * handicap, comparison.prepare))
+        reference_seconds.append(seconds(comparison.run_reference, times, lambda: None))
+    return min(reference_seconds) / min(core_seconds)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a line for each contest; the exit status is 1 if any is below its threshold."""
+    """Print a line for each comparison; the exit status is 1 if any is below its threshold."""
     parser = argparse.ArgumentParser(prog="bench.regression", description=__doc__)
-    parser.add_argument("-k", metavar="NAME", default="", help="only contests whose name contains this")
-    parser.add_argument("--rounds", type=int, default=15, help="of which the best of each side counts")
+    parser.add_argument("-k", metavar="NAME", default="", help="only comparisons whose name contains this")
     parser.add_argument(
-        "--handicap", type=int, default=1, help="have every part do its work so many times, to see it fail"
+        "--rounds", type=int, default=15, help="number of rounds; the best of each side counts"
+    )
+    parser.add_argument(
+        "--handicap", type=int, default=1, help="have the core do its work this many times, to see it fail"
     )
     options = parser.parse_args(argv)
     thresholds = tomllib.loads(THRESHOLDS.read_text())
     slower = []
     print(f"{'':20} {'ratio':>8} {'at least':>8}")
-    for name, make in CONTESTS.items():
+    for name, make in COMPARISONS.items():
         if options.k not in name:
             continue
         found = ratio(make(), options.rounds, options.handicap)

@@ -1,7 +1,7 @@
-"""Parts of the core once more, in plain Python: the yardstick of a run, of its machine and interpreter.
+"""Reference implementations of parts of the core, in plain Python.
 
-A twin does the same work on the same input as simply as Python lets it. It is never made faster: every
-threshold is a ratio to it.
+Each does the same work on the same input, as simply as possible. Their speed stands for that of the machine
+and the interpreter. Never make them faster: every threshold is a ratio to them.
 """
 
 import heapq
@@ -31,7 +31,7 @@ def publish(data: bytes, subscribers: dict[bytes, list[tuple[bytes, bytearray]]]
 
 
 def send(data: bytes, next_ids: dict[bytes, int], batch: dict[bytes, bytes], out: bytearray) -> None:
-    """Give every message of a mailbox its id, put it into the batch and answer on its reply subject."""
+    """Assign an id to each message, add it to the batch, and answer on its reply subject."""
     for subject, reply, payload in parse(data):
         address = subject.removeprefix(b"$mq9.AI.MAILBOX.MSG.")
         msg_id = next_ids[address]
@@ -42,7 +42,7 @@ def send(data: bytes, next_ids: dict[bytes, int], batch: dict[bytes, bytes], out
 
 
 def replay(stored: dict[bytes, bytes], subject: bytes, out: bytearray) -> None:
-    """Write what is stored as messages that can be answered."""
+    """Write the stored messages as MSG frames with a reply subject."""
     for key in sorted(stored):
         payload = stored[key]
         out += b"MSG %b 1 $mq9.AI.MAILBOX.DELETE.b.%d %d\r\n%b\r\n" % (
@@ -54,7 +54,7 @@ def replay(stored: dict[bytes, bytes], subject: bytes, out: bytearray) -> None:
 
 
 class Trie:
-    """Subscriptions by their tokens."""
+    """Subscriptions in a trie of subject tokens."""
 
     def __init__(self) -> None:
         self.root: dict[bytes, dict] = {}
@@ -82,14 +82,14 @@ class Trie:
 
 
 def share_out(messages: list[bytes], members: list[bytearray]) -> None:
-    """Give each message to the next member in turn, which holds it until it answers."""
-    holds: dict[int, int] = {}
+    """Give each message to the next member in turn. It is in flight until the member answers."""
+    in_flight: dict[int, int] = {}
     waiting = [(2, msg_id) for msg_id in range(len(messages))]
     heapq.heapify(waiting)
     while waiting:
         _, msg_id = heapq.heappop(waiting)
         member = msg_id % len(members)
-        holds[msg_id] = member
+        in_flight[msg_id] = member
         payload = messages[msg_id]
         members[member] += b"MSG $mq9.AI.MAILBOX.MSG.b 1 $mq9.AI.MAILBOX.DELETE.b.%d %d\r\n%b\r\n" % (
             msg_id,
@@ -99,4 +99,4 @@ def share_out(messages: list[bytes], members: list[bytearray]) -> None:
     for msg_id in range(len(messages)):
         answer = b"PUB $mq9.AI.MAILBOX.DELETE.b.%d 0\r\n\r\n" % msg_id
         for subject, _, _ in parse(answer):
-            del holds[int(subject.rpartition(b".")[2])]
+            del in_flight[int(subject.rpartition(b".")[2])]

@@ -1,10 +1,10 @@
-"""What is guarded: parts of the core, each with its twin, at the same work."""
+"""The measured parts of the core, each with a reference implementation that does the same work."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from bench.regression import twins
+from bench.regression import reference
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
@@ -16,39 +16,39 @@ FRAMES = 1000
 MEMBERS = 8
 
 
-class Contest(NamedTuple):
-    """Both sides do the same work once a call; `prepare`, not timed, comes before each call of `part`."""
+class Comparison(NamedTuple):
+    """Each call of either function does the same work. `prepare` runs, untimed, before each `run_core`."""
 
-    part: Callable[[], object]
-    twin: Callable[[], object]
+    run_core: Callable[[], object]
+    run_reference: Callable[[], object]
     prepare: Callable[[], object] = lambda: None
 
 
-def to_nobody() -> Contest:
-    """A read full of PUB, nobody subscribed."""
+def to_nobody() -> Comparison:
+    """A read full of PUBs without a subscription."""
     peer = Parts(read_bytes=256 * KIB).session()
     data = pub(b"bench.subject", b"x" * 16) * FRAMES
-    return Contest(lambda: peer.feed(data), lambda: twins.publish(data, {}))
+    return Comparison(lambda: peer.feed(data), lambda: reference.publish(data, {}))
 
 
-def one_to_one() -> Contest:
-    """The same with one subscriber, whose output is thrown away."""
+def one_to_one() -> Comparison:
+    """The same with one subscriber. Its output is discarded."""
     parts = Parts(read_bytes=256 * KIB)
     sender, receiver = parts.session(), parts.session()
     receiver.feed(b"SUB bench.subject 1\r\n")
     data = pub(b"bench.subject", b"x" * 16) * FRAMES
 
-    def part() -> None:
+    def run_core() -> None:
         sender.feed(data)
         receiver.output()
 
-    return Contest(part, lambda: twins.publish(data, {b"bench.subject": [(b"1", bytearray())]}))
+    return Comparison(run_core, lambda: reference.publish(data, {b"bench.subject": [(b"1", bytearray())]}))
 
 
-def send() -> Contest:
-    """Messages to a mailbox, each acknowledged at the end of the turn; the store is a dictionary."""
+def send() -> Comparison:
+    """Messages to a mailbox, each answered at the end of the turn. The store is a dictionary."""
     data = pub(MSG, b"x" * 100, b"_INBOX.a") * FRAMES
-    sides: list[tuple[Parts, Peer]] = []
+    prepared: list[tuple[Parts, Peer]] = []
 
     def prepare() -> None:
         parts = Parts(read_bytes=256 * KIB)
@@ -56,19 +56,19 @@ def send() -> Contest:
         peer = parts.session()
         peer.feed(b"SUB _INBOX.a 1\r\n")
         parts.end_turn()
-        sides[:] = [(parts, peer)]
+        prepared[:] = [(parts, peer)]
 
-    def part() -> None:
-        parts, peer = sides[0]
+    def run_core() -> None:
+        parts, peer = prepared[0]
         peer.feed(data)
         parts.end_turn()
         assert peer.connection.written
 
-    return Contest(part, lambda: twins.send(data, {b"b": 0}, {}, bytearray()), prepare)
+    return Comparison(run_core, lambda: reference.send(data, {b"b": 0}, {}, bytearray()), prepare)
 
 
-def filled() -> Parts:
-    """A mailbox that holds messages."""
+def core_with_messages() -> Parts:
+    """The core with a mailbox that has FRAMES messages."""
     parts = Parts(read_bytes=256 * KIB)
     parts.create(b"b")
     parts.session().feed(pub(MSG, b"x" * 100) * FRAMES)
@@ -77,7 +77,7 @@ def filled() -> Parts:
 
 
 class SortedStore:
-    """Pairs to be scanned, sorted once and for all."""
+    """A store that only scans. Its pairs are sorted once, so that a scan is cheap."""
 
     def __init__(self, pairs: dict[bytes, bytes]) -> None:
         self.pairs = sorted(pairs.items())
@@ -86,13 +86,13 @@ class SortedStore:
         return iter(self.pairs[bisect_left(self.pairs, (first,)) : bisect_left(self.pairs, (end,))])
 
 
-def replay() -> Contest:
-    """A subscription to a mailbox that holds messages, until it has them all."""
-    parts = filled()
+def replay() -> Comparison:
+    """A subscription to a mailbox with messages, until it has received them all."""
+    parts = core_with_messages()
     store: Any = SortedStore(parts.store.pairs)
-    stored = {twins.KEY.pack(1, 2, msg_id): b"x" * 100 for msg_id in range(FRAMES)}
+    stored = {reference.KEY.pack(1, 2, msg_id): b"x" * 100 for msg_id in range(FRAMES)}
 
-    def part() -> None:
+    def run_core() -> None:
         peer = parts.session()
         peer.feed(b"SUB %b 1\r\n" % MSG)
         while peer.session.out_messages < FRAMES:
@@ -100,20 +100,20 @@ def replay() -> Contest:
             parts.delivery.catch_up(store)
         peer.session.closed()
 
-    return Contest(part, lambda: twins.replay(stored, MSG, bytearray()))
+    return Comparison(run_core, lambda: reference.replay(stored, MSG, bytearray()))
 
 
-def share_out() -> Contest:
-    """A queue group takes what a mailbox holds, and answers each message."""
-    sides: list[tuple[Parts, list[Peer]]] = []
+def share_out() -> Comparison:
+    """A queue group receives the messages of a mailbox and answers each of them."""
+    prepared: list[tuple[Parts, list[Peer]]] = []
     answers = b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.b.%d" % msg_id) for msg_id in range(FRAMES))
 
     def prepare() -> None:
-        parts = filled()
-        sides[:] = [(parts, [parts.session() for _ in range(MEMBERS)])]
+        parts = core_with_messages()
+        prepared[:] = [(parts, [parts.session() for _ in range(MEMBERS)])]
 
-    def part() -> None:
-        parts, members = sides[0]
+    def run_core() -> None:
+        parts, members = prepared[0]
         for member in members:
             member.feed(b"SUB %b g 1\r\n" % MSG)
         while sum(member.session.out_messages for member in members) < FRAMES:
@@ -123,35 +123,37 @@ def share_out() -> Contest:
         assert parts.mailbox_index.message_count == 0
 
     messages = [b"x" * 100] * FRAMES
-    return Contest(part, lambda: twins.share_out(messages, [bytearray() for _ in range(MEMBERS)]), prepare)
+    return Comparison(
+        run_core, lambda: reference.share_out(messages, [bytearray() for _ in range(MEMBERS)]), prepare
+    )
 
 
-def match() -> Contest:
-    """Who of 1,000 literal and 1,000 wildcard subscriptions gets a message, for subjects not seen before."""
-    trie, twin, client = Sublist(1), twins.Trie(), Client(PendingWork(Limits()), 1)
+def match() -> Comparison:
+    """Match new subjects against 1,000 literal and 1,000 wildcard subscriptions."""
+    trie, reference_trie, client = Sublist(1), reference.Trie(), Client(PendingWork(Limits()), 1)
     for i in range(1000):
         for subject in (b"orders.eu.customer%d.placed" % i, b"orders.*.customer%d.>" % i):
             add_subscription(trie, client, subject)
-            twin.add(subject)
+            reference_trie.add(subject)
     subjects = [b"orders.eu.customer%d.new%d" % (i, i) for i in range(1000)]
 
     def prepare() -> None:
-        """Have what is known of them be stale, as any SUB does: as many subjects as the cache has slots would
-        measure how busy the machine's memory is."""
+        """Invalidate the cached matches, as any SUB does. Using more subjects than the cache has slots would
+        measure the machine's memory instead."""
         remove_subscription(trie, add_subscription(trie, client, b"orders.new"))
 
-    def part() -> None:
+    def run_core() -> None:
         for subject in subjects:
             trie.matches(subject)
 
-    def other() -> None:
+    def match_reference() -> None:
         for subject in subjects:
-            twin.match(subject)
+            reference_trie.match(subject)
 
-    return Contest(part, other, prepare)
+    return Comparison(run_core, match_reference, prepare)
 
 
-CONTESTS = {
+COMPARISONS = {
     "publish_to_nobody": to_nobody,
     "publish_one_to_one": one_to_one,
     "mailbox_send": send,
