@@ -1,4 +1,4 @@
-"""Python's allocator, for C memory of the core. The debug build counts blocks: see `testing/debug_build.pyx`."""
+"""Allocations by Python's allocator. The debug build counts the blocks: see testing/debug_build.pyx."""
 
 cdef extern from *:
     """
