@@ -47,5 +47,5 @@ cdef class MailboxWriter:
     cdef bint delete_in_row(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1
-    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

@@ -197,7 +197,7 @@ cdef class MailboxWriter:
                 row = self.accumulator.group.deletes.row(mailbox.uid, wanted, &location, self.store)
                 if not self.delete_in_row(mailbox, row, location.index, msg_id, size[0], False):
                     return False
-                self.retract(mailbox, msg_id)
+                self.skip_push(mailbox, msg_id)
                 return True
         return False
 
@@ -211,13 +211,13 @@ cdef class MailboxWriter:
         self.mailbox_index.dead_bytes_changed(mailbox, dead_before)
         return True
 
-    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
+    cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """A message that is not durable yet was deleted: live consumers do not get it."""
         if msg_id >= mailbox.durable_id:
-            self.accumulator.group.retracting.append((mailbox.uid, msg_id))
-            self.accumulator.group.retract(mailbox, msg_id)
+            self.accumulator.group.unwritten_skips.append((mailbox.uid, msg_id))
+            self.accumulator.group.skip_push(mailbox, msg_id)
             if self.accumulator.sealed is not None:
-                self.accumulator.sealed.retract(mailbox, msg_id)
+                self.accumulator.sealed.skip_push(mailbox, msg_id)
         return 0
 
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1:

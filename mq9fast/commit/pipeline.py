@@ -167,7 +167,7 @@ class CommitPipeline:
         group = self._accumulator.sealed
         assert group is not None
         try:
-            if failure is not None or self._accumulator.group.retracting:
+            if failure is not None or self._accumulator.group.unwritten_skips:
                 # A failure takes mailboxes back to what is stored, and a live push must not drop a message
                 # whose deletion may still fail: what gathered meanwhile has to be stored, or fail, first.
                 self.write_batch()
@@ -198,8 +198,8 @@ class CommitPipeline:
         self._refused.take_back(group)
         for each in (group, self._accumulator.sealed):
             if each is not None:
-                each.cancel_retract(group.retracting)
-        group.retracting.clear()
+                each.cancel_skips(group.unwritten_skips)
+        group.unwritten_skips.clear()
         self._delivery.fail(group, CommandError("store_unavailable").reply(), stored)
 
     def _fail_whole(self, group: CommitGroup, error: StoreError) -> None:

@@ -15,7 +15,7 @@ def processor_seconds(call: Callable[[], object]) -> float:
 
 def seconds_to_delete(count: int) -> float:
     """Processor time to delete `count` messages that are not durable yet, oldest first. They have a
-    subscriber, so that each has a live push to retract."""
+    subscriber, so that each has a live push to skip."""
     parts = Parts()
     parts.create(b"box")
     parts.end_turn()

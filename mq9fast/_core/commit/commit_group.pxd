@@ -93,8 +93,8 @@ cdef class CommitGroup:
     cdef Py_ssize_t arena_size
     cdef Py_ssize_t arena_capacity
     cdef int live_ranks               # the set of ranks in live_pushes
-    cdef set retracted                # (uid, msg_id) of live pushes to skip: the message was deleted
-    cdef readonly list retracting     # (uid, msg_id) that the next write deletes before they are durable
+    cdef set skipped_pushes           # (uid, msg_id) of live pushes to skip: the message was deleted
+    cdef readonly list unwritten_skips  # (uid, msg_id) of those whose deletion is not written yet
     cdef readonly bint has_written    # the store has taken a part of the group
     cdef public int state             # a GroupState; only the commit pipeline and `clear` change it
 
@@ -108,7 +108,7 @@ cdef class CommitGroup:
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1
     cdef int add_reply(self, View reply, ReplyKind kind, uint64_t number, bytes body) except -1
-    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1
     cdef list drop_unwritten(self)
     cpdef void reset_written(self) noexcept

@@ -30,8 +30,8 @@ cdef class CommitGroup:
     def __cinit__(self, batch):
         self.touched = []
         self.deferred = []
-        self.retracted = set()
-        self.retracting = []
+        self.skipped_pushes = set()
+        self.unwritten_skips = []
         self.puts = BatchPuts()
         self.deletes = BatchDeletes()
         self.set_batch(batch)
@@ -139,15 +139,15 @@ cdef class CommitGroup:
         self.bytes += reply.size
         return 0
 
-    cdef int retract(self, Mailbox mailbox, uint64_t msg_id) except -1:
+    cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """Do not push a message that was deleted, if it is one of this group."""
         if self.live_pushes.count:
-            self.retracted.add((mailbox.uid, msg_id))
+            self.skipped_pushes.add((mailbox.uid, msg_id))
         return 0
 
-    def cancel_retract(self, list messages not None) -> None:
+    def cancel_skips(self, list messages not None) -> None:
         """Push these messages, as (uid, msg_id), all the same: their deletion has failed."""
-        self.retracted.difference_update(messages)
+        self.skipped_pushes.difference_update(messages)
 
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1:
         cdef DurableMark* mark
@@ -164,8 +164,8 @@ cdef class CommitGroup:
         self.state = 0
         self.arena_size = 0
         self.live_ranks = 0
-        self.retracted.clear()
-        self.retracting.clear()
+        self.skipped_pushes.clear()
+        self.unwritten_skips.clear()
         self.bytes = 0
         self.deferred.clear()
         self.puts.clear()
@@ -248,7 +248,7 @@ cdef class CommitGroup:
     def mark_written(self) -> None:
         """Note that the store has taken the write batch that `take_batch` returned."""
         self.has_written = True
-        self.retracting.clear()
+        self.unwritten_skips.clear()
         self.replies.written = self.replies.count
         self.live_pushes.written = self.live_pushes.count
         self.pending_deletes.written = self.pending_deletes.count

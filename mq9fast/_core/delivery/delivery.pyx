@@ -161,6 +161,7 @@ cdef class Delivery:
         cdef Py_ssize_t i
         cdef Py_ssize_t offers = 0
         cdef bint spent = monotonic_ns() >= end_ns
+        cdef set skipped = commit_group.skipped_pushes
         cdef LivePush* live_push
         cdef Mailbox mailbox
         cdef Consumer consumer
@@ -171,7 +172,7 @@ cdef class Delivery:
             live_push = commit_group.live_push(i)
             if live_push.rank != rank:
                 continue
-            if commit_group.retracted and (live_push.uid, live_push.msg_id) in commit_group.retracted:
+            if skipped and (live_push.uid, live_push.msg_id) in skipped:
                 continue
             mailbox = <Mailbox>live_push.mailbox
             if not mailbox.consumers or mailbox.uid != live_push.uid:
