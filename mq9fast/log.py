@@ -120,7 +120,7 @@ class LogHandler(logging.Handler):
 class Log:
     """The log of the process, until `close`.
 
-    It also takes the texts that Python itself prints on standard error: warnings, and exceptions that end a
+    It also writes the texts that Python itself prints on standard error: warnings, and exceptions that end a
     thread or occur in a destructor.
     """
 

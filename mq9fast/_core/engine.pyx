@@ -27,7 +27,7 @@ cdef enum:
 cdef class Engine:
     """One for each broker. Sizes are in bytes.
 
-    `pipeline.commit()` takes the commit group to the store and lets consumers catch up.
+    `pipeline.commit()` writes the commit group to the store and lets consumers catch up.
     `pipeline.stalled()` is called at the end of a turn that leaves clients stalled. `ready_descriptor` is
     readable while a socket of the `loop` is, or -1: then no turn ends together with its read.
     """
@@ -61,7 +61,7 @@ cdef class Engine:
         self.loop.call_soon(self.end_turn)
 
     cdef int publish_to_mailboxes(self, Client client, const Operation* op) except -1:
-        """Take a publish to a subject that begins with `$mq9.`."""
+        """Handle a publish to a subject that begins with `$mq9.`."""
         cdef View rest
         self.pending_work.schedule_end()
         if not self.mailbox_writer.publish(client, op):

@@ -26,7 +26,7 @@ cdef class MailboxWriter:
     # Python objects; see the constructor.
     cdef object store                     # get(key), scan(first, end)
     cdef object store_errors              # the exception classes that these raise
-    cdef object write_batch               # write_batch() has the store take what the group gathered so far
+    cdef object write_batch               # write_batch() writes to the store what the group gathered
     cdef object create                    # create(address) -> Mailbox, or None past a limit
     cdef dict refusals                    # error code -> JSON reply
 

@@ -19,7 +19,7 @@ from mq9fast._core.pubsub.permissions cimport Permissions
 cdef class Session(Client):
     cdef Engine engine
     cdef ReadBuffer read_buffer
-    cdef public bint authorized                # false: only CONNECT is taken
+    cdef public bint authorized                # false: only CONNECT is accepted
     cdef public object identity                # set by the handshake; the core does not use it
     cdef Permissions permissions               # None = everything
     cdef bint working
@@ -28,7 +28,7 @@ cdef class Session(Client):
     cdef bint reads_mailboxes                  # it has subscribed to a mailbox
     cdef readonly uint64_t received_bytes      # read from its socket
     cdef readonly uint64_t control_operations  # its PINGs, SUBs and UNSUBs
-    cdef readonly bint past_first_ping         # it sent a PING or PONG; client libraries take no PING before
+    cdef readonly bint past_first_ping         # it sent a PING or PONG: from then on it accepts a PING
     cdef bint ping_is_out                      # the last PING to it is not answered
     cdef readonly uint64_t pinged_ns  # when the last PING was sent, by the monotonic clock; 0 = never
     cdef readonly uint64_t rtt_ns              # round trip of its last answered PING; 0 = none

@@ -19,7 +19,7 @@ cdef enum:
 
 
 cdef class Thinner:
-    """Thins the mailboxes in the thinning queue, a share at a time. One for each broker.
+    """Thins the mailboxes in the thinning queue, a part at a time. One for each broker.
 
     Deletions in the same commit group stay valid: messages keep their index in a batch, and only messages
     that the deletion bitmap has are dropped.
@@ -47,7 +47,7 @@ cdef class Thinner:
         return True
 
     cdef bint next_mailbox(self):
-        """Take the next mailbox that is still sparse out of the queue; false if there is none."""
+        """Begin with the next mailbox in the queue that is still sparse. False if there is none."""
         cdef Mailbox mailbox
         while self.mailbox_index.thinning_queue:
             mailbox = self.mailbox_index.thinning_queue.popleft()

@@ -1,4 +1,4 @@
-"""The commit pipeline: takes each commit group to the store, makes it durable, and releases it.
+"""The commit pipeline: writes each commit group to the store, makes it durable, and releases it.
 
 The engine calls `commit` at the end of a turn of the event loop. `MailboxWriter` calls `write_batch`,
 housekeeping calls `check` and `flush_memtables`, the broker calls `finish`. With `--sync always`, the
@@ -93,7 +93,7 @@ class CommitPipeline:
     # For the engine, at the end of a turn.
 
     def commit(self) -> None:
-        """Take the gathering group as far as it can go now, then let consumers catch up."""
+        """Write and release the gathering group as far as possible now. Then let consumers catch up."""
         if self._closed:
             return
         self._advance()
@@ -148,7 +148,7 @@ class CommitPipeline:
         return True
 
     def write_batch(self) -> None:
-        """Have the store take what the group has gathered so far. If it does not, those commands fail."""
+        """Write to the store what the group has gathered so far. If that fails, those commands fail."""
         group = self._accumulator.group
         batch = group.take_batch(self._store.new_batch)
         if batch is None:
@@ -168,7 +168,7 @@ class CommitPipeline:
         assert group is not None
         try:
             if failure is not None or self._accumulator.group.unwritten_skips:
-                # A failure takes mailboxes back to what is stored, and a live push must not drop a message
+                # A failure sets mailboxes back to what is stored, and a live push must not drop a message
                 # whose deletion may still fail: what gathered meanwhile has to be stored, or fail, first.
                 self.write_batch()
             if failure is None:
@@ -190,12 +190,12 @@ class CommitPipeline:
     # Failures.
 
     def _fail(self, group: CommitGroup, error: StoreError, *, stored: bool = False) -> None:
-        """Refuse the changes of the group that the store has not taken: take them back, and answer every
-        command with an error. `stored`: the store has them all the same, and reads return them."""
+        """Undo the changes of the group that the store has not written, and answer every command with an
+        error. `stored`: the store has them all the same, and reads return them."""
         self.failed_batches += 1
         self.log_failure("a commit group could not be stored", error)
         self.healer.store_failed(error)
-        self._refused.take_back(group)
+        self._refused.undo(group)
         for each in (group, self._accumulator.sealed):
             if each is not None:
                 each.cancel_skips(group.unwritten_skips)
@@ -203,7 +203,7 @@ class CommitPipeline:
         self._delivery.fail(group, CommandError("store_unavailable").reply(), stored)
 
     def _fail_whole(self, group: CommitGroup, error: StoreError) -> None:
-        """The store took the group, but it may be gone when the store is opened again."""
+        """The store wrote the group, but it may be gone when the store is opened again."""
         group.reset_written()
         self._fail(group, error, stored=True)
 

@@ -4,7 +4,7 @@ If the write of a batch failed, the batch is not in the store. If the fsync fail
 messages were refused. So the first batch after the failure deletes these messages, before any client reads
 them. If the broker is killed before that, the next start loads them like other messages.
 
-`commit/pipeline.py` calls `take_back`, and `commit/healing.py` calls `settle`.
+`commit/pipeline.py` calls `undo`, and `commit/healing.py` calls `settle`.
 """
 
 import logging
@@ -47,7 +47,7 @@ class RefusedMessages:
         self._ids: dict[Mailbox, tuple[IdRange, ...]] = {}
         self._touched: dict[Mailbox, None] = {}
 
-    def take_back(self, commit_group: CommitGroup) -> None:
+    def undo(self, commit_group: CommitGroup) -> None:
         """Reload the mailboxes that the failed batch of a group has changed.
 
         `settle` reloads them again: some may not be readable now, and written changes may be gone when the

@@ -19,7 +19,7 @@ class GroupState(IntEnum):
     """Commands add changes and replies. Earlier batches of the group may be in the store already."""
 
     WRITTEN = 1
-    """Nothing is added any more. The store took every batch, or the changes of a batch were refused."""
+    """Nothing is added any more. Every batch is in the store, or the changes of a batch were refused."""
 
     SYNCING = 2
     """The syncer's thread makes the store's log durable."""

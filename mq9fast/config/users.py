@@ -15,7 +15,7 @@ from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.permissions import Permissions
 from mq9fast.errors import SettingsError
 
-# nats-server takes a password with this prefix for a bcrypt hash. bcrypt can check complete hashes only.
+# nats-server treats a password with this prefix as a bcrypt hash. bcrypt can check complete hashes only.
 BCRYPT_PREFIX = re.compile(r"\$2[abxy]\$")
 BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 PUBLIC_KEY_BYTES = 32

@@ -161,18 +161,18 @@ class HttpConnection(asyncio.Protocol):
     async def _next_slice(self, pieces: Iterator[bytes]) -> tuple[bytes, bool]:
         """The next pieces of a page, and whether they are the last."""
         async with self._server.slice_lock:
-            taken = []
+            collected = []
             size = 0
             end = time.perf_counter() + SLICE_SECONDS
             for piece in pieces:
-                taken.append(piece)
+                collected.append(piece)
                 size += len(piece)
                 if size >= SLICE_BYTES or time.perf_counter() >= end:
                     # Keep the lock during the pause. Otherwise another response would make its slice
                     # meanwhile, and many requests would slow the broker more than one.
                     await asyncio.sleep(PAUSE_SECONDS)
-                    return b"".join(taken), False
-            return b"".join(taken), True
+                    return b"".join(collected), False
+            return b"".join(collected), True
 
     def _send_head(self, page: Page, length: int | None, keep_alive: bool) -> None:
         """Send the status line and the headers. Without a length the body is sent in chunks."""

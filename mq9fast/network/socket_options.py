@@ -11,7 +11,7 @@ import socket
 import struct
 import termios
 
-# The kernel's limit of unsent bytes for a client that subscribed to a mailbox. Without it the kernel takes
+# The kernel's limit of unsent bytes for a client that subscribed to a mailbox. Without it the kernel accepts
 # megabytes that the client cannot receive yet, and a message of a higher priority cannot overtake those.
 # Plain subjects have no priorities, and large messages are a quarter faster without the limit.
 UNSENT_BYTES = 262144

@@ -21,8 +21,8 @@ cdef class Accumulator:
     cdef CommitGroup spare                  # an empty group for the next `seal`, or None
 
     # Why new messages are refused.
-    cdef public bint store_failed           # the store takes no writes
-    cdef public bint disk_full              # too little free space; commands that free some are still taken
+    cdef public bint store_failed           # the store accepts no writes
+    cdef public bint disk_full              # too little free space; commands that free some are accepted
 
     cdef inline bint is_full(self) noexcept:
         """Whether so much has gathered that clients which send more are stalled."""

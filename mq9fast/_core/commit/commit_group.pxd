@@ -62,7 +62,7 @@ cdef struct Section:
     void* items
     Py_ssize_t count
     Py_ssize_t capacity
-    Py_ssize_t written        # count of items whose write batch the store has taken
+    Py_ssize_t written        # count of items whose write batch the store has written
 
 
 cdef inline void* section_add(Section* section, size_t item_bytes) except NULL:
@@ -95,7 +95,7 @@ cdef class CommitGroup:
     cdef int live_ranks               # the set of ranks in live_pushes
     cdef set skipped_pushes           # (uid, msg_id) of live pushes to skip: the message was deleted
     cdef readonly list unwritten_skips  # (uid, msg_id) of those whose deletion is not written yet
-    cdef readonly bint has_written    # the store has taken a part of the group
+    cdef readonly bint has_written    # the store has written a part of the group
     cdef public int state             # a GroupState; only the commit pipeline and `clear` change it
 
     cdef int clear(self) except -1

@@ -45,7 +45,7 @@ cdef class CommitGroup:
         PyMem_Free(self.arena)
 
     cdef void drop_items(self, bint keep_written) noexcept:
-        """Drop the items of all sections, or with `keep_written` those that the store has not taken."""
+        """Drop the items of all sections, or with `keep_written` those that the store has not written."""
         if not keep_written:
             self.reset_written()
         check(
@@ -246,7 +246,7 @@ cdef class CommitGroup:
         self.bytes += size
 
     def mark_written(self) -> None:
-        """Note that the store has taken the write batch that `take_batch` returned."""
+        """Note that the store has written the batch that `take_batch` returned."""
         self.has_written = True
         self.unwritten_skips.clear()
         self.replies.written = self.replies.count
@@ -274,7 +274,7 @@ cdef class CommitGroup:
         return found
 
     def mailboxes_not_written(self) -> list:
-        """The mailboxes with changes that the store has not taken. The group forgets their records."""
+        """The mailboxes with changes that the store has not written. The group forgets their records."""
         cdef Py_ssize_t i
         cdef Mailbox mailbox
         cdef dict found = {}
@@ -288,7 +288,7 @@ cdef class CommitGroup:
         return list(found)
 
     cdef list drop_unwritten(self):
-        """Drop everything that the store has not taken. The caller calls the callbacks returned."""
+        """Drop everything that the store has not written. The caller calls the callbacks returned."""
         cdef list deferred = self.deferred[self.written_deferred:]
         del self.deferred[self.written_deferred:]
         self.drop_items(True)

@@ -25,7 +25,7 @@ cdef enum:
 cdef enum CatchUpResult:
     CAUGHT_UP     # it has everything durable, and gets new messages live
     MORE_TO_GIVE  # it used up its share of the turn
-    SOCKETS_FULL  # no client can take messages: full socket, closing, or at its maximum
+    SOCKETS_FULL  # no client can accept messages: full socket, closing, or at its maximum
     NOT_DURABLE   # it has everything durable, but messages from before it joined are not durable
 
 
@@ -75,7 +75,7 @@ cdef class Consumer:
     cdef RecordBatchReader scan(self, object store, int rank)
     cdef CatchUpResult finish_catch_up(self) noexcept
 
-    cdef inline bint can_take_more(self, Client client) noexcept:
+    cdef inline bint accepts_more(self, Client client) noexcept:
         return client.writable and not client.closing and client.out.size < OUTPUT_BYTES
 
 

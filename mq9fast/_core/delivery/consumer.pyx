@@ -70,7 +70,7 @@ cdef class Consumer:
         return CAUGHT_UP
 
     cdef bint wants(self, int rank):
-        """Whether a parked consumer can still take a message of this rank."""
+        """Whether a parked consumer can still deliver a message of this rank."""
         return False
 
     cdef RecordBatchReader scan(self, object store, int rank):
@@ -103,7 +103,7 @@ cdef class PlainConsumer(Consumer):
     cdef int offer(self, DeliveryFrame* frame) except -1:
         if not self.caught_up or not (self.ranks >> frame.rank) & 1 or self.subscription.max_reached():
             return 0
-        if not self.can_take_more(self.subscription.client):
+        if not self.accepts_more(self.subscription.client):
             self.caught_up = False
             return 0
         return self.give(frame)
@@ -122,7 +122,7 @@ cdef class PlainConsumer(Consumer):
             while reader.next_message():
                 if self.subscription.max_reached() or not client.writable or client.closing:
                     return SOCKETS_FULL
-                if budget <= 0 or not self.can_take_more(client):
+                if budget <= 0 or not self.accepts_more(client):
                     return MORE_TO_GIVE
                 fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
                 self.give(&frame)

@@ -12,7 +12,7 @@ cdef enum:
 
 
 cdef inline void check_links(const InFlight* entry, const InFlightList* member_of) noexcept:
-    check(member_of is not NULL and member_of.count > 0, b"an entry is taken from its member's list")
+    check(member_of is not NULL and member_of.count > 0, b"an entry to remove is in its member's list")
     check((entry.previous is NULL) == (member_of.first == entry), b"the first entry has none before it")
     check(
         (entry.previous is NULL or entry.previous.next == entry)
@@ -114,7 +114,7 @@ cdef class InFlightTable:
         member_of.count += 1
 
     cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1:
-        """Take an entry from its member. It waits in the heap for another member, unless it is DELETING."""
+        """Remove an entry from its member's list. It waits in the heap for another, unless it is DELETING."""
         unlink(entry, member_of)
         if entry.state == DELETING:
             return 0

@@ -166,7 +166,7 @@ cdef class QueueGroup(Consumer):
         return False
 
     cdef Member choose(self, int rank):
-        """The next member, in turn, that takes the rank and whose socket is not full, or None."""
+        """The next member, in turn, that subscribed to the rank and whose socket is not full, or None."""
         cdef Py_ssize_t count = len(self.members)
         cdef Py_ssize_t i, at
         cdef Member member
@@ -175,7 +175,7 @@ cdef class QueueGroup(Consumer):
             member = <Member>self.members[at]
             if (
                 (member.ranks >> rank) & 1 and not member.subscription.max_reached()
-                and self.can_take_more(member.subscription.client)
+                and self.accepts_more(member.subscription.client)
             ):
                 self.next_member = at + 1
                 return member
@@ -183,7 +183,7 @@ cdef class QueueGroup(Consumer):
 
     cdef CatchUpResult blocked_reason(self, int rank):
         """Why `choose` found none. SOCKETS_FULL; MORE_TO_GIVE: clients have too much unwritten output in this
-        turn; CAUGHT_UP: no member takes the rank, and its messages wait for one that does."""
+        turn; CAUGHT_UP: no member subscribed to the rank, and its messages wait for one that does."""
         cdef Member member
         cdef CatchUpResult why = CAUGHT_UP
         for member in self.members:
@@ -239,7 +239,7 @@ cdef class QueueGroup(Consumer):
         for member in self.members:
             if (
                 (member.ranks >> rank) & 1 and not member.subscription.max_reached()
-                and self.can_take_more(member.subscription.client)
+                and self.accepts_more(member.subscription.client)
             ):
                 return True
         return False

@@ -352,7 +352,7 @@ cdef class MailboxIndex:
         self.message_removed(mailbox, rank, msg_id, size)
 
     def pop_due(self, Py_ssize_t max_count) -> list:
-        """Take up to `max_count` mailboxes that are past their deadline out of the heap of deadlines.
+        """Remove up to `max_count` mailboxes that are past their deadline from the heap, and return them.
 
         Renewing such a mailbox puts it back.
         """

@@ -18,7 +18,7 @@ cdef enum:
 
 cdef struct Arguments:
     View at[MAX_ARGUMENTS]
-    int count           # MAX_ARGUMENTS is more than any verb takes
+    int count           # MAX_ARGUMENTS is more than any verb has
 
 
 cdef inline bint is_blank(char c) noexcept:

@@ -114,7 +114,7 @@ cdef class PendingWork:
             client.active_ms = self.now_ms
 
     cpdef int flush(self) except -1:
-        """One write for each client whose transport takes it. Others wait for `Delivery.writable_again`."""
+        """One write for each client whose transport accepts it. Others wait for `Delivery.writable_again`."""
         cdef Client client
         self.ending = False
         if CHECKED:
@@ -186,7 +186,7 @@ cdef class Client:
         if self.out.size <= self.limits.max_pending or self.closing:
             return 0
         if self.writable and self.connection is not None:
-            # Too much to keep until the end of the turn. The transport now says whether it takes more.
+            # Too much to keep until the end of the turn. The transport now says whether it accepts more.
             self.connection.write(self.out.take())
         else:
             self.drop_slow_consumer()
@@ -266,7 +266,7 @@ cdef class Client:
         self.begin_close(error)
 
     def take_output(self) -> bytes:
-        """Take the output, for the last write before the close."""
+        """Remove and return the output, for the last write before the close."""
         return self.out.take()
 
     def pause_writing(self) -> None:
@@ -303,7 +303,7 @@ cdef class Subscription:
         return self.write(subject, reply, header, payload)
 
     cdef int write(self, View subject, View reply, View header, View payload) except -1:
-        """Write one MSG, or HMSG if there is a header and the client takes headers."""
+        """Write one MSG, or HMSG if there is a header and the client accepts headers."""
         cdef Client client = self.client
         cdef View sid = view_of(self.sid)
         cdef char* at
