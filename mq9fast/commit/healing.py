@@ -1,6 +1,6 @@
 """Reopens a store that failed, without a restart of the broker.
 
-After a failed write to its log, a failed flush or a failed compaction, RocksDB refuses all writes until it is
+After a failed write to its log, a failed flush or a failed compaction, RocksDB accepts no writes until it is
 opened again; only from a full disk it may recover by itself. So the broker refuses messages from the first
 failure on. Each second it checks whether the files are in place and the directory can be written. Then it
 reopens the store in the syncer's thread, and makes memory agree with the store before the next write.
@@ -36,10 +36,10 @@ COMPACTION = "compaction"
 class Healer:
     """Heals one store, in the running event loop until `stop`.
 
-    `write_batch()` writes the changes that the current commit group has gathered. `abandon(error)` refuses
-    the changes that are written but not durable; it returns false, and does nothing, while an fsync is under
-    way. `min_sequence()` returns the sequence number of the last acknowledged change: `Store.reopen` fails if
-    the reopened store lacks a change up to it.
+    `write_batch()` writes the changes that the current commit group has gathered. `abandon(error)` fails the
+    commands whose changes are written but not durable; it returns false, and does nothing, while an fsync is
+    under way. `min_sequence()` returns the sequence number of the last acknowledged change: `Store.reopen`
+    fails if the reopened store lacks a change up to it.
     """
 
     def __init__(
@@ -122,11 +122,11 @@ class Healer:
             )
             self._store.attach()
             self._reopened_at = time.monotonic()
-        # The store still refuses writes here, so this fails all changes gathered during the outage: `settle`
-        # reloads the mailboxes from the store. Do not await from here on: the next batch must be the one with
-        # the deletions of `settle`.
+        # The store still accepts no writes here, so this fails all changes gathered during the outage.
+        # `delete_stored` then reloads the mailboxes from the store. Do not await from here on: the next batch
+        # must be the one with its deletions.
         self._write_batch()
-        self._refused.settle()
+        self._refused.delete_stored()
         self._store.resume()
 
     def stop(self) -> None:

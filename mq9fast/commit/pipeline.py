@@ -208,8 +208,10 @@ class CommitPipeline:
         self._fail(group, error, stored=True)
 
     def _abandon(self, error: StoreError) -> bool:
-        """Refuse what is written and not durable, before the store is opened again. Returns false while an
-        fsync is under way, which fails the group itself."""
+        """Fail the commands whose changes are written and not durable, before the store is opened again.
+
+        Returns false while an fsync is under way, which fails the group itself.
+        """
         if self._accumulator.sealed is not None:
             return False
         group = self._accumulator.group

@@ -4,7 +4,7 @@ If the write of a batch failed, the batch is not in the store. If the fsync fail
 messages were refused. So the first batch after the failure deletes these messages, before any client reads
 them. If the broker is killed before that, the next start loads them like other messages.
 
-`commit/pipeline.py` calls `undo`, and `commit/healing.py` calls `settle`.
+`commit/pipeline.py` calls `undo`, and `commit/healing.py` calls `delete_stored`.
 """
 
 import logging
@@ -50,8 +50,8 @@ class RefusedMessages:
     def undo(self, commit_group: CommitGroup) -> None:
         """Reload the mailboxes that the failed batch of a group has changed.
 
-        `settle` reloads them again: some may not be readable now, and written changes may be gone when the
-        store is reopened.
+        `delete_stored` reloads them again: some may not be readable now, and written changes may be gone when
+        the store is reopened.
         """
         self._accumulator.forget_rows()
         for mailbox, *ids in commit_group.ids_not_written():
@@ -90,7 +90,7 @@ class RefusedMessages:
             for rank in range(RANKS)
         ]
 
-    def settle(self) -> None:
+    def delete_stored(self) -> None:
         """Add the deletion of stored refused messages to the commit group, before the store accepts writes
         again.
 
@@ -118,10 +118,10 @@ class RefusedMessages:
         if deletions:
             log.info("deleting %d stored rows of refused messages", len(deletions))
         if self._ids:
-            commit_group.defer(partial(self._settled, dict(self._ids)))
+            commit_group.defer(partial(self._deletions_committed, dict(self._ids)))
 
-    def _settled(self, ids: dict[Mailbox, tuple[IdRange, ...]], durable: bool) -> None:
+    def _deletions_committed(self, ids: dict[Mailbox, tuple[IdRange, ...]], durable: bool) -> None:
         if durable:
-            for mailbox, settled in ids.items():
-                if self._ids.get(mailbox) is settled:
+            for mailbox, deleted in ids.items():
+                if self._ids.get(mailbox) is deleted:
                     del self._ids[mailbox]

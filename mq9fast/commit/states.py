@@ -4,7 +4,7 @@
     GATHERING ── sealed ──► WRITTEN ── always ──► SYNCING
      │  ▲                      │                  └ fsync done ────► RELEASED
      │  └ writes a batch early └─ interval, never, or nothing was written ──► RELEASED
-     └ a write that fails refuses the changes of its batch; the group goes on gathering
+     └ if a write fails, the changes of its batch are undone; the group goes on gathering
 
 A group that was released or has failed is emptied and may gather again as a new one.
 """
@@ -19,7 +19,7 @@ class GroupState(IntEnum):
     """Commands add changes and replies. Earlier batches of the group may be in the store already."""
 
     WRITTEN = 1
-    """Nothing is added any more. Every batch is in the store, or the changes of a batch were refused."""
+    """Nothing is added any more. Every batch is in the store, or its changes are undone."""
 
     SYNCING = 2
     """The syncer's thread makes the store's log durable."""

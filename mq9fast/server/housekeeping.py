@@ -87,7 +87,7 @@ class Housekeeping:
 
     def _thin(self) -> bool:
         """Rewrite record batches in which most messages are deleted, a few in each call. Not while the store
-        refuses writes."""
+        accepts no writes."""
         return not self._health.has(WRITES) and self._thin_some()
 
     def _commit(self) -> None:

@@ -102,7 +102,7 @@ cdef class CommitGroup:
     ) except -1:
         """Delete a message of a row, with `size` bytes of header and payload. False if it is deleted already.
 
-        `in_flight`: a queue group has the message in flight. `Delivery` then settles the deletion there.
+        `in_flight`: a queue group has the message in flight. `Delivery` then finishes the deletion there.
         """
         cdef PendingDelete* pending_delete
         if not row.add(index):

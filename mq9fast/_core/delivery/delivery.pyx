@@ -199,7 +199,7 @@ cdef class Delivery:
                     self.queue_catch_up(consumer)
         return 0
 
-    cdef int settle(self, CommitGroup commit_group, Py_ssize_t first, bint durable) except -1:
+    cdef int finish_deletes(self, CommitGroup commit_group, Py_ssize_t first, bint durable) except -1:
         """Tell queue groups whether the commit group's deletions, from index `first` on, are durable."""
         cdef Py_ssize_t i
         cdef PendingDelete* pending_delete
@@ -230,7 +230,7 @@ cdef class Delivery:
         cdef int rank
         cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns
         self.advance_durable(commit_group)
-        self.settle(commit_group, 0, True)
+        self.finish_deletes(commit_group, 0, True)
         failure = call_each(commit_group.deferred, True)
         for i in range(commit_group.replies.count):
             self.answer(commit_group.reply(i), commit_group.reply_subject(commit_group.reply(i)))
@@ -244,7 +244,7 @@ cdef class Delivery:
         """The group's last batch failed: answer its commands with `error` and drop them. What was written
         before stays in the group. `stored`: the store has the batch's deletions all the same."""
         cdef Py_ssize_t i
-        self.settle(commit_group, commit_group.pending_deletes.written, stored)
+        self.finish_deletes(commit_group, commit_group.pending_deletes.written, stored)
         for i in range(commit_group.replies.written, commit_group.replies.count):
             self.router.answer(commit_group.reply_subject(commit_group.reply(i)), view_of(error))
         failure = call_each(commit_group.drop_unwritten(), False)

@@ -107,7 +107,7 @@ cdef class QueueGroup(Consumer):
         return None if entry.member is NULL else <Member>entry.member
 
     cdef int return_message(self, InFlight* entry) except -1:
-        """A member refused the message: give it to another. The caller queues the group to catch up."""
+        """A member answered -NAK: give the message to another. The caller queues the group to catch up."""
         cdef Member member = self.member_of(entry)
         self.in_flight.return_to_group(entry, &member.in_flight)
         self.caught_up = False
