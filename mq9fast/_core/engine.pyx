@@ -158,7 +158,7 @@ cdef class Engine:
             finally:
                 if pending_work.stalled:
                     self.pipeline.stalled()
-                pending_work.resume_over_quota()
+                pending_work.resume_over_share()
         return 0
 
     cdef int remove_subscription(self, Subscription subscription) except -1:

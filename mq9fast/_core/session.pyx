@@ -19,7 +19,7 @@ from mq9fast._core.protocol.subject cimport (
     has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
 )
 from mq9fast._core.pubsub.client cimport (
-    CLOCK_CHECK_COST, PAUSE_CONNECT, PAUSE_QUOTA, PAUSE_STALLED, PAUSE_STOPPING, Client, PauseReason,
+    CLOCK_CHECK_COST, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED, PAUSE_STOPPING, Client, PauseReason,
     PendingWork, Subscription
 )
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
@@ -29,7 +29,7 @@ from mq9fast._core.pubsub.permissions cimport Permissions
 cdef enum:
     # Read ahead while a CONNECT is being checked. Without reading, the broker would not see the client leave.
     MAX_READ_AHEAD_BYTES = 4096
-    # This many bytes of a read are handled even if the turn's time is spent.
+    # This many bytes of a read are handled even if the turn's time is up.
     MIN_WORK_BYTES = 1024
     # Bytes handled between two checks of the clock, after the first check.
     CLOCK_CHECK_BYTES = 8192
@@ -51,7 +51,7 @@ cdef class Session(Client):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer for the transport's next read."""
-        return self.read_buffer.next_buffer(self.pending_work.is_spent())
+        return self.read_buffer.next_buffer(self.pending_work.time_is_up())
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """The transport read `nbytes`. If no other socket is readable, the turn ends with this read."""
@@ -60,7 +60,7 @@ cdef class Session(Client):
             self.receive(nbytes)
         finally:
             if ends_turn:
-                self.engine.end_read(not self.paused & PAUSE_QUOTA)
+                self.engine.end_read(not self.paused & PAUSE_SHARE)
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1:
         """Handle the frames that were read."""
@@ -72,7 +72,7 @@ cdef class Session(Client):
             self.pending_work.schedule_end()
         self.work(False)
         if full:
-            self.use_up_quota()
+            self.use_up_share()
         return 0
 
     cdef int continue_work(self, PauseReason reason) except -1:
@@ -98,17 +98,17 @@ cdef class Session(Client):
             self.begin_close(None)
         return 0
 
-    cpdef int use_up_quota(self) except -1:
+    cpdef int use_up_share(self) except -1:
         """The client used up its share of the turn: pause it until a later turn."""
-        if not self.paused & PAUSE_QUOTA and self.connection is not None:
-            self.pause(PAUSE_QUOTA)
-            self.pending_work.over_quota.append(self)
+        if not self.paused & PAUSE_SHARE and self.connection is not None:
+            self.pause(PAUSE_SHARE)
+            self.pending_work.over_share.append(self)
             self.pending_work.schedule_end()
         return 0
 
     cdef int work(self, bint resumed) except -1:
         """Handle frames within the client's share of the turn. `resumed`: the client waited for this turn and
-        gets some work done even if the turn's time is spent. If a handler raises, the client is closed."""
+        gets some work done even if the turn's time is up. If a handler raises, the client is closed."""
         try:
             return self.handle_frames(resumed)
         except Exception:
@@ -122,14 +122,14 @@ cdef class Session(Client):
         cdef const char* data = self.read_buffer.data     # valid until `keep_unparsed`
         cdef Py_ssize_t size = 0 if self.has_unhandled else self.read_buffer.size
         cdef Py_ssize_t used = 0
-        cdef Py_ssize_t min_used = MIN_WORK_BYTES       # handled even if the turn's time is spent
+        cdef Py_ssize_t min_used = MIN_WORK_BYTES       # handled even if the turn's time is up
         cdef Py_ssize_t next_check = MIN_WORK_BYTES     # of the clock
         cdef uint64_t before = self.in_messages
         cdef uint64_t now_ns = monotonic_ns()
         cdef uint64_t end_ns = now_ns + self.pending_work.turn_ns // 2
         cdef bint subscribed = False
         cdef PendingWork pending_work = self.pending_work
-        cdef bint spent = not resumed and pending_work.end_scheduled and now_ns >= pending_work.ends_ns
+        cdef bint share_used = not resumed and pending_work.end_scheduled and now_ns >= pending_work.ends_ns
         op.frame = 0
         self.working = True
         self.pending_work.cost = 0
@@ -143,11 +143,11 @@ cdef class Session(Client):
                 break
             # An UNSUB with a maximum right after its SUB is handled in this turn, before any delivery.
             if (
-                spent and not (subscribed and op.verb == VERB_UNSUB)
+                share_used and not (subscribed and op.verb == VERB_UNSUB)
                 and (used >= min_used or self.is_postponable(&op))
             ):
                 self.has_unhandled = True
-                self.use_up_quota()
+                self.use_up_share()
                 break
             used += op.frame
             subscribed = op.verb == VERB_SUB
@@ -155,8 +155,8 @@ cdef class Session(Client):
             check(self.read_buffer.data == data, b"what was read stays in place until it is parsed")
             if used >= next_check or self.pending_work.cost >= CLOCK_CHECK_COST:
                 next_check = used + CLOCK_CHECK_BYTES
-                if self.pending_work.is_spent() or monotonic_ns() >= end_ns:
-                    spent = True
+                if self.pending_work.time_is_up() or monotonic_ns() >= end_ns:
+                    share_used = True
                     min_used = 0
         if self.in_messages != before:
             self.active_ms = self.pending_work.now_ms
@@ -169,7 +169,7 @@ cdef class Session(Client):
         return 0
 
     cdef bint is_postponable(self, const Operation* op) noexcept:
-        """Whether this operation is left for a later turn if the turn's time is spent."""
+        """Whether this operation is left for a later turn if the turn's time is up."""
         if op.verb == VERB_CONNECT or op.verb == VERB_SUB:
             return True
         return (op.verb == VERB_PUB or op.verb == VERB_HPUB) and is_mq9_subject(op.subject)

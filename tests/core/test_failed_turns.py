@@ -19,13 +19,13 @@ class BrokenConnection(FakeConnection):
         raise RuntimeError("resume")
 
 
-def test_failed_commit_still_resumes_clients_over_their_quota() -> None:
+def test_failed_commit_still_resumes_clients_over_their_share() -> None:
     parts = Parts(read_bytes=4 * KIB)
     parts.create(b"box")
     parts.pipeline.failing = RuntimeError("commit")
     peer = parts.session()
     peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") + b"PUB nobody 8000\r\n", most=4 * KIB)
-    peer.session.use_up_quota()
+    peer.session.use_up_share()
     assert not peer.connection.reading
     with pytest.raises(RuntimeError, match="commit"):
         parts.end_turn()

@@ -1,4 +1,4 @@
-"""The reasons for which a client is paused: it is stalled, over its quota, or its CONNECT is pending."""
+"""The reasons for which a client is paused: it is stalled, over its share, or its CONNECT is pending."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_operations_after_a_connect_may_stall_their_client() -> None:
 def test_pause_reasons_are_independent(others_first: bool) -> None:
     parts = parts_with_a_full_group()
     peer = parts.session()
-    peer.session.use_up_quota()
+    peer.session.use_up_share()
     peer.feed(MESSAGE)
     peer.session.wait()
     peer.feed(b"PING\r\n" * KIB)

@@ -126,7 +126,7 @@ def test_bytes_after_a_protocol_error_are_ignored() -> None:
     assert writer.connection.closing
 
 
-def test_read_that_fills_the_buffer_uses_the_quota_of_the_turn() -> None:
+def test_read_that_fills_the_buffer_uses_up_the_share_of_a_turn() -> None:
     parts = Parts(read_bytes=4096)
     writer = parts.session()
     frame = pub(b"s", b"x" * 80)

@@ -170,7 +170,7 @@ def test_pausing_the_connection_pauses_the_transport() -> None:
     with_peer(test)
 
 
-def test_a_full_read_uses_up_the_quota_of_a_turn() -> None:
+def test_a_full_read_uses_up_the_share_of_a_turn() -> None:
     def test(peer: Peer) -> None:
         empty = frame(BINARY)
         peer.feed(*[empty] * (READ_BYTES // len(empty)))

@@ -160,7 +160,7 @@ cdef class Delivery:
         and catch up later."""
         cdef Py_ssize_t i
         cdef Py_ssize_t offers = 0
-        cdef bint spent = monotonic_ns() >= end_ns
+        cdef bint time_is_up = monotonic_ns() >= end_ns
         cdef set skipped = commit_group.skipped_pushes
         cdef LivePush* live_push
         cdef Mailbox mailbox
@@ -186,13 +186,13 @@ cdef class Delivery:
             begin_frame(&frame, mailbox, rank)
             fill_frame(&frame, live_push.msg_id, &stored, message.location)
             for consumer in mailbox.consumers:
-                if spent:
+                if time_is_up:
                     consumer.caught_up = False
                 else:
                     consumer.offer(&frame)
                     offers += 1
                     if offers % CLOCK_CHECK_OFFERS == 0:
-                        spent = monotonic_ns() >= end_ns
+                        time_is_up = monotonic_ns() >= end_ns
                 if not consumer.caught_up and (
                     consumer.state == IDLE or consumer.state == PARKED and consumer.wants(rank)
                 ):

@@ -22,7 +22,7 @@ cdef enum:
 cdef enum PauseReason:
     # Why the broker does not read from a client's socket. It reads while there is no reason.
     PAUSE_STALLED = 1         # the store, or a receiver of its messages, is behind
-    PAUSE_QUOTA = 2           # the client used up its share of the turn
+    PAUSE_SHARE = 2           # the client used up its share of the turn
     PAUSE_CONNECT = 4         # its CONNECT is being checked, and enough was read ahead
     PAUSE_STOPPING = 8        # the broker stops
 
@@ -32,7 +32,7 @@ cdef class PendingWork:
     cdef readonly Limits limits
     cdef object engine        # schedule() and end_turn(): the Engine sets it in its constructor
     # Nanoseconds that a turn may spend on handling reads, and again on live pushes. One client may use half
-    # of it, so may catching up, and clients over their quota: a turn is short with any number of clients.
+    # of it, so may catching up, and clients over their share: a turn is short with any number of clients.
     cdef uint64_t turn_ns
     cdef uint64_t ends_ns                   # of this turn, for handling reads; valid while end_scheduled
     cdef Py_ssize_t cost                    # since the last check of the clock, in deliveries
@@ -41,7 +41,7 @@ cdef class PendingWork:
     cdef list closing                       # clients to close
     cdef list stalled                       # clients that are paused for PAUSE_STALLED
     cdef list max_reached                   # subscriptions that reached their maximum
-    cdef object over_quota  # a deque of clients that are paused for PAUSE_QUOTA, the longest waiting first
+    cdef object over_share  # a deque of clients that are paused for PAUSE_SHARE, the longest waiting first
     cdef bint end_scheduled                 # the end of the turn will run
     cdef bint in_read                       # Engine.end_read will end the turn or schedule its end
     cdef bint ending                        # the turn is ending, and `flush` will run
@@ -54,12 +54,12 @@ cdef class PendingWork:
     cdef readonly uint64_t out_bytes
 
     cpdef int schedule_end(self) except -1
-    cdef bint is_spent(self) noexcept
+    cdef bint time_is_up(self) noexcept
     cdef int note_dirty(self, Client client) except -1
     cdef void begin(self) noexcept
     cpdef int flush(self) except -1
     cdef int close_clients(self) except -1
-    cdef int resume_over_quota(self) except -1
+    cdef int resume_over_share(self) except -1
     cdef void note_output(self, Client client) noexcept
 
 

@@ -33,7 +33,7 @@ cdef class PendingWork:
         self.closing = []
         self.stalled = []
         self.max_reached = []
-        self.over_quota = deque()
+        self.over_share = deque()
         self.turn_ns = TURN_NS
 
     cpdef int schedule_end(self) except -1:
@@ -45,8 +45,8 @@ cdef class PendingWork:
                 self.engine.schedule()
         return 0
 
-    cdef bint is_spent(self) noexcept:
-        """Whether the turn's time for handling reads is spent."""
+    cdef bint time_is_up(self) noexcept:
+        """Whether the turn's time for handling reads is up."""
         self.cost = 0
         return self.end_scheduled and monotonic_ns() >= self.ends_ns
 
@@ -82,17 +82,17 @@ cdef class PendingWork:
         try:
             while stalled:
                 client = stalled.pop()
-                if client.paused & PAUSE_QUOTA:
+                if client.paused & PAUSE_SHARE:
                     client.resume(PAUSE_STALLED)
                 elif resumed < MAX_RESUMED and monotonic_ns() < end_ns:
                     client.continue_work(PAUSE_STALLED)
                     resumed += 1
                 else:
-                    client.paused ^= PAUSE_STALLED | PAUSE_QUOTA
-                    self.over_quota.append(client)
+                    client.paused ^= PAUSE_STALLED | PAUSE_SHARE
+                    self.over_share.append(client)
         finally:
             self.stalled += stalled
-            if self.over_quota or self.stalled:
+            if self.over_share or self.stalled:
                 self.schedule_end()
 
     cdef int note_dirty(self, Client client) except -1:
@@ -139,22 +139,22 @@ cdef class PendingWork:
                 self.schedule_end()
         return 0
 
-    cdef int resume_over_quota(self) except -1:
+    cdef int resume_over_share(self) except -1:
         """Continue with some of the clients that used up their share; the others come first next time."""
         cdef Client client
         cdef Py_ssize_t left
         cdef uint64_t end_ns
-        if not self.over_quota:
+        if not self.over_share:
             return 0
         end_ns = monotonic_ns() + self.turn_ns // 2
-        left = min(<Py_ssize_t>len(self.over_quota), <Py_ssize_t>MAX_RESUMED)
+        left = min(<Py_ssize_t>len(self.over_share), <Py_ssize_t>MAX_RESUMED)
         try:
-            while left and self.over_quota:
-                client = self.over_quota.popleft()
-                client.continue_work(PAUSE_QUOTA)
+            while left and self.over_share:
+                client = self.over_share.popleft()
+                client.continue_work(PAUSE_SHARE)
                 left = 0 if monotonic_ns() >= end_ns else left - 1
         finally:
-            if self.over_quota:
+            if self.over_share:
                 self.schedule_end()
         return 0
 

@@ -203,7 +203,7 @@ class WebSocket(asyncio.BufferedProtocol):
                 self._framed.close_code = (event.code, event.reason or "")
         self._feed(connection, b"".join(parts))
         if len(data) == self._offered_bytes:
-            connection.session.use_up_quota()
+            connection.session.use_up_share()
         if self._writable:
             self._send_pong()
         if self._framed.close_code is not None:

@@ -13,7 +13,7 @@ MAX_RESUMED = 16
 
 
 def parts_without_time(**limits: int) -> Parts:
-    """A core whose turns have spent their time as soon as they begin."""
+    """A core whose turns have no time left as soon as they begin."""
     parts = Parts(**limits)
     set_turn_ns(parts.pending_work, 0)
     return parts
@@ -68,7 +68,7 @@ def test_live_consumers_fall_behind_without_losing_messages() -> None:
         assert payloads == [b"%d" % number for number in range(20)]
 
 
-def test_ping_is_answered_in_a_turn_whose_time_is_spent() -> None:
+def test_ping_is_answered_in_a_turn_whose_time_is_up() -> None:
     parts = parts_without_time()
     busy, other = parts.session(), parts.session()
     busy.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
@@ -87,11 +87,11 @@ def test_unsub_right_after_its_sub_is_handled_in_the_same_turn() -> None:
     assert count_deliveries(peer) == 100
 
 
-def test_clients_over_their_quota_are_resumed_in_order_16_a_turn() -> None:
+def test_clients_over_their_share_are_resumed_in_order_16_a_turn() -> None:
     parts = Parts()
     peers = [parts.session() for _ in range(MAX_RESUMED * 2 + 3)]
     for peer in peers:
-        peer.session.use_up_quota()
+        peer.session.use_up_share()
     parts.end_turn()
     assert [peer.connection.reading for peer in peers] == [True] * MAX_RESUMED + [False] * (MAX_RESUMED + 3)
     parts.end_turn()
@@ -185,7 +185,7 @@ def test_client_that_is_stalled_again_waits_for_the_next_resume() -> None:
     parts.end_turn()
     for _ in range(3):
         handled = sender.session.in_messages
-        # `schedule_end` begins a turn whose time is spent, so the sender gets one operation handled.
+        # `schedule_end` begins a turn whose time is up, so the sender gets one operation handled.
         parts.pending_work.schedule_end()
         set_turn_ns(parts.pending_work, 1 << 60)
         parts.pending_work.resume_stalled()
@@ -203,7 +203,7 @@ def test_leaving_client_is_closed_after_its_input_is_handled() -> None:
     for peer in peers:
         peer.feed(pub(MSG + b"box", b"x") * 30)
         peer.session.leave()
-    peers[1].session.use_up_quota()
+    peers[1].session.use_up_share()
     for _ in range(100):
         parts.end_turn()
     assert [peer.connection.closing for peer in peers] == [True, True]
