@@ -32,7 +32,7 @@ cdef class Engine:
 
     # Python objects; see the constructor.
     cdef object commands              # commands(rest, payload, reply) runs what is neither MSG nor DELETE
-    cdef object pipeline              # commit() and stalled(): see Engine
+    cdef object pipeline              # commit() and clients_stalled(): see Engine
     cdef object loop                  # the event loop: call_soon, call_exception_handler
     cdef int ready_descriptor         # readable while any socket is; -1 where there is none
     cdef uint64_t ended_ns            # when a turn last ended right after its read

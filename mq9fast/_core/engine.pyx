@@ -28,8 +28,9 @@ cdef class Engine:
     """One for each broker. Sizes are in bytes.
 
     `pipeline.commit()` writes the commit group to the store and lets consumers catch up.
-    `pipeline.stalled()` is called at the end of a turn that leaves clients stalled. `ready_descriptor` is
-    readable while a socket of the `loop` is, or -1: then no turn ends together with its read.
+    `pipeline.clients_stalled()` is called at the end of a turn that leaves clients stalled.
+    `ready_descriptor` is readable while a socket of the `loop` is, or -1: then no turn ends together with its
+    read.
     """
 
     def __cinit__(
@@ -157,7 +158,7 @@ cdef class Engine:
                 pending_work.close_clients()
             finally:
                 if pending_work.stalled:
-                    self.pipeline.stalled()
+                    self.pipeline.clients_stalled()
                 pending_work.resume_over_share()
         return 0
 

@@ -30,9 +30,9 @@ log = logging.getLogger("mq9fast.pipeline")
 
 # While an fsync runs, the next group is written in parts of this size.
 EARLY_WRITE_BYTES = 1 << 20
-# How long clients stay stalled that send faster than the store or their receivers take, and how long the
-# pipeline leaves a store alone that is behind with its compaction.
-STALL_SECONDS = 0.01
+# Clients that send faster than the store writes, or than their receivers read, are stalled this long.
+RESUME_SECONDS = 0.01
+# In a write stall of RocksDB the pipeline waits this long before it tries again.
 WRITE_STALL_SECONDS = 0.005
 # How often a broker that stops checks whether everything is durable.
 FINISH_POLL_SECONDS = 0.001
@@ -76,7 +76,7 @@ class CommitPipeline:
         self._interval: IntervalSync | None = None
         if sync == "interval":
             self._interval = IntervalSync(sync_interval, self.syncer, self._sync_failed, health)
-        self._stall_timer = Timer(self._resume_stalled)
+        self._resume_timer = Timer(self._resume_clients)
         self._write_stall_timer = Timer(pending_work.schedule_end)
         self._finishing = False
         self._closed = False
@@ -100,19 +100,19 @@ class CommitPipeline:
         if self._delivery.has_catch_up:
             self._catch_up()
 
-    def stalled(self) -> None:
-        """Clients are stalled: let them send again soon, if the store is less behind by then."""
-        self._stall_timer.start(STALL_SECONDS)
+    def clients_stalled(self) -> None:
+        """Clients are stalled: read from them again soon, if less waits for the store by then."""
+        self._resume_timer.start(RESUME_SECONDS)
 
-    def _resume_stalled(self) -> None:
+    def _resume_clients(self) -> None:
         if self._accumulator.full:
-            self._stall_timer.start(STALL_SECONDS)
+            self._resume_timer.start(RESUME_SECONDS)
         else:
             self._pending_work.resume_stalled()
 
     def _catch_up(self) -> None:
         """Read from the store for consumers that are behind. Deletions are written first: they count."""
-        if self._must_wait():
+        if self._wait_for_store():
             return
         self.write_batch()
         try:
@@ -130,7 +130,7 @@ class CommitPipeline:
             if group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
                 self.write_batch()
             return
-        if self._must_wait():
+        if self._wait_for_store():
             return
         self.write_batch()
         self._set_state(self._accumulator.seal(), GroupState.WRITTEN)
@@ -140,8 +140,8 @@ class CommitPipeline:
         else:
             self._release(group)
 
-    def _must_wait(self) -> bool:
-        """Whether the store has to catch up with its compaction first; the turn then ends again soon."""
+    def _wait_for_store(self) -> bool:
+        """In a write stall, schedule the end of a later turn and return true: nothing may be written now."""
         if self._finishing or not self._store.write_stalled():
             return False
         self._write_stall_timer.start(WRITE_STALL_SECONDS)
@@ -256,10 +256,10 @@ class CommitPipeline:
     # The end.
 
     async def finish(self) -> None:
-        """Wait until everything accepted is durable and answered, then close. A write stall is not waited
-        for."""
+        """Wait until everything accepted is durable and answered, then close. It writes even in a write
+        stall."""
         self._finishing = True
-        self._stall_timer.stop()
+        self._resume_timer.stop()
         self._pending_work.schedule_end()
         await asyncio.sleep(0)
         accumulator = self._accumulator
@@ -275,7 +275,7 @@ class CommitPipeline:
         """Stop the thread and the timers, whatever is left to do."""
         self._closed = True
         self.healer.stop()
-        for timer in (self._stall_timer, self._write_stall_timer):
+        for timer in (self._resume_timer, self._write_stall_timer):
             timer.stop()
         if self._interval is not None:
             self._interval.stop()

@@ -33,7 +33,7 @@ def pending_timers(loop: asyncio.AbstractEventLoop) -> int:
     return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
 
 
-async def stall(directory: Path) -> None:
+async def stall_writes(directory: Path) -> None:
     faults = Faults()
     settings = Settings(data_dir=str(directory), port=0, monitor_port=-1, sync="never")
     broker = Broker(settings, faults.open)
@@ -57,5 +57,5 @@ async def stall(directory: Path) -> None:
     assert pending_timers(loop) == 0
 
 
-def test_stalled_store_has_one_timer_and_none_after_the_stop(tmp_path: Path) -> None:
-    asyncio.run(stall(tmp_path / "data"))
+def test_write_stall_has_one_timer_and_none_after_the_stop(tmp_path: Path) -> None:
+    asyncio.run(stall_writes(tmp_path / "data"))

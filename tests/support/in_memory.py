@@ -141,7 +141,7 @@ class ImmediatePipeline:
         if self.delivery.has_catch_up:
             self.delivery.catch_up(self.store)
 
-    def stalled(self) -> None:
+    def clients_stalled(self) -> None:
         self.stalls += 1
 
 
