@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.peers import results, rows_core, rows_memory, rows_priority, rows_read, rows_send, versions
+from bench.peers import (
+    results,
+    rows_core,
+    rows_large,
+    rows_memory,
+    rows_priority,
+    rows_read,
+    rows_send,
+    versions,
+)
 from bench.peers.contest import Contest
 from bench.peers.draw import draw
 from bench.peers.machine import describe, limits
@@ -15,7 +24,7 @@ from bench.peers.report import markdown
 from bench.peers.rounds import run, tell
 
 ROOT = Path(__file__).parents[2]
-MODULES = [rows_core, rows_send, rows_read, rows_memory, rows_priority]
+MODULES = [rows_core, rows_send, rows_read, rows_large, rows_memory, rows_priority]
 QUICK_SCALE = 0.05
 QUICK_ROUNDS = 2
 ROUNDS = 5

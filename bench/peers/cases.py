@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from bench.peers import operations
 from bench.peers.contest import BYTES, RATE, SECONDS, Contest, Figure, Row, Side
-from bench.peers.nats import payload
 from bench.peers.rows_core import publish, publish_among, publish_in_pairs
 from bench.peers.rows_memory import EACH, START, connect, populate
 from bench.peers.rows_read import DRAIN, REPLAY, mailbox
@@ -114,7 +113,7 @@ def by_payload(scale: float) -> list[Case]:
     grows, count = "payload bytes", round(500_000 * scale / 1000) * 1000
 
     def stored(server: Server, size: int) -> Mapping[str, Figure]:
-        return send(server, row="", count=count // 2, body=payload(size))
+        return send(server, row="", count=count // 2, size=size)
 
     return [
         _case("publish, 1 → 1", grows, 100, publish, "size", count=count),

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from bench.peers import versions
 from bench.peers.exchange import Bytes, Marks, exchange
 from bench.peers.machine import describe
-from bench.peers.nats import MARK, Mailboxes, payload, store
+from bench.peers.nats import Mailboxes, store
+from bench.peers.payloads import MARK, payloads
 from bench.peers.report import table_head, table_line
 from bench.peers.rounds import tell
 from bench.peers.rows_memory import IDLE, connect
@@ -58,13 +59,13 @@ def mailbox(server: Server, count: int) -> float:
 def stored_message(server: Server, count: int) -> float:
     """A message of 100 bytes without a subscriber."""
     before = server.settled_rss_bytes()
-    store(server, ["bench"], payload(100), count)
+    store(server, ["bench"], payloads(100), count)
     return (server.settled_rss_bytes() - before) / count
 
 
 def pending_delivery(server: Server, count: int) -> float:
     """A message that is in flight at a member of a queue group."""
-    store(server, ["bench"], payload(100), count)
+    store(server, ["bench"], payloads(100), count)
     before = server.settled_rss_bytes()
     with Wire(server.port) as member:
         member.subscribe("bench", queue="workers")

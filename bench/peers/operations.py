@@ -5,20 +5,21 @@ from collections.abc import Mapping
 
 from bench.peers.contest import Figure, Lap
 from bench.peers.exchange import Marks, Source, exchange
-from bench.peers.nats import END, Mailboxes, acknowledged, payload, pub, store
+from bench.peers.nats import END, Mailboxes, acknowledged, pub, store
+from bench.peers.payloads import payloads
 from bench.peers.rows_core import publish
 from bench.peers.servers import Server
 from tests.support.wire_client import MAILBOX, Wire
 
 Figures = Mapping[str, Figure]
-BODY = payload(100)
+BODIES = payloads(100)
 
 
 def send_to_full(server: Server, *, row: str, stored: int, count: int) -> Figures:
     """Send to a mailbox that has `stored` messages already."""
-    store(server, ["bench"], BODY, stored)
+    store(server, ["bench"], BODIES, stored)
     with Wire(server.port) as wire:
-        parts = acknowledged(wire, Mailboxes(wire), ["bench"], BODY, count)
+        parts = acknowledged(wire, Mailboxes(wire), ["bench"], BODIES, count)
         with Lap(server) as lap:
             exchange(*parts)
     return {row: lap.rate(count)}
@@ -26,7 +27,7 @@ def send_to_full(server: Server, *, row: str, stored: int, count: int) -> Figure
 
 def list_page(server: Server, *, row: str, stored: int, count: int) -> Figures:
     """LIST the first ten of `stored` messages."""
-    store(server, ["bench"], BODY, stored)
+    store(server, ["bench"], BODIES, stored)
     with Wire(server.port) as wire, Lap(server) as lap:
         for _ in range(count):
             wire.list("bench", limit=10)
@@ -35,7 +36,7 @@ def list_page(server: Server, *, row: str, stored: int, count: int) -> Figures:
 
 def start_with_messages(server: Server, *, row: str, stored: int) -> Figures:
     """Start with `stored` messages in one mailbox."""
-    store(server, ["bench"], BODY, stored)
+    store(server, ["bench"], BODIES, stored)
     server.stop()
     began = time.perf_counter()
     server.start()

@@ -6,7 +6,8 @@ from functools import partial
 
 from bench.peers.contest import MICROSECONDS, RATE, Contest, Figure, Lap, Row, Side, percentiles
 from bench.peers.exchange import Bytes, Marks, Source, exchange, wait_in_kernel
-from bench.peers.nats import NATS, delivered_bytes, payload, pub
+from bench.peers.nats import NATS, delivered_bytes, pub
+from bench.peers.payloads import payload
 from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import Wire
 
@@ -111,6 +112,7 @@ def contests(scale: float) -> list[Contest]:
         against_nats("1 → 8, 16 B, deliveries", 1.5, publish, count=count(2_000_000), size=16, receivers=8),
         against_nats("1 → 1, 1 KiB", 1.5, publish, count=count(1_500_000), size=1024),
         against_nats("1 → 1, 16 KiB", 1.5, publish, count=count(150_000), size=16 << 10),
+        against_nats("1 → 1, 128 KiB", 1.2, publish, count=count(20_000), size=128 << 10),
         against_nats(
             "1 → 1 amid 1,000 literal and 1,000 wildcard subscriptions",
             2.0,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from bench.peers.contest import BYTES, SECONDS, Contest, Figure, Row, Side
-from bench.peers.nats import NATS, Stream, jetstream, keeper, payload, store
+from bench.peers.nats import NATS, Stream, jetstream, keeper, store
+from bench.peers.payloads import payloads
 from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import Wire
 
@@ -36,9 +37,9 @@ def populate(server: Server, *, count: int) -> Figures:
     """Create `count` mailboxes or subjects with one message each, then stop and start the server."""
     names = [f"bench.{n:07}" for n in range(count)]
     first = count // FIRST_SHARE
-    store(server, names[:first], payload(100))
+    store(server, names[:first], payloads(100))
     before = server.settled_rss_bytes()
-    store(server, names[first:], payload(100))
+    store(server, names[first:], payloads(100))
     each = Figure((server.settled_rss_bytes() - before) / (count - first))
     server.stop()
     began = time.perf_counter()

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.peers.contest import BYTES, MICROSECONDS, Contest, Figure, Row, Side
-from bench.peers.nats import payload, pub, store
+from bench.peers.nats import pub, store
+from bench.peers.payloads import payloads
 from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import MAILBOX, Wire
 
@@ -52,7 +53,7 @@ class SlowReader:
 
 
 def critical(server: Server, *, count: int) -> Figures:
-    store(server, ["bench"], payload(BODY_BYTES), count)
+    store(server, ["bench"], payloads(BODY_BYTES), count)
     sender, reader = Wire(server.port), SlowReader(server.port)
     sender.sub("acks")
     sender.ping()

@@ -6,7 +6,8 @@ from functools import partial
 from bench.peers import nats, resp
 from bench.peers.contest import BYTES, RATE, Contest, Figure, Lap, Row, Side
 from bench.peers.exchange import Marks, exchange
-from bench.peers.nats import MARK, Mailboxes, Stream, jetstream, payload, pub
+from bench.peers.nats import Mailboxes, Stream, jetstream, pub
+from bench.peers.payloads import MARK, payload
 from bench.peers.servers import Server, mq9fast
 from bench.peers.workers import GROUP, NatsWorker, RedisWorker, drain
 from tests.support.wire_client import Wire
@@ -24,7 +25,17 @@ PULL_BATCH = 2000
 
 
 def mailbox(server: Server, *, count: int) -> Figures:
-    memory = fill(server, count)
+    return {MEMORY: fill(server, count), **read_mailbox(server, count, (REPLAY, DRAIN))}
+
+
+def stream(server: Server, *, count: int) -> Figures:
+    return {MEMORY: fill(server, count), **read_stream(server, count, (REPLAY, DRAIN))}
+
+
+def read_mailbox(
+    server: Server, count: int, rows: tuple[str, str], worker: type[NatsWorker] = NatsWorker
+) -> Figures:
+    """Replay and drain `count` stored messages."""
     wire = Wire(server.port)
     kept = Mailboxes(wire)
     reader = Wire(server.port)
@@ -36,12 +47,18 @@ def mailbox(server: Server, *, count: int) -> Figures:
     with Lap(server) as drained:
         for member in members:
             member.subscribe("bench", queue="workers")
-        drain([NatsWorker(member) for member in members], count, lambda: kept.stored(["bench"]) == 0)
-    return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
+        drain([worker(member) for member in members], count, lambda: kept.stored(["bench"]) == 0)
+    return {rows[0]: replay.rate(count), rows[1]: drained.rate(count)}
 
 
-def stream(server: Server, *, count: int) -> Figures:
-    memory = fill(server, count)
+def read_stream(
+    server: Server,
+    count: int,
+    rows: tuple[str, str],
+    worker: type[NatsWorker] = NatsWorker,
+    batch: int = PULL_BATCH,
+) -> Figures:
+    """Replay `count` stored messages with a push consumer, and drain them with pulls of `batch`."""
     wire = Wire(server.port)
     kept = Stream(wire)
     reader = Wire(server.port)
@@ -57,14 +74,14 @@ def stream(server: Server, *, count: int) -> Figures:
     for n, member in enumerate(members):
         member.sub(f"pulled.{n}")
         member.ping()
-        ask = pub(f"$JS.API.CONSUMER.MSG.NEXT.{kept.name}.W", b'{"batch":%d}' % PULL_BATCH, b"pulled.%d" % n)
-        workers.append(NatsWorker(member, ask, PULL_BATCH))
+        ask = pub(f"$JS.API.CONSUMER.MSG.NEXT.{kept.name}.W", b'{"batch":%d}' % batch, b"pulled.%d" % n)
+        workers.append(worker(member, ask, batch))
     with Lap(server) as drained:
-        for worker in workers:
-            worker.unsent = worker.answer([])
-            worker.write()
+        for each in workers:
+            each.unsent = each.answer([])
+            each.write()
         drain(workers, count, lambda: kept.unacknowledged("W") == 0)
-    return {MEMORY: memory, REPLAY: replay.rate(count), DRAIN: drained.rate(count)}
+    return {rows[0]: replay.rate(count), rows[1]: drained.rate(count)}
 
 
 def redis_stream(server: Server, *, count: int) -> Figures:
@@ -87,7 +104,7 @@ def redis_stream(server: Server, *, count: int) -> Figures:
 def fill(server: Server, count: int) -> Figure:
     """Store `count` messages. Return the memory that they add to the server."""
     before = server.settled_rss_bytes()
-    nats.store(server, ["bench"], BODY, count)
+    nats.store(server, ["bench"], [BODY], count)
     return Figure(server.settled_rss_bytes() - before)
 
 

@@ -7,21 +7,30 @@ from functools import partial
 from bench.peers import amqp, resp
 from bench.peers.contest import MICROSECONDS, RATE, Contest, Figure, Lap, Row, Side, percentiles
 from bench.peers.exchange import Source, exchange, wait_in_kernel
-from bench.peers.nats import ACKS, JETSTREAM_WINDOW, acknowledged, jetstream, keeper, payload, pub
+from bench.peers.nats import ACKS, JETSTREAM_WINDOW, acknowledged, jetstream, keeper, pub
+from bench.peers.payloads import payload, payloads
 from bench.peers.servers import Server, mq9fast
 from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 # Converts the count of a full run to the count of this run.
 Counter = Callable[[int], int]
-BODY = payload(100)
+BODY_BYTES = 100
+BODY = payload(BODY_BYTES)
 IN_FLIGHT = f"{JETSTREAM_WINDOW:,} in flight"
 EVERY_SECOND = "JetStream, sync 1s"
 ALWAYS = "JetStream, sync always"
 
 
 def send(
-    server: Server, *, row: str, count: int, connections: int = 1, names: int = 1, body: bytes = BODY
+    server: Server,
+    *,
+    row: str,
+    count: int,
+    connections: int = 1,
+    names: int = 1,
+    size: int = BODY_BYTES,
+    window: int = 0,
 ) -> Figures:
     """Send pipelined over `connections`, each with its share of the names."""
     wires = [Wire(server.port) for _ in range(connections)]
@@ -31,7 +40,7 @@ def send(
     sources, sinks = [], []
     for n, wire in enumerate(wires):
         mine = all_names[n * names // connections : (n + 1) * names // connections]
-        parts = acknowledged(wire, kept, mine, body, count // names, connections)
+        parts = acknowledged(wire, kept, mine, payloads(size), count // names, connections, window)
         sources += parts[0]
         sinks += parts[1]
     with Lap(server) as lap:

@@ -65,6 +65,37 @@ class NatsWorker(Worker):
         return answers
 
 
+class SkippingWorker(NatsWorker):
+    """A NatsWorker for messages of any size. It does not look into their payloads."""
+
+    def __init__(self, wire: Wire, pull: bytes = b"", batch: int = 0) -> None:
+        super().__init__(wire, pull, batch)
+        self.buffer = bytearray(READ_BYTES)
+        self.kept = len(self.rest)
+        self.buffer[: self.kept] = self.rest
+        self.skip = 0
+
+    def read(self) -> None:
+        end = self.kept + self.socket.recv_into(memoryview(self.buffer)[self.kept :])
+        if end == self.kept:
+            raise EOFError("the connection was closed while more was expected")
+        at, names = self.skip, []
+        while (line_end := self.buffer.find(b"\r\n", at, end)) >= 0:
+            fields = bytes(self.buffer[at:line_end]).split(b" ")
+            at = line_end + 2
+            if fields[0] == b"MSG":
+                names.append(fields[3])
+            if fields[0] in {b"MSG", b"HMSG"}:
+                at += int(fields[-1]) + 2
+        # The next read begins with the part of a line that is left, or with bytes to skip.
+        self.kept = max(0, end - at)
+        self.skip = max(0, at - end)
+        self.buffer[: self.kept] = self.buffer[at : at + self.kept]
+        self.done += len(names)
+        self.unsent += self.answer(names)
+        self.write()
+
+
 class RedisWorker(Worker):
     """A consumer that acknowledges a batch and requests the next in one write."""
 
