@@ -18,7 +18,7 @@ from mq9fast.commit.healing import Healer
 from mq9fast.commit.interval_sync import IntervalSync
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
-from mq9fast.commit.states import NEXT_STATES, GroupState
+from mq9fast.commit.states import FAILED, NEXT_STATES, RELEASED, SYNCING, WRITTEN, GroupState
 from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.health import Health
@@ -28,7 +28,7 @@ from mq9fast.timer import Timer
 
 log = logging.getLogger("mq9fast.pipeline")
 
-# While an fsync runs, the next group is written in parts of this size.
+# While an fsync runs, each part of the next group is written early once it is larger than this.
 EARLY_WRITE_BYTES = 1 << 20
 # Clients that send faster than the store writes, or than their receivers read, are stalled this long.
 RESUME_SECONDS = 0.01
@@ -111,7 +111,8 @@ class CommitPipeline:
             self._pending_work.resume_stalled()
 
     def _catch_up(self) -> None:
-        """Read from the store for consumers that are behind. Deletions are written first: they count."""
+        """Read from the store for consumers that are behind. Deletions are written first, so that no consumer
+        gets a deleted message."""
         if self._wait_for_store():
             return
         self.write_batch()
@@ -133,9 +134,9 @@ class CommitPipeline:
         if self._wait_for_store():
             return
         self.write_batch()
-        self._set_state(self._accumulator.seal(), GroupState.WRITTEN)
+        self._set_state(self._accumulator.seal(), WRITTEN)
         if group.has_written and self._sync_each_group:
-            self._set_state(group, GroupState.SYNCING)
+            self._set_state(group, SYNCING)
             self.syncer.request(self._synced)
         else:
             self._release(group)
@@ -168,20 +169,21 @@ class CommitPipeline:
         assert group is not None
         try:
             if failure is not None or self._accumulator.group.unwritten_skips:
-                # A failure sets mailboxes back to what is stored, and a live push must not drop a message
-                # whose deletion may still fail: what gathered meanwhile has to be stored, or fail, first.
+                # What gathered during the fsync has to be stored, or to fail, first. A failed fsync sets
+                # mailboxes back to what is stored. And a live push is skipped only if the deletion of its
+                # message cannot fail any more.
                 self.write_batch()
             if failure is None:
                 self._release(group)
             else:
-                self._set_state(group, GroupState.FAILED)
+                self._set_state(group, FAILED)
                 self._fail_whole(group, failure)
                 self._accumulator.release(group)
         finally:
             self._pending_work.end_now()
 
     def _release(self, group: CommitGroup) -> None:
-        self._set_state(group, GroupState.RELEASED)
+        self._set_state(group, RELEASED)
         try:
             self._delivery.release(group)
         finally:

@@ -31,10 +31,12 @@ class GroupState(IntEnum):
     """Not durable: every command in it was answered with store_unavailable."""
 
 
+GATHERING, WRITTEN, SYNCING, RELEASED, FAILED = GroupState
+
 NEXT_STATES: dict[int, set[GroupState]] = {
-    GroupState.GATHERING: {GroupState.WRITTEN},
-    GroupState.WRITTEN: {GroupState.SYNCING, GroupState.RELEASED},
-    GroupState.SYNCING: {GroupState.RELEASED, GroupState.FAILED},
-    GroupState.RELEASED: set(),
-    GroupState.FAILED: set(),
+    GATHERING: {WRITTEN},
+    WRITTEN: {SYNCING, RELEASED},
+    SYNCING: {RELEASED, FAILED},
+    RELEASED: set(),
+    FAILED: set(),
 }

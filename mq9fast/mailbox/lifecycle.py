@@ -2,7 +2,7 @@
 
 `mailbox/commands.py` calls `create`, `_core/mailbox_writer.pyx` calls `auto_create`, and
 `server/housekeeping.py` calls `expire_due`. All changes go into the current commit group, and are durable
-when that is.
+when it is.
 """
 
 import time
@@ -21,8 +21,9 @@ from mq9fast.mailbox.purges import ANY_MESSAGES, Purge, Purges
 from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
-# One call of `expire_due` takes about so long, and looks at the clock after so many mailboxes.
+# One call of `expire_due` runs for about this long.
 EXPIRY_SECONDS = 0.002
+# It looks at the clock each time that it has ended this many mailboxes.
 EXPIRY_BATCH = 16
 
 
@@ -59,7 +60,7 @@ class Mailboxes:
         self.expired = 0
 
     def load(self, *, accept_loss: bool) -> int:
-        """Load the mailboxes of the store into memory. Mailboxes that are overdue expire in the first turns.
+        """Load the mailboxes of the store into memory. Those past their deadline expire in the first turns.
 
         Returns how many mailboxes are missing, which is an error unless `accept_loss`. Raises StoreError or
         CorruptRecord, and has written nothing then.
@@ -74,8 +75,12 @@ class Mailboxes:
             if owned is not None:
                 owned.add(uid)
         self._reserve_used_uids()
+        # A start begins a new id epoch if ids may have been lost. If the next uid was stored in an earlier
+        # epoch, the uids that may have been lost since then are skipped.
         uid_epoch = 0 if stored is None else int.from_bytes(stored[8:], "big")
         mailbox_index.skip_uids(min(uid_epoch, layout.MAX_ID_EPOCH))
+        # If mailboxes are missing, `check_count` begins a new epoch in the store: a mailbox that is created
+        # again then gives higher ids than the missing one did.
         missing = layout.check_count(store, mailbox_index.live_count, accept_loss=accept_loss)
         mailbox_index.raise_id_epoch(min(layout.stored_id_epoch(store), layout.MAX_ID_EPOCH))
         if owned is None:
