@@ -6,6 +6,7 @@ sentences of commands, docs/operations.md the start errors.
 
 import msgspec
 
+from mq9fast._core.protocol.address import MAILBOX_PREFIX
 from mq9fast._core.storage.record import CorruptRecord
 
 
@@ -47,7 +48,8 @@ SENTENCES = {
     "message_not_found": "There is no such message in the mailbox.",
     "limit_exceeded": "A limit of the broker or of the mailbox is reached.",
     "store_unavailable": "The store is not available now: send the request again later.",
-    "unknown_command": "Unknown command: there are CREATE, MSG, LIST and DELETE under $mq9.AI.MAILBOX.",
+    # The prefix ends with a dot.
+    "unknown_command": f"Unknown command: there are CREATE, MSG, LIST and DELETE under {MAILBOX_PREFIX}",
 }
 
 

@@ -10,6 +10,7 @@ from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex
 from mq9fast._core.mailbox_writer cimport MailboxWriter
+from mq9fast._core.protocol.literals cimport MAILBOX_PREFIX
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.read_buffer cimport Scratch
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, Client, PendingWork, Subscription
@@ -66,7 +67,7 @@ cdef class Engine:
         cdef View rest
         self.pending_work.schedule_end()
         if not self.mailbox_writer.publish(client, op):
-            rest = slice_from(op.subject, 16)
+            rest = slice_from(op.subject, MAILBOX_PREFIX.size)
             self.pending_work.cost += CLOCK_CHECK_COST
             self.commands(to_bytes(rest), to_bytes(op.payload), to_bytes(op.reply))
         if self.accumulator.is_full():

@@ -1,4 +1,5 @@
 OUR_PREFIX: str
+MAILBOX_PREFIX: str
 MSG_PREFIX: str
 DELETE_PREFIX: str
 PRIORITIES: tuple[str, ...]

@@ -6,6 +6,7 @@ from mq9fast._core.protocol.literals cimport ALL_RANKS, NORMAL, RANKS, Rank
 
 # For Python, what literals.pxd has for the core.
 OUR_PREFIX = to_bytes(literals.OUR_PREFIX).decode()
+MAILBOX_PREFIX = to_bytes(literals.MAILBOX_PREFIX).decode()
 MSG_PREFIX = to_bytes(literals.MSG_PREFIX).decode()
 DELETE_PREFIX = to_bytes(literals.DELETE_PREFIX).decode()
 PRIORITIES = tuple([to_bytes(literals.PRIORITIES[rank]).decode() for rank in range(RANKS)])
