@@ -10,7 +10,7 @@ from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from mq9fast._core.testing.base import ExposedBytesMap, ExposedHeap, Ticket
 from mq9fast._core.testing.pubsub import add_subscription, remove_subscription
-from tests.support.in_memory import KIB, Parts, pub
+from tests.support.in_memory import KIB, Core, pub
 
 READ_BYTES = 256 * KIB
 
@@ -35,7 +35,7 @@ def filled(frame: bytes, size: int) -> tuple[bytes, int]:
 )
 def test_parse_256_KiB(measure: Measure, frame: bytes) -> None:  # noqa: N802
     """A session parses a full read; there is no subscription."""
-    session = Parts(read_bytes=READ_BYTES).session().session
+    session = Core(read_bytes=READ_BYTES).session().session
     data, count = filled(frame, READ_BYTES)
     session.get_buffer(-1)[: len(data)] = data
     measure(count, lambda: session.buffer_updated(len(data)))
@@ -44,11 +44,11 @@ def test_parse_256_KiB(measure: Measure, frame: bytes) -> None:  # noqa: N802
 @pytest.mark.parametrize("subscribers", [1, 8])
 def test_parse_and_deliver_256_KiB_of_PUB_16_B(measure: Measure, subscribers: int) -> None:  # noqa: N802
     """The same with subscribers. Their output is collected and thrown away."""
-    parts = Parts(read_bytes=READ_BYTES)
-    peers = [parts.session() for _ in range(subscribers)]
+    core = Core(read_bytes=READ_BYTES)
+    peers = [core.session() for _ in range(subscribers)]
     for peer in peers:
         peer.feed(b"SUB bench.subject 1\r\n")
-    session = parts.session().session
+    session = core.session().session
     data, count = filled(pub(b"bench.subject", b"x" * 16), READ_BYTES)
 
     def turn() -> None:
@@ -174,27 +174,27 @@ def test_bytes_map_put_and_pop(measure: Measure, size: int) -> None:
 # Records.
 
 
-def gathered(payload_bytes: int) -> tuple[Parts, Mailbox, int]:
+def gathered(payload_bytes: int) -> tuple[Core, Mailbox, int]:
     """Send about 64 KiB to a mailbox, not yet written; return it and the number of messages."""
-    parts = Parts()
-    mailbox = parts.create(b"box")
+    core = Core()
+    mailbox = core.create(b"box")
     data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
-    parts.session().feed(data)
-    return parts, mailbox, count
+    core.session().feed(data)
+    return core, mailbox, count
 
 
 @pytest.mark.parametrize("payload_bytes", [100, 10_000])
 def test_record_write(measure: Measure, payload_bytes: int) -> None:
     """Parse a read of messages, collect them in the commit group, and make them into record batches."""
-    parts = Parts()
-    parts.create(b"box")
-    peer = parts.session()
+    core = Core()
+    core.create(b"box")
+    peer = core.session()
     data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
 
     def write() -> None:
         peer.feed(data)
-        parts.pipeline.write_batch()
-        parts.store.pairs.clear()
+        core.pipeline.write_batch()
+        core.store.pairs.clear()
 
     measure(count, write)
 
@@ -202,10 +202,10 @@ def test_record_write(measure: Measure, payload_bytes: int) -> None:
 @pytest.mark.parametrize("payload_bytes", [100, 10_000])
 def test_record_read(measure: Measure, payload_bytes: int) -> None:
     """Read record batches message by message, as LIST does."""
-    parts, mailbox, count = gathered(payload_bytes)
-    parts.end_turn()
+    core, mailbox, count = gathered(payload_bytes)
+    core.end_turn()
 
     def read() -> None:
-        assert sum(1 for _ in stored_messages(parts.store, mailbox, 2, 0)) == count
+        assert sum(1 for _ in stored_messages(core.store, mailbox, 2, 0)) == count
 
     measure(count, read)

@@ -9,7 +9,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from mq9fast._core.testing.pubsub import add_subscription, begin_end_of_turn, remove_subscription
-from tests.support.in_memory import KIB, Parts, Peer, pub
+from tests.support.in_memory import KIB, Core, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"
 FRAMES = 1000
@@ -26,15 +26,15 @@ class Comparison(NamedTuple):
 
 def to_nobody() -> Comparison:
     """A read full of PUBs without a subscription."""
-    peer = Parts(read_bytes=256 * KIB).session()
+    peer = Core(read_bytes=256 * KIB).session()
     data = pub(b"bench.subject", b"x" * 16) * FRAMES
     return Comparison(lambda: peer.feed(data), lambda: reference.publish(data, {}))
 
 
 def one_to_one() -> Comparison:
     """The same with one subscriber. Its output is discarded."""
-    parts = Parts(read_bytes=256 * KIB)
-    sender, receiver = parts.session(), parts.session()
+    core = Core(read_bytes=256 * KIB)
+    sender, receiver = core.session(), core.session()
     receiver.feed(b"SUB bench.subject 1\r\n")
     data = pub(b"bench.subject", b"x" * 16) * FRAMES
 
@@ -48,32 +48,32 @@ def one_to_one() -> Comparison:
 def send() -> Comparison:
     """Messages to a mailbox, each answered at the end of the turn. The store is a dictionary."""
     data = pub(MSG, b"x" * 100, b"_INBOX.a") * FRAMES
-    prepared: list[tuple[Parts, Peer]] = []
+    prepared: list[tuple[Core, Peer]] = []
 
     def prepare() -> None:
-        parts = Parts(read_bytes=256 * KIB)
-        parts.create(b"b")
-        peer = parts.session()
+        core = Core(read_bytes=256 * KIB)
+        core.create(b"b")
+        peer = core.session()
         peer.feed(b"SUB _INBOX.a 1\r\n")
-        parts.end_turn()
-        prepared[:] = [(parts, peer)]
+        core.end_turn()
+        prepared[:] = [(core, peer)]
 
     def run_core() -> None:
-        parts, peer = prepared[0]
+        core, peer = prepared[0]
         peer.feed(data)
-        parts.end_turn()
+        core.end_turn()
         assert peer.connection.written
 
     return Comparison(run_core, lambda: reference.send(data, {b"b": 0}, {}, bytearray()), prepare)
 
 
-def core_with_messages() -> Parts:
+def core_with_messages() -> Core:
     """The core with a mailbox that has FRAMES messages."""
-    parts = Parts(read_bytes=256 * KIB)
-    parts.create(b"b")
-    parts.session().feed(pub(MSG, b"x" * 100) * FRAMES)
-    parts.end_turn()
-    return parts
+    core = Core(read_bytes=256 * KIB)
+    core.create(b"b")
+    core.session().feed(pub(MSG, b"x" * 100) * FRAMES)
+    core.end_turn()
+    return core
 
 
 class SortedStore:
@@ -88,16 +88,16 @@ class SortedStore:
 
 def replay() -> Comparison:
     """A subscription to a mailbox with messages, until it has received them all."""
-    parts = core_with_messages()
-    store: Any = SortedStore(parts.store.pairs)
+    core = core_with_messages()
+    store: Any = SortedStore(core.store.pairs)
     stored = {reference.KEY.pack(1, 2, msg_id): b"x" * 100 for msg_id in range(FRAMES)}
 
     def run_core() -> None:
-        peer = parts.session()
+        peer = core.session()
         peer.feed(b"SUB %b 1\r\n" % MSG)
         while peer.session.out_messages < FRAMES:
-            begin_end_of_turn(parts.pending_work)
-            parts.delivery.catch_up(store)
+            begin_end_of_turn(core.pending_work)
+            core.delivery.catch_up(store)
         peer.session.closed()
 
     return Comparison(run_core, lambda: reference.replay(stored, MSG, bytearray()))
@@ -105,22 +105,22 @@ def replay() -> Comparison:
 
 def share_out() -> Comparison:
     """A queue group receives the messages of a mailbox and answers each of them."""
-    prepared: list[tuple[Parts, list[Peer]]] = []
+    prepared: list[tuple[Core, list[Peer]]] = []
     answers = b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.b.%d" % msg_id) for msg_id in range(FRAMES))
 
     def prepare() -> None:
-        parts = core_with_messages()
-        prepared[:] = [(parts, [parts.session() for _ in range(MEMBERS)])]
+        core = core_with_messages()
+        prepared[:] = [(core, [core.session() for _ in range(MEMBERS)])]
 
     def run_core() -> None:
-        parts, members = prepared[0]
+        core, members = prepared[0]
         for member in members:
             member.feed(b"SUB %b g 1\r\n" % MSG)
         while sum(member.session.out_messages for member in members) < FRAMES:
-            parts.end_turn()
+            core.end_turn()
         members[0].feed(answers)
-        parts.end_turn()
-        assert parts.mailbox_index.message_count == 0
+        core.end_turn()
+        assert core.mailbox_index.message_count == 0
 
     messages = [b"x" * 100] * FRAMES
     return Comparison(

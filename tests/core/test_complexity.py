@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from mq9fast._core.pubsub.permissions import Permissions
-from tests.support.in_memory import Parts, pub
+from tests.support.in_memory import Core, pub
 
 
 def processor_seconds(call: Callable[[], object]) -> float:
@@ -16,16 +16,16 @@ def processor_seconds(call: Callable[[], object]) -> float:
 def seconds_to_delete(count: int) -> float:
     """Processor time to delete `count` messages that are not durable yet, oldest first. They have a
     subscriber, so that each has a live push to skip."""
-    parts = Parts()
-    parts.create(b"box")
-    parts.end_turn()
-    peer = parts.session()
+    core = Core()
+    core.create(b"box")
+    core.end_turn()
+    peer = core.session()
     peer.feed(b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\n")
-    parts.end_turn()
+    core.end_turn()
     peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") * count)
     deletions = b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.box.%d" % number) for number in range(count))
     seconds = processor_seconds(lambda: peer.feed(deletions))
-    assert parts.mailbox_writer.deleted == count
+    assert core.mailbox_writer.deleted == count
     assert peer.after_turn() == b""
     return seconds
 
@@ -37,8 +37,8 @@ def test_deleting_messages_that_are_not_durable_takes_linear_time() -> None:
 
 
 def test_setting_the_same_permissions_again_does_not_walk_the_subscriptions() -> None:
-    parts = Parts()
-    peer = parts.session()
+    core = Core()
+    peer = core.session()
     permissions = Permissions(None, (), None, ((b"secret.>", None),), 1)
     peer.session.permit(permissions)
     peer.feed(b"".join(b"SUB s.%d %d\r\n" % (number, number) for number in range(20_000)))

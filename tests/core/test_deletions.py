@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.testing.storage import set_max_row_index_bytes
-from tests.support.in_memory import MANY, Parts, Peer, pub
+from tests.support.in_memory import MANY, Core, Peer, pub
 
 RANKS = [b"critical", b"urgent", b"normal"]
 BOXES = [b"a", b"b"]
@@ -36,12 +36,12 @@ def delete(peer: Peer, address: bytes, msg_id: int) -> None:
 @MANY
 @given(steps, st.sampled_from([0, 500, 1500, 1 << 20]))
 def test_deletions_in_any_order_agree_with_a_model(actions: list[Any], index_bytes: int) -> None:
-    parts = Parts()
-    set_max_row_index_bytes(parts.accumulator, index_bytes)
-    boxes = {address: parts.create(address) for address in BOXES}
-    peer = parts.session()
+    core = Core()
+    set_max_row_index_bytes(core.accumulator, index_bytes)
+    boxes = {address: core.create(address) for address in BOXES}
+    peer = core.session()
     peer.feed(b"SUB replies 1\r\n")
-    parts.end_turn()
+    core.end_turn()
     model: dict[bytes, dict[int, int]] = {address: {} for address in BOXES}
     next_ids = dict.fromkeys(BOXES, 0)
     expected: list[bytes] = []
@@ -58,30 +58,30 @@ def test_deletions_in_any_order_agree_with_a_model(actions: list[Any], index_byt
                 expected.append(b'{"deleted":true}' if found else b'{"deleted":false}')
         elif step[0] == "forget rows":
             # The index may be emptied only after its changes are written.
-            parts.pipeline.write_batch()
-            parts.accumulator.forget_rows()
+            core.pipeline.write_batch()
+            core.accumulator.forget_rows()
         else:
-            parts.end_turn()
-    parts.end_turn()
+            core.end_turn()
+    core.end_turn()
     replies = [line for line in peer.output().split(b"\r\n") if line.startswith(b"{")]
     assert replies == expected
     for address, mailbox in boxes.items():
         for rank in range(3):
-            stored = [message[0] for message in stored_messages(parts.store, mailbox, rank, 0)]
+            stored = [message[0] for message in stored_messages(core.store, mailbox, rank, 0)]
             assert stored == sorted(msg_id for msg_id, its in model[address].items() if its == rank)
             assert mailbox.count_of(rank) == len(stored)
-    assert parts.mailbox_index.size_bytes == sum(map(len, model.values()))
+    assert core.mailbox_index.size_bytes == sum(map(len, model.values()))
 
 
 def test_deleting_all_messages_leaves_no_row() -> None:
-    parts = Parts()
-    parts.create(b"a")
-    peer = parts.session()
+    core = Core()
+    core.create(b"a")
+    peer = core.session()
     send(peer, b"a", 2, 300)
-    parts.end_turn()
+    core.end_turn()
     order = [number * 7 % 300 for number in range(300)]
     for start in range(0, 300, 50):
         for msg_id in order[start : start + 50]:
             delete(peer, b"a", msg_id)
-        parts.end_turn()
-    assert [key for key in parts.store.pairs if not key.startswith(b"b")] == []
+        core.end_turn()
+    assert [key for key in core.store.pairs if not key.startswith(b"b")] == []

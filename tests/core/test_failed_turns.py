@@ -3,7 +3,7 @@
 import pytest
 
 from mq9fast._core.testing.pubsub import begin_end_of_turn, set_turn_ns
-from tests.support.in_memory import KIB, FakeConnection, Parts, pub
+from tests.support.in_memory import KIB, Core, FakeConnection, pub
 
 
 class BrokenConnection(FakeConnection):
@@ -20,68 +20,68 @@ class BrokenConnection(FakeConnection):
 
 
 def test_failed_commit_still_resumes_clients_over_their_share() -> None:
-    parts = Parts(read_bytes=4 * KIB)
-    parts.create(b"box")
-    parts.pipeline.failing = RuntimeError("commit")
-    peer = parts.session()
+    core = Core(read_bytes=4 * KIB)
+    core.create(b"box")
+    core.pipeline.failing = RuntimeError("commit")
+    peer = core.session()
     peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x") + b"PUB nobody 8000\r\n", most=4 * KIB)
     peer.session.use_up_share()
     assert not peer.connection.reading
     with pytest.raises(RuntimeError, match="commit"):
-        parts.end_turn()
+        core.end_turn()
     assert peer.connection.reading
 
 
 def test_failed_commit_still_closes_and_resumes_clients() -> None:
-    parts = Parts()
-    parts.create(b"box")
-    parts.pipeline.failing = RuntimeError("commit")
-    wrong, sender = parts.session(), parts.session()
+    core = Core()
+    core.create(b"box")
+    core.pipeline.failing = RuntimeError("commit")
+    wrong, sender = core.session(), core.session()
     wrong.feed(b"BOO\r\n")
     sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
     assert not sender.connection.reading
     with pytest.raises(RuntimeError, match="commit"):
-        parts.end_turn()
+        core.end_turn()
     assert wrong.connection.closing
-    assert parts.pipeline.stalls == 1
+    assert core.pipeline.stalls == 1
 
 
 def test_failed_write_to_a_client_does_not_delay_others() -> None:
-    parts = Parts()
-    readers = [parts.session() for _ in range(3)]
+    core = Core()
+    readers = [core.session() for _ in range(3)]
     for reader in readers:
         reader.feed(b"SUB a 1\r\n")
     readers[1].connection = readers[1].session.connection = BrokenConnection()
-    writer = parts.session()
+    writer = core.session()
     writer.feed(pub(b"a", b"x"))
-    begin_end_of_turn(parts.pending_work)
-    scheduled = parts.scheduled_ends
+    begin_end_of_turn(core.pending_work)
+    scheduled = core.scheduled_ends
     with pytest.raises(RuntimeError, match="write"):
-        parts.pending_work.flush()
-    assert parts.scheduled_ends == scheduled + 1
-    parts.end_turn()
+        core.pending_work.flush()
+    assert core.scheduled_ends == scheduled + 1
+    core.end_turn()
     for reader in (readers[0], readers[2]):
         assert b"".join(reader.connection.written) == b"MSG a 1 1\r\nx\r\n"
 
 
 def test_failed_close_of_a_client_does_not_keep_others_open() -> None:
-    parts = Parts()
-    peers = [parts.session() for _ in range(3)]
+    core = Core()
+    peers = [core.session() for _ in range(3)]
     for peer in peers:
         peer.session.close_with(None)
     peers[1].connection = peers[1].session.connection = BrokenConnection()
     with pytest.raises(RuntimeError, match="close"):
-        parts.end_turn()
-    parts.end_turn()
+        core.end_turn()
+    core.end_turn()
     assert peers[0].connection.closing
     assert peers[2].connection.closing
 
 
 def test_client_whose_operation_raises_is_closed_and_others_are_resumed() -> None:
     """The client is paused, so that no later read would close it."""
-    parts = Parts()
-    set_turn_ns(parts.pending_work, 0)
-    peers = [parts.session() for _ in range(3)]
+    core = Core()
+    set_turn_ns(core.pending_work, 0)
+    peers = [core.session() for _ in range(3)]
     for peer in peers:
         peer.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
         assert not peer.connection.reading
@@ -94,7 +94,7 @@ def test_client_whose_operation_raises_is_closed_and_others_are_resumed() -> Non
     failed = 0
     for _ in range(20):
         try:
-            parts.end_turn()
+            core.end_turn()
         except RuntimeError:
             failed += 1
     assert failed == 1
@@ -103,40 +103,40 @@ def test_client_whose_operation_raises_is_closed_and_others_are_resumed() -> Non
 
 
 def test_failed_resume_of_a_client_does_not_keep_others_stalled() -> None:
-    parts = Parts()
-    parts.create(b"box")
-    parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
-    peers = [parts.session() for _ in range(3)]
+    core = Core()
+    core.create(b"box")
+    core.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.box", bytes(KIB * KIB)) * 9)
+    peers = [core.session() for _ in range(3)]
     for peer in peers:
         peer.feed(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x"))
         assert not peer.connection.reading
     peers[1].connection = peers[1].session.connection = BrokenConnection()
-    parts.end_turn()
-    stalls = parts.pipeline.stalls
+    core.end_turn()
+    stalls = core.pipeline.stalls
     with pytest.raises(RuntimeError, match="resume"):
-        parts.pending_work.resume_stalled()
-    parts.end_turn()
-    assert parts.pipeline.stalls == stalls + 1
-    parts.pending_work.resume_stalled()
+        core.pending_work.resume_stalled()
+    core.end_turn()
+    assert core.pipeline.stalls == stalls + 1
+    core.pending_work.resume_stalled()
     assert all(peer.connection.reading for peer in (peers[0], peers[2]))
 
 
 def test_deferred_call_that_raises_loses_no_reply_and_no_message() -> None:
-    parts = Parts()
-    parts.create(b"box")
-    peer, consumer = parts.session(), parts.session()
+    core = Core()
+    core.create(b"box")
+    peer, consumer = core.session(), core.session()
     consumer.feed(b"SUB $mq9.AI.MAILBOX.MSG.box 1\r\n")
-    parts.end_turn()
+    core.end_turn()
 
     def broken(durable: bool) -> None:
         raise RuntimeError("deferred")
 
     called: list[bool] = []
-    parts.accumulator.group.defer(broken)
-    parts.accumulator.group.defer(called.append)
+    core.accumulator.group.defer(broken)
+    core.accumulator.group.defer(called.append)
     peer.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.box", b"x", reply=b"in"))
     with pytest.raises(RuntimeError, match="deferred"):
-        parts.end_turn()
+        core.end_turn()
     assert called == [True]
     assert peer.output() == b'MSG in 1 12\r\n{"msg_id":0}\r\n'
     assert consumer.output().endswith(b" 1\r\nx\r\n")

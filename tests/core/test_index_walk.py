@@ -5,14 +5,14 @@ from random import Random
 
 import pytest
 
-from tests.support.in_memory import Parts
+from tests.support.in_memory import Core
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_walk_finds_all_mailboxes_that_exist_throughout(seed: int) -> None:
-    parts, random = Parts(), Random(seed)
-    mailbox_index = parts.mailbox_index
-    mailboxes = {b"m%d" % number: parts.create(b"m%d" % number) for number in range(3000)}
+    core, random = Core(), Random(seed)
+    mailbox_index = core.mailbox_index
+    mailboxes = {b"m%d" % number: core.create(b"m%d" % number) for number in range(3000)}
     ending = random.sample(sorted(mailboxes), 1500)
     staying = sorted(mailboxes.keys() - set(ending))
     found: set[bytes] = set()
@@ -30,11 +30,11 @@ def test_walk_finds_all_mailboxes_that_exist_throughout(seed: int) -> None:
 
 
 def test_addresses_are_between_the_bounds() -> None:
-    parts = Parts()
+    core = Core()
     expected: list[bytes] = []
     for number in range(100):
-        parts.create(b"m%02d" % number)
+        core.create(b"m%02d" % number)
         if 10 < number < 20:
             insort(expected, b"m%02d" % number)
-    slot_count = parts.mailbox_index.slot_count
-    assert sorted(parts.mailbox_index.addresses_after(b"m10", b"m20", slot_count, slot_count)) == expected
+    slot_count = core.mailbox_index.slot_count
+    assert sorted(core.mailbox_index.addresses_after(b"m10", b"m20", slot_count, slot_count)) == expected

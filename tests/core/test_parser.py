@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mq9fast._core.testing.protocol import parse_all
-from tests.support.in_memory import MANY, Parts, cut
+from tests.support.in_memory import MANY, Core, cut
 
 PUB, HPUB, SUB, UNSUB, PING, PONG, CONNECT, IGNORED, ERROR = range(1, 10)
 FOUND, NEED_MORE, BAD_VERB, BAD_ARGUMENTS, LINE_TOO_LONG, PAYLOAD_TOO_LARGE = range(6)
@@ -422,8 +422,8 @@ def test_random_bytes_are_parsed_alike_in_single_bytes(data: bytes) -> None:
 @pytest.mark.parametrize("frame", [frame for frame in SAMPLES if frame[:1] not in b"+-I"], ids=repr)
 def test_bytes_behind_the_end_of_a_read_are_not_parsed(frame: bytes) -> None:
     """The rest of the frame is in memory behind the end of the read, as an earlier read may leave it."""
-    parts = Parts()
-    reader, writer = parts.session(), parts.session()
+    core = Core()
+    reader, writer = core.session(), core.session()
     reader.feed(b"SUB foo 9\r\n")
     for size in range(1, len(frame)):
         buffer = writer.session.get_buffer(-1)
@@ -433,14 +433,14 @@ def test_bytes_behind_the_end_of_a_read_are_not_parsed(frame: bytes) -> None:
         assert writer.connection.connects == []
         assert writer.session.in_messages == 0
         assert not writer.session.closing
-        writer = parts.session()
+        writer = core.session()
 
 
 def test_frame_that_fills_the_read_buffer_exactly() -> None:
     """The frame has the size of the read buffer, so that nothing valid follows its last byte."""
     for read_bytes in (4096, 4097, 5000):
-        parts = Parts(read_bytes=read_bytes)
-        reader, writer = parts.session(), parts.session()
+        core = Core(read_bytes=read_bytes)
+        reader, writer = core.session(), core.session()
         reader.feed(b"SUB s 1\r\n")
         payload = b"x" * (read_bytes - len(b"PUB s 0000\r\n\r\n"))
         frame = b"PUB s %04d\r\n%b\r\n" % (len(payload), payload)

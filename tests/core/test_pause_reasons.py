@@ -2,45 +2,45 @@
 
 import pytest
 
-from tests.support.in_memory import KIB, Parts, Peer, pub
+from tests.support.in_memory import KIB, Core, Peer, pub
 
 MESSAGE = pub(b"$mq9.AI.MAILBOX.MSG.a", b"x")
 
 
-def parts_with_a_full_group() -> Parts:
+def core_with_a_full_group() -> Core:
     """A core whose commit group has gathered so much that clients which send more are stalled."""
-    parts = Parts()
-    parts.create(b"a")
-    parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a", bytes(KIB * KIB)) * 9)
-    return parts
+    core = Core()
+    core.create(b"a")
+    core.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a", bytes(KIB * KIB)) * 9)
+    return core
 
 
-def awaiting_connect(parts: Parts) -> Peer:
-    peer = parts.session()
+def awaiting_connect(core: Core) -> Peer:
+    peer = core.session()
     peer.session.wait()
     return peer
 
 
 def test_operations_after_a_connect_may_stall_their_client() -> None:
-    parts = parts_with_a_full_group()
-    peer = awaiting_connect(parts)
+    core = core_with_a_full_group()
+    peer = awaiting_connect(core)
     peer.feed(MESSAGE)
     peer.session.proceed()
     assert not peer.connection.reading
-    parts.end_turn()
-    parts.pending_work.resume_stalled()
+    core.end_turn()
+    core.pending_work.resume_stalled()
     assert peer.connection.reading
 
 
 @pytest.mark.parametrize("others_first", [True, False])
 def test_pause_reasons_are_independent(others_first: bool) -> None:
-    parts = parts_with_a_full_group()
-    peer = parts.session()
+    core = core_with_a_full_group()
+    peer = core.session()
     peer.session.use_up_share()
     peer.feed(MESSAGE)
     peer.session.wait()
     peer.feed(b"PING\r\n" * KIB)
-    ends = [parts.end_turn, parts.pending_work.resume_stalled, peer.session.proceed]
+    ends = [core.end_turn, core.pending_work.resume_stalled, peer.session.proceed]
     for end in ends if others_first else reversed(ends):
         assert not peer.connection.reading
         end()
@@ -48,8 +48,8 @@ def test_pause_reasons_are_independent(others_first: bool) -> None:
 
 
 def test_4_kib_are_read_ahead_while_connect_is_pending() -> None:
-    parts = Parts()
-    peer = awaiting_connect(parts)
+    core = Core()
+    peer = awaiting_connect(core)
     peer.feed(b"PING\r\n")
     assert peer.connection.reading
     peer.feed(b"PING\r\n" * KIB)

@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.in_memory import KIB, MANY, Parts, cut, pub
+from tests.support.in_memory import KIB, MANY, Core, cut, pub
 
 MANY_PAYLOADS = [b"", b"x", b"\r\n", bytes(range(256)) * 50, b"0123456789" * 20_000, b"end"]
 
@@ -26,8 +26,8 @@ def stream_of(payloads: list[bytes]) -> tuple[bytes, bytes]:
 def test_payloads_of_all_sizes_are_delivered_under_any_split(
     offsets: list[int], read_bytes: int, payloads: list[bytes]
 ) -> None:
-    parts = Parts(read_bytes=read_bytes)
-    reader, writer = parts.session(), parts.session()
+    core = Core(read_bytes=read_bytes)
+    reader, writer = core.session(), core.session()
     reader.feed(b"SUB s 1\r\n")
     sent, received = stream_of(payloads)
     writer.feed_in(cut(sent, *offsets))
@@ -36,8 +36,8 @@ def test_payloads_of_all_sizes_are_delivered_under_any_split(
 
 
 def test_stream_read_in_single_bytes_is_delivered() -> None:
-    parts = Parts()
-    reader, writer = parts.session(), parts.session()
+    core = Core()
+    reader, writer = core.session(), core.session()
     reader.feed(b"SUB s 1\r\n", most=1)
     sent, received = stream_of([b"", b"abc", b"\r\n", b"PING\r\n"])
     writer.feed(sent, most=1)
@@ -46,10 +46,10 @@ def test_stream_read_in_single_bytes_is_delivered() -> None:
 
 def test_connections_with_partial_frames_do_not_mix() -> None:
     """All connections read into the same memory. A read must not change the partial frame of another."""
-    parts = Parts()
-    reader = parts.session()
+    core = Core()
+    reader = core.session()
     reader.feed(b"SUB s 1\r\n")
-    writers = [parts.session() for _ in range(5)]
+    writers = [core.session() for _ in range(5)]
     payloads = [bytes([65 + i]) * (20 + i) for i in range(5)]
     frames = [pub(b"s", payload) for payload in payloads]
     for start in range(0, 40, 3):
@@ -64,8 +64,8 @@ def test_connections_with_partial_frames_do_not_mix() -> None:
 
 def test_memory_depends_on_received_not_announced_bytes() -> None:
     """A thousand connections each announce a megabyte and send 100 bytes of it."""
-    parts = Parts()
-    writers = [parts.session() for _ in range(1000)]
+    core = Core()
+    writers = [core.session() for _ in range(1000)]
     tracemalloc.start()
     try:
         for writer in writers:
@@ -77,8 +77,8 @@ def test_memory_depends_on_received_not_announced_bytes() -> None:
 
 
 def test_memory_of_a_partial_payload_is_near_its_size() -> None:
-    parts = Parts()
-    writer = parts.session()
+    core = Core()
+    writer = core.session()
     tracemalloc.start()
     try:
         writer.feed(b"PUB s 1000000\r\n" + b"x" * 500_000, most=20_000)
@@ -89,8 +89,8 @@ def test_memory_of_a_partial_payload_is_near_its_size() -> None:
 
 
 def test_memory_is_freed_when_the_frame_is_complete() -> None:
-    parts = Parts()
-    writer = parts.session()
+    core = Core()
+    writer = core.session()
     tracemalloc.start()
     try:
         writer.feed(b"PUB s 1000000\r\n" + b"x" * 1_000_000 + b"\r\n", most=50_000)
@@ -102,8 +102,8 @@ def test_memory_is_freed_when_the_frame_is_complete() -> None:
 
 
 def test_buffer_for_a_read_is_never_empty() -> None:
-    parts = Parts(read_bytes=4096)
-    writer = parts.session()
+    core = Core(read_bytes=4096)
+    writer = core.session()
     frame = pub(b"s", b"x" * 100_000)
     for i in range(len(frame)):
         buffer = writer.session.get_buffer(-1)
@@ -114,26 +114,26 @@ def test_buffer_for_a_read_is_never_empty() -> None:
 
 
 def test_bytes_after_a_protocol_error_are_ignored() -> None:
-    parts = Parts()
-    reader, writer = parts.session(), parts.session()
+    core = Core()
+    reader, writer = core.session(), core.session()
     reader.feed(b"SUB s 1\r\n")
     writer.feed(b"NONSENSE\r\n" + pub(b"s"))
     writer.feed(pub(b"s"))
     assert writer.session.closing
     assert writer.output() == b"-ERR 'Unknown Protocol Operation'\r\n"
     assert reader.output() == b""
-    parts.end_turn()
+    core.end_turn()
     assert writer.connection.closing
 
 
 def test_read_that_fills_the_buffer_uses_up_the_share_of_a_turn() -> None:
-    parts = Parts(read_bytes=4096)
-    writer = parts.session()
+    core = Core(read_bytes=4096)
+    writer = core.session()
     frame = pub(b"s", b"x" * 80)
     writer.feed((frame * 100)[:4096])
     assert not writer.connection.reading
-    assert parts.scheduled_ends == 1
-    parts.end_turn()
+    assert core.scheduled_ends == 1
+    core.end_turn()
     assert writer.connection.reading
     writer.feed((frame * 100)[4096:8000])
     assert writer.connection.reading
@@ -142,8 +142,8 @@ def test_read_that_fills_the_buffer_uses_up_the_share_of_a_turn() -> None:
 
 
 def test_partial_frame_does_not_make_reads_smaller() -> None:
-    parts = Parts(read_bytes=64 * KIB)
-    writer = parts.session()
+    core = Core(read_bytes=64 * KIB)
+    writer = core.session()
     writer.feed(pub(b"s") + b"PUB s 10")
     assert len(writer.session.get_buffer(-1)) > 60 * KIB
     writer.feed(b"0\r\n" + b"x" * 100 + b"\r\n")

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
-from tests.support.in_memory import MANY, Parts, pub
+from tests.support.in_memory import MANY, Core, pub
 from tests.support.stored_rows import load_mailbox, mailbox_record, message_key, message_value
 
 
 def read(value: bytes) -> tuple[int, bytes, bytes]:
     """A stored message as the core reads it: (created_ms, header, payload)."""
-    parts = Parts()
-    mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=9, count2=1))
-    parts.store.pairs = {message_key(0, 2, 5): value}
-    [(msg_id, *fields)] = stored_messages(parts.store, mailbox, 2, 0)
+    core = Core()
+    mailbox = load_mailbox(core.mailbox_index, b"a", mailbox_record(next_id=9, count2=1))
+    core.store.pairs = {message_key(0, 2, 5): value}
+    [(msg_id, *fields)] = stored_messages(core.store, mailbox, 2, 0)
     assert msg_id == 5
     created_ms, header, payload = fields
     return created_ms, header, payload
@@ -26,12 +26,12 @@ def read(value: bytes) -> tuple[int, bytes, bytes]:
 
 def test_layout_of_a_message() -> None:
     """A reader skips attributes, which this version never writes."""
-    parts = Parts()
-    mailbox = parts.create(b"a")
-    parts.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
-    parts.pipeline.write_batch()
-    written = parts.store.pairs[message_key(mailbox.uid, 2, 0)]
-    now_ms = parts.mailbox_index.now_ms
+    core = Core()
+    mailbox = core.create(b"a")
+    core.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")
+    core.pipeline.write_batch()
+    written = core.store.pairs[message_key(mailbox.uid, 2, 0)]
+    now_ms = core.mailbox_index.now_ms
     assert written == message_value(now_ms, b"NATS/1.0\r\n\r\n", b"payload")
     assert read(written) == (now_ms, b"NATS/1.0\r\n\r\n", b"payload")
     assert read(message_value(77, b"hdr", b"payload", attributes=b"attrs")) == (77, b"hdr", b"payload")
@@ -94,17 +94,17 @@ def test_mailbox_record_is_loaded_and_written_unchanged(
 ) -> None:
     fields |= {f"count{rank}": count for rank, count in enumerate(counts)}
     record = mailbox_record(description, public=public, **fields)
-    parts = Parts()
-    mailbox = load_mailbox(parts.mailbox_index, b"a.b", record)
+    core = Core()
+    mailbox = load_mailbox(core.mailbox_index, b"a.b", record)
     assert (mailbox.exists, mailbox.public, mailbox.description) == (True, public, description or None)
     for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
         assert getattr(mailbox, name) == fields.get(name, 0)
     assert [mailbox.count_of(rank) for rank in range(3)] == counts
-    assert parts.mailbox_index.message_count == mailbox.total_count == sum(counts)
-    assert parts.mailbox_index.next_uid == mailbox.uid + 1
-    parts.accumulator.group.touch_mailbox(mailbox)
-    parts.pipeline.write_batch()
-    assert parts.store.pairs == {b"ba.b": record}
+    assert core.mailbox_index.message_count == mailbox.total_count == sum(counts)
+    assert core.mailbox_index.next_uid == mailbox.uid + 1
+    core.accumulator.group.touch_mailbox(mailbox)
+    core.pipeline.write_batch()
+    assert core.store.pairs == {b"ba.b": record}
 
 
 @MANY
@@ -141,46 +141,46 @@ def test_random_bytes_are_loaded_as_a_mailbox_or_refused(record: bytes) -> None:
     ids=["empty", "other version", "cut short", "long key", "short key"],
 )
 def test_corrupt_message_is_not_delivered(queue: bytes, key: bytes, value: bytes) -> None:
-    parts = Parts()
-    load_mailbox(parts.mailbox_index, b"a", mailbox_record(next_id=2**50, count2=1))
-    parts.store.pairs = {key: value}
-    reader = parts.session()
+    core = Core()
+    load_mailbox(core.mailbox_index, b"a", mailbox_record(next_id=2**50, count2=1))
+    core.store.pairs = {key: value}
+    reader = core.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")
     with pytest.raises(CorruptRecord):
-        parts.end_turn()
+        core.end_turn()
     assert reader.output() == b""
-    assert not parts.delivery.has_catch_up
-    assert isinstance(parts.delivery.read_again(), CorruptRecord)
-    assert parts.delivery.has_catch_up
+    assert not core.delivery.has_catch_up
+    assert isinstance(core.delivery.read_again(), CorruptRecord)
+    assert core.delivery.has_catch_up
 
 
 def test_corrupt_mailbox_does_not_delay_other_mailboxes() -> None:
     """Catching up serves the other consumers first and raises the error afterwards."""
-    parts = Parts()
+    core = Core()
     readers = []
     for address in (b"a", b"bad", b"c"):
-        parts.create(address)
-        parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG." + address, address))
-    parts.end_turn()
-    parts.store.pairs[message_key(1, 2, 0)] = b"corrupt"
+        core.create(address)
+        core.session().feed(pub(b"$mq9.AI.MAILBOX.MSG." + address, address))
+    core.end_turn()
+    core.store.pairs[message_key(1, 2, 0)] = b"corrupt"
     for address in (b"a", b"bad", b"c"):
-        readers.append(parts.session())
+        readers.append(core.session())
         readers[-1].feed(b"SUB $mq9.AI.MAILBOX.MSG.%b 1\r\n" % address)
     with pytest.raises(CorruptRecord):
-        parts.end_turn()
+        core.end_turn()
     outputs = [reader.output() for reader in readers]
     assert outputs[0].endswith(b"\r\na\r\n")
     assert outputs[1] == b""
     assert outputs[2].endswith(b"\r\nc\r\n")
-    assert not parts.delivery.has_catch_up
-    assert isinstance(parts.delivery.read_again(), CorruptRecord)
-    assert parts.delivery.has_catch_up
+    assert not core.delivery.has_catch_up
+    assert isinstance(core.delivery.read_again(), CorruptRecord)
+    assert core.delivery.has_catch_up
 
 
 def test_next_ids_are_raised_once_for_each_id_epoch() -> None:
     """Loading the same record again does not raise them again."""
-    parts = Parts()
-    mailbox = load_mailbox(parts.mailbox_index, b"a", mailbox_record(uid=7, next_id=5))
+    core = Core()
+    mailbox = load_mailbox(core.mailbox_index, b"a", mailbox_record(uid=7, next_id=5))
     assert mailbox.next_id == 5
     record = mailbox_record(uid=7, next_id=5)
     for id_epoch, next_id in ((1, 5 + (1 << 32)), (1, 5 + (1 << 32)), (3, 5 + (3 << 32))):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
-from tests.support.in_memory import MANY, Parts, pub
+from tests.support.in_memory import MANY, Core, pub
 from tests.support.stored_rows import (
     MessageFields,
     batch_key,
@@ -26,52 +26,52 @@ SUFFIXES = (b".critical", b".urgent", b"")
 BATCH = [(3, 30, b"", b"three"), (4, 40, b"", b""), (9, 90, b"hdr", b"nine")]
 
 
-def send(parts: Parts, rank: int, payload: bytes) -> None:
-    parts.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a" + SUFFIXES[rank], payload))
+def send(core: Core, rank: int, payload: bytes) -> None:
+    core.session().feed(pub(b"$mq9.AI.MAILBOX.MSG.a" + SUFFIXES[rank], payload))
 
 
-def delete(parts: Parts, msg_id: int) -> bool:
+def delete(core: Core, msg_id: int) -> bool:
     """Delete a message; returns whether the broker found it."""
-    client = parts.session()
+    client = core.session()
     client.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id, reply=b"in"))
     answer = client.after_turn()
     assert (b"true" in answer) != (b"false" in answer), answer
     return b"true" in answer
 
 
-def payloads(parts: Parts, mailbox: Mailbox, rank: int, start: int = 0) -> dict[int, bytes]:
-    messages = stored_messages(parts.store, mailbox, rank, start)
+def payloads(core: Core, mailbox: Mailbox, rank: int, start: int = 0) -> dict[int, bytes]:
+    messages = stored_messages(core.store, mailbox, rank, start)
     return {msg_id: payload for msg_id, _, _, payload in messages}
 
 
-def rows(parts: Parts) -> dict[bytes, bytes]:
+def rows(core: Core) -> dict[bytes, bytes]:
     """The rows of messages, without mailbox records."""
-    return {key: value for key, value in parts.store.pairs.items() if key.startswith(b"m")}
+    return {key: value for key, value in core.store.pairs.items() if key.startswith(b"m")}
 
 
-def batch_of_three(*, count: int = 3, **rest: int) -> tuple[Parts, Mailbox]:
+def batch_of_three(*, count: int = 3, **rest: int) -> tuple[Core, Mailbox]:
     """A mailbox with the messages of BATCH in one row."""
-    parts = Parts()
-    parts.store.pairs = {batch_key(0, 2, 9): record_batch(BATCH)}
-    return parts, load_mailbox(
-        parts.mailbox_index, b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest)
+    core = Core()
+    core.store.pairs = {batch_key(0, 2, 9): record_batch(BATCH)}
+    return core, load_mailbox(
+        core.mailbox_index, b"a", mailbox_record(next_id=10, count2=count, size_bytes=50, **rest)
     )
 
 
 def test_layout_of_a_record_batch() -> None:
-    parts = Parts()
-    mailbox = parts.create(b"a")
+    core = Core()
+    mailbox = core.create(b"a")
     frames = [pub(b"$mq9.AI.MAILBOX.MSG.a", payload) for payload in (b"n0", b"", b"n3")]
-    parts.session().feed(frames[0] + pub(b"$mq9.AI.MAILBOX.MSG.a.critical", b"c") + frames[1] + frames[2])
-    now_ms = parts.mailbox_index.now_ms
-    parts.end_turn()
+    core.session().feed(frames[0] + pub(b"$mq9.AI.MAILBOX.MSG.a.critical", b"c") + frames[1] + frames[2])
+    now_ms = core.mailbox_index.now_ms
+    core.end_turn()
     normal = record_batch([(0, now_ms, b"", b"n0"), (2, now_ms, b"", b""), (3, now_ms, b"", b"n3")])
-    assert rows(parts) == {
+    assert rows(core) == {
         batch_key(mailbox.uid, 2, 3): normal,
         message_key(mailbox.uid, 0, 1): message_value(now_ms, b"", b"c"),
     }
-    assert delete(parts, 2)
-    assert rows(parts)[message_key(mailbox.uid, 2, 3)] == deletion_bitmap(0b010, 28)
+    assert delete(core, 2)
+    assert rows(core)[message_key(mailbox.uid, 2, 3)] == deletion_bitmap(0b010, 28)
 
 
 @pytest.mark.parametrize(
@@ -83,71 +83,71 @@ def test_layout_of_a_record_batch() -> None:
 )
 def test_record_batch_is_limited_in_messages_and_bytes(count: int, size: int, row_count: int) -> None:
     """A batch has at most 64 messages, and at most 8 KiB of packed messages."""
-    parts = Parts()
-    mailbox = parts.create(b"a")
+    core = Core()
+    mailbox = core.create(b"a")
     for _ in range(count):
-        send(parts, 2, b"x" * size)
-    parts.end_turn()
-    assert len(rows(parts)) == row_count
-    assert payloads(parts, mailbox, 2) == dict.fromkeys(range(count), b"x" * size)
+        send(core, 2, b"x" * size)
+    core.end_turn()
+    assert len(rows(core)) == row_count
+    assert payloads(core, mailbox, 2) == dict.fromkeys(range(count), b"x" * size)
 
 
 def test_ids_of_a_record_batch_span_less_than_1024() -> None:
     """The span bounds how far a look-up by id has to search."""
-    parts = Parts()
-    mailbox = parts.create(b"a")
+    core = Core()
+    mailbox = core.create(b"a")
     for rank in (1, *[2] * 1022, 1, 1):
-        send(parts, rank, b"x")
-    parts.end_turn()
-    urgent = {key for key in rows(parts) if key[9] == 1}
+        send(core, rank, b"x")
+    core.end_turn()
+    urgent = {key for key in rows(core) if key[9] == 1}
     assert urgent == {batch_key(mailbox.uid, 1, 1023), message_key(mailbox.uid, 1, 1024)}
     for msg_id in (1024, 0, 1023):
-        assert delete(parts, msg_id)
-        assert not delete(parts, msg_id)
+        assert delete(core, msg_id)
+        assert not delete(core, msg_id)
     assert mailbox.count_of(1) == 0
 
 
 def test_exhausted_iterator_stays_exhausted() -> None:
-    parts, mailbox = batch_of_three()
-    messages = iter(stored_messages(parts.store, mailbox, 2, 0))
+    core, mailbox = batch_of_three()
+    messages = iter(stored_messages(core.store, mailbox, 2, 0))
     assert len(list(messages)) == 3
     assert list(messages) == []
 
 
 def test_batch_and_bitmap_are_deleted_with_the_last_message() -> None:
-    parts, mailbox = batch_of_three()
-    assert delete(parts, 4)
-    assert payloads(parts, mailbox, 2) == {3: b"three", 9: b"nine"}
-    assert not delete(parts, 4)
-    assert delete(parts, 9)
-    assert payloads(parts, mailbox, 2) == {3: b"three"}
-    assert delete(parts, 3)
-    assert rows(parts) == {}
-    assert not delete(parts, 3)
+    core, mailbox = batch_of_three()
+    assert delete(core, 4)
+    assert payloads(core, mailbox, 2) == {3: b"three", 9: b"nine"}
+    assert not delete(core, 4)
+    assert delete(core, 9)
+    assert payloads(core, mailbox, 2) == {3: b"three"}
+    assert delete(core, 3)
+    assert rows(core) == {}
+    assert not delete(core, 3)
     assert (mailbox.total_count, mailbox.size_bytes) == (0, 50 - 5 - 0 - 7)
 
 
 def test_batch_deleted_in_one_turn_leaves_no_bitmap() -> None:
-    parts, mailbox = batch_of_three()
-    client = parts.session()
+    core, mailbox = batch_of_three()
+    client = core.session()
     for msg_id in (3, 9, 4, 4, 3):
         client.feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % msg_id))
-    parts.end_turn()
-    assert (rows(parts), mailbox.total_count) == ({}, 0)
+    core.end_turn()
+    assert (rows(core), mailbox.total_count) == ({}, 0)
 
 
 def test_message_deleted_in_its_own_turn_is_not_delivered() -> None:
-    parts = Parts()
-    mailbox = parts.create(b"a")
-    reader = parts.session()
+    core = Core()
+    mailbox = core.create(b"a")
+    reader = core.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a 1\r\n")
     reader.after_turn()
     for payload in (b"zero", b"one", b"two"):
-        send(parts, 2, payload)
-    parts.session().feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.1"))
-    send(parts, 2, b"three")
-    parts.end_turn()
-    assert payloads(parts, mailbox, 2) == {0: b"zero", 2: b"two", 3: b"three"}
+        send(core, 2, payload)
+    core.session().feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.1"))
+    send(core, 2, b"three")
+    core.end_turn()
+    assert payloads(core, mailbox, 2) == {0: b"zero", 2: b"two", 3: b"three"}
     frames = [
         b"MSG $mq9.AI.MAILBOX.MSG.a 1 $mq9.AI.MAILBOX.DELETE.a.%d %d\r\n%b\r\n" % (number, len(text), text)
         for number, text in [(0, b"zero"), (2, b"two"), (3, b"three")]
@@ -157,18 +157,18 @@ def test_message_deleted_in_its_own_turn_is_not_delivered() -> None:
 
 @pytest.mark.parametrize("start", range(11))
 def test_reading_starts_in_the_middle_of_a_batch(start: int) -> None:
-    parts, mailbox = batch_of_three()
-    parts.store.pairs[message_key(0, 2, 9)] = deletion_bitmap(0b010)
-    assert payloads(parts, mailbox, 2, start) == {
+    core, mailbox = batch_of_three()
+    core.store.pairs[message_key(0, 2, 9)] = deletion_bitmap(0b010)
+    assert payloads(core, mailbox, 2, start) == {
         msg_id: payload for msg_id, payload in [(3, b"three"), (9, b"nine")] if msg_id >= start
     }
 
 
 @pytest.mark.parametrize("queue", [b"", b"q "], ids=["plain", "queue"])
 def test_subscribers_get_the_messages_that_are_left_in_a_batch(queue: bytes) -> None:
-    parts, _ = batch_of_three(count=2)
-    parts.store.pairs[message_key(0, 2, 9)] = deletion_bitmap(0b001)
-    reader = parts.session()
+    core, _ = batch_of_three(count=2)
+    core.store.pairs[message_key(0, 2, 9)] = deletion_bitmap(0b001)
+    reader = core.session()
     reader.feed(b"SUB $mq9.AI.MAILBOX.MSG.a " + queue + b"1\r\n")
     frames = [
         b"MSG $mq9.AI.MAILBOX.MSG.a 1 $mq9.AI.MAILBOX.DELETE.a.4 0\r\n\r\n",
@@ -178,12 +178,12 @@ def test_subscribers_get_the_messages_that_are_left_in_a_batch(queue: bytes) -> 
 
 
 def test_returned_messages_are_read_from_their_batch_again() -> None:
-    parts, _ = batch_of_three()
-    first, second = parts.session(), parts.session()
+    core, _ = batch_of_three()
+    first, second = core.session(), core.session()
     first.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
     assert first.after_turn().count(b"MSG $mq9") == 3
     second.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
-    assert delete(parts, 4)
+    assert delete(core, 4)
     first.feed(b"UNSUB 1\r\n")
     delivered = second.after_turn()
     assert delivered.count(b"MSG $mq9") == 2
@@ -193,17 +193,17 @@ def test_returned_messages_are_read_from_their_batch_again() -> None:
 
 def test_deletion_during_a_read_error_changes_nothing() -> None:
     """Neither the stored messages nor those in flight in a queue group change."""
-    parts, mailbox = batch_of_three()
-    member = parts.session()
+    core, mailbox = batch_of_three()
+    member = core.session()
     member.feed(b"SUB $mq9.AI.MAILBOX.MSG.a q 1\r\n")
     assert member.after_turn().count(b"MSG $mq9") == 3
-    parts.store.failing = OSError()
+    core.store.failing = OSError()
     member.feed(b"SUB in 2\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
-    parts.store.failing = None
+    core.store.failing = None
     assert member.after_turn() == b"MSG in 2 17\r\nstore_unavailable\r\n"
     assert mailbox.total_count == 3
-    assert delete(parts, 4)
-    assert payloads(parts, mailbox, 2) == {3: b"three", 9: b"nine"}
+    assert delete(core, 4)
+    assert payloads(core, mailbox, 2) == {3: b"three", 9: b"nine"}
 
 
 ACTION = st.one_of(
@@ -219,24 +219,24 @@ ACTION = st.one_of(
 @example([("many", 2, 70), ("turn", 0, 0), *(("delete", n, 0) for n in range(70)), ("turn", 0, 0)])
 @example([("many", 2, 3), ("many", 1, 3), ("many", 2, 3), ("turn", 0, 0), ("delete", 7, 0), ("delete", 7, 0)])
 def test_sends_and_deletions_agree_with_a_model(actions: list[tuple[str, int, int]]) -> None:
-    parts = Parts()
-    mailbox = parts.create(b"a")
+    core = Core()
+    mailbox = core.create(b"a")
     model: list[dict[int, bytes]] = [{}, {}, {}]
     for what, number, size in [*actions, ("turn", 0, 0)]:
         if what in {"send", "many"}:
             for payload in [b"x" * size] if what == "send" else [b"%d" % n for n in range(size)]:
                 model[number][mailbox.next_id] = payload
-                send(parts, number, payload)
+                send(core, number, payload)
         elif what == "delete":
-            parts.session().feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % number))
+            core.session().feed(pub(b"$mq9.AI.MAILBOX.DELETE.a.%d" % number))
             for rank in range(3):
                 model[rank].pop(number, None)
         else:
-            parts.end_turn()
-            assert [payloads(parts, mailbox, rank) for rank in range(3)] == model
+            core.end_turn()
+            assert [payloads(core, mailbox, rank) for rank in range(3)] == model
             assert [mailbox.count_of(rank) for rank in range(3)] == [len(each) for each in model]
             assert mailbox.size_bytes == sum(len(each) for rank in model for each in rank.values())
-            assert mailbox.total_count or not rows(parts)
+            assert mailbox.total_count or not rows(core)
 
 
 # Corruption.
@@ -276,14 +276,14 @@ def altered_batches() -> Iterator[bytes]:
 
 @pytest.mark.parametrize("value", list(altered_batches()))
 def test_altered_batch_is_read_by_its_lengths_or_refused(value: bytes) -> None:
-    parts, mailbox = batch_of_three()
-    parts.store.pairs[batch_key(0, 2, 9)] = value
+    core, mailbox = batch_of_three()
+    core.store.pairs[batch_key(0, 2, 9)] = value
     wanted = read_by_hand(value)
     if wanted is not None:
-        assert list(stored_messages(parts.store, mailbox, 2, 0)) == wanted
+        assert list(stored_messages(core.store, mailbox, 2, 0)) == wanted
         return
     with pytest.raises(CorruptRecord):
-        list(stored_messages(parts.store, mailbox, 2, 0))
+        list(stored_messages(core.store, mailbox, 2, 0))
 
 
 @pytest.mark.parametrize(
@@ -307,16 +307,16 @@ def test_altered_batch_is_read_by_its_lengths_or_refused(value: bytes) -> None:
     ],
 )
 def test_batch_and_bitmap_that_do_not_match_are_refused(pairs: dict[bytes, bytes]) -> None:
-    parts, mailbox = batch_of_three()
-    parts.store.pairs = pairs
+    core, mailbox = batch_of_three()
+    core.store.pairs = pairs
     with pytest.raises(CorruptRecord):
-        list(stored_messages(parts.store, mailbox, 2, 0))
+        list(stored_messages(core.store, mailbox, 2, 0))
 
 
 def test_corrupt_bitmap_makes_a_deletion_fail() -> None:
-    parts, mailbox = batch_of_three()
-    parts.store.pairs[message_key(0, 2, 9)] = b"corrupt"
-    client = parts.session()
+    core, mailbox = batch_of_three()
+    core.store.pairs[message_key(0, 2, 9)] = b"corrupt"
+    client = core.session()
     client.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.DELETE.a.4", reply=b"in"))
     assert client.after_turn() == b"MSG in 1 17\r\nstore_unavailable\r\n"
     assert mailbox.total_count == 3

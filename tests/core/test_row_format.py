@@ -6,7 +6,7 @@ from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.storage.record import FORMAT_VERSION, MAILBOXES, MAX_ID_EPOCH, MESSAGES
 from mq9fast._core.thinner import Thinner
 from mq9fast.storage import layout
-from tests.support.in_memory import Parts, pub
+from tests.support.in_memory import Core, pub
 
 UID = "11 12 13 14 15 16 17 18"
 # The first id in id epoch 2.
@@ -21,7 +21,7 @@ def text(characters: str) -> str:
     return characters.encode().hex()
 
 
-class OneMailbox(Parts):
+class OneMailbox(Core):
     """The core with one mailbox, `a.b`, whose numbers all have different bytes."""
 
     def __init__(self) -> None:
@@ -48,11 +48,11 @@ def test_versions() -> None:
 
 
 def test_rows_of_a_single_message_and_its_mailbox() -> None:
-    parts = OneMailbox()
-    parts.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent 3 5\r\nhdrok\r\n")
+    core = OneMailbox()
+    core.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent 3 5\r\nhdrok\r\n")
     message = row(
         f"6d {UID} 01 {FIRST_ID}",
-        *("01 00", "00 00", "00 00 00 03", parts.sent),
+        *("01 00", "00 00", "00 00 00 03", core.sent),
         text("hdr") + text("ok"),
     )
     mailbox = row(
@@ -62,7 +62,7 @@ def test_rows_of_a_single_message_and_its_mailbox() -> None:
             "00 00 00 03",
             UID,
             "00 00 00 02 00 00 00 01",
-            parts.sent,
+            core.sent,
             "21 22 23 24 25 26 27 28",
         ),
         *("00" * 8, "00" * 8, "00" * 8),
@@ -70,14 +70,14 @@ def test_rows_of_a_single_message_and_its_mailbox() -> None:
         *("00 00 00 00 00 00 00 05", "00 00 00 02", "00 00 00 00"),
         text("who"),
     )
-    assert parts.store.pairs == dict([message, mailbox])
+    assert core.store.pairs == dict([message, mailbox])
     assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 5, 104 + 3)
 
 
 def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:
-    parts = OneMailbox()
-    parts.send(*(pub(b"$mq9.AI.MAILBOX.MSG.a.b", payload) for payload in (b"a" * 300, b"bb", b"c")))
-    messages = [f"01 00 00 00 00 00 00 00 {parts.sent}" + text(payload) for payload in ("a" * 300, "bb", "c")]
+    core = OneMailbox()
+    core.send(*(pub(b"$mq9.AI.MAILBOX.MSG.a.b", payload) for payload in (b"a" * 300, b"bb", b"c")))
+    messages = [f"01 00 00 00 00 00 00 00 {core.sent}" + text(payload) for payload in ("a" * 300, "bb", "c")]
     ids = [f"00 00 00 02 00 00 00 0{n}" for n in range(3)]
     batch_key = f"6d {UID} 02 {ids[2]} 00"
     batch = row(
@@ -86,27 +86,27 @@ def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:
         *(ids[0], "00 00 01 3c", ids[1], "00 00 01 4e", ids[2], "00 00 01 5f"),
         *messages,
     )
-    assert parts.store.pairs.items() >= {batch}
+    assert core.store.pairs.items() >= {batch}
     assert (len(batch[0]), len(batch[1])) == (19, 8 + 3 * 12 + 3 * 16 + 303)
 
-    parts.send(pub(b"$mq9.AI.MAILBOX.DELETE.a.b.8589934592"))
+    core.send(pub(b"$mq9.AI.MAILBOX.DELETE.a.b.8589934592"))
     bitmap_key = f"6d {UID} 02 {ids[2]}"
-    assert parts.store.pairs.items() >= {
+    assert core.store.pairs.items() >= {
         batch,
         row(bitmap_key, "03 00 00 00", "00 00 01 48", "00 00 00 00 00 00 00 01"),
     }
     # Dead bytes are stored in whole units of 256 bytes.
-    assert parts.store.pairs[b"ba.b"][100:104] == bytes([0, 0, 0, 0x148 // 0x100])
+    assert core.store.pairs[b"ba.b"][100:104] == bytes([0, 0, 0, 0x148 // 0x100])
 
-    assert not Thinner(parts.mailbox_index, parts.accumulator).step(parts.store, 1 << 20)  # type: ignore[arg-type]
-    parts.pipeline.write_batch()
+    assert not Thinner(core.mailbox_index, core.accumulator).step(core.store, 1 << 20)  # type: ignore[arg-type]
+    core.pipeline.write_batch()
     thinned = row(
         batch_key,
         *("04 03", "00" * 6, "00 00 00 00 00 00 00 06"),
         *(ids[1], "00 00 00 12", ids[2], "00 00 00 23"),
         *messages[1:],
     )
-    assert parts.store.pairs.items() >= {
+    assert core.store.pairs.items() >= {
         thinned,
         row(bitmap_key, "03 00 00 00", "00 00 00 00", "00 00 00 00 00 00 00 01"),
     }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mq9fast._core.pubsub.message_trace import Trace
 from mq9fast.network.message_trace import headers_of
-from tests.support.in_memory import MANY, Parts
+from tests.support.in_memory import MANY, Core
 
 PIECES = st.sampled_from(
     [
@@ -36,15 +36,15 @@ def value(block: bytes, name: bytes) -> bytes:
 @given(BLOCKS, st.booleans())
 def test_trace_headers_are_read_as_by_a_regular_expression(block: bytes, framed: bool) -> None:
     block = b"NATS/1.0\r\n" + block + b"\r\n\r\n" if framed else block
-    parts = Parts()
+    core = Core()
     traces: list[Trace] = []
 
     def report(trace: Trace) -> tuple[bytes, bytes]:
         traces.append(trace)
         return b"", b"traced"
 
-    parts.engine.tracer.report = report
-    reader, sender = parts.session(), parts.session()
+    core.engine.tracer.report = report
+    reader, sender = core.session(), core.session()
     reader.feed(b"SUB subject 1\r\n")
     sender.feed(b"HPUB subject %d %d\r\n%b!\r\n" % (len(block), len(block) + 1, block))
     destination = value(block, b"Nats-Trace-Dest")

@@ -6,26 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.testing.pubsub import set_turn_ns
-from tests.support.in_memory import KIB, MANY, Parts, Peer, cut, pub
+from tests.support.in_memory import KIB, MANY, Core, Peer, cut, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
 MAX_RESUMED = 16
 
 
-def parts_without_time(**limits: int) -> Parts:
+def core_without_time(**limits: int) -> Core:
     """A core whose turns have no time left as soon as they begin."""
-    parts = Parts(**limits)
-    set_turn_ns(parts.pending_work, 0)
-    return parts
+    core = Core(**limits)
+    set_turn_ns(core.pending_work, 0)
+    return core
 
 
-def fill_mailbox(parts: Parts, address: bytes, count: int, size: int) -> None:
+def fill_mailbox(core: Core, address: bytes, count: int, size: int) -> None:
     """Create a mailbox with `count` messages of `size` bytes."""
-    parts.create(address)
-    sender = parts.session()
+    core.create(address)
+    sender = core.session()
     for _ in range(count):
         sender.feed(pub(MSG + address, bytes(size)))
-        parts.end_turn()
+        core.end_turn()
 
 
 def count_deliveries(peer: Peer) -> int:
@@ -33,14 +33,14 @@ def count_deliveries(peer: Peer) -> int:
 
 
 def test_consumers_catch_up_in_turn() -> None:
-    parts = parts_without_time(payload_bytes=KIB * KIB)
-    fill_mailbox(parts, b"box", 6, 200 * KIB)
-    readers = [parts.session() for _ in range(4)]
+    core = core_without_time(payload_bytes=KIB * KIB)
+    fill_mailbox(core, b"box", 6, 200 * KIB)
+    readers = [core.session() for _ in range(4)]
     for reader in readers:
         reader.feed(b"SUB " + MSG + b"box 1\r\n")
     shares: list[list[int]] = [[] for _ in readers]
     for turn in range(40):
-        parts.end_turn()
+        core.end_turn()
         for number, reader in enumerate(readers):
             shares[number] += [turn] * count_deliveries(reader)
     for turns in shares:
@@ -51,26 +51,26 @@ def test_consumers_catch_up_in_turn() -> None:
 
 
 def test_live_consumers_fall_behind_without_losing_messages() -> None:
-    parts = parts_without_time()
-    parts.create(b"box")
-    readers = [parts.session() for _ in range(5)]
+    core = core_without_time()
+    core.create(b"box")
+    readers = [core.session() for _ in range(5)]
     for reader in readers:
         reader.feed(b"SUB " + MSG + b"box 1\r\n")
-        parts.end_turn()
-    sender = parts.session()
+        core.end_turn()
+    sender = core.session()
     for number in range(20):
         sender.feed(pub(MSG + b"box", b"%d" % number))
-        parts.end_turn()
+        core.end_turn()
     for _ in range(10):
-        parts.end_turn()
+        core.end_turn()
     for reader in readers:
         payloads = [line for line in reader.output().split(b"\r\n") if line and not line.startswith(b"MSG")]
         assert payloads == [b"%d" % number for number in range(20)]
 
 
 def test_ping_is_answered_in_a_turn_whose_time_is_up() -> None:
-    parts = parts_without_time()
-    busy, other = parts.session(), parts.session()
+    core = core_without_time()
+    busy, other = core.session(), core.session()
     busy.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
     assert not busy.connection.reading
     other.feed(b"PING\r\n")
@@ -78,56 +78,56 @@ def test_ping_is_answered_in_a_turn_whose_time_is_up() -> None:
 
 
 def test_unsub_right_after_its_sub_is_handled_in_the_same_turn() -> None:
-    parts = parts_without_time()
-    fill_mailbox(parts, b"box", 3, 10)
-    peer = parts.session()
+    core = core_without_time()
+    fill_mailbox(core, b"box", 3, 10)
+    peer = core.session()
     peer.feed(b"".join(b"SUB %bbox %d\r\nUNSUB %d 1\r\n" % (MSG, sid, sid) for sid in range(100)))
     for _ in range(300):
-        parts.end_turn()
+        core.end_turn()
     assert count_deliveries(peer) == 100
 
 
 def test_clients_over_their_share_are_resumed_in_order_16_a_turn() -> None:
-    parts = Parts()
-    peers = [parts.session() for _ in range(MAX_RESUMED * 2 + 3)]
+    core = Core()
+    peers = [core.session() for _ in range(MAX_RESUMED * 2 + 3)]
     for peer in peers:
         peer.session.use_up_share()
-    parts.end_turn()
+    core.end_turn()
     assert [peer.connection.reading for peer in peers] == [True] * MAX_RESUMED + [False] * (MAX_RESUMED + 3)
-    parts.end_turn()
-    parts.end_turn()
+    core.end_turn()
+    core.end_turn()
     assert all(peer.connection.reading for peer in peers)
 
 
 def test_stalled_clients_are_resumed_16_a_turn() -> None:
-    parts = Parts()
-    parts.create(b"box")
-    parts.session().feed(pub(MSG + b"box", bytes(KIB * KIB)) * 9)
-    peers = [parts.session() for _ in range(MAX_RESUMED + 5)]
+    core = Core()
+    core.create(b"box")
+    core.session().feed(pub(MSG + b"box", bytes(KIB * KIB)) * 9)
+    peers = [core.session() for _ in range(MAX_RESUMED + 5)]
     for peer in peers:
         peer.feed(pub(MSG + b"box", b"x"))
         assert not peer.connection.reading
-    parts.end_turn()
-    parts.pending_work.resume_stalled()
+    core.end_turn()
+    core.pending_work.resume_stalled()
     assert sum(peer.connection.reading for peer in peers) == MAX_RESUMED
-    parts.end_turn()
+    core.end_turn()
     assert all(peer.connection.reading for peer in peers)
 
 
-def outputs_of(parts: Parts, pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
+def outputs_of(core: Core, pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
     """The output of a client that sends `pieces`, and the sorted lines of another client's output."""
-    other, peer = parts.session(), parts.session()
+    other, peer = core.session(), core.session()
     other.feed(b"SUB out.> 9\r\n")
-    parts.create(b"box")
-    parts.end_turn()
+    core.create(b"box")
+    core.end_turn()
     for piece in pieces:
         peer.feed(piece)
-        parts.end_turn()
+        core.end_turn()
         # A paused transport reads nothing more.
         while not peer.connection.reading:
-            parts.end_turn()
+            core.end_turn()
     for _ in range(50):
-        parts.end_turn()
+        core.end_turn()
     return peer.output(), sorted(other.output().split(b"\r\n"))
 
 
@@ -153,60 +153,58 @@ SENT = [
 )
 def test_output_does_not_depend_on_the_time_of_a_turn(sent: list[bytes], offsets: list[int]) -> None:
     stream = b"".join(sent)
-    assert outputs_of(parts_without_time(), cut(stream, *offsets)) == outputs_of(
-        Parts(), cut(stream, *offsets)
-    )
+    assert outputs_of(core_without_time(), cut(stream, *offsets)) == outputs_of(Core(), cut(stream, *offsets))
 
 
 def test_closed_client_with_unhandled_input_leaves_no_subscription() -> None:
-    parts = parts_without_time()
-    peers = [parts.session() for _ in range(3)]
+    core = core_without_time()
+    peers = [core.session() for _ in range(3)]
     for peer in peers:
         peer.feed(b"".join(b"SUB a.%d %d\r\n" % (number, number) for number in range(200)))
     for peer in peers:
         peer.session.closed()
     for _ in range(10):
-        parts.end_turn()
-    assert parts.engine.subscribed == parts.engine.unsubscribed
+        core.end_turn()
+    assert core.engine.subscribed == core.engine.unsubscribed
     assert list(chain.from_iterable(peer.session.subscriptions for peer in peers)) == []
 
 
 def test_client_that_is_stalled_again_waits_for_the_next_resume() -> None:
     """The rest of its read waits too: a slow receiver slows its sender down."""
-    parts = parts_without_time()
-    receiver, sender = parts.session(), parts.session()
+    core = core_without_time()
+    receiver, sender = core.session(), core.session()
     receiver.feed(b"SUB a 1\r\n")
     receiver.session.pause_writing()
     # The receiver has more unwritten output than it may have before its senders are stalled.
-    parts.session().feed(pub(b"a", bytes(KIB * KIB)) * 9)
-    parts.end_turn()
+    core.session().feed(pub(b"a", bytes(KIB * KIB)) * 9)
+    core.end_turn()
     sender.feed(pub(b"a", bytes(KIB)) * 50)
-    parts.end_turn()
-    parts.end_turn()
+    core.end_turn()
+    core.end_turn()
     for _ in range(3):
         handled = sender.session.in_messages
         # `schedule_end` begins a turn whose time is up, so the sender gets one operation handled.
-        parts.pending_work.schedule_end()
-        set_turn_ns(parts.pending_work, 1 << 60)
-        parts.pending_work.resume_stalled()
-        set_turn_ns(parts.pending_work, 0)
+        core.pending_work.schedule_end()
+        set_turn_ns(core.pending_work, 1 << 60)
+        core.pending_work.resume_stalled()
+        set_turn_ns(core.pending_work, 0)
         assert sender.session.in_messages == handled + 1
         for _ in range(3):
-            parts.end_turn()
+            core.end_turn()
         assert sender.session.in_messages == handled + 1
 
 
 def test_leaving_client_is_closed_after_its_input_is_handled() -> None:
-    parts = parts_without_time()
-    parts.create(b"box")
-    peers = [parts.session() for _ in range(2)]
+    core = core_without_time()
+    core.create(b"box")
+    peers = [core.session() for _ in range(2)]
     for peer in peers:
         peer.feed(pub(MSG + b"box", b"x") * 30)
         peer.session.leave()
     peers[1].session.use_up_share()
     for _ in range(100):
-        parts.end_turn()
+        core.end_turn()
     assert [peer.connection.closing for peer in peers] == [True, True]
-    mailbox = parts.mailbox_index.get(b"box")
+    mailbox = core.mailbox_index.get(b"box")
     assert mailbox is not None
     assert mailbox.total_count == 60

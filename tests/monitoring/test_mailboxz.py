@@ -17,7 +17,7 @@ from mq9fast.monitoring.pages.mailboxz import Mailboxz
 from mq9fast.monitoring.privacy import Privacy
 from tests.support.broker import Broker
 from tests.support.data_directory import overwrite
-from tests.support.in_memory import Parts, pub
+from tests.support.in_memory import Core, pub
 from tests.support.monitoring import monitor_port, read, refusal
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -208,16 +208,16 @@ def test_error_names_the_wrong_parameter(port: int, query: str) -> None:
 
 
 def test_a_store_that_cannot_be_read_is_a_503() -> None:
-    parts = Parts()
-    parts.create(b"box")
-    parts.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
-    parts.end_turn()
-    parts.store.failing = StoreError("broken")
-    mailboxes = SimpleNamespace(mailbox_index=parts.mailbox_index, expired=0)
+    core = Core()
+    core.create(b"box")
+    core.session().feed(pub(MAILBOX.encode() + b"MSG.box", b"x"))
+    core.end_turn()
+    core.store.failing = StoreError("broken")
+    mailboxes = SimpleNamespace(mailbox_index=core.mailbox_index, expired=0)
     engine, handshake = SimpleNamespace(time=BrokerTime()), SimpleNamespace(server_id="id")
     broker: Any = SimpleNamespace(mailboxes=mailboxes, engine=engine, handshake=handshake)
     with pytest.raises(HttpError, match="could not be read") as refused:
-        list(Mailboxz(broker, cast(Any, parts.store), Privacy(parts.mailbox_index)).page("").pieces)
+        list(Mailboxz(broker, cast(Any, core.store), Privacy(core.mailbox_index)).page("").pieces)
     assert refused.value.status == 503
 
 

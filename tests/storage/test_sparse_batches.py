@@ -91,30 +91,30 @@ def receive_as_member(wire: Wire, address: str, count: int) -> list[Message]:
 
 
 def test_deleted_messages_still_stored_count_toward_max_store_bytes() -> None:
-    parts = Thinned()
-    parts.limits.max_store_bytes = 20_000
-    parts.send(*(b"x" * 100 for _ in range(64)))
-    parts.send(*(b"y" * 100 for _ in range(64)))
-    parts.delete(*(n for n in range(128) if n % 64))
-    sender = parts.session()
+    core = Thinned()
+    core.limits.max_store_bytes = 20_000
+    core.send(*(b"x" * 100 for _ in range(64)))
+    core.send(*(b"y" * 100 for _ in range(64)))
+    core.delete(*(n for n in range(128) if n % 64))
+    sender = core.session()
     sender.feed(b"SUB in 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 10_000, reply=b"in"))
     assert b"limit_exceeded" in sender.after_turn()
     # They do not count any more once the batches are rewritten.
-    parts.thin()
+    core.thin()
     sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 10_000, reply=b"in"))
     assert b"msg_id" in sender.after_turn()
 
 
 def test_deleted_message_makes_space_for_a_new_one_at_once() -> None:
     """A store at its limit accepts one message for each deletion, rewritten or not."""
-    parts = Thinned()
-    parts.limits.max_store_bytes = 6400
-    parts.send(*(b"x" * 100 for _ in range(64)))
+    core = Thinned()
+    core.limits.max_store_bytes = 6400
+    core.send(*(b"x" * 100 for _ in range(64)))
     for msg_id in range(20):
-        sender = parts.session()
+        sender = core.session()
         sender.feed(b"SUB out 1\r\n" + pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 100, reply=b"out"))
         assert b"limit_exceeded" in sender.after_turn()
-        assert parts.delete(msg_id) == [True]
+        assert core.delete(msg_id) == [True]
         sender.feed(pub(b"$mq9.AI.MAILBOX.MSG.a", b"z" * 100, reply=b"out"))
         assert b"msg_id" in sender.after_turn()
 

@@ -145,7 +145,7 @@ class ImmediatePipeline:
         self.stalls += 1
 
 
-class Parts:
+class Core:
     """The core of one broker. A turn ends with `end_turn`, or with a read if `ready_descriptor` is set."""
 
     def __init__(
@@ -236,10 +236,10 @@ class Parts:
 class Peer:
     """A session and its connection."""
 
-    def __init__(self, parts: Parts, cid: int, headers: bool) -> None:
-        self.parts = parts
+    def __init__(self, core: Core, cid: int, headers: bool) -> None:
+        self.core = core
         self.connection = FakeConnection()
-        self.session = Session(parts.pending_work, cid, parts.engine, self.connection)
+        self.session = Session(core.pending_work, cid, core.engine, self.connection)
         self.session.authorized = True
         self.session.verbose = self.session.pedantic = False
         self.session.headers = headers
@@ -268,7 +268,7 @@ class Peer:
 
     def after_turn(self) -> bytes:
         """End the turn and return the output."""
-        self.parts.end_turn()
+        self.core.end_turn()
         return self.output()
 
 

@@ -4,12 +4,12 @@ import struct
 
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.thinner import Thinner
-from tests.support.in_memory import KIB, Parts, pub
+from tests.support.in_memory import KIB, Core, pub
 
 NO_LIMIT = 64 * KIB * KIB
 
 
-class Thinned(Parts):
+class Thinned(Core):
     """The core with a thinner and one mailbox, `a`."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from mq9fast.network.websocket.port import (
     close_frame,
     server_frame,
 )
-from tests.support.in_memory import Parts
+from tests.support.in_memory import Core
 from tests.support.websocket_client import BINARY, CLOSE, PING, frame, request
 
 
@@ -78,7 +78,7 @@ class Peer:
     """An upgraded WebSocket, with its transport and its connection."""
 
     def __init__(self) -> None:
-        self.parts = Parts(max_pending_bytes=1 << 20)
+        self.core = Core(max_pending_bytes=1 << 20)
         self.handshake = Handshake(Settings(), 4222, None, Passwords())
         self.handshake.info_overrides["websocket"] = {"port": 8080}
         self.port = WebSocketPort(Settings(), self._connect, lambda: 1)
@@ -89,8 +89,8 @@ class Peer:
         self.answer, self.info = self.transport.take_writes()
 
     def _connect(self) -> Connection | Refusal:
-        core = self.parts.engine
-        self.connection = Connection(core, self.handshake, 1, lambda _: None, "websocket")
+        engine = self.core.engine
+        self.connection = Connection(engine, self.handshake, 1, lambda _: None, "websocket")
         self.connection.session.verbose = False
         return self.connection
 
@@ -134,7 +134,7 @@ def test_the_output_of_a_turn_is_one_write() -> None:
     def test(peer: Peer) -> None:
         peer.feed(frame(BINARY, b"SUB a 1\r\nPUB a 1\r\nx\r\n"), frame(BINARY, b"PUB a 1\r\ny\r\nPING\r\n"))
         assert peer.transport.take_writes() == []
-        peer.parts.end_turn()
+        peer.core.end_turn()
         sent = b"MSG a 1 1\r\nx\r\nMSG a 1 1\r\ny\r\nPONG\r\n"
         assert peer.transport.take_writes() == [server_frame(BINARY, sent)]
 
@@ -177,7 +177,7 @@ def test_a_full_read_uses_up_the_share_of_a_turn() -> None:
         assert peer.transport.reading
         peer.feed(frame(BINARY, b"PING\r\n" * (READ_BYTES // 6))[:READ_BYTES])
         assert not peer.transport.reading
-        peer.parts.end_turn()
+        peer.core.end_turn()
         assert peer.transport.reading
 
     with_peer(test)
@@ -188,13 +188,13 @@ def test_nothing_is_handled_or_sent_after_the_close_frame() -> None:
         peer.feed(frame(BINARY, b"PING\r\n"), frame(CLOSE, b"\x03\xe8bye"))
         # These arrive after the close frame, in the same turn.
         peer.feed(frame(BINARY, b"PING\r\n"), frame(PING, b"x"))
-        peer.parts.end_turn()
+        peer.core.end_turn()
         assert peer.transport.take_writes() == [server_frame(BINARY, b"PONG\r\n"), close_frame(1000, "bye")]
         assert peer.transport.closed
         peer.connection.write(b"late")
         peer.connection.close()
         peer.feed(frame(BINARY, b"PING\r\n"))
-        peer.parts.end_turn()
+        peer.core.end_turn()
         assert peer.transport.take_writes() == []
 
     with_peer(test)
