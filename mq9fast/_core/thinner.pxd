@@ -1,6 +1,7 @@
-"""Thinning: sparse record batches are written again, in the background, without their deleted messages.
+"""Rewrites record batches in which most messages are deleted, without those messages, to free disk space.
 
-Housekeeping calls `step` with a limit. The Thinner reads the store, and writes through the commit group.
+Housekeeping calls `step`, which reads about a given number of bytes of the store and adds the rewritten rows
+to the commit group. `MailboxIndex` adds mailboxes to the thinning queue when they become sparse.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -13,8 +13,8 @@ from mq9fast._core.storage.record cimport message_key
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation, all_bits, batch_key
 
 cdef enum:
-    # The cost of examining a mailbox, and of starting a scan, in bytes that take as long to read.
-    CLOCK_CHECK_BYTES = 64
+    # The cost of examining a rank of a mailbox, and of a scan, in bytes that take as long to read.
+    EXAMINE_BYTES = 64
     SCAN_BYTES = 2048
 
 
@@ -80,7 +80,7 @@ cdef class Thinner:
     cdef Py_ssize_t examine(self, object store, Py_ssize_t max_bytes) except -1:
         """Examine rows of one rank of the mailbox; returns the cost in bytes."""
         cdef Mailbox mailbox = self.mailbox
-        cdef Py_ssize_t examined = CLOCK_CHECK_BYTES
+        cdef Py_ssize_t examined = EXAMINE_BYTES
         cdef RecordBatchReader reader
         if self.rank == RANKS or not self.mailbox_index.is_visible(mailbox) or mailbox.uid != self.uid:
             self.finish()

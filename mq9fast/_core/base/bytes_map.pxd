@@ -1,6 +1,6 @@
-"""A hash table from byte strings to objects. A look-up takes borrowed bytes and creates no Python object.
+"""A hash table from byte strings to objects. A look-up needs a View only and creates no Python object.
 
-The trie of subscriptions, the cache of permissions and the index of mailboxes are built on it.
+`Sublist`, the cache of `SubjectFilter` and `MailboxIndex` are built on it.
 """
 
 from cpython.ref cimport PyObject

@@ -1,7 +1,7 @@
 """Holds two commit groups: the one that gathers changes now, and the sealed one before it.
 
 `MailboxWriter`, `mailbox/commands.py`, expiry, purges and the thinner add changes to `group`. The commit
-pipeline seals it, which begins the next group, and releases it at last.
+pipeline seals it, which begins the next group, and releases it when it is durable or has failed.
 """
 
 from libc.stdint cimport uint64_t

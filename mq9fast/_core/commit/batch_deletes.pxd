@@ -1,7 +1,8 @@
 """The deletions of a write batch, by the rows of the store that have the messages.
 
-`MailboxWriter` and `Thinner` add deletions through the commit group. When the batch is written, each changed
-row gets a new deletion bitmap, or is deleted if no message of it is left. The store is read to find rows.
+`MailboxWriter` and `Thinner` look up rows here, which reads the store, and add deletions through the commit
+group. When the group's batch is complete, it calls `write`: each changed row gets a new deletion bitmap, or
+is deleted if no message of it is left.
 """
 
 from libc.stdint cimport uint64_t

@@ -1,7 +1,8 @@
-"""What leaves the broker for mailboxes: replies, messages to live consumers, and reads from the store.
+"""Sends replies to mailbox commands, and the messages of mailboxes to their consumers.
 
-The commit pipeline calls `release`, `fail` and `catch_up`; sessions call `attach`, `detach` and
-`writable_again`. It moves every consumer's cursors.
+Caught-up consumers get the messages of a durable commit group. For the others `catch_up` reads the store.
+The commit pipeline calls `release`, `fail` and `catch_up`. `Session` calls `attach` and `writable_again`,
+`Engine` calls `detach` and `finish`, and what creates, ends or reloads a mailbox calls `restart`.
 """
 
 from libc.stdint cimport uint64_t
@@ -35,7 +36,7 @@ cdef class Delivery:
     cdef object catch_up_queue  # a deque of consumers; those not QUEUED any more are skipped
     cdef dict unreadable        # consumer -> exception of its last read; in the state QUEUED
 
-    # Subscriptions come and go.
+    # Subscriptions begin and end; consumers catch up or are dropped.
     cdef MailboxSubscription attach(
         self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
     )
