@@ -1,4 +1,4 @@
-"""`python -m bench.peers`: run the contests, print the table, and keep the results of a complete run."""
+"""`python -m bench.peers`: run the comparisons, print the table, and keep the results of a complete run."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from bench.peers import (
     rows_send,
     versions,
 )
-from bench.peers.contest import Contest
+from bench.peers.comparison import Comparison
 from bench.peers.draw import draw
 from bench.peers.machine import describe, limits
 from bench.peers.report import markdown
@@ -33,21 +33,21 @@ ROUNDS = 5
 def main() -> int:
     options = arguments()
     scale = QUICK_SCALE if options.quick else 1.0
-    contests = chosen([each for module in MODULES for each in module.contests(scale)], options.k)
+    comparisons = chosen([each for module in MODULES for each in module.comparisons(scale)], options.k)
     place = ROOT / "build" / "peers"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    tell(f"{len(contests)} contests, {rounds} rounds each")
+    tell(f"{len(comparisons)} comparisons, {rounds} rounds each")
     measured_limits = limits(place, scale)
-    outcome = run(contests, rounds, place)
+    outcome = run(comparisons, rounds, place)
     everything = {
         **versions.run(ROOT),
         "rounds": rounds,
         "scale": scale,
         "machine": describe(place),
         "limits": measured_limits,
-        "rows": results.rows(contests, outcome),
+        "rows": results.rows(comparisons, outcome),
         "skipped": outcome.skipped,
         "failures": outcome.failures,
     }
@@ -58,7 +58,9 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("-k", default="", metavar="TEXT", help="only contests with TEXT in the name of a row")
+    parser.add_argument(
+        "-k", default="", metavar="TEXT", help="only comparisons with TEXT in the name of a row"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a twentieth of the messages, two rounds; keeps no results"
     )
@@ -68,8 +70,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(contests: list[Contest], text: str) -> list[Contest]:
-    return [each for each in contests if any(text.lower() in row.name.lower() for row in each.rows)]
+def chosen(comparisons: list[Comparison], text: str) -> list[Comparison]:
+    return [each for each in comparisons if any(text.lower() in row.name.lower() for row in each.rows)]
 
 
 def keep(everything: dict[str, Any], *, whole: bool, place: Path) -> None:

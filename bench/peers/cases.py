@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.peers import operations
-from bench.peers.contest import BYTES, RATE, SECONDS, Contest, Figure, Row, Side
+from bench.peers.comparison import BYTES, RATE, SECONDS, Comparison, Figure, Row, Side
 from bench.peers.rows_core import publish, publish_among, publish_in_pairs
 from bench.peers.rows_memory import EACH, START, connect, populate
 from bench.peers.rows_read import DRAIN, REPLAY, mailbox
@@ -24,10 +24,10 @@ class Case:
     operations: Sequence[Row]
     work: Work
 
-    def contest(self) -> Contest:
+    def comparison(self) -> Comparison:
         sizes = (self.size, self.size * FACTOR)
         sides = [Side(mq9fast("interval"), self._at(size), name=f"{size:,}") for size in sizes]
-        return Contest(self.operations, sides)
+        return Comparison(self.operations, sides)
 
     def _at(self, size: int) -> Callable[[Server], Mapping[str, Figure]]:
         """Name the figures of the work after the operations, in their order."""

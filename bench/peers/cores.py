@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.peers import versions
-from bench.peers.contest import RATE
+from bench.peers.comparison import RATE
 from bench.peers.report import table_head, table_line, value
 from bench.peers.rounds import tell
 from bench.peers.rows_core import publish, publish_to_nobody

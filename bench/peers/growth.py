@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.peers import versions
 from bench.peers.cases import FACTOR, Case, cases
-from bench.peers.contest import RATE, Row
+from bench.peers.comparison import RATE, Row
 from bench.peers.machine import describe
 from bench.peers.report import table_head, table_line, value
 from bench.peers.rounds import Run, run, tell
@@ -35,7 +35,7 @@ def main() -> int:
     rows, failures = [], []
     for case in cases(scale):
         if any(options.k.lower() in f"{case.grows} {row.name}".lower() for row in case.operations):
-            outcome = run([case.contest()], rounds, place)
+            outcome = run([case.comparison()], rounds, place)
             failures += outcome.failures
             rows += [grown(case, row, outcome) for row in case.operations if not outcome.failures]
     facts = {**versions.run(ROOT), "rounds": rounds, "scale": scale, "machine": describe(place)}

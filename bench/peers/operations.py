@@ -1,9 +1,9 @@
-"""Operations that only bench-growth measures. It takes the others from the contests."""
+"""Operations that only bench-growth measures. It takes the others from the comparisons."""
 
 import time
 from collections.abc import Mapping
 
-from bench.peers.contest import Figure, Lap
+from bench.peers.comparison import Figure, Lap
 from bench.peers.exchange import Marks, Source, exchange
 from bench.peers.nats import END, Mailboxes, acknowledged, pub, store
 from bench.peers.payloads import payloads

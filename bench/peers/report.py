@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.peers.contest import BYTES, MICROSECONDS, OURS, RATE
+from bench.peers.comparison import BYTES, MICROSECONDS, OURS, RATE
 
 HEADS = [
     "work",

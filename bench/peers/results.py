@@ -4,15 +4,15 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from bench.peers.contest import OURS, RATE, Contest, Figure, Row, Side
+from bench.peers.comparison import OURS, RATE, Comparison, Figure, Row, Side
 from bench.peers.rounds import Run
 
 
-def rows(contests: Sequence[Contest], run: Run) -> list[dict[str, Any]]:
+def rows(comparisons: Sequence[Comparison], run: Run) -> list[dict[str, Any]]:
     return [
-        _row(row, contest.sides, run.figures[row.name])
-        for contest in contests
-        for row in contest.rows
+        _row(row, comparison.sides, run.figures[row.name])
+        for comparison in comparisons
+        for row in comparison.rows
         if OURS in run.figures.get(row.name, {})
     ]
 

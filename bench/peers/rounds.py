@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.peers.contest import Contest, Figure, Side
+from bench.peers.comparison import Comparison, Figure, Side
 
 FAILURES = (OSError, EOFError, RuntimeError, AssertionError, subprocess.SubprocessError)
 
@@ -21,14 +21,14 @@ class Run:
     failures: list[str] = field(default_factory=list)
 
 
-def run(contests: Sequence[Contest], rounds: int, place: Path) -> Run:
+def run(comparisons: Sequence[Comparison], rounds: int, place: Path) -> Run:
     result = Run()
-    for contest in contests:
-        sides = [side for side in contest.sides if not side.setup.missing]
-        result.skipped |= {s.label: s.setup.missing for s in contest.sides if s.setup.missing}
+    for comparison in comparisons:
+        sides = [side for side in comparison.sides if not side.setup.missing]
+        result.skipped |= {s.label: s.setup.missing for s in comparison.sides if s.setup.missing}
         for number in range(rounds):
             for side in sides:
-                tell(f"{contest.rows[0].name}: round {number + 1} of {rounds}, {side.label}")
+                tell(f"{comparison.rows[0].name}: round {number + 1} of {rounds}, {side.label}")
                 _measure(side, place / "server", result)
     return result
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from bench.peers.contest import MICROSECONDS, RATE, Contest, Figure, Lap, Row, Side, percentiles
+from bench.peers.comparison import MICROSECONDS, RATE, Comparison, Figure, Lap, Row, Side, percentiles
 from bench.peers.exchange import Bytes, Marks, Source, exchange, wait_in_kernel
 from bench.peers.nats import NATS, delivered_bytes, pub
 from bench.peers.payloads import payload
@@ -97,13 +97,13 @@ def request_reply(server: Server, *, row: str, count: int) -> Figures:
     return percentiles(lap, row, times)
 
 
-def contests(scale: float) -> list[Contest]:
+def comparisons(scale: float) -> list[Comparison]:
     def count(full: int) -> int:
         return max(1, round(full * scale / 10_000)) * 10_000
 
-    def against_nats(row: str, ratio: float, work, **sizes: int) -> Contest:  # type: ignore[no-untyped-def]
+    def against_nats(row: str, ratio: float, work, **sizes: int) -> Comparison:  # type: ignore[no-untyped-def]
         doing = partial(work, row=row, **sizes)
-        return Contest([Row(row, RATE, {NATS.name: ratio})], sides(doing))
+        return Comparison([Row(row, RATE, {NATS.name: ratio})], sides(doing))
 
     waits = "request-reply, one at a time"
     return [
@@ -130,7 +130,7 @@ def contests(scale: float) -> list[Contest]:
             subjects=1000,
         ),
         against_nats("50 → 50, own subjects, 16 B", 1.5, publish_in_pairs, count=count(5_000_000), pairs=50),
-        Contest(
+        Comparison(
             [Row(f"{waits}, p{percent}", MICROSECONDS, {NATS.name: 1.0}) for percent in (50, 99)],
             sides(partial(request_reply, row=waits, count=count(40_000))),
         ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.peers import nats
-from bench.peers.contest import RATE, Contest, Figure, Row, Side
+from bench.peers.comparison import RATE, Comparison, Figure, Row, Side
 from bench.peers.nats import JETSTREAM_WINDOW, jetstream
 from bench.peers.payloads import payloads
 from bench.peers.rows_read import MEMBERS, PULL_BATCH, read_mailbox, read_stream
@@ -50,18 +50,18 @@ READS = [Reads(1 * KIB, 500_000), Reads(16 * KIB, 40_000), Reads(128 * KIB, 5_00
 READ_TARGET = 1.5
 
 
-def contests(scale: float) -> list[Contest]:
-    sync = [send_contest(each, sync, scale) for sync in ("interval", "always") for each in SENDS]
-    return [*sync, *(read_contest(each, scale) for each in READS)]
+def comparisons(scale: float) -> list[Comparison]:
+    sync = [send_comparison(each, sync, scale) for sync in ("interval", "always") for each in SENDS]
+    return [*sync, *(read_comparison(each, scale) for each in READS)]
 
 
-def send_contest(sends: Sends, sync: str, scale: float) -> Contest:
+def send_comparison(sends: Sends, sync: str, scale: float) -> Comparison:
     row = f"sent, acknowledged, pipelined, {sync}, {size_name(sends.size)}"
     window = bounded(JETSTREAM_WINDOW, sends.size) if sends.size >= KIB else 0
     work = partial(send, row=row, size=sends.size, window=window)
     note = f"{window:,} in flight" if window else ""
     ratio = sends.interval if sync == "interval" else sends.always
-    return Contest(
+    return Comparison(
         [Row(row, RATE, {"JetStream": ratio})],
         [
             Side(mq9fast(sync), partial(work, count=scaled(sends.count, sends.size, scale)), note),
@@ -72,7 +72,7 @@ def send_contest(sends: Sends, sync: str, scale: float) -> Contest:
     )
 
 
-def read_contest(reads: Reads, scale: float) -> Contest:
+def read_comparison(reads: Reads, scale: float) -> Comparison:
     name, count = size_name(reads.size), scaled(reads.count, reads.size, scale)
     rows = (
         f"replay of stored messages of {name} to a new subscriber",
@@ -84,7 +84,7 @@ def read_contest(reads: Reads, scale: float) -> Contest:
         return lambda server: filled_and_read(server, reads.size, count, rows, read)
 
     pulls = partial(read_stream, worker=SkippingWorker, batch=batch)
-    return Contest(
+    return Comparison(
         [Row(row, RATE, {"JetStream": READ_TARGET}) for row in rows],
         [
             Side(mq9fast("interval"), work(partial(read_mailbox, worker=SkippingWorker))),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from bench.peers.contest import BYTES, SECONDS, Contest, Figure, Row, Side
+from bench.peers.comparison import BYTES, SECONDS, Comparison, Figure, Row, Side
 from bench.peers.nats import NATS, Stream, jetstream, keeper, store
 from bench.peers.payloads import payloads
 from bench.peers.servers import Server, mq9fast
@@ -64,14 +64,14 @@ def allow_files(count: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
 
 
-def contests(scale: float) -> list[Contest]:
+def comparisons(scale: float) -> list[Comparison]:
     connections = round(5000 * scale)
     mailboxes = max(50, round(1000 * scale)) * 1000
     idle = partial(connect, count=connections)
     many = partial(populate, count=mailboxes)
     return [
-        Contest([Row(IDLE, BYTES, {NATS.name: 1.0})], [Side(mq9fast(), idle), Side(NATS, idle)]),
-        Contest(
+        Comparison([Row(IDLE, BYTES, {NATS.name: 1.0})], [Side(mq9fast(), idle), Side(NATS, idle)]),
+        Comparison(
             [
                 Row(EACH, BYTES, {"JetStream": None}, maximum=600),
                 Row(START, SECONDS, {"JetStream": 1.0}, maximum=10),

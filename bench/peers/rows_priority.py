@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from bench.peers.contest import BYTES, MICROSECONDS, Contest, Figure, Row, Side
+from bench.peers.comparison import BYTES, MICROSECONDS, Comparison, Figure, Row, Side
 from bench.peers.nats import pub, store
 from bench.peers.payloads import payloads
 from bench.peers.servers import Server, mq9fast
@@ -85,7 +85,7 @@ def in_kernel(receiver: socket.socket) -> int:
     return total
 
 
-def contests(scale: float) -> list[Contest]:
+def comparisons(scale: float) -> list[Comparison]:
     work = partial(critical, count=max(20_000, round(100_000 * scale)))
     rows = [Row(LATENCY, MICROSECONDS), Row(AHEAD, BYTES, maximum=HANDED_OUT_BYTES)]
-    return [Contest(rows, [Side(mq9fast("interval"), work, f"worst of {CRITICALS}")])]
+    return [Comparison(rows, [Side(mq9fast("interval"), work, f"worst of {CRITICALS}")])]

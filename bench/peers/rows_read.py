@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from bench.peers import nats, resp
-from bench.peers.contest import BYTES, RATE, Contest, Figure, Lap, Row, Side
+from bench.peers.comparison import BYTES, RATE, Comparison, Figure, Lap, Row, Side
 from bench.peers.exchange import Marks, exchange
 from bench.peers.nats import Mailboxes, Stream, jetstream, pub
 from bench.peers.payloads import MARK, payload
@@ -122,10 +122,10 @@ def read_all(connection: resp.Resp, count: int) -> None:
         marks += batch
 
 
-def contests(scale: float) -> list[Contest]:
+def comparisons(scale: float) -> list[Comparison]:
     count = max(1, round(100 * scale)) * 10_000
     return [
-        Contest(
+        Comparison(
             [
                 Row(MEMORY, BYTES, {"JetStream": 1.0, "Redis, everysec": None}, maximum=150e6),
                 Row(REPLAY, RATE, {"JetStream": 2.0, "Redis, everysec": 2.0}),

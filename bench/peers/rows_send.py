@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from bench.peers import amqp, resp
-from bench.peers.contest import MICROSECONDS, RATE, Contest, Figure, Lap, Row, Side, percentiles
+from bench.peers.comparison import MICROSECONDS, RATE, Comparison, Figure, Lap, Row, Side, percentiles
 from bench.peers.exchange import Source, exchange, wait_in_kernel
 from bench.peers.nats import ACKS, JETSTREAM_WINDOW, acknowledged, jetstream, keeper, pub
 from bench.peers.payloads import payload, payloads
@@ -93,7 +93,7 @@ def _in_turn(server: Server, connection, frame: bytes, row: str, count: int) -> 
     return percentiles(lap, row, times)
 
 
-def contests(scale: float) -> list[Contest]:
+def comparisons(scale: float) -> list[Comparison]:
     def count(full: int) -> int:
         return max(1, round(full * scale / 1000)) * 1000
 
@@ -105,11 +105,11 @@ def contests(scale: float) -> list[Contest]:
     ]
 
 
-def send_pipelined_interval(count: Counter) -> Contest:
+def send_pipelined_interval(count: Counter) -> Comparison:
     row = "sent, acknowledged, pipelined, interval"
     many = partial(send, row=row, count=count(500_000))
     redis_many = partial(redis_send, row=row, count=count(500_000))
-    return Contest(
+    return Comparison(
         [Row(row, RATE, {"JetStream": 4.0, EVERY_SECOND: None, "Redis, everysec": None})],
         [
             Side(mq9fast("interval"), partial(send, row=row, count=count(1_500_000))),
@@ -120,9 +120,9 @@ def send_pipelined_interval(count: Counter) -> Contest:
     )
 
 
-def send_pipelined_always(count: Counter) -> Contest:
+def send_pipelined_always(count: Counter) -> Comparison:
     row = "sent, acknowledged, pipelined, always"
-    return Contest(
+    return Comparison(
         [Row(row, RATE, {ALWAYS: 20.0, "JetStream": 2.5, "Redis, always": None, "RabbitMQ": None})],
         [
             Side(mq9fast("always"), partial(send, row=row, count=count(1_500_000))),
@@ -134,22 +134,22 @@ def send_pipelined_always(count: Counter) -> Contest:
     )
 
 
-def send_over_many_connections(count: Counter) -> Contest:
+def send_over_many_connections(count: Counter) -> Comparison:
     row = "sent over 50 connections to 1,000 mailboxes, always"
     work = partial(send, row=row, count=count(1_000_000), connections=50, names=1000)
     stream = "one stream, 1,000 subjects"
-    return Contest(
+    return Comparison(
         [Row(row, RATE, {"JetStream": 1.5})],
         [Side(mq9fast("always"), work), Side(jetstream(), work, f"{stream}, {IN_FLIGHT}")],
     )
 
 
-def send_in_turn(count: Counter) -> Contest:
+def send_in_turn(count: Counter) -> Comparison:
     row = "sent one at a time, interval"
     work = partial(send_one_at_a_time, row=row, count=count(20_000))
     redis_work = partial(redis_send_one_at_a_time, row=row, count=count(20_000))
     ratios = {"JetStream": 1.0, "Redis, everysec": None}
-    return Contest(
+    return Comparison(
         [Row(f"{row}, p{percent}", MICROSECONDS, ratios) for percent in (50, 99)],
         [
             Side(mq9fast("interval"), work),

@@ -1,4 +1,4 @@
-"""What is compared: rows of the table, the sides of each contest, and the figures measured for them."""
+"""What is compared: rows of the table, the sides of each comparison, and the figures measured for them."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ Work = Callable[[Server], Mapping[str, Figure]]
 
 @dataclass(frozen=True)
 class Side:
-    """One server in a contest, and its work. The table shows its settings and `note`."""
+    """One server in a comparison, and its work. The table shows its settings and `note`."""
 
     setup: Setup
     work: Work
@@ -61,7 +61,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """Sides that do the same work, mq9fast first. Each figure is named after its row."""
 
     rows: Sequence[Row]
