@@ -14,18 +14,18 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md
 DEBUG_TESTS := tests/core tests/wire
 
-.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-cores perf build debug sdist clean
+.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-cores perf build build-for-tests debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
 
-test: build lint $(NODE_MODULES)/ready
+test: build-for-tests lint $(NODE_MODULES)/ready
 	$(BIN)/python -m pytest $(ARGS)
 
-quicktest: build $(NODE_MODULES)/ready
+quicktest: build-for-tests $(NODE_MODULES)/ready
 	$(BIN)/python -m pytest -x --ignore=tests/fault $(ARGS)
 
-lint: build $(VENV)/ready-to-test
+lint: build-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,33 +33,37 @@ lint: build $(VENV)/ready-to-test
 	mkdir -p build/lint
 	$(BIN)/cython -Werror -3 -X wraparound=False -X cdivision=True -o build/lint $(PYX)
 
-bench: build $(VENV)/ready-to-test
+bench: build-for-tests
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
 
-bench-peers: build $(VENV)/ready-to-draw
+bench-peers: build-for-tests $(VENV)/ready-to-draw
 	$(BIN)/python -m bench.peers $(ARGS)
 
-bench-growth: build $(VENV)/ready-to-test
+bench-growth: build-for-tests
 	$(BIN)/python -m bench.peers.growth $(ARGS)
 
-bench-memory: build $(VENV)/ready-to-test
+bench-memory: build-for-tests
 	$(BIN)/python -m bench.peers.memory
 
-bench-cores: build $(VENV)/ready-to-test
+bench-cores: build-for-tests
 	$(BIN)/python -m bench.peers.cores
 
-perf: build $(VENV)/ready-to-test
+perf: build-for-tests
 	$(BIN)/python -m bench.regression $(ARGS)
 
 build: $(VENV)/ready
 	$(BIN)/python setup.py -q build_ext --inplace
+
+# With what only tests and benchmarks use of the core.
+build-for-tests: $(VENV)/ready-to-test
+	MQ9FAST_TESTING=1 $(BIN)/python setup.py -q build_ext --inplace
 
 # In a copy of the sources, so that neither build disturbs the other. What has not changed keeps its time.
 debug: $(VENV)/ready
 	mkdir -p $(DEBUG)
 	find $(DEBUG) -type f -name '*.p[xy]*' ! -name '*.pyc' -delete
 	tar -cf - --exclude='*.so' --exclude='_core/*.c' --exclude=node_modules $(DEBUG_SOURCES) | tar -xf - -C $(DEBUG)
-	cd $(DEBUG) && MQ9FAST_DEBUG=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	cd $(DEBUG) && MQ9FAST_DEBUG=1 MQ9FAST_TESTING=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
 
 # Not the tests that take what a release takes, or that all of the repository is about.
 test-debug: debug $(VENV)/ready-to-test

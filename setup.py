@@ -1,8 +1,6 @@
 """Compile the modules of mq9fast/_core; everything else is in pyproject.toml.
 
-A build in place or an editable install also compiles `_core/testing`, which only tests use. A wheel does
-not contain it.
-
+MQ9FAST_TESTING=1 also compiles `_core/testing`, which only tests and benchmarks use; no wheel contains it.
 MQ9FAST_DEBUG=1 builds with assertions, which mq9fast/_core/base/check.pxd describes.
 MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
 """
@@ -16,6 +14,7 @@ from setuptools import Extension, setup
 
 IN_PLACE = "--inplace" in sys.argv or "editable_wheel" in sys.argv
 DEBUG = os.environ.get("MQ9FAST_DEBUG") == "1"
+TESTING = os.environ.get("MQ9FAST_TESTING") == "1"
 PROCESSES = os.cpu_count() or 1
 OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", "-fno-plt"]
 
@@ -27,7 +26,7 @@ extensions = [
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
     )
     for path in sorted(Path("mq9fast/_core").rglob("*.pyx"))
-    if IN_PLACE or "testing" not in path.parts
+    if TESTING or "testing" not in path.parts
 ]
 
 setup(
