@@ -121,8 +121,10 @@ def test_message_is_delivered_if_its_deletion_fails_during_its_fsync(broker: Bro
         reader.ping()
         broker.faults.may_sync.clear()
         wire.sub("answers")
-        for payload in ("first", "second"):
-            wire.pub(MAILBOX + "MSG.a", payload, "answers")
+        # In one piece, so that they are in one commit group.
+        wire.send(
+            "".join(f"PUB {MAILBOX}MSG.a answers {len(text)}\r\n{text}\r\n" for text in ("first", "second"))
+        )
         wire.ping()
         assert wire.silent(0.1)
         broker.faults.failing_writes = 1
