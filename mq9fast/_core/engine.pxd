@@ -31,7 +31,7 @@ cdef class Engine:
     cdef Bounds bounds
 
     # Python objects; see the constructor.
-    cdef object commands              # commands(rest, payload, reply) runs what is neither MSG nor DELETE
+    cdef object commands              # commands(rest, payload, client, reply) runs the other commands
     cdef object pipeline              # commit() and clients_stalled(): see Engine
     cdef object loop                  # the event loop: call_soon, call_exception_handler
     cdef int ready_descriptor         # readable while any socket is; -1 where there is none

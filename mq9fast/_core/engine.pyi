@@ -5,7 +5,7 @@ from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox_writer import MailboxWriter
-from mq9fast._core.pubsub.client import PendingWork
+from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.message_trace import Tracer
 from mq9fast._core.pubsub.router import Router
 
@@ -30,7 +30,7 @@ class Engine:
         time: BrokerTime,
         *,
         pipeline: _Pipeline,
-        commands: Callable[[bytes, bytes, bytes], Any],
+        commands: Callable[[bytes, bytes, Client, bytes], Any],
         loop: _Loop,
         ready_descriptor: int,
         read_bytes: int,

@@ -69,7 +69,7 @@ cdef class Engine:
         if not self.mailbox_writer.publish(client, op):
             rest = slice_from(op.subject, MAILBOX_PREFIX.size)
             self.pending_work.cost += CLOCK_CHECK_COST
-            self.commands(to_bytes(rest), to_bytes(op.payload), to_bytes(op.reply))
+            self.commands(to_bytes(rest), to_bytes(op.payload), client, to_bytes(op.reply))
         if self.accumulator.is_full():
             client.stall()
         return 0

@@ -39,7 +39,7 @@ cdef class MailboxWriter:
     cdef bint publish(self, Client client, const Operation* op) except -1
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
-    cdef int refuse(self, View reply, str code) except -1
+    cdef int refuse(self, Client client, View reply, str code) except -1
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
     cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1

@@ -59,15 +59,15 @@ cdef class MailboxWriter:
         elif starts_with(op.subject, MAILBOX_PREFIX):
             return False
         else:
-            self.refuse(op.reply, "unknown_command")
+            self.refuse(client, op.reply, "unknown_command")
         return True
 
-    cdef int refuse(self, View reply, str code) except -1:
+    cdef int refuse(self, Client client, View reply, str code) except -1:
         """Answer with an error. Without a reply subject the publish counts as dropped."""
         if reply.size == 0:
             self.dropped += 1
             return 0
-        return self.accumulator.group.add_reply(reply, REPLY_BODY, 0, <bytes>self.refusals[code])
+        return self.accumulator.group.add_reply(client, reply, REPLY_BODY, 0, <bytes>self.refusals[code])
 
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1:
         """MSG.{mail_address}[.priority]: give the message its id and add it to the commit group."""
@@ -77,22 +77,22 @@ cdef class MailboxWriter:
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
         cdef uint64_t msg_id, now_ms
         if not split_priority(rest, &address, &rank):
-            return self.refuse(op.reply, "invalid_address")
+            return self.refuse(client, op.reply, "invalid_address")
         if op.header.size and has_name_with(op.header, EXPECTED_PREFIX):
-            return self.refuse(op.reply, "bad_request: nats_expected")
+            return self.refuse(client, op.reply, "bad_request: nats_expected")
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None and not self.limits.auto_create:
-            return self.refuse(op.reply, "mailbox_not_found")
+            return self.refuse(client, op.reply, "mailbox_not_found")
         if self.accumulator.disk_full or self.accumulator.store_failed:
-            return self.refuse(op.reply, "store_unavailable")
+            return self.refuse(client, op.reply, "store_unavailable")
         if not self.within_limits(mailbox, size):
             self.over_limit += 1
-            return self.refuse(op.reply, "limit_exceeded")
+            return self.refuse(client, op.reply, "limit_exceeded")
         if mailbox is None:
             self.pending_work.cost += CLOCK_CHECK_COST
             mailbox = self.create(to_bytes(address))
             if mailbox is None:
-                return self.refuse(op.reply, "limit_exceeded")
+                return self.refuse(client, op.reply, "limit_exceeded")
         msg_id = mailbox.next_id
         now_ms = self.mailbox_index.now_ms
         self.accumulator.group.add_message(mailbox, rank, msg_id, now_ms, op.header, op.payload)
@@ -100,7 +100,7 @@ cdef class MailboxWriter:
         mailbox.renewed_ms = now_ms
         self.mailbox_index.message_added(mailbox, rank, size)
         self.accepted += 1
-        return self.accumulator.group.add_reply(op.reply, REPLY_MSG_ID, msg_id, None)
+        return self.accumulator.group.add_reply(client, op.reply, REPLY_MSG_ID, msg_id, None)
 
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept:
         """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
@@ -122,24 +122,24 @@ cdef class MailboxWriter:
         cdef uint64_t msg_id = 0
         cdef Mailbox mailbox
         if not read_decimal(slice_from(rest, dot + 1), LARGEST_ID, &msg_id):
-            return self.refuse(op.reply, "bad_request")
+            return self.refuse(client, op.reply, "bad_request")
         if not valid_address(address):
-            return self.refuse(op.reply, "invalid_address")
+            return self.refuse(client, op.reply, "invalid_address")
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
-            return self.refuse(op.reply, "mailbox_not_found")
+            return self.refuse(client, op.reply, "mailbox_not_found")
         if starts_with(op.payload, WORK_IN_PROGRESS):
-            return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
+            return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         if starts_with(op.payload, NAK):
             self.nak(client, mailbox, msg_id)
-            return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
+            return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         try:
             if not self.delete_message(mailbox, msg_id):
-                return self.accumulator.group.add_reply(op.reply, REPLY_NOT_DELETED, 0, None)
+                return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
-            return self.refuse(op.reply, "store_unavailable")
+            return self.refuse(client, op.reply, "store_unavailable")
         self.deleted += 1
-        return self.accumulator.group.add_reply(op.reply, REPLY_DELETED, 0, None)
+        return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
 
     cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """Add the deletion of a message to the commit group; false if there is no such message."""

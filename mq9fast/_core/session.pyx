@@ -305,7 +305,7 @@ cdef class Session(Client):
             return self.engine.publish_to_mailboxes(self, op)
         trace.error = "Not delivered because a mailbox takes no message that is only to be traced"
         self.pending_work.schedule_end()
-        return self.engine.mailbox_writer.refuse(op.reply, "bad_request: nats_trace_only")
+        return self.engine.mailbox_writer.refuse(self, op.reply, "bad_request: nats_trace_only")
 
     cdef bint check_publish(self, const Operation* op) except *:
         """Whether the client may publish this; if not, it gets -ERR."""

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast._core.pubsub.client import PendingWork
+from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address
@@ -40,13 +40,14 @@ class CreateRequest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: the type of its request, and the function `run(tail, request, reply)`.
+    """A command: the type of its request, and the function `run(tail, request, client, reply)`.
 
-    `tail`: the subject after the verb and a dot, None if there is no dot. `reply`: the reply subject.
+    `tail`: the subject after the verb and a dot, None if there is no dot. `client`: who sent the request.
+    `reply`: the reply subject.
     """
 
     request: type[msgspec.Struct]
-    run: Callable[[bytes | None, msgspec.Struct, bytes], None]
+    run: Callable[[bytes | None, msgspec.Struct, Client, bytes], None]
 
 
 class Commands:
@@ -72,18 +73,19 @@ class Commands:
             b"LIST": Command(ListRequest, self._list),
         }
 
-    def __call__(self, rest: bytes, payload: bytes, reply: bytes) -> None:
-        """Run a command. `rest`: the subject after `$mq9.AI.MAILBOX.`. Errors are sent as replies."""
+    def __call__(self, rest: bytes, payload: bytes, client: Client, reply: bytes) -> None:
+        """Run a command of `client`. `rest`: the subject after `$mq9.AI.MAILBOX.`. Errors are sent as
+        replies."""
         verb, dot, tail = rest.partition(b".")
         try:
             command = self._table.get(verb)
             if command is None:
                 raise CommandError("unknown_command")
-            command.run(tail if dot else None, _decode(payload, command.request), reply)
+            command.run(tail if dot else None, _decode(payload, command.request), client, reply)
         except CommandError as error:
-            self._accumulator.group.answer(reply, error.reply())
+            self._accumulator.group.answer(client, reply, error.reply())
 
-    def _create(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
+    def _create(self, tail: bytes | None, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, CreateRequest)
         if tail is not None:
             raise CommandError("unknown_command")
@@ -101,15 +103,17 @@ class Commands:
             description=request.desc,
         )
         body = msgspec.json.encode({"mail_address": address.decode(), "is_new": is_new})
-        self._accumulator.group.answer(reply, body)
+        self._accumulator.group.answer(client, reply, body)
 
-    def _list(self, tail: bytes | None, request: msgspec.Struct, reply: bytes) -> None:
+    def _list(self, tail: bytes | None, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
         if tail is None:
             raise CommandError("unknown_command")
         address = check_address(tail.decode("utf-8", "replace"))
 
         def answer(_durable: bool) -> None:
+            if client.closing:
+                return
             if self._accumulator.group_number != self._listed_group:
                 self._listed_group, self._listed_bytes = self._accumulator.group_number, 0
             if self._listed_bytes >= MAX_LIST_BYTES:
@@ -122,7 +126,7 @@ class Commands:
             except CommandError as error:
                 body = error.reply()
             self._listed_bytes += max(len(body), self._listing.read_bytes - read_bytes)
-            self._router.reply(reply, body)
+            self._router.reply(client, reply, body)
 
         self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)
 

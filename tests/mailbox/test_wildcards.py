@@ -113,9 +113,7 @@ def test_wildcards_do_not_match_mq9_subjects(broker: Broker, wire: Wire, address
         reader.ping()
         wait_until(lambda: wire.list(address)["total"] == 0)
         spy.ping()
-        assert not [m for m in spy.received if m.subject.startswith("$mq9")]
-        # The wildcards receive only the replies to LIST, on inbox subjects.
-        assert all(m.subject.startswith("_INBOX.") and b"secret" not in m.payload for m in spy.received)
+        assert not spy.received
 
 
 def test_wildcards_do_not_receive_replies_to_mq9_subjects(broker: Broker, wire: Wire, address: str) -> None:
@@ -140,7 +138,7 @@ def test_wildcards_do_not_receive_replies_to_mq9_subjects(broker: Broker, wire: 
             wire.pub(f"{MAILBOX}NEW", "{}", reply)
         wire.list(address)
         spy.ping()
-        assert {message.subject for message in spy.received if message.subject.startswith("$")} == set()
+        assert not spy.received
     assert wire.list(address)["total"] == 4
 
 

@@ -14,7 +14,7 @@ from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
-from mq9fast._core.pubsub.client import PendingWork
+from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
@@ -159,7 +159,7 @@ class Core:
         busy_poll_us: int = 0,
         ready_descriptor: int = -1,
     ) -> None:
-        self.commands: list[tuple[bytes, bytes, bytes]] = []
+        self.commands: list[tuple[bytes, bytes, Client, bytes]] = []
         self.store = MemoryStore()
         self.loop = ManualLoop()
         self.limits = Limits()

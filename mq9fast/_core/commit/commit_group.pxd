@@ -15,6 +15,7 @@ from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.pubsub.client cimport Client
 
 
 cdef enum ReplyKind:
@@ -26,6 +27,7 @@ cdef enum ReplyKind:
 
 cdef struct PendingReply:
     # A reply to a command.
+    PyObject* requester       # the client that sent the command, an owned reference: it may leave before
     Py_ssize_t reply_start    # offset of the reply subject in CommitGroup.arena
     Py_ssize_t reply_size     # of the reply subject
     ReplyKind kind
@@ -107,7 +109,9 @@ cdef class CommitGroup:
     cdef bint add_delete(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1
-    cdef int add_reply(self, View reply, ReplyKind kind, uint64_t number, bytes body) except -1
+    cdef int add_reply(
+        self, Client requester, View reply, ReplyKind kind, uint64_t number, bytes body
+    ) except -1
     cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1
     cdef list drop_unwritten(self)

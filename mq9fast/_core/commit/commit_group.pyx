@@ -11,6 +11,7 @@ from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport mailbox_key
 from mq9fast._core.storage.record_batch cimport all_bits
 from mq9fast._core.storage.row_format cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES, MESSAGE_OVERHEAD_BYTES
@@ -57,6 +58,7 @@ cdef class CommitGroup:
         while self.replies.count > self.replies.written:
             self.replies.count -= 1
             Py_XDECREF(self.reply(self.replies.count).body)
+            Py_XDECREF(self.reply(self.replies.count).requester)
         while self.live_pushes.count > self.live_pushes.written:
             self.live_pushes.count -= 1
             Py_XDECREF(self.live_push(self.live_pushes.count).mailbox)
@@ -122,13 +124,17 @@ cdef class CommitGroup:
             pending_delete.msg_id = msg_id
         return True
 
-    cdef int add_reply(self, View reply, ReplyKind kind, uint64_t number, bytes body) except -1:
-        """Send a reply to the subject `reply` when the group is durable; nothing happens if it is empty."""
+    cdef int add_reply(
+        self, Client requester, View reply, ReplyKind kind, uint64_t number, bytes body
+    ) except -1:
+        """Answer a command of `requester` on the subject `reply` when the group is durable; nothing happens
+        if the subject is empty."""
         cdef PendingReply* pending_reply
         if reply.size == 0:
             return 0
         self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, reply.size)
         pending_reply = <PendingReply*>section_add(&self.replies, sizeof(PendingReply))
+        pending_reply.requester = owned(requester)
         pending_reply.reply_start = self.arena_size
         pending_reply.reply_size = reply.size
         put(self.arena + self.arena_size, reply)
@@ -236,9 +242,9 @@ cdef class CommitGroup:
         """Write the mailbox's record with the next write batch."""
         self.touch(mailbox)
 
-    def answer(self, bytes reply not None, bytes body not None) -> None:
-        """Publish `body` to the subject `reply` when the group is durable."""
-        self.add_reply(view_of(reply), REPLY_BODY, 0, body)
+    def answer(self, Client requester not None, bytes reply not None, bytes body not None) -> None:
+        """Answer a command of `requester` with `body`, on the subject `reply`, when the group is durable."""
+        self.add_reply(requester, view_of(reply), REPLY_BODY, 0, body)
 
     def defer(self, call, Py_ssize_t size=0) -> None:
         """Call `call(durable)` when the group is durable or has failed. `size`: its memory until then."""

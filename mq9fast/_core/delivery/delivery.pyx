@@ -144,16 +144,17 @@ cdef class Delivery:
         return 0
 
     cdef int answer(self, const PendingReply* pending_reply, View reply) except -1:
+        cdef Client requester = <Client>pending_reply.requester
         cdef char text[40]
         cdef char* at = text
         cdef bytes body
         if pending_reply.kind == REPLY_MSG_ID:
             at = put_byte(put_decimal(put(at, MSG_ID_REPLY), pending_reply.number), c'}')
-            return self.router.answer(reply, view(text, at - text))
+            return self.router.answer(requester, reply, view(text, at - text))
         if pending_reply.kind == REPLY_BODY:
-            return self.router.answer(reply, view_of(<bytes>pending_reply.body))
+            return self.router.answer(requester, reply, view_of(<bytes>pending_reply.body))
         body = DELETED if pending_reply.kind == REPLY_DELETED else NOT_DELETED
-        return self.router.answer(reply, view_of(body))
+        return self.router.answer(requester, reply, view_of(body))
 
     cdef int push(self, CommitGroup commit_group, int rank, uint64_t end_ns) except -1:
         """Give the group's messages of one rank to live consumers. After `end_ns` they fall behind instead,
@@ -244,9 +245,13 @@ cdef class Delivery:
         """The group's last batch failed: answer its commands with `error` and drop them. What was written
         before stays in the group. `stored`: the store has the batch's deletions all the same."""
         cdef Py_ssize_t i
+        cdef const PendingReply* pending_reply
         self.finish_deletes(commit_group, commit_group.pending_deletes.written, stored)
         for i in range(commit_group.replies.written, commit_group.replies.count):
-            self.router.answer(commit_group.reply_subject(commit_group.reply(i)), view_of(error))
+            pending_reply = commit_group.reply(i)
+            self.router.answer(
+                <Client>pending_reply.requester, commit_group.reply_subject(pending_reply), view_of(error)
+            )
         failure = call_each(commit_group.drop_unwritten(), False)
         if failure is not None:
             raise failure

@@ -21,6 +21,13 @@ cdef inline bint is_token(View token, char c) noexcept:
     return token.size == 1 and token.data[0] == c
 
 
+cdef inline bint begins_with_wildcard(View subject) noexcept:
+    """Whether the first token is exactly '*' or '>'."""
+    if subject.size == 0 or subject.data[0] != c'*' and subject.data[0] != c'>':
+        return False
+    return subject.size == 1 or subject.data[1] == c'.'
+
+
 cdef inline bint is_mq9_subject(View subject) noexcept:
     """Whether it is a subject of mq9. These are never in the trie, and no wildcard matches them."""
     return subject.size > 0 and subject.data[0] == c'$' and starts_with(subject, OUR_PREFIX)

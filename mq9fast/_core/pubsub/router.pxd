@@ -28,7 +28,10 @@ cdef class Router:
         return <Py_ssize_t>(self.random_state % <uint64_t>count)
 
     cdef int publish(self, Client sender, const Operation* op) except -1
-    cdef int answer(self, View reply, View body) except -1
+    cdef int answer(self, Client requester, View reply, View body) except -1
+    cdef Py_ssize_t deliver_answer(self, Match* match, Client receiver, View subject, View body) except -1
+    cdef bint takes_answer(self, Subscription subscription, Client receiver, View subject) except *
+    cdef Match* match(self, View subject) except NULL
     cdef Py_ssize_t deliver(
         self, Client sender, View subject, View reply, View header, View payload
     ) except -1

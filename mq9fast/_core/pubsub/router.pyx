@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, empty_view, to_bytes, view_of
 from mq9fast._core.protocol.parser cimport Operation
-from mq9fast._core.protocol.subject cimport is_mq9_subject
+from mq9fast._core.protocol.subject cimport begins_with_wildcard, is_mq9_subject
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.match_cache cimport Match
 from mq9fast._core.pubsub.sublist cimport Sublist
@@ -29,32 +29,79 @@ cdef class Router:
             self.report_no_responders(sender, op)
         return 0
 
-    cdef int answer(self, View reply, View body) except -1:
-        """Publish a reply of the broker, unless its subject begins with `$mq9.`: no client can receive it."""
-        if not is_mq9_subject(reply):
-            self.deliver(None, reply, empty_view(), empty_view(), body)
+    cdef int answer(self, Client requester, View reply, View body) except -1:
+        """Send the broker's reply to a `$mq9.` request to the matching subscriptions of the client that sent
+        the request, or, if it has none, to those of others.
+
+        Nobody gets the reply to a client that has left, nor one whose subject begins with `$mq9.`.
+        """
+        cdef Match* match
+        if requester.closing or is_mq9_subject(reply):
+            return 0
+        match = self.match(reply)
+        if not self.deliver_answer(match, requester, reply, body):
+            self.deliver_answer(match, None, reply, body)
         return 0
 
-    def reply(self, bytes subject not None, bytes body not None) -> None:
-        """Publish `body` to `subject` as the broker; nothing happens if the subject is empty."""
+    def reply(self, Client requester not None, bytes subject not None, bytes body not None) -> None:
+        """Send the reply `body` to a request of `requester`; nothing happens if the `subject` is empty."""
         if subject:
-            self.answer(view_of(subject), view_of(body))
+            self.answer(requester, view_of(subject), view_of(body))
+
+    cdef Py_ssize_t deliver_answer(self, Match* match, Client receiver, View subject, View body) except -1:
+        """Deliver a reply to the subscriptions of `receiver`, or of any client if that is None. Returns the
+        number of deliveries."""
+        cdef Subscription subscription
+        cdef Py_ssize_t delivered = 0
+        cdef Py_ssize_t start = match.plain
+        cdef Py_ssize_t group, i, count, first
+        for i in range(match.plain):
+            check(self.sublist.is_valid(match), b"a match is read while it is valid")
+            subscription = <Subscription>match.subscriptions[i]
+            if self.takes_answer(subscription, receiver, subject):
+                subscription.send(subject, empty_view(), empty_view(), body)
+                delivered += 1
+        for group in range(match.groups):
+            count = match.ends[group] - start
+            first = self.pick_random(count)
+            for i in range(count):
+                check(self.sublist.is_valid(match), b"a match is read while it is valid")
+                subscription = <Subscription>match.subscriptions[start + (first + i) % count]
+                if self.takes_answer(subscription, receiver, subject):
+                    subscription.send(subject, empty_view(), empty_view(), body)
+                    delivered += 1
+                    break
+            start = match.ends[group]
+        return delivered
+
+    cdef bint takes_answer(self, Subscription subscription, Client receiver, View subject) except *:
+        """Whether a matching subscription gets a reply. One that begins with a wildcard does not: its client
+        would read along with everybody."""
+        if receiver is not None and subscription.client is not receiver:
+            return False
+        return (
+            not begins_with_wildcard(view_of(subscription.subject))
+            and self.accepts(subscription, None, subject)
+        )
+
+    cdef Match* match(self, View subject) except NULL:
+        """The receivers of a message on `subject`. Their number is added to the work of the turn."""
+        cdef Match* match = self.sublist.match(subject)
+        if self.sublist.collected:
+            self.pending_work.cost += self.sublist.collected
+            self.sublist.collected = 0
+        self.pending_work.cost += match.plain + match.groups
+        return match
 
     cdef Py_ssize_t deliver(
         self, Client sender, View subject, View reply, View header, View payload
     ) except -1:
         """Deliver a message to all matching subscriptions; returns the number of deliveries."""
-        cdef Match* match = self.sublist.match(subject)
+        cdef Match* match = self.match(subject)
         cdef Subscription subscription
         cdef Py_ssize_t delivered = 0
         cdef Py_ssize_t i
         cdef Py_ssize_t start = match.plain
-        if self.sublist.collected:
-            self.pending_work.cost += self.sublist.collected
-            self.sublist.collected = 0
-        if match.plain + match.groups == 0:
-            return 0
-        self.pending_work.cost += match.plain + match.groups
         for i in range(match.plain):
             check(self.sublist.is_valid(match), b"a match is read while it is valid")
             subscription = <Subscription>match.subscriptions[i]
