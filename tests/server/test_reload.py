@@ -9,15 +9,14 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import bcrypt
 import nkeys
 import pytest
 
-from tests.support.broker import Broker
 from tests.support.certificates import Certificates
+from tests.support.configured_broker import ConfiguredBroker, StartBroker
 from tests.support.machine import kernel_bytes
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS, wait_until
@@ -27,32 +26,6 @@ from tests.support.wire_client import MAILBOX, Wire
 ANNA = '[[users]]\nuser = "anna"\npassword = "anna"\n'
 BERTA = '[[users]]\nuser = "berta"\npassword = "berta"\n'
 VIOLATION = "-ERR 'Authorization Violation'"
-StartBroker = Callable[..., Broker]
-
-
-class ConfiguredBroker:
-    """A broker with a configuration file that tests rewrite."""
-
-    def __init__(self, start_broker: StartBroker, path: Path, text: str, *flags: str) -> None:
-        self.path = path
-        path.write_text(text)
-        self.broker = start_broker("--config", str(path), *flags)
-
-    @property
-    def port(self) -> int:
-        return self.broker.port
-
-    def reload(self, text: str, line: str = "settings reloaded") -> None:
-        """Write the file, send SIGHUP and wait until the log has the line."""
-        before = self.broker.log.read_text().count(line)
-        self.path.write_text(text)
-        self.broker.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: self.broker.log.read_text().count(line) > before)
-
-    def user(self, name: str) -> Wire:
-        wire = Wire(self.port, {"user": name, "pass": name})
-        wire.ping()
-        return wire
 
 
 def test_client_that_is_still_authorized_stays_connected(start_broker: StartBroker, tmp_path: Path) -> None:
