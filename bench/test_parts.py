@@ -6,11 +6,12 @@ from bench.conftest import Measure
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.protocol.headers import sender_block
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from mq9fast._core.testing.base import ExposedBytesMap, ExposedHeap, Ticket
 from mq9fast._core.testing.pubsub import add_subscription, remove_subscription
-from tests.support.in_memory import KIB, Core, pub
+from tests.support.in_memory import KIB, Core, hpub, pub
 
 READ_BYTES = 256 * KIB
 
@@ -190,6 +191,39 @@ def test_record_write(measure: Measure, payload_bytes: int) -> None:
     core.create(b"box")
     peer = core.session()
     data, count = filled(pub(b"$mq9.AI.MAILBOX.MSG.box", b"x" * payload_bytes), 64 * KIB)
+
+    def write() -> None:
+        peer.feed(data)
+        core.pipeline.write_batch()
+        core.store.pairs.clear()
+
+    measure(count, write)
+
+
+BLOCK = b"NATS/1.0\r\n%b\r\n"
+TRACE_ID = b"Trace-Id: 0af7651916cd43dd8448eb211c80319c\r\n"
+
+
+@pytest.mark.parametrize("signed_in", [False, True], ids=["no_name", "with_a_name"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(b"", id="no_headers"),
+        pytest.param(BLOCK % TRACE_ID, id="1_header"),
+        pytest.param(BLOCK % (TRACE_ID * 5), id="5_headers"),
+        pytest.param(BLOCK % (TRACE_ID + b"Nats-Msg-Id: 17\r\n"), id="1_header_and_1_option"),
+        pytest.param(BLOCK % (TRACE_ID + b"Mq9-From: anna\r\n"), id="1_header_and_1_removed"),
+    ],
+)
+def test_record_write_with_headers(measure: Measure, header: bytes, signed_in: bool) -> None:
+    """As `test_record_write`, with headers, and of a client that signed in with a name."""
+    core = Core()
+    core.create(b"box")
+    peer = core.session()
+    peer.session.sender_block = sender_block(b"anna") if signed_in else None
+    frame = hpub(b"$mq9.AI.MAILBOX.MSG.box", header, b"x" * 100)
+    count = 500
+    data = frame * count
 
     def write() -> None:
         peer.feed(data)

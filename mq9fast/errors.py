@@ -59,6 +59,12 @@ REASONS = {
         "A mailbox is not a JetStream stream: Nats-Expected- headers do not apply. "
         "Use publish or request instead of js.publish."
     ),
+    "bad_request: headers": (
+        "The headers are not valid: the line NATS/1.0, then a line 'name: value' for each header, then an "
+        "empty line. CR LF ends each line, and no line is folded."
+    ),
+    "bad_request: unknown_header": "A header with an unknown name begins with Mq9-.",
+    "bad_request: repeated_header": "A header that may be given once, such as Nats-Msg-Id, is given twice.",
     "bad_request: nats_trace_only": "A mailbox does not store a message with the header Nats-Trace-Only.",
 }
 

@@ -8,11 +8,13 @@ from bench.regression import reference
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
+from mq9fast._core.testing.protocol import read_header_block
 from mq9fast._core.testing.pubsub import add_subscription, begin_end_of_turn, remove_subscription
 from tests.support.in_memory import KIB, Core, Peer, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"
 FRAMES = 1000
+BLOCKS = 50
 MEMBERS = 8
 
 
@@ -65,6 +67,23 @@ def send() -> Comparison:
         assert peer.connection.written
 
     return Comparison(run_core, lambda: reference.send(data, {b"b": 0}, {}, bytearray()), prepare)
+
+
+def read_headers() -> Comparison:
+    """Check blocks of 40 headers. Two of them are options, and four are removed."""
+    lines = b"Trace-Id: 0af7651916cd43dd8448eb211c80319c\r\n" * 17 + b"Mq9-From: a\r\nMq9-Receipt: b\r\n"
+    block = b"NATS/1.0\r\n%bNats-Msg-Id: 1\r\n%bNats-TTL: 1\r\n\r\n" % (lines, lines)
+
+    def run_core() -> None:
+        for _ in range(BLOCKS):
+            read_header_block(block)
+
+    def run_reference() -> None:
+        for _ in range(BLOCKS):
+            reference.read_headers(block)
+
+    assert read_header_block(block)[1] == reference.read_headers(block)
+    return Comparison(run_core, run_reference)
 
 
 def core_with_messages() -> Core:
@@ -157,6 +176,7 @@ COMPARISONS = {
     "publish_to_nobody": to_nobody,
     "publish_one_to_one": one_to_one,
     "mailbox_send": send,
+    "mailbox_headers": read_headers,
     "mailbox_replay": replay,
     "queue_group": share_out,
     "match_uncached": match,

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterator
 
 PUBLISH = re.compile(rb"PUB (\S+) (?:(\S+) )?(\d+)\r\n")
+HEADER = re.compile(rb"([!-9;-~]+):[^\r\n]*")
+BROKER_HEADERS = {b"mq9-from", b"mq9-deliveries", b"mq9-in-reply-to", b"mq9-receipt"}
 KEY = struct.Struct(">QBQ")
 
 
@@ -39,6 +41,19 @@ def send(data: bytes, next_ids: dict[bytes, int], batch: dict[bytes, bytes], out
         batch[KEY.pack(1, 2, msg_id)] = payload
         body = b'{"msg_id":%d}' % msg_id
         out += b"MSG %b 1 %d\r\n%b\r\n" % (reply, len(body), body)
+
+
+def read_headers(block: bytes) -> bytes:
+    """Check a header block line by line, and return it without what only the broker may write."""
+    first, *lines = block.split(b"\r\n")
+    assert first == b"NATS/1.0" and lines[-2:] == [b"", b""] and b"\0" not in block
+    kept = first + b"\r\n"
+    for line in lines[:-2]:
+        found = HEADER.fullmatch(line)
+        assert found is not None
+        if found[1].lower() not in BROKER_HEADERS:
+            kept += line + b"\r\n"
+    return kept + b"\r\n"
 
 
 def replay(stored: dict[bytes, bytes], subject: bytes, out: bytearray) -> None:

@@ -12,6 +12,7 @@ from mq9fast._core.commit.batch_deletes cimport RowDeletions
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.protocol.headers cimport MessageHeaders
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport PendingWork, Client
 
@@ -40,6 +41,7 @@ cdef class MailboxWriter:
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
+    cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
     cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1

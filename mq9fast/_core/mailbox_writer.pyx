@@ -2,7 +2,9 @@
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.view cimport View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view
+from mq9fast._core.base.view cimport (
+    View, empty_view, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
+)
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
@@ -15,16 +17,32 @@ from mq9fast._core.delivery.in_flight cimport DELETING, HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.address cimport split_priority, valid_address
-from mq9fast._core.protocol.headers cimport has_name_with
+from mq9fast._core.protocol.headers cimport MessageHeaders, read_headers, without_first_line
 from mq9fast._core.protocol.literals cimport (
-    DELETE_PREFIX, EXPECTED_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, RANKS, WORK_IN_PROGRESS, Rank
+    CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, RANKS, WORK_IN_PROGRESS, Rank
 )
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
+from mq9fast._core.storage.record cimport NewMessage, content_bytes
 from mq9fast._core.storage.record_batch cimport RecordLocation
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
+
+# The refusal of each HeaderFault.
+cdef tuple HEADER_REFUSALS = (
+    None, "bad_request: headers", "bad_request: unknown_header", "bad_request: repeated_header",
+    "bad_request: nats_expected",
+)
+
+
+cdef inline void prove_sender(NewMessage* message, bytes sender_block) noexcept:
+    """Add the headers of `sender_block` in front of those of the message."""
+    message.added = view_of(sender_block)
+    if message.header.size:
+        # One NATS/1.0 line and one blank line are enough.
+        message.added.size -= CRLF.size
+        message.header = without_first_line(message.header)
 
 
 cdef class MailboxWriter:
@@ -74,12 +92,21 @@ cdef class MailboxWriter:
         cdef View address
         cdef Rank rank
         cdef Mailbox mailbox
-        cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
-        cdef uint64_t msg_id, now_ms
+        cdef MessageHeaders headers
+        cdef NewMessage message
+        cdef uint64_t size
         if not split_priority(rest, &address, &rank):
             return self.refuse(client, op.reply, "invalid_address")
-        if op.header.size and has_name_with(op.header, EXPECTED_PREFIX):
-            return self.refuse(client, op.reply, "bad_request: nats_expected")
+        message.added = empty_view()
+        message.header = op.header
+        message.payload = op.payload
+        if op.header.size:
+            if not self.accept_headers(client, op, &headers):
+                return 0
+            message.header = headers.block
+        if client.sender_block is not None:
+            prove_sender(&message, client.sender_block)
+        size = <uint64_t>content_bytes(&message)
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None and not self.limits.auto_create:
             return self.refuse(client, op.reply, "mailbox_not_found")
@@ -93,14 +120,22 @@ cdef class MailboxWriter:
             mailbox = self.create(to_bytes(address))
             if mailbox is None:
                 return self.refuse(client, op.reply, "limit_exceeded")
-        msg_id = mailbox.next_id
-        now_ms = self.mailbox_index.now_ms
-        self.accumulator.group.add_message(mailbox, rank, msg_id, now_ms, op.header, op.payload)
+        message.rank = rank
+        message.msg_id = mailbox.next_id
+        message.created_ms = self.mailbox_index.now_ms
+        self.accumulator.group.add_message(mailbox, &message)
         mailbox.next_id += 1
-        mailbox.renewed_ms = now_ms
+        mailbox.renewed_ms = message.created_ms
         self.mailbox_index.message_added(mailbox, rank, size)
         self.accepted += 1
-        return self.accumulator.group.add_reply(client, op.reply, REPLY_MSG_ID, msg_id, None)
+        return self.accumulator.group.add_reply(client, op.reply, REPLY_MSG_ID, message.msg_id, None)
+
+    cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1:
+        """Read the headers of a MSG or answer; false if they are not valid, and it was refused."""
+        cdef int fault = read_headers(op.header, headers)
+        if fault:
+            self.refuse(client, op.reply, <str>HEADER_REFUSALS[fault])
+        return fault == 0
 
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept:
         """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
@@ -121,10 +156,13 @@ cdef class MailboxWriter:
         cdef View address = view(rest.data, max(dot, 0))
         cdef uint64_t msg_id = 0
         cdef Mailbox mailbox
+        cdef MessageHeaders headers
         if not read_decimal(slice_from(rest, dot + 1), LARGEST_ID, &msg_id):
             return self.refuse(client, op.reply, "bad_request")
         if not valid_address(address):
             return self.refuse(client, op.reply, "invalid_address")
+        if op.header.size and not self.accept_headers(client, op, &headers):
+            return 0
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
             return self.refuse(client, op.reply, "mailbox_not_found")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mq9fast._core.protocol.headers import sender_block
 from mq9fast._core.pubsub.permissions import Permissions
 from mq9fast.auth.passwords import Passwords, StillNeeded
 from mq9fast.config.settings import Settings
@@ -34,13 +35,14 @@ class Identity:
     "unverified" for `UNVERIFIED`; "unknown" for the user that stands for all unknown names.
 
     `name`: the user's name or public NKEY. `secret`: the password, bcrypt hash or token of the settings.
-    `permissions`: None allows everything.
+    `permissions`: None allows everything. `sender_block`: see `Client.sender_block`.
     """
 
     kind: str
     name: str = ""
     secret: str = ""
     permissions: Permissions | None = None
+    sender_block: bytes | None = None
 
 
 ANONYMOUS = Identity("anonymous")
@@ -68,13 +70,13 @@ class Authenticator:
         if settings.token is not None:
             self._token = Identity("token", "", settings.token)
         elif settings.user is not None:
-            self._users[settings.user] = Identity("user", settings.user, settings.password or "")
+            self._users[settings.user] = _named("user", settings.user, settings.password or "")
         for user in settings.users:
             allowed = make_permissions(user.permissions or settings.default_permissions, seed)
             if user.nkey is not None:
-                self._keys[user.nkey] = Identity("nkey", user.nkey, permissions=allowed)
+                self._keys[user.nkey] = _named("nkey", user.nkey, permissions=allowed)
             else:
-                self._users[user.name] = Identity("user", user.name, user.password or "", allowed)
+                self._users[user.name] = _named("user", user.name, user.password or "", allowed)
         self._unknown_user = Identity("unknown", secret=self._secret_of_unknown_user())
         passwords.forget_all_but({identity.secret for identity in self._users.values()})
 
@@ -169,6 +171,11 @@ class Authenticator:
             return secrets.token_hex()
         costliest = max(hashes, key=lambda text: text[COST])
         return costliest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
+
+
+def _named(kind: str, name: str, secret: str = "", permissions: Permissions | None = None) -> Identity:
+    """The identity of clients that sign in with a name: it is in what they send to mailboxes."""
+    return Identity(kind, name, secret, permissions, sender_block(name.encode()))
 
 
 def _is_hash(secret: str) -> bool:

@@ -12,7 +12,14 @@ import msgspec
 from msgspec import Meta
 from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, StructType, Type, UnionType
 
-from mq9fast.config.users import PermissionLists, User, check_password, check_permissions, check_users
+from mq9fast.config.users import (
+    PermissionLists,
+    User,
+    check_password,
+    check_permissions,
+    check_user_name,
+    check_users,
+)
 from mq9fast.errors import SettingsError
 
 _YEAR = 365 * 86400
@@ -165,6 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError("token and user are both set: use only one of them")
         if self.users and (self.token or self.user):
             raise SettingsError("users are listed, and user or token is set too: use only one of them")
+        check_user_name(self.user or "")
         check_users(self.users)
         check_permissions(self.default_permissions, "default_permissions")
         check_password(self.password or "", "password")

@@ -6,6 +6,7 @@
 
 import binascii
 import re
+import unicodedata
 from base64 import b32decode
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from mq9fast.errors import SettingsError
 BCRYPT_PREFIX = re.compile(r"\$2[abxy]\$")
 BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 PUBLIC_KEY_BYTES = 32
+# Unicode categories: control characters, and surrogates, which are not text.
+NOT_IN_NAMES = {"Cc", "Cs"}
 SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f]+")
 
 NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
@@ -83,12 +86,22 @@ def check_users(users: tuple[User, ...]) -> None:
             )
         if user.name in names:
             raise SettingsError(f"user {user.name!r} is listed twice")
+        if user.user is not None:
+            check_user_name(user.user)
         names.add(user.name)
         if user.password is not None:
             check_password(user.password, f"the password of user {user.name!r}")
         if user.nkey is not None:
             decode_nkey(user.nkey)
         check_permissions(user.permissions, f"user {user.name!r}")
+
+
+def check_user_name(name: str) -> None:
+    """Raise SettingsError for a name that a header cannot have as its value: see `Mq9-From`."""
+    if any(unicodedata.category(character) in NOT_IN_NAMES for character in name) or name != name.strip():
+        raise SettingsError(
+            f"the user name {name!r} cannot be used: it has control characters, or blanks at its start or end"
+        )
 
 
 def check_password(password: str, name: str) -> None:

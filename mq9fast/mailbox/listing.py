@@ -13,6 +13,7 @@ from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.protocol.address import PRIORITIES
+from mq9fast._core.protocol.headers import SENDER_START
 from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.storage.store import Store
 
@@ -44,6 +45,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     create_time: int
     size: int
     headers: dict[str, str | list[str]]
+    sender: str = msgspec.field(default="", name="from")
     payload: str | None = None
     payload_base64: str | None = None
     payload_omitted: bool = False
@@ -111,11 +113,12 @@ class Listing:
 def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max_bytes: int) -> bytes:
     """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
 
-    If the message alone would not fit, its payload is omitted, and its headers if that is not enough.
+    If the message alone would not fit, its payload is omitted, its headers if that is not enough, and then
+    its sender.
     """
     msg_id, _, header, payload = message
     headers = read_headers(header) if len(header) <= max_bytes else {}
-    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers)
+    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header))
     _put_payload(entry, payload, max_bytes)
     encoded = msgspec.json.encode(entry)
     if len(encoded) <= max_bytes:
@@ -125,6 +128,9 @@ def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max
     encoded = msgspec.json.encode(entry)
     if len(encoded) > max_bytes:
         entry.headers = {}
+        encoded = msgspec.json.encode(entry)
+    if len(encoded) > max_bytes:
+        entry.sender = ""
         encoded = msgspec.json.encode(entry)
     return encoded
 
@@ -150,6 +156,14 @@ def _json_bytes(text: bytes) -> int:
     escaped = len(text) - len(text.translate(None, ESCAPED))
     controls = len(text) - len(text.translate(None, CONTROLS))
     return len(text) + escaped + 5 * controls
+
+
+def _read_sender(block: bytes) -> str:
+    """The name of the client that sent a message, as the broker stored it; "" if it had none."""
+    if not block.startswith(SENDER_START):
+        return ""
+    name, _, _ = block[len(SENDER_START) :].partition(b"\r")
+    return name.decode("utf-8", "replace")
 
 
 def read_headers(block: bytes) -> dict[str, str | list[str]]:

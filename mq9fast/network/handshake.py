@@ -41,6 +41,13 @@ MAX_LANG_CHARACTERS = 64
 MAX_SHARED_LANGS = 256
 
 
+def set_identity(session: Session, identity: Identity) -> None:
+    """Give a client the name and the permissions with which it signed in."""
+    session.identity = identity
+    session.sender_block = identity.sender_block
+    session.permit(identity.permissions)
+
+
 class Handshake:
     """INFO and CONNECT for all connections of a broker. `port` is the client port that it listens on."""
 
@@ -173,8 +180,7 @@ class Handshake:
             session.close_with(b"Authorization Violation")
             return
         session.authorized = True
-        session.identity = identity
-        session.permit(identity.permissions)
+        set_identity(session, identity)
         accepted()
         if options.protocol not in KNOWN_PROTOCOLS:
             session.close_with(b"invalid client protocol")

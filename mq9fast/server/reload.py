@@ -12,6 +12,7 @@ from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY_CONNECTIONS, Connection
 from mq9fast.network.descriptors import raise_descriptor_limit
+from mq9fast.network.handshake import set_identity
 from mq9fast.network.tls import reload_certificates
 from mq9fast.server.broker import Broker
 from mq9fast.server.limits import set_limits
@@ -87,5 +88,4 @@ def _apply_verdict(connection: Connection, identity: Identity | None) -> None:
         )
         session.close_with(None)
         return
-    session.identity = identity
-    session.permit(identity.permissions)
+    set_identity(session, identity)

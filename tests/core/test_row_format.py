@@ -49,11 +49,12 @@ def test_versions() -> None:
 
 def test_rows_of_a_single_message_and_its_mailbox() -> None:
     core = OneMailbox()
-    core.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent 3 5\r\nhdrok\r\n")
+    header = "NATS/1.0\r\nA: b\r\n\r\n"
+    core.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent 18 20\r\n%bok\r\n" % header.encode())
     message = row(
         f"6d {UID} 01 {FIRST_ID}",
-        *("01 00", "00 00", "00 00 00 03", core.sent),
-        text("hdr") + text("ok"),
+        *("01 00", "00 00", "00 00 00 12", core.sent),
+        text(header) + text("ok"),
     )
     mailbox = row(
         text("ba.b"),
@@ -67,11 +68,11 @@ def test_rows_of_a_single_message_and_its_mailbox() -> None:
         ),
         *("00" * 8, "00" * 8, "00" * 8),
         *("00" * 8, "00 00 00 00 00 00 00 01", "00" * 8),
-        *("00 00 00 00 00 00 00 05", "00 00 00 02", "00 00 00 00"),
+        *("00 00 00 00 00 00 00 14", "00 00 00 02", "00 00 00 00"),
         text("who"),
     )
     assert core.store.pairs == dict([message, mailbox])
-    assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 5, 104 + 3)
+    assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 20, 104 + 3)
 
 
 def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:

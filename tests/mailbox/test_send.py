@@ -45,7 +45,7 @@ def test_payload_arrives_unchanged(wire: Wire, address: str, payload: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    "header", [b"NATS/1.0\r\n\r\n", b"NATS/1.0 503 odd\r\n\r\n", b"nonsense", b"\x00\xff\r\n\r\n"]
+    "header", [b"NATS/1.0\r\n\r\n", HEADER, b"NATS/1.0\r\n~!:\xff\x01\r\nNats-Msg-Id: 1\r\n\r\n"]
 )
 def test_header_arrives_unchanged(wire: Wire, address: str, header: bytes) -> None:
     wire.create(name=address)

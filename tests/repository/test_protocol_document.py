@@ -52,11 +52,18 @@ def read_chapters() -> dict[str, tuple[list[str], list[Block]]]:
 CHAPTERS = read_chapters()
 
 
+def sign_in(flags: list[str]) -> dict[str, str]:
+    """The options of CONNECT for the user in a broker's flags, if there is one."""
+    if "--user" not in flags:
+        return {}
+    return {"user": flags[flags.index("--user") + 1], "pass": flags[flags.index("--password") + 1]}
+
+
 class Client:
     """One client of an example, line by line."""
 
-    def __init__(self, port: int) -> None:
-        self.wire = Wire(port)
+    def __init__(self, broker: Broker) -> None:
+        self.wire = Wire(broker.port, sign_in(list(broker.flags)))
         self.received: deque[str] = deque()
         self.unsent = ""
         self.requests = 0
@@ -129,7 +136,7 @@ class Example:
             self.unsettled.settle()
             self.unsettled = None
         if name not in self.clients:
-            self.clients[name] = Client(self.broker.port)
+            self.clients[name] = Client(self.broker)
         client = self.clients[name]
         if sign == ">":
             client.queue(self.fill(text))

@@ -19,6 +19,7 @@ from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.testing.pubsub import set_turn_ns
+from mq9fast.errors import REASONS
 
 KIB = 1024
 MANY = settings(max_examples=500)
@@ -179,7 +180,7 @@ class Core:
             self.delivery,
             self.pending_work,
             self.accumulator,
-            {code: code.encode() for code in CODES},
+            {code: code.encode() for code in (*CODES, *REASONS)},
             store=self.store,  # type: ignore[arg-type]
             store_errors=(OSError, CorruptRecord),
             write_batch=self.pipeline.write_batch,
@@ -285,6 +286,14 @@ CODES = (
 def pub(subject: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
     """A PUB frame."""
     return b"PUB %b %b%d\r\n%b\r\n" % (subject, reply and reply + b" ", len(payload), payload)
+
+
+def hpub(subject: bytes, header: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
+    """An HPUB frame, or a PUB frame without a header."""
+    if not header:
+        return pub(subject, payload, reply)
+    sizes = b"%d %d" % (len(header), len(header) + len(payload))
+    return b"HPUB %b %b%b\r\n%b%b\r\n" % (subject, reply and reply + b" ", sizes, header, payload)
 
 
 def cut(data: bytes, *places: int) -> list[bytes]:

@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, view
 from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.storage.record cimport NewMessage
 from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
@@ -47,9 +48,7 @@ cdef class BatchPuts:
     cdef Py_ssize_t open_batch_count
     cdef Py_ssize_t open_batch_capacity
 
-    cdef Py_ssize_t add(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
-    ) except -1
+    cdef Py_ssize_t add(self, Mailbox mailbox, const NewMessage* new) except -1
     cdef OpenBatch* open_batch(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL
     cdef bytes pack(self, const OpenBatch* open_batch)
     cdef int write(self, object put_row) except -1

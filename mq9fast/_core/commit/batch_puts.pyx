@@ -8,9 +8,9 @@ from libc.string cimport memset
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
-from mq9fast._core.base.view cimport View, put, to_bytes
+from mq9fast._core.base.view cimport put, to_bytes
 from mq9fast._core.mailbox.mailbox cimport Mailbox
-from mq9fast._core.storage.record cimport message_key, put_message
+from mq9fast._core.storage.record cimport NewMessage, content_bytes, message_key, put_message
 from mq9fast._core.storage.record_batch cimport batch_key
 from mq9fast._core.storage.row_format cimport (
     BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_ID_SPAN, BATCH_VERSION, MAX_BATCH_MESSAGES,
@@ -25,27 +25,25 @@ cdef class BatchPuts:
         PyMem_Free(self.messages)
         PyMem_Free(self.open_batches)
 
-    cdef Py_ssize_t add(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
-    ) except -1:
+    cdef Py_ssize_t add(self, Mailbox mailbox, const NewMessage* new) except -1:
         """Copy a message; returns its index. The caller keeps the mailbox alive until `write`."""
-        cdef Py_ssize_t size = MESSAGE_FIXED_BYTES + header.size + payload.size
+        cdef Py_ssize_t size = MESSAGE_FIXED_BYTES + content_bytes(new)
         cdef Py_ssize_t index = self.count
         cdef Message* message
         cdef OpenBatch* open_batch
         cdef char* end
         self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, size)
         self.messages = <Message*>with_capacity(self.messages, self.count, &self.capacity, sizeof(Message))
-        open_batch = self.open_batch(mailbox, rank, msg_id, size)
+        open_batch = self.open_batch(mailbox, new.rank, new.msg_id, size)
         message = &self.messages[index]
         message.start = self.arena_size
         message.size = size
-        message.msg_id = msg_id
+        message.msg_id = new.msg_id
         message.next_in_batch = -1
-        end = put_message(self.arena + self.arena_size, now_ms, header, payload)
+        end = put_message(self.arena + self.arena_size, new)
         check(end - self.arena == self.arena_size + size, b"a packed message has the size that was reserved")
         if open_batch.count:
-            check(self.messages[open_batch.last].msg_id < msg_id, b"the ids of a record batch ascend")
+            check(self.messages[open_batch.last].msg_id < new.msg_id, b"the ids of a record batch ascend")
             self.messages[open_batch.last].next_in_batch = index
         else:
             open_batch.first = index

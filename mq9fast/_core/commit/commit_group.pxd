@@ -16,6 +16,7 @@ from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.pubsub.client cimport Client
+from mq9fast._core.storage.record cimport NewMessage
 
 
 cdef enum ReplyKind:
@@ -103,9 +104,7 @@ cdef class CommitGroup:
     cdef int clear(self) except -1
     cdef int set_batch(self, object batch) except -1
     cdef int touch(self, Mailbox mailbox) except -1
-    cdef int add_message(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
-    ) except -1
+    cdef int add_message(self, Mailbox mailbox, const NewMessage* new) except -1
     cdef bint add_delete(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1

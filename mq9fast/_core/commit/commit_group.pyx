@@ -12,9 +12,9 @@ from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.pubsub.client cimport Client
-from mq9fast._core.storage.record cimport mailbox_key
+from mq9fast._core.storage.record cimport NewMessage, mailbox_key
 from mq9fast._core.storage.record_batch cimport all_bits
-from mq9fast._core.storage.row_format cimport MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES, MESSAGE_OVERHEAD_BYTES
+from mq9fast._core.storage.row_format cimport MESSAGE_KEY_BYTES, MESSAGE_OVERHEAD_BYTES
 
 cdef enum:
     RECORD_BYTES = 256        # about the size of a mailbox record with its key
@@ -80,23 +80,21 @@ cdef class CommitGroup:
             self.bytes += added
         return 0
 
-    cdef int add_message(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, uint64_t now_ms, View header, View payload
-    ) except -1:
-        cdef Py_ssize_t message = self.puts.add(mailbox, rank, msg_id, now_ms, header, payload)
-        cdef Py_ssize_t added = MESSAGE_KEY_BYTES + MESSAGE_FIXED_BYTES + header.size + payload.size
+    cdef int add_message(self, Mailbox mailbox, const NewMessage* new) except -1:
+        cdef Py_ssize_t message = self.puts.add(mailbox, new)
+        cdef Py_ssize_t size = MESSAGE_KEY_BYTES + self.puts.messages[message].size
         cdef LivePush* live_push
-        self.batch_bytes += added
-        self.bytes += added
+        self.batch_bytes += size
+        self.bytes += size
         self.touch(mailbox)
         if mailbox.consumers:
             live_push = <LivePush*>section_add(&self.live_pushes, sizeof(LivePush))
             live_push.mailbox = owned(mailbox)
             live_push.message = message
             live_push.uid = mailbox.uid
-            live_push.msg_id = msg_id
-            live_push.rank = rank
-            self.live_ranks |= 1 << rank
+            live_push.msg_id = new.msg_id
+            live_push.rank = new.rank
+            self.live_ranks |= 1 << new.rank
         return 0
 
     cdef bint add_delete(

@@ -1,37 +1,38 @@
-"""A fast search for a header name in a block of NATS headers, without splitting the block into lines.
+"""Checks the header block of a MSG or of an answer, by a table of names.
 
-The publish path calls it for each message with headers, to see whether it asks for tracing or for JetStream.
+`MailboxWriter` calls `read_headers` for each MSG and each answer that has headers. Some names are options of
+mailboxes, some only the broker may write, and all others are stored as they are.
 """
-
-from libc.string cimport memchr
 
 from mq9fast._core.base.view cimport View
 
 
-cdef inline bint begins(const char* at, Py_ssize_t size, View prefix) noexcept:
-    """Whether the bytes begin with `prefix` in any letter case. `prefix` must be in lower case."""
-    cdef Py_ssize_t i
-    cdef char c
-    if size < prefix.size:
-        return False
-    for i in range(prefix.size):
-        c = at[i]
-        if c'A' <= c <= c'Z':
-            c |= 0x20
-        if c != prefix.data[i]:
-            return False
-    return True
+cdef enum HeaderKind:
+    # What a name means. The C names are for the table in headers.pyx.
+    STORED_HEADER "MQ9FAST_STORED_HEADER"      # any other name
+    BROKER_HEADER "MQ9FAST_BROKER_HEADER"      # removed from what clients send
+    UNKNOWN_HEADER "MQ9FAST_UNKNOWN_HEADER"    # begins with Mq9- and is none of the others
+    STREAM_HEADER "MQ9FAST_STREAM_HEADER"      # a condition for a JetStream stream
+    # Options: at most one of each. They are stored too.
+    NATS_MSG_ID "MQ9FAST_NATS_MSG_ID"
+    NATS_TTL "MQ9FAST_NATS_TTL"
+    HEADER_KINDS "MQ9FAST_HEADER_KINDS"
 
 
-cdef inline bint has_name_with(View block, View prefix) noexcept:
-    """Whether any line after the first begins with `prefix` in any letter case. `prefix` is in lower case."""
-    cdef const char* at = block.data
-    cdef const char* end = block.data + block.size
-    while at < end:
-        at = <const char*>memchr(at, c'\n', <size_t>(end - at))
-        if at is NULL:
-            return False
-        at += 1
-        if begins(at, end - at, prefix):
-            return True
-    return False
+cdef enum HeaderFault:
+    NO_FAULT
+    MALFORMED          # not `NATS/1.0`, lines `name: value` and a blank line, each ended by CR LF
+    UNKNOWN_OPTION
+    REPEATED_OPTION
+    STREAM_CONDITION
+
+
+cdef struct MessageHeaders:
+    # DANGER: the Views point into the block that was read.
+    View block                  # without what only the broker may write; starts with the NATS/1.0 line
+    unsigned int options        # the set of options that are given: bit `1 << kind`
+    View values[HEADER_KINDS]   # of those, by kind, without blanks around them
+
+
+cdef HeaderFault read_headers(View block, MessageHeaders* headers) noexcept
+cdef View without_first_line(View block) noexcept

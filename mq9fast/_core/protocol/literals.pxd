@@ -52,10 +52,11 @@ cdef extern from *:
     const View PONG_LINE 'MQ9FAST_LITERAL("PONG" MQ9FAST_CRLF)'
     const View OK_LINE 'MQ9FAST_LITERAL("+OK" MQ9FAST_CRLF)'
 
-    # Names of headers; the one in lower case is the beginning of several.
+    const View CRLF 'MQ9FAST_LITERAL(MQ9FAST_CRLF)'
+    # Of headers; headers.pyx has the names that concern mailboxes.
+    const View HEADER_VERSION_LINE 'MQ9FAST_LITERAL("NATS/1.0" MQ9FAST_CRLF)'
     const View TRACE_DEST 'MQ9FAST_LITERAL("Nats-Trace-Dest")'
     const View TRACE_ONLY 'MQ9FAST_LITERAL("Nats-Trace-Only")'
-    const View EXPECTED_PREFIX 'MQ9FAST_LITERAL("nats-expected-")'
 
     # What an answer to a delivered message may be that deletes nothing, as in JetStream.
     const View NAK 'MQ9FAST_LITERAL("-NAK")'

@@ -70,6 +70,10 @@ cdef class Client:
     cdef readonly dict subscriptions      # sid -> Subscription
     cdef dict awaiting_answers            # keys: ended subscriptions with messages in flight
 
+    # A header block with its name as Mq9-From, for what it sends to mailboxes; None if it signed in without a
+    # name.
+    cdef public bytes sender_block
+
     # From CONNECT, for monitoring; None until then.
     cdef public str name
     cdef public str lang

@@ -25,6 +25,21 @@ cdef struct MailboxRecord:
     View description          # DANGER: points into the record that was unpacked
 
 
+cdef struct NewMessage:
+    # A message to be stored. DANGER: the Views point into what its sender sent.
+    int rank
+    uint64_t msg_id
+    uint64_t created_ms
+    View added                # headers of the broker, with the NATS/1.0 line; empty if there are none
+    View header               # what follows them: other headers, or the whole block
+    View payload
+
+
+cdef inline Py_ssize_t content_bytes(const NewMessage* message) noexcept:
+    """The size of its headers and payload."""
+    return message.added.size + message.header.size + message.payload.size
+
+
 cdef struct StoredMessage:
     # DANGER: header and payload point into the value that was unpacked.
     uint64_t created_ms
@@ -40,7 +55,7 @@ cdef inline View address_in(bytes mailbox_key) noexcept:
 cpdef bytes mailbox_key(bytes address)
 cpdef bytes message_key(uint64_t uid, int rank, uint64_t msg_id)
 cdef void put_message_key(MessageKeyLayout* at, uint64_t uid, int rank, uint64_t msg_id) noexcept
-cdef char* put_message(char* at, uint64_t created_ms, View header, View payload) noexcept
+cdef char* put_message(char* at, const NewMessage* message) noexcept
 cdef int unpack_message(View value, StoredMessage* message) except -1
 cdef bytes pack_mailbox(const MailboxRecord* record)
 cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1

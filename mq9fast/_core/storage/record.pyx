@@ -48,15 +48,15 @@ cdef void put_message_key(MessageKeyLayout* at, uint64_t uid, int rank, uint64_t
     put_u64(at.msg_id, msg_id)
 
 
-cdef char* put_message(char* at, uint64_t created_ms, View header, View payload) noexcept:
+cdef char* put_message(char* at, const NewMessage* message) noexcept:
     """Write a message at `at`: MESSAGE_FIXED_BYTES, the header and the payload. Returns the end."""
     cdef MessageLayout* fixed = <MessageLayout*>at
     fixed.version = RECORD_VERSION
     fixed.reserved = 0
     memset(fixed.attributes_size, 0, sizeof(fixed.attributes_size))
-    put_u32(fixed.header_size, <uint32_t>header.size)
-    put_u64(fixed.created_ms, created_ms)
-    return put(put(at + MESSAGE_FIXED_BYTES, header), payload)
+    put_u32(fixed.header_size, <uint32_t>(message.added.size + message.header.size))
+    put_u64(fixed.created_ms, message.created_ms)
+    return put(put(put(at + MESSAGE_FIXED_BYTES, message.added), message.header), message.payload)
 
 
 cdef int unpack_message(View value, StoredMessage* message) except -1:

@@ -1,6 +1,7 @@
-"""The parser and the write side of a connection, called from Python."""
+"""The parsers and the write side of a connection, called from Python."""
 
-from mq9fast._core.base.view cimport to_bytes, view_of
+from mq9fast._core.base.view cimport to_bytes, view, view_of
+from mq9fast._core.protocol.headers cimport HEADER_KINDS, MessageHeaders, read_headers
 from mq9fast._core.protocol.parser cimport FOUND, NEED_MORE, Bounds, Operation, Outcome, parse
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
@@ -29,6 +30,26 @@ def parse_all(bytes data not None, Py_ssize_t control_line_bytes=4096, Py_ssize_
         ))
         used += op.frame
     return operations, <int>NEED_MORE, used
+
+
+def read_header_block(bytes block not None):
+    """Check the headers of a MSG.
+
+    Returns (fault, block, options): the `HeaderFault`, and if it is 0 the block as it is stored, and the
+    values of its options by `HeaderKind`.
+    """
+    cdef MessageHeaders headers
+    cdef dict options = {}
+    cdef unsigned int kind
+    cdef bytearray copy = bytearray(block)
+    cdef char* data = copy      # may be changed in place
+    cdef int fault = read_headers(view(data, len(copy)), &headers)
+    if fault:
+        return fault, b"", {}
+    for kind in range(HEADER_KINDS):
+        if headers.options >> kind & 1:
+            options[kind] = to_bytes(headers.values[kind])
+    return fault, to_bytes(headers.block), options
 
 
 cdef class ExposedWriteBuffer(WriteBuffer):

@@ -1,0 +1,3 @@
+SENDER_START: bytes
+
+def sender_block(name: bytes) -> bytes: ...

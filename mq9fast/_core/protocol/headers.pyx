@@ -1,0 +1,162 @@
+"""The header block of a MSG or of an answer; the contract is in headers.pxd."""
+
+from libc.string cimport memchr, memmove
+
+from mq9fast._core.base.view cimport View, slice_from, starts_with, view
+from mq9fast._core.protocol.literals cimport HEADER_VERSION_LINE
+
+# Every header block with a proved sender begins with this; the name and CR LF follow.
+SENDER_START = b"NATS/1.0\r\nMq9-From: "
+
+
+cdef struct HeaderRow "mq9fast_header_row":
+    View name
+    HeaderKind kind
+
+
+cdef extern from *:
+    """
+    /* In lower case. One that ends in '-' stands for all that begin with it. The first that fits counts. */
+    #define MQ9FAST_HEADER_TABLE ((const struct mq9fast_header_row[]){ \\
+        {MQ9FAST_LITERAL("nats-msg-id"),     MQ9FAST_NATS_MSG_ID}, \\
+        {MQ9FAST_LITERAL("nats-ttl"),        MQ9FAST_NATS_TTL}, \\
+        {MQ9FAST_LITERAL("nats-expected-"),  MQ9FAST_STREAM_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-from"),        MQ9FAST_BROKER_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-deliveries"),  MQ9FAST_BROKER_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-dead-"),       MQ9FAST_BROKER_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-in-reply-to"), MQ9FAST_BROKER_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-receipt"),     MQ9FAST_BROKER_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-"),            MQ9FAST_UNKNOWN_HEADER}, \\
+        {MQ9FAST_LITERAL(""),                MQ9FAST_STORED_HEADER}})
+    """
+    const HeaderRow* HEADER_TABLE "MQ9FAST_HEADER_TABLE"
+
+
+cdef bint begins(View name, View prefix) noexcept:
+    """Whether `name` begins with `prefix`, which is in lower case, in any letter case."""
+    cdef Py_ssize_t i
+    cdef char c
+    if name.size < prefix.size:
+        return False
+    for i in range(prefix.size):
+        c = name.data[i]
+        if c'A' <= c <= c'Z':
+            c |= 0x20
+        if c != prefix.data[i]:
+            return False
+    return True
+
+
+cdef HeaderKind kind_of(View name) noexcept:
+    cdef const HeaderRow* row = HEADER_TABLE
+    # Every name in the table begins with one of these, and most names of clients do not.
+    if name.size == 0 or name.data[0] not in (c'M', c'm', c'N', c'n'):
+        return STORED_HEADER
+    while row.name.size:
+        if row.name.size == name.size or row.name.data[row.name.size - 1] == c'-':
+            if begins(name, row.name):
+                break
+        row += 1
+    return row.kind
+
+
+cdef View name_of(View line) noexcept:
+    """What is before the colon, if those are printable characters without blanks; else empty."""
+    cdef Py_ssize_t i = 0
+    while i < line.size and 0x21 <= line.data[i] <= 0x7E and line.data[i] != c':':
+        i += 1
+    return view(line.data, i if i < line.size and line.data[i] == c':' else 0)
+
+
+cdef View without_blanks(View value) noexcept:
+    while value.size and value.data[0] in (c' ', c'\t'):
+        value = slice_from(value, 1)
+    while value.size and value.data[value.size - 1] in (c' ', c'\t'):
+        value.size -= 1
+    return value
+
+
+cdef HeaderFault read_line(View line, MessageHeaders* headers, Py_ssize_t* broker_bytes) noexcept:
+    """Check one line, which ends with its only LF."""
+    cdef View name = name_of(line)
+    cdef View value = view(line.data + name.size, line.size - name.size)    # from the colon on
+    cdef HeaderKind kind
+    if name.size == 0 or memchr(value.data, c'\r', <size_t>value.size) != line.data + line.size - 2:
+        return MALFORMED
+    kind = kind_of(name)
+    if kind == STORED_HEADER:
+        return NO_FAULT
+    if kind == BROKER_HEADER:
+        broker_bytes[0] += line.size
+        return NO_FAULT
+    if kind == UNKNOWN_HEADER:
+        return UNKNOWN_OPTION
+    if kind == STREAM_HEADER:
+        return STREAM_CONDITION
+    if headers.options & (1u << <unsigned int>kind):
+        return REPEATED_OPTION
+    headers.options |= 1u << <unsigned int>kind
+    headers.values[<int>kind] = without_blanks(view(value.data + 1, value.size - 3))
+    return NO_FAULT
+
+
+cdef HeaderFault read_block(View block, MessageHeaders* headers, Py_ssize_t* broker_bytes) noexcept:
+    """Check all lines. `broker_bytes`: the size of those that only the broker may write."""
+    cdef const char* at
+    cdef const char* line_end
+    cdef const char* end = block.data + block.size
+    cdef HeaderFault fault
+    headers.block = block
+    headers.options = 0
+    broker_bytes[0] = 0
+    if not starts_with(block, HEADER_VERSION_LINE) or memchr(block.data, 0, <size_t>block.size) is not NULL:
+        return MALFORMED
+    at = block.data + HEADER_VERSION_LINE.size
+    while at < end:
+        line_end = <const char*>memchr(at, c'\n', <size_t>(end - at))
+        if line_end is NULL:
+            return MALFORMED
+        line_end += 1
+        if at[0] == c'\r':
+            return NO_FAULT if line_end == at + 2 and line_end == end else MALFORMED
+        fault = read_line(view(at, line_end - at), headers, broker_bytes)
+        if fault != NO_FAULT:
+            return fault
+        at = line_end
+    return MALFORMED
+
+
+cdef View remove_broker_lines(View block) noexcept:
+    """Remove what only the broker may write from a valid block, in place."""
+    cdef char* kept = <char*>block.data + HEADER_VERSION_LINE.size
+    cdef const char* at = kept
+    cdef const char* end = block.data + block.size
+    cdef Py_ssize_t size
+    while at < end:
+        size = <const char*>memchr(at, c'\n', <size_t>(end - at)) - at + 1
+        if kind_of(name_of(view(at, size))) != BROKER_HEADER:
+            memmove(kept, at, <size_t>size)
+            kept += size
+        at += size
+    return view(block.data, kept - block.data)
+
+
+cdef HeaderFault read_headers(View block, MessageHeaders* headers) noexcept:
+    """Check a block that is not empty. DANGER: this changes its bytes if clients wrote what only the broker
+    may write; `headers.block` is the rest."""
+    cdef Py_ssize_t broker_bytes = 0
+    cdef HeaderFault fault = read_block(block, headers, &broker_bytes)
+    if fault == NO_FAULT and broker_bytes:
+        # The lines moved, so the values are elsewhere.
+        fault = read_block(remove_broker_lines(block), headers, &broker_bytes)
+    return fault
+
+
+cdef View without_first_line(View block) noexcept:
+    """A valid block without its NATS/1.0 line, to be stored behind headers of the broker."""
+    return slice_from(block, HEADER_VERSION_LINE.size)
+
+
+def sender_block(bytes name not None) -> bytes:
+    """The header block that proves that the client with this name sent a message."""
+    return SENDER_START + name + b"\r\n\r\n"
