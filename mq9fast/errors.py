@@ -46,6 +46,7 @@ SENTENCES = {
     "mailbox_conflict": "The mailbox already exists with another value of 'public'.",
     # Reserved by the protocol: DELETE answers {"deleted": false} instead.
     "message_not_found": "There is no such message in the mailbox.",
+    "permission_denied": "The permissions of this client do not allow this.",
     "limit_exceeded": "A limit of the broker or of the mailbox is reached.",
     "store_unavailable": "The store is not available now: send the request again later.",
     # The prefix ends with a dot.

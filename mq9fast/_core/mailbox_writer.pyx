@@ -146,6 +146,9 @@ cdef class MailboxWriter:
             return False
         if limits.max_mailbox_bytes and stored_bytes + size > limits.max_mailbox_bytes:
             return False
+        if mailbox is not None and mailbox.options is not None:
+            if not mailbox.options.has_room(messages + 1, stored_bytes + size):
+                return False
         if limits.max_store_bytes == 0:
             return True
         return self.mailbox_index.stored_bytes() + size <= limits.max_store_bytes

@@ -317,6 +317,10 @@ cdef class Session(Client):
     cdef bint permits_publish(self, View subject) except *:
         return self.permissions is None or self.permissions.may_publish(subject)
 
+    def may_subscribe(self, bytes subject not None) -> bool:
+        """Whether the client may subscribe to the subject, without a queue group."""
+        return self.permissions is None or self.permissions.may_subscribe(view_of(subject), empty_view())
+
     cdef bytes publish_violation(self, const Operation* op):
         """nats-server's sentence for a publish that is not allowed, or None. The broker itself publishes the
         replies to `$mq9.` requests, so the client must be allowed to publish or subscribe to them."""

@@ -7,17 +7,20 @@ so it never reports a change that could still be lost.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import msgspec
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.protocol.address import MSG_PREFIX
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing, ListRequest
+from mq9fast.mailbox.options import OptionFields, show
 
 # One commit group answers LIST requests with about this much, but at least one. The other requests wait for
 # the next group, so that LIST neither delays other clients nor fills the memory.
@@ -28,7 +31,7 @@ LIST_REQUEST_BYTES = 1024
 MAX_TTL_SECONDS = 100 * 366 * 86400
 
 
-class CreateRequest(msgspec.Struct, frozen=True):
+class CreateRequest(OptionFields, frozen=True):
     """The request of CREATE (docs/protocol.md). Every field may be missing."""
 
     ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_TTL_SECONDS)] | None = None
@@ -95,15 +98,19 @@ class Commands:
             )
         if request.public and request.name is None:
             raise CommandError("bad_request", "A public mailbox needs a 'name'.")
-        address, is_new = self._mailboxes.create(
+        mailbox, is_new = self._mailboxes.create(
             name=request.name,
             prefix=request.prefix,
             public=request.public,
             ttl=request.ttl,
             description=request.desc,
+            options=request,
+            may_change=partial(_may_read_all, client),
         )
-        body = msgspec.json.encode({"mail_address": address.decode(), "is_new": is_new})
-        self._accumulator.group.answer(client, reply, body)
+        body: dict[str, object] = {"mail_address": mailbox.address.decode(), "is_new": is_new}
+        if request.are_given:
+            body["options"] = show(mailbox.options)
+        self._accumulator.group.answer(client, reply, msgspec.json.encode(body))
 
     def _list(self, tail: bytes | None, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
@@ -129,6 +136,11 @@ class Commands:
             self._router.reply(client, reply, body)
 
         self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)
+
+
+def _may_read_all(client: Client, address: bytes) -> bool:
+    """Whether the client may subscribe to all of a mailbox."""
+    return client.may_subscribe(f"{MSG_PREFIX}{address.decode()}.*".encode())
 
 
 def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:

@@ -6,6 +6,7 @@ when it is.
 """
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -13,14 +14,17 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.mailbox.uid_set import UidSet
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
+from mq9fast.mailbox.options import OptionFields
 from mq9fast.mailbox.orphans import OrphanSearch
 from mq9fast.mailbox.purges import ANY_MESSAGES, Purge, Purges
 from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
+MAY_NOT_CHANGE = "Only a client that may subscribe to all of this mailbox may change it."
 # One call of `expire_due` runs for about this long.
 EXPIRY_SECONDS = 0.002
 # It looks at the clock each time that it has ended this many mailboxes.
@@ -32,6 +36,18 @@ class EndedMailbox(NamedTuple):
 
     address: bytes
     purge: Purge
+
+
+def _changes(
+    mailbox: Mailbox, ttl: int | None, description: bytes | None, options: MailboxOptions | None
+) -> bool:
+    """Whether a CREATE with these values, None where it gives none, would change the mailbox."""
+    before, after = (None if each is None else each.packed for each in (mailbox.options, options))
+    return (
+        (ttl is not None and ttl != mailbox.ttl_seconds)
+        or (description is not None and description != (mailbox.description or b""))
+        or before != after
+    )
 
 
 class Mailboxes:
@@ -124,25 +140,33 @@ class Mailboxes:
         public: bool = False,
         ttl: int | None = None,
         description: str | None = None,
-    ) -> tuple[bytes, bool]:
-        """Create or renew a mailbox; returns its address and whether it is new.
+        options: OptionFields,
+        may_change: Callable[[bytes], bool],
+    ) -> tuple[Mailbox, bool]:
+        """Create or renew a mailbox; returns it, and whether it is new.
 
-        `ttl`: seconds, 0 for never; None keeps that of an existing mailbox. `description`: likewise. Raises
-        CommandError invalid_address, mailbox_conflict, limit_exceeded or store_unavailable.
+        `ttl`: seconds, 0 for never; None keeps that of an existing mailbox. `description` and `options`:
+        likewise. `may_change(address)`: whether the client may change an existing mailbox. Raises
+        CommandError invalid_address, mailbox_conflict, permission_denied, limit_exceeded or
+        store_unavailable.
         """
         if self._accumulator.store_failed:
             raise CommandError("store_unavailable")
         address = generate_address(prefix) if name is None else check_address(name)
         text = None if description is None else description.encode()
         mailbox = self.mailbox_index.get(address)
+        changed = options.change(None if mailbox is None else mailbox.options)
         is_new = mailbox is None
         if mailbox is None:
             mailbox = self._create(address, public)
         elif mailbox.public != public:
             raise CommandError("mailbox_conflict")
+        elif _changes(mailbox, ttl, text, changed) and not may_change(address):
+            raise CommandError("permission_denied", MAY_NOT_CHANGE)
         self.mailbox_index.renew(mailbox, ttl, text)
+        self.mailbox_index.set_options(mailbox, changed)
         self._accumulator.group.touch_mailbox(mailbox)
-        return address, is_new
+        return mailbox, is_new
 
     def auto_create(self, address: bytes) -> Mailbox | None:
         """Create a private mailbox without TTL for the first MSG to a valid address; None past the limit."""

@@ -25,6 +25,7 @@ NO_ORPHANS_KEY = b"s"
 PURGES = b"p"
 # The first format with dead bytes in deletion bitmaps and mailbox records.
 FIRST_FORMAT_WITH_DEAD_BYTES = 3
+FIRST_FORMAT_WITH_COUNT = 3
 ID_EPOCH_KEY = b"j"
 # Greater than every key of an mq9fast store.
 LAST_KEY = b"\xff"
@@ -88,12 +89,12 @@ def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
 
     Raises ReadError if any is missing, or the count is, unless `accept_loss`. With `accept_loss`, ids are
     moved on: a missing mailbox may be created again, and must not give its old ids again. A store of an older
-    format gets its count and the new format.
+    format gets the new format, and a count if it has none.
     """
-    version, stored = store.get(VERSION_KEY), store.get(COUNT_KEY)
-    is_older = version is None or int.from_bytes(version, "big") < FORMAT_VERSION
-    count = found if is_older or stored is None else int.from_bytes(stored, "big")
-    if not is_older and not accept_loss:
+    version, stored = int.from_bytes(store.get(VERSION_KEY) or b"", "big"), store.get(COUNT_KEY)
+    has_count = version >= FIRST_FORMAT_WITH_COUNT
+    count = int.from_bytes(stored, "big") if has_count and stored is not None else found
+    if has_count and not accept_loss:
         if stored is None:
             raise ReadError("the count of mailboxes is missing (to start without it, use --accept-loss)")
         if found < count:
@@ -101,10 +102,10 @@ def check_count(store: Store, found: int, *, accept_loss: bool) -> int:
                 f"{count} mailboxes were stored, but only {found} were found "
                 "(to start without the others, use --accept-loss)"
             )
-    if is_older:
-        _put_format(store, found)
-    elif stored is None or found < count:
+    if has_count and (stored is None or found < count):
         _put_format(store, found, id_epoch=min(stored_id_epoch(store) + 1, MAX_ID_EPOCH))
+    elif version < FORMAT_VERSION:
+        _put_format(store, found)
     return max(count - found, 0)
 
 

@@ -10,7 +10,7 @@ from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.support.in_memory import MANY, Core, pub
-from tests.support.stored_rows import load_mailbox, mailbox_record, message_key, message_value
+from tests.support.stored_rows import attribute, load_mailbox, mailbox_record, message_key, message_value
 
 
 def read(value: bytes) -> tuple[int, bytes, bytes]:
@@ -79,7 +79,8 @@ def test_truncated_or_altered_message_does_not_crash(body: bytes, data: st.DataO
 # Mailbox records.
 
 
-FIELDS = ("uid", "next_id", "renewed_ms", "ttl_seconds", "head0", "head1", "head2", "size_bytes")
+NUMBERS = ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes", "created_ms")
+FIELDS = (*NUMBERS, "head0", "head1", "head2")
 
 
 @MANY
@@ -97,7 +98,7 @@ def test_mailbox_record_is_loaded_and_written_unchanged(
     core = Core()
     mailbox = load_mailbox(core.mailbox_index, b"a.b", record)
     assert (mailbox.exists, mailbox.public, mailbox.description) == (True, public, description or None)
-    for name in ("uid", "next_id", "renewed_ms", "ttl_seconds", "size_bytes"):
+    for name in NUMBERS:
         assert getattr(mailbox, name) == fields.get(name, 0)
     assert [mailbox.count_of(rank) for rank in range(3)] == counts
     assert core.mailbox_index.message_count == mailbox.total_count == sum(counts)
@@ -113,11 +114,19 @@ def test_mailbox_record_is_loaded_and_written_unchanged(
 @example(mailbox_record() + b"x")
 @example(b"\x02" + mailbox_record()[1:])
 @example(b"\x01\x00\x00\x00\xff\xff\xff\xff" + bytes(96))
+@example(b"\x01\x00\xff\xff\xff\xff\xff\xff" + bytes(96))
+@example(mailbox_record(attributes=b"\x01"))
+@example(mailbox_record(attributes=b"\x01\x00\x08" + bytes(7)))
+@example(mailbox_record(attributes=attribute(1, 0)))
+@example(mailbox_record(attributes=attribute(1, b"1234567")))
+@example(mailbox_record(attributes=attribute(1, 5) + attribute(1, 5)))
+@example(mailbox_record(attributes=attribute(0, 5)))
+@example(mailbox_record(attributes=attribute(255, 5)))
 def test_random_bytes_are_loaded_as_a_mailbox_or_refused(record: bytes) -> None:
     """A corrupt record raises and leaves no trace in the index."""
     mailbox_index = MailboxIndex(1, 0)
-    size = int.from_bytes(record[4:8], "big")
-    if len(record) >= 104 and record[0] == 1 and len(record) == 104 + size:
+    size, attributes = int.from_bytes(record[4:8], "big"), int.from_bytes(record[2:4], "big")
+    if len(record) >= 104 and record[0] == 1 and len(record) == 104 + size and not attributes:
         load_mailbox(mailbox_index, b"a", record)
         return
     with pytest.raises(CorruptRecord):

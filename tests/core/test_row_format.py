@@ -44,7 +44,7 @@ class OneMailbox(Core):
 
 
 def test_versions() -> None:
-    assert (FORMAT_VERSION, MAILBOXES, MESSAGES, MAX_ID_EPOCH) == (3, b"b", b"m", 65535)
+    assert (FORMAT_VERSION, MAILBOXES, MESSAGES, MAX_ID_EPOCH) == (4, b"b", b"m", 65535)
 
 
 def test_rows_of_a_single_message_and_its_mailbox() -> None:
@@ -59,7 +59,7 @@ def test_rows_of_a_single_message_and_its_mailbox() -> None:
     mailbox = row(
         text("ba.b"),
         *(
-            "01 01 00 00",
+            "01 01 00 0b",
             "00 00 00 03",
             UID,
             "00 00 00 02 00 00 00 01",
@@ -70,9 +70,10 @@ def test_rows_of_a_single_message_and_its_mailbox() -> None:
         *("00" * 8, "00 00 00 00 00 00 00 01", "00" * 8),
         *("00 00 00 00 00 00 00 14", "00 00 00 02", "00 00 00 00"),
         text("who"),
+        "01 00 08 01 02 03 04 05 06 07 08",
     )
     assert core.store.pairs == dict([message, mailbox])
-    assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 20, 104 + 3)
+    assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 20, 104 + 3 + 11)
 
 
 def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:

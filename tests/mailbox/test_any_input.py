@@ -23,6 +23,7 @@ CODES = {
     "mailbox_not_found",
     "mailbox_conflict",
     "message_not_found",
+    "permission_denied",
     "limit_exceeded",
     "store_unavailable",
     "unknown_command",

@@ -11,6 +11,7 @@ import pytest
 
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StoreError
+from mq9fast.mailbox.options import OptionFields
 from mq9fast.server.broker import Broker as InProcess
 from mq9fast.storage.layout import mailbox_key
 from tests.support.broker import Broker
@@ -306,7 +307,7 @@ def test_expiry_is_stored_again_after_a_failed_write(tmp_path: Path) -> None:
             return broker.mailboxes.mailbox_index.now_ms > 0
 
         await wait_until_async(has_ticked)
-        broker.mailboxes.create(name="short", ttl=1)
+        broker.mailboxes.create(name="short", ttl=1, options=OptionFields(), may_change=lambda address: True)
         broker.engine.pending_work.schedule_end()
         await wait_until_async(is_stored)
         faults.failing_writes = 1

@@ -15,6 +15,7 @@ import nats
 import pytest
 from rocksdict import Options, Rdict
 
+from mq9fast._core.storage.record import FORMAT_VERSION
 from mq9fast.storage.broker_state import STATE_FILE
 from mq9fast.storage.rocks_database import describe_open_error
 from mq9fast.version import VERSION
@@ -136,7 +137,7 @@ def test_newer_format_is_refused_and_unchanged(start_broker: Callable[..., Broke
     change_format(broker.data_dir, 1)
     sentence = start_error("--data-dir", broker.data_dir)
     assert str(broker.data_dir) in sentence
-    assert "format 4" in sentence
+    assert f"format {FORMAT_VERSION + 1}" in sentence
     change_format(broker.data_dir, -1)
     broker.start()
     with Wire(broker.port) as wire:
@@ -153,13 +154,13 @@ def test_older_format_is_read_and_upgraded(start_broker: Callable[..., Broker], 
         for number in range(3):
             wire.msg("box", b"%d" % number)
     broker.stop()
-    assert change_format(broker.data_dir, older - 3) == 3
+    assert change_format(broker.data_dir, older - FORMAT_VERSION) == FORMAT_VERSION
     (broker.data_dir / STATE_FILE).unlink()
     broker.start()
     with Wire(broker.port) as wire:
         assert [message["payload"] for message in wire.list("box")["messages"]] == ["0", "1", "2"]
     broker.stop()
-    assert change_format(broker.data_dir, 0) == 3
+    assert change_format(broker.data_dir, 0) == FORMAT_VERSION
 
 
 def test_unusable_data_directory_is_an_error(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mq9fast._core.storage.record import FORMAT_VERSION
 from tests.support.broker import Broker
 from tests.support.data_directory import change_rows, pack_number, rows_of
 from tests.support.waiting import wait_until
@@ -97,4 +98,21 @@ def test_older_directory_gets_a_count(start_broker: StartBroker, version: int) -
         assert wire.list("one")["messages"][0]["payload"] == "kept"
     broker.stop()
     rows = rows_of(broker.data_dir)
-    assert (rows[b"v"], rows[b"n"]) == (pack_number(3), pack_number(1))
+    assert (rows[b"v"], rows[b"n"]) == (pack_number(FORMAT_VERSION), pack_number(1))
+
+
+def test_missing_mailboxes_of_format_3_are_noticed(start_broker: StartBroker) -> None:
+    """Its count is compared before the directory gets the current format."""
+    broker = start_broker()
+    with Wire(broker.port) as wire:
+        wire.create(name="one")
+        wire.create(name="two")
+    broker.stop()
+    change_rows(broker.data_dir, {b"v": pack_number(3)}, (b"btwo",))
+    with pytest.raises(AssertionError, match="2 mailboxes were stored, but only 1 were found"):
+        broker.start()
+    accepting = start_broker("--accept-loss", "--monitor-port", "0", data_dir=broker.data_dir)
+    assert "1 mailboxes are missing" in accepting.health
+    accepting.stop()
+    rows = rows_of(broker.data_dir)
+    assert (rows[b"v"], rows[b"n"]) == (pack_number(FORMAT_VERSION), pack_number(1))

@@ -105,9 +105,9 @@ def pack_number(value: int) -> bytes:
     return value.to_bytes(8, "big")
 
 
-def overwrite(data_dir: Path, prefix: bytes, ending: bytes, value: bytes) -> None:
-    """Replace the value that ends with `ending`. Exactly one key of this prefix must have such a value."""
+def overwrite(data_dir: Path, prefix: bytes, text: bytes, value: bytes) -> None:
+    """Replace the value that contains `text`. Exactly one key of this prefix must have such a value."""
     db = Rdict(str(data_dir), Options(raw_mode=True))
-    (key,) = [key for key, old in db.items() if key.startswith(prefix) and old.endswith(ending)]
+    (key,) = [key for key, old in db.items() if key.startswith(prefix) and text in old]
     db[key] = value
     db.close()

@@ -49,12 +49,24 @@ def deletion_bitmap(deleted_bits: int, dead_bytes: int = 0) -> bytes:
     return struct.pack(">B3xIQ", 3, dead_bytes, deleted_bits)
 
 
-def mailbox_record(description: bytes = b"", **fields: int) -> bytes:
-    """The record of a mailbox: `public` and the numbers of RECORD_NUMBERS, each 0 if it is left out."""
-    public = fields.pop("public", 0)
+def attribute(tag: int, value: bytes | int) -> bytes:
+    """An attribute of a mailbox record."""
+    packed = value.to_bytes(8, "big") if isinstance(value, int) else value
+    return struct.pack(">BH", tag, len(packed)) + packed
+
+
+def mailbox_record(description: bytes = b"", attributes: bytes = b"", **fields: int) -> bytes:
+    """The record of a mailbox: `public` and the numbers of RECORD_NUMBERS, each 0 if it is left out.
+
+    `attributes`: packed, besides `created_ms`.
+    """
+    public, created_ms = fields.pop("public", 0), fields.pop("created_ms", 0)
     numbers = [fields.pop(name, 0) for name in RECORD_NUMBERS]
     assert not fields, f"a mailbox record has no {', '.join(fields)}"
-    return struct.pack(">BBxxI12Q", 1, public, len(description), *numbers, 0) + description
+    if created_ms:
+        attributes = attribute(1, created_ms) + attributes
+    fixed = struct.pack(">BBHI12Q", 1, public, len(attributes), len(description), *numbers, 0)
+    return fixed + description + attributes
 
 
 def load_mailbox(mailbox_index: MailboxIndex, address: bytes, record: bytes) -> Mailbox:

@@ -13,6 +13,7 @@ from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View
+from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.storage.record cimport MailboxRecord
 from mq9fast._core.storage.row_format cimport DEAD_BYTES_UNIT, MESSAGE_OVERHEAD_BYTES
 
@@ -22,13 +23,32 @@ cdef enum:
     MIN_DEAD_BYTES = DEAD_BYTES_UNIT  # and more than this, because a record counts them in this unit
 
 
+cdef extern from *:
+    """
+    /* One byte: there may be a million mailboxes. It is a bool for Python. */
+    typedef unsigned char mq9fast_flag;
+    """
+    ctypedef bint flag "mq9fast_flag"
+
+
 cdef class Mailbox:
     # Identity. An object with `exists` false is an address with subscriptions but without a mailbox.
     cdef readonly bytes address
     cdef readonly uint64_t uid            # never reused: a later mailbox at the same address has another
-    cdef readonly bint exists
-    cdef readonly bint public
     cdef readonly bytes description
+    cdef readonly MailboxOptions options  # None = all at their defaults
+
+    # Small fields of several groups, together without gaps.
+    cdef readonly flag exists
+    cdef readonly flag public
+    # A write failed, and the mailbox could not be reloaded from the store yet: the counts may be wrong.
+    cdef public flag needs_reload
+    cdef flag in_thinning_queue           # the mailbox is in MailboxIndex.thinning_queue
+    cdef flag dead_bytes_unknown          # loaded from a format that does not count dead bytes
+    cdef flag touched                     # the mailbox record changes in the write batch being gathered
+    cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
+    # By rank: index of the open record batch in BatchPuts + 1; 0 = none.
+    cdef uint32_t open_batch[3]
 
     # Messages.
     cdef readonly uint64_t next_id
@@ -38,11 +58,10 @@ cdef class Mailbox:
     cdef uint64_t count[3]                # by rank: messages that are not deleted
     cdef readonly uint64_t size_bytes     # of the headers and payloads of these
     cdef readonly uint64_t dead_bytes     # about what deleted messages still take in record batches
-    cdef bint in_thinning_queue           # the mailbox is in MailboxIndex.thinning_queue
-    cdef bint dead_bytes_unknown          # loaded from a format that does not count dead bytes
 
     # Lifetime. The heap may have an earlier deadline than the mailbox, never a later one: when the heap's
     # deadline passes, the mailbox's is checked again.
+    cdef readonly uint64_t created_ms     # 0 = before format 4 of the store
     cdef readonly uint64_t renewed_ms
     cdef readonly uint64_t ttl_seconds    # 0 = never expires
     cdef HeapItem expiry
@@ -50,14 +69,6 @@ cdef class Mailbox:
     # Consumers. Both dicts are None while there are none.
     cdef dict consumers                   # Consumer -> None
     cdef dict groups                      # queue name -> QueueGroup
-
-    # The write batch being gathered.
-    cdef uint8_t touched                  # the mailbox record changes in it
-    cdef uint32_t open_batch[3]           # by rank: index of the open record batch in BatchPuts + 1; 0 = none
-
-    cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
-    # A write failed, and the mailbox could not be reloaded from the store yet: the counts may be wrong.
-    cdef public bint needs_reload
 
     cdef inline uint64_t deadline_ms(self) noexcept:
         return self.renewed_ms + self.ttl_seconds * 1000

@@ -10,7 +10,8 @@ from libc.stdint cimport uint16_t, uint64_t
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
-from mq9fast._core.base.view cimport View, same, to_bytes, view, view_of
+from mq9fast._core.base.view cimport View, empty_view, same, to_bytes, view_of
+from mq9fast._core.mailbox.options cimport MailboxOptions, unpack_options
 from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
@@ -71,6 +72,7 @@ cdef class Mailbox:
             self.open_batch[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
         self.description = None
+        self.options = None
 
     cdef void load(self, const MailboxRecord* record, uint16_t id_epoch) noexcept:
         """Make it the mailbox of a stored record."""
@@ -80,6 +82,7 @@ cdef class Mailbox:
         if record.id_epoch < id_epoch:
             self.next_id += <uint64_t>(id_epoch - record.id_epoch) << EPOCH_BITS
         self.written_id = self.durable_id = self.next_id
+        self.created_ms = record.created_ms
         self.renewed_ms = record.renewed_ms
         self.ttl_seconds = record.ttl_seconds
         for rank in range(RANKS):
@@ -103,7 +106,9 @@ cdef class Mailbox:
         record.size_bytes = self.size_bytes
         record.dead_bytes = self.dead_bytes
         record.id_epoch = self.id_epoch
-        record.description = view(NULL, 0) if self.description is None else view_of(self.description)
+        record.description = empty_view() if self.description is None else view_of(self.description)
+        record.created_ms = self.created_ms
+        record.options = empty_view() if self.options is None else view_of(self.options.packed)
         return pack_mailbox(&record)
 
 
@@ -269,12 +274,15 @@ cdef class MailboxIndex:
         """Load one mailbox; returns its uid."""
         cdef MailboxRecord stored
         cdef Mailbox mailbox
+        cdef MailboxOptions options
         unpack_mailbox(record, &stored)
+        options = unpack_options(stored.options)
         if not valid_address(address):
             raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is not an address")
         mailbox = self.look_up_or_create(address)
         mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
+        mailbox.options = options
         self.add_totals(mailbox)
         self.schedule(mailbox)
         self.queue_if_sparse(mailbox)
@@ -296,6 +304,7 @@ cdef class MailboxIndex:
         if mailbox.exists:
             raise ValueError("the mailbox exists")
         mailbox.initialize(self.next_uid, public, self.id_epoch)
+        mailbox.created_ms = self.now_ms
         self.next_uid += 1
         self.add_totals(mailbox)
         return mailbox
@@ -308,6 +317,10 @@ cdef class MailboxIndex:
         if description is not None:
             mailbox.description = description
         self.schedule(mailbox)
+
+    def set_options(self, Mailbox mailbox not None, MailboxOptions options) -> None:
+        """Replace the options of a mailbox. Options that are all at their defaults are not kept."""
+        mailbox.options = options if options is not None and options.packed else None
 
     def end(self, Mailbox mailbox not None) -> None:
         """Remove a mailbox. Its consumers stay attached, and its address may be used again."""
@@ -326,15 +339,18 @@ cdef class MailboxIndex:
         cdef MailboxRecord stored
         cdef uint64_t next_id = mailbox.next_id
         cdef uint64_t durable_id = mailbox.durable_id
+        cdef MailboxOptions options
         if not mailbox.exists:
             return
         if record is None:
             self.end(mailbox)
             return
         unpack_mailbox(record, &stored)
+        options = unpack_options(stored.options)
         self.subtract_totals(mailbox)
         mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
+        mailbox.options = options
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
         mailbox.check_ids()

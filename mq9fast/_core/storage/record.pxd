@@ -1,14 +1,17 @@
 """The codec of mailbox records and of single messages in the store: pack and unpack, on borrowed bytes.
 
-`MailboxIndex` packs and loads mailbox records, `BatchPuts` packs messages, and the readers of record batches
-unpack them. Nothing here reads or writes the store. `row_format` has a drawing of the layout.
+`MailboxIndex` packs and loads mailbox records, `MailboxOptions` reads their attributes, `BatchPuts` packs
+messages, and the readers of record batches unpack them. Nothing here reads or writes the store. `row_format`
+has a drawing of the layout.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.base.view cimport View, slice_from, view_of
 from mq9fast._core.protocol.literals cimport RANKS
-from mq9fast._core.storage.row_format cimport MessageKeyLayout
+from mq9fast._core.storage.row_format cimport (
+    AttributeTag, MessageKeyLayout, NumberLayout, put_u16, put_u64
+)
 
 
 cdef struct MailboxRecord:
@@ -22,7 +25,9 @@ cdef struct MailboxRecord:
     uint64_t size_bytes       # of all headers and payloads
     uint64_t dead_bytes       # that deleted messages still take; stored in DEAD_BYTES_UNITs, rounded down
     uint32_t id_epoch         # when the record was written; see MailboxIndex.id_epoch
-    View description          # DANGER: points into the record that was unpacked
+    View description          # DANGER: points into the record that was unpacked, like `options`
+    uint64_t created_ms       # 0 = unknown
+    View options              # the other attributes, packed
 
 
 cdef struct NewMessage:
@@ -47,11 +52,30 @@ cdef struct StoredMessage:
     View payload
 
 
+cdef struct AttributeReader:
+    View rest                 # DANGER: what is not read yet of the attributes of a record
+    int tag                   # of the attribute that was read last; 0 before the first
+    View value                # DANGER: its value
+
+
 cdef inline View address_in(bytes mailbox_key) noexcept:
     """The address in the key of a mailbox record."""
     return slice_from(view_of(mailbox_key), 1)
 
 
+cdef inline char* put_number(char* at, AttributeTag tag, uint64_t number) noexcept:
+    """Write an attribute that is a number, unless it is 0; returns the end."""
+    cdef NumberLayout* attribute = <NumberLayout*>at
+    if number == 0:
+        return at
+    attribute.fixed.tag = <char>tag
+    put_u16(attribute.fixed.size, sizeof(attribute.value))
+    put_u64(attribute.value, number)
+    return <char*>(attribute + 1)
+
+
+cdef bint next_attribute(AttributeReader* reader) except -1
+cdef int read_number(const AttributeReader* reader, uint64_t* number) except -1
 cpdef bytes mailbox_key(bytes address)
 cpdef bytes message_key(uint64_t uid, int rank, uint64_t msg_id)
 cdef void put_message_key(MessageKeyLayout* at, uint64_t uid, int rank, uint64_t msg_id) noexcept

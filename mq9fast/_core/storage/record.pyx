@@ -1,15 +1,17 @@
 """The codec of mailbox records and messages; record.pxd says who uses it, row_format.pxd draws it."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from mq9fast._core.base.view cimport View, put, view, view_of
+from mq9fast._core.base.check cimport check
+from mq9fast._core.base.view cimport View, put, slice_from, view, view_of
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage cimport row_format
 from mq9fast._core.storage.row_format cimport (
-    DEAD_BYTES_UNIT, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES, RECORD_VERSION,
-    MailboxLayout, MessageKeyLayout, MessageLayout, put_u32, put_u64, read_u16, read_u32, read_u64
+    ATTRIBUTE_FIXED_BYTES, DEAD_BYTES_UNIT, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
+    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, AttributeLayout, MailboxLayout, MessageKeyLayout,
+    MessageLayout, put_u16, put_u32, put_u64, read_u16, read_u32, read_u64
 )
 
 # For Python, what row_format.pxd has for the core.
@@ -17,6 +19,9 @@ FORMAT_VERSION = row_format.FORMAT_VERSION
 MAX_ID_EPOCH = row_format.MAX_ID_EPOCH
 MAILBOXES = bytes([row_format.MAILBOXES])
 MESSAGES = bytes([row_format.MESSAGES])
+
+cdef enum:
+    MAX_ATTRIBUTES_BYTES = 0xFFFF
 
 
 class CorruptRecord(Exception):
@@ -26,6 +31,33 @@ class CorruptRecord(Exception):
 cdef int check_version(View value, Py_ssize_t min_bytes) except -1:
     if value.size < min_bytes or <uint8_t>value.data[0] != RECORD_VERSION:
         raise CorruptRecord(f"a stored value of {value.size} bytes has an unknown format")
+    return 0
+
+
+cdef bint next_attribute(AttributeReader* reader) except -1:
+    """Read the next attribute; false at the end. CorruptRecord if a length is wrong or tags do not ascend."""
+    cdef const AttributeLayout* attribute = <const AttributeLayout*>reader.rest.data
+    cdef Py_ssize_t size
+    if reader.rest.size == 0:
+        return False
+    if reader.rest.size < ATTRIBUTE_FIXED_BYTES:
+        raise CorruptRecord("the last attribute of a record is cut off")
+    size = <Py_ssize_t>read_u16(attribute.size)
+    if size > reader.rest.size - ATTRIBUTE_FIXED_BYTES:
+        raise CorruptRecord("an attribute of a record is longer than what is left of the record")
+    if <int><uint8_t>attribute.tag <= reader.tag:
+        raise CorruptRecord("the attributes of a record are not in the order of their tags")
+    reader.tag = <int><uint8_t>attribute.tag
+    reader.value = view(<const char*>(attribute + 1), size)
+    reader.rest = slice_from(reader.rest, ATTRIBUTE_FIXED_BYTES + size)
+    return True
+
+
+cdef int read_number(const AttributeReader* reader, uint64_t* number) except -1:
+    """The value of the attribute, which is a number other than 0. CorruptRecord if it is not."""
+    if reader.value.size != <Py_ssize_t>sizeof(uint64_t) or read_u64(reader.value.data) == 0:
+        raise CorruptRecord(f"the attribute {reader.tag} of a record is not a number")
+    number[0] = read_u64(reader.value.data)
     return 0
 
 
@@ -78,13 +110,18 @@ cdef int unpack_message(View value, StoredMessage* message) except -1:
 
 
 cdef bytes pack_mailbox(const MailboxRecord* record):
-    cdef bytes value = PyBytes_FromStringAndSize(NULL, MAILBOX_FIXED_BYTES + record.description.size)
+    cdef Py_ssize_t attributes = record.options.size + (NUMBER_BYTES if record.created_ms else 0)
+    cdef bytes value = PyBytes_FromStringAndSize(
+        NULL, MAILBOX_FIXED_BYTES + record.description.size + attributes
+    )
     cdef MailboxLayout* fixed = <MailboxLayout*>PyBytes_AS_STRING(value)
     cdef uint64_t dead_units = record.dead_bytes // DEAD_BYTES_UNIT
+    cdef char* at
     cdef int rank
+    check(attributes <= MAX_ATTRIBUTES_BYTES, b"the attributes of a mailbox fit into its record")
     fixed.version = RECORD_VERSION
     fixed.flags = 1 if record.public else 0
-    memset(fixed.reserved, 0, sizeof(fixed.reserved))
+    put_u16(fixed.attributes_size, <uint16_t>attributes)
     put_u32(fixed.description_size, <uint32_t>record.description.size)
     put_u64(fixed.uid, record.uid)
     put_u64(fixed.next_id, record.next_id)
@@ -96,19 +133,30 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
     put_u64(fixed.size_bytes, record.size_bytes)
     put_u32(fixed.id_epoch, record.id_epoch)
     put_u32(fixed.dead_units, <uint32_t>min(dead_units, <uint64_t>0xFFFFFFFF))
-    put(<char*>(fixed + 1), record.description)
+    at = put_number(put(<char*>(fixed + 1), record.description), TAG_CREATED_MS, record.created_ms)
+    put(at, record.options)
     return value
 
 
 cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
-    """Unpack a mailbox record. DANGER: `record` points into `value`. CorruptRecord if the length is wrong."""
+    """Unpack a mailbox record. DANGER: `record` points into `value`. CorruptRecord if a length is wrong. The
+    attributes in `options` are not checked."""
     cdef const MailboxLayout* fixed = <const MailboxLayout*>PyBytes_AS_STRING(value)
+    cdef AttributeReader reader
     cdef int rank
     check_version(view_of(value), MAILBOX_FIXED_BYTES)
     record.public = fixed.flags & 1
     record.description = view(<const char*>(fixed + 1), <Py_ssize_t>read_u32(fixed.description_size))
-    if record.description.size != PyBytes_GET_SIZE(value) - MAILBOX_FIXED_BYTES:
+    reader.rest.size = <Py_ssize_t>read_u16(fixed.attributes_size)
+    if record.description.size + reader.rest.size != PyBytes_GET_SIZE(value) - MAILBOX_FIXED_BYTES:
         raise CorruptRecord(f"a mailbox record of {len(value)} bytes does not have the length in it")
+    reader.rest.data = record.description.data + record.description.size
+    reader.tag = 0
+    record.created_ms = 0
+    record.options = reader.rest
+    if next_attribute(&reader) and reader.tag == TAG_CREATED_MS:
+        read_number(&reader, &record.created_ms)
+        record.options = reader.rest
     record.uid = read_u64(fixed.uid)
     record.next_id = read_u64(fixed.next_id)
     record.renewed_ms = read_u64(fixed.renewed_ms)

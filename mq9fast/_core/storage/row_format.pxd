@@ -21,14 +21,14 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     A uid is never reused, and an address may be: a mailbox that is created again has a new uid.
 
     mailbox record
-    0      1      2         4              8     16        24            32
-    +------+------+---------+--------------+-----+---------+-------------+-------------+
-    | 1    | flags| 0       | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
-    +------+------+---------+--------------+-----+---------+-------------+-------------+
+    0      1      2              4              8     16        24            32
+    +------+------+--------------+--------------+-----+---------+-------------+-------------+
+    | 1    | flags| attr. length | desc. length | uid | next_id | renewed_ms  | ttl_seconds |
+    +------+------+--------------+--------------+-----+---------+-------------+-------------+
     40                      64                         88           96                 104
-    +-----------------------+--------------------------+------------+------------------+-------------+
-    | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | description |
-    +-----------------------+--------------------------+------------+------------------+-------------+
+    +-----------------------+--------------------------+------------+------------------+-----------+
+    | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | see below |
+    +-----------------------+--------------------------+------------+------------------+-----------+
     flags: bit 0 public. head: no stored message of that rank has a smaller id. epoch: the id epoch when the
     record was written. A start that may have lost ids raises the id epoch under 'j'. For each epoch since
     then, loading the record adds 1 << 32 to next_id. So lost ids are not given again, and no record has to
@@ -69,7 +69,8 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
 
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
-batches. Format 2 had no thinned batches, dead bytes, count and id epoch.
+batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes of a
+mailbox.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -78,7 +79,7 @@ from mq9fast._core.protocol.literals cimport RANKS
 
 
 cdef enum:
-    FORMAT_VERSION = 3              # of a data directory
+    FORMAT_VERSION = 4              # of a data directory
     MAX_ID_EPOCH = 0xFFFF
     EPOCH_BITS = 32                 # the ids of a new id epoch begin 1 << EPOCH_BITS higher
 
@@ -91,6 +92,13 @@ cdef enum:
     MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
     BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
     DEAD_BYTES_UNIT = 256           # a mailbox record counts dead bytes in this unit
+
+
+cdef enum AttributeTag:
+    # Of a mailbox.
+    TAG_CREATED_MS = 1
+    TAG_MAX_MESSAGES = 2
+    TAG_MAX_BYTES = 3
 
 
 # Every field is an array of bytes, so that there is no padding.
@@ -109,10 +117,10 @@ cdef struct BatchKeyLayout "mq9fast_batch_key":
 
 
 cdef struct MailboxLayout "mq9fast_mailbox":
-    # Followed by the description.
+    # Followed by the description and the attributes.
     char version
     char flags
-    char reserved[2]
+    char attributes_size[2]
     char description_size[4]
     char uid[8]
     char next_id[8]
@@ -123,6 +131,18 @@ cdef struct MailboxLayout "mq9fast_mailbox":
     char size_bytes[8]
     char id_epoch[4]
     char dead_units[4]
+
+
+cdef struct AttributeLayout "mq9fast_attribute":
+    # Followed by the value.
+    char tag
+    char size[2]
+
+
+cdef struct NumberLayout "mq9fast_number":
+    # An attribute that is a number.
+    AttributeLayout fixed
+    char value[8]
 
 
 cdef struct MessageLayout "mq9fast_message":
@@ -174,6 +194,8 @@ cdef extern from *:
     const Py_ssize_t MESSAGE_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_message_key)"
     const Py_ssize_t BATCH_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch_key)"
     const Py_ssize_t MAILBOX_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_mailbox)"
+    const Py_ssize_t ATTRIBUTE_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_attribute)"
+    const Py_ssize_t NUMBER_BYTES "MQ9FAST_BYTES_OF(mq9fast_number)"
     const Py_ssize_t MESSAGE_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_message)"
     const Py_ssize_t BATCH_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch)"
     const Py_ssize_t BATCH_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch_entry)"
@@ -211,3 +233,8 @@ cdef inline void put_u32(char* at, uint32_t n) noexcept:
 cdef inline uint16_t read_u16(const char* at) noexcept:
     cdef const unsigned char* b = <const unsigned char*>at
     return <uint16_t>((b[0] << 8) | b[1])
+
+
+cdef inline void put_u16(char* at, uint16_t n) noexcept:
+    at[0] = <char>(n >> 8)
+    at[1] = <char>(n & 0xFF)

@@ -1,0 +1,30 @@
+"""The options of one mailbox: the fields of CREATE that change how it behaves.
+
+`mailbox/options.py` makes them from a CREATE, and the index of mailboxes loads them from mailbox records. A
+mailbox that has none has no such object, so that a check for options costs nothing else. An object never
+changes: a CREATE that changes options replaces it.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.view cimport View
+
+
+cdef class MailboxOptions:
+    # Counts, and sizes in bytes of headers and payloads; 0 = no limit.
+    cdef readonly uint64_t max_messages
+    cdef readonly uint64_t max_bytes
+
+    cdef readonly bytes packed            # the attributes of a mailbox record
+
+    cdef int pack(self) except -1
+
+    cdef inline bint has_room(self, uint64_t messages, uint64_t size_bytes) noexcept:
+        """Whether the mailbox may have so many messages and bytes."""
+        return (
+            (self.max_messages == 0 or messages <= self.max_messages)
+            and (self.max_bytes == 0 or size_bytes <= self.max_bytes)
+        )
+
+
+cdef MailboxOptions unpack_options(View attributes)

@@ -1,0 +1,14 @@
+class MailboxOptions:
+    def __init__(
+        self,
+        base: MailboxOptions | None = None,
+        *,
+        max_messages: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None: ...
+    @property
+    def max_messages(self) -> int: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def packed(self) -> bytes: ...

@@ -1,0 +1,56 @@
+"""The options of one mailbox; the contract, and who uses it, is in options.pxd."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+from mq9fast._core.base.view cimport View, to_bytes
+from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
+from mq9fast._core.storage.row_format cimport NUMBER_BYTES, TAG_MAX_BYTES, TAG_MAX_MESSAGES
+
+from mq9fast._core.storage.record import CorruptRecord
+
+cdef enum:
+    NUMBERS = 2           # options that are numbers
+
+
+cdef class MailboxOptions:
+    """The options of `base` with some changed: those that are not None. OverflowError if one is negative or
+    too large."""
+
+    def __cinit__(self, MailboxOptions base=None, *, max_messages=None, max_bytes=None):
+        if base is not None:
+            self.max_messages = base.max_messages
+            self.max_bytes = base.max_bytes
+        if max_messages is not None:
+            self.max_messages = max_messages
+        if max_bytes is not None:
+            self.max_bytes = max_bytes
+        self.pack()
+
+    cdef int pack(self) except -1:
+        """Set `packed`: each option that is not at its default."""
+        cdef char[NUMBERS * NUMBER_BYTES] buffer
+        cdef char* at = buffer
+        at = put_number(at, TAG_MAX_MESSAGES, self.max_messages)
+        at = put_number(at, TAG_MAX_BYTES, self.max_bytes)
+        self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
+        return 0
+
+
+cdef MailboxOptions unpack_options(View attributes):
+    """The options in a mailbox record; None if there are none. CorruptRecord for what this format has not."""
+    cdef AttributeReader reader
+    cdef MailboxOptions options
+    if attributes.size == 0:
+        return None
+    options = MailboxOptions()
+    reader.rest = attributes
+    reader.tag = 0
+    while next_attribute(&reader):
+        if reader.tag == TAG_MAX_MESSAGES:
+            read_number(&reader, &options.max_messages)
+        elif reader.tag == TAG_MAX_BYTES:
+            read_number(&reader, &options.max_bytes)
+        else:
+            raise CorruptRecord(f"a mailbox record has the unknown attribute {reader.tag}")
+    options.packed = to_bytes(attributes)
+    return options
