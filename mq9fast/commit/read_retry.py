@@ -57,7 +57,9 @@ class ReadRetry:
         places, self._places = self._places, {}
         for first, end in places:
             try:
+                # A scan forwards stopped before its first row, one backwards behind its last.
                 next(self._store.scan(first, end), None)
+                next(self._store.scan_back(first, end), None)
             except StoreError as error:
                 failure = error
         if failure is not None:

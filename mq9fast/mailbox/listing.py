@@ -4,22 +4,29 @@
 """
 
 import base64
-import binascii
-from typing import Annotated
+import heapq
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Literal
 
 import msgspec
 
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
-from mq9fast._core.mailbox.stored_messages import stored_messages
+from mq9fast._core.mailbox.stored_messages import find_message, messages_before, stored_messages
 from mq9fast._core.protocol.address import PRIORITIES
 from mq9fast._core.protocol.headers import SENDER_START
 from mq9fast.errors import UNREADABLE, CommandError
+from mq9fast.mailbox import list_cursor
+from mq9fast.mailbox.details import Details
+from mq9fast.mailbox.list_cursor import LARGEST_ID, Position
 from mq9fast.storage.store import Store
 
-CURSOR_BYTES = 9
-# About the size of a page without its messages and address: braces, names, the total and a cursor.
+# About the size of a page without messages, address and details: braces, names, the total and a cursor.
 FRAME_BYTES = 256
+# A quarter of a page is kept for the details of the mailbox, if they need it.
+DETAILS_SHARE = 4
 # A page of several messages is at most this long, and at most this much is read for it. A longer page would
 # block the event loop for too long.
 MAX_PAGE_BYTES = 128 << 10
@@ -30,15 +37,32 @@ ESCAPED = b'"\\\b\f\n\r\t'
 CONTROLS = bytes(set(range(32)) - set(ESCAPED))
 
 
+# A rank, and a message as `stored_messages` gives it.
+RankedMessage = tuple[int, tuple[int, int, bytes, bytes]]
+
+
 class ListRequest(msgspec.Struct, frozen=True):
     """The request of LIST (docs/protocol.md). Every field may be missing."""
 
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
     cursor: str | None = None
+    msg_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)] | None = None
+    priority: Literal["critical", "urgent", "normal"] | None = None
+    order: Literal["newest"] | None = None
+    meta_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.msg_id is not None and self.cursor is not None:
+            raise ValueError("'msg_id' lists one message: 'cursor' cannot be given as well")
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether it asks for all messages, from the first page on."""
+        return self.cursor is None and self.msg_id is None and self.priority is None
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
-    """One message of a page. Exactly one of payload, payload_base64 and payload_omitted is set."""
+    """One message of a page. At most one of payload, payload_base64 and payload_omitted is set."""
 
     msg_id: int
     priority: str
@@ -71,55 +95,115 @@ class Listing:
             raise CommandError("mailbox_not_found")
         if mailbox.needs_reload:
             raise CommandError("store_unavailable")
+        newest_first = request.order is not None
+        if request.cursor is None:
+            start = list_cursor.begin(mailbox, newest_first=newest_first)
+        else:
+            start = list_cursor.read(request.cursor, mailbox, newest_first=newest_first)
         try:
-            entries, after = self._entries(mailbox, request)
+            return self._page(mailbox, request, start)
         except UNREADABLE:
             raise CommandError("store_unavailable") from None
+
+    def _page(self, mailbox: Mailbox, request: ListRequest, start: Position) -> bytes:
+        most_bytes = self._page_bytes - FRAME_BYTES - len(mailbox.address)
+        details = None
+        if request.cursor is None:
+            details = Details(mailbox, self._time, self._oldest(mailbox), most_bytes // DETAILS_SHARE)
+        entries, after = self._entries(mailbox, request, start, most_bytes, details)
         # The count of the mailbox includes messages that are not durable yet, and so not listed. If the page
         # has all messages, their number is exact.
-        is_complete = request.cursor is None and after is None
+        is_complete = request.lists_all and after is None
         total = len(entries) if is_complete else mailbox.total_count
-        parts = [
-            b'{"mail_address":"%b","total":%d,"messages":[' % (address, total),
-            b",".join(entries),
-            b"]}" if after is None else b'],"next":"%b"}' % after,
-        ]
+        parts = [b'{"mail_address":"%b","total":%d' % (mailbox.address, total)]
+        if details is not None:
+            entries_bytes = sum(len(entry) + 1 for entry in entries)
+            parts.append(b',"mailbox":%b' % details.encode(most_bytes - entries_bytes))
+        parts.append(b',"messages":[%b]' % b",".join(entries))
+        if after is None:
+            parts.append(b',"end":"%b"}' % list_cursor.write_end(mailbox, start))
+        else:
+            parts.append(b',"next":"%b"}' % list_cursor.write_next(mailbox, after))
         return b"".join(parts)
 
-    def _entries(self, mailbox: Mailbox, request: ListRequest) -> tuple[list[bytes], bytes | None]:
-        """The encoded messages of a page, and the cursor of the next page, None if there is none."""
-        first_rank, first_id = (0, 0) if request.cursor is None else _read_cursor(request.cursor)
+    def _entries(
+        self,
+        mailbox: Mailbox,
+        request: ListRequest,
+        start: Position,
+        most_bytes: int,
+        details: Details | None,
+    ) -> tuple[list[bytes], Position | None]:
+        """The encoded messages of a page from `start` on, and where the next page begins, None if there is
+        none. They and the `details` take at most `most_bytes`."""
         entries: list[bytes] = []
-        max_bytes = self._page_bytes - FRAME_BYTES - len(mailbox.address)
-        bytes_left = min(max_bytes, MAX_PAGE_BYTES)
+        bytes_left = min(most_bytes, MAX_PAGE_BYTES) - (details.bytes if details else 0)
+        first_bytes_left = most_bytes - details.fixed_bytes if details else sys.maxsize
         read_before = self.read_bytes
-        for rank in range(first_rank, len(PRIORITIES)):
-            start = first_id if rank == first_rank else 0
-            for message in stored_messages(self._store, mailbox, rank, start):
-                msg_id, created_ms, header, payload = message
-                if len(entries) == request.limit:
-                    return entries, _write_cursor(rank, msg_id)
-                self.read_bytes += len(header) + len(payload)
-                if entries and self.read_bytes - read_before > MAX_PAGE_BYTES:
-                    return entries, _write_cursor(rank, msg_id)
-                entry = _encode(rank, message, self._time.wall_ms(created_ms), max_bytes)
-                bytes_left -= len(entry) + 1
-                if bytes_left < 0 and entries:
-                    return entries, _write_cursor(rank, msg_id)
-                entries.append(entry)
+        for rank, message in self._messages(mailbox, request, start):
+            msg_id, created_ms, header, payload = message
+            # Newest first, the next page begins below an id.
+            after = start._replace(rank=rank, msg_id=msg_id + start.newest_first)
+            if len(entries) == request.limit:
+                return entries, after
+            self.read_bytes += len(header) + len(payload)
+            if entries and self.read_bytes - read_before > MAX_PAGE_BYTES:
+                return entries, after
+            wall_ms = self._time.wall_ms(created_ms)
+            entry = _encode(rank, message, wall_ms, most_bytes, meta_only=request.meta_only)
+            bytes_left -= len(entry) + 1
+            if bytes_left < 0 and (entries or len(entry) >= first_bytes_left):
+                return entries, after
+            entries.append(entry)
         return entries, None
 
+    def _messages(self, mailbox: Mailbox, request: ListRequest, start: Position) -> Iterator[RankedMessage]:
+        """The messages to list from `start` on, with their ranks."""
+        ranks = range(len(PRIORITIES))
+        if request.priority is not None:
+            rank = PRIORITIES.index(request.priority)
+            ranks = range(rank, rank + 1)
+        if request.msg_id is not None:
+            for rank in ranks:
+                message = find_message(self._store, mailbox, rank, request.msg_id)
+                if message is not None:
+                    yield rank, message
+        elif start.newest_first:
+            each_rank = [self._newest_first(mailbox, rank, start) for rank in ranks]
+            yield from heapq.merge(*each_rank, key=lambda ranked: ranked[1][0], reverse=True)
+        else:
+            for rank in ranks[max(start.rank - ranks.start, 0) :]:
+                first = start.msg_id if rank == start.rank else start.first
+                for message in stored_messages(self._store, mailbox, rank, first, start.end):
+                    yield rank, message
 
-def _encode(rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max_bytes: int) -> bytes:
+    def _newest_first(self, mailbox: Mailbox, rank: int, start: Position) -> Iterator[RankedMessage]:
+        for message in messages_before(self._store, mailbox, rank, start.first, start.msg_id):
+            yield rank, message
+
+    def _oldest(self, mailbox: Mailbox) -> int | None:
+        """When the oldest message of the mailbox was accepted, in Unix seconds; None if it has none."""
+        times = []
+        for rank in range(len(PRIORITIES)):
+            for _, created_ms, header, payload in islice(stored_messages(self._store, mailbox, rank, 0), 1):
+                self.read_bytes += len(header) + len(payload)
+                times.append(created_ms)
+        return self._time.wall_ms(min(times)) // 1000 if times else None
+
+
+def _encode(
+    rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max_bytes: int, *, meta_only: bool
+) -> bytes:
     """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
 
     If the message alone would not fit, its payload is omitted, its headers if that is not enough, and then
-    its sender.
+    its sender. `meta_only`: without its payload in any case.
     """
     msg_id, _, header, payload = message
     headers = read_headers(header) if len(header) <= max_bytes else {}
     entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header))
-    _put_payload(entry, payload, max_bytes)
+    if not meta_only:
+        _put_payload(entry, payload, max_bytes)
     encoded = msgspec.json.encode(entry)
     if len(encoded) <= max_bytes:
         return encoded
@@ -182,17 +266,3 @@ def read_headers(block: bytes) -> dict[str, str | list[str]]:
         else:
             headers[key] = [known, value]
     return headers
-
-
-def _write_cursor(rank: int, msg_id: int) -> bytes:
-    return base64.urlsafe_b64encode(bytes([rank]) + msg_id.to_bytes(8, "big"))
-
-
-def _read_cursor(text: str) -> tuple[int, int]:
-    try:
-        cursor = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        cursor = b""
-    if len(cursor) != CURSOR_BYTES or cursor[0] >= len(PRIORITIES) or cursor[1] >= 0x80:
-        raise CommandError("bad_request", "The cursor was not issued by LIST.")
-    return cursor[0], int.from_bytes(cursor[1:], "big")

@@ -204,6 +204,22 @@ class RocksStore:
             raise self._unreadable(first, end, error) from error
         return RowIterator(iterator, options, first, end, self._unreadable)
 
+    def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        # rocksdict cannot set a lower bound. An iterator that went on below the first pair might have to pass
+        # any number of deleted keys.
+        lowest = next(self.scan(first, end), None)
+        if lowest is None:
+            return iter(())
+        first = lowest[0]
+        options = ReadOptions()
+        options.set_iterate_upper_bound(end)
+        try:
+            iterator = self._db.iter(options)
+            iterator.seek_to_last()
+        except Exception as error:
+            raise self._unreadable(first, end, error) from error
+        return RowIterator(iterator, options, first, end, self._unreadable, True)
+
     def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
         """Report a failed read of the keys from `first` up to `end`. Returns the error to raise."""
         if self.read_failed is not None:

@@ -100,6 +100,10 @@ class Store(Protocol):
         """
         ...
 
+    def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """As `scan`, but the pairs come in the reverse order, from before `end` down to `first`."""
+        ...
+
     # Recovery from a failure, by commit/healing.py.
 
     def refuse(self, error: StoreError) -> None:

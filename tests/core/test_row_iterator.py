@@ -26,6 +26,12 @@ class Iterator:
     def next(self) -> None:
         self._at += 1
 
+    def prev(self) -> None:
+        self._at -= 1
+
+    def seek_to_last(self) -> None:
+        self._at = len(PAIRS) - 1
+
     def status(self) -> None:
         if self._reason:
             raise RuntimeError(self._reason)
@@ -79,3 +85,25 @@ def test_read_error_is_raised_and_is_not_the_end() -> None:
         next(rows)
     first, end, reason = failure.value.args
     assert (first, end, str(reason)) == (b"b\0", b"c", "the disk is gone")
+
+
+def rows_back(iterator: Iterator, first: bytes) -> RowIterator:
+    iterator.seek_to_last()
+    return RowIterator(iterator, None, first, b"c", lambda *failure: RowsError(*failure), True)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_rows_come_backwards_down_to_the_first(count: int) -> None:
+    iterator = Iterator()
+    assert list(rows_back(iterator, PAIRS[-count][0])) == PAIRS[::-1][:count]
+    # It did not go on below the first row, where there may be any number of deleted ones.
+    assert iterator.key() == PAIRS[-count][0]
+
+
+def test_read_error_backwards_is_raised_and_is_not_the_end() -> None:
+    rows = rows_back(Iterator("the disk is gone"), b"a")
+    assert [next(rows), next(rows)] == PAIRS[::-1]
+    with pytest.raises(RowsError) as failure:
+        next(rows)
+    first, end, reason = failure.value.args
+    assert (first, end, str(reason)) == (b"a", b"a", "the disk is gone")

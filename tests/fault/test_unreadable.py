@@ -8,6 +8,7 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
@@ -103,16 +104,17 @@ def test_returned_messages_are_redelivered_after_failed_reads(broker: Broker, sh
 
 def test_list_and_delete_report_that_the_store_cannot_be_read(broker: Broker, shim: Shim) -> None:
     with Wire(broker.port) as wire:
-        for skip in range(4):
+        for skip, order in product(range(4), (None, "newest")):
             with shim.failing("read", "*.sst", errno.EIO, skip=skip) as rule:
                 ids: list[int] = []
-                page = wire.list("tasks")
+                page = wire.list("tasks", order=order)
                 while "code" not in page:
                     ids += [message["msg_id"] for message in page["messages"]]
                     assert "next" in page, "only the end of the mailbox may end the pages"
                     page = wire.list("tasks", cursor=page["next"])
                 assert page["code"] == "store_unavailable"
-                assert ids == list(range(len(ids)))
+                in_order = range(MESSAGES - 1, -1, -1) if order else range(MESSAGES)
+                assert ids == list(in_order[: len(ids)])
                 assert rule.seen > skip
         with shim.failing("read", "*.sst", errno.EIO):
             assert wire.delete("tasks", MESSAGES // 2)["code"] == "store_unavailable"

@@ -103,7 +103,9 @@ VALUES = st.recursive(
         st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
 )
-FIELDS = st.sampled_from(["ttl", "public", "name", "prefix", "desc", "limit", "cursor", "other"])
+FIELDS = st.sampled_from(
+    ["ttl", "public", "name", "prefix", "desc", "limit", "cursor", "other", "msg_id", "priority", "order"]
+)
 OBJECTS = st.dictionaries(FIELDS, st.one_of(VALUES, st.integers(0, 9), st.just("open")), max_size=5)
 BODIES = st.one_of(
     st.one_of(OBJECTS, VALUES).map(lambda value: json.dumps(value).encode()),
@@ -246,6 +248,8 @@ class Mailboxes(RuleBasedStateMachine):
         # Each run uses new names, apart from the mailboxes of earlier runs.
         type(self).runs = getattr(type(self), "runs", 0) + 1
         self.names = {address: f"{address}-{type(self).runs}" for address in self.addresses}
+        self.ends: dict[str, str] = {}
+        self.followed: dict[str, list[int]] = {address: [] for address in self.addresses}
         self.wire = Wire(self.broker.port)
 
     def teardown(self) -> None:
@@ -259,9 +263,9 @@ class Mailboxes(RuleBasedStateMachine):
         """(rank, id, payload) in the order of delivery."""
         return sorted((rank, n, payload) for n, (rank, payload) in self.boxes[address].items())
 
-    def check(self, address: str, limit: int = 1000) -> None:
+    def read_pages(self, address: str, **fields: Any) -> tuple[list[tuple[int, int, bytes]], str]:
+        """The listed messages, as `expected` has them, and the `end` of the last page."""
         found: list[tuple[int, int, bytes]] = []
-        fields: dict[str, Any] = {"limit": limit}
         while True:
             page = self.wire.list(self.names[address], **fields)
             assert page["total"] == len(self.boxes[address])
@@ -270,9 +274,20 @@ class Mailboxes(RuleBasedStateMachine):
                 payload = base64.b64decode(m["payload_base64"]) if text is None else text.encode()
                 found.append((RANKS.index(m["priority"]), m["msg_id"], payload))
             if "next" not in page:
-                break
+                return found, page["end"]
             fields["cursor"] = page["next"]
-        assert found == self.expected(address)
+
+    def check(self, address: str, limit: int = 1000) -> None:
+        assert self.read_pages(address, limit=limit)[0] == self.expected(address)
+        self.check_followed(address, limit)
+        assert {n for _, n, _ in self.expected(address)} <= set(self.followed[address])
+
+    def check_followed(self, address: str, limit: int) -> None:
+        """List what came since the last call. No message may have been listed before."""
+        cursor = {"cursor": self.ends[address]} if address in self.ends else {}
+        found, self.ends[address] = self.read_pages(address, limit=limit, **cursor)
+        assert found == [each for each in self.expected(address) if each[1] not in self.followed[address]]
+        self.followed[address] += [n for _, n, _ in found]
 
     @rule(address=st.sampled_from(addresses))
     def create(self, address: str) -> None:
@@ -325,6 +340,25 @@ class Mailboxes(RuleBasedStateMachine):
             self.check(address, limit)
         else:
             assert self.wire.list(self.names[address])["code"] == "mailbox_not_found"
+
+    @rule(
+        address=st.sampled_from(addresses),
+        limit=st.sampled_from([1, 2, 1000]),
+        rank=st.sampled_from([None, 0, 1, 2]),
+        order=st.sampled_from([None, "newest"]),
+        back=st.integers(0, 12),
+    )
+    def list_some(self, address: str, limit: int, rank: int | None, order: str | None, back: int) -> None:
+        if address not in self.boxes:
+            return
+        fields = {"priority": None if rank is None else RANKS[rank], "order": order}
+        expected = [each for each in self.expected(address) if rank in (None, each[0])]
+        if order:
+            expected.sort(key=lambda each: -each[1])
+        assert self.read_pages(address, limit=limit, **fields)[0] == expected
+        msg_id = max(self.next_ids[address] - back, 0)
+        found = [each for each in expected if each[1] == msg_id]
+        assert self.read_pages(address, msg_id=msg_id, **fields)[0] == found
 
     @precondition(lambda self: self.boxes)
     @rule(

@@ -22,7 +22,7 @@ def seconds_to_delete(broker: Broker, wire: Wire, address: str, ids: list[int]) 
     assert wire.list(address, limit=1)["total"] == MESSAGES
     began = broker.loop_seconds
     wire.send(b"".join(f"PUB {MAILBOX}DELETE.{address}.{number} 0\r\n\r\n".encode() for number in ids))
-    assert wire.list(address) == {"mail_address": address, "total": 0, "messages": []}
+    assert wire.list(address)["total"] == 0
     return broker.loop_seconds - began
 
 

@@ -14,6 +14,12 @@ def test_scan_yields_every_pair_up_to_its_bound(tmp_path: Path) -> None:
     for first, end in ((0, 20_000), (7, 19_999), (12_345, 12_346), (5, 5)):
         keys = [key for key, _ in store.scan(b"m%08d" % first, b"m%08d" % end)]
         assert keys == [b"m%08d" % number for number in range(first, end)]
+        keys = [key for key, _ in store.scan_back(b"m%08d" % first, b"m%08d" % end)]
+        assert keys == [b"m%08d" % number for number in range(end - 1, first - 1, -1)]
+    assert [key for key, _ in store.scan_back(b"m%08d" % 3 + b"0", b"m%08d" % 5 + b"0")] == [
+        b"m%08d" % 5,
+        b"m%08d" % 4,
+    ]
     store.close()
 
 

@@ -67,6 +67,9 @@ class MemoryStore:
         found = keys[bisect_left(keys, first) : bisect_left(keys, end)]
         return iter([(key, self.pairs[key]) for key in found])
 
+    def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(list(self.scan(first, end))[::-1])
+
     def _check(self) -> None:
         if self.failing is not None:
             raise self.failing

@@ -24,6 +24,7 @@ cdef class QueueGroup(Consumer):
     cdef list members
     cdef Py_ssize_t next_member      # index of the member that is asked first for the next message
     cdef InFlightTable in_flight
+    cdef Py_ssize_t deleting         # entries of the table in the state DELETING
 
     # Members come and go.
     cdef Member join(self, Subscription subscription, int ranks)

@@ -29,6 +29,7 @@ cdef void check_counts(QueueGroup group) noexcept:
     for member in group.members:
         known += member.in_flight.count
     check(known <= group.in_flight.size, b"what members have in flight is in their group's table")
+    check(0 <= group.deleting <= group.in_flight.size, b"messages that are being deleted are in the table")
 
 
 cdef void check_left(QueueGroup group, Member left) noexcept:
@@ -74,6 +75,17 @@ cdef class QueueGroup(Consumer):
         """Messages that are given out or being deleted. Returned ones do not count."""
         return self.in_flight.size - self.in_flight.returned_count()
 
+    @property
+    def unanswered_count(self) -> int:
+        """Messages that are given out and not answered."""
+        return self.in_flight.size - self.in_flight.returned_count() - self.deleting
+
+    @property
+    def waiting_count(self) -> int:
+        """Messages of the mailbox that are not given to a member, or were given back."""
+        cdef uint64_t total = self.mailbox.total()
+        return total - min(total, <uint64_t>self.unanswered_count)
+
     cdef Member join(self, Subscription subscription, int ranks):
         cdef Member member = Member(subscription, ranks)
         self.members.append(member)
@@ -118,6 +130,7 @@ cdef class QueueGroup(Consumer):
         if entry.state == RETURNED:
             self.in_flight.returned(entry.item.major).remove(&entry.item)
         entry.state = DELETING
+        self.deleting += 1
         return 0
 
     cdef int deletion_durable(self, uint64_t msg_id) except -1:
@@ -127,6 +140,7 @@ cdef class QueueGroup(Consumer):
         if entry is NULL or entry.state != DELETING:
             return 0
         member = self.member_of(entry)
+        self.deleting -= 1
         self.in_flight.drop(entry, NULL if member is None else &member.in_flight)
         return 0 if member is None else self.remove_if_finished(member)
 
@@ -136,6 +150,7 @@ cdef class QueueGroup(Consumer):
         if entry is NULL or entry.state != DELETING:
             return 0
         entry.state = HELD
+        self.deleting -= 1
         if entry.member is NULL:
             self.in_flight.return_to_group(entry, NULL)
             self.caught_up = False
@@ -144,6 +159,7 @@ cdef class QueueGroup(Consumer):
     cdef int restart(self) except -1:
         cdef Member member
         self.in_flight.clear()
+        self.deleting = 0
         for member in list(self.members):
             member.in_flight.first = NULL
             member.in_flight.count = 0

@@ -1,6 +1,6 @@
 """Reading the durable messages of one rank of a mailbox from the store, in the order of their ids.
 
-Consumers catch up with it, and LIST and the monitoring read pages with it.
+Consumers catch up with it, and LIST and the monitoring read pages with it. LIST reads backwards too.
 """
 
 from libc.stdint cimport uint64_t
@@ -10,3 +10,8 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader
 
 
 cdef RecordBatchReader durable_messages(object store, Mailbox mailbox, int rank, uint64_t start)
+cdef RecordBatchReader messages_between(
+    object store, Mailbox mailbox, int rank, uint64_t start, uint64_t end_key
+)
+cdef int check_rank(int rank) except -1
+cdef list newest_first(list rows, uint64_t start, uint64_t end)

@@ -1,6 +1,6 @@
 """An iterator over rows of RocksDB that does not mistake a read error for the end of the rows.
 
-`storage/rocks.py` returns one from each `scan`. It wraps an iterator of rocksdict and keeps alive what that
+`storage/rocks.py` returns one from each scan. It wraps an iterator of rocksdict and keeps alive what that
 iterator points into.
 """
 
@@ -17,5 +17,6 @@ cdef class RowIterator:
     cdef bytes end            # the key behind the last one of the scan
     cdef bytes last_key       # of the row that was returned last; None before the first
     cdef bint at_row          # the iterator is at a row that was not returned yet
+    cdef bint backward        # the rows come in the reverse order
 
     cdef int finish(self) except -1

@@ -1,22 +1,24 @@
-"""An iterator over rows of RocksDB, returned by `scan` of `storage/rocks.py`; see row_iterator.pxd."""
+"""An iterator over rows of RocksDB, returned by the scans of `storage/rocks.py`; see row_iterator.pxd."""
 
 
 cdef class RowIterator:
     """Iterates over the (key, value) of `iterator`, a RocksDB iterator at its first row, up to the upper
-    bound in `options`.
+    bound in `options`; or, if it goes `backward`, from its last row down to the one with the key `first`.
 
     A RocksDB iterator also stops at a row that it cannot read; only its status tells. RowIterator then raises
-    what `failed(first, end, error)` returns: rows from the key `first` on could not be read.
+    what `failed(first, end, error)` returns: the rows from the key `first` up to but not `end` were not read.
     """
 
     def __cinit__(
-        self, iterator not None, options, bytes first not None, bytes end not None, failed not None
+        self, iterator not None, options, bytes first not None, bytes end not None, failed not None,
+        bint backward=False,
     ):
         self.options = options
         self.end = end
         self.key = iterator.key
         self.value = iterator.value
-        self.step = iterator.next
+        self.step = iterator.prev if backward else iterator.next
+        self.backward = backward
         self.status = iterator.status
         self.first = first
         self.failed = failed
@@ -28,10 +30,13 @@ cdef class RowIterator:
     def __next__(self):
         if self.key is None:
             raise StopIteration
-        if not self.at_row:
-            self.step()
-        self.at_row = False
-        key = self.key()
+        if self.backward and self.last_key == self.first:
+            key = None
+        else:
+            if not self.at_row:
+                self.step()
+            self.at_row = False
+            key = self.key()
         if key is None:
             self.finish()
             raise StopIteration
@@ -45,6 +50,8 @@ cdef class RowIterator:
         try:
             status()
         except Exception as error:
-            first = self.first if self.last_key is None else self.last_key + b"\0"
-            raise self.failed(first, self.end, error) from error
+            first, end = self.first, self.end
+            if self.last_key is not None:
+                first, end = (first, self.last_key) if self.backward else (self.last_key + b"\0", end)
+            raise self.failed(first, end, error) from error
         return 0
