@@ -8,8 +8,8 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View
-from mq9fast._core.commit.batch_deletes cimport RowDeletions
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.headers cimport MessageHeaders
@@ -23,11 +23,10 @@ cdef class MailboxWriter:
     cdef PendingWork pending_work
     cdef Limits limits
     cdef Accumulator accumulator
+    cdef Deleter deleter
 
     # Python objects; see the constructor.
-    cdef object store                     # get(key), scan(first, end)
-    cdef object store_errors              # the exception classes that these raise
-    cdef object write_batch               # write_batch() writes to the store what the group gathered
+    cdef object store_errors              # the exception classes that a read of the store raises
     cdef object create                    # create(address) -> Mailbox, or None past a limit
     cdef dict refusals                    # error code -> JSON reply
 
@@ -43,11 +42,4 @@ cdef class MailboxWriter:
     cdef int refuse(self, Client client, View reply, str code) except -1
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
-    cdef bint delete_message(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
-    cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
-    cdef bint delete_in_row(
-        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
-    ) except -1
-    cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

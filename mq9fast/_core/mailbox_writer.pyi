@@ -1,11 +1,10 @@
 from collections.abc import Callable
-from typing import Any
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.pubsub.client import PendingWork
-from mq9fast.storage.store import Store
 
 class MailboxWriter:
     def __init__(
@@ -14,11 +13,10 @@ class MailboxWriter:
         delivery: Delivery,
         pending_work: PendingWork,
         accumulator: Accumulator,
+        deleter: Deleter,
         refusals: dict[str, bytes],
         *,
-        store: Store,
         store_errors: tuple[type[Exception], ...],
-        write_batch: Callable[[], Any],
         create: Callable[[bytes], Mailbox | None],
     ) -> None: ...
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import MailboxIndex
@@ -74,10 +75,9 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         delivery,
         pending_work,
         accumulator,
+        Deleter(mailbox_index, pending_work, accumulator, store=store, write_batch=pipeline.write_batch),
         refusals(),
-        store=store,
         store_errors=UNREADABLE,
-        write_batch=pipeline.write_batch,
         create=mailboxes.auto_create,
     )
     time = BrokerTime()

@@ -10,6 +10,7 @@ from hypothesis import settings
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -178,15 +179,21 @@ class Core:
         self.delivery = Delivery(self.mailbox_index, self.router, self.pending_work)
         self.accumulator = Accumulator(MemoryBatch())
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
+        self.deleter = Deleter(
+            self.mailbox_index,
+            self.pending_work,
+            self.accumulator,
+            store=self.store,  # type: ignore[arg-type]
+            write_batch=self.pipeline.write_batch,
+        )
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,
             self.delivery,
             self.pending_work,
             self.accumulator,
+            self.deleter,
             {code: code.encode() for code in (*CODES, *REASONS)},
-            store=self.store,  # type: ignore[arg-type]
             store_errors=(OSError, CorruptRecord),
-            write_batch=self.pipeline.write_batch,
             create=self.create,
         )
         self.engine = Engine(

@@ -1,0 +1,30 @@
+"""Adds deletions of single messages to the commit group, wherever the messages are.
+
+A message may be in flight in queue groups, in the store, or not written yet. `MailboxWriter` calls `delete`
+for DELETE and for answers.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.row_deletions cimport RowDeletions
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.pubsub.client cimport PendingWork
+
+
+cdef class Deleter:
+    cdef MailboxIndex mailbox_index
+    cdef PendingWork pending_work
+    cdef Accumulator accumulator
+
+    # Python objects; see the constructor.
+    cdef object store                     # get(key), scan(first, end)
+    cdef object write_batch               # write_batch() writes to the store what the group gathered
+
+    cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint delete_in_row(
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
+    ) except -1
+    cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
