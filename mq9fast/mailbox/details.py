@@ -8,6 +8,7 @@ import msgspec
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.delivery.queue_group import QueueGroup
 from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast.mailbox.options import show
 
 
 class GroupDetails(msgspec.Struct, gc=False):
@@ -26,11 +27,13 @@ class MailboxDetails(msgspec.Struct, omit_defaults=True, kw_only=True):
     desc: str = ""
     ttl: int
     expires_at: int | None = None
+    create_time: int | None = None
     bytes: int
     oldest: int | None = None
     readers: int
     groups: list[msgspec.Raw]
     groups_omitted: int = 0
+    options: dict[str, int] = {}
 
 
 class Details:
@@ -49,11 +52,13 @@ class Details:
             desc=" ",
             ttl=mailbox.ttl_seconds,
             expires_at=expires_at(mailbox, time),
+            create_time=create_time(mailbox, time),
             bytes=mailbox.size_bytes,
             oldest=oldest,
             readers=mailbox.consumer_count - len(groups),
             groups=[],
             groups_omitted=len(groups),
+            options=show(mailbox.options),
         )
         self.fixed_bytes = len(msgspec.json.encode(self._details))
         self._groups, self._groups_bytes = _first_groups(groups, most_bytes - self.fixed_bytes)
@@ -83,6 +88,11 @@ def expires_at(mailbox: Mailbox, time: BrokerTime) -> int | None:
     if not mailbox.ttl_seconds:
         return None
     return time.wall_ms(mailbox.renewed_ms + mailbox.ttl_seconds * 1000) // 1000
+
+
+def create_time(mailbox: Mailbox, time: BrokerTime) -> int | None:
+    """When the mailbox was created, in whole Unix seconds; None if that was before the store recorded it."""
+    return time.wall_ms(mailbox.created_ms) // 1000 if mailbox.created_ms else None
 
 
 def cut_text(text: str, most_bytes: int) -> str:

@@ -36,8 +36,23 @@ def groups(wire: Wire, address: str) -> list[tuple[str, int, int, int]]:
 
 
 def test_empty_private_mailbox(wire: Wire, address: str) -> None:
+    before = int(time.time())
     wire.create(name=address)
-    assert details(wire, address) == {"public": False, "ttl": 0, "bytes": 0, "readers": 0, "groups": []}
+    after = time.time()
+    found = details(wire, address)
+    assert before <= found.pop("create_time") <= after
+    assert found == {"public": False, "ttl": 0, "bytes": 0, "readers": 0, "groups": []}
+
+
+def test_create_time_stays_and_options_change(wire: Wire, address: str) -> None:
+    wire.create(name=address, max_messages=5, max_bytes=1000)
+    before = details(wire, address)
+    assert before["options"] == {"max_messages": 5, "max_bytes": 1000}
+    time.sleep(1.1)
+    wire.create(name=address, max_bytes=0)
+    assert details(wire, address) == {**before, "options": {"max_messages": 5}}
+    wire.create(name=address, max_messages=0)
+    assert "options" not in details(wire, address)
 
 
 def test_public_mailbox_with_description_and_ttl(wire: Wire, address: str) -> None:
@@ -45,6 +60,7 @@ def test_public_mailbox_with_description_and_ttl(wire: Wire, address: str) -> No
     deadline = time.time() + 100
     found = details(wire, address)
     assert deadline - 60 < found.pop("expires_at") <= deadline
+    del found["create_time"]
     assert found == {
         "public": True,
         "desc": "żółw 🐢",
@@ -202,7 +218,7 @@ def test_group_names_may_be_any_bytes(wire: Wire, address: str) -> None:
 def test_details_survive_a_restart(start_broker: Callable[..., Broker], address: str) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire:
-        wire.create(name=address, public=True, desc="described", ttl=1000)
+        wire.create(name=address, public=True, desc="described", ttl=1000, max_messages=9)
         fill = wire.msg(address, "n0")
         assert fill == {"msg_id": 0}
         before = details(wire, address)
