@@ -108,7 +108,9 @@ class Mailboxes:
     def _reserve_used_uids(self) -> None:
         """Reserve every uid that has messages in the store, even if the stored next uid is too small."""
         end = layout.prefix_end(layout.MESSAGES)
-        while row := next(self._store.scan(layout.messages_of(self.mailbox_index.next_uid)[0], end), None):
+        while row := next(
+            self._store.scan_stored(layout.messages_of(self.mailbox_index.next_uid)[0], end), None
+        ):
             self.mailbox_index.reserve_uids(layout.uid_of(row[0]) + 1)
 
     def _purge_orphan(self, uid: int) -> None:

@@ -48,7 +48,7 @@ class OrphanSearch:
             return not self.done
         until = time.perf_counter() + SEARCH_SECONDS
         while time.perf_counter() < until:
-            row = next(self._store.scan(self._next, self._end), None)
+            row = next(self._store.scan_stored(self._next, self._end), None)
             if row is None:
                 self._finish()
                 return False

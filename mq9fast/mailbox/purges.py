@@ -84,7 +84,7 @@ class Purges:
         commit_group = self._accumulator.group
         first, end = layout.messages_of(purge.uid)
         if purge.messages <= MAX_MESSAGES_BY_KEY and purge.size_bytes <= MAX_BYTES_BY_KEY:
-            for key, _ in self._store.scan(first, end):
+            for key, _ in self._store.scan_stored(first, end):
                 commit_group.delete_raw(key)
         else:
             commit_group.delete_range(first, end)

@@ -137,6 +137,7 @@ class Broker:
             self.pipeline,
             self.timekeeper,
             functools.partial(parts.thinner.step, self._store, THINNED_BYTES),
+            parts.value_cleaner,
             parts.compaction,
             self.health,
             self.data_dir,

@@ -21,6 +21,7 @@ from mq9fast._core.thinner import Thinner
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
+from mq9fast.commit.value_cleaner import ValueCleaner
 from mq9fast.config.settings import Settings
 from mq9fast.errors import UNREADABLE, refusals
 from mq9fast.event_loop import ready_descriptor
@@ -46,6 +47,7 @@ class Parts:
     pipeline: CommitPipeline
     read_retry: ReadRetry
     thinner: Thinner
+    value_cleaner: ValueCleaner
     compaction: Compaction
 
 
@@ -105,5 +107,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         pipeline,
         read_retry,
         Thinner(mailbox_index, accumulator),
+        ValueCleaner(store, mailbox_index, accumulator, pipeline.syncer, pipeline.write_batch),
         Compaction(store, mailbox_index, health),
     )

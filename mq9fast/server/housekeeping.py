@@ -14,6 +14,7 @@ from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.engine import Engine
 from mq9fast.commit.healing import COMPACTION, WRITES
 from mq9fast.commit.pipeline import CommitPipeline
+from mq9fast.commit.value_cleaner import ValueCleaner
 from mq9fast.health import Health
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.periodic import Periodic, Step
@@ -47,6 +48,7 @@ class Housekeeping:
         pipeline: CommitPipeline,
         timekeeper: Timekeeper,
         thin: Callable[[], bool],
+        value_cleaner: ValueCleaner,
         compaction: Compaction,
         health: Health,
         data_dir: Path,
@@ -58,6 +60,7 @@ class Housekeeping:
         self._pipeline = pipeline
         self._read_before_expiry = ReadBeforeExpiry(engine)
         self._thin_some = thin
+        self._value_cleaner = value_cleaner
         self._compaction = compaction
         self._health = health
         self._data_dir = data_dir
@@ -71,6 +74,7 @@ class Housekeeping:
             Step("purging", mailboxes.purges.purge_some, health),
             Step("looking for orphaned messages", mailboxes.purge_orphans, health),
             Step("rewriting sparse record batches", self._thin, health),
+            Step("cleaning the value log", self._clean_values, health),
             Step("checking the free disk space", self._check_free_space, health),
             Step("checking the data directory", pipeline.check, health),
             Step("releasing memory", self._release_memory_if_idle, health),
@@ -89,6 +93,9 @@ class Housekeeping:
         """Rewrite record batches in which most messages are deleted, a few in each call. Not while the store
         accepts no writes."""
         return not self._health.has(WRITES) and self._thin_some()
+
+    def _clean_values(self) -> bool:
+        return self._value_cleaner.step(idle=self._idle_ticks >= 2 * IDLE_TICKS)
 
     def _commit(self) -> None:
         """Schedule the end of the turn, which commits the changes of the other steps."""

@@ -67,7 +67,7 @@ class Compaction:
     def _live_bytes(self) -> int:
         index = self._mailbox_index
         overhead = MAILBOX_OVERHEAD_BYTES * index.live_count + MESSAGE_OVERHEAD_BYTES * index.message_count
-        return index.size_bytes + overhead
+        return max(index.size_bytes - self._store.values.size_bytes(), 0) + overhead
 
     def _run(self) -> StoreError | None:
         try:

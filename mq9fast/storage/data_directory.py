@@ -10,11 +10,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from mq9fast._core.storage.value_reader import ValueReader
 from mq9fast.errors import StartError, StoreError
 from mq9fast.storage import directory_checks as checks
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter, boot_id, read_state
 from mq9fast.storage.layout import not_mq9fast
-from mq9fast.storage.loss import Loss, describe_end, measure_loss
+from mq9fast.storage.loss import Loss, describe_end, is_power_cut, measure_loss
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.write_ahead_log import (
@@ -37,7 +38,7 @@ class DataDirectory:
     `create`: RocksDB has to create a store in it. `state`: what the last broker saved, None if unknown.
     `lost`: the number of acknowledged changes that are gone; the operator accepted that. `new_id_epoch`: the
     start has to raise the id epoch, because clients may know ids that the store does not know. `file`: the
-    locked state file.
+    locked state file. `unsynced_tables`: there may be tables with pointers to lost values.
     """
 
     def __init__(self, path: Path, *, accept_loss: bool) -> None:
@@ -45,17 +46,18 @@ class DataDirectory:
         self.create = False
         self.lost = 0
         self.new_id_epoch = False
+        self.unsynced_tables = False
         self.state: BrokerState | None = None
         self.file: StateFile | None = None
         self._accept_loss = accept_loss
         self._broken_log: WriteAheadLog | None = None
         self._keep_broken_part = False
 
-    def examine(self, read_format_version: Callable[[Path], int | None]) -> None:
+    def examine(self, read_format_version: Callable[[Path], int | None], values: ValueReader) -> None:
         """Decide, and change no file. Raises StartError if the directory must not be opened, and OSError.
 
         `read_format_version` returns the format of an mq9fast store, None for any other database. It changes
-        no file.
+        no file. `values` reads the value log: after a power cut the log is broken where a value is lost.
         """
         path = self.path
         names = checks.file_names(path)
@@ -70,7 +72,10 @@ class DataDirectory:
         checks.check_files(path, names, manifest)
         if self.state is None or self.state.served:
             checks.check_same_store(path, manifest, self.state)
-            found = read_log(path, manifest)
+            synced = self.state.synced if self.state is not None else 0
+            check_values = self.state is None or _may_have_lost_values(self.state)
+            self.unsynced_tables = check_values and manifest.flushed > synced
+            found = read_log(path, manifest, values.is_readable if check_values else None, synced)
             self._judge(measure_loss(found, self.state, boot_id()), found)
 
     def prepare(self) -> None:
@@ -91,6 +96,11 @@ class DataDirectory:
             target = _unused_name(self.path)
             move_broken_part(self.path, self._broken_log, target)
             log.warning("the unreadable end of the log was moved to %s", target)
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether the last broker stopped after it had synced everything, or there was none."""
+        return self.create or (self.state is not None and self.state.clean)
 
     def close(self) -> None:
         """Close the state file, which releases its lock."""
@@ -145,13 +155,17 @@ class DataDirectory:
             log.warning("accept_loss is set, but nothing is lost: remove the setting")
 
 
-def prepare_reopen(path: Path, min_sequence: int) -> None:
+def prepare_reopen(
+    path: Path, min_sequence: int, is_readable: Callable[[bytes], bool] | None = None, synced: int = 0
+) -> None:
     """Truncate the log of a store that is about to be reopened at its break, if it has one.
+
+    `is_readable`, `synced`: as for `read_log`, to break the log where a value is lost.
 
     Raises StoreError, and changes nothing, if a change up to the sequence number `min_sequence` is missing.
     Raises StartError or OSError as well.
     """
-    found = read_log(path, read_manifest(path))
+    found = read_log(path, read_manifest(path), is_readable, synced)
     if found.last < min_sequence:
         raise missing_changes(path, min_sequence - found.last)
     truncate_at_break(path, found)
@@ -160,6 +174,14 @@ def prepare_reopen(path: Path, min_sequence: int) -> None:
 def missing_changes(path: Path, count: int) -> StoreError:
     """The StoreError for a store that must not be reopened, because acknowledged changes are missing."""
     return StoreError(f"the data directory {path} has lost {count} acknowledged changes: restart the broker")
+
+
+def _may_have_lost_values(state: BrokerState) -> bool:
+    """Whether values that were not synced may be lost, although nothing that was acknowledged is.
+
+    A failed fsync may lose values as a power cut does. Under `always`, nothing after it was acknowledged.
+    """
+    return is_power_cut(state, boot_id()) or (not state.clean and state.sync == "always")
 
 
 def _unused_name(path: Path) -> Path:

@@ -23,6 +23,9 @@ NEXT_UID_KEY = b"u"
 COUNT_KEY = b"n"
 NO_ORPHANS_KEY = b"s"
 PURGES = b"p"
+SEGMENTS = b"l"
+# The first format with a value log.
+FIRST_FORMAT_WITH_VALUE_LOG = 4
 # The first format with dead bytes in deletion bitmaps and mailbox records.
 FIRST_FORMAT_WITH_DEAD_BYTES = 3
 FIRST_FORMAT_WITH_COUNT = 3
@@ -41,6 +44,11 @@ def purge_key(uid: int) -> bytes:
     return PURGES + number(uid)
 
 
+def segment_key(number: int) -> bytes:
+    """The key of the row of a segment of the value log."""
+    return SEGMENTS + number.to_bytes(8, "big")
+
+
 def messages_of(uid: int) -> tuple[bytes, bytes]:
     """The key range of the messages of a mailbox: the first key, and the first key behind the range."""
     return MESSAGES + number(uid), MESSAGES + number(uid + 1)
@@ -52,6 +60,11 @@ def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, 
     If commit groups began at these ids, the record batches in the range have no other ids.
     """
     return message_key(uid, rank, first), message_key(uid, rank, end)
+
+
+def bitmap_key(key: bytes) -> bytes:
+    """The key of the deletion bitmap of the row of messages with this key."""
+    return key[: len(message_key(0, 0, 0))]
 
 
 def uid_of(key: bytes) -> int:
@@ -69,13 +82,17 @@ def check_format(store: Store, directory: Path) -> int:
 
     Raises StartError for a later format, or the database of another program.
     """
-    stored = store.get(VERSION_KEY)
-    if stored is None:
+    version = check_version(store, directory)
+    if version == 0:
         if next(store.scan(b"", LAST_KEY), None) is not None:
             raise not_mq9fast(directory)
         _put_format(store, 0, id_epoch=0)
-        return 0
-    version = int.from_bytes(stored, "big")
+    return version
+
+
+def check_version(store: Store, directory: Path) -> int:
+    """Return the format of a store, 0 if it has none. Raises StartError for a later format."""
+    version = int.from_bytes(store.get(VERSION_KEY) or b"", "big")
     if version > FORMAT_VERSION:
         raise StartError(
             f"the data directory {directory} has format {version}, but this version of mq9fast only reads "

@@ -24,6 +24,11 @@ class Loss(NamedTuple):
     ids_unknown: bool
 
 
+def is_power_cut(state: BrokerState, boot_id: str) -> bool:
+    """Whether the operating system has stopped since a broker wrote this state, and that broker had not."""
+    return not state.clean and (not boot_id or state.boot_id != boot_id)
+
+
 def measure_loss(log: WriteAheadLog, state: BrokerState | None, boot_id: str) -> Loss:
     """Compare a log with the state that the last broker saved; None if there is no usable state.
 
@@ -32,7 +37,7 @@ def measure_loss(log: WriteAheadLog, state: BrokerState | None, boot_id: str) ->
     if state is None:
         lost = max(log.last_after_break - log.last, 0)
         return Loss(lost, 0, ids_unknown=lost > 0)
-    power_cut = not state.clean and (not boot_id or state.boot_id != boot_id)
+    power_cut = is_power_cut(state, boot_id)
     written = max(state.acknowledged, log.last_after_break)
     if power_cut:
         needed = state.synced

@@ -5,6 +5,7 @@ except `mq9fast.clock`. rocksdict raises bare Exception; the methods here turn t
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import NoReturn, cast
 
 from rocksdict import CompactOptions, Rdict, ReadOptions, WriteBatch
 
+from mq9fast._core.storage.live_values import points_to
 from mq9fast._core.storage.row_iterator import RowIterator
-from mq9fast.errors import ReadError, StartError, StoreError
+from mq9fast._core.storage.value_batch import ValueBatch
+from mq9fast._core.storage.value_reader import ValueReader
+from mq9fast.errors import ReadError, StartError, StoreError, bad_file_error
 from mq9fast.storage import layout
 from mq9fast.storage.broker_state import BrokerState, StateWriter, boot_id
 from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepare_reopen
@@ -22,7 +26,12 @@ from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.presence import Presence, probe
 from mq9fast.storage.replay import replay
 from mq9fast.storage.rocks_database import describe_open_error, open_database, read_format_version
+from mq9fast.storage.segment import segment_name
 from mq9fast.storage.store import Batch
+from mq9fast.storage.value_log import ValueLog
+from mq9fast.storage.value_recovery import drop_lost_rows
+
+log = logging.getLogger("mq9fast.store")
 
 # Smaller memtables are not worth a table of their own.
 MIN_FLUSH_BYTES = 4 << 20
@@ -49,22 +58,64 @@ class RocksStore:
         self._compaction_on = True
         self._old: Rdict | None = None
         self._new: Rdict | None = None
+        self._new_segments: list[int] = []
         self._state_writer: StateWriter | None = None
+        self.values = ValueLog(path, max_files)
         self._directory = DataDirectory(path, accept_loss=accept_loss)
-        self.id_epoch = 0
+        self.id_epoch = self.lost = 0
         try:
             make_directory(path)
-            self._directory.examine(read_format_version)
+            self._directory.examine(read_format_version, self.values.reader)
             self._directory.prepare()
             self._db = open_database(path, max_files, create=self._directory.create, compact=False)
+            if layout.check_version(self, path) >= layout.FIRST_FORMAT_WITH_VALUE_LOG:
+                self._open_values(accept_loss=accept_loss)
             self._presence = Presence(path)
         except Exception as error:  # rocksdict raises bare Exception
             self._directory.close()
             if isinstance(error, StartError):
                 raise
             raise StartError(describe_open_error(path, error)) from error
-        self.lost = self._directory.lost
+        self.lost += self._directory.lost
         self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
+
+    def _open_values(self, *, accept_loss: bool) -> None:
+        """Open the value log, and drop rows whose values are lost. StartError if a segment is missing."""
+        self.values.open(self._segments(self._db), sync=not self._directory.was_clean)
+        missing = self.values.missing
+        if missing and not accept_loss:
+            self._db.close()
+            raise bad_file_error(self._path, segment_name(missing[0]), "is missing")
+        self.values.delete_leftovers()
+        if not missing and not self._directory.unsynced_tables:
+            return
+        dropped = self._drop_lost_rows(self._db)
+        if missing:
+            batch = WriteBatch(True)
+            for number in missing:
+                batch.delete(layout.segment_key(number))
+            self._db.write(batch)
+            self.lost += dropped
+            log.error("%d acknowledged messages are lost: files of their values are missing", dropped)
+        elif dropped:
+            log.warning("%d messages that were not durable are lost with their values", dropped)
+
+    def _drop_lost_rows(self, db: Rdict) -> int:
+        """Drop the rows whose values are lost. Returns how many messages they had."""
+
+        def scan_stored(first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+            return self._iterate(db, first, end, values=None)
+
+        batch = WriteBatch(True)
+        dropped = drop_lost_rows(scan_stored, self.values.reader.is_readable, batch)
+        db.write(batch)
+        return dropped
+
+    def _segments(self, db: Rdict) -> list[int]:
+        """The segments of the value log that a database has rows for."""
+        end = layout.prefix_end(layout.SEGMENTS)
+        rows = self._iterate(db, layout.SEGMENTS, end, values=None)
+        return [int.from_bytes(key[1:], "big") for key, _ in rows]
 
     def begin(self, sync: str) -> None:
         """Record, in the store and in the state file, that a broker starts to serve with the setting `sync`.
@@ -100,15 +151,20 @@ class RocksStore:
         except Exception as error:
             self._fail(error)
 
-    def new_batch(self) -> Batch:
+    def new_batch(self) -> ValueBatch:
         # True is raw mode. A keyword argument would double the cost.
-        batch: Batch = WriteBatch(True)
-        return batch
+        return ValueBatch(WriteBatch(True))
 
     def write(self, batch: Batch) -> None:
         self._check()
+        assert isinstance(batch, ValueBatch)
         try:
-            self._db.write(batch)  # type: ignore[arg-type]
+            has_values = bool(batch.large)
+            if has_values:
+                self.values.append(batch)
+            self._db.write(cast(WriteBatch, batch.rows))
+            if has_values:
+                self.values.note_written()
             self.written_sequence = self._db.latest_sequence_number()
             if self._state_writer is not None:
                 self._state_writer.record_write(self.written_sequence)
@@ -120,6 +176,7 @@ class RocksStore:
         self._check()
         sequence = self.written_sequence
         try:
+            self.values.sync()
             self._db.flush_wal(True)
             self._presence.check()
             if self._state_writer is not None:
@@ -189,25 +246,39 @@ class RocksStore:
 
     def get(self, key: bytes) -> bytes | None:
         try:
-            return cast("bytes | None", self._db.get(key))
+            return self.values.reader.resolve(cast("bytes | None", self._db.get(key)))
+        except Exception as error:
+            raise self._unreadable(key, key + b"\0", error) from error
+
+    def points_to(self, key: bytes, segment: int, offset: int) -> bool:
+        try:
+            return points_to(cast("bytes | None", self._db.get(key)), segment, offset)
         except Exception as error:
             raise self._unreadable(key, key + b"\0", error) from error
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._iterate(self._db, first, end, self.values.reader)
+
+    def scan_stored(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._iterate(self._db, first, end, values=None)
+
+    def _iterate(
+        self, db: Rdict, first: bytes, end: bytes, values: ValueReader | None
+    ) -> Iterator[tuple[bytes, bytes]]:
         # DANGER: the iterator points into `options` but does not keep them alive; RowIterator does.
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
         try:
-            iterator = self._db.iter(options)
+            iterator = db.iter(options)
             iterator.seek(first)
         except Exception as error:
             raise self._unreadable(first, end, error) from error
-        return RowIterator(iterator, options, first, end, self._unreadable)
+        return RowIterator(iterator, options, first, end, self._unreadable, values)
 
     def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         # rocksdict cannot set a lower bound. An iterator that went on below the first pair might have to pass
         # any number of deleted keys.
-        lowest = next(self.scan(first, end), None)
+        lowest = next(self.scan_stored(first, end), None)
         if lowest is None:
             return iter(())
         first = lowest[0]
@@ -218,7 +289,7 @@ class RocksStore:
             iterator.seek_to_last()
         except Exception as error:
             raise self._unreadable(first, end, error) from error
-        return RowIterator(iterator, options, first, end, self._unreadable, True)
+        return RowIterator(iterator, options, first, end, self._unreadable, self.values.reader, True)
 
     def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
         """Report a failed read of the keys from `first` up to `end`. Returns the error to raise."""
@@ -237,6 +308,7 @@ class RocksStore:
             return False
         try:
             self._db.write(WriteBatch(True))
+            self.values.sync()
             self._db.flush_wal(True)
         except Exception:
             self._recovers = False
@@ -254,7 +326,12 @@ class RocksStore:
             self._old = None
         try:
             self._presence.check()
-            prepare_reopen(self._path, min_sequence)
+            self.values.rewrite()
+            lost = self.values.lost
+            if lost and min_sequence > self.synced_sequence:
+                raise StoreError("values that were not durable are lost after a failed fsync")
+            is_readable = self.values.reader.is_readable if lost else None
+            prepare_reopen(self._path, min_sequence, is_readable, self.synced_sequence)
             replay(self._path, self._max_files, compact=compact)
             # rocksdict would create a missing directory: check again right before it opens one.
             self._presence.check()
@@ -267,10 +344,19 @@ class RocksStore:
         if missing > 0:
             new.close()
             raise missing_changes(self._path, missing)
+        try:
+            if lost:
+                self._drop_lost_rows(new)
+            self._new_segments = self._segments(new)
+        except Exception:
+            new.close()
+            raise
         self._new, self._compaction_on = new, compact
 
     def attach(self) -> None:
         assert self._new is not None
+        # Here, because the event loop reads values with the descriptors that this closes.
+        self.values.reopened(self._new_segments)
         self._db, self._new = self._new, None
 
     def resume(self) -> None:
@@ -287,6 +373,7 @@ class RocksStore:
 
     def _close(self) -> None:
         self._presence.close()
+        self.values.close()
         if self._new is not None:
             self.attach()
         elif self._old is not None:

@@ -18,6 +18,29 @@ class Batch(Protocol):
     def delete_range(self, first: bytes, end: bytes, /) -> None: ...
 
 
+class Values(Protocol):
+    """The value log of a store, in segment files, as `commit/value_cleaner.py` cleans it.
+
+    Segments have numbers. A complete one takes no more values.
+    """
+
+    def size_bytes(self) -> int:
+        """The size of all segments."""
+        ...
+
+    def complete(self) -> dict[int, int]:
+        """The size of each complete segment, by number."""
+        ...
+
+    def complete_active(self) -> None:
+        """Complete the segment that takes values now."""
+        ...
+
+    def forget(self, number: int) -> Path:
+        """Forget a complete segment whose row was deleted durably; returns the file, to be deleted."""
+        ...
+
+
 class Store(Protocol):
     """A key-value store. Keys and values are bytes, and keys are ordered bytewise.
 
@@ -41,6 +64,11 @@ class Store(Protocol):
 
     synced_sequence: int
     """The sequence number of the last synced change."""
+
+    @property
+    def values(self) -> "Values":
+        """Where large values are stored."""
+        ...
 
     def begin(self, sync_mode: str) -> None:
         """Record in the data directory that a broker with this sync mode serves the store from now on.
@@ -98,6 +126,14 @@ class Store(Protocol):
 
         The iterator ends without StoreError only if the store confirms that there are no more pairs.
         """
+        ...
+
+    def scan_stored(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """As `scan`, but reads no value of the value log: a large value is replaced by its pointer."""
+        ...
+
+    def points_to(self, key: bytes, segment: int, offset: int) -> bool:
+        """Whether the large value of a key is the one at a byte of a segment of the value log."""
         ...
 
     def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:

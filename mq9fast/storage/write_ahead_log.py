@@ -7,6 +7,7 @@ only functions here that change files.
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,10 +70,16 @@ def first_record_is_whole(path: Path) -> bool:
         return starts_with_record(file.read(BLOCK_BYTES))
 
 
-def read_log(path: Path, manifest: Manifest) -> WriteAheadLog:
-    """Read the log files that RocksDB would read. Raises OSError."""
+def read_log(
+    path: Path, manifest: Manifest, is_readable: Callable[[bytes], bool] | None = None, synced: int = 0
+) -> WriteAheadLog:
+    """Read the log files that RocksDB would read. Raises OSError.
+
+    With `is_readable`, the log is also broken at a batch above the sequence number `synced` if
+    `is_readable(value)` is false for one of its values.
+    """
     files = [path / log_name(number) for number in log_numbers(path) if number >= manifest.first_log]
-    reader = BatchReader(manifest.flushed)
+    reader = BatchReader(manifest.flushed, is_readable, synced)
     max_sequence = manifest.flushed + sum(file.stat().st_size for file in files)
     last_after_break = 0
     broken_at: Break | None = None

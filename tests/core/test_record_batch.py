@@ -78,11 +78,12 @@ def test_layout_of_a_record_batch() -> None:
     ("count", "size", "row_count"),
     [
         *((64, 0, 1), (65, 0, 2), (128, 0, 2), (129, 0, 3)),
-        *((2, 4080, 1), (2, 4081, 2), (3, 8176, 3), (2, 50_000, 2)),
+        *((8, 1007, 1), (9, 1007, 2)),
+        *((2, 16_368, 1), (2, 16_369, 2), (3, 32_768, 3)),
     ],
 )
 def test_record_batch_is_limited_in_messages_and_bytes(count: int, size: int, row_count: int) -> None:
-    """A batch has at most 64 messages, and at most 8 KiB of packed messages."""
+    """A batch has at most 64 messages, and at most 8 KiB of packed messages, or 32 KiB of large ones."""
     core = Core()
     mailbox = core.create(b"a")
     for _ in range(count):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, find_last_sequence
-from mq9fast._core.testing.storage import crc32c
 from mq9fast.storage.broker_state import BrokerState
 from mq9fast.storage.loss import Loss, measure_loss
 from mq9fast.storage.manifest import Manifest
@@ -19,40 +18,11 @@ from mq9fast.storage.write_ahead_log import (
     read_log,
     truncate_at_break,
 )
-
-BLOCK = 32768
-
-
-def log_of(payloads: list[bytes]) -> bytes:
-    """A file in RocksDB's log format with these payloads."""
-    file = bytearray()
-    for payload in payloads:
-        rest, first = payload, True
-        while first or rest:
-            space = BLOCK - len(file) % BLOCK
-            if space < 7:
-                file += bytes(space)
-                continue
-            part, rest = rest[: space - 7], rest[space - 7 :]
-            kind = {(True, True): 1, (True, False): 2, (False, False): 3, (False, True): 4}[first, not rest]
-            crc = crc32c(bytes([kind]) + part, True)
-            masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-            file += struct.pack("<IHB", masked, len(part), kind) + part
-            first = False
-    return bytes(file)
+from tests.support.rocks_log import log_of
 
 
 def batch(sequence: int, count: int, size: int = 20) -> bytes:
     return struct.pack("<QI", sequence, count) + b"x" * size
-
-
-def test_crc32c_of_the_standard_check_value() -> None:
-    assert crc32c(b"123456789") == crc32c(b"123456789", True) == 0xE3069283
-
-
-@given(st.binary(max_size=300))
-def test_both_implementations_of_crc32c_agree(data: bytes) -> None:
-    assert crc32c(data) == crc32c(data, True)
 
 
 @given(st.lists(st.integers(0, 90000), max_size=8))

@@ -46,7 +46,7 @@ class RowsError(Exception):
 
 
 def rows_of(iterator: Iterator, options: object = None) -> RowIterator:
-    return RowIterator(iterator, options, b"a", b"c", lambda *failure: RowsError(*failure))
+    return RowIterator(iterator, options, b"a", b"c", lambda *failure: RowsError(*failure), None)
 
 
 def test_rows_come_in_order_and_end() -> None:
@@ -89,7 +89,7 @@ def test_read_error_is_raised_and_is_not_the_end() -> None:
 
 def rows_back(iterator: Iterator, first: bytes) -> RowIterator:
     iterator.seek_to_last()
-    return RowIterator(iterator, None, first, b"c", lambda *failure: RowsError(*failure), True)
+    return RowIterator(iterator, None, first, b"c", lambda *failure: RowsError(*failure), None, True)
 
 
 @pytest.mark.parametrize("count", [1, 2])

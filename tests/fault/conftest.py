@@ -1,6 +1,6 @@
 """Fixtures of fault tests: failing system calls, and a mailbox with a million messages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,21 @@ from tests.support.wire_client import Wire
 @pytest.fixture
 def shim(tmp_path: Path) -> Shim:
     return Shim(tmp_path)
+
+
+@pytest.fixture
+def start(tmp_path: Path, shim: Shim) -> Iterator[Callable[..., Broker]]:
+    """Start a broker with failing system calls."""
+    brokers = []
+
+    def start(*flags: str) -> Broker:
+        broker = Broker(tmp_path / "data", "--monitor-port", "0", "--min-free", "0", *flags, env=shim.env)
+        brokers.append(broker)
+        return broker
+
+    yield start
+    for broker in brokers:
+        broker.end()
 
 
 @pytest.fixture(scope="session")

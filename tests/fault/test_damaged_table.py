@@ -12,8 +12,9 @@ from tests.support.data_directory import flip_byte
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
-MESSAGES = 20
-MESSAGE_BYTES = 50_000
+MESSAGES = 150
+# Smaller than what goes to the value log.
+MESSAGE_BYTES = 900
 # RocksDB compacts level 0 once it has this many tables.
 TABLES = 4
 

@@ -15,6 +15,7 @@ from rocksdict import BottommostLevelCompaction, CompactOptions, Options, Rdict
 
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
+from tests.support.data_directory import move_values_to_tables
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
@@ -150,6 +151,7 @@ def test_store_with_many_tables_leaves_descriptors_for_connections(tmp_path: Pat
         for number in range(messages):
             assert wire.msg("box", os.urandom(10_000)) == {"msg_id": number}
     assert broker.stop() == 0
+    move_values_to_tables(tmp_path / "data")
     # Make more tables than the broker may open files.
     options = Options(raw_mode=True)
     options.set_target_file_size_base(10_000)

@@ -14,13 +14,16 @@ import pytest
 
 from tests.support.broker import Broker
 from tests.support.load import Subscriber, Writer
-from tests.support.mailbox import read_stored
+from tests.support.mailbox import fill_memtable, read_stored
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
 
 MEGABYTE = 1 << 20
 DISK_MEGABYTES = 192
-PAYLOAD_BYTES = 60_000
+# Of messages that go to the value log, and of messages that stay in RocksDB.
+LARGE, SMALL = 60_000, 900
+# A little less than RocksDB gathers before it writes a table.
+ALMOST_A_MEMTABLE = 28 * MEGABYTE
 MAX_LOG_BYTES = 10_000
 
 
@@ -90,12 +93,12 @@ def broker(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
     broker.end()
 
 
-def send_until_refused(wire: Wire, address: str) -> dict[int, bytes]:
+def send_until_refused(wire: Wire, address: str, payload_bytes: int) -> dict[int, bytes]:
     """Send messages until one is refused. Returns the acknowledged ones by id."""
     chance = random.Random(address)
     stored = {}
-    for _ in range(DISK_MEGABYTES * MEGABYTE // PAYLOAD_BYTES):
-        payload = chance.randbytes(PAYLOAD_BYTES)
+    for _ in range(DISK_MEGABYTES * MEGABYTE // payload_bytes):
+        payload = chance.randbytes(payload_bytes)
         answer = wire.msg(address, payload)
         if answer.get("code") == "store_unavailable":
             return stored
@@ -107,28 +110,33 @@ def is_unavailable(answer: dict[str, object]) -> bool:
     return answer.get("code") == "store_unavailable" and bool(answer.get("error"))
 
 
-# With 16 MiB the log does not fit; with 48 MiB the first table that RocksDB writes does not.
+# With 2 MiB the log does not fit; with 12 MiB the first table that RocksDB writes does not.
 @pytest.mark.parametrize(
-    ("broker", "free_megabytes"),
-    [(("always", 0), 16), (("interval", 0), 48)],
+    ("broker", "payload_bytes", "before", "free_megabytes", "file"),
+    [
+        (("always", 0), LARGE, 0, 16, r"values-\d+\.seg"),
+        (("always", 0), SMALL, 0, 2, r"\d+\.log"),
+        (("interval", 0), SMALL, ALMOST_A_MEMTABLE, 12, r"\d+\.(log|sst)"),
+    ],
     indirect=["broker"],
-    ids=["log", "table"],
+    ids=["value-log", "log", "table"],
 )
 def test_full_disk_refuses_messages_until_there_is_space(
-    broker: Broker, disk: Disk, free_megabytes: int
+    broker: Broker, disk: Disk, payload_bytes: int, before: int, free_megabytes: int, file: str
 ) -> None:
     with Wire(broker.port) as wire:
         for address in ("full", "held"):
             wire.create(name=address)
         wire.create(name="short", ttl=1)
         assert wire.msg("held", "task") == {"msg_id": 0}
+        fill_memtable(wire, before)
         disk.leave_free(free_megabytes * MEGABYTE)
-        stored = send_until_refused(wire, "full")
-        assert len(stored) > free_megabytes * MEGABYTE // PAYLOAD_BYTES // 2
+        stored = send_until_refused(wire, "full", payload_bytes)
+        assert len(stored) > 100
 
         # Every request that writes gets an error.
         for _ in range(200):
-            assert is_unavailable(wire.msg("full", b"x" * PAYLOAD_BYTES))
+            assert is_unavailable(wire.msg("full", b"x" * payload_bytes))
         assert is_unavailable(wire.create(name="another"))
         assert is_unavailable(wire.delete("held", 0))
         assert wire.msg("another")["code"] == "mailbox_not_found"
@@ -156,7 +164,7 @@ def test_full_disk_refuses_messages_until_there_is_space(
     broker.restart(kill=True)
     assert read_stored(broker.port, "full") == stored
     log = broker.log.read_text()
-    assert "No space left on device" in log
+    assert re.search(rf"No space left on device: .*{file}", log)
     assert len(log) < MAX_LOG_BYTES, log
 
 
@@ -235,12 +243,15 @@ def test_below_min_free_messages_are_refused_but_deletions_work(broker: Broker, 
     assert "messages are accepted again" in log
 
 
+@pytest.mark.parametrize("payload_bytes", [LARGE, SMALL], ids=["large", "small"])
 @pytest.mark.parametrize("broker", [("always", 0), ("interval", 0)], indirect=True)
-def test_broker_stops_on_a_full_disk_and_starts_after_it_was_cleared(broker: Broker, disk: Disk) -> None:
+def test_broker_stops_on_a_full_disk_and_starts_after_it_was_cleared(
+    broker: Broker, disk: Disk, payload_bytes: int
+) -> None:
     with Wire(broker.port) as wire:
         wire.create(name="full")
         disk.leave_free(8 * MEGABYTE)
-        stored = send_until_refused(wire, "full")
+        stored = send_until_refused(wire, "full", payload_bytes)
     assert broker.stop() == 0
     # A start on the full disk fails with one sentence.
     done = subprocess.run(

@@ -13,7 +13,7 @@ from itertools import product
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.data_directory import flip_byte, rows_of
+from tests.support.data_directory import flip_byte, move_values_to_tables, rows_of
 from tests.support.faults.shim import Shim
 from tests.support.mailbox import create_line
 from tests.support.monitoring import get, monitor_port
@@ -22,6 +22,8 @@ from tests.support.wire_client import MAILBOX, Wire
 
 MESSAGES = 20_000
 PAYLOAD_BYTES = 200
+TABLES = "*.sst"
+VALUE_LOG = "*.seg"
 
 StartBroker = Callable[..., Broker]
 
@@ -41,21 +43,32 @@ def create_many(wire: Wire, count: int) -> None:
     wait_until(lambda: wire.list(f"mailbox.{count - 1:05}").get("total") == 0)
 
 
+@pytest.fixture(params=[TABLES, VALUE_LOG], ids=["tables", "value-log"])
+def files(request: pytest.FixtureRequest) -> str:
+    """The files that have the messages."""
+    return str(request.param)
+
+
 @pytest.fixture
-def broker(start_broker: StartBroker, shim: Shim) -> Broker:
-    """A broker whose messages are in tables that are not in memory."""
+def broker(start_broker: StartBroker, shim: Shim, files: str) -> Broker:
+    """A broker whose messages are in files that are not in memory."""
     broker = start_broker("--monitor-port", "0", "--sync", "never", env=shim.env)
     with Wire(broker.port) as wire:
         send_random_messages(wire, "tasks", MESSAGES)
         # Between other data, so that the start does not read the block of its message.
         send_random_messages(wire, "small", 1)
         send_random_messages(wire, "rest", 1000)
-    broker.restart()
+    broker.stop()
+    if files == TABLES:
+        move_values_to_tables(broker.data_dir)
+    broker.start()
     return broker
 
 
-def test_subscriber_receives_each_message_once_after_failed_reads(broker: Broker, shim: Shim) -> None:
-    with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
+def test_subscriber_receives_each_message_once_after_failed_reads(
+    broker: Broker, shim: Shim, files: str
+) -> None:
+    with Wire(broker.port) as wire, shim.failing("read", files, errno.EIO, skip=3) as rule:
         wire.subscribe("tasks")
         wait_until(lambda: rule.seen > 3)
         wait_until(lambda: "Input/output error" in broker.health)
@@ -64,11 +77,13 @@ def test_subscriber_receives_each_message_once_after_failed_reads(broker: Broker
         assert [wire.message().msg_id for _ in range(MESSAGES)] == list(range(MESSAGES))
         assert wire.silent()
     wait_until(lambda: not broker.health)
-    assert "the store could not be read: IO error" in broker.log.read_text()
+    assert "the store could not be read: " in broker.log.read_text()
 
 
-def test_queue_group_receives_each_message_once_after_failed_reads(broker: Broker, shim: Shim) -> None:
-    with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO, skip=3) as rule:
+def test_queue_group_receives_each_message_once_after_failed_reads(
+    broker: Broker, shim: Shim, files: str
+) -> None:
+    with Wire(broker.port) as wire, shim.failing("read", files, errno.EIO, skip=3) as rule:
         wire.subscribe("tasks", queue="workers")
         wait_until(lambda: rule.seen > 3)
         time.sleep(2)
@@ -83,7 +98,7 @@ def test_queue_group_receives_each_message_once_after_failed_reads(broker: Broke
         wait_until(lambda: wire.list("tasks")["total"] == 0)
 
 
-def test_returned_messages_are_redelivered_after_failed_reads(broker: Broker, shim: Shim) -> None:
+def test_returned_messages_are_redelivered_after_failed_reads(broker: Broker, shim: Shim, files: str) -> None:
     with Wire(broker.port) as wire:
         wire.subscribe("tasks", queue="workers")
         received = [wire.message().msg_id for _ in range(500)]
@@ -92,7 +107,7 @@ def test_returned_messages_are_redelivered_after_failed_reads(broker: Broker, sh
         leaving.subscribe("tasks", queue="workers")
         leaving.message()
         leaving.ping()
-        with shim.failing("read", "*.sst", errno.EIO):
+        with shim.failing("read", files, errno.EIO):
             wire.subscribe("tasks", queue="workers")
             wire.ping()
             leaving.close()
@@ -102,10 +117,10 @@ def test_returned_messages_are_redelivered_after_failed_reads(broker: Broker, sh
     assert received == list(range(500))
 
 
-def test_list_and_delete_report_that_the_store_cannot_be_read(broker: Broker, shim: Shim) -> None:
+def test_list_and_delete_report_that_the_store_cannot_be_read(broker: Broker, shim: Shim, files: str) -> None:
     with Wire(broker.port) as wire:
         for skip, order in product(range(4), (None, "newest")):
-            with shim.failing("read", "*.sst", errno.EIO, skip=skip) as rule:
+            with shim.failing("read", files, errno.EIO, skip=skip) as rule:
                 ids: list[int] = []
                 page = wire.list("tasks", order=order)
                 while "code" not in page:
@@ -116,7 +131,7 @@ def test_list_and_delete_report_that_the_store_cannot_be_read(broker: Broker, sh
                 in_order = range(MESSAGES - 1, -1, -1) if order else range(MESSAGES)
                 assert ids == list(in_order[: len(ids)])
                 assert rule.seen > skip
-        with shim.failing("read", "*.sst", errno.EIO):
+        with shim.failing("read", files, errno.EIO):
             assert wire.delete("tasks", MESSAGES // 2)["code"] == "store_unavailable"
             faults = ("could not be read", "reading the store failed")
             wait_until(lambda: any(fault in broker.health for fault in faults))
@@ -149,9 +164,9 @@ def test_mailboxz_is_cut_off_if_a_later_read_fails(start_broker: StartBroker, sh
     assert status == 200
 
 
-def test_mailboxz_is_a_503_if_the_first_read_fails(broker: Broker, shim: Shim) -> None:
+def test_mailboxz_is_a_503_if_the_first_read_fails(broker: Broker, shim: Shim, files: str) -> None:
     port = monitor_port(broker)
-    with shim.failing("read", "*.sst", errno.EIO):
+    with shim.failing("read", files, errno.EIO):
         status, _, body = get(port, "/mailboxz")
         assert (status, body) == (503, b"The store could not be read: see /healthz.\n")
     status, _, body = get(port, "/mailboxz")
@@ -166,6 +181,7 @@ def stored_rows(broker: Broker, prefix: bytes) -> dict[bytes, bytes]:
     return rows
 
 
+@pytest.mark.parametrize("files", [TABLES], indirect=True)
 def test_purge_continues_once_reads_succeed(broker: Broker, shim: Shim) -> None:
     rows = len(stored_rows(broker, b"m"))
     with Wire(broker.port) as wire, shim.failing("read", "*.sst", errno.EIO) as rule:
@@ -200,6 +216,7 @@ def test_start_refuses_unreadable_mailboxes(start_broker: StartBroker) -> None:
             assert wire.list(f"mailbox.{n:05}")["total"] == 0
 
 
+@pytest.mark.parametrize("files", [TABLES], indirect=True)
 @pytest.mark.parametrize("call", ["read", "open"])
 def test_unreadable_state_file_is_refused_even_with_accept_loss(
     broker: Broker, shim: Shim, call: str

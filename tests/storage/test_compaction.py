@@ -16,10 +16,18 @@ from mq9fast.storage.store import Store
 from tests.support.waiting import wait_until_async
 
 
+class NoValues:
+    """The value log of a store that has only tables."""
+
+    def size_bytes(self) -> int:
+        return 0
+
+
 class FakeTables:
     """A store as compaction uses it. `compact` shrinks it to `left_bytes`, or fails."""
 
     def __init__(self, size_bytes: int, left_bytes: int = 0) -> None:
+        self.values = NoValues()
         self.size_bytes = size_bytes
         self.left_bytes = left_bytes
         self.compactions = 0

@@ -8,8 +8,9 @@ from typing import Any
 
 from rocksdict import Options, Rdict
 
-from mq9fast.storage import broker_state
+from mq9fast.storage import broker_state, layout
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, pack_state
+from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.state_file import StateFile
 from tests.support.broker import Broker, start_error
 
@@ -90,6 +91,15 @@ def rows_of(data_dir: Path, prefix: bytes = b"") -> dict[bytes, bytes]:
     return rows  # type: ignore[return-value]
 
 
+def mailbox_sizes(data_dir: Path) -> dict[str, tuple[int, int]]:
+    """The messages and bytes of each mailbox, as its record counts them."""
+    found = {}
+    for key, record in rows_of(data_dir, b"b").items():
+        counts = [int.from_bytes(record[at : at + 8], "big") for at in (64, 72, 80, 88)]
+        found[key[1:].decode()] = (sum(counts[:3]), counts[3])
+    return found
+
+
 def change_rows(data_dir: Path, put: dict[bytes, bytes], delete: tuple[bytes, ...] = ()) -> None:
     """Put and delete keys."""
     db = Rdict(str(data_dir), Options(raw_mode=True))
@@ -98,6 +108,19 @@ def change_rows(data_dir: Path, put: dict[bytes, bytes], delete: tuple[bytes, ..
     for key in delete:
         del db[key]
     db.close()
+
+
+def move_values_to_tables(data_dir: Path) -> None:
+    """Move the large values from the value log to RocksDB's tables, where formats before 4 had them."""
+    store = RocksStore(data_dir)
+    batch = store.new_batch()
+    for key, value in store.scan(layout.MESSAGES, layout.prefix_end(layout.MESSAGES)):
+        batch.rows.put(key, value)
+    batch.delete_range(layout.SEGMENTS, layout.prefix_end(layout.SEGMENTS))
+    store.write(batch)
+    store.close()
+    for segment in data_dir.glob("*.seg"):
+        segment.unlink()
 
 
 def pack_number(value: int) -> bytes:

@@ -68,6 +68,8 @@ class MemoryStore:
         found = keys[bisect_left(keys, first) : bisect_left(keys, end)]
         return iter([(key, self.pairs[key]) for key in found])
 
+    scan_stored = scan
+
     def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(list(self.scan(first, end))[::-1])
 

@@ -1,6 +1,7 @@
 """What tests of mailboxes share: filling one, reading all of it, replying to deliveries."""
 
 import json
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ from tests.support.wire_client import MAILBOX, Message, Wire, read_messages
 
 MSG = MAILBOX + "MSG."
 Connect = Callable[..., Wire]
+# The longest description of a mailbox.
+DESCRIPTION_CHARACTERS = 4096
 SUFFIX = {"n": "", "u": ".urgent", "c": ".critical"}
 
 
@@ -20,6 +23,14 @@ def fill_mailbox(wire: Wire, address: str, *sends: str) -> None:
 
 def texts(messages: list[Message]) -> list[str]:
     return [message.payload.decode() for message in messages]
+
+
+def send_each(port: int, address: str, count: int, payload: str) -> None:
+    """Create the mailbox and send messages, each after the reply to the one before."""
+    with Wire(port) as wire:
+        wire.create(name=address)
+        for _ in range(count):
+            assert "msg_id" in wire.msg(address, payload)
 
 
 def take_received(wire: Wire) -> list[Message]:
@@ -71,6 +82,18 @@ def create_line(**fields: Any) -> str:
     """The PUB of a CREATE request without a reply subject."""
     body = json.dumps(fields)
     return f"PUB {MAILBOX}CREATE {len(body)}\r\n{body}\r\n"
+
+
+def fill_memtable(wire: Wire, size: int) -> None:
+    """Store `size` bytes in RocksDB itself, without the value log: mailboxes with long descriptions."""
+    chance = random.Random(size)
+    for start in range(0, size // DESCRIPTION_CHARACTERS, 500):
+        lines = (
+            create_line(name=f"filling.{start + n}", desc=chance.randbytes(DESCRIPTION_CHARACTERS // 2).hex())
+            for n in range(500)
+        )
+        wire.send("".join(lines))
+    wire.ping()
 
 
 def exists(wire: Wire, address: str) -> bool:

@@ -1,4 +1,5 @@
-"""Rows of the store, packed by hand in the format that mq9fast/_core/storage/row_format.pxd draws.
+"""Rows of the store, packed by hand in the format that mq9fast/_core/storage/row_format.pxd draws, and
+segments of the value log, which value_format.pxd draws.
 
 `rank` is the priority: 0 is critical, 1 urgent, 2 normal.
 """
@@ -6,6 +7,7 @@
 import struct
 
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.testing.storage import crc32c
 
 # (msg_id, created_ms, header, payload)
 MessageFields = tuple[int, int, bytes, bytes]
@@ -47,6 +49,24 @@ def thinned_batch(count: int, messages: dict[int, MessageFields]) -> bytes:
 
 def deletion_bitmap(deleted_bits: int, dead_bytes: int = 0) -> bytes:
     return struct.pack(">B3xIQ", 3, dead_bytes, deleted_bits)
+
+
+def segment_head(number: int) -> bytes:
+    head = struct.pack(">4sIQ", b"mq9v", 1, number)
+    return head + struct.pack(">I12x", crc32c(head))
+
+
+def value_record(key: bytes, value: bytes) -> bytes:
+    head = struct.pack(">HxxII", len(key), len(value), crc32c(value)) + key
+    return struct.pack(">I", crc32c(head)) + head + value
+
+
+def value_pointer(
+    value: bytes, segment: int, offset: int, content: int = 0, *, count: int = 1, kept: int | None = None
+) -> bytes:
+    """The pointer to `value`, which begins at the byte `offset` of a segment."""
+    counts = (count, count if kept is None else kept)
+    return struct.pack(">BBBxIQIII4x", 5, *counts, crc32c(value), segment, offset, len(value), content)
 
 
 def attribute(tag: int, value: bytes | int) -> bytes:

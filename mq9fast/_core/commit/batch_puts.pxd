@@ -16,6 +16,8 @@ from mq9fast._core.storage.record_batch cimport RecordLocation
 cdef enum:
     # Of packed messages in a record batch. One message that is not deleted may keep as much on the disk.
     MAX_BATCH_BYTES = 8192
+    # The same for messages of at least MIN_LOGGED_BYTES: fewer rows, and larger reads.
+    MAX_BATCH_BYTES_OF_LARGE = 32768
 
 
 cdef struct Message:

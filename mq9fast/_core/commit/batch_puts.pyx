@@ -16,6 +16,7 @@ from mq9fast._core.storage.row_format cimport (
     BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_ID_SPAN, BATCH_VERSION, MAX_BATCH_MESSAGES,
     MESSAGE_FIXED_BYTES, BatchEntryLayout, BatchLayout, put_u32, put_u64
 )
+from mq9fast._core.storage.value_format cimport MIN_LOGGED_BYTES
 
 
 cdef class BatchPuts:
@@ -57,6 +58,7 @@ cdef class BatchPuts:
     cdef OpenBatch* open_batch(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL:
         """The open record batch of the mailbox's rank; a new one if the last has no space for `size`."""
         cdef OpenBatch* open_batch
+        cdef Py_ssize_t limit = MAX_BATCH_BYTES_OF_LARGE if size >= MIN_LOGGED_BYTES else MAX_BATCH_BYTES
         if mailbox.open_batch[rank]:
             check(mailbox.open_batch[rank] <= self.open_batch_count, b"a mailbox knows its open batch")
             open_batch = &self.open_batches[mailbox.open_batch[rank] - 1]
@@ -65,7 +67,7 @@ cdef class BatchPuts:
                 and open_batch.rank == rank, b"an open batch is of its mailbox and rank",
             )
             if (
-                open_batch.count < MAX_BATCH_MESSAGES and open_batch.size + size <= MAX_BATCH_BYTES
+                open_batch.count < MAX_BATCH_MESSAGES and open_batch.size + size <= limit
                 and msg_id - self.messages[open_batch.first].msg_id < BATCH_ID_SPAN
             ):
                 return open_batch

@@ -14,66 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
-cdef extern from *:
-    """
-    #include <stddef.h>
-    #include <stdint.h>
-    #include <string.h>
-
-    static uint32_t crc32c_table[8][256];
-
-    static void crc32c_prepare(void) {
-        for (uint32_t n = 0; n < 256; n++) {
-            uint32_t crc = n;
-            for (int bit = 0; bit < 8; bit++)
-                crc = (crc >> 1) ^ (0x82F63B78u & (0u - (crc & 1)));
-            crc32c_table[0][n] = crc;
-        }
-        for (uint32_t n = 0; n < 256; n++)
-            for (int k = 1; k < 8; k++) {
-                uint32_t crc = crc32c_table[k - 1][n];
-                crc32c_table[k][n] = (crc >> 8) ^ crc32c_table[0][crc & 255];
-            }
-    }
-
-    static uint32_t crc32c_by_table(uint32_t crc, const unsigned char* at, size_t size) {
-        for (; size >= 8; at += 8, size -= 8) {
-            uint32_t low;
-            memcpy(&low, at, 4);
-            low ^= crc;
-            crc = crc32c_table[7][low & 255] ^ crc32c_table[6][(low >> 8) & 255]
-                ^ crc32c_table[5][(low >> 16) & 255] ^ crc32c_table[4][low >> 24]
-                ^ crc32c_table[3][at[4]] ^ crc32c_table[2][at[5]]
-                ^ crc32c_table[1][at[6]] ^ crc32c_table[0][at[7]];
-        }
-        for (; size > 0; at++, size--)
-            crc = (crc >> 8) ^ crc32c_table[0][(crc ^ *at) & 255];
-        return crc;
-    }
-
-    #if defined(__x86_64__) && defined(__GNUC__)
-    __attribute__((target("sse4.2")))
-    static uint32_t crc32c_by_processor(uint32_t crc, const unsigned char* at, size_t size) {
-        uint64_t wide = crc, word;
-        for (; size >= 8; at += 8, size -= 8) {
-            memcpy(&word, at, 8);
-            wide = __builtin_ia32_crc32di(wide, word);
-        }
-        crc = (uint32_t)wide;
-        for (; size > 0; at++, size--)
-            crc = __builtin_ia32_crc32qi(crc, *at);
-        return crc;
-    }
-    static int crc32c_has_instruction(void) { return __builtin_cpu_supports("sse4.2") != 0; }
-    #else
-    #define crc32c_by_processor crc32c_by_table
-    static int crc32c_has_instruction(void) { return 0; }
-    #endif
-    """
-    void crc32c_prepare() noexcept nogil
-    uint32_t crc32c_by_table(uint32_t crc, const unsigned char* at, size_t size) noexcept nogil
-    uint32_t crc32c_by_processor(uint32_t crc, const unsigned char* at, size_t size) noexcept nogil
-    bint crc32c_has_instruction() noexcept nogil
+from mq9fast._core.base.crc32c cimport crc32c
 
 cdef enum:
     BLOCK = 32768
@@ -83,21 +24,10 @@ cdef enum:
     FIRST = 2
     MIDDLE = 3
     LAST = 4
-
-crc32c_prepare()
-cdef bint use_instruction = crc32c_has_instruction()
-
-
-cdef uint32_t checksum(const char* at, Py_ssize_t size) noexcept:
-    """The CRC-32C."""
-    if use_instruction:
-        return ~crc32c_by_processor(<uint32_t>0xFFFFFFFF, <const unsigned char*>at, <size_t>size)
-    return checksum_by_table(at, size)
-
-
-cdef uint32_t checksum_by_table(const char* at, Py_ssize_t size) noexcept:
-    """The same without the processor's instruction for it."""
-    return ~crc32c_by_table(<uint32_t>0xFFFFFFFF, <const unsigned char*>at, <size_t>size)
+    # Of a change in a write batch.
+    DELETE = 0
+    PUT = 1
+    DELETE_RANGE = 15
 
 
 cdef inline uint64_t read_little_endian(const char* at, int size) noexcept:
@@ -116,7 +46,7 @@ cdef inline bint is_record_at(const char* at, Py_ssize_t capacity) noexcept:
     if HEADER + size > capacity:
         return False
     masked = <uint32_t>read_little_endian(at, 4) - <uint32_t>0xA282EAD8
-    return checksum(at + 6, size + 1) == ((masked >> 17) | (masked << 15))
+    return crc32c(at + 6, size + 1) == ((masked >> 17) | (masked << 15))
 
 
 def starts_with_record(bytes data not None) -> bool:
@@ -190,15 +120,21 @@ cdef class BatchReader(LogReader):
     """Follows the sequence numbers of write batches through the files of a WAL.
 
     `last`: every change up to this sequence number was found. Reading stops at a batch that leaves a gap
-    after `last`, or that does not follow the batch before it in the same file.
+    after `last`, or that does not follow the batch before it in the same file. With `is_readable`, it also
+    stops at a batch with changes above `synced` if `is_readable(value)` is false for one of its values.
     """
 
     cdef readonly uint64_t last
+    cdef object is_readable
+    cdef uint64_t synced
     cdef uint64_t previous            # last sequence number of the batch before in this file
     cdef bint first                   # the next batch is the first one of its file
 
-    def __cinit__(self, uint64_t last):
+    def __cinit__(self, uint64_t last, is_readable=None, uint64_t synced=0):
         self.last = last
+        self.is_readable = is_readable
+        self.synced = synced
+        self.parts = None if is_readable is None else []
         self.first = True
 
     def next_file(self) -> None:
@@ -206,6 +142,8 @@ cdef class BatchReader(LogReader):
         self.at = self.end = 0
         self.in_fragments = self.torn = False
         self.first = True
+        if self.parts is not None:
+            self.parts = []
 
     cdef bint end_payload(self) except -1:
         cdef uint64_t sequence, count
@@ -215,6 +153,10 @@ cdef class BatchReader(LogReader):
         count = read_little_endian(self.head + 8, 4)
         if sequence > self.last + 1 if self.first else sequence != self.previous + 1:
             return False
+        if self.parts is not None:
+            payload, self.parts = b"".join(self.parts), []
+            if sequence + count - 1 > self.synced and not all(map(self.is_readable, values_in(payload))):
+                return False
         self.first = False
         self.previous = sequence + count - 1
         self.last = max(self.last, self.previous)
@@ -234,6 +176,45 @@ cdef class PayloadReader(LogReader):
         self.payloads.append(b"".join(self.parts))
         self.parts = []
         return True
+
+
+cdef bytes next_text(const char* at, Py_ssize_t size, Py_ssize_t* here):
+    """The length-prefixed text at `here`, which moves behind it; None if the bytes end before it."""
+    cdef uint64_t length = 0
+    cdef int shift = 0
+    cdef unsigned char byte = 0x80
+    while byte & 0x80:
+        if here[0] >= size or shift > 28:
+            return None
+        byte = <unsigned char>at[here[0]]
+        length |= <uint64_t>(byte & 0x7F) << shift
+        shift += 7
+        here[0] += 1
+    if length > <uint64_t>(size - here[0]):
+        return None
+    here[0] += <Py_ssize_t>length
+    return PyBytes_FromStringAndSize(at + here[0] - <Py_ssize_t>length, <Py_ssize_t>length)
+
+
+def values_in(bytes payload not None) -> list:
+    """The values that a write batch puts, up to the first change that the broker does not write."""
+    cdef const char* at = PyBytes_AS_STRING(payload)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload), here = BATCH_HEADER
+    cdef char kind
+    cdef list values = []
+    while here < size:
+        kind = at[here]
+        here += 1
+        key = next_text(at, size, &here) if kind in (DELETE, PUT, DELETE_RANGE) else None
+        if key is None:
+            break
+        if kind != DELETE:
+            value = next_text(at, size, &here)
+            if value is None:
+                break
+            if kind == PUT:
+                values.append(value)
+    return values
 
 
 def find_last_sequence(bytes data not None, Py_ssize_t start, uint64_t above, uint64_t max_sequence) -> int:

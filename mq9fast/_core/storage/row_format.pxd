@@ -17,6 +17,10 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'm' uid(8) rank(1) last_id(8) 0(1)       a record batch: messages of one commit group
     'm' uid(8) rank(1) last_id(8)            the deletion bitmap of that batch; last_id is its last message's
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
+    'l' segment(8)                           nothing                a segment of the value log
+
+    A value of 'm' of MIN_LOGGED_BYTES or more is in the value log, and its row has a value pointer instead
+    (`value_format`).
 
     A uid is never reused, and an address may be: a mailbox that is created again has a new uid.
 
@@ -70,7 +74,7 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
 batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes of a
-mailbox.
+mailbox and no value log.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -88,6 +92,7 @@ cdef enum:
     BATCH_VERSION = 2
     DELETION_BITMAP_VERSION = 3
     THINNED_BATCH_VERSION = 4
+    VALUE_POINTER_VERSION = 5
 
     MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
     BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
@@ -205,7 +210,7 @@ cdef extern from *:
     const Py_ssize_t DELETION_BITMAP_BYTES "MQ9FAST_BYTES_OF(mq9fast_deletion_bitmap)"
 
 
-cdef inline uint64_t read_u64(const char* at) noexcept:
+cdef inline uint64_t read_u64(const char* at) noexcept nogil:
     cdef const unsigned char* b = <const unsigned char*>at
     return (
         (<uint64_t>b[0] << 56) | (<uint64_t>b[1] << 48) | (<uint64_t>b[2] << 40) | (<uint64_t>b[3] << 32)
@@ -213,24 +218,24 @@ cdef inline uint64_t read_u64(const char* at) noexcept:
     )
 
 
-cdef inline void put_u64(char* at, uint64_t n) noexcept:
+cdef inline void put_u64(char* at, uint64_t n) noexcept nogil:
     cdef int i
     for i in range(8):
         at[i] = <char>((n >> (56 - 8 * i)) & 0xFF)
 
 
-cdef inline uint32_t read_u32(const char* at) noexcept:
+cdef inline uint32_t read_u32(const char* at) noexcept nogil:
     cdef const unsigned char* b = <const unsigned char*>at
     return (<uint32_t>b[0] << 24) | (<uint32_t>b[1] << 16) | (<uint32_t>b[2] << 8) | <uint32_t>b[3]
 
 
-cdef inline void put_u32(char* at, uint32_t n) noexcept:
+cdef inline void put_u32(char* at, uint32_t n) noexcept nogil:
     cdef int i
     for i in range(4):
         at[i] = <char>((n >> (24 - 8 * i)) & 0xFF)
 
 
-cdef inline uint16_t read_u16(const char* at) noexcept:
+cdef inline uint16_t read_u16(const char* at) noexcept nogil:
     cdef const unsigned char* b = <const unsigned char*>at
     return <uint16_t>((b[0] << 8) | b[1])
 

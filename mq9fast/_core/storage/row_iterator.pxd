@@ -4,6 +4,8 @@
 iterator points into.
 """
 
+from mq9fast._core.storage.value_reader cimport ValueReader
+
 
 cdef class RowIterator:
     # Bound methods of rocksdict's iterator; None after the end, so that the iterator is freed.
@@ -13,6 +15,7 @@ cdef class RowIterator:
     cdef object status
     cdef object options       # ReadOptions, kept alive because the iterator points into them
     cdef object failed
+    cdef ValueReader values   # None: the rows have their value pointers
     cdef bytes first          # first key of the scan
     cdef bytes end            # the key behind the last one of the scan
     cdef bytes last_key       # of the row that was returned last; None before the first

@@ -1,5 +1,7 @@
 from collections.abc import Callable, Iterator
 
+from mq9fast._core.storage.value_reader import ValueReader
+
 class RowIterator:
     def __init__(
         self,
@@ -8,6 +10,7 @@ class RowIterator:
         first: bytes,
         end: bytes,
         failed: Callable[[bytes, bytes, Exception], Exception],
+        values: ValueReader | None,
         backward: bool = False,
     ) -> None: ...
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]: ...

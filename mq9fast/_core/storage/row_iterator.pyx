@@ -1,5 +1,7 @@
 """An iterator over rows of RocksDB, returned by the scans of `storage/rocks.py`; see row_iterator.pxd."""
 
+from mq9fast._core.storage.value_reader cimport ValueReader
+
 
 cdef class RowIterator:
     """Iterates over the (key, value) of `iterator`, a RocksDB iterator at its first row, up to the upper
@@ -7,12 +9,15 @@ cdef class RowIterator:
 
     A RocksDB iterator also stops at a row that it cannot read; only its status tells. RowIterator then raises
     what `failed(first, end, error)` returns: the rows from the key `first` up to but not `end` were not read.
+    `values` reads the values that are in the value log; with None, the rows have their value pointers.
     """
 
     def __cinit__(
         self, iterator not None, options, bytes first not None, bytes end not None, failed not None,
+        ValueReader values,
         bint backward=False,
     ):
+        self.values = values
         self.options = options
         self.end = end
         self.key = iterator.key
@@ -40,8 +45,16 @@ cdef class RowIterator:
         if key is None:
             self.finish()
             raise StopIteration
+        value = self.value()
+        if self.values is not None:
+            try:
+                value = self.values.resolve(value)
+            except Exception as error:
+                self.key = self.value = self.step = self.status = None
+                first, end = (self.first, key + b"\0") if self.backward else (key, self.end)
+                raise self.failed(first, end, error) from error
         self.last_key = key
-        return key, self.value()
+        return key, value
 
     cdef int finish(self) except -1:
         """Free the iterator, which pins files and memory of RocksDB. Raises if it stopped at an error."""

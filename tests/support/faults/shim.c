@@ -128,20 +128,22 @@ static int is_watched(int fd, struct stat *now)
            !strncmp(path_of(fd, path), watched, watched_length);
 }
 
-static void note_write(int fd, off_t at, size_t size)
+/* Called after the write: an fsync in another thread at the same time may not have covered it. */
+static ssize_t note_write(int fd, off_t at, ssize_t size)
 {
     struct stat now;
-    if (!is_watched(fd, &now))
-        return;
+    if (size <= 0 || !is_watched(fd, &now))
+        return size;
     if (at < 0)
-        at = fcntl(fd, F_GETFL) & O_APPEND ? now.st_size : lseek(fd, 0, SEEK_CUR);
+        at = (fcntl(fd, F_GETFL) & O_APPEND ? now.st_size : lseek(fd, 0, SEEK_CUR)) - size;
     pthread_mutex_lock(&lock);
     struct file *file = file_of(now.st_ino);
     if (file->first == file->end)
         file->first = file->end = at;
     file->first = at < file->first ? at : file->first;
-    file->end = at + (off_t)size > file->end ? at + (off_t)size : file->end;
+    file->end = at + size > file->end ? at + size : file->end;
     pthread_mutex_unlock(&lock);
+    return size;
 }
 
 static void copy_name(ino_t inode, char *path)

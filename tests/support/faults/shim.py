@@ -22,7 +22,7 @@ CALLS = {
     for bit, names in enumerate(
         (
             ("read", "pread"),
-            ("write", "pwrite"),
+            ("write", "pwrite", "pwritev"),
             ("fsync", "fdatasync"),
             ("open",),
             ("statvfs",),
@@ -93,7 +93,8 @@ class Shim:
     ) -> Rule:
         """Make calls fail with the errno `error`, or, if that is 0, delay them by `wait` seconds.
 
-        `call`: one of CALLS; "read" is pread and fread as well. `pattern`: as in a shell, of the file's name,
+        `call`: one of CALLS; "read" is pread and fread as well, and "write"
+        is pwrite and pwritev. `pattern`: as in a shell, of the file's name,
         or of its path if the pattern contains a slash. The rule lets the first `skip` matching calls through,
         and applies to the next `most` calls, or to all further calls if `most` is 0.
         """

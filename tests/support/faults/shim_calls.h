@@ -25,18 +25,24 @@ size_t fread_unlocked(void *to, size_t size, size_t count, FILE *file)
 ssize_t write(int fd, const void *from, size_t size)
 {
     FAIL_AT(WRITE, fd);
-    note_write(fd, -1, size);
-    return REAL(write)(fd, from, size);
+    return note_write(fd, -1, REAL(write)(fd, from, size));
 }
 
 ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
 {
     FAIL_AT(WRITE, fd);
-    note_write(fd, at, size);
-    return REAL(pwrite)(fd, from, size, at);
+    return note_write(fd, at, REAL(pwrite)(fd, from, size, at));
 }
 
 ssize_t pwrite64(int, const void *, size_t, off_t) __attribute__((alias("pwrite")));
+
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at)
+{
+    FAIL_AT(WRITE, fd);
+    return note_write(fd, at, REAL(pwritev)(fd, pieces, count, at));
+}
+
+ssize_t pwritev64(int, const struct iovec *, int, off_t) __attribute__((alias("pwritev")));
 
 static int synced(int fd, int result)
 {

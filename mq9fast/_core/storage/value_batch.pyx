@@ -1,0 +1,233 @@
+"""A write batch whose large values go to the value log; the contract is in value_batch.pxd."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.errno cimport EINTR, ENOSPC, errno
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from posix.types cimport off_t
+
+import os
+
+from mq9fast._core.base.check cimport check
+from mq9fast._core.base.crc32c cimport crc32c
+from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc
+from mq9fast._core.storage.record_batch cimport popcount
+from mq9fast._core.storage.row_format cimport (
+    BATCH_FIXED_BYTES, BATCH_KEY_BYTES, BATCH_VERSION, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
+    MESSAGE_OVERHEAD_BYTES, MESSAGES, THINNED_BATCH_FIXED_BYTES, THINNED_BATCH_VERSION, BatchLayout,
+    ThinnedBatchLayout, put_u32, read_u64
+)
+from mq9fast._core.storage.value_format cimport (
+    MIN_LOGGED_BYTES, VALUE_RECORD_BYTES, ValuePointer, ValueRecordLayout, pack_value_pointer
+)
+
+cdef extern from "<sys/uio.h>" nogil:
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+    Py_ssize_t pwritev(int descriptor, const iovec* pieces, int count, off_t offset)
+
+cdef enum:
+    # Of one system call. The bytes are still in the processor's cache after they were hashed.
+    WRITE_BYTES = 262144
+    MAX_PIECES = 512
+    MAX_HEAD_BYTES = 48
+
+
+cdef struct Record:
+    const char* key
+    Py_ssize_t key_size
+    const char* value
+    Py_ssize_t size
+    uint32_t crc
+    char head[MAX_HEAD_BYTES]
+
+
+cdef struct Pieces:
+    # What the next system call writes.
+    int descriptor
+    off_t offset
+    int count
+    size_t bytes
+    iovec items[MAX_PIECES]
+
+
+cdef Py_ssize_t pack_head(Record* record) noexcept nogil:
+    """Hash the value, pack the head with the key, and return its size."""
+    cdef ValueRecordLayout* fixed = <ValueRecordLayout*>record.head
+    cdef Py_ssize_t size = VALUE_RECORD_BYTES + record.key_size
+    record.crc = crc32c(record.value, record.size)
+    memset(fixed, 0, sizeof(ValueRecordLayout))
+    fixed.key_size[1] = <char>record.key_size
+    put_u32(fixed.value_size, <uint32_t>record.size)
+    put_u32(fixed.value_crc, record.crc)
+    memcpy(record.head + VALUE_RECORD_BYTES, record.key, <size_t>record.key_size)
+    put_u32(fixed.crc, crc32c(record.head + 4, size - 4))
+    return size
+
+
+cdef int write_pieces(Pieces* pieces) noexcept nogil:
+    """Write all pieces. Returns 0 or the error number."""
+    cdef iovec* item = pieces.items
+    cdef Py_ssize_t written
+    while pieces.bytes:
+        written = pwritev(pieces.descriptor, item, pieces.count, pieces.offset)
+        if written < 0 and errno == EINTR:
+            continue
+        if written <= 0:
+            return errno if written < 0 else ENOSPC
+        pieces.offset += written
+        pieces.bytes -= <size_t>written
+        while pieces.count and <size_t>written >= item.iov_len:
+            written -= item.iov_len
+            item += 1
+            pieces.count -= 1
+        if written:
+            item.iov_base = <char*>item.iov_base + written
+            item.iov_len -= <size_t>written
+    pieces.count = 0
+    return 0
+
+
+cdef int add_piece(Pieces* pieces, const char* at, Py_ssize_t size) noexcept nogil:
+    """Add bytes to the pieces, and write what is enough for a system call. Returns 0 or the error number."""
+    cdef size_t some
+    cdef int failure = 0
+    while size and not failure:
+        some = min(<size_t>size, WRITE_BYTES - pieces.bytes)
+        pieces.items[pieces.count].iov_base = <void*>at
+        pieces.items[pieces.count].iov_len = some
+        pieces.count += 1
+        pieces.bytes += some
+        at += some
+        size -= <Py_ssize_t>some
+        if pieces.bytes == WRITE_BYTES or pieces.count == MAX_PIECES:
+            failure = write_pieces(pieces)
+    return failure
+
+
+cdef int write_records(Pieces* pieces, Record* records, Py_ssize_t count) noexcept nogil:
+    """Append the records. Returns 0 or the error number."""
+    cdef Py_ssize_t i
+    cdef int failure
+    for i in range(count):
+        failure = add_piece(pieces, records[i].head, pack_head(&records[i]))
+        if not failure:
+            failure = add_piece(pieces, records[i].value, records[i].size)
+        if failure:
+            return failure
+    return write_pieces(pieces)
+
+
+cdef void describe_row(const char* value, Py_ssize_t size, ValuePointer* pointer) noexcept:
+    """Set how many messages the row `value` has, and the size of their headers and payloads."""
+    cdef Py_ssize_t content = size
+    if value[0] == BATCH_VERSION:
+        pointer.count = pointer.kept = <unsigned char>(<const BatchLayout*>value).count
+        content -= BATCH_FIXED_BYTES + pointer.kept * MESSAGE_OVERHEAD_BYTES
+    elif value[0] == THINNED_BATCH_VERSION:
+        pointer.count = <unsigned char>(<const ThinnedBatchLayout*>value).count
+        pointer.kept = popcount(read_u64((<const ThinnedBatchLayout*>value).kept))
+        content -= THINNED_BATCH_FIXED_BYTES + pointer.kept * MESSAGE_OVERHEAD_BYTES
+    else:
+        pointer.count = pointer.kept = 1
+        content -= MESSAGE_FIXED_BYTES
+    pointer.content = <uint32_t>max(content, 0)
+
+
+cdef inline bint is_logged(bytes key, bytes value) noexcept:
+    """Whether a value goes to the value log: only rows of messages do."""
+    return (
+        PyBytes_GET_SIZE(value) >= MIN_LOGGED_BYTES
+        and MESSAGE_KEY_BYTES <= PyBytes_GET_SIZE(key) <= BATCH_KEY_BYTES
+        and PyBytes_AS_STRING(key)[0] == MESSAGES
+    )
+
+
+cdef class ValueBatch:
+    """Wraps `rows`, an empty write batch of RocksDB. As there, the last change of a key counts.
+
+    `large`: whether it has values for the value log. `record_bytes`: what these take there.
+    """
+
+    def __cinit__(self, rows not None):
+        self.rows = rows
+        self.put_row = rows.put
+        self.delete_row = rows.delete
+        self.delete_row_range = rows.delete_range
+        self.large = {}
+
+    def put(self, bytes key not None, bytes value not None) -> None:
+        """Write `value` under `key`."""
+        if self.large:
+            self.forget(key)
+        if is_logged(key, value):
+            self.large[key] = value
+            self.record_bytes += VALUE_RECORD_BYTES + PyBytes_GET_SIZE(key) + PyBytes_GET_SIZE(value)
+        else:
+            self.put_row(key, value)
+
+    def delete(self, bytes key not None) -> None:
+        """Delete `key`."""
+        if self.large:
+            self.forget(key)
+        self.delete_row(key)
+
+    def delete_range(self, bytes first not None, bytes end not None) -> None:
+        """Delete every key from `first` up to, but not including, `end`."""
+        for key in [key for key in self.large if first <= key < end]:
+            self.forget(key)
+        self.delete_row_range(first, end)
+
+    cdef int forget(self, bytes key) except -1:
+        """Drop the large value that waits for this key, because a later change replaces it."""
+        cdef bytes value = self.large.pop(key, None)
+        if value is not None:
+            self.record_bytes -= VALUE_RECORD_BYTES + PyBytes_GET_SIZE(key) + PyBytes_GET_SIZE(value)
+        return 0
+
+    def append(self, int descriptor, uint64_t segment, long long offset) -> None:
+        """Write the large values to the open segment at `offset`, and put their pointers into `rows`.
+
+        Raises OSError; nothing was put then, and what was written may be overwritten.
+        """
+        cdef Py_ssize_t count = len(self.large), i = 0
+        cdef Record* records = <Record*>PyMem_Malloc(<size_t>count * sizeof(Record))
+        cdef Pieces pieces
+        cdef bytes key, value
+        cdef int failure
+        if records is NULL:
+            raise MemoryError
+        try:
+            for key, value in self.large.items():
+                records[i].key = PyBytes_AS_STRING(key)
+                records[i].key_size = PyBytes_GET_SIZE(key)
+                records[i].value = PyBytes_AS_STRING(value)
+                records[i].size = PyBytes_GET_SIZE(value)
+                i += 1
+            pieces.descriptor, pieces.offset, pieces.count, pieces.bytes = descriptor, offset, 0, 0
+            with nogil:
+                failure = write_records(&pieces, records, count)
+            if failure:
+                raise OSError(failure, os.strerror(failure))
+            check(pieces.offset == offset + self.record_bytes, b"a batch knows the size of its records")
+            self.put_pointers(records, segment, offset)
+        finally:
+            PyMem_Free(records)
+        self.large = {}
+        self.record_bytes = 0
+
+    cdef int put_pointers(self, Record* records, uint64_t segment, long long offset) except -1:
+        cdef ValuePointer pointer
+        cdef Py_ssize_t i = 0
+        pointer.segment = segment
+        for key in self.large:
+            offset += VALUE_RECORD_BYTES + records[i].key_size
+            pointer.offset = <uint32_t>offset
+            pointer.size = <uint32_t>records[i].size
+            pointer.crc = records[i].crc
+            describe_row(records[i].value, records[i].size, &pointer)
+            self.put_row(key, pack_value_pointer(&pointer))
+            offset += records[i].size
+            i += 1
+        return 0

@@ -1,0 +1,165 @@
+"""The value log: segment files beside RocksDB that hold the large values of the store.
+
+RocksDB would write a large value three times and more: to its log, to a table, and in each compaction. The
+value log writes it once. RocksDB has a value pointer under the value's key, and a row for each segment that
+pointers may name. `storage/rocks.py` owns the value log: it appends the values of a batch before RocksDB
+writes the batch, and syncs the segments before RocksDB's log. So a durable pointer has a durable value.
+
+Nothing in a segment is ever changed. `commit/value_cleaner.py` copies what is live in a mostly dead segment
+to the newest one, and deletes the file.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mq9fast._core.storage.value_batch import ValueBatch
+from mq9fast._core.storage.value_reader import ValueReader
+from mq9fast.errors import StoreError
+from mq9fast.storage.layout import segment_key
+from mq9fast.storage.segment import Segment, delete_copies, segment_name, segment_sizes
+from mq9fast.storage.write_ahead_log import sync_directory
+
+# Of the descriptors for tables, segments that are read may use this share.
+SHARE_OF_FILES = 4
+MAX_OPEN = 1024
+
+
+class ValueLog:
+    """The segments of one data directory. Only `sync` and `rewrite` may be called in another thread.
+
+    `reader`: reads the values. `lost`: values that were not synced could not be read back.
+    """
+
+    def __init__(self, path: Path, max_files: int) -> None:
+        self._path = path
+        self._complete: dict[int, int] = {}  # number: bytes
+        self._active: Segment | None = None
+        self._unsynced: dict[int, Segment] = {}
+        self._registered: set[int] = set()
+        self._next = 1
+        self.lost = False
+        max_open = MAX_OPEN if max_files < 0 else max_files // SHARE_OF_FILES + 1
+        self.reader = ValueReader(self._open_for_reading, max_open)
+
+    def open(self, registered: Iterable[int], *, sync: bool) -> None:
+        """Begin with the segments that the store has rows for. `sync`: a killed broker may have left them
+        unsynced. Raises OSError. A missing segment is the caller's affair.
+        """
+        sizes = segment_sizes(self._path)
+        self._registered = set(registered)
+        self._complete = {number: size for number, size in sizes.items() if number in self._registered}
+        for number in self._complete if sync else ():
+            self._sync_file(number)
+        self._next = max(self._registered | sizes.keys(), default=0) + 1
+
+    def delete_leftovers(self) -> None:
+        """Delete what a killed broker left: unfinished copies, and segments without a row, which no pointer
+        names. Raises OSError."""
+        delete_copies(self._path)
+        for number in segment_sizes(self._path).keys() - self._registered:
+            (self._path / segment_name(number)).unlink()
+
+    def _sync_file(self, number: int) -> None:
+        descriptor = self._open_for_reading(number)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open_for_reading(self, number: int) -> int:
+        return os.open(self._path / segment_name(number), os.O_RDONLY | os.O_CLOEXEC)
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of segments that the store has rows for and the directory does not have."""
+        return sorted(self._registered - self._complete.keys() - self._unsynced.keys())
+
+    def size_bytes(self) -> int:
+        """The size of all segments."""
+        return sum(self._complete.values()) + (self._active.end if self._active is not None else 0)
+
+    def complete(self) -> dict[int, int]:
+        """The size of each segment that takes no more records, by number."""
+        return dict(self._complete)
+
+    # Writing.
+
+    def append(self, batch: ValueBatch) -> None:
+        """Write the large values of a batch that is about to be written to RocksDB. Raises OSError."""
+        segment = self._active
+        if segment is None or not segment.has_space(batch.record_bytes):
+            self.complete_active()
+            # Count first: after a failure, the file may be there.
+            self._next += 1
+            segment = Segment(self._path, self._next - 1)
+            self._active = self._unsynced[segment.number] = segment
+            # What was just written stays readable even if no file can be opened.
+            self.reader.add(segment.number, os.dup(segment.descriptor))
+        segment.append(batch)
+        if segment.number not in self._registered:
+            batch.rows.put(segment_key(segment.number), b"")
+
+    def note_written(self) -> None:
+        """RocksDB has written the batch whose values were appended last, with the row of their segment."""
+        if self._active is not None:
+            self._registered.add(self._active.number)
+
+    def complete_active(self) -> None:
+        """Write no more records to the current segment: the next batch begins another one."""
+        if self._active is not None:
+            self._complete[self._active.number] = self._active.end
+            self._active = None
+
+    def sync(self) -> None:
+        """Make all appended values durable. Raises OSError, and StoreError if a segment was deleted."""
+        for segment in list(self._unsynced.values()):
+            is_complete = segment is not self._active
+            segment.sync()
+            if segment.is_deleted:
+                raise StoreError(f"the file {segment.path.name} was deleted from the data directory")
+            if is_complete:
+                del self._unsynced[segment.number]
+                segment.close()
+
+    # Recovery from a failure, while the store accepts no writes.
+
+    def rewrite(self) -> None:
+        """Write the unsynced segments again, after a sync that failed. Sets `lost` if values are lost with
+        the pages that the kernel did not write. Raises OSError."""
+        for segment in list(self._unsynced.values()):
+            if (segment.synced < segment.end or segment.is_deleted) and not segment.rewrite():
+                self.lost = True
+
+    def reopened(self, registered: Iterable[int]) -> None:
+        """RocksDB was reopened and has rows for these segments. Other segments are garbage: RocksDB has lost
+        their rows, and all pointers to them with these."""
+        self.complete_active()
+        self.lost = False
+        self._registered = set(registered)
+        for number in self._complete:
+            # The reader may have opened a file that a copy has replaced.
+            self.reader.close_segment(number)
+
+    # Cleaning.
+
+    def forget(self, number: int) -> Path:
+        """Forget a complete segment whose row was deleted durably; returns the file, to be deleted."""
+        self.reader.close_segment(number)
+        del self._complete[number]
+        self._registered.discard(number)
+        return self._path / segment_name(number)
+
+    def close(self) -> None:
+        """Close all files."""
+        for segment in self._unsynced.values():
+            segment.close()
+        self._unsynced.clear()
+        self.reader.close()
+
+
+def delete_segments(files: list[Path]) -> None:
+    """Delete the files of forgotten segments. Raises OSError."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    sync_directory(files[0].parent)
