@@ -23,7 +23,7 @@ from mq9fast._core.pubsub.client cimport (
     PendingWork, Subscription
 )
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
-from mq9fast._core.pubsub.permissions cimport Permissions
+from mq9fast._core.pubsub.permissions cimport Permissions, SubjectFilter
 
 
 cdef enum:
@@ -316,6 +316,12 @@ cdef class Session(Client):
 
     cdef bint permits_publish(self, View subject) except *:
         return self.permissions is None or self.permissions.may_publish(subject)
+
+    def may_publish(self, bytes subject not None) -> bool:
+        """Whether the client may publish to the literal subject. The result is not cached: a page of the
+        bulletin board asks for hundreds of subjects."""
+        cdef SubjectFilter publish = None if self.permissions is None else self.permissions.publish
+        return publish is None or publish.check(view_of(subject))
 
     def may_subscribe(self, bytes subject not None) -> bool:
         """Whether the client may subscribe to the subject, without a queue group."""

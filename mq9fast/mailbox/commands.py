@@ -18,6 +18,7 @@ from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address
+from mq9fast.mailbox.board import Board, BoardRequest
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing, ListRequest
 from mq9fast.mailbox.options import OptionFields, show
@@ -45,12 +46,12 @@ class CreateRequest(OptionFields, frozen=True):
 class Command:
     """A command: the type of its request, and the function `run(tail, request, client, reply)`.
 
-    `tail`: the subject after the verb and a dot, None if there is no dot. `client`: who sent the request.
+    `tail`: the subject after the verb and a dot, "" if the command has none. `client`: who sent the request.
     `reply`: the reply subject.
     """
 
     request: type[msgspec.Struct]
-    run: Callable[[bytes | None, msgspec.Struct, Client, bytes], None]
+    run: Callable[[bytes, msgspec.Struct, Client, bytes], None]
 
 
 class Commands:
@@ -63,17 +64,21 @@ class Commands:
         router: Router,
         mailboxes: Mailboxes,
         listing: Listing,
+        board: Board,
     ) -> None:
         self._pending_work = pending_work
         self._accumulator = accumulator
         self._router = router
         self._mailboxes = mailboxes
         self._listing = listing
+        self._board = board
         self._listed_group = 0
         self._listed_bytes = 0
+        # By the verb, and the dot behind it.
         self._table = {
-            b"CREATE": Command(CreateRequest, self._create),
-            b"LIST": Command(ListRequest, self._list),
+            (b"CREATE", b""): Command(CreateRequest, self._create),
+            (b"LIST", b"."): Command(ListRequest, self._list),
+            (b"LIST", b""): Command(BoardRequest, self._list_board),
         }
 
     def __call__(self, rest: bytes, payload: bytes, client: Client, reply: bytes) -> None:
@@ -81,17 +86,15 @@ class Commands:
         replies."""
         verb, dot, tail = rest.partition(b".")
         try:
-            command = self._table.get(verb)
+            command = self._table.get((verb, dot))
             if command is None:
                 raise CommandError("unknown_command")
-            command.run(tail if dot else None, _decode(payload, command.request), client, reply)
+            command.run(tail, _decode(payload, command.request), client, reply)
         except CommandError as error:
             self._accumulator.group.answer(client, reply, error.reply())
 
-    def _create(self, tail: bytes | None, request: msgspec.Struct, client: Client, reply: bytes) -> None:
+    def _create(self, _tail: bytes, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, CreateRequest)
-        if tail is not None:
-            raise CommandError("unknown_command")
         if request.name is not None and request.prefix is not None:
             raise CommandError(
                 "bad_request", "'name' is the whole address: 'prefix' cannot be given as well."
@@ -112,11 +115,19 @@ class Commands:
             body["options"] = show(mailbox.options)
         self._accumulator.group.answer(client, reply, msgspec.json.encode(body))
 
-    def _list(self, tail: bytes | None, request: msgspec.Struct, client: Client, reply: bytes) -> None:
+    def _list(self, tail: bytes, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
-        if tail is None:
-            raise CommandError("unknown_command")
         address = check_address(tail.decode("utf-8", "replace"))
+        self._answer_with_page(client, reply, self._listing, partial(self._listing.page, address, request))
+
+    def _list_board(self, _tail: bytes, request: msgspec.Struct, client: Client, reply: bytes) -> None:
+        assert isinstance(request, BoardRequest)
+        self._answer_with_page(client, reply, self._board, partial(self._board.page, client, request))
+
+    def _answer_with_page(
+        self, client: Client, reply: bytes, reader: Listing | Board, make_page: Callable[[], bytes]
+    ) -> None:
+        """Answer with a page that `reader` makes once the commit group is durable."""
 
         def answer(_durable: bool) -> None:
             if client.closing:
@@ -127,12 +138,12 @@ class Commands:
                 self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)
                 self._pending_work.schedule_end()
                 return
-            read_bytes = self._listing.read_bytes
+            read_bytes = reader.read_bytes
             try:
-                body = self._listing.page(address, request)
+                body = make_page()
             except CommandError as error:
                 body = error.reply()
-            self._listed_bytes += max(len(body), self._listing.read_bytes - read_bytes)
+            self._listed_bytes += max(len(body), reader.read_bytes - read_bytes)
             self._router.reply(client, reply, body)
 
         self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)

@@ -3,7 +3,6 @@
 `mailbox/commands.py` calls `Listing.page`. This module reads the store, and changes nothing.
 """
 
-import base64
 import heapq
 import sys
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.stored_messages import find_message, messages_before, stored_messages
 from mq9fast._core.protocol.address import PRIORITIES
-from mq9fast._core.protocol.headers import SENDER_START
 from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.mailbox import list_cursor
 from mq9fast.mailbox.details import Details
 from mq9fast.mailbox.list_cursor import LARGEST_ID, Position
+from mq9fast.mailbox.listed_message import Message, encode_message
 from mq9fast.storage.store import Store
 
 # About the size of a page without messages, address and details: braces, names, the total and a cursor.
@@ -30,15 +29,9 @@ DETAILS_SHARE = 4
 # A page of several messages is at most this long, and at most this much is read for it. A longer page would
 # block the event loop for too long.
 MAX_PAGE_BYTES = 128 << 10
-# The JSON size of a longer text is counted before the text is encoded.
-LONG_TEXT_BYTES = 65536
-# Characters that take two bytes in JSON, and characters that take six.
-ESCAPED = b'"\\\b\f\n\r\t'
-CONTROLS = bytes(set(range(32)) - set(ESCAPED))
 
-
-# A rank, and a message as `stored_messages` gives it.
-RankedMessage = tuple[int, tuple[int, int, bytes, bytes]]
+# A rank and a message.
+RankedMessage = tuple[int, Message]
 
 
 class ListRequest(msgspec.Struct, frozen=True):
@@ -59,20 +52,6 @@ class ListRequest(msgspec.Struct, frozen=True):
     def lists_all(self) -> bool:
         """Whether it asks for all messages, from the first page on."""
         return self.cursor is None and self.msg_id is None and self.priority is None
-
-
-class Entry(msgspec.Struct, omit_defaults=True):
-    """One message of a page. At most one of payload, payload_base64 and payload_omitted is set."""
-
-    msg_id: int
-    priority: str
-    create_time: int
-    size: int
-    headers: dict[str, str | list[str]]
-    sender: str = msgspec.field(default="", name="from")
-    payload: str | None = None
-    payload_base64: str | None = None
-    payload_omitted: bool = False
 
 
 class Listing:
@@ -150,7 +129,7 @@ class Listing:
             if entries and self.read_bytes - read_before > MAX_PAGE_BYTES:
                 return entries, after
             wall_ms = self._time.wall_ms(created_ms)
-            entry = _encode(rank, message, wall_ms, most_bytes, meta_only=request.meta_only)
+            entry = encode_message(rank, message, wall_ms, most_bytes, meta_only=request.meta_only)
             bytes_left -= len(entry) + 1
             if bytes_left < 0 and (entries or len(entry) >= first_bytes_left):
                 return entries, after
@@ -169,17 +148,12 @@ class Listing:
                 if message is not None:
                     yield rank, message
         elif start.newest_first:
-            each_rank = [self._newest_first(mailbox, rank, start) for rank in ranks]
-            yield from heapq.merge(*each_rank, key=lambda ranked: ranked[1][0], reverse=True)
+            yield from newest_first(self._store, mailbox, ranks, start.first, start.msg_id)
         else:
             for rank in ranks[max(start.rank - ranks.start, 0) :]:
                 first = start.msg_id if rank == start.rank else start.first
                 for message in stored_messages(self._store, mailbox, rank, first, start.end):
                     yield rank, message
-
-    def _newest_first(self, mailbox: Mailbox, rank: int, start: Position) -> Iterator[RankedMessage]:
-        for message in messages_before(self._store, mailbox, rank, start.first, start.msg_id):
-            yield rank, message
 
     def _oldest(self, mailbox: Mailbox) -> int | None:
         """When the oldest message of the mailbox was accepted, in Unix seconds; None if it has none."""
@@ -191,78 +165,16 @@ class Listing:
         return self._time.wall_ms(min(times)) // 1000 if times else None
 
 
-def _encode(
-    rank: int, message: tuple[int, int, bytes, bytes], wall_ms: int, max_bytes: int, *, meta_only: bool
-) -> bytes:
-    """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
+def newest_first(
+    store: Store, mailbox: Mailbox, ranks: range, first: int, end: int
+) -> Iterator[RankedMessage]:
+    """The durable messages of some ranks with ids from `first` up to but not `end`, the newest first.
 
-    If the message alone would not fit, its payload is omitted, its headers if that is not enough, and then
-    its sender. `meta_only`: without its payload in any case.
+    Raises StoreError or CorruptRecord.
     """
-    msg_id, _, header, payload = message
-    headers = read_headers(header) if len(header) <= max_bytes else {}
-    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header))
-    if not meta_only:
-        _put_payload(entry, payload, max_bytes)
-    encoded = msgspec.json.encode(entry)
-    if len(encoded) <= max_bytes:
-        return encoded
-    entry.payload = entry.payload_base64 = None
-    entry.payload_omitted = True
-    encoded = msgspec.json.encode(entry)
-    if len(encoded) > max_bytes:
-        entry.headers = {}
-        encoded = msgspec.json.encode(entry)
-    if len(encoded) > max_bytes:
-        entry.sender = ""
-        encoded = msgspec.json.encode(entry)
-    return encoded
 
+    def of_rank(rank: int) -> Iterator[RankedMessage]:
+        for message in messages_before(store, mailbox, rank, first, end):
+            yield rank, message
 
-def _put_payload(entry: Entry, payload: bytes, max_bytes: int) -> None:
-    """Set the payload of an entry, or `payload_omitted` if it cannot fit into `max_bytes`."""
-    if len(payload) <= max_bytes:
-        try:
-            text = payload.decode()
-        except UnicodeDecodeError:
-            if len(payload) // 3 * 4 <= max_bytes:
-                entry.payload_base64 = base64.b64encode(payload).decode()
-                return
-        else:
-            if len(payload) <= LONG_TEXT_BYTES or _json_bytes(payload) <= max_bytes:
-                entry.payload = text
-                return
-    entry.payload_omitted = True
-
-
-def _json_bytes(text: bytes) -> int:
-    """The size of a text in JSON, without quotes."""
-    escaped = len(text) - len(text.translate(None, ESCAPED))
-    controls = len(text) - len(text.translate(None, CONTROLS))
-    return len(text) + escaped + 5 * controls
-
-
-def _read_sender(block: bytes) -> str:
-    """The name of the client that sent a message, as the broker stored it; "" if it had none."""
-    if not block.startswith(SENDER_START):
-        return ""
-    name, _, _ = block[len(SENDER_START) :].partition(b"\r")
-    return name.decode("utf-8", "replace")
-
-
-def read_headers(block: bytes) -> dict[str, str | list[str]]:
-    """The fields of a NATS header block (ADR-4), by name. A repeated name has the list of its values."""
-    headers: dict[str, str | list[str]] = {}
-    for line in block.split(b"\r\n")[1:]:
-        name, colon, text = line.partition(b":")
-        if not colon:
-            continue
-        key, value = name.decode("utf-8", "replace"), text.strip().decode("utf-8", "replace")
-        known = headers.get(key)
-        if known is None:
-            headers[key] = value
-        elif isinstance(known, list):
-            known.append(value)
-        else:
-            headers[key] = [known, value]
-    return headers
+    return heapq.merge(*map(of_rank, ranks), key=lambda ranked: ranked[1][0], reverse=True)

@@ -26,6 +26,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.errors import UNREADABLE, refusals
 from mq9fast.event_loop import ready_descriptor
 from mq9fast.health import Health
+from mq9fast.mailbox.board import Board
 from mq9fast.mailbox.commands import Commands
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing
@@ -84,6 +85,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     )
     time = BrokerTime()
     listing = Listing(mailbox_index, store, settings.max_payload, time)
+    board = Board(mailbox_index, store, settings.max_payload, time)
     engine = Engine(
         pending_work,
         router,
@@ -92,7 +94,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         accumulator,
         time,
         pipeline=pipeline,
-        commands=Commands(pending_work, accumulator, router, mailboxes, listing),
+        commands=Commands(pending_work, accumulator, router, mailboxes, listing, board),
         loop=loop,
         ready_descriptor=ready_descriptor(loop),
         read_bytes=READ_BYTES,

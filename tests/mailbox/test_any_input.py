@@ -82,6 +82,7 @@ WORDS = st.sampled_from(
 NOISE = st.text(st.characters(exclude_characters=" \t\r\n\x0b\x0c", exclude_categories=["Cs"]), max_size=20)
 TAILS = st.lists(st.one_of(WORDS, NOISE), max_size=6).map(".".join)
 SUBJECTS = st.one_of(
+    st.just(MAILBOX + "LIST"),
     TAILS.map("$mq9.".__add__),
     TAILS.map("$mq9.AI.MAILBOX.".__add__),
     *[
@@ -104,7 +105,21 @@ VALUES = st.recursive(
     ),
 )
 FIELDS = st.sampled_from(
-    ["ttl", "public", "name", "prefix", "desc", "limit", "cursor", "other", "msg_id", "priority", "order"]
+    [
+        "ttl",
+        "public",
+        "name",
+        "prefix",
+        "desc",
+        "limit",
+        "cursor",
+        "other",
+        "msg_id",
+        "priority",
+        "order",
+        "meta_only",
+        "with_latest",
+    ]
 )
 OBJECTS = st.dictionaries(FIELDS, st.one_of(VALUES, st.integers(0, 9), st.just("open")), max_size=5)
 BODIES = st.one_of(

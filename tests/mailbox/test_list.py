@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mq9fast.mailbox.listing import read_headers
+from mq9fast.mailbox.listed_message import read_headers
 from tests.support.broker import Broker
 from tests.support.mailbox import SUFFIX, fill_mailbox
 from tests.support.wire_client import MAILBOX, Wire
@@ -58,7 +58,7 @@ def test_invalid_address_is_an_error(wire: Wire, tail: str) -> None:
     assert wire.list(tail)["code"] == "invalid_address"
 
 
-@pytest.mark.parametrize("subject", ["LIST", "LISTS.a", "list.a"])
+@pytest.mark.parametrize("subject", ["LISTS", "LISTS.a", "list.a"])
 def test_unknown_command_is_an_error(wire: Wire, subject: str) -> None:
     assert wire.request(MAILBOX + subject).json["code"] == "unknown_command"
 

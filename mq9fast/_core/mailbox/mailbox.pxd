@@ -12,6 +12,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View
 from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.storage.record cimport MailboxRecord
@@ -95,6 +96,7 @@ cdef class Mailbox:
 cdef class MailboxIndex:
     cdef BytesMap table
     cdef Mailbox last_found               # the last mailbox that `look_up` found; None if it has ended
+    cdef OrderedBytes public_addresses    # of the public mailboxes that exist
     cdef Heap deadlines
     cdef public uint64_t now_ms           # broker time of this turn, milliseconds
     cdef uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms

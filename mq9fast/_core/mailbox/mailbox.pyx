@@ -10,6 +10,7 @@ from libc.stdint cimport uint16_t, uint64_t
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View, empty_view, same, to_bytes, view_of
 from mq9fast._core.mailbox.options cimport MailboxOptions, unpack_options
 from mq9fast._core.mailbox.uid_set cimport UidSet
@@ -117,6 +118,7 @@ cdef class MailboxIndex:
 
     def __cinit__(self, uint64_t seed, uint64_t next_uid, uint16_t id_epoch=0):
         self.table = BytesMap(seed)
+        self.public_addresses = OrderedBytes()
         self.deadlines = Heap()
         self.thinning_queue = deque()
         self.next_uid = next_uid
@@ -239,6 +241,13 @@ cdef class MailboxIndex:
                 found.append(address)
         return found
 
+    def public_from(self, bytes start not None, Py_ssize_t max_count) -> list:
+        """The addresses of the first `max_count` public mailboxes from `start` on, in ascending order.
+
+        Mailboxes past their deadline that were not ended yet are among them.
+        """
+        return self.public_addresses.items_from(view_of(start), max_count)
+
     def get(self, bytes address not None):
         """The mailbox of a valid address; None if there is none or it is past its deadline."""
         return self.look_up(view_of(address))
@@ -283,6 +292,8 @@ cdef class MailboxIndex:
         mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.options = options
+        if mailbox.public:
+            self.public_addresses.insert(mailbox.address)
         self.add_totals(mailbox)
         self.schedule(mailbox)
         self.queue_if_sparse(mailbox)
@@ -306,6 +317,8 @@ cdef class MailboxIndex:
         mailbox.initialize(self.next_uid, public, self.id_epoch)
         mailbox.created_ms = self.now_ms
         self.next_uid += 1
+        if public:
+            self.public_addresses.insert(mailbox.address)
         self.add_totals(mailbox)
         return mailbox
 
@@ -327,6 +340,8 @@ cdef class MailboxIndex:
         check(mailbox.exists, b"a mailbox ends once")
         self.deadlines.remove(&mailbox.expiry)
         self.subtract_totals(mailbox)
+        if mailbox.public:
+            self.public_addresses.remove(view_of(mailbox.address))
         mailbox.exists = False
         self.last_found = None
         self.remove_if_unused(mailbox)

@@ -283,6 +283,10 @@ cdef class Client:
         """Disconnect the client as a slow consumer: drop its output."""
         self.drop_slow_consumer()
 
+    def may_publish(self, bytes subject not None) -> bool:
+        """Whether the client may publish to the literal subject. `Session` has permissions."""
+        return True
+
     def may_subscribe(self, bytes subject not None) -> bool:
         """Whether the client may subscribe to the subject, outside queue groups. True, but see Session."""
         return True

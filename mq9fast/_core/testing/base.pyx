@@ -1,4 +1,4 @@
-"""Hash maps and heaps, called from Python."""
+"""Hash maps, ordered sets and heaps, called from Python."""
 
 cimport cython
 from cpython.ref cimport PyObject
@@ -6,6 +6,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport view_of
 
 
@@ -27,6 +28,31 @@ cdef class ExposedBytesMap(BytesMap):
     def pop(self, bytes key not None) -> bool:
         """Remove `key`; False if it was not there."""
         return self.remove(view_of(key))
+
+
+cdef class ExposedOrderedBytes(OrderedBytes):
+    """OrderedBytes with methods for Python."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def chunks_in_use(self) -> int:
+        return self.chunk_count
+
+    def add(self, bytes item not None) -> None:
+        """Add a string; ValueError if it is there."""
+        if item in self.strings_from(item, 1):
+            raise ValueError("the string is there")
+        self.insert(item)
+
+    def discard(self, bytes item not None) -> bool:
+        """Remove a string; False if it was not there."""
+        return self.remove(view_of(item))
+
+    def strings_from(self, bytes start not None, Py_ssize_t max_count) -> list:
+        """The first `max_count` strings that are not less than `start`, in order."""
+        return self.items_from(view_of(start), max_count)
 
 
 cdef class ExposedHeap(Heap):

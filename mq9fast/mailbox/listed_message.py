@@ -1,0 +1,111 @@
+"""Encodes one stored message as JSON, for LIST: a page of a mailbox, or the newest message of one.
+
+`mailbox/listing.py` and `mailbox/board.py` call `encode_message`. Nothing here reads the store.
+"""
+
+import base64
+
+import msgspec
+
+from mq9fast._core.protocol.address import PRIORITIES
+from mq9fast._core.protocol.headers import SENDER_START
+
+# The JSON size of a longer text is counted before the text is encoded.
+LONG_TEXT_BYTES = 65536
+# Characters that take two bytes in JSON, and characters that take six.
+ESCAPED = b'"\\\b\f\n\r\t'
+CONTROLS = bytes(set(range(32)) - set(ESCAPED))
+
+# A message as `stored_messages` gives it: msg_id, time in broker milliseconds, header and payload.
+Message = tuple[int, int, bytes, bytes]
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """One message of a page. At most one of payload, payload_base64 and payload_omitted is set."""
+
+    msg_id: int
+    priority: str
+    create_time: int
+    size: int
+    headers: dict[str, str | list[str]]
+    sender: str = msgspec.field(default="", name="from")
+    payload: str | None = None
+    payload_base64: str | None = None
+    payload_omitted: bool = False
+
+
+def encode_message(
+    rank: int, message: Message, wall_ms: int, max_bytes: int, *, meta_only: bool = False
+) -> bytes:
+    """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
+
+    If the message alone would not fit, its payload is omitted, its headers if that is not enough, and then
+    its sender. `meta_only`: without its payload in any case.
+    """
+    msg_id, _, header, payload = message
+    headers = read_headers(header) if len(header) <= max_bytes else {}
+    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header))
+    if not meta_only:
+        _put_payload(entry, payload, max_bytes)
+    encoded = msgspec.json.encode(entry)
+    if len(encoded) <= max_bytes:
+        return encoded
+    entry.payload = entry.payload_base64 = None
+    entry.payload_omitted = True
+    encoded = msgspec.json.encode(entry)
+    if len(encoded) > max_bytes:
+        entry.headers = {}
+        encoded = msgspec.json.encode(entry)
+    if len(encoded) > max_bytes:
+        entry.sender = ""
+        encoded = msgspec.json.encode(entry)
+    return encoded
+
+
+def _put_payload(entry: Entry, payload: bytes, max_bytes: int) -> None:
+    """Set the payload of an entry, or `payload_omitted` if it cannot fit into `max_bytes`."""
+    if len(payload) <= max_bytes:
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            if len(payload) // 3 * 4 <= max_bytes:
+                entry.payload_base64 = base64.b64encode(payload).decode()
+                return
+        else:
+            if len(payload) <= LONG_TEXT_BYTES or _json_bytes(payload) <= max_bytes:
+                entry.payload = text
+                return
+    entry.payload_omitted = True
+
+
+def _json_bytes(text: bytes) -> int:
+    """The size of a text in JSON, without quotes."""
+    escaped = len(text) - len(text.translate(None, ESCAPED))
+    controls = len(text) - len(text.translate(None, CONTROLS))
+    return len(text) + escaped + 5 * controls
+
+
+def _read_sender(block: bytes) -> str:
+    """The name of the client that sent a message, as the broker stored it; "" if it had none."""
+    if not block.startswith(SENDER_START):
+        return ""
+    name, _, _ = block[len(SENDER_START) :].partition(b"\r")
+    return name.decode("utf-8", "replace")
+
+
+def read_headers(block: bytes) -> dict[str, str | list[str]]:
+    """The fields of a NATS header block (ADR-4), by name. A repeated name has the list of its values."""
+    headers: dict[str, str | list[str]] = {}
+    for line in block.split(b"\r\n")[1:]:
+        name, colon, text = line.partition(b":")
+        if not colon:
+            continue
+        key, value = name.decode("utf-8", "replace"), text.strip().decode("utf-8", "replace")
+        known = headers.get(key)
+        if known is None:
+            headers[key] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            headers[key] = [known, value]
+    return headers
