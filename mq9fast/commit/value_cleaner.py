@@ -190,11 +190,14 @@ class ValueCleaner:
             yield False
         if not outcome[0]:
             return
-        files = [self._values.forget(number) for number in numbers]
+        files = [self._values.close_file(number) for number in numbers]
         done = self._syncer.run(lambda: delete_segments(files))
         while not done.done():
             yield False
         done.result()
+        # Only now: a later pass deletes again what could not be deleted.
+        for number in numbers:
+            self._values.forget(number)
         self.deleted_segments += len(numbers)
 
     def _committed(self, outcome: list[bool], *, durable: bool) -> None:

@@ -205,7 +205,9 @@ class RocksStore:
 
     def _fail(self, error: Exception, *, recovers: bool = False) -> StoreError:
         """Stop writes: it is unknown whether the failed one took effect. Returns the error to raise."""
-        self._failure, self._recovers = str(error) or type(error).__name__, recovers
+        # A sync may fail in the other thread just before: that failure needs more than space.
+        self._recovers = recovers and (self._recovers or not self._failure)
+        self._failure = str(error) or type(error).__name__
         return StoreError(self._failure)
 
     def write_stalled(self) -> bool:

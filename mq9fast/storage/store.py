@@ -36,8 +36,12 @@ class Values(Protocol):
         """Complete the segment that takes values now."""
         ...
 
-    def forget(self, number: int) -> Path:
-        """Forget a complete segment whose row was deleted durably; returns the file, to be deleted."""
+    def close_file(self, number: int) -> Path:
+        """Close the file of a complete segment that is to be deleted; returns it."""
+        ...
+
+    def forget(self, number: int) -> None:
+        """Forget a complete segment whose row and file were deleted."""
         ...
 
 

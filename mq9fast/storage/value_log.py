@@ -58,7 +58,7 @@ class ValueLog:
         names. Raises OSError."""
         delete_copies(self._path)
         for number in segment_sizes(self._path).keys() - self._registered:
-            (self._path / segment_name(number)).unlink()
+            self._file(number).unlink()
 
     def _sync_file(self, number: int) -> None:
         descriptor = self._open_for_reading(number)
@@ -67,8 +67,11 @@ class ValueLog:
         finally:
             os.close(descriptor)
 
+    def _file(self, number: int) -> Path:
+        return self._path / segment_name(number)
+
     def _open_for_reading(self, number: int) -> int:
-        return os.open(self._path / segment_name(number), os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(self._file(number), os.O_RDONLY | os.O_CLOEXEC)
 
     @property
     def missing(self) -> list[int]:
@@ -143,12 +146,15 @@ class ValueLog:
 
     # Cleaning.
 
-    def forget(self, number: int) -> Path:
-        """Forget a complete segment whose row was deleted durably; returns the file, to be deleted."""
+    def close_file(self, number: int) -> Path:
+        """Close the file of a complete segment, so that deleting it frees its space at once; returns it."""
         self.reader.close_segment(number)
+        return self._file(number)
+
+    def forget(self, number: int) -> None:
+        """Forget a complete segment whose row and file were deleted."""
         del self._complete[number]
         self._registered.discard(number)
-        return self._path / segment_name(number)
 
     def close(self) -> None:
         """Close all files."""
@@ -159,7 +165,7 @@ class ValueLog:
 
 
 def delete_segments(files: list[Path]) -> None:
-    """Delete the files of forgotten segments. Raises OSError."""
+    """Delete the files of segments without a row. Raises OSError."""
     for file in files:
         file.unlink(missing_ok=True)
     sync_directory(files[0].parent)

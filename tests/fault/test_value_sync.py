@@ -13,9 +13,9 @@ from tests.fault.steady_load import ADDRESSES, Load
 from tests.support.broker import Broker
 from tests.support.data_directory import pretend_reboot
 from tests.support.faults.shim import Shim
-from tests.support.mailbox import fill_memtable, list_all, read_stored, send_each
+from tests.support.mailbox import fill_memtable, list_all, publish_many, read_stored, send_each
 from tests.support.waiting import wait_until
-from tests.support.wire_client import Wire
+from tests.support.wire_client import MAILBOX, Wire
 
 PAYLOAD_BYTES = 2000
 LARGE = "x" * PAYLOAD_BYTES
@@ -50,6 +50,27 @@ def test_failed_fsync_is_healed_by_a_new_file(start: Callable[..., Broker], shim
     broker.start()
     with Wire(broker.port) as wire:
         assert list_all(wire, "box") == stored
+
+
+def test_full_disk_right_after_a_failed_fsync_does_not_hide_it(
+    start: Callable[..., Broker], shim: Shim
+) -> None:
+    """A store that only had a full disk is not opened again. After a failed fsync it must be."""
+    broker = start()
+    with Wire(broker.port) as wire:
+        send_each(broker.port, "box", 1, LARGE)
+        (segment,) = broker.data_dir.glob("*.seg")
+        before = segment.stat().st_ino
+        with shim.failing("fsync", "*.seg", errno.EIO, wait=0.5, most=1) as fsync:
+            wire.pub(f"{MAILBOX}MSG.box", LARGE)
+            wait_until(lambda: fsync.seen)
+            # So much is written while the fsync runs. This write begins before the fsync fails, and fails
+            # after it.
+            with shim.failing("write", "*.seg", errno.ENOSPC, wait=1.0, most=1) as write:
+                publish_many(wire, "box", 20, b"x" * 100_000)
+                wait_until(lambda: write.seen)
+        wait_until(lambda: "msg_id" in wire.msg("box", LARGE))
+        assert segment.stat().st_ino != before
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["healed", "killed"])

@@ -147,7 +147,8 @@ def test_forgotten_segment_is_deleted(open_again: Callable[[], RocksStore], path
     batch.delete(layout.segment_key(1))
     store.write(batch)
     store.sync()
-    delete_segments([store.values.forget(1)])
+    delete_segments([store.values.close_file(1)])
+    store.values.forget(1)
     assert (store.values.size_bytes(), store.values.complete(), segments_in(path)) == (0, {}, [])
     put(store, {KEYS[1]: large(1)})
     assert segments_in(path) == [segment_name(2)]
