@@ -132,10 +132,16 @@ class Segment:
         os.close(self.descriptor)
 
 
-def check_head(path: Path, number: int) -> bool:
-    """Whether a file is the segment with this number, according to its first bytes."""
-    with path.open("rb", buffering=0) as file:
-        return is_segment_head(file.read(HEAD_BYTES), number)
+def open_for_reading(path: Path, number: int) -> int:
+    """Open the segment with this number. Raises CorruptRecord if the file is another one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not is_segment_head(os.pread(descriptor, HEAD_BYTES, 0), number):
+            raise CorruptRecord(f"the file {path.name} does not begin as this segment does")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from mq9fast._core.storage.value_batch import ValueBatch
 from mq9fast._core.storage.value_reader import ValueReader
 from mq9fast.errors import StoreError
 from mq9fast.storage.layout import segment_key
-from mq9fast.storage.segment import Segment, delete_copies, segment_name, segment_sizes
+from mq9fast.storage.segment import Segment, delete_copies, open_for_reading, segment_name, segment_sizes
 from mq9fast.storage.write_ahead_log import sync_directory
 
 # Of the descriptors for tables, segments that are read may use this share.
@@ -61,7 +61,8 @@ class ValueLog:
             self._file(number).unlink()
 
     def _sync_file(self, number: int) -> None:
-        descriptor = self._open_for_reading(number)
+        # A power cut may have taken its first bytes: do not check them.
+        descriptor = os.open(self._file(number), os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(descriptor)
         finally:
@@ -71,7 +72,7 @@ class ValueLog:
         return self._path / segment_name(number)
 
     def _open_for_reading(self, number: int) -> int:
-        return os.open(self._file(number), os.O_RDONLY | os.O_CLOEXEC)
+        return open_for_reading(self._file(number), number)
 
     @property
     def missing(self) -> list[int]:

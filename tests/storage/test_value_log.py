@@ -1,15 +1,18 @@
 """The value log of a RocksStore: large values in segment files, found again after a restart."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mq9fast._core.storage.record import CorruptRecord
+from mq9fast._core.storage.value_format import pack_segment_head
 from mq9fast.errors import ReadError, StoreError
 from mq9fast.storage import layout, segment
 from mq9fast.storage.rocks import RocksStore
-from mq9fast.storage.segment import segment_name
+from mq9fast.storage.segment import open_for_reading, segment_name
 from mq9fast.storage.value_log import MAX_OPEN, ValueLog, delete_segments
 from tests.support.data_directory import flip_byte, rows_of
 from tests.support.stored_rows import segment_head, value_pointer, value_record
@@ -181,3 +184,13 @@ def test_open_segments_have_a_limit(path: Path) -> None:
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_replaced_segment_is_not_read(tmp_path: Path) -> None:
+    """Another file under the name of a segment may have an intact value of another row at the same place."""
+    path = tmp_path / "values-00000007.seg"
+    path.write_bytes(pack_segment_head(8) + b"a value of another segment")
+    with pytest.raises(CorruptRecord, match=r"values-00000007\.seg does not begin as this segment does"):
+        open_for_reading(path, 7)
+    path.write_bytes(pack_segment_head(7))
+    os.close(open_for_reading(path, 7))
