@@ -7,8 +7,10 @@ The engine calls `publish` for each publish to a `$mq9.` subject. If that return
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.limits cimport Limits
+from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
@@ -24,6 +26,7 @@ cdef class MailboxWriter:
     cdef Limits limits
     cdef Accumulator accumulator
     cdef Deleter deleter
+    cdef Deduplicator deduplicator
 
     # Python objects; see the constructor.
     cdef object store_errors              # the exception classes that a read of the store raises
@@ -32,6 +35,7 @@ cdef class MailboxWriter:
 
     # Counters for monitoring.
     cdef readonly uint64_t accepted
+    cdef readonly uint64_t duplicates     # not stored, because a message with the same Nats-Msg-Id is
     cdef readonly uint64_t deleted
     cdef readonly uint64_t dropped        # refused publishes without a reply subject
     cdef readonly uint64_t over_limit
@@ -41,5 +45,6 @@ cdef class MailboxWriter:
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
+    cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1

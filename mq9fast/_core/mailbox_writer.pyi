@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -14,6 +15,7 @@ class MailboxWriter:
         pending_work: PendingWork,
         accumulator: Accumulator,
         deleter: Deleter,
+        deduplicator: Deduplicator,
         refusals: dict[str, bytes],
         *,
         store_errors: tuple[type[Exception], ...],
@@ -21,6 +23,8 @@ class MailboxWriter:
     ) -> None: ...
     @property
     def accepted(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
     @property
     def deleted(self) -> int: ...
     @property

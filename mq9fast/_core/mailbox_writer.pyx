@@ -6,17 +6,19 @@ from mq9fast._core.base.view cimport (
     View, empty_view, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
 )
 from mq9fast._core.base.limits cimport Limits
+from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport (
-    REPLY_BODY, REPLY_DELETED, REPLY_MSG_ID, REPLY_NOT_DELETED
+    REPLY_BODY, REPLY_DELETED, REPLY_DUPLICATE, REPLY_MSG_ID, REPLY_NOT_DELETED
 )
+from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.address cimport split_priority, valid_address
-from mq9fast._core.protocol.headers cimport MessageHeaders, read_headers, without_first_line
+from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
 from mq9fast._core.protocol.literals cimport (
     CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, WORK_IN_PROGRESS, Rank
 )
@@ -30,7 +32,7 @@ cdef enum:
 # The refusal of each HeaderFault.
 cdef tuple HEADER_REFUSALS = (
     None, "bad_request: headers", "bad_request: unknown_header", "bad_request: repeated_header",
-    "bad_request: nats_expected",
+    "bad_request: nats_expected", "bad_request: empty_header",
 )
 
 
@@ -53,7 +55,7 @@ cdef class MailboxWriter:
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
         PendingWork pending_work not None, Accumulator accumulator not None, Deleter deleter not None,
-        dict refusals not None, *, store_errors, create,
+        Deduplicator deduplicator not None, dict refusals not None, *, store_errors, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
@@ -61,6 +63,7 @@ cdef class MailboxWriter:
         self.limits = pending_work.limits
         self.accumulator = accumulator
         self.deleter = deleter
+        self.deduplicator = deduplicator
         self.refusals = refusals
         self.store_errors = store_errors
         self.create = create
@@ -91,6 +94,8 @@ cdef class MailboxWriter:
         cdef Mailbox mailbox
         cdef MessageHeaders headers
         cdef NewMessage message
+        cdef Hash128 hashed
+        cdef bint has_id = False
         cdef uint64_t size
         if not split_priority(rest, &address, &rank):
             return self.refuse(client, op.reply, "invalid_address")
@@ -101,12 +106,17 @@ cdef class MailboxWriter:
             if not self.accept_headers(client, op, &headers):
                 return 0
             message.header = headers.block
+            has_id = headers.options & (1 << NATS_MSG_ID) != 0
         if client.sender_block is not None:
             prove_sender(&message, client.sender_block)
         size = <uint64_t>content_bytes(&message)
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None and not self.limits.auto_create:
             return self.refuse(client, op.reply, "mailbox_not_found")
+        if has_id:
+            hashed = self.deduplicator.hash_of(headers.values[<int>NATS_MSG_ID])
+            if mailbox is not None and self.answer_duplicate(client, op.reply, mailbox, hashed):
+                return 0
         if self.accumulator.disk_full or self.accumulator.store_failed:
             return self.refuse(client, op.reply, "store_unavailable")
         if not self.within_limits(mailbox, size):
@@ -121,11 +131,31 @@ cdef class MailboxWriter:
         message.msg_id = mailbox.next_id
         message.created_ms = self.mailbox_index.now_ms
         self.accumulator.group.add_message(mailbox, &message)
+        if has_id:
+            self.deduplicator.remember(mailbox, hashed, message.msg_id)
         mailbox.next_id += 1
         mailbox.renewed_ms = message.created_ms
         self.mailbox_index.message_added(mailbox, rank, size)
         self.accepted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_MSG_ID, message.msg_id, None)
+
+    cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1:
+        """Answer a MSG whose Nats-Msg-Id the mailbox remembers; false if it does not."""
+        cdef uint64_t msg_id = 0
+        if self.accumulator.store_failed:
+            return False
+        try:
+            if not self.deduplicator.find(mailbox, hashed, &msg_id):
+                return False
+        except self.store_errors:
+            self.refuse(client, reply, "store_unavailable")
+            return True
+        self.duplicates += 1
+        if msg_id >= mailbox.durable_id:
+            # The group that stores the first one may fail. Then this one must fail too, so it has to write.
+            self.accumulator.group.touch(mailbox)
+        self.accumulator.group.add_reply(client, reply, REPLY_DUPLICATE, msg_id, None)
+        return True
 
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1:
         """Read the headers of a MSG or answer; false if they are not valid, and it was refused."""

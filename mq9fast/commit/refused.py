@@ -90,6 +90,14 @@ class RefusedMessages:
             for rank in range(RANKS)
         ]
 
+    def _places_of_ids(self, mailbox: Mailbox) -> list[tuple[bytes, bytes]]:
+        """Where Nats-Msg-Ids of refused messages of a live mailbox may be stored: first and end key."""
+        return [
+            layout.messages_between(ids.uid, layout.IDS_RANK, ids.first, ids.end)
+            for ids in self._ids.get(mailbox, ())
+            if mailbox.exists and ids.uid == mailbox.uid
+        ]
+
     def delete_stored(self) -> None:
         """Add the deletion of stored refused messages to the commit group, before the store accepts writes
         again.
@@ -108,6 +116,12 @@ class RefusedMessages:
             (mailbox, key)
             for mailbox in self._ids
             for _, _, (start, end) in self._places(mailbox)
+            for key, _ in self._store.scan(start, end)
+        ]
+        deletions += [
+            (mailbox, key)
+            for mailbox in self._ids
+            for start, end in self._places_of_ids(mailbox)
             for key, _ in self._store.scan(start, end)
         ]
         commit_group = self._accumulator.group

@@ -228,7 +228,8 @@ class Mailboxes:
         return bool(due)
 
     def _end(self, mailbox: Mailbox) -> None:
-        ended = EndedMailbox(mailbox.address, Purge(mailbox.uid, mailbox.total_count, mailbox.size_bytes))
+        rows = mailbox.total_count + mailbox.max_id_rows
+        ended = EndedMailbox(mailbox.address, Purge(mailbox.uid, rows, mailbox.size_bytes))
         self.mailbox_index.end(mailbox)
         self._delivery.restart(mailbox)
         self._commit_end(ended)

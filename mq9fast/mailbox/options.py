@@ -10,10 +10,13 @@ import msgspec
 
 from mq9fast._core.mailbox.options import MailboxOptions
 
+# The longest duration: 100 years.
+MAX_SECONDS = 100 * 366 * 86400
 # JSON numbers up to here are exact in every client.
 MAX_NUMBER = (1 << 53) - 1
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 
 
 class OptionFields(msgspec.Struct, frozen=True):
@@ -21,6 +24,7 @@ class OptionFields(msgspec.Struct, frozen=True):
 
     max_messages: Number | None = None
     max_bytes: Number | None = None
+    duplicate_window: Seconds | None = None
 
     @property
     def are_given(self) -> bool:
@@ -31,13 +35,35 @@ class OptionFields(msgspec.Struct, frozen=True):
         """These options, changed by the given fields; None stands for no options."""
         if not self.are_given:
             return options
-        changed = MailboxOptions(options, max_messages=self.max_messages, max_bytes=self.max_bytes)
+        changed = MailboxOptions(
+            options,
+            max_messages=self.max_messages,
+            max_bytes=self.max_bytes,
+            duplicate_window_ms=_milliseconds(self.duplicate_window),
+        )
         return changed if changed.packed else None
 
 
-def show(options: MailboxOptions | None) -> dict[str, int]:
-    """The options that are in force, by the names of their fields."""
+def show(options: MailboxOptions | None) -> dict[str, float]:
+    """The options that are not at their defaults, by the names of their fields."""
     if options is None:
         return {}
-    shown = {"max_messages": options.max_messages, "max_bytes": options.max_bytes}
-    return {name: value for name, value in shown.items() if value}
+    defaults = _values(MailboxOptions())
+    return {name: value for name, value in _values(options).items() if value != defaults[name]}
+
+
+def _values(options: MailboxOptions) -> dict[str, float]:
+    return {
+        "max_messages": options.max_messages,
+        "max_bytes": options.max_bytes,
+        "duplicate_window": _seconds(options.duplicate_window_ms),
+    }
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _seconds(milliseconds: int) -> float:
+    """Whole seconds without a fraction."""
+    return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000

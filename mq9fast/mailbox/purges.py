@@ -27,7 +27,7 @@ ANY_MESSAGES = MAX_MESSAGES_BY_KEY + 1
 
 class Purge(NamedTuple):
     """The messages of one ended mailbox that are still in the store: the uid, how many, and how many
-    bytes."""
+    bytes. Rows of Nats-Msg-Ids count as messages without bytes."""
 
     uid: int
     messages: int

@@ -136,6 +136,7 @@ class Broker:
             parts.accumulator,
             self.pipeline,
             self.timekeeper,
+            parts.deduplicator,
             functools.partial(parts.thinner.step, self._store, THINNED_BYTES),
             parts.value_cleaner,
             parts.compaction,

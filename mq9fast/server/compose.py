@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.engine import Engine
@@ -31,6 +32,7 @@ from mq9fast.mailbox.commands import Commands
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing
 from mq9fast.storage.compaction import Compaction
+from mq9fast.storage.layout import hash_key
 from mq9fast.storage.store import Store
 
 # Bytes of one read of a socket. With 512 KiB, messages of 16 KiB cost a fifth less than with 128 KiB. For
@@ -47,13 +49,14 @@ class Parts:
     mailboxes: Mailboxes
     pipeline: CommitPipeline
     read_retry: ReadRetry
+    deduplicator: Deduplicator
     thinner: Thinner
     value_cleaner: ValueCleaner
     compaction: Compaction
 
 
 def compose(settings: Settings, limits: Limits, store: Store, health: Health) -> Parts:
-    """Build the parts in the running event loop. Nothing is read from the store yet."""
+    """Build the parts in the running event loop. No mailbox is read from the store yet. Raises StoreError."""
     loop = asyncio.get_running_loop()
     pending_work = PendingWork(limits)
     mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.id_epoch)
@@ -73,12 +76,21 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         sync=settings.sync,
         sync_interval=settings.sync_interval,
     )
+    deduplicator = Deduplicator(
+        mailbox_index,
+        pending_work,
+        accumulator,
+        hash_key(store),
+        store=store,
+        write_batch=pipeline.write_batch,
+    )
     mailbox_writer = MailboxWriter(
         mailbox_index,
         delivery,
         pending_work,
         accumulator,
         Deleter(mailbox_index, pending_work, accumulator, store=store, write_batch=pipeline.write_batch),
+        deduplicator,
         refusals(),
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,
@@ -108,6 +120,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         mailboxes,
         pipeline,
         read_retry,
+        deduplicator,
         Thinner(mailbox_index, accumulator),
         ValueCleaner(store, mailbox_index, accumulator, pipeline.syncer, pipeline.write_batch),
         Compaction(store, mailbox_index, health),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.engine import Engine
 from mq9fast.commit.healing import COMPACTION, WRITES
 from mq9fast.commit.pipeline import CommitPipeline
@@ -47,6 +48,7 @@ class Housekeeping:
         accumulator: Accumulator,
         pipeline: CommitPipeline,
         timekeeper: Timekeeper,
+        deduplicator: Deduplicator,
         thin: Callable[[], bool],
         value_cleaner: ValueCleaner,
         compaction: Compaction,
@@ -72,6 +74,7 @@ class Housekeeping:
             Step("expiry", self._expire, health),
             Step("saving the time", timekeeper.tick, health),
             Step("purging", mailboxes.purges.purge_some, health),
+            Step("forgetting message ids", deduplicator.work_some, health),
             Step("looking for orphaned messages", mailboxes.purge_orphans, health),
             Step("rewriting sparse record batches", self._thin, health),
             Step("cleaning the value log", self._clean_values, health),

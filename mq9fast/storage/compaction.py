@@ -20,6 +20,8 @@ log = logging.getLogger("mq9fast.compaction")
 # payload.
 MAILBOX_OVERHEAD_BYTES = 256
 MESSAGE_OVERHEAD_BYTES = 64
+# What the store takes for a Nats-Msg-Id.
+ID_BYTES = 24
 # A compaction starts when the tables take more than MAX_SIZE_RATIO times the live data and the slack.
 MAX_SIZE_RATIO = 3
 SLACK_BYTES_IDLE = 16 << 20
@@ -67,6 +69,7 @@ class Compaction:
     def _live_bytes(self) -> int:
         index = self._mailbox_index
         overhead = MAILBOX_OVERHEAD_BYTES * index.live_count + MESSAGE_OVERHEAD_BYTES * index.message_count
+        overhead += ID_BYTES * index.remembered_ids
         return max(index.size_bytes - self._store.values.size_bytes(), 0) + overhead
 
     def _run(self) -> StoreError | None:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from mq9fast._core.storage.record import FORMAT_VERSION, message_key
+from mq9fast._core.storage.record import IDS_RANK as IDS_RANK
 from mq9fast._core.storage.record import MAILBOXES as MAILBOXES
 from mq9fast._core.storage.record import MAX_ID_EPOCH as MAX_ID_EPOCH
 from mq9fast._core.storage.record import MESSAGES as MESSAGES
@@ -22,6 +23,8 @@ VERSION_KEY = b"v"
 NEXT_UID_KEY = b"u"
 COUNT_KEY = b"n"
 NO_ORPHANS_KEY = b"s"
+HASH_KEY = b"h"
+HASH_KEY_BYTES = 16
 PURGES = b"p"
 SEGMENTS = b"l"
 # The first format with a value log.
@@ -56,8 +59,9 @@ def messages_of(uid: int) -> tuple[bytes, bytes]:
 
 def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, bytes]:
     """The key range of a mailbox's messages of one rank (0 to 2) with ids from `first` up to but not `end`.
+    IDS_RANK as the rank: of the rows of Nats-Msg-Ids that came with these messages.
 
-    If commit groups began at these ids, the record batches in the range have no other ids.
+    If commit groups began at these ids, the rows in the range have no other ids.
     """
     return message_key(uid, rank, first), message_key(uid, rank, end)
 
@@ -130,6 +134,18 @@ def stored_id_epoch(store: Store) -> int:
     """The id epoch, according to the store."""
     stored = store.get(ID_EPOCH_KEY)
     return int.from_bytes(stored[:8], "big") if stored else 0
+
+
+def hash_key(store: Store) -> bytes:
+    """The secret key of the store, HASH_KEY_BYTES long, for hashes of what clients choose. A new store gets
+    one."""
+    stored = store.get(HASH_KEY)
+    if stored is None:
+        stored = os.urandom(HASH_KEY_BYTES)
+        batch = store.new_batch()
+        batch.put(HASH_KEY, stored)
+        store.write(batch)
+    return stored
 
 
 def not_mq9fast(directory: Path) -> StartError:

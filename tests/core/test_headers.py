@@ -11,7 +11,7 @@ from mq9fast._core.protocol.headers import SENDER_START, sender_block
 from mq9fast._core.testing.protocol import read_header_block
 from tests.support.in_memory import MANY, Core
 
-VALID, MALFORMED, UNKNOWN, REPEATED, STREAM = range(5)
+VALID, MALFORMED, UNKNOWN, REPEATED, STREAM, EMPTY = range(6)
 OPTIONS = {b"nats-msg-id": 4, b"nats-ttl": 5}
 BROKER_ONLY = re.compile(rb"mq9-(from|deliveries|dead-.*|in-reply-to|receipt)")
 FIRST = b"NATS/1.0\r\n"
@@ -43,6 +43,8 @@ def model(data: bytes) -> Result:
         if name in OPTIONS:
             if OPTIONS[name] in options:
                 return REPEATED, b"", {}
+            if not value:
+                return EMPTY, b"", {}
             options[OPTIONS[name]] = value
         kept += line[0]
     return VALID, kept + b"\r\n", options
@@ -127,12 +129,17 @@ def test_other_names_that_begin_with_mq9_are_unknown(name: bytes) -> None:
 
 
 def test_options_are_read_and_stored() -> None:
-    lines = [b"mq9-from: x", b"NATS-MSG-ID: \t one  two\t", b"A: b", b"Mq9-Deliveries: 1", b"nats-ttl:"]
+    lines = [b"mq9-from: x", b"NATS-MSG-ID: \t one  two\t", b"A: b", b"Mq9-Deliveries: 1", b"nats-ttl:1"]
     assert read_header_block(block(*lines)) == (
         VALID,
         block(lines[1], lines[2], lines[4]),
-        {4: b"one  two", 5: b""},
+        {4: b"one  two", 5: b"1"},
     )
+
+
+@pytest.mark.parametrize("value", [b"", b" ", b"\t \t"])
+def test_option_has_a_value(value: bytes) -> None:
+    assert read_header_block(block(b"A:", b"Nats-TTL:" + value))[0] == EMPTY
 
 
 def test_option_may_be_given_once() -> None:

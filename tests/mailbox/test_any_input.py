@@ -106,19 +106,8 @@ VALUES = st.recursive(
 )
 FIELDS = st.sampled_from(
     [
-        "ttl",
-        "public",
-        "name",
-        "prefix",
-        "desc",
-        "limit",
-        "cursor",
-        "other",
-        "msg_id",
-        "priority",
-        "order",
-        "meta_only",
-        "with_latest",
+        *("ttl", "public", "name", "prefix", "desc", "duplicate_window", "max_messages", "max_bytes"),
+        *("limit", "cursor", "msg_id", "priority", "order", "meta_only", "with_latest", "other"),
     ]
 )
 OBJECTS = st.dictionaries(FIELDS, st.one_of(VALUES, st.integers(0, 9), st.just("open")), max_size=5)
@@ -130,7 +119,12 @@ BODIES = st.one_of(
         [b"", b"-NAK", b"+WPI", b"{", b"[" * 5000, b'{"a":' * 5000, b'{"name":"\\ud800"}', b"\xff\xfe{}"]
     ),
 )
-HEADERS = st.one_of(st.just(b""), st.binary(min_size=1, max_size=40), st.just(b"NATS/1.0\r\nA: 1\r\n\r\n"))
+HEADERS = st.one_of(
+    st.just(b""),
+    st.binary(min_size=1, max_size=40),
+    st.just(b"NATS/1.0\r\nA: 1\r\n\r\n"),
+    st.binary(max_size=2).map(b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n".__mod__),
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from hypothesis import settings
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.engine import Engine
@@ -188,12 +189,21 @@ class Core:
             store=self.store,  # type: ignore[arg-type]
             write_batch=self.pipeline.write_batch,
         )
+        self.deduplicator = Deduplicator(
+            self.mailbox_index,
+            self.pending_work,
+            self.accumulator,
+            bytes(range(16)),
+            store=self.store,  # type: ignore[arg-type]
+            write_batch=self.pipeline.write_batch,
+        )
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,
             self.delivery,
             self.pending_work,
             self.accumulator,
             self.deleter,
+            self.deduplicator,
             {code: code.encode() for code in (*CODES, *REASONS)},
             store_errors=(OSError, CorruptRecord),
             create=self.create,

@@ -21,6 +21,7 @@ from mq9fast._core.storage.record cimport NewMessage
 
 cdef enum ReplyKind:
     REPLY_MSG_ID            # {"msg_id": number}
+    REPLY_DUPLICATE         # {"msg_id": number, "duplicate": true}
     REPLY_DELETED
     REPLY_NOT_DELETED
     REPLY_BODY              # `body`, unchanged
@@ -32,7 +33,7 @@ cdef struct PendingReply:
     Py_ssize_t reply_start    # offset of the reply subject in CommitGroup.arena
     Py_ssize_t reply_size     # of the reply subject
     ReplyKind kind
-    uint64_t number           # the id, for REPLY_MSG_ID
+    uint64_t number           # the id, for REPLY_MSG_ID and REPLY_DUPLICATE
     PyObject* body            # for REPLY_BODY: bytes, an owned reference; else NULL
 
 
@@ -105,6 +106,7 @@ cdef class CommitGroup:
     cdef int set_batch(self, object batch) except -1
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(self, Mailbox mailbox, const NewMessage* new) except -1
+    cdef int put_id_rows(self, Mailbox mailbox) except -1
     cdef bint add_delete(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1

@@ -211,12 +211,21 @@ cdef class CommitGroup:
             check(mailbox.touched, b"a changed mailbox is in one list, once")
             mailbox.touched = False
             if mailbox.exists:
+                if mailbox.ids is not None:
+                    self.put_id_rows(mailbox)
                 self.put(mailbox_key(mailbox.address), mailbox.pack())
                 first_id, mailbox.written_id = mailbox.written_id, mailbox.next_id
                 self.add_durable_mark(mailbox, first_id)
         self.touched = []
         self.set_batch(new_batch())
         return batch
+
+    cdef int put_id_rows(self, Mailbox mailbox) except -1:
+        """Write the Nats-Msg-Ids that came with messages of this batch."""
+        for key, value in mailbox.ids.pack_rows(mailbox.renewed_ms):
+            self.put(key, value)
+            mailbox.has_id_rows = True
+        return 0
 
     def put_raw(self, bytes key not None, bytes value not None) -> None:
         """Write `value` under `key`. The caller accounts for it: no counter of a mailbox changes."""

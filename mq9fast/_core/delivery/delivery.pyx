@@ -9,7 +9,8 @@ from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, put, put_byte, put_decimal, view, view_of
 from mq9fast._core.commit.batch_puts cimport Message
 from mq9fast._core.commit.commit_group cimport (
-    REPLY_BODY, REPLY_DELETED, REPLY_MSG_ID, CommitGroup, DurableMark, LivePush, PendingDelete, PendingReply
+    REPLY_BODY, REPLY_DELETED, REPLY_DUPLICATE, REPLY_MSG_ID, CommitGroup, DurableMark, LivePush,
+    PendingDelete, PendingReply
 )
 from mq9fast._core.delivery.consumer cimport (
     IDLE, MORE_TO_GIVE, PARKED, QUEUED, SOCKETS_FULL, CatchUpResult, Consumer, DeliveryFrame, PlainConsumer,
@@ -17,7 +18,7 @@ from mq9fast._core.delivery.consumer cimport (
 )
 from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
-from mq9fast._core.protocol.literals cimport MSG_ID_REPLY, RANKS
+from mq9fast._core.protocol.literals cimport DUPLICATE_REPLY_END, MSG_ID_REPLY, RANKS
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.router cimport Router
 from mq9fast._core.storage.record cimport StoredMessage, unpack_message
@@ -145,11 +146,14 @@ cdef class Delivery:
 
     cdef int answer(self, const PendingReply* pending_reply, View reply) except -1:
         cdef Client requester = <Client>pending_reply.requester
-        cdef char text[40]
+        cdef char text[64]
         cdef char* at = text
         cdef bytes body
         if pending_reply.kind == REPLY_MSG_ID:
             at = put_byte(put_decimal(put(at, MSG_ID_REPLY), pending_reply.number), c'}')
+            return self.router.answer(requester, reply, view(text, at - text))
+        if pending_reply.kind == REPLY_DUPLICATE:
+            at = put(put_decimal(put(at, MSG_ID_REPLY), pending_reply.number), DUPLICATE_REPLY_END)
             return self.router.answer(requester, reply, view(text, at - text))
         if pending_reply.kind == REPLY_BODY:
             return self.router.answer(requester, reply, view_of(<bytes>pending_reply.body))

@@ -14,7 +14,8 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View
-from mq9fast._core.mailbox.options cimport MailboxOptions
+from mq9fast._core.mailbox.options cimport DEFAULT_DUPLICATE_WINDOW_MS, MailboxOptions
+from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.storage.record cimport MailboxRecord
 from mq9fast._core.storage.row_format cimport DEAD_BYTES_UNIT, MESSAGE_OVERHEAD_BYTES
 
@@ -46,6 +47,7 @@ cdef class Mailbox:
     cdef public flag needs_reload
     cdef flag in_thinning_queue           # the mailbox is in MailboxIndex.thinning_queue
     cdef flag dead_bytes_unknown          # loaded from a format that does not count dead bytes
+    cdef flag has_id_rows                 # the store may have rows of Nats-Msg-Ids of the mailbox
     cdef flag touched                     # the mailbox record changes in the write batch being gathered
     cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
     # By rank: index of the open record batch in BatchPuts + 1; 0 = none.
@@ -59,6 +61,9 @@ cdef class Mailbox:
     cdef uint64_t count[3]                # by rank: messages that are not deleted
     cdef readonly uint64_t size_bytes     # of the headers and payloads of these
     cdef readonly uint64_t dead_bytes     # about what deleted messages still take in record batches
+
+    # Nats-Msg-Ids; None if there are none, or all are in the store only.
+    cdef RememberedIds ids
 
     # Lifetime. The heap may have an earlier deadline than the mailbox, never a later one: when the heap's
     # deadline passes, the mailbox's is checked again.
@@ -81,6 +86,9 @@ cdef class Mailbox:
         """Whether deleted messages take so much space that its record batches should be thinned."""
         cdef uint64_t live_bytes = self.size_bytes + self.total() * MESSAGE_OVERHEAD_BYTES
         return self.dead_bytes > MAX_DEAD_RATIO * live_bytes + MIN_DEAD_BYTES
+
+    cdef inline uint64_t duplicate_window_ms(self) noexcept:
+        return DEFAULT_DUPLICATE_WINDOW_MS if self.options is None else self.options.duplicate_window_ms
 
     cdef inline uint64_t total(self) noexcept:
         return self.count[0] + self.count[1] + self.count[2]
@@ -111,6 +119,11 @@ cdef class MailboxIndex:
     cdef readonly uint64_t dead_bytes     # of all mailboxes
     cdef object thinning_queue            # deque of mailboxes whose record batches are to be thinned
 
+    # Nats-Msg-Ids. Here too a deadline in the heap may be earlier than that of the mailbox's oldest id.
+    cdef Heap id_deadlines                # of mailboxes that remember any
+    cdef object ids_to_load               # deque of mailboxes that have ids in the store only
+    cdef readonly uint64_t remembered_ids  # how many are in memory
+
     cdef inline bint is_visible(self, Mailbox mailbox) noexcept:
         """Whether the mailbox exists and is not past its deadline. Clients have no access to others."""
         return mailbox.exists and not mailbox.past_deadline(self.expiry_clock_ms)
@@ -121,6 +134,12 @@ cdef class MailboxIndex:
         cdef uint64_t tolerated = MAX_DEAD_RATIO * self.size_bytes
         return self.size_bytes + (self.dead_bytes - tolerated if self.dead_bytes > tolerated else 0)
 
+    cdef inline uint64_t oldest_id_ms(self, Mailbox mailbox) noexcept:
+        """When the oldest id was added that the mailbox has to remember now."""
+        return self.expiry_clock_ms - min(mailbox.duplicate_window_ms(), self.expiry_clock_ms)
+
+    cdef int schedule_ids(self, Mailbox mailbox) except -1
+    cdef void drop_ids(self, Mailbox mailbox) noexcept
     cdef uint64_t load_mailbox(self, View address, bytes record) except? 0
     cdef Mailbox look_up(self, View address)
     cdef Mailbox look_up_or_create(self, View address)

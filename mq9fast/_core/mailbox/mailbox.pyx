@@ -13,6 +13,7 @@ from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View, empty_view, same, to_bytes, view_of
 from mq9fast._core.mailbox.options cimport MailboxOptions, unpack_options
+from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
@@ -23,6 +24,7 @@ from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
     LOAD_CHUNK = 16
+    UNKNOWN_ROWS = 1 << 30
 
 
 @cython.no_gc
@@ -42,6 +44,13 @@ cdef class Mailbox:
     def total_count(self) -> int:
         """Messages that are not deleted."""
         return self.total()
+
+    @property
+    def max_id_rows(self) -> int:
+        """How many rows of Nats-Msg-Ids the store has, or more."""
+        if not self.has_id_rows:
+            return 0
+        return self.ids.row_count() if self.ids is not None and self.ids.loaded else UNKNOWN_ROWS
 
     @property
     def consumer_count(self) -> int:
@@ -72,6 +81,7 @@ cdef class Mailbox:
             self.head[rank] = self.count[rank] = 0
             self.open_batch[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
+        self.has_id_rows = False
         self.description = None
         self.options = None
 
@@ -91,12 +101,14 @@ cdef class Mailbox:
             self.count[rank] = record.count[rank]
         self.size_bytes = record.size_bytes
         self.dead_bytes = record.dead_bytes
+        self.has_id_rows = record.has_id_rows
 
     cdef bytes pack(self):
         """The mailbox record to store."""
         cdef MailboxRecord record
         cdef int rank
         record.public = self.public
+        record.has_id_rows = self.has_id_rows
         record.uid = self.uid
         record.next_id = self.next_id
         record.renewed_ms = self.renewed_ms
@@ -121,6 +133,8 @@ cdef class MailboxIndex:
         self.public_addresses = OrderedBytes()
         self.deadlines = Heap()
         self.thinning_queue = deque()
+        self.id_deadlines = Heap()
+        self.ids_to_load = deque()
         self.next_uid = next_uid
         self.id_epoch = id_epoch
 
@@ -165,6 +179,31 @@ cdef class MailboxIndex:
             item.major = mailbox.deadline_ms()
             self.deadlines.restore_order(item)
         return 0
+
+    cdef int schedule_ids(self, Mailbox mailbox) except -1:
+        """Put the time when the mailbox may forget its oldest id into the heap."""
+        cdef RememberedIds ids = mailbox.ids
+        cdef HeapItem* item
+        if ids is None or not ids.loaded or ids.count() == 0:
+            return 0
+        item = &ids.expiry
+        # What is in no row yet was added just now, or a little later.
+        item.major = self.now_ms if ids.row_count() == 0 else ids.rows[ids.first_row].created_ms
+        item.major += mailbox.duplicate_window_ms()
+        item.minor = mailbox.uid
+        item.owner = <void*>mailbox
+        if item.slot < 0:
+            self.id_deadlines.push(item)
+        else:
+            self.id_deadlines.restore_order(item)
+        return 0
+
+    cdef void drop_ids(self, Mailbox mailbox) noexcept:
+        """Forget the ids of a mailbox, in memory only."""
+        if mailbox.ids is not None:
+            self.id_deadlines.remove(&mailbox.ids.expiry)
+            self.remembered_ids -= <uint64_t>mailbox.ids.count()
+            mailbox.ids = None
 
     cdef void message_added(self, Mailbox mailbox, int rank, uint64_t size) noexcept:
         mailbox.count[rank] += 1
@@ -294,6 +333,8 @@ cdef class MailboxIndex:
         mailbox.options = options
         if mailbox.public:
             self.public_addresses.insert(mailbox.address)
+        if mailbox.has_id_rows:
+            self.ids_to_load.append(mailbox)
         self.add_totals(mailbox)
         self.schedule(mailbox)
         self.queue_if_sparse(mailbox)
@@ -334,11 +375,13 @@ cdef class MailboxIndex:
     def set_options(self, Mailbox mailbox not None, MailboxOptions options) -> None:
         """Replace the options of a mailbox. Options that are all at their defaults are not kept."""
         mailbox.options = options if options is not None and options.packed else None
+        self.schedule_ids(mailbox)
 
     def end(self, Mailbox mailbox not None) -> None:
         """Remove a mailbox. Its consumers stay attached, and its address may be used again."""
         check(mailbox.exists, b"a mailbox ends once")
         self.deadlines.remove(&mailbox.expiry)
+        self.drop_ids(mailbox)
         self.subtract_totals(mailbox)
         if mailbox.public:
             self.public_addresses.remove(view_of(mailbox.address))
@@ -357,6 +400,7 @@ cdef class MailboxIndex:
         cdef MailboxOptions options
         if not mailbox.exists:
             return
+        self.drop_ids(mailbox)
         if record is None:
             self.end(mailbox)
             return
@@ -366,6 +410,8 @@ cdef class MailboxIndex:
         mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.options = options
+        if mailbox.has_id_rows:
+            self.ids_to_load.append(mailbox)
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
         mailbox.check_ids()

@@ -10,10 +10,16 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View
 
 
+cdef enum:
+    DEFAULT_DUPLICATE_WINDOW_MS = 120_000
+
+
 cdef class MailboxOptions:
     # Counts, and sizes in bytes of headers and payloads; 0 = no limit.
     cdef readonly uint64_t max_messages
     cdef readonly uint64_t max_bytes
+    # How long a Nats-Msg-Id is remembered; 0 = not at all.
+    cdef readonly uint64_t duplicate_window_ms
 
     cdef readonly bytes packed            # the attributes of a mailbox record
 

@@ -4,26 +4,34 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
-from mq9fast._core.storage.row_format cimport NUMBER_BYTES, TAG_MAX_BYTES, TAG_MAX_MESSAGES
+from mq9fast._core.storage.row_format cimport (
+    NUMBER_BYTES, TAG_DUPLICATE_WINDOW, TAG_MAX_BYTES, TAG_MAX_MESSAGES
+)
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    NUMBERS = 2           # options that are numbers
+    NUMBERS = 3           # options that are numbers
 
 
 cdef class MailboxOptions:
     """The options of `base` with some changed: those that are not None. OverflowError if one is negative or
     too large."""
 
-    def __cinit__(self, MailboxOptions base=None, *, max_messages=None, max_bytes=None):
+    def __cinit__(
+        self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None
+    ):
+        self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         if base is not None:
             self.max_messages = base.max_messages
             self.max_bytes = base.max_bytes
+            self.duplicate_window_ms = base.duplicate_window_ms
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
             self.max_bytes = max_bytes
+        if duplicate_window_ms is not None:
+            self.duplicate_window_ms = duplicate_window_ms
         self.pack()
 
     cdef int pack(self) except -1:
@@ -32,6 +40,8 @@ cdef class MailboxOptions:
         cdef char* at = buffer
         at = put_number(at, TAG_MAX_MESSAGES, self.max_messages)
         at = put_number(at, TAG_MAX_BYTES, self.max_bytes)
+        if self.duplicate_window_ms != DEFAULT_DUPLICATE_WINDOW_MS:
+            at = put_number(at, TAG_DUPLICATE_WINDOW, self.duplicate_window_ms + 1)
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
         return 0
 
@@ -50,6 +60,9 @@ cdef MailboxOptions unpack_options(View attributes):
             read_number(&reader, &options.max_messages)
         elif reader.tag == TAG_MAX_BYTES:
             read_number(&reader, &options.max_bytes)
+        elif reader.tag == TAG_DUPLICATE_WINDOW:
+            read_number(&reader, &options.duplicate_window_ms)
+            options.duplicate_window_ms -= 1
         else:
             raise CorruptRecord(f"a mailbox record has the unknown attribute {reader.tag}")
     options.packed = to_bytes(attributes)

@@ -25,6 +25,7 @@ cdef enum HeaderFault:
     UNKNOWN_OPTION
     REPEATED_OPTION
     STREAM_CONDITION
+    EMPTY_OPTION
 
 
 cdef struct MessageHeaders:

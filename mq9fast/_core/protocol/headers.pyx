@@ -97,7 +97,7 @@ cdef HeaderFault read_line(View line, MessageHeaders* headers, Py_ssize_t* broke
         return REPEATED_OPTION
     headers.options |= 1u << <unsigned int>kind
     headers.values[<int>kind] = without_blanks(view(value.data + 1, value.size - 3))
-    return NO_FAULT
+    return NO_FAULT if headers.values[<int>kind].size else EMPTY_OPTION
 
 
 cdef HeaderFault read_block(View block, MessageHeaders* headers, Py_ssize_t* broker_bytes) noexcept:

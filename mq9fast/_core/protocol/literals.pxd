@@ -63,6 +63,7 @@ cdef extern from *:
     const View WORK_IN_PROGRESS 'MQ9FAST_LITERAL("+WPI")'
 
     const View MSG_ID_REPLY 'MQ9FAST_LITERAL("{\\"msg_id\\":")'
+    const View DUPLICATE_REPLY_END 'MQ9FAST_LITERAL(",\\"duplicate\\":true}")'
 
 
 cdef enum Rank:

@@ -2,6 +2,7 @@ FORMAT_VERSION: int
 MAX_ID_EPOCH: int
 MAILBOXES: bytes
 MESSAGES: bytes
+IDS_RANK: int
 
 class CorruptRecord(Exception): ...  # noqa: N818
 

@@ -11,16 +11,18 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'u'                                      next_uid(8) epoch(8)   all smaller uids were given to mailboxes
     'j'                                      epoch(8) random(8)     the id epoch; 8 random bytes of this start
     'n'                                      count(8)               mailbox records, or fewer
+    'h'                                      random(16)             the key of hashes of Nats-Msg-Ids
     's'                                      nothing                after a stop without orphaned messages
     'b' address                              a mailbox record
     'm' uid(8) rank(1) msg_id(8)             a single message; rank 0 critical, 1 urgent, 2 normal
     'm' uid(8) rank(1) last_id(8) 0(1)       a record batch: messages of one commit group
     'm' uid(8) rank(1) last_id(8)            the deletion bitmap of that batch; last_id is its last message's
+    'm' uid(8) 3(1) last_id(8)               Nats-Msg-Ids; last_id is the msg_id of the last one
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
     'l' segment(8)                           nothing                a segment of the value log
 
-    A value of 'm' of MIN_LOGGED_BYTES or more is in the value log, and its row has a value pointer instead
-    (`value_format`).
+    A value of messages of MIN_LOGGED_BYTES or more is in the value log, and its row has a value pointer
+    instead (`value_format`).
 
     A uid is never reused, and an address may be: a mailbox that is created again has a new uid.
 
@@ -33,11 +35,11 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +-----------------------+--------------------------+------------+------------------+-----------+
     | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | see below |
     +-----------------------+--------------------------+------------+------------------+-----------+
-    flags: bit 0 public. head: no stored message of that rank has a smaller id. epoch: the id epoch when the
-    record was written. A start that may have lost ids raises the id epoch under 'j'. For each epoch since
-    then, loading the record adds 1 << 32 to next_id. So lost ids are not given again, and no record has to
-    be rewritten after a loss. The same is true of 'u'. dead: the size of deleted messages that record
-    batches still hold, in units of 256 bytes, rounded down.
+    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids. head: no stored message of that rank has a
+    smaller id. epoch: the id epoch when the record was written. A start that may have lost ids raises the id
+    epoch under 'j'. For each epoch since then, loading the record adds 1 << 32 to next_id. So lost ids are
+    not given again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the size
+    of deleted messages that record batches still hold, in units of 256 bytes, rounded down.
 
     message
     0      1   2                   4               8              16
@@ -71,10 +73,17 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     dead bytes: the size of deleted messages in the batch, with their entries. Batch and bitmap are deleted
     together with the last message.
 
+    Nats-Msg-Ids: those that one commit group brings to a mailbox, at most 1,024 in a row
+    0      1   4       8            16
+    +------+---+-------+------------+-------------------------------------------------------+
+    | 6    | 0 | count | created_ms | count times: SipHash of the id(16) msg_id(8)           |
+    +------+---+-------+------------+-------------------------------------------------------+
+    created_ms: when the last of them was accepted, or a little later.
+
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
 batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes of a
-mailbox and no value log.
+mailbox, no value log and no Nats-Msg-Ids.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -93,6 +102,10 @@ cdef enum:
     DELETION_BITMAP_VERSION = 3
     THINNED_BATCH_VERSION = 4
     VALUE_POINTER_VERSION = 5
+    ID_ROW_VERSION = 6
+
+    IDS_RANK = 3                    # in the key of a row of Nats-Msg-Ids, behind the ranks of messages
+    MAX_ROW_IDS = 1024
 
     MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
     BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
@@ -104,6 +117,7 @@ cdef enum AttributeTag:
     TAG_CREATED_MS = 1
     TAG_MAX_MESSAGES = 2
     TAG_MAX_BYTES = 3
+    TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
 
 
 # Every field is an array of bytes, so that there is no padding.
@@ -186,6 +200,20 @@ cdef struct DeletionBitmapLayout "mq9fast_deletion_bitmap":
     char deleted[8]
 
 
+cdef struct IdRowLayout "mq9fast_id_row":
+    # Followed by entries.
+    char version
+    char reserved[3]
+    char count[4]
+    char created_ms[8]
+
+
+cdef struct IdRowEntryLayout "mq9fast_id_row_entry":
+    char hash_low[8]
+    char hash_high[8]
+    char msg_id[8]
+
+
 cdef extern from *:
     """
     #define MQ9FAST_BYTES_OF(layout) ((Py_ssize_t)sizeof(struct layout))
@@ -208,6 +236,8 @@ cdef extern from *:
     # Of a message in a record batch, besides header and payload.
     const Py_ssize_t MESSAGE_OVERHEAD_BYTES "MQ9FAST_MESSAGE_OVERHEAD_BYTES"
     const Py_ssize_t DELETION_BITMAP_BYTES "MQ9FAST_BYTES_OF(mq9fast_deletion_bitmap)"
+    const Py_ssize_t ID_ROW_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_id_row)"
+    const Py_ssize_t ID_ROW_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_id_row_entry)"
 
 
 cdef inline uint64_t read_u64(const char* at) noexcept nogil:

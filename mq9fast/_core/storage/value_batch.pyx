@@ -11,11 +11,12 @@ import os
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.crc32c cimport crc32c
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc
+from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record_batch cimport popcount
 from mq9fast._core.storage.row_format cimport (
     BATCH_FIXED_BYTES, BATCH_KEY_BYTES, BATCH_VERSION, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
     MESSAGE_OVERHEAD_BYTES, MESSAGES, THINNED_BATCH_FIXED_BYTES, THINNED_BATCH_VERSION, BatchLayout,
-    ThinnedBatchLayout, put_u32, read_u64
+    MessageKeyLayout, ThinnedBatchLayout, put_u32, read_u64
 )
 from mq9fast._core.storage.value_format cimport (
     MIN_LOGGED_BYTES, VALUE_RECORD_BYTES, ValuePointer, ValueRecordLayout, pack_value_pointer
@@ -141,6 +142,7 @@ cdef inline bint is_logged(bytes key, bytes value) noexcept:
         PyBytes_GET_SIZE(value) >= MIN_LOGGED_BYTES
         and MESSAGE_KEY_BYTES <= PyBytes_GET_SIZE(key) <= BATCH_KEY_BYTES
         and PyBytes_AS_STRING(key)[0] == MESSAGES
+        and (<const MessageKeyLayout*>PyBytes_AS_STRING(key)).rank < RANKS
     )
 
 

@@ -1,4 +1,4 @@
-"""Hash maps, ordered sets and heaps, called from Python."""
+"""Hashes, hash maps, ordered sets and heaps, called from Python."""
 
 cimport cython
 from cpython.ref cimport PyObject
@@ -7,7 +7,17 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.bytes_map cimport BytesMap
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
+from mq9fast._core.base.sip_hash cimport Hash128, sip_hash
 from mq9fast._core.base.view cimport view_of
+
+
+def sip_hash_of(bytes text not None, uint64_t key_low, uint64_t key_high) -> tuple:
+    """The hash of a text, as two numbers of 64 bits."""
+    cdef Hash128 key
+    cdef Hash128 found
+    key.low, key.high = key_low, key_high
+    found = sip_hash(view_of(text), key)
+    return found.low, found.high
 
 
 cdef class ExposedBytesMap(BytesMap):

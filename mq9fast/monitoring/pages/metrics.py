@@ -53,6 +53,11 @@ class BrokerCollector:
                 engine.mailbox_writer.deleted,
             ),
             (
+                "mq9fast_mailbox_duplicates",
+                "Messages not stored because one with the same Nats-Msg-Id was",
+                engine.mailbox_writer.duplicates,
+            ),
+            (
                 "mq9fast_mailbox_messages_dropped",
                 "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,
@@ -88,6 +93,7 @@ class BrokerCollector:
             ("mq9fast_mailboxes", "Mailboxes live now", mailbox_index.live_count),
             ("mq9fast_mailbox_messages", "Messages stored now", mailbox_index.message_count),
             ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", mailbox_index.size_bytes),
+            ("mq9fast_remembered_ids", "Values of Nats-Msg-Id in memory now", mailbox_index.remembered_ids),
             ("mq9fast_store_healthy", "1 while /healthz reports no fault", int(broker.health.ok)),
             # prometheus-client's own process metrics also count open files, which is slow with many
             # connections.

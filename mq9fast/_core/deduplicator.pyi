@@ -1,0 +1,20 @@
+from collections.abc import Callable
+from typing import Any
+
+from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.pubsub.client import PendingWork
+from mq9fast.storage.store import Store
+
+class Deduplicator:
+    def __init__(
+        self,
+        mailbox_index: MailboxIndex,
+        pending_work: PendingWork,
+        accumulator: Accumulator,
+        key: bytes,
+        *,
+        store: Store,
+        write_batch: Callable[[], Any],
+    ) -> None: ...
+    def work_some(self) -> bool: ...
