@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +50,6 @@ def segments(tmp_path: Path) -> Segments:
     return segments
 
 
-@pytest.fixture
-def reader(segments: Segments) -> Iterator[ValueReader]:
-    reader = ValueReader(segments.open, 100)
-    yield reader
-    reader.close()
-
-
 def scan(content: bytes, end: int | None = None, start: int = 0) -> list[object]:
     """What a scanner finds in a file with this content, and None if it raises CorruptRecord then."""
     descriptor = os.memfd_create("segment")
@@ -72,7 +64,9 @@ def scan(content: bytes, end: int | None = None, start: int = 0) -> list[object]
     return found
 
 
-def test_pointers_are_resolved_and_other_values_stay(reader: ValueReader) -> None:
+def test_pointers_are_resolved_and_other_values_stay(segments: Segments) -> None:
+    # Not a fixture: pytest would keep the reader after the test.
+    reader = ValueReader(segments.open, 100)
     for value, offset in zip(VALUES, OFFSETS, strict=True):
         pointer = value_pointer(value, 1, offset)
         assert reader.resolve(pointer) == value
@@ -81,9 +75,11 @@ def test_pointers_are_resolved_and_other_values_stay(reader: ValueReader) -> Non
             assert reader.resolve(other) is other
             assert reader.is_readable(other)
     assert reader.resolve(None) is None
+    reader.close()
 
 
-def test_damaged_and_missing_values_are_not_readable(reader: ValueReader, segments: Segments) -> None:
+def test_damaged_and_missing_values_are_not_readable(segments: Segments) -> None:
+    reader = ValueReader(segments.open, 100)
     damaged = bytearray(SEGMENT)
     damaged[OFFSETS[1] + 100] ^= 1
     segments.write(2, bytes(damaged))
@@ -107,6 +103,7 @@ def test_damaged_and_missing_values_are_not_readable(reader: ValueReader, segmen
     # Values before the damage are.
     assert reader.is_readable(value_pointer(VALUES[0], 2, OFFSETS[0]))
     assert reader.is_readable(value_pointer(VALUES[1], 3, OFFSETS[1]))
+    reader.close()
 
 
 def test_failed_read_is_not_damage(tmp_path: Path) -> None:

@@ -144,8 +144,10 @@ class ImmediatePipeline:
         self.write_batch()
         if not self.accumulator.group.is_empty:
             group = self.accumulator.seal()
-            self.delivery.release(group)
-            self.accumulator.release(group)
+            try:
+                self.delivery.release(group)
+            finally:
+                self.accumulator.release(group)
         if self.delivery.has_catch_up:
             self.delivery.catch_up(self.store)
 
