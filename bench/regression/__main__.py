@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench.regression", description=__doc__)
     parser.add_argument("-k", metavar="NAME", default="", help="only comparisons whose name contains this")
     parser.add_argument(
-        "--rounds", type=int, default=15, help="number of rounds; the best of each side counts"
+        "--rounds", type=int, default=50, help="number of rounds; the best of each side counts"
     )
     parser.add_argument(
         "--handicap", type=int, default=1, help="have the core do its work this many times, to see it fail"
