@@ -173,7 +173,7 @@ def test_open_segments_have_a_limit(path: Path) -> None:
     for max_files, limit in ((-1, MAX_OPEN), (400, 101), (0, 1)):
         for number in range(limit + 2 if limit < MAX_OPEN else 0):
             path.mkdir(exist_ok=True)
-            (path / segment_name(number)).touch()
+            (path / segment_name(number)).write_bytes(pack_segment_head(number))
         before = open_files()
         log = ValueLog(path, max_files)
         for number in range(limit + 2 if limit < MAX_OPEN else 0):
