@@ -2,7 +2,7 @@
 
 A row of messages of MIN_LOGGED_BYTES or more is appended to a segment file, and the store has a value pointer
 under its key. So RocksDB neither logs, compresses nor compacts what is large. `value_batch` writes records,
-`value_reader` reads values, `segment_scanner` reads whole segments. Numbers are unsigned and big-endian, as
+`value_reader` reads values, `segment_scanner` reads records in order. Numbers are unsigned and big-endian, as
 in `row_format`.
 
     segment file, values-NNNNNNNN.seg
