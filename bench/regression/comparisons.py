@@ -10,7 +10,7 @@ from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from mq9fast._core.testing.protocol import read_header_block
 from mq9fast._core.testing.pubsub import add_subscription, begin_end_of_turn, remove_subscription
-from tests.support.in_memory import KIB, Core, Peer, pub
+from tests.support.in_memory import KIB, Core, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"
 FRAMES = 1000
@@ -124,18 +124,26 @@ def replay() -> Comparison:
 
 def share_out() -> Comparison:
     """A queue group receives the messages of a mailbox and answers each of them."""
-    prepared: list[tuple[Core, list[Peer]]] = []
-    answers = b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.b.%d" % msg_id) for msg_id in range(FRAMES))
+    # One core for all rounds, as for send().
+    core = Core(read_bytes=256 * KIB)
+    mailbox = core.create(b"b")
+    sender, members = core.session(), [core.session() for _ in range(MEMBERS)]
+    answers = bytearray()
 
     def prepare() -> None:
-        core = core_with_messages()
-        prepared[:] = [(core, [core.session() for _ in range(MEMBERS)])]
+        for member in members:
+            member.feed(b"UNSUB 1\r\n")
+            member.output()
+        ids = range(mailbox.next_id, mailbox.next_id + FRAMES)
+        answers[:] = b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.b.%d" % msg_id) for msg_id in ids)
+        sender.feed(pub(MSG, b"x" * 100) * FRAMES)
+        core.end_turn()
 
     def run_core() -> None:
-        core, members = prepared[0]
+        expected = sum(member.session.out_messages for member in members) + FRAMES
         for member in members:
             member.feed(b"SUB %b g 1\r\n" % MSG)
-        while sum(member.session.out_messages for member in members) < FRAMES:
+        while sum(member.session.out_messages for member in members) < expected:
             core.end_turn()
         members[0].feed(answers)
         core.end_turn()
