@@ -3,11 +3,13 @@
 The engine calls `commit` at the end of a turn of the event loop. `MailboxWriter` calls `write_batch`,
 housekeeping calls `check` and `flush_memtables`, the broker calls `finish`. With `--sync always`, the
 syncer's thread runs the fsync of a group while the next group gathers: a slow disk makes groups larger, not
-more. With `interval` and `never` a group is released as soon as it is written. states.py draws the states.
+more. With `interval` and `never` a thread of the store writes the large values of a group while the next
+group gathers, and a group is released as soon as it is written. states.py draws the states.
 """
 
 import asyncio
 import logging
+import os
 import time
 
 from mq9fast._core.commit.accumulator import Accumulator
@@ -18,12 +20,12 @@ from mq9fast.commit.healing import Healer
 from mq9fast.commit.interval_sync import IntervalSync
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
-from mq9fast.commit.states import FAILED, NEXT_STATES, RELEASED, SYNCING, WRITTEN, GroupState
+from mq9fast.commit.states import FAILED, NEXT_STATES, RELEASED, SYNCING, WRITING, WRITTEN, GroupState
 from mq9fast.commit.syncer import Syncer
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.health import Health
 from mq9fast.periodic import FAILURE_LOG_SECONDS
-from mq9fast.storage.store import Store
+from mq9fast.storage.store import Batch, Store
 from mq9fast.timer import Timer
 
 log = logging.getLogger("mq9fast.pipeline")
@@ -61,7 +63,10 @@ class CommitPipeline:
         self._store = store
         self._read_retry = read_retry
         self._sync_each_group = sync == "always"
-        self.syncer = Syncer(asyncio.get_running_loop(), store)
+        self._loop = asyncio.get_running_loop()
+        self.syncer = Syncer(self._loop, store)
+        self._loop.add_reader(store.write_ended, self._write_ended)
+        self._writing: Batch | None = None  # of the sealed group, while a thread writes its large values
         self.healer = Healer(
             pending_work,
             accumulator,
@@ -128,18 +133,65 @@ class CommitPipeline:
         if group.is_empty:
             return
         if self._accumulator.sealed is not None:
-            if group.batch_bytes > EARLY_WRITE_BYTES and not self._store.write_stalled():
+            is_large = group.batch_bytes > EARLY_WRITE_BYTES
+            if is_large and self._writing is None and not self._store.write_stalled():
                 self.write_batch()
             return
         if self._wait_for_store():
             return
-        self.write_batch()
+        batch = group.take_batch(self._store.new_batch)
+        if batch is not None and self._begin_write(batch):
+            self._set_state(self._accumulator.seal(), WRITING)
+            self._writing = batch
+            return
+        if batch is not None:
+            self._write(group, batch)
         self._set_state(self._accumulator.seal(), WRITTEN)
+        self._after_write(group)
+
+    def _begin_write(self, batch: Batch) -> bool:
+        """Have a thread write the large values of the batch; false if `write` is to write them."""
+        # An fsync follows under `always`. It is faster to write parts of the next group during that fsync.
+        if self._sync_each_group or self._finishing:
+            return False
+        try:
+            return self._store.begin_write(batch)
+        except StoreError:
+            return False  # `write` fails too
+
+    def _after_write(self, group: CommitGroup) -> None:
         if group.has_written and self._sync_each_group:
             self._set_state(group, SYNCING)
             self.syncer.request(self._synced)
         else:
             self._release(group)
+
+    def _write_ended(self) -> None:
+        """The thread has written the large values of the sealed group."""
+        os.read(self._store.write_ended, 1)
+        self._finish_write()
+        group = self._accumulator.sealed
+        assert group is not None
+        try:
+            if self._accumulator.group.unwritten_skips:
+                # As in `_synced`.
+                self.write_batch()
+            self._after_write(group)
+        finally:
+            self._pending_work.end_now()
+
+    def _finish_write(self) -> None:
+        """Write the batch whose large values the thread writes. Its group is released later, in a turn of its
+        own: the caller may be in the middle of a command."""
+        if self._writing is None:
+            return
+        batch, self._writing = self._writing, None
+        group = self._accumulator.sealed
+        assert group is not None
+        if not self._write(group, batch):
+            # The changes of the next group follow from those that failed. The store refuses them too.
+            self.write_batch()
+        self._set_state(group, WRITTEN)
 
     def _wait_for_store(self) -> bool:
         """In a write stall, schedule the end of a later turn and return true: nothing may be written now."""
@@ -150,19 +202,24 @@ class CommitPipeline:
 
     def write_batch(self) -> None:
         """Write to the store what the group has gathered so far. If that fails, those commands fail."""
+        self._finish_write()
         group = self._accumulator.group
         batch = group.take_batch(self._store.new_batch)
-        if batch is None:
-            return
+        if batch is not None:
+            self._write(group, batch)
+
+    def _write(self, group: CommitGroup, batch: Batch) -> bool:
+        """Write a batch of the group, after those before it. If that fails, its commands fail."""
         try:
             self._store.write(batch)
         except StoreError as error:
             self._fail(group, error)
-        else:
-            group.mark_written()
-            self.written_batches += 1
-            if self._interval is not None:
-                self._interval.note_write()
+            return False
+        group.mark_written()
+        self.written_batches += 1
+        if self._interval is not None:
+            self._interval.note_write()
+        return True
 
     def _synced(self, failure: StoreError | None) -> None:
         group = self._accumulator.sealed
@@ -281,4 +338,5 @@ class CommitPipeline:
             timer.stop()
         if self._interval is not None:
             self._interval.stop()
+        self._loop.remove_reader(self._store.write_ended)
         self.syncer.stop()

@@ -1,9 +1,10 @@
 """The states of a commit group. `CommitPipeline._set_state` moves it on; `CommitGroup.clear` starts it again.
 
-                                                  ┌ fsync failed ──► FAILED
-    GATHERING ── sealed ──► WRITTEN ── always ──► SYNCING
-     │  ▲                      │                  └ fsync done ────► RELEASED
-     │  └ writes a batch early └─ interval, never, or nothing was written ──► RELEASED
+               ┌ large values ──► WRITING ┐
+               │                          ▼       ┌ fsync failed ──► FAILED
+    GATHERING ─┴─ sealed ──────────► WRITTEN ── always ──► SYNCING
+     │  ▲                               │         └ fsync done ────► RELEASED
+     │  └ writes a batch early          └─ interval, never, or nothing was written ──► RELEASED
      └ if a write fails, the changes of its batch are undone; the group goes on gathering
 
 A group that was released or has failed is emptied and may gather again as a new one.
@@ -18,23 +19,27 @@ class GroupState(IntEnum):
     GATHERING = 0
     """Commands add changes and replies. Earlier batches of the group may be in the store already."""
 
-    WRITTEN = 1
-    """Nothing is added any more. Every batch is in the store, or its changes are undone."""
+    WRITING = 1
+    """Nothing is added any more. A thread writes the large values of the last batch."""
 
-    SYNCING = 2
+    WRITTEN = 2
+    """Every batch is in the store, or its changes are undone."""
+
+    SYNCING = 3
     """The syncer's thread makes the store's log durable."""
 
-    RELEASED = 3
+    RELEASED = 4
     """Durable, as far as the sync mode promises: replies and messages have left."""
 
-    FAILED = 4
+    FAILED = 5
     """Not durable: every command in it was answered with store_unavailable."""
 
 
-GATHERING, WRITTEN, SYNCING, RELEASED, FAILED = GroupState
+GATHERING, WRITING, WRITTEN, SYNCING, RELEASED, FAILED = GroupState
 
 NEXT_STATES: dict[int, set[GroupState]] = {
-    GATHERING: {WRITTEN},
+    GATHERING: {WRITING, WRITTEN},
+    WRITING: {WRITTEN},
     WRITTEN: {SYNCING, RELEASED},
     SYNCING: {RELEASED, FAILED},
     RELEASED: set(),

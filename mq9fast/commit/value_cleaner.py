@@ -81,6 +81,8 @@ class ValueCleaner:
                 self._failure = None
                 return False
             if in_need:
+                # A thread may be writing to the segment.
+                self._write_batch()
                 self._values.complete_active()
             self._pass = self._clean()
         try:

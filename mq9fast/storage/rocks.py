@@ -37,6 +37,8 @@ log = logging.getLogger("mq9fast.store")
 MIN_FLUSH_BYTES = 4 << 20
 # About how much one call of compact_range compacts. A broker that stops waits for it to end.
 COMPACTION_RANGE_BYTES = 128 << 20
+# Fewer bytes are written to the value log before another thread has woken up.
+MIN_THREAD_BYTES = 128 << 10
 # RocksDB's text for a full disk.
 DISK_FULL = "No space left on device"
 
@@ -155,15 +157,30 @@ class RocksStore:
         # True is raw mode. A keyword argument would double the cost.
         return ValueBatch(WriteBatch(True))
 
-    def write(self, batch: Batch) -> None:
+    def begin_write(self, batch: Batch) -> bool:
         self._check()
         assert isinstance(batch, ValueBatch)
+        if batch.record_bytes < MIN_THREAD_BYTES or not self.values.has_thread():
+            return False
         try:
-            has_values = bool(batch.large)
-            if has_values:
+            self.values.begin(batch)
+        except Exception as error:
+            raise self._fail(error, recovers=DISK_FULL in str(error)) from error
+        return True
+
+    @property
+    def write_ended(self) -> int:
+        return self.values.write_ended
+
+    def write(self, batch: Batch) -> None:
+        assert isinstance(batch, ValueBatch)
+        self.values.wait()
+        self._check()
+        try:
+            if batch.large:
                 self.values.append(batch)
             self._db.write(cast(WriteBatch, batch.rows))
-            if has_values:
+            if batch.has_values:
                 self.values.note_written()
             self.written_sequence = self._db.latest_sequence_number()
             if self._state_writer is not None:

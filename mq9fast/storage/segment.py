@@ -79,6 +79,17 @@ class Segment:
             batch.append(self.descriptor, self.number, self.end)
         self.end += size
 
+    def begin(self, batch: ValueBatch) -> None:
+        """Prepare to append the batch's large values in a thread."""
+        batch.begin(self.descriptor, self.number, self.end)
+
+    def finish(self, batch: ValueBatch) -> None:
+        """The thread has ended: put the pointers to the values into the batch's rows."""
+        size = batch.record_bytes
+        with _naming(self.path):
+            batch.finish()
+        self.end += size
+
     def sync(self) -> None:
         """Make everything written so far durable. Another thread may append meanwhile."""
         end = self.end

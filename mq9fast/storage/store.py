@@ -85,6 +85,19 @@ class Store(Protocol):
         """An empty batch."""
         ...
 
+    @property
+    def write_ended(self) -> int:
+        """A descriptor that has one byte to read after each batch that the thread has written."""
+        ...
+
+    def begin_write(self, batch: Batch) -> bool:
+        """Begin to write a batch of large values in a thread; false, and nothing is done, if that would gain
+        nothing.
+
+        `write` then waits for the thread and completes the batch. It must be the next call of `write`.
+        """
+        ...
+
     def write(self, batch: Batch) -> None:
         """Write a batch. It is readable now and survives a kill of the process, but not a power cut."""
         ...

@@ -9,16 +9,20 @@ Nothing in a segment is ever changed. `commit/value_cleaner.py` copies what is l
 to the newest one, and deletes the file.
 """
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from mq9fast._core.storage.value_batch import ValueBatch
 from mq9fast._core.storage.value_reader import ValueReader
+from mq9fast._core.storage.value_writer import ValueWriter
 from mq9fast.errors import StoreError
 from mq9fast.storage.layout import segment_key
 from mq9fast.storage.segment import Segment, delete_copies, open_for_reading, segment_name, segment_sizes
 from mq9fast.storage.write_ahead_log import sync_directory
+
+log = logging.getLogger("mq9fast.store")
 
 # Of the descriptors for tables, segments that are read may use this share.
 SHARE_OF_FILES = 4
@@ -28,6 +32,7 @@ MAX_OPEN = 1024
 class ValueLog:
     """The segments of one data directory. Only `sync` and `rewrite` may be called in another thread.
 
+    `write_ended`: a descriptor; see `begin`.
     `reader`: reads the values. `lost`: values that were not synced could not be read back.
     """
 
@@ -39,6 +44,11 @@ class ValueLog:
         self._registered: set[int] = set()
         self._next = 1
         self.lost = False
+        self._begun: Segment | None = None
+        self.write_ended, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._writer = ValueWriter(self._pipe)
+        self._has_thread: bool | None = None
         max_open = MAX_OPEN if max_files < 0 else max_files // SHARE_OF_FILES + 1
         self.reader = ValueReader(self._open_for_reading, max_open)
 
@@ -89,8 +99,42 @@ class ValueLog:
 
     # Writing.
 
+    def has_thread(self) -> bool:
+        """Whether there is a thread for `begin`: start it if necessary. After a failure, do not try again."""
+        if self._has_thread is None:
+            try:
+                self._writer.start_thread()
+                self._has_thread = True
+            except OSError as error:
+                self._has_thread = False
+                log.warning("large messages are written in the event loop: no thread was started: %s", error)
+        return self._has_thread
+
+    def begin(self, batch: ValueBatch) -> None:
+        """Begin to write the large values of a batch in a thread. Raises OSError.
+
+        When the thread has ended, `write_ended` has a byte to read. Nothing else may be appended before
+        `append` of this batch.
+        """
+        self._begun = self._place(batch)
+        self._begun.begin(batch)
+        self._writer.start(batch)
+
+    def wait(self) -> None:
+        """Wait until the thread does nothing."""
+        self._writer.wait()
+
     def append(self, batch: ValueBatch) -> None:
-        """Write the large values of a batch that is about to be written to RocksDB. Raises OSError."""
+        """Write the large values of a batch that is about to be written to RocksDB, or complete what the
+        thread has done. Raises OSError."""
+        if batch.has_begun:
+            assert self._begun is not None
+            self._begun.finish(batch)
+        else:
+            self._place(batch).append(batch)
+
+    def _place(self, batch: ValueBatch) -> Segment:
+        """The segment that takes the large values of a batch, which may be a new one."""
         segment = self._active
         if segment is None or not segment.has_space(batch.record_bytes):
             self.complete_active()
@@ -100,9 +144,9 @@ class ValueLog:
             self._active = self._unsynced[segment.number] = segment
             # What was just written stays readable even if no file can be opened.
             self.reader.add(segment.number, os.dup(segment.descriptor))
-        segment.append(batch)
         if segment.number not in self._registered:
             batch.rows.put(segment_key(segment.number), b"")
+        return segment
 
     def note_written(self) -> None:
         """RocksDB has written the batch whose values were appended last, with the row of their segment."""
@@ -158,7 +202,10 @@ class ValueLog:
         self._registered.discard(number)
 
     def close(self) -> None:
-        """Close all files."""
+        """Close all files, and end the thread."""
+        self._writer.stop()
+        for descriptor in (self.write_ended, self._pipe):
+            os.close(descriptor)
         for segment in self._unsynced.values():
             segment.close()
         self._unsynced.clear()

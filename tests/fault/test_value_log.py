@@ -18,23 +18,27 @@ MODES = ("always", "interval", "never")
 # Every row of such messages goes to the value log.
 PAYLOAD_BYTES = 2000
 LARGE = "x" * PAYLOAD_BYTES
+# What a sender of Load has in flight is then enough for the thread that writes large values.
+IN_THREAD_BYTES = 20_000
 
 Start = Callable[..., Broker]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "payload_bytes"), [*((mode, PAYLOAD_BYTES) for mode in MODES), ("interval", IN_THREAD_BYTES)]
+)
 @pytest.mark.parametrize(
     ("call", "error"),
     [("write", errno.EIO), ("write", errno.ENOSPC), ("fsync", errno.EIO)],
     ids=["write-eio", "write-enospc", "fsync-eio"],
 )
 def test_broker_recovers_from_one_failure_of_a_segment(
-    start: Start, shim: Shim, call: str, error: int, mode: str
+    start: Start, shim: Shim, call: str, error: int, mode: str, payload_bytes: int
 ) -> None:
     if (call, mode) == ("fsync", "never"):
         pytest.skip("there are no fsyncs")
     broker = start("--sync", mode, "--sync-interval", "0.05")
-    load = Load(broker, PAYLOAD_BYTES)
+    load = Load(broker, payload_bytes)
     with shim.failing(call, "*.seg", error, most=1) as rule:
         wait_until(lambda: rule.seen > 0)
         load.wait_until_refused()

@@ -174,8 +174,8 @@ def test_open_segments_have_a_limit(path: Path) -> None:
         for number in range(limit + 2 if limit < MAX_OPEN else 0):
             path.mkdir(exist_ok=True)
             (path / segment_name(number)).write_bytes(pack_segment_head(number))
-        before = open_files()
         log = ValueLog(path, max_files)
+        before = open_files()
         for number in range(limit + 2 if limit < MAX_OPEN else 0):
             assert not log.reader.is_readable(value_pointer(b"x" * 2000, number, 66))
         assert open_files() - before == (limit if limit < MAX_OPEN else 0)

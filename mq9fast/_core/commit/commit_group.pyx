@@ -195,7 +195,6 @@ cdef class CommitGroup:
         `new_batch()` returns the empty write batch that the group gathers into from then on.
         """
         cdef Mailbox mailbox
-        cdef uint64_t first_id
         batch = self.batch
         if CHECKED:
             check(self.batch_bytes > 0 or not self.touched, b"the record of a changed mailbox is written")
@@ -214,8 +213,7 @@ cdef class CommitGroup:
                 if mailbox.ids is not None:
                     self.put_id_rows(mailbox)
                 self.put(mailbox_key(mailbox.address), mailbox.pack())
-                first_id, mailbox.written_id = mailbox.written_id, mailbox.next_id
-                self.add_durable_mark(mailbox, first_id)
+                self.add_durable_mark(mailbox, mailbox.written_id)
         self.touched = []
         self.set_batch(new_batch())
         return batch
@@ -260,6 +258,14 @@ cdef class CommitGroup:
 
     def mark_written(self) -> None:
         """Note that the store has written the batch that `take_batch` returned."""
+        cdef Py_ssize_t i
+        cdef const DurableMark* mark
+        cdef Mailbox mailbox
+        for i in range(self.durable_marks.written, self.durable_marks.count):
+            mark = self.durable_mark(i)
+            mailbox = <Mailbox>mark.mailbox
+            if mailbox.uid == mark.uid:
+                mailbox.written_id = mark.next_id
         self.has_written = True
         self.unwritten_skips.clear()
         self.replies.written = self.replies.count

@@ -5,9 +5,22 @@ here until `append` writes them to a segment and puts their pointers into that b
 """
 
 from libc.stdint cimport uint64_t
+from posix.types cimport off_t
 
 
 cdef struct Record
+
+
+cdef struct ValueWrite:
+    # The large values of a batch on their way to a segment.
+    int descriptor
+    off_t offset
+    Record* records               # DANGER: they point to bytes that the batch holds
+    Py_ssize_t count
+    int failure                   # 0 or an error number
+
+
+cdef void run_write(ValueWrite* write) noexcept nogil
 
 
 cdef class ValueBatch:
@@ -17,6 +30,9 @@ cdef class ValueBatch:
     cdef object delete_row_range
     cdef readonly dict large      # key -> value, for the value log
     cdef readonly Py_ssize_t record_bytes    # of the records of all large values
+    cdef readonly bint has_values  # large values were written to a segment
+    cdef ValueWrite write
+    cdef uint64_t segment         # that `write` writes to
 
     cdef int forget(self, bytes key) except -1
-    cdef int put_pointers(self, Record* records, uint64_t segment, long long offset) except -1
+    cdef int put_pointers(self) except -1

@@ -120,6 +120,13 @@ cdef int write_records(Pieces* pieces, Record* records, Py_ssize_t count) noexce
     return write_pieces(pieces)
 
 
+cdef void run_write(ValueWrite* write) noexcept nogil:
+    """Write the values. Any thread may call it."""
+    cdef Pieces pieces
+    pieces.descriptor, pieces.offset, pieces.count, pieces.bytes = write.descriptor, write.offset, 0, 0
+    write.failure = write_records(&pieces, write.records, write.count)
+
+
 cdef void describe_row(const char* value, Py_ssize_t size, ValuePointer* pointer) noexcept:
     """Set how many messages the row `value` has, and the size of their headers and payloads."""
     cdef Py_ssize_t content = size
@@ -159,6 +166,9 @@ cdef class ValueBatch:
         self.delete_row_range = rows.delete_range
         self.large = {}
 
+    def __dealloc__(self):
+        PyMem_Free(self.write.records)
+
     def put(self, bytes key not None, bytes value not None) -> None:
         """Write `value` under `key`."""
         if self.large:
@@ -193,43 +203,62 @@ cdef class ValueBatch:
 
         Raises OSError; nothing was put then, and what was written may be overwritten.
         """
-        cdef Py_ssize_t count = len(self.large), i = 0
-        cdef Record* records = <Record*>PyMem_Malloc(<size_t>count * sizeof(Record))
-        cdef Pieces pieces
+        self.begin(descriptor, segment, offset)
+        with nogil:
+            run_write(&self.write)
+        self.finish()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a thread writes, or has written, what `finish` completes."""
+        return self.write.records is not NULL
+
+    def begin(self, int descriptor, uint64_t segment, long long offset) -> None:
+        """Prepare to append. From here to `finish` the batch must not change."""
+        cdef Py_ssize_t i = 0
+        cdef Record* record
         cdef bytes key, value
-        cdef int failure
-        if records is NULL:
+        PyMem_Free(self.write.records)
+        self.write.records = <Record*>PyMem_Malloc(<size_t>len(self.large) * sizeof(Record))
+        if self.write.records is NULL:
             raise MemoryError
+        for key, value in self.large.items():
+            record = &self.write.records[i]
+            record.key = PyBytes_AS_STRING(key)
+            record.key_size = PyBytes_GET_SIZE(key)
+            record.value = PyBytes_AS_STRING(value)
+            record.size = PyBytes_GET_SIZE(value)
+            i += 1
+        self.write.count = i
+        self.write.descriptor, self.write.offset, self.write.failure = descriptor, offset, 0
+        self.segment = segment
+
+    def finish(self) -> None:
+        """`run_write` has written the values: put their pointers into `rows`. Raises OSError if it failed."""
         try:
-            for key, value in self.large.items():
-                records[i].key = PyBytes_AS_STRING(key)
-                records[i].key_size = PyBytes_GET_SIZE(key)
-                records[i].value = PyBytes_AS_STRING(value)
-                records[i].size = PyBytes_GET_SIZE(value)
-                i += 1
-            pieces.descriptor, pieces.offset, pieces.count, pieces.bytes = descriptor, offset, 0, 0
-            with nogil:
-                failure = write_records(&pieces, records, count)
-            if failure:
-                raise OSError(failure, os.strerror(failure))
-            check(pieces.offset == offset + self.record_bytes, b"a batch knows the size of its records")
-            self.put_pointers(records, segment, offset)
+            if self.write.failure:
+                raise OSError(self.write.failure, os.strerror(self.write.failure))
+            self.put_pointers()
         finally:
-            PyMem_Free(records)
+            PyMem_Free(self.write.records)
+            self.write.records = NULL
         self.large = {}
         self.record_bytes = 0
+        self.has_values = True
 
-    cdef int put_pointers(self, Record* records, uint64_t segment, long long offset) except -1:
+    cdef int put_pointers(self) except -1:
         cdef ValuePointer pointer
-        cdef Py_ssize_t i = 0
-        pointer.segment = segment
+        cdef const Record* record = self.write.records
+        cdef off_t offset = self.write.offset
+        pointer.segment = self.segment
         for key in self.large:
-            offset += VALUE_RECORD_BYTES + records[i].key_size
+            offset += VALUE_RECORD_BYTES + record.key_size
             pointer.offset = <uint32_t>offset
-            pointer.size = <uint32_t>records[i].size
-            pointer.crc = records[i].crc
-            describe_row(records[i].value, records[i].size, &pointer)
+            pointer.size = <uint32_t>record.size
+            pointer.crc = record.crc
+            describe_row(record.value, record.size, &pointer)
             self.put_row(key, pack_value_pointer(&pointer))
-            offset += records[i].size
-            i += 1
+            offset += record.size
+            record += 1
+        check(offset == self.write.offset + self.record_bytes, b"a batch knows the size of its records")
         return 0

@@ -28,7 +28,8 @@
 #undef fread_unlocked
 #define REAL(f) ({ static __typeof__(f) *real; if (!real) real = dlsym(RTLD_NEXT, #f); real; })
 
-enum { READ = 1, WRITE = 2, SYNC = 4, OPEN = 8, STATFS = 16, LOCK = 32, RENAME = 64, TRUNCATE = 128, UNLINK = 256 };
+enum { READ = 1, WRITE = 2, SYNC = 4, OPEN = 8, STATFS = 16, LOCK = 32, RENAME = 64, TRUNCATE = 128, UNLINK = 256,
+       THREAD = 512 };
 enum { RULES = 32, FILES = 4096 };
 
 /* Without an error the call continues after `wait_ms`. The rule lets the first `skip` calls through, and, unless

@@ -30,6 +30,7 @@ CALLS = {
             ("rename",),
             ("ftruncate",),
             ("unlink",),
+            ("thread",),
         )
     )
     for name in names
@@ -93,8 +94,8 @@ class Shim:
     ) -> Rule:
         """Make calls fail with the errno `error`, or, if that is 0, delay them by `wait` seconds.
 
-        `call`: one of CALLS; "read" is pread and fread as well, and "write"
-        is pwrite and pwritev. `pattern`: as in a shell, of the file's name,
+        `call`: one of CALLS; "read" is pread and fread as well, "write" is pwrite and pwritev, "thread" is a
+        new thread, which has no file. `pattern`: as in a shell, of the file's name,
         or of its path if the pattern contains a slash. The rule lets the first `skip` matching calls through,
         and applies to the next `most` calls, or to all further calls if `most` is 0.
         """

@@ -154,3 +154,11 @@ int unlink(const char *path)
     note_end(path);
     return REAL(unlink)(path);
 }
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+    /* It returns the error. */
+    if (fails(THREAD, ""))
+        return errno;
+    return REAL(pthread_create)(thread, attributes, run, argument);
+}

@@ -1,0 +1,133 @@
+"""A thread writes large values to a segment: nothing else waits, and what follows a failure fails too."""
+
+import errno
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.broker import Broker
+from tests.support.faults.shim import Shim
+from tests.support.mailbox import list_all
+from tests.support.waiting import wait_until
+from tests.support.wire_client import MAILBOX, Wire, read_messages
+
+LARGE = "x" * (512 << 10)
+SLOW_SECONDS = 0.5
+SEGMENTS = "values-*.seg"
+
+Start = Callable[..., Broker]
+pytestmark = pytest.mark.parametrize("mode", ["interval", "never"])
+
+
+def send(wire: Wire, payload: str, reply: str) -> None:
+    wire.pub(f"{MAILBOX}MSG.box", payload.encode(), reply)
+
+
+def test_broker_serves_while_large_values_are_written_slowly(start: Start, shim: Shim, mode: str) -> None:
+    broker = start("--sync", mode)
+    with Wire(broker.port) as sender, Wire(broker.port) as other:
+        sender.create(name="box")
+        assert "msg_id" in sender.msg("box", LARGE)
+        sender.send("SUB in.* 1\r\n")
+        answers = read_messages(sender)
+        with shim.failing("write", SEGMENTS, wait=SLOW_SECONDS) as rule:
+            before = rule.seen
+            send(sender, LARGE, "in.large")
+            wait_until(lambda: rule.seen > before)
+            begin = time.monotonic()
+            other.send("PING\r\n")
+            assert other.line() == "PONG"
+            assert time.monotonic() - begin < SLOW_SECONDS / 2
+            send(sender, "small", "in.small")
+            assert [next(answers).subject for _ in range(2)] == ["in.large", "in.small"]
+        assert len(list_all(other, "box")) == 3
+
+
+def test_message_is_deleted_while_it_is_written(start: Start, shim: Shim, mode: str) -> None:
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        assert wire.msg("box", LARGE)["msg_id"] == 0
+        wire.send("SUB in.* 1\r\n")
+        answers = read_messages(wire)
+        with shim.failing("write", SEGMENTS, wait=SLOW_SECONDS) as rule:
+            before = rule.seen
+            send(wire, LARGE, "in.large")
+            wait_until(lambda: rule.seen > before)
+            wire.pub(f"{MAILBOX}DELETE.box.1", b"", "in.delete")
+            assert next(answers).json == {"msg_id": 1}
+            assert next(answers).json == {"deleted": True}
+        assert list(list_all(wire, "box")) == [0]
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert list(list_all(wire, "box")) == [0]
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["eio", "enospc"])
+def test_what_follows_a_failed_write_fails_too(start: Start, shim: Shim, error: int, mode: str) -> None:
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        assert wire.msg("box", LARGE)["msg_id"] == 0
+        wire.send("SUB in.* 1\r\n")
+        answers = read_messages(wire)
+        slow = shim.fail("write", SEGMENTS, wait=SLOW_SECONDS)
+        before = slow.seen
+        with shim.failing("write", SEGMENTS, error):
+            send(wire, LARGE, "in.large")
+            wait_until(lambda: slow.seen > before)
+            send(wire, "small", "in.small")
+            codes = [next(answers).json.get("code") for _ in range(2)]
+            assert codes == ["store_unavailable", "store_unavailable"]
+        slow.end()
+        wait_until(lambda: not broker.health)
+        assert list(list_all(wire, "box")) == [0]
+        assert "msg_id" in wire.msg("box", "after")
+        assert wire.list("box")["total"] == 2
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert wire.list("box")["total"] == 2
+
+
+def test_stop_writes_what_a_thread_has_begun(start: Start, shim: Shim, mode: str) -> None:
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        assert "msg_id" in wire.msg("box", LARGE)
+        wire.send("SUB in.* 1\r\n")
+        with shim.failing("write", SEGMENTS, wait=SLOW_SECONDS) as rule:
+            before = rule.seen
+            send(wire, LARGE, "in.large")
+            wait_until(lambda: rule.seen > before)
+            broker.stop()
+        assert next(read_messages(wire)).json == {"msg_id": 1}
+    broker.restart()
+    with Wire(broker.port) as wire:
+        assert len(list_all(wire, "box")) == 2
+
+
+def test_kill_during_a_write_loses_nothing_that_was_acknowledged(start: Start, shim: Shim, mode: str) -> None:
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        assert "msg_id" in wire.msg("box", LARGE)
+        with shim.failing("write", SEGMENTS, wait=SLOW_SECONDS, skip=1) as rule:
+            send(wire, LARGE, "in.large")
+            wait_until(lambda: rule.seen > 1)
+            broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert list_all(wire, "box") == {0: LARGE}
+        assert "msg_id" in wire.msg("box", LARGE)
+        assert len(list_all(wire, "box")) == 2
+
+
+def test_large_values_are_written_without_a_thread(start: Start, shim: Shim, mode: str) -> None:
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire, shim.failing("thread", "*", errno.EAGAIN) as rule:
+        wire.create(name="box")
+        for _ in range(2):
+            assert "msg_id" in wire.msg("box", LARGE)
+        assert len(list_all(wire, "box")) == 2
+        assert rule.seen == 1
+    assert "no thread was started" in broker.log.read_text()
