@@ -138,7 +138,7 @@ cdef class Engine:
         try:
             self.end_subscriptions_at_maximum()
             group = self.accumulator.group
-            if group.bytes or group.deferred or self.delivery.catch_up_queue:
+            if group.bytes or group.deferred or self.delivery.catch_up_queue.consumers:
                 self.pipeline.commit()
                 self.end_subscriptions_at_maximum()
         finally:

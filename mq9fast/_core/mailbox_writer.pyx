@@ -15,7 +15,8 @@ from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
-from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
+from mq9fast._core.delivery.member cimport Member
+from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.address cimport split_priority, valid_address
 from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_headers, without_first_line

@@ -76,6 +76,7 @@ class RefusedMessages:
         self._mailbox_index.reload(mailbox, self._store.get(layout.mailbox_key(mailbox.address)))
         if lived and not mailbox.exists:
             self._delivery.restart(mailbox)
+        self._delivery.options_changed(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
             for msg_id, _, header, payload in RecordBatchReader(self._store.scan(start, end), first):
                 self._mailbox_index.uncount_refused(mailbox, rank, msg_id, len(header) + len(payload))

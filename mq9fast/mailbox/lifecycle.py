@@ -166,7 +166,9 @@ class Mailboxes:
         elif _changes(mailbox, ttl, text, changed) and not may_change(address):
             raise CommandError("permission_denied", MAY_NOT_CHANGE)
         self.mailbox_index.renew(mailbox, ttl, text)
-        self.mailbox_index.set_options(mailbox, changed)
+        if changed is not mailbox.options:
+            self.mailbox_index.set_options(mailbox, changed)
+            self._delivery.options_changed(mailbox)
         self._accumulator.group.touch_mailbox(mailbox)
         return mailbox, is_new
 

@@ -25,6 +25,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     max_messages: Number | None = None
     max_bytes: Number | None = None
     duplicate_window: Seconds | None = None
+    max_in_flight: Number | None = None
 
     @property
     def are_given(self) -> bool:
@@ -40,6 +41,7 @@ class OptionFields(msgspec.Struct, frozen=True):
             max_messages=self.max_messages,
             max_bytes=self.max_bytes,
             duplicate_window_ms=_milliseconds(self.duplicate_window),
+            max_in_flight=self.max_in_flight,
         )
         return changed if changed.packed else None
 
@@ -57,6 +59,7 @@ def _values(options: MailboxOptions) -> dict[str, float]:
         "max_messages": options.max_messages,
         "max_bytes": options.max_bytes,
         "duplicate_window": _seconds(options.duplicate_window_ms),
+        "max_in_flight": options.max_in_flight,
     }
 
 

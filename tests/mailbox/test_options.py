@@ -50,7 +50,7 @@ def test_later_create_changes_the_options_that_it_gives(wire: Wire, address: str
     ("field", "value"),
     [
         (field, value)
-        for field in ("max_messages", "max_bytes")
+        for field in ("max_messages", "max_bytes", "max_in_flight")
         for value in (-1, 1.5, "1", True, [1], {}, LARGEST + 1, 1e30)
     ],
 )

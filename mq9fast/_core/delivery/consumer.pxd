@@ -25,14 +25,14 @@ cdef enum:
 cdef enum CatchUpResult:
     CAUGHT_UP     # it has everything durable, and gets new messages live
     MORE_TO_GIVE  # it used up its share of the turn
-    SOCKETS_FULL  # no client can accept messages: full socket, closing, or at its maximum
+    NO_RECEIVER   # no client can accept messages: full socket, closing, or it has as many as it may have
     NOT_DURABLE   # it has everything durable, but messages from before it joined are not durable
 
 
 cdef enum ConsumerState:
     IDLE
     QUEUED                    # in Delivery's queue to catch up
-    PARKED                    # waits for the sockets of its clients
+    PARKED                    # waits for the sockets or the answers of its clients
 
 
 cdef struct DeliveryFrame:
@@ -60,6 +60,11 @@ cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
     return FRAME_BYTES + subjects + frame.header.size + frame.payload.size
 
 
+cdef inline bint accepts_more(Client client) noexcept:
+    """Whether consumers may give the client more in this turn."""
+    return client.writable and not client.closing and client.out.size < OUTPUT_BYTES
+
+
 cdef class Consumer:
     cdef Mailbox mailbox
     cdef uint64_t cursor[3]
@@ -74,9 +79,6 @@ cdef class Consumer:
     cdef bint wants(self, int rank)
     cdef RecordBatchReader scan(self, object store, int rank)
     cdef CatchUpResult finish_catch_up(self) noexcept
-
-    cdef inline bint accepts_more(self, Client client) noexcept:
-        return client.writable and not client.closing and client.out.size < OUTPUT_BYTES
 
 
 cdef class PlainConsumer(Consumer):

@@ -59,7 +59,7 @@ cdef class Consumer:
         raise NotImplementedError
 
     cdef int park(self) except -1:
-        """Wait until a client's socket drains."""
+        """Wait until a client can accept messages again."""
         raise NotImplementedError
 
     cdef CatchUpResult finish_catch_up(self) noexcept:
@@ -103,7 +103,7 @@ cdef class PlainConsumer(Consumer):
     cdef int offer(self, DeliveryFrame* frame) except -1:
         if not self.caught_up or not (self.ranks >> frame.rank) & 1 or self.subscription.max_reached():
             return 0
-        if not self.accepts_more(self.subscription.client):
+        if not accepts_more(self.subscription.client):
             self.caught_up = False
             return 0
         return self.give(frame)
@@ -121,8 +121,8 @@ cdef class PlainConsumer(Consumer):
             begin_frame(&frame, self.mailbox, rank)
             while reader.next_message():
                 if self.subscription.max_reached() or not client.writable or client.closing:
-                    return SOCKETS_FULL
-                if budget <= 0 or not self.accepts_more(client):
+                    return NO_RECEIVER
+                if budget <= 0 or not accepts_more(client):
                     return MORE_TO_GIVE
                 fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
                 self.give(&frame)

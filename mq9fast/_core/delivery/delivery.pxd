@@ -9,8 +9,10 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.commit_group cimport PendingReply, CommitGroup
+from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport PlainConsumer, Consumer
-from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
+from mq9fast._core.delivery.member cimport Member
+from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.router cimport Router
@@ -33,7 +35,7 @@ cdef class Delivery:
     cdef MailboxIndex mailbox_index
     cdef Router router
     cdef PendingWork pending_work
-    cdef object catch_up_queue  # a deque of consumers; those not QUEUED any more are skipped
+    cdef CatchUpQueue catch_up_queue
     cdef dict unreadable        # consumer -> exception of its last read; in the state QUEUED
 
     # Subscriptions begin and end; consumers catch up or are dropped.
@@ -45,7 +47,6 @@ cdef class Delivery:
     cdef int leave_group(self, QueueGroup group, Member member) except -1
     cdef int catch_up_or_drop(self, QueueGroup group) except -1
     cdef int drop_consumer(self, Mailbox mailbox, Consumer consumer) except -1
-    cdef int queue_catch_up(self, Consumer consumer) except -1
     cdef int catch_up_one(self, Consumer consumer, object store) except -1
 
     # A commit group is durable, or has failed.

@@ -1,7 +1,5 @@
 """What leaves the broker for mailboxes; the contract is in delivery.pxd."""
 
-from collections import deque
-
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport check
@@ -12,11 +10,13 @@ from mq9fast._core.commit.commit_group cimport (
     REPLY_BODY, REPLY_DELETED, REPLY_DUPLICATE, REPLY_MSG_ID, CommitGroup, DurableMark, LivePush,
     PendingDelete, PendingReply
 )
+from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport (
-    IDLE, MORE_TO_GIVE, PARKED, QUEUED, SOCKETS_FULL, CatchUpResult, Consumer, DeliveryFrame, PlainConsumer,
+    IDLE, MORE_TO_GIVE, NO_RECEIVER, PARKED, QUEUED, CatchUpResult, Consumer, DeliveryFrame, PlainConsumer,
     begin_frame, fill_frame
 )
-from mq9fast._core.delivery.queue_group cimport QueueGroup, Member
+from mq9fast._core.delivery.member cimport Member
+from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.literals cimport DUPLICATE_REPLY_END, MSG_ID_REPLY, RANKS
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
@@ -51,7 +51,7 @@ cdef class Delivery:
         self.mailbox_index = mailbox_index
         self.router = router
         self.pending_work = pending_work
-        self.catch_up_queue = deque()
+        self.catch_up_queue = CatchUpQueue(mailbox_index, pending_work)
         self.unreadable = {}
 
     cdef MailboxSubscription attach(
@@ -67,18 +67,18 @@ cdef class Delivery:
         if queue is None:
             subscription.reader = PlainConsumer(mailbox, subscription, ranks)
             mailbox.consumers[subscription.reader] = None
-            self.queue_catch_up(subscription.reader)
+            self.catch_up_queue.add(subscription.reader)
             return subscription
         if mailbox.groups is None:
             mailbox.groups = {}
         group = mailbox.groups.get(queue)
         if group is None:
-            group = QueueGroup(mailbox, queue)
+            group = QueueGroup(mailbox, queue, self.catch_up_queue)
             mailbox.groups[queue] = group
             mailbox.consumers[group] = None
         subscription.group = group
         subscription.member = group.join(subscription, ranks)
-        self.queue_catch_up(group)
+        self.catch_up_queue.add(group)
         return subscription
 
     cdef int detach(self, MailboxSubscription subscription) except -1:
@@ -97,6 +97,7 @@ cdef class Delivery:
         its connection closes: if they were returned now, two members would work on them."""
         if subscription.member is None or subscription.member.in_flight.count == 0:
             return self.detach(subscription)
+        subscription.group.finish(subscription.member)
         subscription.client.awaiting_answers[subscription] = None
         return 0
 
@@ -107,7 +108,7 @@ cdef class Delivery:
     cdef int catch_up_or_drop(self, QueueGroup group) except -1:
         """The group has a returned message or lost a member: let it catch up, or drop it if it is empty."""
         if group.members:
-            return self.queue_catch_up(group)
+            return self.catch_up_queue.add(group)
         del group.mailbox.groups[group.name]
         return self.drop_consumer(group.mailbox, group)
 
@@ -116,14 +117,6 @@ cdef class Delivery:
         self.unreadable.pop(consumer, None)
         consumer.state = IDLE
         return self.mailbox_index.remove_if_unused(mailbox)
-
-    cdef int queue_catch_up(self, Consumer consumer) except -1:
-        """Have the consumer catch up at the end of the turn, if its mailbox exists."""
-        if consumer.state != QUEUED and self.mailbox_index.is_visible(consumer.mailbox):
-            consumer.state = QUEUED
-            self.catch_up_queue.append(consumer)
-            self.pending_work.schedule_end()
-        return 0
 
     cdef int advance_durable(self, CommitGroup commit_group) except -1:
         """Note how far mailboxes are durable, and queue the consumers that waited for it."""
@@ -141,7 +134,7 @@ cdef class Delivery:
             if mailbox.consumers:
                 for consumer in mailbox.consumers:
                     if not consumer.caught_up and consumer.state == IDLE:
-                        self.queue_catch_up(consumer)
+                        self.catch_up_queue.add(consumer)
         return 0
 
     cdef int answer(self, const PendingReply* pending_reply, View reply) except -1:
@@ -201,7 +194,7 @@ cdef class Delivery:
                 if not consumer.caught_up and (
                     consumer.state == IDLE or consumer.state == PARKED and consumer.wants(rank)
                 ):
-                    self.queue_catch_up(consumer)
+                    self.catch_up_queue.add(consumer)
         return 0
 
     cdef int finish_deletes(self, CommitGroup commit_group, Py_ssize_t first, bint durable) except -1:
@@ -265,8 +258,8 @@ cdef class Delivery:
         check(consumer.state == IDLE and not consumer.caught_up, b"a consumer that catches up is not queued")
         outcome = consumer.catch_up(store)
         if outcome == MORE_TO_GIVE:
-            self.queue_catch_up(consumer)
-        elif outcome == SOCKETS_FULL:
+            self.catch_up_queue.add(consumer)
+        elif outcome == NO_RECEIVER:
             consumer.state = PARKED
             consumer.park()
         return 0
@@ -278,13 +271,13 @@ cdef class Delivery:
         A read that fails is raised after the others had their share. That consumer waits for `read_again`.
         """
         cdef Consumer consumer
-        cdef Py_ssize_t left = len(self.catch_up_queue)
+        cdef Py_ssize_t left = len(self.catch_up_queue.consumers)
         # Writing to the sockets takes about as long again.
         cdef uint64_t end_ns = monotonic_ns() + self.pending_work.turn_ns // 2
         failure = None
         while left:
             left -= 1
-            consumer = self.catch_up_queue.popleft()
+            consumer = self.catch_up_queue.consumers.popleft()
             if consumer.state != QUEUED:
                 continue
             consumer.state = IDLE
@@ -298,7 +291,7 @@ cdef class Delivery:
                 self.unreadable[consumer] = error
             if monotonic_ns() + <uint64_t>self.pending_work.dirty_count * WRITE_NS >= end_ns:
                 break
-        if self.catch_up_queue:
+        if self.catch_up_queue.consumers:
             self.pending_work.schedule_end()
         if failure is not None:
             raise failure
@@ -309,13 +302,13 @@ cdef class Delivery:
         unreadable, self.unreadable = self.unreadable, {}
         for consumer in unreadable:
             consumer.state = IDLE
-            self.queue_catch_up(consumer)
+            self.catch_up_queue.add(consumer)
         return next(iter(unreadable.values()), None)
 
     @property
     def has_catch_up(self) -> bool:
         """Whether a consumer waits to catch up."""
-        return len(self.catch_up_queue) > 0
+        return len(self.catch_up_queue.consumers) > 0
 
     def writable_again(self, Client client not None) -> None:
         """The client's socket drained: write its output and queue the consumers that waited for it."""
@@ -328,7 +321,14 @@ cdef class Delivery:
         for consumer in parked:
             if consumer.state == PARKED:
                 consumer.state = IDLE
-                self.queue_catch_up(consumer)
+                self.catch_up_queue.add(consumer)
+
+    def options_changed(self, Mailbox mailbox not None) -> None:
+        """The options of the mailbox changed: its queue groups follow."""
+        cdef QueueGroup group
+        if mailbox.groups:
+            for group in mailbox.groups.values():
+                group.read_options()
 
     def restart(self, Mailbox mailbox not None) -> None:
         """The mailbox was created or has ended: its consumers start again."""
@@ -341,4 +341,4 @@ cdef class Delivery:
                 if isinstance(consumer, QueueGroup):
                     self.catch_up_or_drop(<QueueGroup>consumer)
                 elif consumer.state == IDLE:
-                    self.queue_catch_up(consumer)
+                    self.catch_up_queue.add(consumer)

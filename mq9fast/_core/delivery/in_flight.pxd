@@ -30,6 +30,7 @@ cdef struct InFlight:
 cdef struct InFlightList:
     InFlight* first
     Py_ssize_t count
+    uint64_t unanswered      # those of them that are HELD
 
 
 cdef class InFlightTable:
@@ -48,6 +49,8 @@ cdef class InFlightTable:
 
     cdef InFlight* find(self, uint64_t msg_id) noexcept
     cdef InFlight* add(self, int rank, uint64_t msg_id, uint64_t size, RecordLocation location) except NULL
+    cdef void begin_deletion(self, InFlight* entry, InFlightList* member_of) noexcept
+    cdef void deletion_failed(self, InFlight* entry, InFlightList* member_of) noexcept
     cdef void drop(self, InFlight* entry, InFlightList* member_of) noexcept
     cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept
     cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1

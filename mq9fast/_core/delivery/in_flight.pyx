@@ -33,9 +33,12 @@ cdef inline void unlink(InFlight* entry, InFlightList* member_of) noexcept:
     if entry.next is not NULL:
         entry.next.previous = entry.previous
     member_of.count -= 1
+    if entry.state == HELD:
+        member_of.unanswered -= 1
     entry.member = NULL
     entry.previous = entry.next = NULL
     check((member_of.first is NULL) == (member_of.count == 0), b"a member's list is as long as its count")
+    check(member_of.unanswered <= <uint64_t>member_of.count, b"a member's list has what it did not answer")
 
 
 cdef class InFlightTable:
@@ -112,6 +115,19 @@ cdef class InFlightTable:
             member_of.first.previous = entry
         member_of.first = entry
         member_of.count += 1
+        member_of.unanswered += 1
+
+    cdef void begin_deletion(self, InFlight* entry, InFlightList* member_of) noexcept:
+        """The message was answered. `member_of` is the list of its member, or NULL if it has no member."""
+        self.returned(entry.item.major).remove(&entry.item)
+        if member_of is not NULL:
+            member_of.unanswered -= 1
+        entry.state = DELETING
+
+    cdef void deletion_failed(self, InFlight* entry, InFlightList* member_of) noexcept:
+        """The member of `member_of` holds the message again."""
+        entry.state = HELD
+        member_of.unanswered += 1
 
     cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1:
         """Remove an entry from its member's list. It waits in the heap for another, unless it is DELETING."""

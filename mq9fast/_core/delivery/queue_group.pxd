@@ -7,29 +7,34 @@ and go and for messages, `MailboxWriter` for answers. The group reads the store 
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport DeliveryFrame, CatchUpResult, Consumer
-from mq9fast._core.delivery.in_flight cimport InFlight, InFlightList, InFlightTable
+from mq9fast._core.delivery.in_flight cimport InFlight, InFlightTable
+from mq9fast._core.delivery.member cimport Member, MemberRing
 from mq9fast._core.pubsub.client cimport Subscription
 from mq9fast._core.storage.record_batch cimport RecordBatch
-
-
-cdef class Member:
-    cdef Subscription subscription
-    cdef int ranks            # the set of ranks that it subscribed to
-    cdef InFlightList in_flight
 
 
 cdef class QueueGroup(Consumer):
     cdef readonly bytes name
     cdef list members
-    cdef Py_ssize_t next_member      # index of the member that is asked first for the next message
+    cdef MemberRing free             # those that may be given another message
+    cdef Py_ssize_t takers[3]        # by rank: members that take its messages now or after an answer
+    cdef uint64_t max_in_flight      # unanswered messages of one member; 0 = no limit
+    cdef CatchUpQueue catch_up_queue
     cdef InFlightTable in_flight
     cdef Py_ssize_t deleting         # entries of the table in the state DELETING
 
     # Members come and go.
     cdef Member join(self, Subscription subscription, int ranks)
     cdef int leave(self, Member member) except -1
+    cdef int finish(self, Member member) except -1
     cdef int remove_if_finished(self, Member member) except -1
+
+    # How much a member may hold.
+    cdef bint has_room(self, Member member) noexcept
+    cdef int holds_less(self, Member member) except -1
+    cdef int read_options(self) except -1
 
     # A message that a member answered.
     cdef Member member_of(self, InFlight* entry)
@@ -39,9 +44,7 @@ cdef class QueueGroup(Consumer):
     cdef int deletion_failed(self, uint64_t msg_id) except -1
 
     # Handing out.
-    cdef Member choose(self, int rank)
     cdef CatchUpResult blocked_reason(self, int rank)
-    cdef bint any_takes(self, int rank)
     cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1

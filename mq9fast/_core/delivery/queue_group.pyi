@@ -1,12 +1,9 @@
+from mq9fast._core.delivery.catch_up_queue import CatchUpQueue
 from mq9fast._core.delivery.consumer import Consumer
 from mq9fast._core.mailbox.mailbox import Mailbox
-from mq9fast._core.pubsub.client import Subscription
-
-class Member:
-    def __init__(self, subscription: Subscription, ranks: int) -> None: ...
 
 class QueueGroup(Consumer):
-    def __init__(self, mailbox: Mailbox, name: bytes) -> None: ...
+    def __init__(self, mailbox: Mailbox, name: bytes, catch_up_queue: CatchUpQueue) -> None: ...
     @property
     def name(self) -> bytes: ...
     @property

@@ -4,12 +4,15 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.heap cimport HeapItem
+from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport (
-    CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, SOCKETS_FULL, CatchUpResult, Consumer, DeliveryFrame,
+    CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, Consumer, DeliveryFrame,
     begin_frame, cost_of, fill_frame
 )
-from mq9fast._core.delivery.in_flight cimport DELETING, HELD, RETURNED, InFlight, InFlightTable
+from mq9fast._core.delivery.in_flight cimport DELETING, HELD, InFlight, InFlightTable
+from mq9fast._core.delivery.member cimport Member, MemberRing
 from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport Subscription
 from mq9fast._core.storage.record cimport StoredMessage
@@ -42,23 +45,18 @@ cdef void check_left(QueueGroup group, Member left) noexcept:
             entry = entry.chain
 
 
-cdef class Member:
-    """One queue subscription and its messages in flight. It stays until the last of them is answered."""
-
-    def __cinit__(self, Subscription subscription not None, int ranks):
-        self.subscription = subscription
-        self.ranks = ranks
-
-
 cdef class QueueGroup(Consumer):
     """The subscriptions to one mailbox with the same queue name."""
 
-    def __cinit__(self, Mailbox mailbox not None, bytes name not None):
+    def __cinit__(self, Mailbox mailbox not None, bytes name not None, CatchUpQueue catch_up_queue not None):
         self.mailbox = mailbox
         self.name = name
+        self.catch_up_queue = catch_up_queue
         self.members = []
+        self.free = MemberRing()
         self.in_flight = InFlightTable()
         self.live_from_id = mailbox.next_id
+        self.read_options()
 
     @property
     def member_count(self) -> int:
@@ -88,12 +86,17 @@ cdef class QueueGroup(Consumer):
 
     cdef Member join(self, Subscription subscription, int ranks):
         cdef Member member = Member(subscription, ranks)
+        cdef int rank
         self.members.append(member)
+        self.free.add(member)
+        for rank in range(RANKS):
+            self.takers[rank] += (ranks >> rank) & 1
         self.caught_up = False
         return member
 
     cdef int leave(self, Member member) except -1:
         """Return the member's messages to the group. The caller queues the group to catch up."""
+        self.finish(member)
         self.members.remove(member)
         while member.in_flight.first is not NULL:
             self.in_flight.return_to_group(member.in_flight.first, &member.in_flight)
@@ -103,9 +106,45 @@ cdef class QueueGroup(Consumer):
         self.caught_up = False
         return 0
 
+    cdef int finish(self, Member member) except -1:
+        """Give the member nothing more. It keeps what it has in flight."""
+        cdef int rank
+        if not member.finished:
+            member.finished = True
+            self.free.remove(member)
+            for rank in range(RANKS):
+                self.takers[rank] -= (member.ranks >> rank) & 1
+        return 0
+
+    cdef bint has_room(self, Member member) noexcept:
+        """Whether the member may hold another message."""
+        if member.finished:
+            return False
+        return self.max_in_flight == 0 or member.in_flight.unanswered < self.max_in_flight
+
+    cdef int holds_less(self, Member member) except -1:
+        """A message left the member, or was answered: it may be given another one."""
+        if member.next_free is not None or not self.has_room(member):
+            return 0
+        self.free.add(member)
+        return 0 if self.caught_up else self.catch_up_queue.add(self)
+
+    cdef int read_options(self) except -1:
+        """Follow the options of the mailbox."""
+        cdef Member member
+        cdef MailboxOptions options = self.mailbox.options
+        self.max_in_flight = 0 if options is None else options.max_in_flight
+        for member in self.members:
+            if self.has_room(member):
+                self.holds_less(member)
+            else:
+                self.free.remove(member)
+        return 0
+
     cdef int remove_if_finished(self, Member member) except -1:
         """Remove a member that reached its maximum and has nothing in flight any more."""
         if member.in_flight.count == 0 and member.subscription.max_reached():
+            self.finish(member)
             self.members.remove(member)
             if CHECKED:
                 check_left(self, member)
@@ -123,15 +162,15 @@ cdef class QueueGroup(Consumer):
         cdef Member member = self.member_of(entry)
         self.in_flight.return_to_group(entry, &member.in_flight)
         self.caught_up = False
+        self.holds_less(member)
         return self.remove_if_finished(member)
 
     cdef int begin_deletion(self, InFlight* entry) except -1:
         """The message was deleted, but the commit group may fail: until it is durable no member gets it."""
-        if entry.state == RETURNED:
-            self.in_flight.returned(entry.item.major).remove(&entry.item)
-        entry.state = DELETING
+        cdef Member member = self.member_of(entry)
+        self.in_flight.begin_deletion(entry, NULL if member is None else &member.in_flight)
         self.deleting += 1
-        return 0
+        return 0 if member is None else self.holds_less(member)
 
     cdef int deletion_durable(self, uint64_t msg_id) except -1:
         """The deletion is durable: drop the entry."""
@@ -147,13 +186,19 @@ cdef class QueueGroup(Consumer):
     cdef int deletion_failed(self, uint64_t msg_id) except -1:
         """The deletion failed: the message is in flight at its member again, or returned if that one left."""
         cdef InFlight* entry = self.in_flight.find(msg_id)
+        cdef Member member
         if entry is NULL or entry.state != DELETING:
             return 0
-        entry.state = HELD
         self.deleting -= 1
-        if entry.member is NULL:
+        member = self.member_of(entry)
+        if member is None:
+            entry.state = HELD
             self.in_flight.return_to_group(entry, NULL)
             self.caught_up = False
+            return 0
+        self.in_flight.deletion_failed(entry, &member.in_flight)
+        if not self.has_room(member):
+            self.free.remove(member)
         return 0
 
     cdef int restart(self) except -1:
@@ -163,54 +208,25 @@ cdef class QueueGroup(Consumer):
         for member in list(self.members):
             member.in_flight.first = NULL
             member.in_flight.count = 0
+            member.in_flight.unanswered = 0
             self.remove_if_finished(member)
+        self.read_options()
         return Consumer.restart(self)
 
     cdef int park(self) except -1:
-        cdef Member member
-        for member in self.members:
-            if not member.subscription.client.writable:
-                member.subscription.client.parked[self] = None
-        return 0
-
-    cdef bint any_takes(self, int rank):
-        """Whether any member subscribed to the rank."""
-        cdef Member member
-        for member in self.members:
-            if (member.ranks >> rank) & 1 and not member.subscription.max_reached():
-                return True
-        return False
-
-    cdef Member choose(self, int rank):
-        """The next member, in turn, that subscribed to the rank and whose socket is not full, or None."""
-        cdef Py_ssize_t count = len(self.members)
-        cdef Py_ssize_t i, at
-        cdef Member member
-        for i in range(count):
-            at = (self.next_member + i) % count
-            member = <Member>self.members[at]
-            if (
-                (member.ranks >> rank) & 1 and not member.subscription.max_reached()
-                and self.accepts_more(member.subscription.client)
-            ):
-                self.next_member = at + 1
-                return member
-        return None
+        return self.free.park(self)
 
     cdef CatchUpResult blocked_reason(self, int rank):
-        """Why `choose` found none. SOCKETS_FULL; MORE_TO_GIVE: clients have too much unwritten output in this
-        turn; CAUGHT_UP: no member subscribed to the rank, and its messages wait for one that does."""
-        cdef Member member
-        cdef CatchUpResult why = CAUGHT_UP
-        for member in self.members:
-            if (member.ranks >> rank) & 1 and not member.subscription.max_reached():
-                if member.subscription.client.writable and not member.subscription.client.closing:
-                    return MORE_TO_GIVE
-                why = SOCKETS_FULL
-        return why
+        """Why the ring has no member for the rank. NO_RECEIVER: full sockets, or all members hold as much as
+        they may; MORE_TO_GIVE: clients have too much unwritten output in this turn; CAUGHT_UP: no member
+        subscribed to the rank, and its messages wait for one that does."""
+        cdef CatchUpResult why = self.free.blocked_reason(rank)
+        return NO_RECEIVER if why == CAUGHT_UP and self.takers[rank] else why
 
     cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1:
         self.in_flight.give(entry, <void*>member, &member.in_flight)
+        if not self.has_room(member):
+            self.free.remove(member)
         return member.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
 
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1:
@@ -226,39 +242,34 @@ cdef class QueueGroup(Consumer):
         cdef Member member
         if not self.caught_up:
             return 0
-        member = self.choose(frame.rank)
+        member = self.free.choose(frame.rank)
         if member is None:
             self.caught_up = self.blocked_reason(frame.rank) == CAUGHT_UP
             return 0
         return self.give_new_message(member, frame)
 
     cdef CatchUpResult catch_up(self, object store) except *:
-        """A rank whose members all have full sockets does not stop the other ranks."""
+        """A rank whose members take nothing more now does not stop the other ranks."""
         cdef Py_ssize_t budget = CATCH_UP_BYTES
         cdef CatchUpResult outcome
         cdef CatchUpResult worst = CAUGHT_UP
         cdef int rank
         for rank in range(RANKS):
-            if not self.any_takes(rank):
+            if self.takers[rank] == 0:
                 continue
+            if self.free.first is None:
+                return NO_RECEIVER
             outcome = self.read_returned_messages(store, rank, &budget)
             if outcome == CAUGHT_UP:
                 outcome = self.read_new_messages(store, rank, &budget)
             if outcome == MORE_TO_GIVE:
                 return MORE_TO_GIVE
-            if outcome == SOCKETS_FULL:
-                worst = SOCKETS_FULL
+            if outcome == NO_RECEIVER:
+                worst = NO_RECEIVER
         return self.finish_catch_up() if worst == CAUGHT_UP else worst
 
     cdef bint wants(self, int rank):
-        cdef Member member
-        for member in self.members:
-            if (
-                (member.ranks >> rank) & 1 and not member.subscription.max_reached()
-                and self.accepts_more(member.subscription.client)
-            ):
-                return True
-        return False
+        return self.free.find(rank) is not None
 
     cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out returned messages, oldest first. They are older than any new one of the rank."""
@@ -274,7 +285,7 @@ cdef class QueueGroup(Consumer):
                 return CAUGHT_UP
             if budget[0] <= 0:
                 return MORE_TO_GIVE
-            member = self.choose(rank)
+            member = self.free.choose(rank)
             if member is None:
                 return self.blocked_reason(rank)
             if not self.open_row(batch, entry, store):
@@ -312,7 +323,7 @@ cdef class QueueGroup(Consumer):
         while reader.next_message():
             if budget[0] <= 0:
                 return MORE_TO_GIVE
-            member = self.choose(rank)
+            member = self.free.choose(rank)
             if member is None:
                 return self.blocked_reason(rank)
             fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))

@@ -21,6 +21,10 @@ cdef class MailboxOptions:
     # How long a Nats-Msg-Id is remembered; 0 = not at all.
     cdef readonly uint64_t duplicate_window_ms
 
+    # Unanswered messages that one member of a queue group may hold; 0 = no limit.
+    cdef readonly uint64_t max_in_flight
+    cdef bint has_max_in_flight           # it was given, and is not the default
+
     cdef readonly bytes packed            # the attributes of a mailbox record
 
     cdef int pack(self) except -1

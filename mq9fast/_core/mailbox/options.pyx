@@ -5,13 +5,13 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_DUPLICATE_WINDOW, TAG_MAX_BYTES, TAG_MAX_MESSAGES
+    NUMBER_BYTES, TAG_DUPLICATE_WINDOW, TAG_MAX_BYTES, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES
 )
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    NUMBERS = 3           # options that are numbers
+    NUMBERS = 4           # options that are numbers
 
 
 cdef class MailboxOptions:
@@ -19,19 +19,25 @@ cdef class MailboxOptions:
     too large."""
 
     def __cinit__(
-        self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None
+        self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
+        max_in_flight=None
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         if base is not None:
             self.max_messages = base.max_messages
             self.max_bytes = base.max_bytes
             self.duplicate_window_ms = base.duplicate_window_ms
+            self.max_in_flight = base.max_in_flight
+            self.has_max_in_flight = base.has_max_in_flight
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
             self.max_bytes = max_bytes
         if duplicate_window_ms is not None:
             self.duplicate_window_ms = duplicate_window_ms
+        if max_in_flight is not None:
+            self.max_in_flight = max_in_flight
+            self.has_max_in_flight = True
         self.pack()
 
     cdef int pack(self) except -1:
@@ -42,6 +48,8 @@ cdef class MailboxOptions:
         at = put_number(at, TAG_MAX_BYTES, self.max_bytes)
         if self.duplicate_window_ms != DEFAULT_DUPLICATE_WINDOW_MS:
             at = put_number(at, TAG_DUPLICATE_WINDOW, self.duplicate_window_ms + 1)
+        if self.has_max_in_flight:
+            at = put_number(at, TAG_MAX_IN_FLIGHT, self.max_in_flight + 1)
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
         return 0
 
@@ -63,6 +71,10 @@ cdef MailboxOptions unpack_options(View attributes):
         elif reader.tag == TAG_DUPLICATE_WINDOW:
             read_number(&reader, &options.duplicate_window_ms)
             options.duplicate_window_ms -= 1
+        elif reader.tag == TAG_MAX_IN_FLIGHT:
+            read_number(&reader, &options.max_in_flight)
+            options.max_in_flight -= 1
+            options.has_max_in_flight = True
         else:
             raise CorruptRecord(f"a mailbox record has the unknown attribute {reader.tag}")
     options.packed = to_bytes(attributes)

@@ -118,6 +118,7 @@ cdef enum AttributeTag:
     TAG_MAX_MESSAGES = 2
     TAG_MAX_BYTES = 3
     TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
+    TAG_MAX_IN_FLIGHT = 15          # plus 1
 
 
 # Every field is an array of bytes, so that there is no padding.

@@ -1,0 +1,6 @@
+from mq9fast._core.pubsub.client import Subscription
+
+class Member:
+    def __init__(self, subscription: Subscription, ranks: int) -> None: ...
+
+class MemberRing: ...
