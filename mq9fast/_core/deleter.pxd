@@ -8,6 +8,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.row_deletions cimport RowDeletions
+from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.pubsub.client cimport PendingWork
 
@@ -16,6 +17,7 @@ cdef class Deleter:
     cdef MailboxIndex mailbox_index
     cdef PendingWork pending_work
     cdef Accumulator accumulator
+    cdef Failures failures
 
     # Python objects; see the constructor.
     cdef object store                     # get(key), scan(first, end)

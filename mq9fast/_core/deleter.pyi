@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.storage.store import Store
@@ -12,6 +13,7 @@ class Deleter:
         mailbox_index: MailboxIndex,
         pending_work: PendingWork,
         accumulator: Accumulator,
+        failures: Failures,
         *,
         store: Store,
         write_batch: Callable[[], Any],

@@ -5,6 +5,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.row_deletions cimport RowDeletions
+from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport DELETING, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
@@ -18,11 +19,12 @@ cdef class Deleter:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, PendingWork pending_work not None,
-        Accumulator accumulator not None, *, store, write_batch,
+        Accumulator accumulator not None, Failures failures not None, *, store, write_batch,
     ):
         self.mailbox_index = mailbox_index
         self.pending_work = pending_work
         self.accumulator = accumulator
+        self.failures = failures
         self.store = store
         self.write_batch = write_batch
 
@@ -42,6 +44,8 @@ cdef class Deleter:
         if not found:
             return False
         self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
+        if mailbox.has_failure_rows:
+            self.failures.forget(mailbox, msg_id)
         self.mailbox_index.queue_if_sparse(mailbox)
         return True
 
@@ -57,7 +61,7 @@ cdef class Deleter:
             if entry is NULL or entry.state == DELETING:
                 continue
             if row is None:
-                rank[0] = <int>entry.item.major
+                rank[0] = entry.rank
                 size[0] = entry.size
                 row = self.accumulator.group.deletes.row(mailbox.uid, rank[0], &entry.location, self.store)
                 if not self.delete_in_row(mailbox, row, entry.location.index, msg_id, size[0], True):

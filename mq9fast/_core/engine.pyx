@@ -137,6 +137,8 @@ cdef class Engine:
         pending_work.begin()
         try:
             self.end_subscriptions_at_maximum()
+            if self.delivery.group_work.unstored:
+                self.delivery.store_failures()
             group = self.accumulator.group
             if group.bytes or group.deferred or self.delivery.catch_up_queue.consumers:
                 self.pipeline.commit()

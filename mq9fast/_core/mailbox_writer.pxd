@@ -47,4 +47,4 @@ cdef class MailboxWriter:
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
     cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
-    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id, View text) except -1

@@ -14,6 +14,7 @@ from mq9fast._core.commit.commit_group cimport (
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
+from mq9fast._core.delivery.failures cimport NO_DELAY_GIVEN
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
@@ -23,6 +24,7 @@ from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_he
 from mq9fast._core.protocol.literals cimport (
     CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, WORK_IN_PROGRESS, Rank
 )
+from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
 from mq9fast._core.storage.record cimport NewMessage, content_bytes
@@ -200,7 +202,10 @@ cdef class MailboxWriter:
         if starts_with(op.payload, WORK_IN_PROGRESS):
             return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         if starts_with(op.payload, NAK):
-            self.nak(client, mailbox, msg_id)
+            try:
+                self.nak(client, mailbox, msg_id, slice_from(op.payload, NAK.size))
+            except self.store_errors:
+                return self.refuse(client, op.reply, "store_unavailable")
             return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         try:
             if not self.deleter.delete(mailbox, msg_id):
@@ -210,8 +215,9 @@ cdef class MailboxWriter:
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
 
-    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id) except -1:
-        """-NAK: a message that this client has in flight goes to the next member of its queue group."""
+    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id, View text) except -1:
+        """-NAK: a message that this client has in flight goes back to its queue group. `text`: what follows
+        the word."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef Member member
@@ -223,6 +229,6 @@ cdef class MailboxWriter:
                 continue
             member = group.member_of(entry)
             if member is not None and member.subscription.client is client:
-                group.return_message(entry)
+                group.refuse(entry, read_nak_delay(text, NO_DELAY_GIVEN))
                 self.delivery.catch_up_or_drop(group)
         return 0

@@ -33,7 +33,7 @@ class MailboxDetails(msgspec.Struct, omit_defaults=True, kw_only=True):
     readers: int
     groups: list[msgspec.Raw]
     groups_omitted: int = 0
-    options: dict[str, float] = {}
+    options: dict[str, object] = {}
 
 
 class Details:

@@ -230,7 +230,7 @@ class Mailboxes:
         return bool(due)
 
     def _end(self, mailbox: Mailbox) -> None:
-        rows = mailbox.total_count + mailbox.max_id_rows
+        rows = mailbox.total_count + mailbox.max_other_rows
         ended = EndedMailbox(mailbox.address, Purge(mailbox.uid, rows, mailbox.size_bytes))
         self.mailbox_index.end(mailbox)
         self._delivery.restart(mailbox)

@@ -29,22 +29,31 @@ class Entry(msgspec.Struct, omit_defaults=True):
     size: int
     headers: dict[str, str | list[str]]
     sender: str = msgspec.field(default="", name="from")
+    deliveries: int = 0
     payload: str | None = None
     payload_base64: str | None = None
     payload_omitted: bool = False
 
 
 def encode_message(
-    rank: int, message: Message, wall_ms: int, max_bytes: int, *, meta_only: bool = False
+    rank: int,
+    message: Message,
+    wall_ms: int,
+    max_bytes: int,
+    *,
+    meta_only: bool = False,
+    deliveries: int = 0,
 ) -> bytes:
     """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
 
     If the message alone would not fit, its payload is omitted, its headers if that is not enough, and then
-    its sender. `meta_only`: without its payload in any case.
+    its sender. `meta_only`: without its payload in any case. `deliveries`: how many of its deliveries failed.
     """
     msg_id, _, header, payload = message
     headers = read_headers(header) if len(header) <= max_bytes else {}
-    entry = Entry(msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header))
+    entry = Entry(
+        msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header), deliveries
+    )
     if not meta_only:
         _put_payload(entry, payload, max_bytes)
     encoded = msgspec.json.encode(entry)

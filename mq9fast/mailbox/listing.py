@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mq9fast._core.base.broker_time import BrokerTime
+from mq9fast._core.delivery.failures import failed_deliveries
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.stored_messages import find_message, messages_before, stored_messages
 from mq9fast._core.protocol.address import PRIORITIES
@@ -129,7 +130,14 @@ class Listing:
             if entries and self.read_bytes - read_before > MAX_PAGE_BYTES:
                 return entries, after
             wall_ms = self._time.wall_ms(created_ms)
-            entry = encode_message(rank, message, wall_ms, most_bytes, meta_only=request.meta_only)
+            entry = encode_message(
+                rank,
+                message,
+                wall_ms,
+                most_bytes,
+                meta_only=request.meta_only,
+                deliveries=failed_deliveries(self._store, mailbox, msg_id),
+            )
             bytes_left -= len(entry) + 1
             if bytes_left < 0 and (entries or len(entry) >= first_bytes_left):
                 return entries, after

@@ -12,6 +12,8 @@ from mq9fast._core.mailbox.options import MailboxOptions
 
 # The longest duration: 100 years.
 MAX_SECONDS = 100 * 366 * 86400
+# How many times a `backoff` may list.
+MAX_BACKOFFS = 64
 # JSON numbers up to here are exact in every client.
 MAX_NUMBER = (1 << 53) - 1
 
@@ -26,6 +28,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     max_bytes: Number | None = None
     duplicate_window: Seconds | None = None
     max_in_flight: Number | None = None
+    backoff: Seconds | Annotated[list[Seconds], msgspec.Meta(max_length=MAX_BACKOFFS)] | None = None
 
     @property
     def are_given(self) -> bool:
@@ -42,11 +45,12 @@ class OptionFields(msgspec.Struct, frozen=True):
             max_bytes=self.max_bytes,
             duplicate_window_ms=_milliseconds(self.duplicate_window),
             max_in_flight=self.max_in_flight,
+            backoff_ms=_backoff_ms(self.backoff),
         )
         return changed if changed.packed else None
 
 
-def show(options: MailboxOptions | None) -> dict[str, float]:
+def show(options: MailboxOptions | None) -> dict[str, object]:
     """The options that are not at their defaults, by the names of their fields."""
     if options is None:
         return {}
@@ -54,13 +58,28 @@ def show(options: MailboxOptions | None) -> dict[str, float]:
     return {name: value for name, value in _values(options).items() if value != defaults[name]}
 
 
-def _values(options: MailboxOptions) -> dict[str, float]:
+def _values(options: MailboxOptions) -> dict[str, object]:
     return {
         "max_messages": options.max_messages,
         "max_bytes": options.max_bytes,
         "duplicate_window": _seconds(options.duplicate_window_ms),
         "max_in_flight": options.max_in_flight,
+        "backoff": _show_backoff(options.backoff),
     }
+
+
+def _backoff_ms(backoff: float | list[float] | None) -> list[int] | None:
+    """The times of a `backoff` in milliseconds. Those that are all 0 are as none."""
+    if backoff is None:
+        return None
+    times = [round(seconds * 1000) for seconds in (backoff if isinstance(backoff, list) else [backoff])]
+    return times if any(times) else []
+
+
+def _show_backoff(times: list[int]) -> float | list[float]:
+    """A `backoff` as clients write it: one number, or a list."""
+    seconds = [_seconds(milliseconds) for milliseconds in times]
+    return seconds[0] if len(seconds) == 1 else seconds
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -13,6 +13,7 @@ from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
@@ -61,8 +62,9 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     pending_work = PendingWork(limits)
     mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.id_epoch)
     router = Router(pending_work, secrets.randbits(64))
-    delivery = Delivery(mailbox_index, router, pending_work)
     accumulator = Accumulator(store.new_batch())
+    failures = Failures(mailbox_index, accumulator, store=store)
+    delivery = Delivery(mailbox_index, router, pending_work, failures, store_errors=UNREADABLE)
     mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits)
     read_retry = ReadRetry(store, delivery, pending_work, health)
     pipeline = CommitPipeline(
@@ -89,7 +91,14 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         delivery,
         pending_work,
         accumulator,
-        Deleter(mailbox_index, pending_work, accumulator, store=store, write_batch=pipeline.write_batch),
+        Deleter(
+            mailbox_index,
+            pending_work,
+            accumulator,
+            failures,
+            store=store,
+            write_batch=pipeline.write_batch,
+        ),
         deduplicator,
         refusals(),
         store_errors=UNREADABLE,

@@ -72,6 +72,7 @@ class Housekeeping:
         self._periodic = Periodic(
             TICK_SECONDS,
             Step("expiry", self._expire, health),
+            Step("giving messages out again", engine.delivery.tick, health),
             Step("saving the time", timekeeper.tick, health),
             Step("purging", mailboxes.purges.purge_some, health),
             Step("forgetting message ids", deduplicator.work_some, health),

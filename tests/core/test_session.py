@@ -15,7 +15,11 @@ DELETE = b"$mq9.AI.MAILBOX.DELETE."
 def payloads(output: bytes) -> list[bytes]:
     """The payloads of the messages in an output. They must contain no line end."""
     lines = output.split(b"\r\n")
-    return [lines[at + 1] for at, line in enumerate(lines) if line.startswith(b"MSG ")]
+    return [
+        lines[at + 1 if line.startswith(b"MSG ") else lines.index(b"", at) + 1]
+        for at, line in enumerate(lines)
+        if line.startswith((b"MSG ", b"HMSG "))
+    ]
 
 
 def create_mailbox_with(core: Core, address: bytes, *messages: bytes) -> Peer:
@@ -305,7 +309,7 @@ def test_random_traffic_of_a_group_loses_and_duplicates_nothing(seed: int) -> No
         core.end_turn()
         for member in members:
             for line in member.output().split(b"\r\n"):
-                if not line.startswith(b"MSG ") or (step < 250 and random_below(3) == 0):
+                if not line.startswith((b"MSG ", b"HMSG ")) or (step < 250 and random_below(3) == 0):
                     continue
                 refused = step < 250 and random_below(4) == 0
                 member.feed(pub(line.split()[3], b"-NAK" if refused else b""))

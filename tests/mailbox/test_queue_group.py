@@ -259,7 +259,8 @@ def test_fetching_and_refusing_again_and_again_uses_no_more_memory(
         rounds(0, 2000)
         before = broker.rss_bytes
         rounds(2000, 6000)
-        assert broker.rss_bytes - before < 1 << 20
+        # Each refusal is stored, which takes some memory until the store writes it to a table.
+        assert broker.rss_bytes - before < 3 << 20
 
 
 def test_members_can_subscribe_to_different_priorities(wire: Wire, address: str, member: Connect) -> None:

@@ -13,6 +13,7 @@ from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
@@ -181,13 +182,25 @@ class Core:
         set_turn_ns(self.pending_work, 1 << 60)
         self.mailbox_index = MailboxIndex(1, 0)
         self.router = Router(self.pending_work, 1)
-        self.delivery = Delivery(self.mailbox_index, self.router, self.pending_work)
         self.accumulator = Accumulator(MemoryBatch())
+        self.failures = Failures(
+            self.mailbox_index,
+            self.accumulator,
+            store=self.store,  # type: ignore[arg-type]
+        )
+        self.delivery = Delivery(
+            self.mailbox_index,
+            self.router,
+            self.pending_work,
+            self.failures,
+            store_errors=(OSError, CorruptRecord),
+        )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
         self.deleter = Deleter(
             self.mailbox_index,
             self.pending_work,
             self.accumulator,
+            self.failures,
             store=self.store,  # type: ignore[arg-type]
             write_batch=self.pipeline.write_batch,
         )

@@ -11,6 +11,7 @@ from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.commit_group cimport PendingReply, CommitGroup
 from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport PlainConsumer, Consumer
+from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
@@ -36,6 +37,8 @@ cdef class Delivery:
     cdef Router router
     cdef PendingWork pending_work
     cdef CatchUpQueue catch_up_queue
+    cdef GroupWork group_work
+    cdef object store_errors
     cdef dict unreadable        # consumer -> exception of its last read; in the state QUEUED
 
     # Subscriptions begin and end; consumers catch up or are dropped.
@@ -48,6 +51,7 @@ cdef class Delivery:
     cdef int catch_up_or_drop(self, QueueGroup group) except -1
     cdef int drop_consumer(self, Mailbox mailbox, Consumer consumer) except -1
     cdef int catch_up_one(self, Consumer consumer, object store) except -1
+    cdef int store_failures(self) except -1
 
     # A commit group is durable, or has failed.
     cdef int advance_durable(self, CommitGroup commit_group) except -1

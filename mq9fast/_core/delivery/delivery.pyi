@@ -1,4 +1,5 @@
 from mq9fast._core.commit.commit_group import CommitGroup
+from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.router import Router
@@ -9,7 +10,18 @@ class MailboxSubscription(Subscription):
     def mailbox(self) -> Mailbox: ...
 
 class Delivery:
-    def __init__(self, mailbox_index: MailboxIndex, router: Router, pending_work: PendingWork) -> None: ...
+    def __init__(
+        self,
+        mailbox_index: MailboxIndex,
+        router: Router,
+        pending_work: PendingWork,
+        failures: Failures,
+        *,
+        store_errors: tuple[type[Exception], ...],
+    ) -> None: ...
+    def tick(self) -> bool: ...
+    @property
+    def failed_deliveries(self) -> int: ...
     @property
     def has_catch_up(self) -> bool: ...
     def release(self, commit_group: CommitGroup) -> None: ...

@@ -15,16 +15,30 @@ from mq9fast._core.delivery.consumer cimport (
     IDLE, MORE_TO_GIVE, NO_RECEIVER, PARKED, QUEUED, CatchUpResult, Consumer, DeliveryFrame, PlainConsumer,
     begin_frame, fill_frame
 )
+from mq9fast._core.delivery.failures cimport Failures
+from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.literals cimport DUPLICATE_REPLY_END, MSG_ID_REPLY, RANKS
-from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
+from mq9fast._core.pubsub.client cimport PAUSE_STOPPING, Client, PendingWork, Subscription
 from mq9fast._core.pubsub.router cimport Router
 from mq9fast._core.storage.record cimport StoredMessage, unpack_message
 
+cdef bytes SERVER_SHUTDOWN = b"Server Shutdown"
 cdef bytes DELETED = b'{"deleted":true}'
 cdef bytes NOT_DELETED = b'{"deleted":false}'
+
+
+cdef enum:
+    TICK_NS = 1_000_000           # about how long one call of `tick` takes
+
+
+cdef bint ended_unanswered(Client client) noexcept:
+    """Whether the connection of the client ended, for another reason than the end of the broker."""
+    if not client.closing or client.paused & PAUSE_STOPPING:
+        return False
+    return client.close_reason is None or client.close_reason != SERVER_SHUTDOWN
 
 
 cdef object call_each(list calls, bint durable):
@@ -43,16 +57,19 @@ cdef class MailboxSubscription(Subscription):
 
 
 cdef class Delivery:
-    """One for each broker."""
+    """One for each broker. `store_errors`: the exception classes that a read of the store raises."""
 
     def __cinit__(
-        self, MailboxIndex mailbox_index not None, Router router not None, PendingWork pending_work not None
+        self, MailboxIndex mailbox_index not None, Router router not None,
+        PendingWork pending_work not None, Failures failures not None, *, store_errors,
     ):
         self.mailbox_index = mailbox_index
         self.router = router
         self.pending_work = pending_work
         self.catch_up_queue = CatchUpQueue(mailbox_index, pending_work)
+        self.group_work = GroupWork(self.catch_up_queue, failures)
         self.unreadable = {}
+        self.store_errors = store_errors
 
     cdef MailboxSubscription attach(
         self, Client client, bytes sid, bytes subject, bytes queue, View address, int ranks
@@ -73,7 +90,7 @@ cdef class Delivery:
             mailbox.groups = {}
         group = mailbox.groups.get(queue)
         if group is None:
-            group = QueueGroup(mailbox, queue, self.catch_up_queue)
+            group = QueueGroup(mailbox, queue, self.group_work)
             mailbox.groups[queue] = group
             mailbox.consumers[group] = None
         subscription.group = group
@@ -102,13 +119,14 @@ cdef class Delivery:
         return 0
 
     cdef int leave_group(self, QueueGroup group, Member member) except -1:
-        group.leave(member)
+        group.leave(member, ended_unanswered(member.subscription.client))
         return self.catch_up_or_drop(group)
 
     cdef int catch_up_or_drop(self, QueueGroup group) except -1:
         """The group has a returned message or lost a member: let it catch up, or drop it if it is empty."""
-        if group.members:
+        if group.is_needed():
             return self.catch_up_queue.add(group)
+        group.drop()
         del group.mailbox.groups[group.name]
         return self.drop_consumer(group.mailbox, group)
 
@@ -215,10 +233,10 @@ cdef class Delivery:
                     group.deletion_durable(pending_delete.msg_id)
                 else:
                     group.deletion_failed(pending_delete.msg_id)
-                loose = loose or not durable or not group.members
+                loose = loose or not durable or not group.is_needed()
             if loose:
                 for group in list(mailbox.groups.values()):
-                    if not durable or not group.members:
+                    if not durable or not group.is_needed():
                         self.catch_up_or_drop(group)
         return 0
 
@@ -256,6 +274,9 @@ cdef class Delivery:
     cdef int catch_up_one(self, Consumer consumer, store) except -1:
         cdef CatchUpResult outcome
         check(consumer.state == IDLE and not consumer.caught_up, b"a consumer that catches up is not queued")
+        if isinstance(consumer, QueueGroup) and not (<QueueGroup>consumer).members:
+            # Its last failed deliveries were stored.
+            return 0 if (<QueueGroup>consumer).is_needed() else self.catch_up_or_drop(<QueueGroup>consumer)
         outcome = consumer.catch_up(store)
         if outcome == MORE_TO_GIVE:
             self.catch_up_queue.add(consumer)
@@ -295,6 +316,27 @@ cdef class Delivery:
             self.pending_work.schedule_end()
         if failure is not None:
             raise failure
+
+    cdef int store_failures(self) except -1:
+        """Store a share of the failed deliveries, at the end of a turn."""
+        try:
+            self.group_work.store_some()
+        except self.store_errors:
+            # `tick` tries again, and reports it.
+            pass
+        return 0
+
+    def tick(self) -> bool:
+        """Give out again what has waited for its time, and store failed deliveries that could not be stored
+        before. Returns whether there is more to do. Raises what the store raises."""
+        more = self.group_work.timers.run_due(self.mailbox_index.expiry_clock_ms, monotonic_ns() + TICK_NS)
+        self.group_work.store_some()
+        return more
+
+    @property
+    def failed_deliveries(self) -> int:
+        """Deliveries to members of queue groups that ended without an answer."""
+        return self.group_work.failures.counted
 
     def read_again(self):
         """Have the next `catch_up` retry failed reads. Returns the exception of one of them, or None."""

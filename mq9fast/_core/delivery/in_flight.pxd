@@ -12,15 +12,20 @@ from mq9fast._core.storage.record_batch cimport RecordLocation
 
 cdef enum InFlightState:
     HELD              # given to its member
-    RETURNED          # in the heap, for another member
+    UNSTORED          # its delivery failed, which is to be stored
+    STORING           # the commit group that stores it is not durable yet
+    WAITING           # until its time has come
+    RETURNED          # for another member
     DELETING          # deleted by a commit group that is not durable yet
 
 
 cdef struct InFlight:
-    HeapItem item            # major = rank, minor = msg_id
+    # minor = msg_id; major = rank; while WAITING the time; while STORING whether it will wait
+    HeapItem item
     RecordLocation location  # of the message in the store
     uint64_t size            # of header and payload, in bytes
     InFlightState state
+    int rank
     void* member             # borrowed; NULL while the message has no member
     InFlight* previous       # on the member's list
     InFlight* next           # on the member's list
@@ -40,12 +45,21 @@ cdef class InFlightTable:
     cdef Heap critical            # returned messages, one heap per rank
     cdef Heap urgent
     cdef Heap normal
+    cdef Heap unstored            # by rank and id; None until a delivery fails
+    cdef Heap waiting             # by time
+    cdef Py_ssize_t storing       # entries in the state STORING
+    # By rank: entries that were given back and come before all new messages, once they are stored.
+    cdef Py_ssize_t returning[3]
 
     cdef inline Heap returned(self, uint64_t rank):
         return self.critical if rank == CRITICAL else self.urgent if rank == URGENT else self.normal
 
     cdef inline Py_ssize_t returned_count(self) noexcept:
-        return self.critical.size + self.urgent.size + self.normal.size
+        """Entries without a member that are not deleted."""
+        cdef Py_ssize_t count = self.critical.size + self.urgent.size + self.normal.size
+        if self.unstored is not None:
+            count += self.unstored.size + self.waiting.size + self.storing
+        return count
 
     cdef InFlight* find(self, uint64_t msg_id) noexcept
     cdef InFlight* add(self, int rank, uint64_t msg_id, uint64_t size, RecordLocation location) except NULL
@@ -54,6 +68,11 @@ cdef class InFlightTable:
     cdef void drop(self, InFlight* entry, InFlightList* member_of) noexcept
     cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept
     cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1
+    cdef int add_heaps(self) except -1
+    cdef int fail(self, InFlight* entry, InFlightList* member_of) except -1
+    cdef void begin_storing(self, InFlight* entry, bint waits) noexcept
+    cdef int wait(self, InFlight* entry, uint64_t due_ms) except -1
+    cdef void take_out(self, InFlight* entry) noexcept
     cdef void clear(self) noexcept
     cdef void free_entries(self) noexcept
     cdef int resize(self) except -1

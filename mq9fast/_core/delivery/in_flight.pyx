@@ -60,8 +60,8 @@ cdef class InFlightTable:
         while entry is not NULL and entry.item.minor != msg_id:
             entry = entry.chain
         check(
-            entry is NULL or (entry.state == RETURNED) == (entry.item.slot >= 0),
-            b"returned entries, and no others, are in a heap",
+            entry is NULL or (entry.state in (UNSTORED, WAITING, RETURNED)) == (entry.item.slot >= 0),
+            b"entries that wait, and no others, are in a heap",
         )
         return entry
 
@@ -76,7 +76,7 @@ cdef class InFlightTable:
         entry = <InFlight*>PyMem_Calloc(1, sizeof(InFlight))
         if entry is NULL:
             raise MemoryError
-        entry.item.major = <uint64_t>rank
+        entry.rank = rank
         entry.item.minor = msg_id
         entry.item.slot = -1
         entry.item.owner = entry
@@ -96,7 +96,7 @@ cdef class InFlightTable:
             link = &link[0].chain
         link[0] = entry.chain
         unlink(entry, member_of)
-        self.returned(entry.item.major).remove(&entry.item)
+        self.take_out(entry)
         PyMem_Free(entry)
         self.size -= 1
 
@@ -107,7 +107,7 @@ cdef class InFlightTable:
             b"an entry is in the list of one member at most",
         )
         check(entry.state != DELETING, b"a message that is being deleted is given to no member")
-        self.returned(entry.item.major).remove(&entry.item)
+        self.take_out(entry)
         entry.state = HELD
         entry.member = member
         entry.next = member_of.first
@@ -119,7 +119,7 @@ cdef class InFlightTable:
 
     cdef void begin_deletion(self, InFlight* entry, InFlightList* member_of) noexcept:
         """The message was answered. `member_of` is the list of its member, or NULL if it has no member."""
-        self.returned(entry.item.major).remove(&entry.item)
+        self.take_out(entry)
         if member_of is not NULL:
             member_of.unanswered -= 1
         entry.state = DELETING
@@ -134,14 +134,65 @@ cdef class InFlightTable:
         unlink(entry, member_of)
         if entry.state == DELETING:
             return 0
+        self.take_out(entry)
         entry.state = RETURNED
-        self.returned(entry.item.major).push(&entry.item)
+        entry.item.major = <uint64_t>entry.rank
+        return self.returned(entry.item.major).push(&entry.item)
+
+    cdef int add_heaps(self) except -1:
+        if self.unstored is None:
+            self.unstored = Heap()
+            self.waiting = Heap()
         return 0
+
+    cdef int fail(self, InFlight* entry, InFlightList* member_of) except -1:
+        """The delivery of an entry that was HELD or STORING failed, which is to be stored."""
+        self.add_heaps()
+        unlink(entry, member_of)
+        self.take_out(entry)
+        entry.state = UNSTORED
+        self.returning[entry.rank] += 1
+        entry.item.major = <uint64_t>entry.rank
+        return self.unstored.push(&entry.item)
+
+    cdef void begin_storing(self, InFlight* entry, bint waits) noexcept:
+        """A commit group stores an UNSTORED entry. `waits`: it will wait for its time after that."""
+        self.take_out(entry)
+        entry.state = STORING
+        entry.item.major = waits
+        self.storing += 1
+        if not waits:
+            self.returning[entry.rank] += 1
+
+    cdef int wait(self, InFlight* entry, uint64_t due_ms) except -1:
+        """An entry without a member waits until `due_ms`."""
+        self.add_heaps()
+        self.take_out(entry)
+        entry.state = WAITING
+        entry.item.major = due_ms
+        return self.waiting.push(&entry.item)
+
+    cdef void take_out(self, InFlight* entry) noexcept:
+        """Remove an entry from the heap in which its state has it, if any. The caller sets another state."""
+        if entry.state == RETURNED:
+            self.returned(<uint64_t>entry.rank).remove(&entry.item)
+        elif entry.state == UNSTORED:
+            self.unstored.remove(&entry.item)
+            self.returning[entry.rank] -= 1
+        elif entry.state == WAITING:
+            self.waiting.remove(&entry.item)
+        elif entry.state == STORING:
+            self.storing -= 1
+            if not entry.item.major:
+                self.returning[entry.rank] -= 1
 
     cdef void clear(self) noexcept:
         """Remove and free all entries. DANGER: the caller must then empty the lists of the members."""
         self.free_entries()
         self.critical.size = self.urgent.size = self.normal.size = 0
+        if self.unstored is not None:
+            self.unstored.size = self.waiting.size = self.storing = 0
+            self.returning[0] = self.returning[1] = self.returning[2] = 0
 
     cdef void free_entries(self) noexcept:
         cdef Py_ssize_t i

@@ -1,9 +1,9 @@
-from mq9fast._core.delivery.catch_up_queue import CatchUpQueue
 from mq9fast._core.delivery.consumer import Consumer
+from mq9fast._core.delivery.given_back import GroupWork
 from mq9fast._core.mailbox.mailbox import Mailbox
 
 class QueueGroup(Consumer):
-    def __init__(self, mailbox: Mailbox, name: bytes, catch_up_queue: CatchUpQueue) -> None: ...
+    def __init__(self, mailbox: Mailbox, name: bytes, work: GroupWork) -> None: ...
     @property
     def name(self) -> bytes: ...
     @property

@@ -1,16 +1,18 @@
 """A queue group of a mailbox; the contract is in queue_group.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.heap cimport HeapItem
-from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
+from mq9fast._core.base.view cimport view_of
 from mq9fast._core.delivery.consumer cimport (
     CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, Consumer, DeliveryFrame,
     begin_frame, cost_of, fill_frame
 )
+from mq9fast._core.delivery.given_back cimport GivenBack, GroupWork, with_deliveries
 from mq9fast._core.delivery.in_flight cimport DELETING, HELD, InFlight, InFlightTable
 from mq9fast._core.delivery.member cimport Member, MemberRing
+from mq9fast._core.mailbox.failed_deliveries cimport Failure
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.protocol.literals cimport RANKS
@@ -19,6 +21,10 @@ from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordBatchReader, row_key
 
 from mq9fast._core.storage.record import CorruptRecord
+
+
+cdef enum:
+    LOADED_AT_ONCE = 1024      # rows of failed deliveries that one turn loads for a group
 
 
 cdef inline InFlight* entry_at(HeapItem* item) noexcept:
@@ -48,10 +54,10 @@ cdef void check_left(QueueGroup group, Member left) noexcept:
 cdef class QueueGroup(Consumer):
     """The subscriptions to one mailbox with the same queue name."""
 
-    def __cinit__(self, Mailbox mailbox not None, bytes name not None, CatchUpQueue catch_up_queue not None):
+    def __cinit__(self, Mailbox mailbox not None, bytes name not None, GroupWork work not None):
         self.mailbox = mailbox
         self.name = name
-        self.catch_up_queue = catch_up_queue
+        self.work = work
         self.members = []
         self.free = MemberRing()
         self.in_flight = InFlightTable()
@@ -94,12 +100,21 @@ cdef class QueueGroup(Consumer):
         self.caught_up = False
         return member
 
-    cdef int leave(self, Member member) except -1:
-        """Return the member's messages to the group. The caller queues the group to catch up."""
+    cdef int leave(self, Member member, bint failed) except -1:
+        """Return the member's messages to the group. The caller queues the group to catch up.
+
+        `failed`: the deliveries of those that it holds have failed, so they are stored first.
+        """
+        cdef InFlight* entry
         self.finish(member)
         self.members.remove(member)
         while member.in_flight.first is not NULL:
-            self.in_flight.return_to_group(member.in_flight.first, &member.in_flight)
+            entry = member.in_flight.first
+            if failed and entry.state == HELD:
+                self.in_flight.fail(entry, &member.in_flight)
+                self.back().queue()
+            else:
+                self.in_flight.return_to_group(entry, &member.in_flight)
         if CHECKED:
             check_left(self, member)
             check_counts(self)
@@ -116,6 +131,16 @@ cdef class QueueGroup(Consumer):
                 self.takers[rank] -= (member.ranks >> rank) & 1
         return 0
 
+    cdef bint is_needed(self) noexcept:
+        """Whether it has members, or failed deliveries that are not stored yet."""
+        return len(self.members) > 0 or (self.given_back is not None and self.given_back.is_storing())
+
+    cdef int drop(self) except -1:
+        """The group is forgotten, or starts again."""
+        if self.given_back is not None:
+            self.work.timers.cancel(self.given_back)
+        return 0
+
     cdef bint has_room(self, Member member) noexcept:
         """Whether the member may hold another message."""
         if member.finished:
@@ -127,7 +152,7 @@ cdef class QueueGroup(Consumer):
         if member.next_free is not None or not self.has_room(member):
             return 0
         self.free.add(member)
-        return 0 if self.caught_up else self.catch_up_queue.add(self)
+        return 0 if self.caught_up else self.work.catch_up_queue.add(self)
 
     cdef int read_options(self) except -1:
         """Follow the options of the mailbox."""
@@ -157,11 +182,16 @@ cdef class QueueGroup(Consumer):
             check(isinstance(<object>entry.member, Member), b"an entry names a member that lives")
         return None if entry.member is NULL else <Member>entry.member
 
-    cdef int return_message(self, InFlight* entry) except -1:
-        """A member answered -NAK: give the message to another. The caller queues the group to catch up."""
+    cdef GivenBack back(self):
+        if self.given_back is None:
+            self.given_back = GivenBack(self.work, self, self.in_flight)
+        return self.given_back
+
+    cdef int refuse(self, InFlight* entry, int64_t delay_ms) except -1:
+        """The member that holds the message gives it back. Raises what the store raises."""
         cdef Member member = self.member_of(entry)
-        self.in_flight.return_to_group(entry, &member.in_flight)
-        self.caught_up = False
+        self.in_flight.fail(entry, &member.in_flight)
+        self.back().store_one(entry, delay_ms)
         self.holds_less(member)
         return self.remove_if_finished(member)
 
@@ -205,6 +235,7 @@ cdef class QueueGroup(Consumer):
         cdef Member member
         self.in_flight.clear()
         self.deleting = 0
+        self.drop()
         for member in list(self.members):
             member.in_flight.first = NULL
             member.in_flight.count = 0
@@ -224,23 +255,44 @@ cdef class QueueGroup(Consumer):
         return NO_RECEIVER if why == CAUGHT_UP and self.takers[rank] else why
 
     cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1:
+        cdef const Failure* failure
+        cdef bytes header
         self.in_flight.give(entry, <void*>member, &member.in_flight)
         if not self.has_room(member):
             self.free.remove(member)
+        failure = self.work.failures.find(self.mailbox, frame.msg_id)
+        if failure is not NULL:
+            header = with_deliveries(frame.header, failure.count + 1)
+            frame.header = view_of(header)
         return member.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
 
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1:
         """Give out a new message."""
-        cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
-        cdef InFlight* entry = self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
+        cdef InFlight* entry = self.add_entry(frame)
         check(self.cursor[frame.rank] <= frame.msg_id, b"a group is given each message once, in order")
         check(frame.msg_id < self.mailbox.durable_id, b"only durable messages are delivered")
         self.cursor[frame.rank] = frame.msg_id + 1
         return self.give(member, entry, frame)
 
+    cdef bint must_wait(self, DeliveryFrame* frame) except -1:
+        """Whether no member may get a new message yet, because its delivery failed in another group, or under
+        an earlier broker. Then it waits for its time."""
+        cdef const Failure* failure = self.work.failures.find(self.mailbox, frame.msg_id)
+        if failure is NULL or failure.due_ms <= self.work.catch_up_queue.mailbox_index.expiry_clock_ms:
+            return False
+        self.cursor[frame.rank] = frame.msg_id + 1
+        return self.back().must_wait(self.add_entry(frame))
+
+    cdef InFlight* add_entry(self, const DeliveryFrame* frame) except NULL:
+        cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
+        return self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
+
     cdef int offer(self, DeliveryFrame* frame) except -1:
         cdef Member member
         if not self.caught_up:
+            return 0
+        if self.in_flight.returning[frame.rank]:
+            self.caught_up = False
             return 0
         member = self.free.choose(frame.rank)
         if member is None:
@@ -254,13 +306,18 @@ cdef class QueueGroup(Consumer):
         cdef CatchUpResult outcome
         cdef CatchUpResult worst = CAUGHT_UP
         cdef int rank
+        if self.mailbox.has_failure_rows and not self.work.failures.load(self.mailbox, LOADED_AT_ONCE):
+            return MORE_TO_GIVE
         for rank in range(RANKS):
             if self.takers[rank] == 0:
                 continue
             if self.free.first is None:
                 return NO_RECEIVER
             outcome = self.read_returned_messages(store, rank, &budget)
-            if outcome == CAUGHT_UP:
+            if outcome == CAUGHT_UP and self.in_flight.returning[rank]:
+                # Older messages come back as soon as they are stored.
+                outcome = NO_RECEIVER
+            elif outcome == CAUGHT_UP:
                 outcome = self.read_new_messages(store, rank, &budget)
             if outcome == MORE_TO_GIVE:
                 return MORE_TO_GIVE
@@ -285,6 +342,8 @@ cdef class QueueGroup(Consumer):
                 return CAUGHT_UP
             if budget[0] <= 0:
                 return MORE_TO_GIVE
+            if self.mailbox.failed is not None and self.back().must_wait(entry):
+                continue
             member = self.free.choose(rank)
             if member is None:
                 return self.blocked_reason(rank)
@@ -299,7 +358,7 @@ cdef class QueueGroup(Consumer):
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1:
         """Open the row of a message, unless it is open. Returns false if the row does not exist."""
         cdef uint64_t uid = self.mailbox.uid
-        cdef int rank = <int>entry.item.major
+        cdef int rank = entry.rank
         cdef bint is_single = entry.location.count == 1
         cdef bytes value
         if batch.count == entry.location.count and batch.row_id == entry.location.row_id:
@@ -323,10 +382,12 @@ cdef class QueueGroup(Consumer):
         while reader.next_message():
             if budget[0] <= 0:
                 return MORE_TO_GIVE
+            fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
+            if self.mailbox.failed is not None and self.must_wait(&frame):
+                continue
             member = self.free.choose(rank)
             if member is None:
                 return self.blocked_reason(rank)
-            fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
             self.give_new_message(member, &frame)
             budget[0] -= cost_of(&frame)
         check(self.cursor[rank] <= self.mailbox.durable_id, b"a cursor goes back at a restart only")

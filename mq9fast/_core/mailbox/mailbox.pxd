@@ -14,6 +14,7 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View
+from mq9fast._core.mailbox.failed_deliveries cimport FailedDeliveries
 from mq9fast._core.mailbox.options cimport DEFAULT_DUPLICATE_WINDOW_MS, MailboxOptions
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.storage.record cimport MailboxRecord
@@ -48,6 +49,7 @@ cdef class Mailbox:
     cdef flag in_thinning_queue           # the mailbox is in MailboxIndex.thinning_queue
     cdef flag dead_bytes_unknown          # loaded from a format that does not count dead bytes
     cdef flag has_id_rows                 # the store may have rows of Nats-Msg-Ids of the mailbox
+    cdef flag has_failure_rows            # the same of failed deliveries
     cdef flag touched                     # the mailbox record changes in the write batch being gathered
     cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
     # By rank: index of the open record batch in BatchPuts + 1; 0 = none.
@@ -64,6 +66,9 @@ cdef class Mailbox:
 
     # Nats-Msg-Ids; None if there are none, or all are in the store only.
     cdef RememberedIds ids
+
+    # Failed deliveries; None if there are none, or all are in the store only.
+    cdef FailedDeliveries failed
 
     # Lifetime. The heap may have an earlier deadline than the mailbox, never a later one: when the heap's
     # deadline passes, the mailbox's is checked again.

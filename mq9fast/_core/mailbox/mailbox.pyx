@@ -46,11 +46,17 @@ cdef class Mailbox:
         return self.total()
 
     @property
-    def max_id_rows(self) -> int:
-        """How many rows of Nats-Msg-Ids the store has, or more."""
-        if not self.has_id_rows:
-            return 0
-        return self.ids.row_count() if self.ids is not None and self.ids.loaded else UNKNOWN_ROWS
+    def max_other_rows(self) -> int:
+        """How many rows of Nats-Msg-Ids and failed deliveries the store has, or more."""
+        cdef uint64_t rows = 0
+        cdef bint loaded
+        if self.has_id_rows:
+            loaded = self.ids is not None and self.ids.loaded
+            rows += <uint64_t>self.ids.row_count() if loaded else UNKNOWN_ROWS
+        if self.has_failure_rows:
+            loaded = self.failed is not None and self.failed.loaded
+            rows += self.failed.size if loaded else UNKNOWN_ROWS
+        return rows
 
     @property
     def consumer_count(self) -> int:
@@ -81,7 +87,8 @@ cdef class Mailbox:
             self.head[rank] = self.count[rank] = 0
             self.open_batch[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
-        self.has_id_rows = False
+        self.has_id_rows = self.has_failure_rows = False
+        self.failed = None
         self.description = None
         self.options = None
 
@@ -102,6 +109,7 @@ cdef class Mailbox:
         self.size_bytes = record.size_bytes
         self.dead_bytes = record.dead_bytes
         self.has_id_rows = record.has_id_rows
+        self.has_failure_rows = record.has_failure_rows
 
     cdef bytes pack(self):
         """The mailbox record to store."""
@@ -109,6 +117,7 @@ cdef class Mailbox:
         cdef int rank
         record.public = self.public
         record.has_id_rows = self.has_id_rows
+        record.has_failure_rows = self.has_failure_rows
         record.uid = self.uid
         record.next_id = self.next_id
         record.renewed_ms = self.renewed_ms

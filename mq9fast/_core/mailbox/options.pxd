@@ -24,9 +24,13 @@ cdef class MailboxOptions:
     # Unanswered messages that one member of a queue group may hold; 0 = no limit.
     cdef readonly uint64_t max_in_flight
     cdef bint has_max_in_flight           # it was given, and is not the default
+    # How long a message waits after a failed delivery, by their number; the last one repeats. Big-endian
+    # numbers of 8 bytes.
+    cdef bytes packed_backoff
 
     cdef readonly bytes packed            # the attributes of a mailbox record
 
+    cdef uint64_t backoff_ms(self, uint64_t failures) noexcept
     cdef int pack(self) except -1
 
     cdef inline bint has_room(self, uint64_t messages, uint64_t size_bytes) noexcept:

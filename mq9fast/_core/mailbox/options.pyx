@@ -1,11 +1,13 @@
 """The options of one mailbox; the contract, and who uses it, is in options.pxd."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_DUPLICATE_WINDOW, TAG_MAX_BYTES, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES
+    NUMBER_BYTES, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_BYTES, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES,
+    read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
@@ -20,15 +22,17 @@ cdef class MailboxOptions:
 
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
-        max_in_flight=None
+        max_in_flight=None, backoff_ms=None
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
+        self.packed_backoff = b""
         if base is not None:
             self.max_messages = base.max_messages
             self.max_bytes = base.max_bytes
             self.duplicate_window_ms = base.duplicate_window_ms
             self.max_in_flight = base.max_in_flight
             self.has_max_in_flight = base.has_max_in_flight
+            self.packed_backoff = base.packed_backoff
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
@@ -38,6 +42,8 @@ cdef class MailboxOptions:
         if max_in_flight is not None:
             self.max_in_flight = max_in_flight
             self.has_max_in_flight = True
+        if backoff_ms is not None:
+            self.packed_backoff = b"".join([number.to_bytes(8, "big") for number in backoff_ms])
         self.pack()
 
     cdef int pack(self) except -1:
@@ -51,7 +57,26 @@ cdef class MailboxOptions:
         if self.has_max_in_flight:
             at = put_number(at, TAG_MAX_IN_FLIGHT, self.max_in_flight + 1)
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
+        if self.packed_backoff:
+            self.packed += pack_attribute(TAG_BACKOFF, self.packed_backoff)
         return 0
+
+    cdef uint64_t backoff_ms(self, uint64_t failures) noexcept:
+        """How long a message waits after so many failed deliveries."""
+        cdef Py_ssize_t count = PyBytes_GET_SIZE(self.packed_backoff) // 8
+        if count == 0 or failures == 0:
+            return 0
+        return read_u64(PyBytes_AS_STRING(self.packed_backoff) + 8 * (min(<uint64_t>count, failures) - 1))
+
+    @property
+    def backoff(self) -> list:
+        """How many milliseconds a message waits after a failed delivery, by their number."""
+        cdef Py_ssize_t count = PyBytes_GET_SIZE(self.packed_backoff) // 8
+        return [self.backoff_ms(<uint64_t>failures) for failures in range(1, count + 1)]
+
+
+cdef bytes pack_attribute(int tag, bytes value):
+    return bytes([tag]) + len(value).to_bytes(2, "big") + value
 
 
 cdef MailboxOptions unpack_options(View attributes):
@@ -75,6 +100,8 @@ cdef MailboxOptions unpack_options(View attributes):
             read_number(&reader, &options.max_in_flight)
             options.max_in_flight -= 1
             options.has_max_in_flight = True
+        elif reader.tag == TAG_BACKOFF and reader.value.size and reader.value.size % 8 == 0:
+            options.packed_backoff = to_bytes(reader.value)
         else:
             raise CorruptRecord(f"a mailbox record has the unknown attribute {reader.tag}")
     options.packed = to_bytes(attributes)

@@ -17,6 +17,7 @@ from mq9fast._core.storage.row_format cimport (
 cdef struct MailboxRecord:
     bint public
     bint has_id_rows
+    bint has_failure_rows
     uint64_t uid
     uint64_t next_id
     uint64_t renewed_ms

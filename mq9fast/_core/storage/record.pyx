@@ -27,6 +27,7 @@ cdef enum:
     # Of a mailbox record.
     FLAG_PUBLIC = 1
     FLAG_ID_ROWS = 2
+    FLAG_FAILURE_ROWS = 16
 
 
 class CorruptRecord(Exception):
@@ -125,7 +126,10 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
     cdef int rank
     check(attributes <= MAX_ATTRIBUTES_BYTES, b"the attributes of a mailbox fit into its record")
     fixed.version = RECORD_VERSION
-    fixed.flags = (FLAG_PUBLIC if record.public else 0) | (FLAG_ID_ROWS if record.has_id_rows else 0)
+    fixed.flags = <char>(
+        (FLAG_PUBLIC if record.public else 0) | (FLAG_ID_ROWS if record.has_id_rows else 0)
+        | (FLAG_FAILURE_ROWS if record.has_failure_rows else 0)
+    )
     put_u16(fixed.attributes_size, <uint16_t>attributes)
     put_u32(fixed.description_size, <uint32_t>record.description.size)
     put_u64(fixed.uid, record.uid)
@@ -152,6 +156,7 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
     check_version(view_of(value), MAILBOX_FIXED_BYTES)
     record.public = fixed.flags & FLAG_PUBLIC != 0
     record.has_id_rows = fixed.flags & FLAG_ID_ROWS != 0
+    record.has_failure_rows = fixed.flags & FLAG_FAILURE_ROWS != 0
     record.description = view(<const char*>(fixed + 1), <Py_ssize_t>read_u32(fixed.description_size))
     reader.rest.size = <Py_ssize_t>read_u16(fixed.attributes_size)
     if record.description.size + reader.rest.size != PyBytes_GET_SIZE(value) - MAILBOX_FIXED_BYTES:

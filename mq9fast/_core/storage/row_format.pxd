@@ -18,6 +18,7 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'm' uid(8) rank(1) last_id(8) 0(1)       a record batch: messages of one commit group
     'm' uid(8) rank(1) last_id(8)            the deletion bitmap of that batch; last_id is its last message's
     'm' uid(8) 3(1) last_id(8)               Nats-Msg-Ids; last_id is the msg_id of the last one
+    'm' uid(8) 4(1) msg_id(8)                the failed deliveries of a message
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
     'l' segment(8)                           nothing                a segment of the value log
 
@@ -35,11 +36,12 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +-----------------------+--------------------------+------------+------------------+-----------+
     | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | see below |
     +-----------------------+--------------------------+------------+------------------+-----------+
-    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids. head: no stored message of that rank has a
-    smaller id. epoch: the id epoch when the record was written. A start that may have lost ids raises the id
-    epoch under 'j'. For each epoch since then, loading the record adds 1 << 32 to next_id. So lost ids are
-    not given again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the size
-    of deleted messages that record batches still hold, in units of 256 bytes, rounded down.
+    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 4 of failed deliveries. head: no stored
+    message of that rank has a smaller id. epoch: the id epoch when the record was written. A start that may
+    have lost ids raises the id epoch under 'j'. For each epoch since then, loading the record adds 1 << 32 to
+    next_id. So lost ids are not given again, and no record has to be rewritten after a loss. The same is true
+    of 'u'. dead: the size of deleted messages that record batches still hold, in units of 256 bytes, rounded
+    down.
 
     message
     0      1   2                   4               8              16
@@ -80,6 +82,12 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +------+---+-------+------------+-------------------------------------------------------+
     created_ms: when the last of them was accepted, or a little later.
 
+    failed deliveries of a message
+    0      1   4       8
+    +------+---+-------+---------+
+    | 7    | 0 | count | due_ms  |    no queue group gets the message before due_ms, in broker time
+    +------+---+-------+---------+
+
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
 batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes of a
@@ -103,9 +111,11 @@ cdef enum:
     THINNED_BATCH_VERSION = 4
     VALUE_POINTER_VERSION = 5
     ID_ROW_VERSION = 6
+    FAILURE_VERSION = 7
 
     IDS_RANK = 3                    # in the key of a row of Nats-Msg-Ids, behind the ranks of messages
     MAX_ROW_IDS = 1024
+    FAILURES_RANK = 4               # in the key of a row of failed deliveries
 
     MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
     BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
@@ -119,6 +129,7 @@ cdef enum AttributeTag:
     TAG_MAX_BYTES = 3
     TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
     TAG_MAX_IN_FLIGHT = 15          # plus 1
+    TAG_BACKOFF = 16                # numbers of 8 bytes, in milliseconds
 
 
 # Every field is an array of bytes, so that there is no padding.
@@ -215,6 +226,13 @@ cdef struct IdRowEntryLayout "mq9fast_id_row_entry":
     char msg_id[8]
 
 
+cdef struct FailureLayout "mq9fast_failure":
+    char version
+    char reserved[3]
+    char count[4]
+    char due_ms[8]
+
+
 cdef extern from *:
     """
     #define MQ9FAST_BYTES_OF(layout) ((Py_ssize_t)sizeof(struct layout))
@@ -238,6 +256,7 @@ cdef extern from *:
     const Py_ssize_t MESSAGE_OVERHEAD_BYTES "MQ9FAST_MESSAGE_OVERHEAD_BYTES"
     const Py_ssize_t DELETION_BITMAP_BYTES "MQ9FAST_BYTES_OF(mq9fast_deletion_bitmap)"
     const Py_ssize_t ID_ROW_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_id_row)"
+    const Py_ssize_t FAILURE_BYTES "MQ9FAST_BYTES_OF(mq9fast_failure)"
     const Py_ssize_t ID_ROW_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_id_row_entry)"
 
 

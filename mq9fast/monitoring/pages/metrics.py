@@ -58,6 +58,11 @@ class BrokerCollector:
                 engine.mailbox_writer.duplicates,
             ),
             (
+                "mq9fast_mailbox_deliveries_failed",
+                "Deliveries to members of queue groups that ended without an answer",
+                engine.delivery.failed_deliveries,
+            ),
+            (
                 "mq9fast_mailbox_messages_dropped",
                 "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,

@@ -1,0 +1,27 @@
+"""Counts the failed deliveries of messages, in memory and in the commit group that gathers.
+
+Queue groups call it when a delivery fails and before they give out a message, `Deleter` when a message is
+deleted, and LIST to show the count.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.mailbox.failed_deliveries cimport Failure
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+
+
+cdef enum:
+    NO_DELAY_GIVEN = -1
+
+
+cdef class Failures:
+    cdef MailboxIndex mailbox_index
+    cdef Accumulator accumulator
+    cdef object store                     # get(key), scan(first, end)
+    cdef readonly uint64_t counted        # failed deliveries, for monitoring
+
+    cdef bint load(self, Mailbox mailbox, Py_ssize_t most) except -1
+    cdef Failure* find(self, Mailbox mailbox, uint64_t msg_id) noexcept
+    cdef bint count(self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms) except -1
+    cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1

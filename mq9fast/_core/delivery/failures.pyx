@@ -1,0 +1,106 @@
+"""Counts failed deliveries; the contract, and who uses it, is in failures.pxd."""
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport int64_t, uint64_t
+
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.mailbox.failed_deliveries cimport (
+    FailedDeliveries, Failure, failure_key, pack_failure, unpack_failure
+)
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.storage.record cimport message_key
+from mq9fast._core.storage.row_format cimport FAILURES_RANK, MessageKeyLayout, read_u64
+
+cdef enum:
+    ALL_ROWS = 1 << 30
+
+
+cdef class Failures:
+    """One for each broker."""
+
+    def __cinit__(self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, *, store):
+        self.mailbox_index = mailbox_index
+        self.accumulator = accumulator
+        self.store = store
+
+    cdef bint load(self, Mailbox mailbox, Py_ssize_t most) except -1:
+        """Load up to `most` rows of the mailbox. Returns whether all are loaded. Raises what the store
+        raises."""
+        cdef FailedDeliveries failed = mailbox.failed
+        cdef Failure row
+        cdef Failure* failure
+        cdef bytes key, value
+        if failed is None:
+            if not mailbox.has_failure_rows:
+                return True
+            failed = mailbox.failed = FailedDeliveries()
+        if failed.loaded:
+            return True
+        first = failure_key(mailbox.uid, failed.next_row)
+        for key, value in self.store.scan(first, message_key(mailbox.uid, FAILURES_RANK + 1, 0)):
+            if most == 0:
+                return False
+            most -= 1
+            unpack_failure(value, &row)
+            row.msg_id = read_u64((<const MessageKeyLayout*>PyBytes_AS_STRING(key)).msg_id)
+            failure = failed.add(row.msg_id)
+            failure[0] = row
+            failed.next_row = row.msg_id + 1
+        failed.loaded = True
+        return True
+
+    cdef Failure* find(self, Mailbox mailbox, uint64_t msg_id) noexcept:
+        """The failed deliveries of a message, NULL if there are none. All are loaded. DANGER: valid until
+        another one is counted or forgotten."""
+        return NULL if mailbox.failed is None else mailbox.failed.find(msg_id)
+
+    cdef bint count(self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms) except -1:
+        """Count a failed delivery. The message waits for `delay_ms`, or as the `backoff` of its mailbox says
+        if that is NO_DELAY_GIVEN. Returns whether it waits. Raises what the store raises."""
+        cdef Failure* failure
+        self.load(mailbox, ALL_ROWS)
+        if mailbox.failed is None:
+            mailbox.failed = FailedDeliveries()
+            mailbox.failed.loaded = True
+        failure = mailbox.failed.add(msg_id)
+        failure.count += 1
+        if delay_ms < 0:
+            delay_ms = 0 if mailbox.options is None else <int64_t>mailbox.options.backoff_ms(failure.count)
+        failure.due_ms = self.mailbox_index.now_ms + <uint64_t>delay_ms if delay_ms else 0
+        mailbox.has_failure_rows = True
+        self.accumulator.group.put_raw(failure_key(mailbox.uid, msg_id), pack_failure(failure))
+        self.accumulator.group.touch(mailbox)
+        self.counted += 1
+        return delay_ms != 0
+
+    cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """The message was deleted: forget its failed deliveries in the same commit."""
+        if not mailbox.has_failure_rows:
+            return 0
+        if mailbox.failed is None or not mailbox.failed.loaded:
+            self.accumulator.group.delete_raw(failure_key(mailbox.uid, msg_id))
+            return 0
+        if mailbox.failed.find(msg_id) is not NULL:
+            self.accumulator.group.delete_raw(failure_key(mailbox.uid, msg_id))
+            mailbox.failed.remove(msg_id)
+            if mailbox.failed.size == 0:
+                mailbox.failed = None
+                mailbox.has_failure_rows = False
+                self.accumulator.group.touch(mailbox)
+        return 0
+
+
+def failed_deliveries(store, Mailbox mailbox not None, uint64_t msg_id) -> int:
+    """How many deliveries of a message failed. Raises what the store raises, and CorruptRecord."""
+    cdef Failure* found
+    cdef Failure row
+    if not mailbox.has_failure_rows:
+        return 0
+    if mailbox.failed is not None and mailbox.failed.loaded:
+        found = mailbox.failed.find(msg_id)
+        return 0 if found is NULL else found.count
+    value = store.get(failure_key(mailbox.uid, msg_id))
+    if value is None:
+        return 0
+    unpack_failure(value, &row)
+    return row.count
