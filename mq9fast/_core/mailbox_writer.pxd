@@ -14,6 +14,7 @@ from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.headers cimport MessageHeaders
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport PendingWork, Client
@@ -25,6 +26,7 @@ cdef class MailboxWriter:
     cdef PendingWork pending_work
     cdef Limits limits
     cdef Accumulator accumulator
+    cdef MessageAdder adder
     cdef Deleter deleter
     cdef Deduplicator deduplicator
 
@@ -46,5 +48,4 @@ cdef class MailboxWriter:
     cdef int refuse(self, Client client, View reply, str code) except -1
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
-    cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept
     cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id, View text) except -1

@@ -5,6 +5,7 @@ from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import PendingWork
 
 class MailboxWriter:
@@ -14,6 +15,7 @@ class MailboxWriter:
         delivery: Delivery,
         pending_work: PendingWork,
         accumulator: Accumulator,
+        adder: MessageAdder,
         deleter: Deleter,
         deduplicator: Deduplicator,
         refusals: dict[str, bytes],

@@ -3,9 +3,8 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport (
-    View, empty_view, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
+    View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
 )
-from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport (
@@ -19,6 +18,7 @@ from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.address cimport split_priority, valid_address
 from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
 from mq9fast._core.protocol.literals cimport (
@@ -27,7 +27,7 @@ from mq9fast._core.protocol.literals cimport (
 from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
-from mq9fast._core.storage.record cimport NewMessage, content_bytes
+from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
@@ -57,14 +57,16 @@ cdef class MailboxWriter:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
-        PendingWork pending_work not None, Accumulator accumulator not None, Deleter deleter not None,
-        Deduplicator deduplicator not None, dict refusals not None, *, store_errors, create,
+        PendingWork pending_work not None, Accumulator accumulator not None, MessageAdder adder not None,
+        Deleter deleter not None, Deduplicator deduplicator not None, dict refusals not None, *,
+        store_errors, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
         self.pending_work = pending_work
         self.limits = pending_work.limits
         self.accumulator = accumulator
+        self.adder = adder
         self.deleter = deleter
         self.deduplicator = deduplicator
         self.refusals = refusals
@@ -99,10 +101,9 @@ cdef class MailboxWriter:
         cdef NewMessage message
         cdef Hash128 hashed
         cdef bint has_id = False
-        cdef uint64_t size
         if not split_priority(rest, &address, &rank):
             return self.refuse(client, op.reply, "invalid_address")
-        message.added = empty_view()
+        message = empty_message()
         message.header = op.header
         message.payload = op.payload
         if op.header.size:
@@ -112,7 +113,6 @@ cdef class MailboxWriter:
             has_id = headers.options & (1 << NATS_MSG_ID) != 0
         if client.sender_block is not None:
             prove_sender(&message, client.sender_block)
-        size = <uint64_t>content_bytes(&message)
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None and not self.limits.auto_create:
             return self.refuse(client, op.reply, "mailbox_not_found")
@@ -122,7 +122,7 @@ cdef class MailboxWriter:
                 return 0
         if self.accumulator.disk_full or self.accumulator.store_failed:
             return self.refuse(client, op.reply, "store_unavailable")
-        if not self.within_limits(mailbox, size):
+        if not self.adder.has_room(mailbox, <uint64_t>content_bytes(&message)):
             self.over_limit += 1
             return self.refuse(client, op.reply, "limit_exceeded")
         if mailbox is None:
@@ -131,14 +131,10 @@ cdef class MailboxWriter:
             if mailbox is None:
                 return self.refuse(client, op.reply, "limit_exceeded")
         message.rank = rank
-        message.msg_id = mailbox.next_id
-        message.created_ms = self.mailbox_index.now_ms
-        self.accumulator.group.add_message(mailbox, &message)
+        self.adder.add(mailbox, &message)
         if has_id:
             self.deduplicator.remember(mailbox, hashed, message.msg_id)
-        mailbox.next_id += 1
         mailbox.renewed_ms = message.created_ms
-        self.mailbox_index.message_added(mailbox, rank, size)
         self.accepted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_MSG_ID, message.msg_id, None)
 
@@ -166,22 +162,6 @@ cdef class MailboxWriter:
         if fault:
             self.refuse(client, op.reply, <str>HEADER_REFUSALS[fault])
         return fault == 0
-
-    cdef bint within_limits(self, Mailbox mailbox, uint64_t size) noexcept:
-        """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
-        cdef Limits limits = self.limits
-        cdef uint64_t messages = 0 if mailbox is None else mailbox.total()
-        cdef uint64_t stored_bytes = 0 if mailbox is None else mailbox.size_bytes
-        if limits.max_mailbox_messages and messages >= limits.max_mailbox_messages:
-            return False
-        if limits.max_mailbox_bytes and stored_bytes + size > limits.max_mailbox_bytes:
-            return False
-        if mailbox is not None and mailbox.options is not None:
-            if not mailbox.options.has_room(messages + 1, stored_bytes + size):
-                return False
-        if limits.max_store_bytes == 0:
-            return True
-        return self.mailbox_index.stored_bytes() + size <= limits.max_store_bytes
 
     cdef int delete(self, Client client, const Operation* op, View rest) except -1:
         """DELETE.{mail_address}.{msg_id}. An answer to a delivered message is also a DELETE."""

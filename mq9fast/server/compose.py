@@ -17,6 +17,7 @@ from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.thinner import Thinner
@@ -91,6 +92,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         delivery,
         pending_work,
         accumulator,
+        MessageAdder(mailbox_index, accumulator, limits),
         Deleter(
             mailbox_index,
             pending_work,

@@ -25,7 +25,7 @@ def read(value: bytes) -> tuple[int, bytes, bytes]:
 
 
 def test_layout_of_a_message() -> None:
-    """A reader skips attributes, which this version never writes."""
+    """A reader that does not need the attributes skips them."""
     core = Core()
     mailbox = core.create(b"a")
     core.session().feed(b"HPUB $mq9.AI.MAILBOX.MSG.a 12 19\r\nNATS/1.0\r\n\r\npayload\r\n")

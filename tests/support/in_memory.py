@@ -17,6 +17,7 @@ from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
+from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.session import Session
@@ -196,6 +197,7 @@ class Core:
             store_errors=(OSError, CorruptRecord),
         )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
+        self.adder = MessageAdder(self.mailbox_index, self.accumulator, self.limits)
         self.deleter = Deleter(
             self.mailbox_index,
             self.pending_work,
@@ -217,6 +219,7 @@ class Core:
             self.delivery,
             self.pending_work,
             self.accumulator,
+            self.adder,
             self.deleter,
             self.deduplicator,
             {code: code.encode() for code in (*CODES, *REASONS)},

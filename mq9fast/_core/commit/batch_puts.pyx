@@ -28,7 +28,7 @@ cdef class BatchPuts:
 
     cdef Py_ssize_t add(self, Mailbox mailbox, const NewMessage* new) except -1:
         """Copy a message; returns its index. The caller keeps the mailbox alive until `write`."""
-        cdef Py_ssize_t size = MESSAGE_FIXED_BYTES + content_bytes(new)
+        cdef Py_ssize_t size = MESSAGE_FIXED_BYTES + new.attributes.size + content_bytes(new)
         cdef Py_ssize_t index = self.count
         cdef Message* message
         cdef OpenBatch* open_batch

@@ -5,9 +5,9 @@ messages, and the readers of record batches unpack them. Nothing here reads or w
 has a drawing of the layout.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from mq9fast._core.base.view cimport View, slice_from, view_of
+from mq9fast._core.base.view cimport View, empty_view, slice_from, view_of
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.row_format cimport (
     AttributeTag, MessageKeyLayout, NumberLayout, put_u16, put_u64
@@ -37,6 +37,8 @@ cdef struct NewMessage:
     int rank
     uint64_t msg_id
     uint64_t created_ms
+    uint8_t flags             # the set of MessageFlags
+    View attributes           # packed
     View added                # headers of the broker, with the NATS/1.0 line; empty if there are none
     View header               # what follows them: other headers, or the whole block
     View payload
@@ -47,9 +49,20 @@ cdef inline Py_ssize_t content_bytes(const NewMessage* message) noexcept:
     return message.added.size + message.header.size + message.payload.size
 
 
+cdef inline NewMessage empty_message() noexcept:
+    cdef NewMessage message
+    message.rank = 0
+    message.msg_id = message.created_ms = 0
+    message.flags = 0
+    message.attributes = message.added = message.header = message.payload = empty_view()
+    return message
+
+
 cdef struct StoredMessage:
-    # DANGER: header and payload point into the value that was unpacked.
+    # DANGER: attributes, header and payload point into the value that was unpacked.
     uint64_t created_ms
+    uint8_t flags             # the set of MessageFlags
+    View attributes
     View header
     View payload
 

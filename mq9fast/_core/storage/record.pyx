@@ -2,7 +2,6 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, slice_from, view, view_of
@@ -87,14 +86,16 @@ cdef void put_message_key(MessageKeyLayout* at, uint64_t uid, int rank, uint64_t
 
 
 cdef char* put_message(char* at, const NewMessage* message) noexcept:
-    """Write a message at `at`: MESSAGE_FIXED_BYTES, the header and the payload. Returns the end."""
+    """Write a message at `at`: MESSAGE_FIXED_BYTES, attributes, header and payload. Returns the end."""
     cdef MessageLayout* fixed = <MessageLayout*>at
+    check(message.attributes.size <= MAX_ATTRIBUTES_BYTES, b"the attributes of a message fit")
     fixed.version = RECORD_VERSION
-    fixed.reserved = 0
-    memset(fixed.attributes_size, 0, sizeof(fixed.attributes_size))
+    fixed.flags = <char>message.flags
+    put_u16(fixed.attributes_size, <uint16_t>message.attributes.size)
     put_u32(fixed.header_size, <uint32_t>(message.added.size + message.header.size))
     put_u64(fixed.created_ms, message.created_ms)
-    return put(put(put(at + MESSAGE_FIXED_BYTES, message.added), message.header), message.payload)
+    at = put(at + MESSAGE_FIXED_BYTES, message.attributes)
+    return put(put(put(at, message.added), message.header), message.payload)
 
 
 cdef int unpack_message(View value, StoredMessage* message) except -1:
@@ -109,6 +110,8 @@ cdef int unpack_message(View value, StoredMessage* message) except -1:
     if rest < 0:
         raise CorruptRecord(f"a stored message of {value.size} bytes is shorter than the lengths in it")
     message.created_ms = read_u64(fixed.created_ms)
+    message.flags = <uint8_t>fixed.flags
+    message.attributes = view(value.data + MESSAGE_FIXED_BYTES, attributes)
     at = value.data + MESSAGE_FIXED_BYTES + attributes
     message.header = view(at, header)
     message.payload = view(at + header, rest)

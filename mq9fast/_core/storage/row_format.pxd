@@ -46,10 +46,11 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     message
     0      1   2                   4               8              16
     +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    | 1    | 0 | attributes length | header length | created_ms   | attributes | header | payload |
+    | 1    | F | attributes length | header length | created_ms   | attributes | header | payload |
     +------+---+-------------------+---------------+--------------+------------+--------+---------+
-    header: as in HMSG, with the `NATS/1.0` line and the blank line at the end. attributes: not written yet,
-    and skipped by readers.
+    F: the flags of MessageFlag, so that readers know whether to look further. header: as in HMSG, with the
+    `NATS/1.0` line and the blank line at the end. attributes: as those of a mailbox, with the tags of
+    MessageAttributeTag. They do not count as bytes of the mailbox.
 
     record batch, of 2 to 64 messages
     0      1       2   8                                 8 + 12 * count
@@ -90,8 +91,8 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
 
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
-batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes of a
-mailbox, no value log and no Nats-Msg-Ids.
+batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes, no flags
+of messages, no value log and no Nats-Msg-Ids.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -130,6 +131,14 @@ cdef enum AttributeTag:
     TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
     TAG_MAX_IN_FLIGHT = 15          # plus 1
     TAG_BACKOFF = 16                # numbers of 8 bytes, in milliseconds
+
+
+cdef enum MessageFlag:
+    HAS_REPLY_TO = 1                # the header has Mq9-Reply-To
+    HAS_RECEIPT_TO = 2              # the header has Mq9-Receipt-To
+    HAS_KEY = 4                     # the header has Mq9-Key
+    HAS_LIFE = 8                    # the attributes have its life
+    HAS_NAME = 16                   # the attributes have its msg_id, which is not the id in the row
 
 
 # Every field is an array of bytes, so that there is no padding.
@@ -179,7 +188,7 @@ cdef struct NumberLayout "mq9fast_number":
 cdef struct MessageLayout "mq9fast_message":
     # Followed by attributes, header and payload.
     char version
-    char reserved
+    char flags
     char attributes_size[2]
     char header_size[4]
     char created_ms[8]

@@ -1,0 +1,20 @@
+"""Adds messages to mailboxes in the commit group that gathers now: those of clients and those of the broker.
+
+`MailboxWriter` calls it for MSG, and `Answerer` for what the broker composes of a question and its answer.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.limits cimport Limits
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.storage.record cimport NewMessage
+
+
+cdef class MessageAdder:
+    cdef MailboxIndex mailbox_index
+    cdef Accumulator accumulator
+    cdef Limits limits
+
+    cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept
+    cdef int add(self, Mailbox mailbox, NewMessage* message) except -1

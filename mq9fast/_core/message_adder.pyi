@@ -1,0 +1,6 @@
+from mq9fast._core.base.limits import Limits
+from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.mailbox.mailbox import MailboxIndex
+
+class MessageAdder:
+    def __init__(self, mailbox_index: MailboxIndex, accumulator: Accumulator, limits: Limits) -> None: ...

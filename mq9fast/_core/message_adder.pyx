@@ -1,0 +1,45 @@
+"""Adds messages to mailboxes; the contract is in message_adder.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.limits cimport Limits
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.storage.record cimport NewMessage, content_bytes
+
+
+cdef class MessageAdder:
+    """One for each broker."""
+
+    def __cinit__(
+        self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Limits limits not None
+    ):
+        self.mailbox_index = mailbox_index
+        self.accumulator = accumulator
+        self.limits = limits
+
+    cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept:
+        """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
+        cdef Limits limits = self.limits
+        cdef uint64_t messages = 0 if mailbox is None else mailbox.total()
+        cdef uint64_t stored_bytes = 0 if mailbox is None else mailbox.size_bytes
+        if limits.max_mailbox_messages and messages >= limits.max_mailbox_messages:
+            return False
+        if limits.max_mailbox_bytes and stored_bytes + size > limits.max_mailbox_bytes:
+            return False
+        if mailbox is not None and mailbox.options is not None:
+            if not mailbox.options.has_room(messages + 1, stored_bytes + size):
+                return False
+        if limits.max_store_bytes == 0:
+            return True
+        return self.mailbox_index.stored_bytes() + size <= limits.max_store_bytes
+
+    cdef int add(self, Mailbox mailbox, NewMessage* message) except -1:
+        """Give the message the next id and the time of this turn, and add it to the commit group. The caller
+        has asked `has_room`. The mailbox's TTL does not start again."""
+        message.msg_id = mailbox.next_id
+        message.created_ms = self.mailbox_index.now_ms
+        self.accumulator.group.add_message(mailbox, message)
+        mailbox.next_id += 1
+        self.mailbox_index.message_added(mailbox, message.rank, <uint64_t>content_bytes(message))
+        return 0
