@@ -9,9 +9,8 @@ from typing import Annotated
 import msgspec
 
 from mq9fast._core.mailbox.options import MailboxOptions
+from mq9fast._core.protocol.duration import MAX_SECONDS
 
-# The longest duration: 100 years.
-MAX_SECONDS = 100 * 366 * 86400
 # How many times a `backoff` may list.
 MAX_BACKOFFS = 64
 # JSON numbers up to here are exact in every client.
@@ -83,7 +82,8 @@ def _show_backoff(times: list[int]) -> float | list[float]:
 
 
 def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+    """The nearest millisecond; but what is not 0 does not become 0, which has a meaning of its own."""
+    return None if seconds is None else max(round(seconds * 1000), seconds > 0)
 
 
 def _seconds(milliseconds: int) -> float:

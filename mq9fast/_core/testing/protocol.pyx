@@ -1,6 +1,9 @@
 """The parsers and the write side of a connection, called from Python."""
 
+from libc.stdint cimport uint64_t
+
 from mq9fast._core.base.view cimport to_bytes, view, view_of
+from mq9fast._core.protocol.duration cimport read_duration
 from mq9fast._core.protocol.headers cimport HEADER_KINDS, MessageHeaders, read_headers
 from mq9fast._core.protocol.parser cimport FOUND, NEED_MORE, Bounds, Operation, Outcome, parse
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
@@ -50,6 +53,12 @@ def read_header_block(bytes block not None):
         if headers.options >> kind & 1:
             options[kind] = to_bytes(headers.values[kind])
     return fault, to_bytes(headers.block), options
+
+
+def duration_ms(bytes text not None):
+    """Read a duration; returns milliseconds, or None if the text is none."""
+    cdef uint64_t milliseconds = 0
+    return milliseconds if read_duration(view_of(text), &milliseconds) else None
 
 
 cdef class ExposedWriteBuffer(WriteBuffer):
