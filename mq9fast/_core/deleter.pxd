@@ -11,6 +11,7 @@ from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.pubsub.client cimport PendingWork
+from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
 cdef class Deleter:
@@ -24,6 +25,9 @@ cdef class Deleter:
     cdef object write_batch               # write_batch() writes to the store what the group gathered
 
     cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef bint remove(
+        self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location, uint64_t size
+    ) except -1
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
     cdef bint delete_in_row(

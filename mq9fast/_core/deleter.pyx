@@ -49,6 +49,31 @@ cdef class Deleter:
         self.mailbox_index.queue_if_sparse(mailbox)
         return True
 
+    cdef bint remove(
+        self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location, uint64_t size
+    ) except -1:
+        """Add the deletion of a written message, of which the location and the size of header and payload are
+        known, to the commit group. Members of queue groups do not hold it any more. Returns false if it is
+        deleted already."""
+        cdef QueueGroup group
+        cdef InFlight* entry
+        cdef bint in_flight = False
+        cdef RowDeletions row = self.accumulator.group.deletes.row(mailbox.uid, rank, location, self.store)
+        if mailbox.groups:
+            for group in mailbox.groups.values():
+                in_flight = in_flight or group.in_flight.find(msg_id) is not NULL
+        if not self.delete_in_row(mailbox, row, location.index, msg_id, size, in_flight):
+            return False
+        if in_flight:
+            for group in mailbox.groups.values():
+                entry = group.in_flight.find(msg_id)
+                if entry is not NULL and entry.state != DELETING:
+                    group.begin_deletion(entry)
+        self.skip_push(mailbox, msg_id)
+        self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
+        self.mailbox_index.queue_if_sparse(mailbox)
+        return True
+
     cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
         """Add the deletion of a message that a queue group has in flight; false if none has it."""
         cdef QueueGroup group

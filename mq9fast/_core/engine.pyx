@@ -86,13 +86,14 @@ cdef class Engine:
             self.after_gap = True
         self.pending_work.now_ms = mailbox_index.now_ms = now_ms
         if not self.after_gap:
-            mailbox_index.expiry_clock_ms = now_ms
+            mailbox_index.let_pass(now_ms)
 
     cpdef void resume_expiry(self) noexcept:
         """Read the clock, and let all deadlines pass that are due, even after a gap."""
         cdef MailboxIndex mailbox_index = self.delivery.mailbox_index
         self.after_gap = False
-        self.pending_work.now_ms = mailbox_index.now_ms = mailbox_index.expiry_clock_ms = self.time.read()
+        self.pending_work.now_ms = mailbox_index.now_ms = self.time.read()
+        mailbox_index.let_pass(mailbox_index.now_ms)
 
     cdef bint begin_read(self) noexcept:
         """Begin a turn that may end with this read. If it returns true, the caller then calls `end_read`."""

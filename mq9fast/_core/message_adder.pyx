@@ -42,4 +42,6 @@ cdef class MessageAdder:
         self.accumulator.group.add_message(mailbox, message)
         mailbox.next_id += 1
         self.mailbox_index.message_added(mailbox, message.rank, <uint64_t>content_bytes(message))
+        if mailbox.lives is not None and mailbox.lives.front.slot < 0:
+            self.mailbox_index.schedule_front(mailbox, message.created_ms + mailbox.lives.max_age_ms)
         return 0

@@ -26,6 +26,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     max_messages: Number | None = None
     max_bytes: Number | None = None
     duplicate_window: Seconds | None = None
+    max_age: Seconds | None = None
     max_in_flight: Number | None = None
     backoff: Seconds | Annotated[list[Seconds], msgspec.Meta(max_length=MAX_BACKOFFS)] | None = None
 
@@ -43,6 +44,7 @@ class OptionFields(msgspec.Struct, frozen=True):
             max_messages=self.max_messages,
             max_bytes=self.max_bytes,
             duplicate_window_ms=_milliseconds(self.duplicate_window),
+            max_age_ms=_milliseconds(self.max_age),
             max_in_flight=self.max_in_flight,
             backoff_ms=_backoff_ms(self.backoff),
         )
@@ -62,6 +64,7 @@ def _values(options: MailboxOptions) -> dict[str, object]:
         "max_messages": options.max_messages,
         "max_bytes": options.max_bytes,
         "duplicate_window": _seconds(options.duplicate_window_ms),
+        "max_age": _seconds(options.max_age_ms),
         "max_in_flight": options.max_in_flight,
         "backoff": _show_backoff(options.backoff),
     }

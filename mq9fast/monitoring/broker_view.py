@@ -7,6 +7,7 @@ So monitoring imports nothing of `server/`, and a test can pass a stand-in.
 from typing import Protocol
 
 from mq9fast._core.engine import Engine
+from mq9fast._core.expirer import Expirer
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.config.settings import Settings
 from mq9fast.health import Health
@@ -38,6 +39,8 @@ class BrokerView(Protocol):
     engine: Engine
     # The mailboxes in memory.
     mailboxes: Mailboxes
+    # The counter of messages that expired.
+    expirer: Expirer
     # The counters of commit groups and of failures of the store.
     pipeline: CommitPipeline
 

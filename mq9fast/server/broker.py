@@ -107,6 +107,7 @@ class Broker:
                 self._store.begin(self.settings.sync)
                 parts = compose(self.settings, self.limits, self._store, self.health)
                 self.engine, self.mailboxes = parts.engine, parts.mailboxes
+                self.expirer = parts.expirer
                 self.pipeline, self._read_retry = parts.pipeline, parts.read_retry
                 undo.callback(self.pipeline.close)
                 undo.callback(self._read_retry.stop)
@@ -137,6 +138,7 @@ class Broker:
             self.pipeline,
             self.timekeeper,
             parts.deduplicator,
+            self.expirer,
             functools.partial(parts.thinner.step, self._store, THINNED_BYTES),
             parts.value_cleaner,
             parts.compaction,

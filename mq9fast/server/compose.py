@@ -15,6 +15,7 @@ from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
+from mq9fast._core.expirer import Expirer
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
@@ -52,6 +53,7 @@ class Parts:
     pipeline: CommitPipeline
     read_retry: ReadRetry
     deduplicator: Deduplicator
+    expirer: Expirer
     thinner: Thinner
     value_cleaner: ValueCleaner
     compaction: Compaction
@@ -87,20 +89,16 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         write_batch=pipeline.write_batch,
     )
+    deleter = Deleter(
+        mailbox_index, pending_work, accumulator, failures, store=store, write_batch=pipeline.write_batch
+    )
     mailbox_writer = MailboxWriter(
         mailbox_index,
         delivery,
         pending_work,
         accumulator,
         MessageAdder(mailbox_index, accumulator, limits),
-        Deleter(
-            mailbox_index,
-            pending_work,
-            accumulator,
-            failures,
-            store=store,
-            write_batch=pipeline.write_batch,
-        ),
+        deleter,
         deduplicator,
         refusals(),
         store_errors=UNREADABLE,
@@ -132,6 +130,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         pipeline,
         read_retry,
         deduplicator,
+        Expirer(mailbox_index, accumulator, deleter, store=store),
         Thinner(mailbox_index, accumulator),
         ValueCleaner(store, mailbox_index, accumulator, pipeline.syncer, pipeline.write_batch),
         Compaction(store, mailbox_index, health),

@@ -13,6 +13,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.engine import Engine
+from mq9fast._core.expirer import Expirer
 from mq9fast.commit.healing import COMPACTION, WRITES
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.value_cleaner import ValueCleaner
@@ -49,6 +50,7 @@ class Housekeeping:
         pipeline: CommitPipeline,
         timekeeper: Timekeeper,
         deduplicator: Deduplicator,
+        expirer: Expirer,
         thin: Callable[[], bool],
         value_cleaner: ValueCleaner,
         compaction: Compaction,
@@ -72,6 +74,7 @@ class Housekeeping:
         self._periodic = Periodic(
             TICK_SECONDS,
             Step("expiry", self._expire, health),
+            Step("expiry of messages", expirer.work_some, health),
             Step("giving messages out again", engine.delivery.tick, health),
             Step("saving the time", timekeeper.tick, health),
             Step("purging", mailboxes.purges.purge_some, health),

@@ -351,6 +351,9 @@ cdef class QueueGroup(Consumer):
                 self.in_flight.drop(entry, NULL)
                 continue
             batch.read(entry.location.index, &message)
+            if self.mailbox.lives is not None and self.mailbox.lives.has_expired(&message):
+                self.in_flight.drop(entry, NULL)
+                continue
             fill_frame(&frame, entry.item.minor, &message, entry.location)
             self.give(member, entry, &frame)
             budget[0] -= cost_of(&frame)

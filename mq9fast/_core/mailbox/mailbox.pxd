@@ -15,8 +15,10 @@ from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View
 from mq9fast._core.mailbox.failed_deliveries cimport FailedDeliveries
+from mq9fast._core.mailbox.lives cimport Lives
 from mq9fast._core.mailbox.options cimport DEFAULT_DUPLICATE_WINDOW_MS, MailboxOptions
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
+from mq9fast._core.storage.expiry_rule cimport ExpiryClock
 from mq9fast._core.storage.record cimport MailboxRecord
 from mq9fast._core.storage.row_format cimport DEAD_BYTES_UNIT, MESSAGE_OVERHEAD_BYTES
 
@@ -70,6 +72,9 @@ cdef class Mailbox:
     # Failed deliveries; None if there are none, or all are in the store only.
     cdef FailedDeliveries failed
 
+    # When messages expire; None while none can.
+    cdef Lives lives
+
     # Lifetime. The heap may have an earlier deadline than the mailbox, never a later one: when the heap's
     # deadline passes, the mailbox's is checked again.
     cdef readonly uint64_t created_ms     # 0 = before format 4 of the store
@@ -113,6 +118,8 @@ cdef class MailboxIndex:
     cdef Heap deadlines
     cdef public uint64_t now_ms           # broker time of this turn, milliseconds
     cdef uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms
+    cdef ExpiryClock expiry_clock  # the same time, for those that do not know the index
+    cdef Heap fronts              # of mailboxes with max_age and messages: see `Lives`
     cdef readonly uint64_t newest_ms      # time of the newest write in what `load` has loaded; 0 = none
     cdef readonly uint64_t next_uid
     # A start raises the id epoch when ids may have been lost that clients know. Ids and uids of a new epoch
@@ -143,6 +150,13 @@ cdef class MailboxIndex:
         """When the oldest id was added that the mailbox has to remember now."""
         return self.expiry_clock_ms - min(mailbox.duplicate_window_ms(), self.expiry_clock_ms)
 
+    cdef inline void let_pass(self, uint64_t now_ms) noexcept:
+        """Let all deadlines up to `now_ms` pass."""
+        self.expiry_clock_ms = self.expiry_clock.now_ms = now_ms
+
+    cdef int update_lives(self, Mailbox mailbox) except -1
+    cdef int schedule_front(self, Mailbox mailbox, uint64_t due_ms) except -1
+    cdef void drop_lives(self, Mailbox mailbox) noexcept
     cdef int schedule_ids(self, Mailbox mailbox) except -1
     cdef void drop_ids(self, Mailbox mailbox) noexcept
     cdef uint64_t load_mailbox(self, View address, bytes record) except? 0

@@ -12,11 +12,13 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View, empty_view, same, to_bytes, view_of
+from mq9fast._core.mailbox.lives cimport Lives, new_lives
 from mq9fast._core.mailbox.options cimport MailboxOptions, unpack_options
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
+from mq9fast._core.storage.expiry_rule cimport ExpiryClock
 from mq9fast._core.storage.record cimport MailboxRecord, address_in, pack_mailbox, unpack_mailbox
 from mq9fast._core.storage.row_format cimport EPOCH_BITS
 
@@ -141,6 +143,8 @@ cdef class MailboxIndex:
         self.table = BytesMap(seed)
         self.public_addresses = OrderedBytes()
         self.deadlines = Heap()
+        self.expiry_clock = ExpiryClock()
+        self.fronts = Heap()
         self.thinning_queue = deque()
         self.id_deadlines = Heap()
         self.ids_to_load = deque()
@@ -188,6 +192,34 @@ cdef class MailboxIndex:
             item.major = mailbox.deadline_ms()
             self.deadlines.restore_order(item)
         return 0
+
+    cdef int update_lives(self, Mailbox mailbox) except -1:
+        """The options of the mailbox may have changed, or the mailbox was loaded."""
+        cdef uint64_t max_age_ms = 0 if mailbox.options is None else mailbox.options.max_age_ms
+        if mailbox.lives is None:
+            if max_age_ms == 0:
+                return 0
+            mailbox.lives = new_lives(self.expiry_clock, max_age_ms)
+        elif mailbox.lives.max_age_ms == max_age_ms:
+            return 0
+        mailbox.lives.set_max_age(max_age_ms)
+        return self.schedule_front(mailbox, 0)
+
+    cdef int schedule_front(self, Mailbox mailbox, uint64_t due_ms) except -1:
+        """Have `Expirer` look at the first messages of the mailbox at this time, if it has max_age."""
+        cdef HeapItem* item = &mailbox.lives.front
+        self.fronts.remove(item)
+        if mailbox.lives.max_age_ms and mailbox.total():
+            item.owner = <void*>mailbox
+            item.major = due_ms
+            item.minor = mailbox.uid
+            self.fronts.push(item)
+        return 0
+
+    cdef void drop_lives(self, Mailbox mailbox) noexcept:
+        if mailbox.lives is not None:
+            self.fronts.remove(&mailbox.lives.front)
+            mailbox.lives = None
 
     cdef int schedule_ids(self, Mailbox mailbox) except -1:
         """Put the time when the mailbox may forget its oldest id into the heap."""
@@ -340,6 +372,7 @@ cdef class MailboxIndex:
         mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.options = options
+        self.update_lives(mailbox)
         if mailbox.public:
             self.public_addresses.insert(mailbox.address)
         if mailbox.has_id_rows:
@@ -384,6 +417,7 @@ cdef class MailboxIndex:
     def set_options(self, Mailbox mailbox not None, MailboxOptions options) -> None:
         """Replace the options of a mailbox. Options that are all at their defaults are not kept."""
         mailbox.options = options if options is not None and options.packed else None
+        self.update_lives(mailbox)
         self.schedule_ids(mailbox)
 
     def end(self, Mailbox mailbox not None) -> None:
@@ -391,6 +425,7 @@ cdef class MailboxIndex:
         check(mailbox.exists, b"a mailbox ends once")
         self.deadlines.remove(&mailbox.expiry)
         self.drop_ids(mailbox)
+        self.drop_lives(mailbox)
         self.subtract_totals(mailbox)
         if mailbox.public:
             self.public_addresses.remove(view_of(mailbox.address))
@@ -410,6 +445,7 @@ cdef class MailboxIndex:
         if not mailbox.exists:
             return
         self.drop_ids(mailbox)
+        self.drop_lives(mailbox)
         if record is None:
             self.end(mailbox)
             return
@@ -419,6 +455,7 @@ cdef class MailboxIndex:
         mailbox.load(&stored, self.id_epoch)
         mailbox.description = to_bytes(stored.description) if stored.description.size else None
         mailbox.options = options
+        self.update_lives(mailbox)
         if mailbox.has_id_rows:
             self.ids_to_load.append(mailbox)
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)

@@ -20,6 +20,8 @@ cdef class MailboxOptions:
     cdef readonly uint64_t max_bytes
     # How long a Nats-Msg-Id is remembered; 0 = not at all.
     cdef readonly uint64_t duplicate_window_ms
+    # How long each message lives; 0 = no limit.
+    cdef readonly uint64_t max_age_ms
 
     # Unanswered messages that one member of a queue group may hold; 0 = no limit.
     cdef readonly uint64_t max_in_flight

@@ -6,6 +6,7 @@ class MailboxOptions:
         max_messages: int | None = None,
         max_bytes: int | None = None,
         duplicate_window_ms: int | None = None,
+        max_age_ms: int | None = None,
         max_in_flight: int | None = None,
         backoff_ms: list[int] | None = None,
     ) -> None: ...
@@ -15,6 +16,8 @@ class MailboxOptions:
     def max_bytes(self) -> int: ...
     @property
     def duplicate_window_ms(self) -> int: ...
+    @property
+    def max_age_ms(self) -> int: ...
     @property
     def max_in_flight(self) -> int: ...
     @property

@@ -6,14 +6,14 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_BYTES, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES,
-    read_u64
+    NUMBER_BYTES, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES, TAG_MAX_IN_FLIGHT,
+    TAG_MAX_MESSAGES, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    NUMBERS = 4           # options that are numbers
+    NUMBERS = 5           # options that are numbers
 
 
 cdef class MailboxOptions:
@@ -22,7 +22,7 @@ cdef class MailboxOptions:
 
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
-        max_in_flight=None, backoff_ms=None
+        max_age_ms=None, max_in_flight=None, backoff_ms=None,
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         self.packed_backoff = b""
@@ -30,6 +30,7 @@ cdef class MailboxOptions:
             self.max_messages = base.max_messages
             self.max_bytes = base.max_bytes
             self.duplicate_window_ms = base.duplicate_window_ms
+            self.max_age_ms = base.max_age_ms
             self.max_in_flight = base.max_in_flight
             self.has_max_in_flight = base.has_max_in_flight
             self.packed_backoff = base.packed_backoff
@@ -39,6 +40,8 @@ cdef class MailboxOptions:
             self.max_bytes = max_bytes
         if duplicate_window_ms is not None:
             self.duplicate_window_ms = duplicate_window_ms
+        if max_age_ms is not None:
+            self.max_age_ms = max_age_ms
         if max_in_flight is not None:
             self.max_in_flight = max_in_flight
             self.has_max_in_flight = True
@@ -54,6 +57,7 @@ cdef class MailboxOptions:
         at = put_number(at, TAG_MAX_BYTES, self.max_bytes)
         if self.duplicate_window_ms != DEFAULT_DUPLICATE_WINDOW_MS:
             at = put_number(at, TAG_DUPLICATE_WINDOW, self.duplicate_window_ms + 1)
+        at = put_number(at, TAG_MAX_AGE, self.max_age_ms)
         if self.has_max_in_flight:
             at = put_number(at, TAG_MAX_IN_FLIGHT, self.max_in_flight + 1)
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
@@ -96,6 +100,8 @@ cdef MailboxOptions unpack_options(View attributes):
         elif reader.tag == TAG_DUPLICATE_WINDOW:
             read_number(&reader, &options.duplicate_window_ms)
             options.duplicate_window_ms -= 1
+        elif reader.tag == TAG_MAX_AGE:
+            read_number(&reader, &options.max_age_ms)
         elif reader.tag == TAG_MAX_IN_FLIGHT:
             read_number(&reader, &options.max_in_flight)
             options.max_in_flight -= 1

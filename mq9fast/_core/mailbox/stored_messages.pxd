@@ -14,4 +14,4 @@ cdef RecordBatchReader messages_between(
     object store, Mailbox mailbox, int rank, uint64_t start, uint64_t end_key
 )
 cdef int check_rank(int rank) except -1
-cdef list newest_first(list rows, uint64_t start, uint64_t end)
+cdef list newest_first(Mailbox mailbox, list rows, uint64_t start, uint64_t end)

@@ -25,7 +25,7 @@ cdef RecordBatchReader messages_between(
     if mailbox.count[rank] == 0 or start >= end_key:
         return None
     first = message_key(mailbox.uid, rank, start)
-    return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, end_key)), start)
+    return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, end_key)), start, mailbox.lives)
 
 
 cdef int check_rank(int rank) except -1:
@@ -74,14 +74,15 @@ def messages_before(store, Mailbox mailbox not None, int rank, uint64_t start, u
             continue
         # A deletion bitmap is the row before its record batch.
         is_bitmap = PyBytes_GET_SIZE(value) and PyBytes_AS_STRING(value)[0] == DELETION_BITMAP_VERSION
-        yield from newest_first([(key, value), batch] if is_bitmap else [batch], start, end)
+        yield from newest_first(mailbox, [(key, value), batch] if is_bitmap else [batch], start, end)
         batch = None if is_bitmap else (key, value)
     if batch is not None:
-        yield from newest_first([batch], start, end)
+        yield from newest_first(mailbox, [batch], start, end)
 
 
-cdef list newest_first(list rows, uint64_t start, uint64_t end):
+cdef list newest_first(Mailbox mailbox, list rows, uint64_t start, uint64_t end):
     """The messages of one row, whose deletion bitmap may precede it, with ids from `start` up to `end`."""
-    cdef list found = [message for message in RecordBatchReader(rows, start) if message[0] < end]
+    reader = RecordBatchReader(rows, start, mailbox.lives)
+    cdef list found = [message for message in reader if message[0] < end]
     found.reverse()
     return found

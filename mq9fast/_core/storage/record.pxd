@@ -73,6 +73,9 @@ cdef struct AttributeReader:
     View value                # DANGER: its value
 
 
+cdef uint64_t read_life(const StoredMessage* message) except? 0
+
+
 cdef inline View address_in(bytes mailbox_key) noexcept:
     """The address in the key of a mailbox record."""
     return slice_from(view_of(mailbox_key), 1)

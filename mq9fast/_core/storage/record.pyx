@@ -9,7 +9,7 @@ from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage cimport row_format
 from mq9fast._core.storage.row_format cimport (
     ATTRIBUTE_FIXED_BYTES, DEAD_BYTES_UNIT, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
-    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, AttributeLayout, MailboxLayout, MessageKeyLayout,
+    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_LIFE, AttributeLayout, MailboxLayout, MessageKeyLayout,
     MessageLayout, put_u16, put_u32, put_u64, read_u16, read_u32, read_u64
 )
 
@@ -116,6 +116,19 @@ cdef int unpack_message(View value, StoredMessage* message) except -1:
     message.header = view(at, header)
     message.payload = view(at + header, rest)
     return 0
+
+
+cdef uint64_t read_life(const StoredMessage* message) except? 0:
+    """The life of a message that has one of its own, in milliseconds. CorruptRecord if it has none."""
+    cdef AttributeReader reader
+    cdef uint64_t life_ms = 0
+    reader.rest = message.attributes
+    reader.tag = 0
+    while next_attribute(&reader):
+        if reader.tag == TAG_LIFE:
+            read_number(&reader, &life_ms)
+            return life_ms
+    raise CorruptRecord("a message without a life has the flag of one")
 
 
 cdef bytes pack_mailbox(const MailboxRecord* record):

@@ -15,6 +15,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View
+from mq9fast._core.storage.expiry_rule cimport ExpiryRule
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.row_format cimport (
     BATCH_FIXED_BYTES, MAX_BATCH_MESSAGES, RECORD_VERSION, BatchEntryLayout
@@ -98,6 +99,7 @@ cdef class RecordBatchReader:
     """A scan over the rows of one rank, either row by row or message by message."""
     cdef object rows              # iterator of (key, value)
     cdef uint64_t start           # messages with smaller ids are skipped
+    cdef ExpiryRule rule          # expired messages are skipped; None: none can expire, or all are wanted
     cdef RecordBatch batch        # the current row
     cdef uint64_t deleted         # its deletion bitmap
     cdef int index                # of the current message in the batch

@@ -6,6 +6,7 @@ from libc.string cimport memset
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, to_bytes, view, view_of
+from mq9fast._core.storage.expiry_rule cimport ExpiryRule
 from mq9fast._core.storage.record cimport StoredMessage, message_key, put_message_key, unpack_message
 from mq9fast._core.storage.row_format cimport (
     BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_KEY_BYTES, BATCH_VERSION, DELETION_BITMAP_BYTES,
@@ -187,11 +188,12 @@ cdef class RecordBatch:
 cdef class RecordBatchReader:
     """Iterates over the messages in `rows`, the (key, value) of one rank in the order of the keys.
 
-    Gives (msg_id, created_ms, header, payload). Skips deleted messages and ids below `start`. CorruptRecord
-    for rows that no version of mq9fast can have written.
+    Gives (msg_id, created_ms, header, payload). Skips deleted messages, ids below `start`, and what has
+    expired by `rule`. CorruptRecord for rows that no version of mq9fast can have written.
     """
 
-    def __cinit__(self, rows not None, uint64_t start):
+    def __cinit__(self, rows not None, uint64_t start, ExpiryRule rule=None):
+        self.rule = rule
         self.rows = iter(rows)
         self.start = start
         self.batch = RecordBatch()
@@ -239,7 +241,8 @@ cdef class RecordBatchReader:
             stored = self.next_stored()
             if self.msg_id >= self.start and not has_bit(self.deleted, self.index):
                 unpack_message(stored, &self.message)
-                return True
+                if self.rule is None or not self.rule.has_expired(&self.message):
+                    return True
 
     cdef inline View next_stored(self) noexcept:
         """The next present message of the row, packed. Sets `msg_id`."""

@@ -129,6 +129,7 @@ cdef enum AttributeTag:
     TAG_MAX_MESSAGES = 2
     TAG_MAX_BYTES = 3
     TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
+    TAG_MAX_AGE = 10                # in milliseconds
     TAG_MAX_IN_FLIGHT = 15          # plus 1
     TAG_BACKOFF = 16                # numbers of 8 bytes, in milliseconds
 
@@ -139,6 +140,10 @@ cdef enum MessageFlag:
     HAS_KEY = 4                     # the header has Mq9-Key
     HAS_LIFE = 8                    # the attributes have its life
     HAS_NAME = 16                   # the attributes have its msg_id, which is not the id in the row
+
+
+cdef enum MessageAttributeTag:
+    TAG_LIFE = 1                    # in milliseconds from created_ms on; ENDLESS_LIFE: max_age does not count
 
 
 # Every field is an array of bytes, so that there is no padding.
@@ -248,6 +253,8 @@ cdef extern from *:
     #define MQ9FAST_MESSAGE_OVERHEAD_BYTES \\
         (MQ9FAST_BYTES_OF(mq9fast_message) + MQ9FAST_BYTES_OF(mq9fast_batch_entry))
     """
+    const uint64_t ENDLESS_LIFE "UINT64_MAX"
+
     # The first byte of a key.
     const char MAILBOXES "'b'"
     const char MESSAGES "'m'"

@@ -67,6 +67,7 @@ class BrokerCollector:
                 "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,
             ),
+            ("mq9fast_mailbox_messages_expired", "Messages whose life ended", broker.expirer.expired),
             ("mq9fast_mailboxes_expired", "Mailboxes whose TTL ended", broker.mailboxes.expired),
             ("mq9fast_log_lines_dropped", "Log lines that could not be written in time", dropped_lines()),
             (

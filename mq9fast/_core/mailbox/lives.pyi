@@ -1,0 +1,3 @@
+from mq9fast._core.storage.expiry_rule import ExpiryRule
+
+class Lives(ExpiryRule): ...
