@@ -67,6 +67,10 @@ REASONS = {
     "bad_request: unknown_header": "A header with an unknown name begins with Mq9-.",
     "bad_request: repeated_header": "A header that may be given once, such as Nats-Msg-Id, is given twice.",
     "bad_request: empty_header": "A header that is an option, such as Nats-Msg-Id, has no value.",
+    "bad_request: times": (
+        "A header with a time has a wrong value: Nats-TTL is whole seconds from 1, a duration of at least "
+        "one second such as 90s or 1h30m, or never."
+    ),
     "bad_request: nats_trace_only": "A mailbox does not store a message with the header Nats-Trace-Only.",
 }
 

@@ -10,7 +10,17 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.storage.record cimport StoredMessage
-from mq9fast._core.storage.record_batch cimport RecordLocation
+from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
+
+
+cdef class RowsInOrder:
+    cdef object store
+    cdef Mailbox mailbox
+    cdef int rank
+    cdef RecordBatchReader reader
+    cdef bint is_at_end
+
+    cdef int find(self, uint64_t msg_id) except -2
 
 
 cdef class Expirer:
@@ -18,11 +28,16 @@ cdef class Expirer:
     cdef Accumulator accumulator
     cdef Deleter deleter
     cdef object store                     # get(key), scan(first, end)
+    cdef object write_batch               # write_batch() writes to the store what the group gathered
     cdef readonly uint64_t expired        # counts messages
 
     cdef bint expire(
         self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location,
         const StoredMessage* message,
     ) except -1
-    cdef bint expire_first(self, Mailbox mailbox, uint64_t end_ns) except -1
+    cdef bint expire_fronts(self, uint64_t end_ns) except -1
+    cdef int expire_first(self, Mailbox mailbox, uint64_t end_ns) except -1
     cdef uint64_t expire_first_of(self, Mailbox mailbox, int rank, uint64_t end_ns) except? 0
+    cdef bint do_due(self, uint64_t end_ns) except -1
+    cdef bint do_row(self, bytes key, bytes value) except -1
+    cdef int expire_own_life(self, Mailbox mailbox, RowsInOrder rows, uint64_t msg_id) except -1

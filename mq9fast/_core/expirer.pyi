@@ -1,12 +1,24 @@
+from collections.abc import Callable
+from typing import Any
+
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast.storage.store import Store
 
+class RowsInOrder: ...
+
 class Expirer:
     def __init__(
-        self, mailbox_index: MailboxIndex, accumulator: Accumulator, deleter: Deleter, *, store: Store
+        self,
+        mailbox_index: MailboxIndex,
+        accumulator: Accumulator,
+        deleter: Deleter,
+        *,
+        store: Store,
+        write_batch: Callable[[], Any],
     ) -> None: ...
     @property
     def expired(self) -> int: ...
+    def note_written(self, durable: bool) -> None: ...
     def work_some(self) -> bool: ...

@@ -5,23 +5,60 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.heap cimport HeapItem
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.agenda cimport Agenda
 from mq9fast._core.deleter cimport Deleter
-from mq9fast._core.mailbox.lives cimport Lives
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
+from mq9fast._core.mailbox.times cimport Times
 from mq9fast._core.protocol.literals cimport RANKS
+from mq9fast._core.storage.due_row cimport DueRow, due_row_key, due_time_in, unpack_due_row
 from mq9fast._core.storage.expiry_rule cimport is_exempt
-from mq9fast._core.storage.record cimport StoredMessage
+from mq9fast._core.storage.record cimport StoredMessage, message_key
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
+from mq9fast._core.storage.row_format cimport DUE_ROWS, read_u64
+
+from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
     # One call of `work_some` takes about so long.
     WORK_NS = 2_000_000
     # Messages between two looks at the clock.
     MESSAGES_AT_ONCE = 64
+    # A mailbox that could not be read is tried again after so long.
+    RETRY_MS = 1000
+    # Rows that a lookup passes over before it seeks.
+    ROWS_TO_PASS = 8
 
 cdef extern from *:
     const uint64_t NEVER "UINT64_MAX"
+
+
+cdef bytes DUE_ROWS_END = bytes([DUE_ROWS + 1])
+
+
+cdef class RowsInOrder:
+    """Finds written messages of one rank by ids that ascend. If they are close together, it reads on."""
+
+    def __cinit__(self, store, Mailbox mailbox not None, int rank):
+        self.store = store
+        self.mailbox = mailbox
+        self.rank = rank
+
+    cdef int find(self, uint64_t msg_id) except -2:
+        """The index of the message in `reader.batch`, or -1."""
+        cdef int passed = 0
+        cdef uint64_t uid = self.mailbox.uid
+        while True:
+            if self.reader is None or passed == ROWS_TO_PASS:
+                passed = 0
+                first, end = message_key(uid, self.rank, msg_id), message_key(uid, self.rank + 1, 0)
+                self.reader = RecordBatchReader(self.store.scan(first, end), 0)
+            elif self.reader.batch.count and self.reader.batch.row_id >= msg_id:
+                return self.reader.batch.find(msg_id)
+            elif self.is_at_end:
+                return -1
+            self.is_at_end = not self.reader.next_row()
+            passed += 1
 
 
 cdef class Expirer:
@@ -29,36 +66,42 @@ cdef class Expirer:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Deleter deleter not None,
-        *, store,
+        *, store, write_batch,
     ):
         self.mailbox_index = mailbox_index
         self.accumulator = accumulator
         self.deleter = deleter
         self.store = store
+        self.write_batch = write_batch
 
     def work_some(self) -> bool:
         """Remove expired messages for a short time. Returns whether there is more to do.
 
         Raises what the store raises, and CorruptRecord. A mailbox that cannot be read is tried again later.
         """
-        cdef MailboxIndex index = self.mailbox_index
         cdef uint64_t end_ns = monotonic_ns() + WORK_NS
+        if self.accumulator.store_failed:
+            return False
+        return self.expire_fronts(end_ns) or self.do_due(end_ns)
+
+    cdef bint expire_fronts(self, uint64_t end_ns) except -1:
+        """Remove what is past max_age, until a time. Returns whether there is more."""
+        cdef MailboxIndex index = self.mailbox_index
         cdef HeapItem* item
         cdef Mailbox mailbox
-        while not self.accumulator.store_failed:
-            item = index.fronts.first()
+        while True:
+            item = index.fronts.heap.first()
             if item is NULL or item.major > index.expiry_clock_ms:
                 return False
             mailbox = <Mailbox>item.owner
             # Should reading fail, the others come first.
-            index.schedule_front(mailbox, index.expiry_clock_ms + 1000)
+            index.fronts.schedule(mailbox.times, index.expiry_clock_ms + RETRY_MS)
             if index.is_visible(mailbox) and not mailbox.needs_reload:
                 self.expire_first(mailbox, end_ns)
             if monotonic_ns() >= end_ns:
                 return True
-        return False
 
-    cdef bint expire_first(self, Mailbox mailbox, uint64_t end_ns) except -1:
+    cdef int expire_first(self, Mailbox mailbox, uint64_t end_ns) except -1:
         """Expire the first messages of each rank that are past max_age, until a time. Schedules the next."""
         cdef uint64_t next_ms = NEVER
         cdef int rank
@@ -68,18 +111,18 @@ cdef class Expirer:
             # Those that are not durable yet.
             next_ms = self.mailbox_index.expiry_clock_ms + 1
         if next_ms == NEVER:
-            self.mailbox_index.fronts.remove(&mailbox.lives.front)
-            return False
-        return self.mailbox_index.schedule_front(mailbox, next_ms)
+            self.mailbox_index.fronts.drop(mailbox.times)
+            return 0
+        return self.mailbox_index.fronts.schedule(mailbox.times, next_ms)
 
     cdef uint64_t expire_first_of(self, Mailbox mailbox, int rank, uint64_t end_ns) except? 0:
         """Expire the first messages of a rank; returns when the next one is due, or earlier."""
-        cdef Lives lives = mailbox.lives
+        cdef Times times = mailbox.times
         cdef RecordBatchReader reader
         cdef RecordLocation location
         cdef Py_ssize_t left = MESSAGES_AT_ONCE
-        cdef bint all_gone = mailbox.head[rank] >= lives.passed[rank]
-        reader = durable_messages(self.store, mailbox, rank, lives.passed[rank])
+        cdef bint all_gone = mailbox.head[rank] >= times.passed[rank]
+        reader = durable_messages(self.store, mailbox, rank, times.passed[rank])
         if reader is None:
             return NEVER
         # Those that have expired are wanted.
@@ -88,12 +131,12 @@ cdef class Expirer:
             if all_gone:
                 # Ranks share ids, so the head may be far behind.
                 mailbox.head[rank] = max(mailbox.head[rank], reader.msg_id)
-            lives.passed[rank] = reader.msg_id
-            if not lives.past_max_age(reader.message.created_ms):
-                return reader.message.created_ms + lives.max_age_ms
+            times.passed[rank] = reader.msg_id
+            if not times.past_max_age(reader.message.created_ms):
+                return reader.message.created_ms + times.max_age_ms
             if left == 0:
                 if monotonic_ns() >= end_ns:
-                    return lives.clock.now_ms
+                    return times.clock.now_ms
                 left = MESSAGES_AT_ONCE
             left -= 1
             if is_exempt(&reader.message):
@@ -101,8 +144,80 @@ cdef class Expirer:
             else:
                 location = reader.batch.location(reader.index)
                 self.expire(mailbox, rank, reader.msg_id, &location, &reader.message)
-                lives.passed[rank] = reader.msg_id + 1
+                times.passed[rank] = reader.msg_id + 1
         return NEVER
+
+    cdef bint do_due(self, uint64_t end_ns) except -1:
+        """Work off the agenda, until a time. Returns whether there is more."""
+        cdef Agenda agenda = self.accumulator.group.agenda
+        cdef uint64_t now_ms = self.mailbox_index.expiry_clock_ms
+        cdef uint64_t next_ms = NEVER
+        cdef uint64_t due_ms
+        cdef bint is_up = False
+        cdef bytes key, value
+        failure = None
+        if agenda.next_ms > now_ms:
+            return False
+        # What is deleted must not be found again.
+        self.write_batch()
+        if self.accumulator.store_failed:
+            return False
+        for key, value in self.store.scan(due_row_key(agenda.next_ms, 0, 0), DUE_ROWS_END):
+            due_ms = due_time_in(key)
+            is_up = monotonic_ns() >= end_ns
+            try:
+                if due_ms > now_ms or is_up or not self.do_row(key, value):
+                    next_ms = due_ms
+                    break
+            except CorruptRecord as error:
+                # The row stays. Those behind it are not held up.
+                failure = error
+        agenda.next_ms = next_ms
+        self.accumulator.group.defer(self.note_written)
+        if failure is not None:
+            raise failure
+        return is_up
+
+    def note_written(self, bint durable) -> None:
+        """A commit group with work of the agenda is durable, or has failed: then it is done again."""
+        if not durable:
+            self.accumulator.group.agenda.next_ms = 0
+
+    cdef bint do_row(self, bytes key, bytes value) except -1:
+        """Do what one due row says, and delete it. False if its mailbox cannot be read now."""
+        cdef DueRow row
+        cdef Mailbox mailbox
+        cdef RowsInOrder rows = None
+        cdef Py_ssize_t i
+        cdef int kind
+        unpack_due_row(key, value, &row)
+        mailbox = self.mailbox_index.look_up(row.address)
+        if mailbox is not None and mailbox.uid == row.uid and mailbox.times is not None:
+            if mailbox.needs_reload:
+                return False
+            for i in range(row.count):
+                kind = <int>row.entries[i].kind
+                if kind < RANKS:
+                    if rows is None or rows.rank != kind:
+                        rows = RowsInOrder(self.store, mailbox, kind)
+                    self.expire_own_life(mailbox, rows, read_u64(row.entries[i].msg_id))
+        self.accumulator.group.delete_raw(key)
+        return True
+
+    cdef int expire_own_life(self, Mailbox mailbox, RowsInOrder rows, uint64_t msg_id) except -1:
+        cdef StoredMessage message
+        cdef RecordLocation location
+        cdef int index
+        if mailbox.count[rows.rank] == 0 or msg_id < mailbox.head[rows.rank]:
+            return 0
+        index = rows.find(msg_id)
+        if index < 0:
+            return 0
+        rows.reader.batch.read(index, &message)
+        if mailbox.times.has_expired(&message):
+            location = rows.reader.batch.location(index)
+            self.expire(mailbox, rows.rank, msg_id, &location, &message)
+        return 0
 
     cdef bint expire(
         self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location,

@@ -19,6 +19,7 @@ from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
+from mq9fast._core.message_times cimport TIMES_BYTES, read_times
 from mq9fast._core.protocol.address cimport split_priority, valid_address
 from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
 from mq9fast._core.protocol.literals cimport (
@@ -99,6 +100,7 @@ cdef class MailboxWriter:
         cdef Mailbox mailbox
         cdef MessageHeaders headers
         cdef NewMessage message
+        cdef char[TIMES_BYTES] attributes
         cdef Hash128 hashed
         cdef bint has_id = False
         if not split_priority(rest, &address, &rank):
@@ -110,6 +112,8 @@ cdef class MailboxWriter:
             if not self.accept_headers(client, op, &headers):
                 return 0
             message.header = headers.block
+            if not read_times(&headers, &message, attributes):
+                return self.refuse(client, op.reply, "bad_request: times")
             has_id = headers.options & (1 << NATS_MSG_ID) != 0
         if client.sender_block is not None:
             prove_sender(&message, client.sender_block)

@@ -18,3 +18,4 @@ cdef class MessageAdder:
 
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept
     cdef int add(self, Mailbox mailbox, NewMessage* message) except -1
+    cdef int note_life(self, Mailbox mailbox, const NewMessage* message) except -1

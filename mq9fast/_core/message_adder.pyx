@@ -6,6 +6,7 @@ from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.storage.record cimport NewMessage, content_bytes
+from mq9fast._core.storage.row_format cimport ENDLESS_LIFE
 
 
 cdef class MessageAdder:
@@ -42,6 +43,18 @@ cdef class MessageAdder:
         self.accumulator.group.add_message(mailbox, message)
         mailbox.next_id += 1
         self.mailbox_index.message_added(mailbox, message.rank, <uint64_t>content_bytes(message))
-        if mailbox.lives is not None and mailbox.lives.front.slot < 0:
-            self.mailbox_index.schedule_front(mailbox, message.created_ms + mailbox.lives.max_age_ms)
+        if message.life_ms:
+            self.note_life(mailbox, message)
+        if mailbox.times is not None and mailbox.times.front.slot < 0:
+            self.mailbox_index.fronts.schedule(mailbox.times, message.created_ms + mailbox.times.max_age_ms)
         return 0
+
+    cdef int note_life(self, Mailbox mailbox, const NewMessage* message) except -1:
+        """The message has a life of its own."""
+        if message.life_ms == ENDLESS_LIFE:
+            return 0
+        self.mailbox_index.need_times(mailbox)
+        mailbox.times.own_lives = True
+        return self.accumulator.group.agenda.add(
+            mailbox, message.rank, message.msg_id, message.created_ms + message.life_ms
+        )

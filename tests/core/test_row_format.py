@@ -115,6 +115,28 @@ def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:
     assert len(thinned[1]) == 16 + 2 * 12 + 2 * 16 + 3
 
 
+def test_rows_of_a_message_with_a_life() -> None:
+    core = OneMailbox()
+    header = "NATS/1.0\r\nNats-TTL: 2\r\n\r\n"
+    size = len(header)
+    core.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b.urgent %d %d\r\n%bok\r\n" % (size, size + 2, header.encode()))
+    message = row(
+        f"6d {UID} 01 {FIRST_ID}",
+        *("01 08", "00 0b", f"00 00 00 {size:02x}", core.sent),
+        "01 00 08 00 00 00 00 00 00 07 d0",
+        text(header) + text("ok"),
+    )
+    # In steps of 250 ms, rounded up.
+    due = (-(-(core.mailbox.renewed_ms + 2000) // 250) * 250).to_bytes(8, "big").hex(" ")
+    due_row = row(
+        f"74 {due} {UID} {FIRST_ID}",
+        *("08 00", "00 03", "00 00 00 01"),
+        text("a.b") + f"01 {FIRST_ID}",
+    )
+    assert core.store.pairs.items() >= {message, due_row}
+    assert core.store.pairs[b"ba.b"][1] == 0x01 | 0x04
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [

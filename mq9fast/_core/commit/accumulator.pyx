@@ -24,6 +24,7 @@ cdef class Accumulator:
             check(self.sealed is None, b"at most one sealed group is not released")
             check(next_group.bytes == 0 and not next_group.deferred, b"a new group is empty")
         next_group.deletes = sealed.deletes
+        next_group.agenda = sealed.agenda
         self.sealed = sealed
         self.group = next_group
         self.group_number += 1

@@ -11,6 +11,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View
+from mq9fast._core.commit.agenda cimport Agenda
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
@@ -87,6 +88,7 @@ cdef class CommitGroup:
     cdef list deferred                    # callbacks, called with whether the group is durable
     cdef BatchPuts puts                   # messages that are added
     cdef BatchDeletes deletes             # messages that are deleted; the next group uses the same object
+    cdef Agenda agenda                    # what is due when; the next group uses the same object
 
     cdef Section replies              # PendingReply
     cdef Section live_pushes          # LivePush

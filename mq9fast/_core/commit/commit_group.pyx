@@ -7,6 +7,7 @@ from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.memory cimport PyMem_Free
 from mq9fast._core.base.vector cimport with_capacity
 from mq9fast._core.base.view cimport View, put, view_of
+from mq9fast._core.commit.agenda cimport Agenda
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
@@ -35,6 +36,7 @@ cdef class CommitGroup:
         self.unwritten_skips = []
         self.puts = BatchPuts()
         self.deletes = BatchDeletes()
+        self.agenda = Agenda()
         self.set_batch(batch)
 
     def __dealloc__(self):
@@ -206,6 +208,7 @@ cdef class CommitGroup:
         if self.live_pushes.count == 0:
             self.puts.clear()
         self.deletes.write(self.put, self.delete)
+        self.agenda.write(self.put)
         for mailbox in self.touched:
             check(mailbox.touched, b"a changed mailbox is in one list, once")
             mailbox.touched = False

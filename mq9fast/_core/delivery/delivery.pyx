@@ -199,7 +199,7 @@ cdef class Delivery:
             message = &commit_group.puts.messages[live_push.message]
             check(message.msg_id == live_push.msg_id, b"a message to push is the one that was added")
             unpack_message(commit_group.puts.stored(message), &stored)
-            if mailbox.lives is not None and mailbox.lives.has_expired(&stored):
+            if mailbox.times is not None and mailbox.times.has_expired(&stored):
                 continue
             begin_frame(&frame, mailbox, rank)
             fill_frame(&frame, live_push.msg_id, &stored, message.location)

@@ -87,7 +87,7 @@ cdef class QueueGroup(Consumer):
     @property
     def waiting_count(self) -> int:
         """Messages of the mailbox that are not given to a member, or were given back."""
-        cdef uint64_t total = self.mailbox.total()
+        cdef uint64_t total = self.mailbox.placed()
         return total - min(total, <uint64_t>self.unanswered_count)
 
     cdef Member join(self, Subscription subscription, int ranks):
@@ -351,7 +351,7 @@ cdef class QueueGroup(Consumer):
                 self.in_flight.drop(entry, NULL)
                 continue
             batch.read(entry.location.index, &message)
-            if self.mailbox.lives is not None and self.mailbox.lives.has_expired(&message):
+            if self.mailbox.times is not None and self.mailbox.times.has_expired(&message):
                 self.in_flight.drop(entry, NULL)
                 continue
             fill_frame(&frame, entry.item.minor, &message, entry.location)

@@ -15,10 +15,9 @@ from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View
 from mq9fast._core.mailbox.failed_deliveries cimport FailedDeliveries
-from mq9fast._core.mailbox.lives cimport Lives
 from mq9fast._core.mailbox.options cimport DEFAULT_DUPLICATE_WINDOW_MS, MailboxOptions
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
-from mq9fast._core.storage.expiry_rule cimport ExpiryClock
+from mq9fast._core.mailbox.times cimport Fronts, Times
 from mq9fast._core.storage.record cimport MailboxRecord
 from mq9fast._core.storage.row_format cimport DEAD_BYTES_UNIT, MESSAGE_OVERHEAD_BYTES
 
@@ -72,8 +71,8 @@ cdef class Mailbox:
     # Failed deliveries; None if there are none, or all are in the store only.
     cdef FailedDeliveries failed
 
-    # When messages expire; None while none can.
-    cdef Lives lives
+    # What messages wait for; None while they neither expire nor are delayed.
+    cdef Times times
 
     # Lifetime. The heap may have an earlier deadline than the mailbox, never a later one: when the heap's
     # deadline passes, the mailbox's is checked again.
@@ -100,8 +99,15 @@ cdef class Mailbox:
     cdef inline uint64_t duplicate_window_ms(self) noexcept:
         return DEFAULT_DUPLICATE_WINDOW_MS if self.options is None else self.options.duplicate_window_ms
 
-    cdef inline uint64_t total(self) noexcept:
+    cdef inline uint64_t placed(self) noexcept:
+        """Messages that are not delayed."""
         return self.count[0] + self.count[1] + self.count[2]
+
+    cdef inline uint64_t delayed(self) noexcept:
+        return 0 if self.times is None else self.times.delayed
+
+    cdef inline uint64_t total(self) noexcept:
+        return self.placed() + self.delayed()
 
     cdef inline void check_ids(self) noexcept:
         check(self.durable_id <= self.written_id <= self.next_id, b"ids are written before they are durable")
@@ -118,8 +124,7 @@ cdef class MailboxIndex:
     cdef Heap deadlines
     cdef public uint64_t now_ms           # broker time of this turn, milliseconds
     cdef uint64_t expiry_clock_ms  # deadlines up to this time have passed; never ahead of now_ms
-    cdef ExpiryClock expiry_clock  # the same time, for those that do not know the index
-    cdef Heap fronts              # of mailboxes with max_age and messages: see `Lives`
+    cdef Fronts fronts            # of mailboxes with max_age; its clock shows expiry_clock_ms too
     cdef readonly uint64_t newest_ms      # time of the newest write in what `load` has loaded; 0 = none
     cdef readonly uint64_t next_uid
     # A start raises the id epoch when ids may have been lost that clients know. Ids and uids of a new epoch
@@ -152,11 +157,18 @@ cdef class MailboxIndex:
 
     cdef inline void let_pass(self, uint64_t now_ms) noexcept:
         """Let all deadlines up to `now_ms` pass."""
-        self.expiry_clock_ms = self.expiry_clock.now_ms = now_ms
+        self.expiry_clock_ms = self.fronts.clock.now_ms = now_ms
 
-    cdef int update_lives(self, Mailbox mailbox) except -1
-    cdef int schedule_front(self, Mailbox mailbox, uint64_t due_ms) except -1
-    cdef void drop_lives(self, Mailbox mailbox) noexcept
+    cdef inline int need_times(self, Mailbox mailbox) except -1:
+        """Messages of the mailbox are going to expire, or to be delayed."""
+        if mailbox.times is None:
+            mailbox.times = self.fronts.new_times(<void*>mailbox, mailbox.uid)
+        return 0
+
+    cdef int set_max_age(self, Mailbox mailbox) except -1
+    cdef int load_record(self, Mailbox mailbox, const MailboxRecord* record, MailboxOptions options) except -1
+    cdef int load_times(self, Mailbox mailbox, const MailboxRecord* record) except -1
+    cdef void drop_times(self, Mailbox mailbox) noexcept
     cdef int schedule_ids(self, Mailbox mailbox) except -1
     cdef void drop_ids(self, Mailbox mailbox) noexcept
     cdef uint64_t load_mailbox(self, View address, bytes record) except? 0

@@ -12,13 +12,12 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View, empty_view, same, to_bytes, view_of
-from mq9fast._core.mailbox.lives cimport Lives, new_lives
 from mq9fast._core.mailbox.options cimport MailboxOptions, unpack_options
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
+from mq9fast._core.mailbox.times cimport Fronts
 from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
-from mq9fast._core.storage.expiry_rule cimport ExpiryClock
 from mq9fast._core.storage.record cimport MailboxRecord, address_in, pack_mailbox, unpack_mailbox
 from mq9fast._core.storage.row_format cimport EPOCH_BITS
 
@@ -46,6 +45,11 @@ cdef class Mailbox:
     def total_count(self) -> int:
         """Messages that are not deleted."""
         return self.total()
+
+    @property
+    def delayed_count(self) -> int:
+        """Messages that wait for their time. They are part of total_count."""
+        return self.delayed()
 
     @property
     def max_other_rows(self) -> int:
@@ -120,6 +124,9 @@ cdef class Mailbox:
         record.public = self.public
         record.has_id_rows = self.has_id_rows
         record.has_failure_rows = self.has_failure_rows
+        record.delayed = self.delayed()
+        record.has_own_lives = self.times is not None and self.times.own_lives
+        record.has_names = self.times is not None and self.times.has_names
         record.uid = self.uid
         record.next_id = self.next_id
         record.renewed_ms = self.renewed_ms
@@ -143,8 +150,7 @@ cdef class MailboxIndex:
         self.table = BytesMap(seed)
         self.public_addresses = OrderedBytes()
         self.deadlines = Heap()
-        self.expiry_clock = ExpiryClock()
-        self.fronts = Heap()
+        self.fronts = Fronts()
         self.thinning_queue = deque()
         self.id_deadlines = Heap()
         self.ids_to_load = deque()
@@ -193,33 +199,27 @@ cdef class MailboxIndex:
             self.deadlines.restore_order(item)
         return 0
 
-    cdef int update_lives(self, Mailbox mailbox) except -1:
-        """The options of the mailbox may have changed, or the mailbox was loaded."""
+    cdef int load_times(self, Mailbox mailbox, const MailboxRecord* record) except -1:
+        """The record of the mailbox was loaded, with its options."""
+        if record.has_own_lives or record.has_names or record.delayed:
+            self.need_times(mailbox)
+            mailbox.times.own_lives = record.has_own_lives
+            mailbox.times.has_names = record.has_names
+            mailbox.times.delayed = record.delayed
+        return self.set_max_age(mailbox)
+
+    cdef int set_max_age(self, Mailbox mailbox) except -1:
+        """The options of the mailbox may have changed."""
         cdef uint64_t max_age_ms = 0 if mailbox.options is None else mailbox.options.max_age_ms
-        if mailbox.lives is None:
-            if max_age_ms == 0:
-                return 0
-            mailbox.lives = new_lives(self.expiry_clock, max_age_ms)
-        elif mailbox.lives.max_age_ms == max_age_ms:
-            return 0
-        mailbox.lives.set_max_age(max_age_ms)
-        return self.schedule_front(mailbox, 0)
+        if max_age_ms:
+            self.need_times(mailbox)
+        return 0 if mailbox.times is None else self.fronts.set_max_age(mailbox.times, max_age_ms)
 
-    cdef int schedule_front(self, Mailbox mailbox, uint64_t due_ms) except -1:
-        """Have `Expirer` look at the first messages of the mailbox at this time, if it has max_age."""
-        cdef HeapItem* item = &mailbox.lives.front
-        self.fronts.remove(item)
-        if mailbox.lives.max_age_ms and mailbox.total():
-            item.owner = <void*>mailbox
-            item.major = due_ms
-            item.minor = mailbox.uid
-            self.fronts.push(item)
-        return 0
-
-    cdef void drop_lives(self, Mailbox mailbox) noexcept:
-        if mailbox.lives is not None:
-            self.fronts.remove(&mailbox.lives.front)
-            mailbox.lives = None
+    cdef void drop_times(self, Mailbox mailbox) noexcept:
+        """Forget them, in memory only."""
+        if mailbox.times is not None:
+            self.fronts.drop(mailbox.times)
+            mailbox.times = None
 
     cdef int schedule_ids(self, Mailbox mailbox) except -1:
         """Put the time when the mailbox may forget its oldest id into the heap."""
@@ -369,20 +369,26 @@ cdef class MailboxIndex:
         if not valid_address(address):
             raise CorruptRecord(f"a mailbox is stored under {to_bytes(address)!r}, which is not an address")
         mailbox = self.look_up_or_create(address)
-        mailbox.load(&stored, self.id_epoch)
-        mailbox.description = to_bytes(stored.description) if stored.description.size else None
-        mailbox.options = options
-        self.update_lives(mailbox)
+        self.load_record(mailbox, &stored, options)
         if mailbox.public:
             self.public_addresses.insert(mailbox.address)
+        self.next_uid = max(self.next_uid, stored.uid + 1)
+        self.newest_ms = max(self.newest_ms, stored.renewed_ms)
+        return stored.uid
+
+    cdef int load_record(
+        self, Mailbox mailbox, const MailboxRecord* record, MailboxOptions options
+    ) except -1:
+        """Make it the mailbox of a stored record, and count it in the totals."""
+        mailbox.load(record, self.id_epoch)
+        mailbox.description = to_bytes(record.description) if record.description.size else None
+        mailbox.options = options
+        self.load_times(mailbox, record)
         if mailbox.has_id_rows:
             self.ids_to_load.append(mailbox)
         self.add_totals(mailbox)
         self.schedule(mailbox)
-        self.queue_if_sparse(mailbox)
-        self.next_uid = max(self.next_uid, stored.uid + 1)
-        self.newest_ms = max(self.newest_ms, stored.renewed_ms)
-        return stored.uid
+        return self.queue_if_sparse(mailbox)
 
     def queue_all_for_thinning(self) -> None:
         """Queue all mailboxes with messages for thinning: their records have no dead bytes yet."""
@@ -417,7 +423,7 @@ cdef class MailboxIndex:
     def set_options(self, Mailbox mailbox not None, MailboxOptions options) -> None:
         """Replace the options of a mailbox. Options that are all at their defaults are not kept."""
         mailbox.options = options if options is not None and options.packed else None
-        self.update_lives(mailbox)
+        self.set_max_age(mailbox)
         self.schedule_ids(mailbox)
 
     def end(self, Mailbox mailbox not None) -> None:
@@ -425,8 +431,8 @@ cdef class MailboxIndex:
         check(mailbox.exists, b"a mailbox ends once")
         self.deadlines.remove(&mailbox.expiry)
         self.drop_ids(mailbox)
-        self.drop_lives(mailbox)
         self.subtract_totals(mailbox)
+        self.drop_times(mailbox)
         if mailbox.public:
             self.public_addresses.remove(view_of(mailbox.address))
         mailbox.exists = False
@@ -445,25 +451,17 @@ cdef class MailboxIndex:
         if not mailbox.exists:
             return
         self.drop_ids(mailbox)
-        self.drop_lives(mailbox)
         if record is None:
             self.end(mailbox)
             return
         unpack_mailbox(record, &stored)
         options = unpack_options(stored.options)
         self.subtract_totals(mailbox)
-        mailbox.load(&stored, self.id_epoch)
-        mailbox.description = to_bytes(stored.description) if stored.description.size else None
-        mailbox.options = options
-        self.update_lives(mailbox)
-        if mailbox.has_id_rows:
-            self.ids_to_load.append(mailbox)
+        self.drop_times(mailbox)
+        self.load_record(mailbox, &stored, options)
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id
         mailbox.check_ids()
-        self.add_totals(mailbox)
-        self.schedule(mailbox)
-        self.queue_if_sparse(mailbox)
 
     def uncount_refused(self, Mailbox mailbox not None, int rank, uint64_t msg_id, uint64_t size) -> None:
         """Subtract a message that `reload` counted, but that was refused and will be deleted.

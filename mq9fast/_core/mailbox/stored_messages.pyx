@@ -25,7 +25,7 @@ cdef RecordBatchReader messages_between(
     if mailbox.count[rank] == 0 or start >= end_key:
         return None
     first = message_key(mailbox.uid, rank, start)
-    return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, end_key)), start, mailbox.lives)
+    return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, end_key)), start, mailbox.times)
 
 
 cdef int check_rank(int rank) except -1:
@@ -82,7 +82,7 @@ def messages_before(store, Mailbox mailbox not None, int rank, uint64_t start, u
 
 cdef list newest_first(Mailbox mailbox, list rows, uint64_t start, uint64_t end):
     """The messages of one row, whose deletion bitmap may precede it, with ids from `start` up to `end`."""
-    reader = RecordBatchReader(rows, start, mailbox.lives)
+    reader = RecordBatchReader(rows, start, mailbox.times)
     cdef list found = [message for message in reader if message[0] < end]
     found.reverse()
     return found

@@ -59,6 +59,7 @@ cdef extern from *:
     const View TRACE_ONLY 'MQ9FAST_LITERAL("Nats-Trace-Only")'
 
     # What an answer to a delivered message may be that deletes nothing, as in JetStream.
+    const View NEVER 'MQ9FAST_LITERAL("never")'
     const View NAK 'MQ9FAST_LITERAL("-NAK")'
     const View WORK_IN_PROGRESS 'MQ9FAST_LITERAL("+WPI")'
 

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from mq9fast._core.base.view cimport View, empty_view, slice_from, view_of
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.row_format cimport (
-    AttributeTag, MessageKeyLayout, NumberLayout, put_u16, put_u64
+    MessageAttributeTag, MessageKeyLayout, NumberLayout, put_u16, put_u64
 )
 
 
@@ -29,6 +29,9 @@ cdef struct MailboxRecord:
     uint32_t id_epoch         # when the record was written; see MailboxIndex.id_epoch
     View description          # DANGER: points into the record that was unpacked, like `options`
     uint64_t created_ms       # 0 = unknown
+    bint has_own_lives        # there may be messages with a life of their own
+    bint has_names            # there may be rows of names
+    uint64_t delayed          # messages that have no place yet
     View options              # the other attributes, packed
 
 
@@ -37,6 +40,7 @@ cdef struct NewMessage:
     int rank
     uint64_t msg_id
     uint64_t created_ms
+    uint64_t life_ms          # 0 = as long as others, ENDLESS_LIFE = max_age does not count
     uint8_t flags             # the set of MessageFlags
     View attributes           # packed
     View added                # headers of the broker, with the NATS/1.0 line; empty if there are none
@@ -52,7 +56,7 @@ cdef inline Py_ssize_t content_bytes(const NewMessage* message) noexcept:
 cdef inline NewMessage empty_message() noexcept:
     cdef NewMessage message
     message.rank = 0
-    message.msg_id = message.created_ms = 0
+    message.msg_id = message.created_ms = message.life_ms = 0
     message.flags = 0
     message.attributes = message.added = message.header = message.payload = empty_view()
     return message
@@ -74,6 +78,7 @@ cdef struct AttributeReader:
 
 
 cdef uint64_t read_life(const StoredMessage* message) except? 0
+cdef uint64_t message_number(const StoredMessage* message, MessageAttributeTag tag) except? 0
 
 
 cdef inline View address_in(bytes mailbox_key) noexcept:
@@ -81,7 +86,7 @@ cdef inline View address_in(bytes mailbox_key) noexcept:
     return slice_from(view_of(mailbox_key), 1)
 
 
-cdef inline char* put_number(char* at, AttributeTag tag, uint64_t number) noexcept:
+cdef inline char* put_number(char* at, int tag, uint64_t number) noexcept:
     """Write an attribute that is a number, unless it is 0; returns the end."""
     cdef NumberLayout* attribute = <NumberLayout*>at
     if number == 0:

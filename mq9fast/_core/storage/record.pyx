@@ -9,8 +9,9 @@ from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage cimport row_format
 from mq9fast._core.storage.row_format cimport (
     ATTRIBUTE_FIXED_BYTES, DEAD_BYTES_UNIT, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
-    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_LIFE, AttributeLayout, MailboxLayout, MessageKeyLayout,
-    MessageLayout, put_u16, put_u32, put_u64, read_u16, read_u32, read_u64
+    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_DELAYED, TAG_LIFE, AttributeLayout, MailboxLayout,
+    MessageAttributeTag, MessageKeyLayout, MessageLayout, put_u16, put_u32, put_u64, read_u16, read_u32,
+    read_u64
 )
 
 # For Python, what row_format.pxd has for the core.
@@ -26,6 +27,8 @@ cdef enum:
     # Of a mailbox record.
     FLAG_PUBLIC = 1
     FLAG_ID_ROWS = 2
+    FLAG_OWN_LIVES = 4
+    FLAG_NAMES = 8
     FLAG_FAILURE_ROWS = 16
 
 
@@ -120,19 +123,27 @@ cdef int unpack_message(View value, StoredMessage* message) except -1:
 
 cdef uint64_t read_life(const StoredMessage* message) except? 0:
     """The life of a message that has one of its own, in milliseconds. CorruptRecord if it has none."""
+    cdef uint64_t life_ms = message_number(message, TAG_LIFE)
+    if life_ms == 0:
+        raise CorruptRecord("a message without a life has the flag of one")
+    return life_ms
+
+
+cdef uint64_t message_number(const StoredMessage* message, MessageAttributeTag tag) except? 0:
+    """The number in an attribute of a message; 0 if it has none. CorruptRecord if it is not a number."""
     cdef AttributeReader reader
-    cdef uint64_t life_ms = 0
+    cdef uint64_t number = 0
     reader.rest = message.attributes
     reader.tag = 0
     while next_attribute(&reader):
-        if reader.tag == TAG_LIFE:
-            read_number(&reader, &life_ms)
-            return life_ms
-    raise CorruptRecord("a message without a life has the flag of one")
+        if reader.tag == <int>tag:
+            read_number(&reader, &number)
+    return number
 
 
 cdef bytes pack_mailbox(const MailboxRecord* record):
-    cdef Py_ssize_t attributes = record.options.size + (NUMBER_BYTES if record.created_ms else 0)
+    cdef int numbers = (record.created_ms != 0) + (record.delayed != 0)
+    cdef Py_ssize_t attributes = record.options.size + numbers * NUMBER_BYTES
     cdef bytes value = PyBytes_FromStringAndSize(
         NULL, MAILBOX_FIXED_BYTES + record.description.size + attributes
     )
@@ -145,6 +156,7 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
     fixed.flags = <char>(
         (FLAG_PUBLIC if record.public else 0) | (FLAG_ID_ROWS if record.has_id_rows else 0)
         | (FLAG_FAILURE_ROWS if record.has_failure_rows else 0)
+        | (FLAG_OWN_LIVES if record.has_own_lives else 0) | (FLAG_NAMES if record.has_names else 0)
     )
     put_u16(fixed.attributes_size, <uint16_t>attributes)
     put_u32(fixed.description_size, <uint32_t>record.description.size)
@@ -159,7 +171,7 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
     put_u32(fixed.id_epoch, record.id_epoch)
     put_u32(fixed.dead_units, <uint32_t>min(dead_units, <uint64_t>0xFFFFFFFF))
     at = put_number(put(<char*>(fixed + 1), record.description), TAG_CREATED_MS, record.created_ms)
-    put(at, record.options)
+    put_number(put(at, record.options), TAG_DELAYED, record.delayed)
     return value
 
 
@@ -172,6 +184,8 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
     check_version(view_of(value), MAILBOX_FIXED_BYTES)
     record.public = fixed.flags & FLAG_PUBLIC != 0
     record.has_id_rows = fixed.flags & FLAG_ID_ROWS != 0
+    record.has_own_lives = fixed.flags & FLAG_OWN_LIVES != 0
+    record.has_names = fixed.flags & FLAG_NAMES != 0
     record.has_failure_rows = fixed.flags & FLAG_FAILURE_ROWS != 0
     record.description = view(<const char*>(fixed + 1), <Py_ssize_t>read_u32(fixed.description_size))
     reader.rest.size = <Py_ssize_t>read_u16(fixed.attributes_size)
@@ -179,11 +193,15 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
         raise CorruptRecord(f"a mailbox record of {len(value)} bytes does not have the length in it")
     reader.rest.data = record.description.data + record.description.size
     reader.tag = 0
-    record.created_ms = 0
+    record.created_ms = record.delayed = 0
     record.options = reader.rest
-    if next_attribute(&reader) and reader.tag == TAG_CREATED_MS:
-        read_number(&reader, &record.created_ms)
-        record.options = reader.rest
+    while next_attribute(&reader):
+        if reader.tag == TAG_CREATED_MS:
+            read_number(&reader, &record.created_ms)
+            record.options = reader.rest
+        elif reader.tag == TAG_DELAYED:
+            read_number(&reader, &record.delayed)
+            record.options.size -= NUMBER_BYTES
     record.uid = read_u64(fixed.uid)
     record.next_id = read_u64(fixed.next_id)
     record.renewed_ms = read_u64(fixed.renewed_ms)

@@ -19,7 +19,10 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'm' uid(8) rank(1) last_id(8)            the deletion bitmap of that batch; last_id is its last message's
     'm' uid(8) 3(1) last_id(8)               Nats-Msg-Ids; last_id is the msg_id of the last one
     'm' uid(8) 4(1) msg_id(8)                the failed deliveries of a message
+    'm' uid(8) 8(1) + rank msg_id(8)         a delayed message, which has no place yet
+    'm' uid(8) 12(1) msg_id(8) / 64          names: the places of formerly delayed messages with these msg_ids
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
+    't' due_ms(8) uid(8) last_id(8)          a due row: messages of one mailbox that are due at this time
     'l' segment(8)                           nothing                a segment of the value log
 
     A value of messages of MIN_LOGGED_BYTES or more is in the value log, and its row has a value pointer
@@ -36,12 +39,12 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +-----------------------+--------------------------+------------+------------------+-----------+
     | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | see below |
     +-----------------------+--------------------------+------------+------------------+-----------+
-    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 4 of failed deliveries. head: no stored
-    message of that rank has a smaller id. epoch: the id epoch when the record was written. A start that may
-    have lost ids raises the id epoch under 'j'. For each epoch since then, loading the record adds 1 << 32 to
-    next_id. So lost ids are not given again, and no record has to be rewritten after a loss. The same is true
-    of 'u'. dead: the size of deleted messages that record batches still hold, in units of 256 bytes, rounded
-    down.
+    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 2 messages with a life of their own, bit 3
+    rows of names, bit 4 rows of failed deliveries. head: no stored message of that rank has a smaller id.
+    epoch: the id epoch when the record was written. A start that may have lost ids raises the id epoch under
+    'j'. For each epoch since then, loading the record adds 1 << 32 to next_id. So lost ids are not given
+    again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the size of deleted
+    messages that record batches still hold, in units of 256 bytes, rounded down.
 
     message
     0      1   2                   4               8              16
@@ -89,10 +92,24 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     | 7    | 0 | count | due_ms  |    no queue group gets the message before due_ms, in broker time
     +------+---+-------+---------+
 
+    due row
+    0      1   2                4       8
+    +------+---+----------------+-------+---------+---------------------------------+
+    | 8    | 0 | address length | count | address | count times: kind(1) msg_id(8)  |
+    +------+---+----------------+-------+---------+---------------------------------+
+    kind: the rank of a message whose life ends, or 8 + the rank of a delayed message. due_ms is rounded up to
+    DUE_STEP_MS. A due row may be of a mailbox that has ended, and of messages that are deleted.
+
+    names
+    0      1
+    +------+------------------------------------------------------+
+    | 9    | for each name: msg_id(8) rank(1) id of its place(8)  |
+    +------+------------------------------------------------------+
+
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
 batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes, no flags
-of messages, no value log and no Nats-Msg-Ids.
+of messages, no value log, no Nats-Msg-Ids, due rows, delayed messages and names.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -113,10 +130,17 @@ cdef enum:
     VALUE_POINTER_VERSION = 5
     ID_ROW_VERSION = 6
     FAILURE_VERSION = 7
+    DUE_ROW_VERSION = 8
+    NAME_ROW_VERSION = 9
 
     IDS_RANK = 3                    # in the key of a row of Nats-Msg-Ids, behind the ranks of messages
     MAX_ROW_IDS = 1024
     FAILURES_RANK = 4               # in the key of a row of failed deliveries
+    DELAYED_RANK = 8                # in the key of a delayed message, plus its rank
+    NAMES_RANK = 12
+    NAMES_BITS = 6                  # a row has the names whose ids are the same without so many last bits
+    DUE_STEP_MS = 250
+    MAX_ROW_DUE = 96
 
     MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
     BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
@@ -132,6 +156,7 @@ cdef enum AttributeTag:
     TAG_MAX_AGE = 10                # in milliseconds
     TAG_MAX_IN_FLIGHT = 15          # plus 1
     TAG_BACKOFF = 16                # numbers of 8 bytes, in milliseconds
+    TAG_DELAYED = 64                # how many messages are delayed; not an option, and behind all options
 
 
 cdef enum MessageFlag:
@@ -144,6 +169,9 @@ cdef enum MessageFlag:
 
 cdef enum MessageAttributeTag:
     TAG_LIFE = 1                    # in milliseconds from created_ms on; ENDLESS_LIFE: max_age does not count
+    TAG_NAME = 2                    # its msg_id, plus 1, if that is not the id in the row
+    TAG_SENT_MS = 3                 # when it was accepted, if created_ms is when it took its place
+    TAG_DUE_MS = 4                  # when it takes its place
 
 
 # Every field is an array of bytes, so that there is no padding.
@@ -247,6 +275,32 @@ cdef struct FailureLayout "mq9fast_failure":
     char due_ms[8]
 
 
+cdef struct DueKeyLayout "mq9fast_due_key":
+    char prefix                     # DUE_ROWS
+    char due_ms[8]
+    char uid[8]
+    char last_id[8]
+
+
+cdef struct DueRowLayout "mq9fast_due_row":
+    # Followed by the address and entries.
+    char version
+    char reserved
+    char address_size[2]
+    char count[4]
+
+
+cdef struct DueEntryLayout "mq9fast_due_entry":
+    char kind
+    char msg_id[8]
+
+
+cdef struct NameEntryLayout "mq9fast_name_entry":
+    char name[8]
+    char rank
+    char place[8]
+
+
 cdef extern from *:
     """
     #define MQ9FAST_BYTES_OF(layout) ((Py_ssize_t)sizeof(struct layout))
@@ -258,6 +312,7 @@ cdef extern from *:
     # The first byte of a key.
     const char MAILBOXES "'b'"
     const char MESSAGES "'m'"
+    const char DUE_ROWS "'t'"
 
     const Py_ssize_t MESSAGE_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_message_key)"
     const Py_ssize_t BATCH_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch_key)"
@@ -273,6 +328,10 @@ cdef extern from *:
     const Py_ssize_t DELETION_BITMAP_BYTES "MQ9FAST_BYTES_OF(mq9fast_deletion_bitmap)"
     const Py_ssize_t ID_ROW_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_id_row)"
     const Py_ssize_t FAILURE_BYTES "MQ9FAST_BYTES_OF(mq9fast_failure)"
+    const Py_ssize_t DUE_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_due_key)"
+    const Py_ssize_t DUE_ROW_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_due_row)"
+    const Py_ssize_t DUE_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_due_entry)"
+    const Py_ssize_t NAME_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_name_entry)"
     const Py_ssize_t ID_ROW_ENTRY_BYTES "MQ9FAST_BYTES_OF(mq9fast_id_row_entry)"
 
 

@@ -1,0 +1,33 @@
+"""What the messages of one mailbox wait for, in memory: when they expire, and how many are delayed.
+
+A mailbox whose messages neither expire nor wait has no such object. max_age needs no rows in the store:
+messages of a rank are stored in the order in which they expire, so the first of each rank tells what is due
+next. `Agenda` has the rest. `Expirer` does what is due.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.storage.expiry_rule cimport ExpiryClock, ExpiryRule
+
+
+cdef class Times(ExpiryRule):
+    # In Fronts: when a first message may be past max_age, or earlier. Its owner is the Mailbox.
+    cdef HeapItem front
+    # By rank: messages with smaller ids are gone, or max_age does not concern them.
+    cdef uint64_t passed[3]
+
+    cdef bint own_lives           # there may be messages with a life of their own
+    cdef bint has_names           # the store may have rows of names
+    cdef uint64_t delayed         # messages that have no place yet
+
+
+cdef class Fronts:
+    """The mailboxes with max_age, by the time when a message of them may be due."""
+    cdef ExpiryClock clock
+    cdef Heap heap
+
+    cdef Times new_times(self, void* mailbox, uint64_t uid)
+    cdef int set_max_age(self, Times times, uint64_t max_age_ms) except -1
+    cdef int schedule(self, Times times, uint64_t due_ms) except -1
+    cdef void drop(self, Times times) noexcept
