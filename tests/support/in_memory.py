@@ -139,6 +139,7 @@ class ImmediatePipeline:
         batch: Any = self.accumulator.group.take_batch(MemoryBatch)
         if batch is not None:
             self.store.write(batch)
+            self.accumulator.group.mark_written()
 
     def commit(self) -> None:
         if self.failing is not None:
