@@ -71,6 +71,8 @@ cdef class Deleter:
                     group.begin_deletion(entry)
         self.skip_push(mailbox, msg_id)
         self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
+        if mailbox.has_failure_rows:
+            self.failures.forget(mailbox, msg_id)
         self.mailbox_index.queue_if_sparse(mailbox)
         return True
 

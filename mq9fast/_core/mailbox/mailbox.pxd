@@ -165,10 +165,7 @@ cdef class MailboxIndex:
             mailbox.times = self.fronts.new_times(<void*>mailbox, mailbox.uid)
         return 0
 
-    cdef int set_max_age(self, Mailbox mailbox) except -1
     cdef int load_record(self, Mailbox mailbox, const MailboxRecord* record, MailboxOptions options) except -1
-    cdef int load_times(self, Mailbox mailbox, const MailboxRecord* record) except -1
-    cdef void drop_times(self, Mailbox mailbox) noexcept
     cdef int schedule_ids(self, Mailbox mailbox) except -1
     cdef void drop_ids(self, Mailbox mailbox) noexcept
     cdef uint64_t load_mailbox(self, View address, bytes record) except? 0

@@ -199,28 +199,6 @@ cdef class MailboxIndex:
             self.deadlines.restore_order(item)
         return 0
 
-    cdef int load_times(self, Mailbox mailbox, const MailboxRecord* record) except -1:
-        """The record of the mailbox was loaded, with its options."""
-        if record.has_own_lives or record.has_names or record.delayed:
-            self.need_times(mailbox)
-            mailbox.times.own_lives = record.has_own_lives
-            mailbox.times.has_names = record.has_names
-            mailbox.times.delayed = record.delayed
-        return self.set_max_age(mailbox)
-
-    cdef int set_max_age(self, Mailbox mailbox) except -1:
-        """The options of the mailbox may have changed."""
-        cdef uint64_t max_age_ms = 0 if mailbox.options is None else mailbox.options.max_age_ms
-        if max_age_ms:
-            self.need_times(mailbox)
-        return 0 if mailbox.times is None else self.fronts.set_max_age(mailbox.times, max_age_ms)
-
-    cdef void drop_times(self, Mailbox mailbox) noexcept:
-        """Forget them, in memory only."""
-        if mailbox.times is not None:
-            self.fronts.drop(mailbox.times)
-            mailbox.times = None
-
     cdef int schedule_ids(self, Mailbox mailbox) except -1:
         """Put the time when the mailbox may forget its oldest id into the heap."""
         cdef RememberedIds ids = mailbox.ids
@@ -383,7 +361,7 @@ cdef class MailboxIndex:
         mailbox.load(record, self.id_epoch)
         mailbox.description = to_bytes(record.description) if record.description.size else None
         mailbox.options = options
-        self.load_times(mailbox, record)
+        mailbox.times = self.fronts.load(<void*>mailbox, record, options)
         if mailbox.has_id_rows:
             self.ids_to_load.append(mailbox)
         self.add_totals(mailbox)
@@ -423,7 +401,7 @@ cdef class MailboxIndex:
     def set_options(self, Mailbox mailbox not None, MailboxOptions options) -> None:
         """Replace the options of a mailbox. Options that are all at their defaults are not kept."""
         mailbox.options = options if options is not None and options.packed else None
-        self.set_max_age(mailbox)
+        mailbox.times = self.fronts.update(mailbox.times, <void*>mailbox, mailbox.uid, mailbox.options)
         self.schedule_ids(mailbox)
 
     def end(self, Mailbox mailbox not None) -> None:
@@ -432,7 +410,7 @@ cdef class MailboxIndex:
         self.deadlines.remove(&mailbox.expiry)
         self.drop_ids(mailbox)
         self.subtract_totals(mailbox)
-        self.drop_times(mailbox)
+        mailbox.times = self.fronts.drop(mailbox.times)
         if mailbox.public:
             self.public_addresses.remove(view_of(mailbox.address))
         mailbox.exists = False
@@ -457,7 +435,7 @@ cdef class MailboxIndex:
         unpack_mailbox(record, &stored)
         options = unpack_options(stored.options)
         self.subtract_totals(mailbox)
-        self.drop_times(mailbox)
+        mailbox.times = self.fronts.drop(mailbox.times)
         self.load_record(mailbox, &stored, options)
         mailbox.next_id = mailbox.written_id = max(next_id, stored.next_id)
         mailbox.durable_id = durable_id

@@ -8,7 +8,9 @@ next. `Agenda` has the rest. `Expirer` does what is due.
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.storage.expiry_rule cimport ExpiryClock, ExpiryRule
+from mq9fast._core.storage.record cimport MailboxRecord
 
 
 cdef class Times(ExpiryRule):
@@ -30,4 +32,6 @@ cdef class Fronts:
     cdef Times new_times(self, void* mailbox, uint64_t uid)
     cdef int set_max_age(self, Times times, uint64_t max_age_ms) except -1
     cdef int schedule(self, Times times, uint64_t due_ms) except -1
-    cdef void drop(self, Times times) noexcept
+    cdef Times load(self, void* mailbox, const MailboxRecord* record, MailboxOptions options)
+    cdef Times update(self, Times times, void* mailbox, uint64_t uid, MailboxOptions options)
+    cdef Times drop(self, Times times)

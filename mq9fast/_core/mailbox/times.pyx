@@ -3,8 +3,10 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.heap cimport Heap
+from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.expiry_rule cimport ExpiryClock, ExpiryRule
+from mq9fast._core.storage.record cimport MailboxRecord
 
 
 cdef class Times(ExpiryRule):
@@ -45,6 +47,27 @@ cdef class Fronts:
             self.heap.push(&times.front)
         return 0
 
-    cdef void drop(self, Times times) noexcept:
-        """The mailbox has ended, or is read from the store again."""
-        self.heap.remove(&times.front)
+    cdef Times load(self, void* mailbox, const MailboxRecord* record, MailboxOptions options):
+        """The times of a mailbox that was loaded from its record; None if it has none."""
+        cdef Times times = None
+        if record.has_own_lives or record.has_names or record.delayed:
+            times = self.new_times(mailbox, record.uid)
+            times.own_lives = record.has_own_lives
+            times.has_names = record.has_names
+            times.delayed = record.delayed
+        return self.update(times, mailbox, record.uid, options)
+
+    cdef Times update(self, Times times, void* mailbox, uint64_t uid, MailboxOptions options):
+        """The times of a mailbox whose options may have changed."""
+        cdef uint64_t max_age_ms = 0 if options is None else options.max_age_ms
+        if times is None and max_age_ms:
+            times = self.new_times(mailbox, uid)
+        if times is not None:
+            self.set_max_age(times, max_age_ms)
+        return times
+
+    cdef Times drop(self, Times times):
+        """The mailbox has ended, or is read from the store again: it has no times. They may be None."""
+        if times is not None:
+            self.heap.remove(&times.front)
+        return None
