@@ -14,7 +14,7 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md
 DEBUG_TESTS := tests/core tests/wire
 
-.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-cores perf build build-for-tests debug sdist clean
+.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -44,6 +44,9 @@ bench-growth: build-for-tests
 
 bench-memory: build-for-tests
 	$(BIN)/python -m bench.peers.memory
+
+bench-long: build-for-tests
+	$(BIN)/python -m bench.peers.long $(ARGS)
 
 bench-cores: build-for-tests
 	$(BIN)/python -m bench.peers.cores

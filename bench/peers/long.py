@@ -1,0 +1,233 @@
+"""`python -m bench.peers.long`: minutes at full speed, second by second.
+
+One connection sends pipelined, and another one message at a time. Then the same with a queue group that
+answers, and so deletes, every message. Look at the slowest second, at the latency beside the load, and at
+memory and disk.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from ctypes import c_longlong
+from pathlib import Path
+from typing import Any
+
+from bench.peers import versions
+from bench.peers.batches import batches
+from bench.peers.exchange import Window, wait_in_kernel
+from bench.peers.machine import describe
+from bench.peers.nats import END, JETSTREAM_WINDOW, pub
+from bench.peers.payloads import payloads
+from bench.peers.report import table_head, table_line
+from bench.peers.rounds import tell
+from bench.peers.rows_large import bounded, size_name
+from bench.peers.servers import Server, mq9fast
+from bench.peers.workers import SkippingWorker, drain
+from tests.support.wire_client import MAILBOX, Wire
+
+ROOT = Path(__file__).parents[2]
+SIZES = (1 << 10, 16 << 10)
+MEMBERS = 2
+IDLE_SECONDS = 5
+# A run without readers ends when the messages take this share of the free disk.
+SHARE_OF_DISK = 0.5
+# The sender waits while the readers are this far behind.
+MAX_BACKLOG_BYTES = 1 << 30
+PROBE = pub(MAILBOX + "MSG.probe", b"x" * 100, b"probed")
+HEADS = ["payload", "readers", "seconds", "median", "slowest", "share", "p50 idle", "p99 beside", "times"]
+HEADS += ["memory early", "memory at the end", "messages", "disk"]
+
+
+class SteadyWindow(Window):
+    """Sends for ever, but waits while `sent` is more than `most` ahead of `done`, unless `most` is 0.
+
+    `sent` counts the replies; other processes read it.
+    """
+
+    def __init__(self, wire: Wire, frames: list[bytes], window: int, sent: Any, done: Any, most: int) -> None:
+        super().__init__(wire.socket, frames, 1, END, window)
+        self.batches = itertools.cycle(batches(frames, 1, window // 4))
+        self.batch = next(self.batches)
+        self.left = self.unsent = 1 << 60
+        self.first = self.left
+        self.sent, self.done, self.most = sent, done, most
+
+    def take(self) -> bool:
+        super().take()
+        self.sent.value = self.first - self.left
+        while self.most and self.sent.value - self.done.value > self.most:
+            time.sleep(0.001)
+        return True
+
+
+class CountingWorker(SkippingWorker):
+    """A member that counts its messages for other processes."""
+
+    counter: Any
+
+    def read(self) -> None:
+        before = self.done
+        super().read()
+        self.counter.value += self.done - before
+
+
+def send(port: int, size: int, sent: Any, done: Any, most: int) -> None:
+    with Wire(port) as wire:
+        wire.sub("acks", "acks")
+        wire.ping()
+        frames = [pub(MAILBOX + "MSG.bench", body, b"acks") for body in payloads(size)]
+        window = SteadyWindow(wire, frames, bounded(JETSTREAM_WINDOW, size), sent, done, most)
+        wait_in_kernel(wire.socket)
+        window.feed()
+        while window.take():
+            pass
+
+
+def answer(port: int, done: Any) -> None:
+    members = [Wire(port) for _ in range(MEMBERS)]
+    for member in members:
+        member.subscribe("bench", queue="workers")
+    workers = [CountingWorker(member) for member in members]
+    for worker in workers:
+        worker.counter = done
+    drain(workers, 1 << 60, lambda: False)
+
+
+def probe(wire: Wire, latencies: list[float]) -> None:
+    """Send one message and wait for its reply."""
+    began = time.perf_counter()
+    wire.socket.sendall(PROBE)
+    wire.message()
+    latencies.append(time.perf_counter() - began)
+
+
+def disk_bytes(server: Server) -> int:
+    return sum(file.stat().st_blocks * 512 for file in server.place.rglob("*") if file.is_file())
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def run(server: Server, size: int, seconds: float, *, readers: bool) -> dict[str, Any]:
+    """One run: the replies in each second, latencies in seconds, memory and disk in bytes."""
+    sent, done = (multiprocessing.Value(c_longlong, 0, lock=False) for _ in range(2))
+    most = MAX_BACKLOG_BYTES // size if readers else 0
+    with Wire(server.port) as wire:
+        for name in ("bench", "probe"):
+            wire.create(name=name)
+        wire.sub("probed", "probed")
+        wire.ping()
+        idle: list[float] = []
+        until = time.monotonic() + IDLE_SECONDS
+        while time.monotonic() < until:
+            probe(wire, idle)
+        works: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+            (send, (server.port, size, sent, done, most))
+        ]
+        works += [(answer, (server.port, done))] if readers else []
+        processes = [multiprocessing.Process(target=work, args=args, daemon=True) for work, args in works]
+        for process in processes:
+            process.start()
+        try:
+            facts = watch(server, wire, size, seconds, sent, done, readers=readers)
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+    return {"size": size, "readers": readers, "idle": statistics.median(idle), **facts}
+
+
+def watch(
+    server: Server, wire: Wire, size: int, seconds: float, sent: Any, done: Any, *, readers: bool
+) -> dict[str, Any]:
+    """Probe the broker until the time, or the disk, is used up. Look at everything once a second."""
+    most = shutil.disk_usage(server.place).free * SHARE_OF_DISK / size
+    rates, memory, beside = [], [], []
+    before, at, until = sent.value, time.monotonic(), time.monotonic() + seconds
+    while at < until and (readers or sent.value < most):
+        while time.monotonic() < at + 1:
+            probe(wire, beside)
+        now = time.monotonic()
+        rates.append((sent.value - before) / (now - at))
+        memory.append(server.rss_bytes())
+        before, at = sent.value, now
+    stored = (sent.value - done.value) * size
+    # The first second is not a whole one.
+    return {
+        "rates": rates[1:],
+        "memory": memory,
+        "beside": percentile(beside, 0.99),
+        "stored": stored,
+        "disk": disk_bytes(server),
+    }
+
+
+def line(facts: dict[str, Any]) -> str:
+    median, slowest = statistics.median(facts["rates"]), min(facts["rates"])
+    early = facts["memory"][len(facts["memory"]) // 10]
+    return table_line(
+        [
+            size_name(facts["size"]),
+            "yes" if facts["readers"] else "no",
+            str(len(facts["memory"])),
+            f"{median:,.0f}/s",
+            f"{slowest:,.0f}/s",
+            f"{slowest / median:.2f}",
+            f"{facts['idle'] * 1e6:.0f} µs",
+            f"{facts['beside'] * 1e6:,.0f} µs",
+            f"{facts['beside'] / facts['idle']:.1f}",
+            *(
+                f"{each / 1e6:,.0f} MB"
+                for each in (early, facts["memory"][-1], facts["stored"], facts["disk"])
+            ),
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.peers.long", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600, help="default: 600; shorter runs are not kept")
+    options = parser.parse_args()
+    place = ROOT / "build" / "long"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    found = []
+    for size, readers in itertools.product(SIZES, (False, True)):
+        tell(f"{size_name(size)}, {'with' if readers else 'without'} readers")
+        server = mq9fast("interval").start(place / "server")
+        try:
+            found.append(run(server, size, options.seconds, readers=readers))
+        finally:
+            server.end()
+            shutil.rmtree(place / "server")
+        print(line(found[-1]), flush=True)
+    facts = {**versions.run(ROOT), "machine": describe(place), "seconds": options.seconds, "runs": found}
+    directory = ROOT / "bench" / "results" if options.seconds >= parser.get_default("seconds") else place
+    stem = directory / f"{facts['date']}-long"
+    text = "\n".join(
+        [
+            f"# Minutes at full speed, {facts['date']}",
+            "",
+            f"Commit {facts['commit']}, {facts['machine']['processor']}, `--sync interval`. A run without",
+            "readers ends early when it has filled half of the free disk.",
+            "",
+            *table_head(HEADS),
+            *(line(each) for each in found),
+            "",
+        ]
+    )
+    stem.with_suffix(".json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    stem.with_suffix(".md").write_text(text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
