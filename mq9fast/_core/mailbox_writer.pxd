@@ -13,8 +13,11 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
+from mq9fast._core.delivery.in_flight cimport InFlight
+from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
+from mq9fast._core.protocol.control_word cimport ControlWord
 from mq9fast._core.protocol.headers cimport MessageHeaders
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport PendingWork, Client
@@ -48,4 +51,7 @@ cdef class MailboxWriter:
     cdef int refuse(self, Client client, View reply, str code) except -1
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
-    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id, View text) except -1
+    cdef int answer_holds(
+        self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body
+    ) except -1
+    cdef int answer_hold(self, QueueGroup group, InFlight* entry, ControlWord word, View body) except -1

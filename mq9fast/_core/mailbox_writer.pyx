@@ -14,6 +14,7 @@ from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.failures cimport NO_DELAY_GIVEN
+from mq9fast._core.delivery.holds cimport Hold, find_hold, note_answer
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
@@ -21,9 +22,12 @@ from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.message_times cimport TIMES_BYTES, read_times
 from mq9fast._core.protocol.address cimport split_priority, valid_address
+from mq9fast._core.protocol.control_word cimport (
+    NAK_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
+)
 from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
 from mq9fast._core.protocol.literals cimport (
-    CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, WORK_IN_PROGRESS, Rank
+    CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, Rank
 )
 from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
@@ -47,6 +51,18 @@ cdef inline void prove_sender(NewMessage* message, bytes sender_block) noexcept:
         # One NATS/1.0 line and one blank line are enough.
         message.added.size -= CRLF.size
         message.header = without_first_line(message.header)
+
+
+cdef View cut_token(View* id_text) noexcept:
+    """Cut off what follows the first hyphen of an id, and return it; empty if there is none."""
+    cdef Py_ssize_t i
+    cdef View token
+    for i in range(id_text.size):
+        if id_text.data[i] == c'-':
+            token = slice_from(id_text[0], i + 1)
+            id_text.size = i
+            return token
+    return view(id_text.data, 0)
 
 
 cdef class MailboxWriter:
@@ -171,10 +187,15 @@ cdef class MailboxWriter:
         """DELETE.{mail_address}.{msg_id}. An answer to a delivered message is also a DELETE."""
         cdef Py_ssize_t dot = last_dot(rest)
         cdef View address = view(rest.data, max(dot, 0))
+        cdef View id_text = slice_from(rest, dot + 1)
+        cdef View token = cut_token(&id_text)
         cdef uint64_t msg_id = 0
+        cdef ControlWord word = control_word(op.payload)
         cdef Mailbox mailbox
         cdef MessageHeaders headers
-        if not read_decimal(slice_from(rest, dot + 1), LARGEST_ID, &msg_id):
+        cdef QueueGroup group = None
+        cdef Hold hold
+        if not read_decimal(id_text, LARGEST_ID, &msg_id):
             return self.refuse(client, op.reply, "bad_request")
         if not valid_address(address):
             return self.refuse(client, op.reply, "invalid_address")
@@ -183,11 +204,17 @@ cdef class MailboxWriter:
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
             return self.refuse(client, op.reply, "mailbox_not_found")
-        if starts_with(op.payload, WORK_IN_PROGRESS):
-            return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
-        if starts_with(op.payload, NAK):
+        note_answer(mailbox, client)
+        if token.size:
+            group = find_hold(mailbox, msg_id, token, &hold)
+            if group is None:
+                return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+        if word == WORK_IN_PROGRESS_WORD or word == NAK_WORD:
             try:
-                self.nak(client, mailbox, msg_id, slice_from(op.payload, NAK.size))
+                if group is None:
+                    self.answer_holds(client, mailbox, msg_id, word, op.payload)
+                elif not hold.waits:
+                    self.answer_hold(group, hold.entry, word, op.payload)
             except self.store_errors:
                 return self.refuse(client, op.reply, "store_unavailable")
             return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
@@ -199,9 +226,10 @@ cdef class MailboxWriter:
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
 
-    cdef int nak(self, Client client, Mailbox mailbox, uint64_t msg_id, View text) except -1:
-        """-NAK: a message that this client has in flight goes back to its queue group. `text`: what follows
-        the word."""
+    cdef int answer_holds(
+        self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body
+    ) except -1:
+        """-NAK or +WPI without a token: it is for the groups in which this client holds the message."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef Member member
@@ -213,6 +241,12 @@ cdef class MailboxWriter:
                 continue
             member = group.member_of(entry)
             if member is not None and member.subscription.client is client:
-                group.refuse(entry, read_nak_delay(text, NO_DELAY_GIVEN))
-                self.delivery.catch_up_or_drop(group)
+                self.answer_hold(group, entry, word, body)
         return 0
+
+    cdef int answer_hold(self, QueueGroup group, InFlight* entry, ControlWord word, View body) except -1:
+        """-NAK or +WPI for a message that a member of the group holds."""
+        if word == WORK_IN_PROGRESS_WORD:
+            return group.prolong(entry)
+        group.refuse(entry, read_nak_delay(slice_from(body, NAK.size), NO_DELAY_GIVEN))
+        return self.delivery.catch_up_or_drop(group)

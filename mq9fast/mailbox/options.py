@@ -28,6 +28,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     duplicate_window: Seconds | None = None
     max_age: Seconds | None = None
     max_in_flight: Number | None = None
+    ack_wait: Seconds | None = None
     backoff: Seconds | Annotated[list[Seconds], msgspec.Meta(max_length=MAX_BACKOFFS)] | None = None
 
     @property
@@ -46,6 +47,7 @@ class OptionFields(msgspec.Struct, frozen=True):
             duplicate_window_ms=_milliseconds(self.duplicate_window),
             max_age_ms=_milliseconds(self.max_age),
             max_in_flight=self.max_in_flight,
+            ack_wait_ms=_milliseconds(self.ack_wait),
             backoff_ms=_backoff_ms(self.backoff),
         )
         return changed if changed.packed else None
@@ -66,6 +68,7 @@ def _values(options: MailboxOptions) -> dict[str, object]:
         "duplicate_window": _seconds(options.duplicate_window_ms),
         "max_age": _seconds(options.max_age_ms),
         "max_in_flight": options.max_in_flight,
+        "ack_wait": _seconds(options.ack_wait_ms),
         "backoff": _show_backoff(options.backoff),
     }
 

@@ -67,7 +67,14 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     router = Router(pending_work, secrets.randbits(64))
     accumulator = Accumulator(store.new_batch())
     failures = Failures(mailbox_index, accumulator, store=store)
-    delivery = Delivery(mailbox_index, router, pending_work, failures, store_errors=UNREADABLE)
+    delivery = Delivery(
+        mailbox_index,
+        router,
+        pending_work,
+        failures,
+        store_errors=UNREADABLE,
+        first_group=secrets.randbits(64),
+    )
     mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits)
     read_retry = ReadRetry(store, delivery, pending_work, health)
     pipeline = CommitPipeline(

@@ -24,6 +24,7 @@ PLACEHOLDERS = {
     "cursor": "[A-Za-z0-9_-]+",
     "end": "[A-Za-z0-9_-]+",
     "time": "[0-9]{10}",
+    "token": "[0-9a-f]+",
 }
 FINAL_WRITE_SECONDS = 0.05
 

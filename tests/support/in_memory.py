@@ -196,6 +196,7 @@ class Core:
             self.pending_work,
             self.failures,
             store_errors=(OSError, CorruptRecord),
+            first_group=1,
         )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
         self.adder = MessageAdder(self.mailbox_index, self.accumulator, self.limits)

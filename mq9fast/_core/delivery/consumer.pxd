@@ -16,7 +16,7 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocatio
 
 
 cdef enum:
-    SUBJECT_CAPACITY = 192        # the longest subject of a delivery, with slack
+    SUBJECT_CAPACITY = 224        # the longest subject of a delivery, with slack
     FRAME_BYTES = 24              # of a frame, without subjects, header and payload
     CATCH_UP_BYTES = 196608       # what one consumer gets in one turn, roughly
     OUTPUT_BYTES = 262144         # a client with this much unwritten output gets nothing from consumers
@@ -77,6 +77,7 @@ cdef class Consumer:
     cdef CatchUpResult catch_up(self, object store) except *
     cdef int park(self) except -1
     cdef bint wants(self, int rank)
+    cdef int check_holds(self, object member, uint64_t now_ms) except -1
     cdef RecordBatchReader scan(self, object store, int rank)
     cdef CatchUpResult finish_catch_up(self) noexcept
 

@@ -73,6 +73,10 @@ cdef class Consumer:
         """Whether a parked consumer can still deliver a message of this rank."""
         return False
 
+    cdef int check_holds(self, object member, uint64_t now_ms) except -1:
+        """The timer of a member of a queue group has rung."""
+        raise NotImplementedError
+
     cdef RecordBatchReader scan(self, object store, int rank):
         """The durable messages of a rank from the cursor on; None if there are none."""
         return durable_messages(store, self.mailbox, rank, self.cursor[rank])

@@ -18,6 +18,7 @@ class Delivery:
         failures: Failures,
         *,
         store_errors: tuple[type[Exception], ...],
+        first_group: int,
     ) -> None: ...
     def tick(self) -> bool: ...
     @property

@@ -57,17 +57,19 @@ cdef class MailboxSubscription(Subscription):
 
 
 cdef class Delivery:
-    """One for each broker. `store_errors`: the exception classes that a read of the store raises."""
+    """One for each broker. `store_errors`: the exception classes that a read of the store raises.
+    `first_group`: a random number, from which queue groups are numbered."""
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Router router not None,
         PendingWork pending_work not None, Failures failures not None, *, store_errors,
+        uint64_t first_group,
     ):
         self.mailbox_index = mailbox_index
         self.router = router
         self.pending_work = pending_work
         self.catch_up_queue = CatchUpQueue(mailbox_index, pending_work)
-        self.group_work = GroupWork(self.catch_up_queue, failures)
+        self.group_work = GroupWork(self.catch_up_queue, failures, first_group)
         self.unreadable = {}
         self.store_errors = store_errors
 
@@ -103,6 +105,8 @@ cdef class Delivery:
         if subscription.reader is not None:
             self.drop_consumer(subscription.mailbox, subscription.reader)
         elif subscription.group is not None and subscription.member in subscription.group.members:
+            if not subscription.client.closing and subscription.group.keeps_messages(subscription.member):
+                return self.finish(subscription)
             self.leave_group(subscription.group, subscription.member)
         subscription.reader = None
         subscription.group = None
@@ -110,8 +114,8 @@ cdef class Delivery:
         return 0
 
     cdef int finish(self, MailboxSubscription subscription) except -1:
-        """The subscription reached its maximum. A group's member stays until its messages are answered or
-        its connection closes: if they were returned now, two members would work on them."""
+        """The subscription ended or reached its maximum. A group's member stays until its messages are
+        answered or its connection closes: if they were returned now, two members would work on them."""
         if subscription.member is None or subscription.member.in_flight.count == 0:
             return self.detach(subscription)
         subscription.group.finish(subscription.member)

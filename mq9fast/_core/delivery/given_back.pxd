@@ -21,6 +21,7 @@ cdef class GroupWork:
     cdef CatchUpQueue catch_up_queue
     cdef Failures failures
     cdef Timers timers
+    cdef uint64_t last_group      # the number of the newest group
     cdef object unstored          # a deque of those GivenBack that have failed deliveries to store
 
     cdef int store_some(self) except -1

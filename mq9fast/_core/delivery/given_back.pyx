@@ -27,12 +27,15 @@ cdef bytes with_deliveries(View header, uint32_t deliveries):
 
 
 cdef class GroupWork:
-    """One for each broker."""
+    """One for each broker. `first_group`: a random number, from which groups are numbered."""
 
-    def __cinit__(self, CatchUpQueue catch_up_queue not None, Failures failures not None):
+    def __cinit__(
+        self, CatchUpQueue catch_up_queue not None, Failures failures not None, uint64_t first_group
+    ):
         self.catch_up_queue = catch_up_queue
         self.failures = failures
         self.timers = Timers()
+        self.last_group = first_group
         self.unstored = deque()
 
     cdef int store_some(self) except -1:

@@ -3,7 +3,7 @@
 Each QueueGroup owns one table. An entry borrows its member: the member empties its list before it goes.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.protocol.literals cimport CRITICAL, URGENT
@@ -20,12 +20,14 @@ cdef enum InFlightState:
 
 
 cdef struct InFlight:
-    # minor = msg_id; major = rank; while WAITING the time; while STORING whether it will wait
+    # minor = msg_id; major = rank; while HELD when it was given; while WAITING until when; while STORING
+    # whether it will wait
     HeapItem item
     RecordLocation location  # of the message in the store
-    uint64_t size            # of header and payload, in bytes
-    InFlightState state
-    int rank
+    uint64_t delivery        # number of its last delivery, for the token; 0 = without a token
+    uint32_t size            # of header and payload, in bytes
+    uint8_t state            # an InFlightState
+    uint8_t rank
     void* member             # borrowed; NULL while the message has no member
     InFlight* previous       # on the member's list
     InFlight* next           # on the member's list
@@ -33,7 +35,8 @@ cdef struct InFlight:
 
 
 cdef struct InFlightList:
-    InFlight* first
+    InFlight* first          # the last one that was given or prolonged
+    InFlight* last           # the first one
     Py_ssize_t count
     uint64_t unanswered      # those of them that are HELD
 
@@ -66,7 +69,10 @@ cdef class InFlightTable:
     cdef void begin_deletion(self, InFlight* entry, InFlightList* member_of) noexcept
     cdef void deletion_failed(self, InFlight* entry, InFlightList* member_of) noexcept
     cdef void drop(self, InFlight* entry, InFlightList* member_of) noexcept
-    cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept
+    cdef void give(
+        self, InFlight* entry, void* member, InFlightList* member_of, uint64_t now_ms
+    ) noexcept
+    cdef void prolong(self, InFlight* entry, InFlightList* member_of, uint64_t now_ms) noexcept
     cdef int return_to_group(self, InFlight* entry, InFlightList* member_of) except -1
     cdef int add_heaps(self) except -1
     cdef int fail(self, InFlight* entry, InFlightList* member_of) except -1

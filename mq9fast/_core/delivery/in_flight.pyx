@@ -1,6 +1,6 @@
 """The messages that a queue group has given out; the contract is in in_flight.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.heap cimport Heap
@@ -32,6 +32,8 @@ cdef inline void unlink(InFlight* entry, InFlightList* member_of) noexcept:
         member_of.first = entry.next
     if entry.next is not NULL:
         entry.next.previous = entry.previous
+    else:
+        member_of.last = entry.previous
     member_of.count -= 1
     if entry.state == HELD:
         member_of.unanswered -= 1
@@ -76,11 +78,11 @@ cdef class InFlightTable:
         entry = <InFlight*>PyMem_Calloc(1, sizeof(InFlight))
         if entry is NULL:
             raise MemoryError
-        entry.rank = rank
+        entry.rank = <uint8_t>rank
         entry.item.minor = msg_id
         entry.item.slot = -1
         entry.item.owner = entry
-        entry.size = size
+        entry.size = <uint32_t>size
         entry.location = location
         bucket = &self.buckets[msg_id & <uint64_t>(self.capacity - 1)]
         entry.chain = bucket[0]
@@ -100,7 +102,9 @@ cdef class InFlightTable:
         PyMem_Free(entry)
         self.size -= 1
 
-    cdef void give(self, InFlight* entry, void* member, InFlightList* member_of) noexcept:
+    cdef void give(
+        self, InFlight* entry, void* member, InFlightList* member_of, uint64_t now_ms
+    ) noexcept:
         """Give an entry without a member to a member. `member_of` is the member's list."""
         check(
             entry.member is NULL and entry.previous is NULL and entry.next is NULL,
@@ -109,13 +113,22 @@ cdef class InFlightTable:
         check(entry.state != DELETING, b"a message that is being deleted is given to no member")
         self.take_out(entry)
         entry.state = HELD
+        entry.item.major = now_ms
         entry.member = member
         entry.next = member_of.first
         if member_of.first is not NULL:
             member_of.first.previous = entry
+        else:
+            member_of.last = entry
         member_of.first = entry
         member_of.count += 1
         member_of.unanswered += 1
+
+    cdef void prolong(self, InFlight* entry, InFlightList* member_of, uint64_t now_ms) noexcept:
+        """An entry that is HELD counts as given now."""
+        cdef void* member = entry.member
+        unlink(entry, member_of)
+        self.give(entry, member, member_of, now_ms)
 
     cdef void begin_deletion(self, InFlight* entry, InFlightList* member_of) noexcept:
         """The message was answered. `member_of` is the list of its member, or NULL if it has no member."""

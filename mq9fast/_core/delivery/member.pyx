@@ -1,18 +1,42 @@
 """The members of a queue group; the contract is in member.pxd."""
 
+from libc.stdint cimport uint32_t, uint64_t
+
 from mq9fast._core.base.check cimport check
+from mq9fast._core.base.timers cimport Timed
 from mq9fast._core.delivery.consumer cimport (
-    CAUGHT_UP, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, accepts_more
+    CAUGHT_UP, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, Consumer, accepts_more
 )
 from mq9fast._core.pubsub.client cimport Subscription
 
 
-cdef class Member:
+cdef enum:
+    LONGEST_PAUSE = 4           # 1 << 4 times ack_wait
+
+
+cdef class Member(Timed):
     """One queue subscription and its messages in flight. It stays until the last of them is answered."""
 
-    def __cinit__(self, Subscription subscription not None, int ranks):
+    def __cinit__(self, Consumer group not None, Subscription subscription not None, int ranks):
+        self.group = group
         self.subscription = subscription
         self.ranks = ranks
+
+    cdef int ring(self, uint64_t now_ms) except -1:
+        return self.group.check_holds(self, now_ms)
+
+    cdef int let_time_out(
+        self, uint64_t msg_id, uint64_t given_ms, uint64_t now_ms, uint64_t ack_wait_ms
+    ) except -1:
+        """The member let a message time out: it pauses, twice as long each time in a row."""
+        if self.timed_out is None:
+            self.timed_out = set()
+        self.timed_out.add(msg_id)
+        if self.time_outs == 0 or given_ms > self.timed_out_ms:
+            self.timed_out_ms = now_ms
+            self.paused_until_ms = now_ms + (ack_wait_ms << min(self.time_outs, <uint32_t>LONGEST_PAUSE))
+            self.time_outs += 1
+        return 0
 
 
 cdef class MemberRing:

@@ -26,12 +26,15 @@ cdef class MailboxOptions:
     # Unanswered messages that one member of a queue group may hold; 0 = no limit.
     cdef readonly uint64_t max_in_flight
     cdef bint has_max_in_flight           # it was given, and is not the default
+    # How long a member may hold a message without an answer; 0 = as long as it likes.
+    cdef readonly uint64_t ack_wait_ms
     # How long a message waits after a failed delivery, by their number; the last one repeats. Big-endian
     # numbers of 8 bytes.
     cdef bytes packed_backoff
 
     cdef readonly bytes packed            # the attributes of a mailbox record
 
+    cdef void set_default(self) noexcept
     cdef uint64_t backoff_ms(self, uint64_t failures) noexcept
     cdef int pack(self) except -1
 

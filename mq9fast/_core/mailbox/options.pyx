@@ -6,14 +6,14 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES, TAG_MAX_IN_FLIGHT,
-    TAG_MAX_MESSAGES, read_u64
+    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES,
+    TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    NUMBERS = 5           # options that are numbers
+    NUMBERS = 6           # options that are numbers
 
 
 cdef class MailboxOptions:
@@ -22,7 +22,7 @@ cdef class MailboxOptions:
 
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
-        max_age_ms=None, max_in_flight=None, backoff_ms=None,
+        max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None,
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         self.packed_backoff = b""
@@ -34,6 +34,7 @@ cdef class MailboxOptions:
             self.max_in_flight = base.max_in_flight
             self.has_max_in_flight = base.has_max_in_flight
             self.packed_backoff = base.packed_backoff
+            self.ack_wait_ms = base.ack_wait_ms
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
@@ -47,7 +48,15 @@ cdef class MailboxOptions:
             self.has_max_in_flight = True
         if backoff_ms is not None:
             self.packed_backoff = b"".join([number.to_bytes(8, "big") for number in backoff_ms])
+        if ack_wait_ms is not None:
+            self.ack_wait_ms = ack_wait_ms
+        self.set_default()
         self.pack()
+
+    cdef void set_default(self) noexcept:
+        """Set `max_in_flight` if it was not given."""
+        if not self.has_max_in_flight:
+            self.max_in_flight = 1 if self.ack_wait_ms else 0
 
     cdef int pack(self) except -1:
         """Set `packed`: each option that is not at its default."""
@@ -60,6 +69,7 @@ cdef class MailboxOptions:
         at = put_number(at, TAG_MAX_AGE, self.max_age_ms)
         if self.has_max_in_flight:
             at = put_number(at, TAG_MAX_IN_FLIGHT, self.max_in_flight + 1)
+        at = put_number(at, TAG_ACK_WAIT, self.ack_wait_ms)
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
         if self.packed_backoff:
             self.packed += pack_attribute(TAG_BACKOFF, self.packed_backoff)
@@ -106,9 +116,12 @@ cdef MailboxOptions unpack_options(View attributes):
             read_number(&reader, &options.max_in_flight)
             options.max_in_flight -= 1
             options.has_max_in_flight = True
+        elif reader.tag == TAG_ACK_WAIT:
+            read_number(&reader, &options.ack_wait_ms)
         elif reader.tag == TAG_BACKOFF and reader.value.size and reader.value.size % 8 == 0:
             options.packed_backoff = to_bytes(reader.value)
         else:
             raise CorruptRecord(f"a mailbox record has the unknown attribute {reader.tag}")
+    options.set_default()
     options.packed = to_bytes(attributes)
     return options

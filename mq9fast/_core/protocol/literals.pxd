@@ -58,8 +58,12 @@ cdef extern from *:
     const View TRACE_DEST 'MQ9FAST_LITERAL("Nats-Trace-Dest")'
     const View TRACE_ONLY 'MQ9FAST_LITERAL("Nats-Trace-Only")'
 
-    # What an answer to a delivered message may be that deletes nothing, as in JetStream.
     const View NEVER 'MQ9FAST_LITERAL("never")'
+
+    # The words of control_word.pxd.
+    const View ACKNOWLEDGE 'MQ9FAST_LITERAL("+ACK")'
+    const View NEXT 'MQ9FAST_LITERAL("+NXT")'
+    const View TERMINATE 'MQ9FAST_LITERAL("+TERM")'
     const View NAK 'MQ9FAST_LITERAL("-NAK")'
     const View WORK_IN_PROGRESS 'MQ9FAST_LITERAL("+WPI")'
 

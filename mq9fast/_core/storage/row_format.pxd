@@ -155,7 +155,8 @@ cdef enum AttributeTag:
     TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
     TAG_MAX_AGE = 10                # in milliseconds
     TAG_MAX_IN_FLIGHT = 15          # plus 1
-    TAG_BACKOFF = 16                # numbers of 8 bytes, in milliseconds
+    TAG_ACK_WAIT = 16               # in milliseconds
+    TAG_BACKOFF = 20                # numbers of 8 bytes, in milliseconds
     TAG_DELAYED = 64                # how many messages are delayed; not an option, and behind all options
 
 
