@@ -71,6 +71,9 @@ REASONS = {
         "A header with a time has a wrong value: Nats-TTL is whole seconds from 1, a duration of at least "
         "one second such as 90s or 1h30m, or never."
     ),
+    "bad_request: mailbox_header": (
+        "A header that names a mailbox, such as Mq9-Reply-To, is not a mail_address."
+    ),
     "bad_request: nats_trace_only": "A mailbox does not store a message with the header Nats-Trace-Only.",
 }
 

@@ -1,12 +1,13 @@
 """Adds deletions of single messages to the commit group, wherever the messages are.
 
 A message may be in flight in queue groups, in the store, or not written yet. `MailboxWriter` calls `delete`
-for DELETE and for answers.
+for DELETE, and `Answerer` calls `find` and `delete_found` for answers.
 """
 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
@@ -24,12 +25,15 @@ cdef class Deleter:
     cdef object store                     # get(key), scan(first, end)
     cdef object write_batch               # write_batch() writes to the store what the group gathered
 
+    cdef bint find(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
+    cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
+    cdef bint find_stored(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
     cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint remove(
         self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location, uint64_t size
     ) except -1
-    cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
-    cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1
+    cdef bint delete_found(self, Mailbox mailbox, uint64_t msg_id, const FoundMessage* found) except -1
+    cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint delete_in_row(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
     ) except -1

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.commit.batch_deletes cimport BatchDeletes
+from mq9fast._core.commit.batch_deletes cimport BatchDeletes, FoundMessage
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport DELETING, InFlight
@@ -11,7 +11,7 @@ from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
-from mq9fast._core.storage.record_batch cimport RecordLocation
+from mq9fast._core.storage.record_batch cimport has_bit
 
 
 cdef class Deleter:
@@ -28,22 +28,69 @@ cdef class Deleter:
         self.store = store
         self.write_batch = write_batch
 
-    cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """Add the deletion of a message to the commit group; false if there is no such message."""
-        cdef int rank = 0
-        cdef uint64_t size = 0
-        cdef BatchDeletes deletes = self.accumulator.group.deletes
-        cdef uint64_t lookups = deletes.lookups
-        cdef bint found
+    cdef bint find(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
+        """Find a message that is not deleted, in flight or in the store. One that is not written yet is
+        written first. False if there is no such message."""
         if msg_id >= mailbox.next_id:
             return False
-        found = self.delete_in_flight(mailbox, msg_id, &rank, &size)
-        found = found or self.delete_stored(mailbox, msg_id, &rank, &size)
+        return self.find_in_flight(mailbox, msg_id, found) or self.find_stored(mailbox, msg_id, found)
+
+    cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
+        """Find a message that a queue group has in flight; false if none has it."""
+        cdef QueueGroup group
+        cdef InFlight* entry
+        if not mailbox.groups:
+            return False
+        for group in mailbox.groups.values():
+            entry = group.in_flight.find(msg_id)
+            if entry is not NULL and entry.state != DELETING:
+                found.rank = entry.rank
+                found.size = entry.size
+                found.flags = entry.flags
+                found.location = entry.location
+                found.in_flight = True
+                return True
+        return False
+
+    cdef bint find_stored(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
+        """Find a message in the store. One that is not written yet is written first. False if there is no
+        such message."""
+        cdef BatchDeletes deletes = self.accumulator.group.deletes
+        cdef uint64_t lookups = deletes.lookups
+        cdef RowDeletions row
+        cdef int rank
+        cdef bint is_there = False
+        found.in_flight = False
+        if msg_id >= mailbox.written_id:
+            self.pending_work.cost += CLOCK_CHECK_COST
+            self.write_batch()
+        for rank in range(RANKS - 1, -1, -1):
+            if mailbox.count[rank] == 0 or msg_id < mailbox.head[rank]:
+                continue
+            if deletes.find(mailbox.uid, rank, msg_id, self.store, found):
+                row = deletes.row(mailbox.uid, rank, &found.location, self.store)
+                is_there = not has_bit(row.deleted, found.location.index)
+                break
         if deletes.lookups != lookups:
             self.pending_work.cost += CLOCK_CHECK_COST
-        if not found:
+        return is_there
+
+    cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """Add the deletion of a message to the commit group; false if there is no such message."""
+        cdef FoundMessage found
+        return self.find(mailbox, msg_id, &found) and self.delete_found(mailbox, msg_id, &found)
+
+    cdef bint delete_found(self, Mailbox mailbox, uint64_t msg_id, const FoundMessage* found) except -1:
+        """Add the deletion of a message that `find` has just found; false if it is deleted already."""
+        cdef BatchDeletes deletes = self.accumulator.group.deletes
+        cdef RowDeletions row = deletes.row(mailbox.uid, found.rank, &found.location, self.store)
+        if not self.delete_in_row(mailbox, row, found.location.index, msg_id, found.size, found.in_flight):
             return False
-        self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
+        if found.in_flight:
+            self.begin_deletion(mailbox, msg_id)
+        else:
+            self.skip_push(mailbox, msg_id)
+        self.mailbox_index.message_removed(mailbox, found.rank, msg_id, found.size)
         if mailbox.has_failure_rows:
             self.failures.forget(mailbox, msg_id)
         self.mailbox_index.queue_if_sparse(mailbox)
@@ -76,46 +123,15 @@ cdef class Deleter:
         self.mailbox_index.queue_if_sparse(mailbox)
         return True
 
-    cdef bint delete_in_flight(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """Add the deletion of a message that a queue group has in flight; false if none has it."""
+    cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """No group gives out the message any more, unless the commit group fails."""
         cdef QueueGroup group
         cdef InFlight* entry
-        cdef RowDeletions row = None
-        if not mailbox.groups:
-            return False
         for group in mailbox.groups.values():
             entry = group.in_flight.find(msg_id)
-            if entry is NULL or entry.state == DELETING:
-                continue
-            if row is None:
-                rank[0] = entry.rank
-                size[0] = entry.size
-                row = self.accumulator.group.deletes.row(mailbox.uid, rank[0], &entry.location, self.store)
-                if not self.delete_in_row(mailbox, row, entry.location.index, msg_id, size[0], True):
-                    return False
-            group.begin_deletion(entry)
-        return row is not None
-
-    cdef bint delete_stored(self, Mailbox mailbox, uint64_t msg_id, int* rank, uint64_t* size) except -1:
-        """Add the deletion of a message found in the store. A message that is not written yet is written
-        first. Returns false if there is no such message."""
-        cdef RecordLocation location
-        cdef RowDeletions row
-        cdef int wanted
-        if msg_id >= mailbox.written_id:
-            self.pending_work.cost += CLOCK_CHECK_COST
-            self.write_batch()
-        for wanted in range(RANKS - 1, -1, -1):
-            if mailbox.count[wanted] == 0 or msg_id < mailbox.head[wanted]:
-                continue
-            if self.accumulator.group.deletes.find(mailbox.uid, wanted, msg_id, self.store, &location, size):
-                rank[0] = wanted
-                row = self.accumulator.group.deletes.row(mailbox.uid, wanted, &location, self.store)
-                if not self.delete_in_row(mailbox, row, location.index, msg_id, size[0], False):
-                    return False
-                self.skip_push(mailbox, msg_id)
-                return True
-        return False
+            if entry is not NULL and entry.state != DELETING:
+                group.begin_deletion(entry)
+        return 0
 
     cdef bint delete_in_row(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight

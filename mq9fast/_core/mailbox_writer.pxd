@@ -6,10 +6,12 @@ The engine calls `publish` for each publish to a `$mq9.` subject. If that return
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.answerer cimport Answerer
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
@@ -32,6 +34,7 @@ cdef class MailboxWriter:
     cdef MessageAdder adder
     cdef Deleter deleter
     cdef Deduplicator deduplicator
+    cdef readonly Answerer answerer
 
     # Python objects; see the constructor.
     cdef object store_errors              # the exception classes that a read of the store raises
@@ -49,7 +52,12 @@ cdef class MailboxWriter:
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
+    cdef int answer(
+        self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id,
+        const FoundMessage* question, View header
+    ) except -1
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
+    cdef bint accept_target(self, Client client, View reply, View address) except -1
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body

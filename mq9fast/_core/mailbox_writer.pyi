@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from mq9fast._core.answerer import Answerer
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
@@ -18,11 +19,14 @@ class MailboxWriter:
         adder: MessageAdder,
         deleter: Deleter,
         deduplicator: Deduplicator,
+        answerer: Answerer,
         refusals: dict[str, bytes],
         *,
         store_errors: tuple[type[Exception], ...],
         create: Callable[[bytes], Mailbox | None],
     ) -> None: ...
+    @property
+    def answerer(self) -> Answerer: ...
     @property
     def accepted(self) -> int: ...
     @property

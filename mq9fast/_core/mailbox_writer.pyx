@@ -2,11 +2,15 @@
 
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.answerer cimport (
+    ASKER_FULL, NO_QUESTION, NOTHING_STORED, Answerer, AnswerOutcome
+)
 from mq9fast._core.base.view cimport (
-    View, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
+    View, empty_view, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
 )
 from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.commit_group cimport (
     REPLY_BODY, REPLY_DELETED, REPLY_DUPLICATE, REPLY_MSG_ID, REPLY_NOT_DELETED
 )
@@ -23,9 +27,11 @@ from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.message_times cimport TIMES_BYTES, read_times
 from mq9fast._core.protocol.address cimport split_priority, valid_address
 from mq9fast._core.protocol.control_word cimport (
-    NAK_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
+    NAK_WORD, NO_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
 )
-from mq9fast._core.protocol.headers cimport NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
+from mq9fast._core.protocol.headers cimport (
+    MQ9_REPLY_TO, NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
+)
 from mq9fast._core.protocol.literals cimport (
     CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, Rank
 )
@@ -33,6 +39,7 @@ from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
 from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
+from mq9fast._core.storage.row_format cimport HAS_REPLY_TO
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
@@ -75,8 +82,8 @@ cdef class MailboxWriter:
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
         PendingWork pending_work not None, Accumulator accumulator not None, MessageAdder adder not None,
-        Deleter deleter not None, Deduplicator deduplicator not None, dict refusals not None, *,
-        store_errors, create,
+        Deleter deleter not None, Deduplicator deduplicator not None, Answerer answerer not None,
+        dict refusals not None, *, store_errors, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
@@ -86,6 +93,7 @@ cdef class MailboxWriter:
         self.adder = adder
         self.deleter = deleter
         self.deduplicator = deduplicator
+        self.answerer = answerer
         self.refusals = refusals
         self.store_errors = store_errors
         self.create = create
@@ -131,6 +139,10 @@ cdef class MailboxWriter:
             if not read_times(&headers, &message, attributes):
                 return self.refuse(client, op.reply, "bad_request: times")
             has_id = headers.options & (1 << NATS_MSG_ID) != 0
+            if headers.options & (1 << MQ9_REPLY_TO):
+                if not self.accept_target(client, op.reply, headers.values[<int>MQ9_REPLY_TO]):
+                    return 0
+                message.flags |= HAS_REPLY_TO
         if client.sender_block is not None:
             prove_sender(&message, client.sender_block)
         mailbox = self.mailbox_index.look_up(address)
@@ -183,6 +195,16 @@ cdef class MailboxWriter:
             self.refuse(client, op.reply, <str>HEADER_REFUSALS[fault])
         return fault == 0
 
+    cdef bint accept_target(self, Client client, View reply, View address) except -1:
+        """Whether a header of the client may name this mailbox; if not, the MSG was refused."""
+        if not valid_address(address):
+            self.refuse(client, reply, "bad_request: mailbox_header")
+            return False
+        if not client.may_name(address):
+            self.refuse(client, reply, "permission_denied")
+            return False
+        return True
+
     cdef int delete(self, Client client, const Operation* op, View rest) except -1:
         """DELETE.{mail_address}.{msg_id}. An answer to a delivered message is also a DELETE."""
         cdef Py_ssize_t dot = last_dot(rest)
@@ -195,10 +217,12 @@ cdef class MailboxWriter:
         cdef MessageHeaders headers
         cdef QueueGroup group = None
         cdef Hold hold
+        cdef FoundMessage found
         if not read_decimal(id_text, LARGEST_ID, &msg_id):
             return self.refuse(client, op.reply, "bad_request")
         if not valid_address(address):
             return self.refuse(client, op.reply, "invalid_address")
+        headers.block = empty_view()
         if op.header.size and not self.accept_headers(client, op, &headers):
             return 0
         mailbox = self.mailbox_index.look_up(address)
@@ -219,12 +243,33 @@ cdef class MailboxWriter:
                 return self.refuse(client, op.reply, "store_unavailable")
             return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         try:
-            if not self.deleter.delete(mailbox, msg_id):
+            if not self.deleter.find(mailbox, msg_id, &found):
+                return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+            if word == NO_WORD and found.flags & HAS_REPLY_TO:
+                return self.answer(client, op, mailbox, msg_id, &found, headers.block)
+            if not self.deleter.delete_found(mailbox, msg_id, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
+
+    cdef int answer(
+        self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id,
+        const FoundMessage* question, View header
+    ) except -1:
+        """An answer to a message with Mq9-Reply-To."""
+        cdef AnswerOutcome outcome
+        outcome = self.answerer.answer(client, mailbox, msg_id, question, header, op.payload)
+        if outcome == NOTHING_STORED:
+            return self.refuse(client, op.reply, "store_unavailable")
+        if outcome == ASKER_FULL:
+            self.over_limit += 1
+            return self.refuse(client, op.reply, "limit_exceeded")
+        if outcome == NO_QUESTION:
+            return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+        self.deleted += 1
+        return self.accumulator.group.add_reply(client, op.reply, REPLY_BODY, 0, self.answerer.reply)
 
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body

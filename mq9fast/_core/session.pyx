@@ -317,6 +317,9 @@ cdef class Session(Client):
     cdef bint permits_publish(self, View subject) except *:
         return self.permissions is None or self.permissions.may_publish(subject)
 
+    cdef bint may_name(self, View address) except *:
+        return self.permissions is None or self.permissions.may_name(address)
+
     def may_publish(self, bytes subject not None) -> bool:
         """Whether the client may publish to the literal subject. The result is not cached: a page of the
         bulletin board asks for hundreds of subjects."""

@@ -46,6 +46,8 @@ class RefusedMessages:
         self._store = store
         self._ids: dict[Mailbox, tuple[IdRange, ...]] = {}
         self._touched: dict[Mailbox, None] = {}
+        # Messages that are not refused, as (mailbox, uid, msg_id): see CommitGroup.composed.
+        self._composed: dict[tuple[Mailbox, int, int], None] = {}
 
     def undo(self, commit_group: CommitGroup) -> None:
         """Reload the mailboxes that the failed batch of a group has changed.
@@ -54,6 +56,7 @@ class RefusedMessages:
         the store is reopened.
         """
         self._accumulator.forget_rows()
+        self._composed.update(dict.fromkeys(commit_group.composed))
         for mailbox, *ids in commit_group.ids_not_written():
             self._add(mailbox, IdRange(*ids))
         for mailbox in commit_group.mailboxes_not_written():
@@ -79,7 +82,8 @@ class RefusedMessages:
         self._delivery.options_changed(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
             for msg_id, _, header, payload in RecordBatchReader(self._store.scan(start, end), first):
-                self._mailbox_index.uncount_refused(mailbox, rank, msg_id, len(header) + len(payload))
+                if (mailbox, mailbox.uid, msg_id) not in self._composed:
+                    self._mailbox_index.uncount_refused(mailbox, rank, msg_id, len(header) + len(payload))
         mailbox.needs_reload = False
 
     def _places(self, mailbox: Mailbox) -> list[tuple[int, int, tuple[bytes, bytes]]]:
@@ -118,6 +122,8 @@ class RefusedMessages:
             for mailbox in self._ids
             for _, _, (start, end) in self._places(mailbox)
             for key, _ in self._store.scan(start, end)
+            # A record batch has messages that clients sent, or messages that the broker composed, not both.
+            if (mailbox, mailbox.uid, layout.msg_id_of(key)) not in self._composed
         ]
         deletions += [
             (mailbox, key)
@@ -130,13 +136,24 @@ class RefusedMessages:
         for mailbox, key in deletions:
             commit_group.delete_raw(key)
             commit_group.touch_mailbox(mailbox)
+        for mailbox, uid, _ in self._composed:
+            if mailbox.exists and mailbox.uid == uid:
+                commit_group.touch_mailbox(mailbox)
         if deletions:
             log.info("deleting %d stored rows of refused messages", len(deletions))
         if self._ids:
-            commit_group.defer(partial(self._deletions_committed, dict(self._ids)))
+            committed = partial(self._deletions_committed, dict(self._ids), list(self._composed))
+            commit_group.defer(committed)
 
-    def _deletions_committed(self, ids: dict[Mailbox, tuple[IdRange, ...]], durable: bool) -> None:
+    def _deletions_committed(
+        self,
+        ids: dict[Mailbox, tuple[IdRange, ...]],
+        composed: list[tuple[Mailbox, int, int]],
+        durable: bool,
+    ) -> None:
         if durable:
+            for message in composed:
+                self._composed.pop(message, None)
             for mailbox, deleted in ids.items():
                 if self._ids.get(mailbox) is deleted:
                     del self._ids[mailbox]

@@ -7,6 +7,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
+from mq9fast._core.answerer import Answerer
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
@@ -96,6 +97,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         write_batch=pipeline.write_batch,
     )
+    adder = MessageAdder(mailbox_index, accumulator, limits)
     deleter = Deleter(
         mailbox_index, pending_work, accumulator, failures, store=store, write_batch=pipeline.write_batch
     )
@@ -104,9 +106,10 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         delivery,
         pending_work,
         accumulator,
-        MessageAdder(mailbox_index, accumulator, limits),
+        adder,
         deleter,
         deduplicator,
+        Answerer(mailbox_index, accumulator, adder, deleter, store=store),
         refusals(),
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,

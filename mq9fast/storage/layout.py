@@ -76,6 +76,11 @@ def uid_of(key: bytes) -> int:
     return int.from_bytes(key[1:9], "big")
 
 
+def msg_id_of(key: bytes) -> int:
+    """The msg_id in the key of a row of messages: that of the last one."""
+    return int.from_bytes(key[10:18], "big")
+
+
 def prefix_end(prefix: bytes) -> bytes:
     """The first key behind all keys that begin with `prefix`, which is one byte."""
     return bytes([prefix[0] + 1])

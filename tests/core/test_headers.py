@@ -12,7 +12,7 @@ from mq9fast._core.testing.protocol import read_header_block
 from tests.support.in_memory import MANY, Core
 
 VALID, MALFORMED, UNKNOWN, REPEATED, STREAM, EMPTY = range(6)
-OPTIONS = {b"nats-msg-id": 4, b"nats-ttl": 5}
+OPTIONS = {b"nats-msg-id": 4, b"nats-ttl": 5, b"mq9-reply-to": 6, b"mq9-correlation-id": 7}
 BROKER_ONLY = re.compile(rb"mq9-(from|deliveries|dead-.*|in-reply-to|receipt)")
 FIRST = b"NATS/1.0\r\n"
 LINE = re.compile(rb"([!-9;-~]+):([^\r\n]*)\r\n")
@@ -38,7 +38,7 @@ def model(data: bytes) -> Result:
             return STREAM, b"", {}
         if BROKER_ONLY.fullmatch(name):
             continue
-        if name.startswith(b"mq9-"):
+        if name.startswith(b"mq9-") and name not in OPTIONS:
             return UNKNOWN, b"", {}
         if name in OPTIONS:
             if OPTIONS[name] in options:
@@ -159,7 +159,7 @@ NAMES = [
         b"Nats-Expected-Stream",
     ),
     *(b"Nats-Expected", b"Mq9-From", b"Mq9-From ", b" Mq9-From", b"Mq9-Deliveries", b"Mq9-Dead-Text"),
-    *(b"Mq9-Dead", b"Mq9-In-Reply-To", b"Mq9-Receipt", b"Mq9-Receipt-To", b"M", b"n", b""),
+    *(b"Mq9-Dead", b"Mq9-In-Reply-To", b"Mq9-Receipt", b"Mq9-Receipt-To", b"Mq9-Reply-To", b"M", b"n", b""),
 ]
 SPELT = st.tuples(
     st.sampled_from(NAMES), st.sampled_from([bytes, bytes.lower, bytes.upper, bytes.swapcase])

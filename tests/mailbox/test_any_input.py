@@ -116,13 +116,24 @@ BODIES = st.one_of(
     st.tuples(OBJECTS, st.integers(0, 30)).map(lambda pair: json.dumps(pair[0]).encode()[: pair[1]]),
     st.binary(max_size=60),
     st.sampled_from(
-        [b"", b"-NAK", b"+WPI", b"{", b"[" * 5000, b'{"a":' * 5000, b'{"name":"\\ud800"}', b"\xff\xfe{}"]
+        [
+            b"",
+            b"-NAK",
+            b"+WPI",
+            b"yes",
+            b"{",
+            b"[" * 5000,
+            b'{"a":' * 5000,
+            b'{"name":"\\ud800"}',
+            b"\xff\xfe{}",
+        ]
     ),
 )
 HEADERS = st.one_of(
     st.just(b""),
     st.binary(min_size=1, max_size=40),
     st.just(b"NATS/1.0\r\nA: 1\r\n\r\n"),
+    st.just(b"NATS/1.0\r\nMq9-Reply-To: a\r\n\r\n"),
     st.binary(max_size=2).map(b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n".__mod__),
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import settings
 
+from mq9fast._core.answerer import Answerer
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
@@ -224,6 +225,13 @@ class Core:
             self.adder,
             self.deleter,
             self.deduplicator,
+            Answerer(
+                self.mailbox_index,
+                self.accumulator,
+                self.adder,
+                self.deleter,
+                store=self.store,  # type: ignore[arg-type]
+            ),
             {code: code.encode() for code in (*CODES, *REASONS)},
             store_errors=(OSError, CorruptRecord),
             create=self.create,

@@ -5,10 +5,19 @@ group. When the group's batch is complete, it calls `write`: each changed row ge
 is deleted if no message of it is left.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
+
+
+cdef struct FoundMessage:
+    # A message that is in the store, or in flight.
+    int rank
+    uint8_t flags             # the set of MessageFlags
+    bint in_flight            # a queue group has it
+    uint64_t size             # of header and payload, in bytes
+    RecordLocation location
 
 
 cdef class BatchDeletes:
@@ -28,7 +37,7 @@ cdef class BatchDeletes:
         self, uint64_t uid, int rank, uint64_t msg_id, RecordBatch batch, object store
     )
     cdef bint find(
-        self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
+        self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1
     cdef int write(self, object put, object delete) except -1
     cdef int forget_rows(self) except -1

@@ -62,16 +62,14 @@ cdef class BatchDeletes:
         return row
 
     cdef bint find(
-        self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
+        self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1:
-        """Find a message by id: its location, and the size of its header and payload. False if there is none.
-
-        A deleted message may still be found.
-        """
+        """Find a message by id. False if there is none. A deleted message may still be found."""
         cdef RowDeletions row = self.last_found
         cdef RecordBatch batch
         cdef StoredMessage message
         cdef int index
+        found.rank = rank
         if (
             row is None or row.uid != uid or row.rank != rank
             or not row.exclusive_from <= msg_id <= row.row_id
@@ -85,16 +83,18 @@ cdef class BatchDeletes:
                 if batch.row_id != msg_id:
                     return False
                 batch.read(0, &message)
-                location[0] = batch.location(0)
-                size[0] = <uint64_t>(message.header.size + message.payload.size)
+                found.location = batch.location(0)
+                found.size = <uint64_t>(message.header.size + message.payload.size)
+                found.flags = message.flags
                 return True
             row = self.last_found = self.index_row(uid, rank, msg_id, batch, store)
         index = row.find(msg_id)
         if index < 0:
             return False
         self.add_row(row)
-        location[0] = row.location(index)
-        size[0] = row.sizes[index]
+        found.location = row.location(index)
+        found.size = row.sizes[index]
+        found.flags = row.flags[index]
         return True
 
     cdef RecordBatch read_row_of(self, uint64_t uid, int rank, uint64_t msg_id, object store):

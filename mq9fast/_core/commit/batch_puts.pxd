@@ -33,6 +33,7 @@ cdef struct OpenBatch:
     PyObject* mailbox         # borrowed: the commit group holds references to the mailboxes that it changes
     uint64_t uid
     int rank
+    bint composed             # all of its messages are, or none: see CommitGroup.composed
     int count
     Py_ssize_t first          # index of its first message
     Py_ssize_t last           # index of its last message
@@ -51,7 +52,7 @@ cdef class BatchPuts:
     cdef Py_ssize_t open_batch_capacity
 
     cdef Py_ssize_t add(self, Mailbox mailbox, const NewMessage* new) except -1
-    cdef OpenBatch* open_batch(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL
+    cdef OpenBatch* open_batch(self, Mailbox mailbox, const NewMessage* new, Py_ssize_t size) except NULL
     cdef bytes pack(self, const OpenBatch* open_batch)
     cdef int write(self, object put_row) except -1
     cdef void clear(self) noexcept

@@ -35,7 +35,7 @@ cdef class BatchPuts:
         cdef char* end
         self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, size)
         self.messages = <Message*>with_capacity(self.messages, self.count, &self.capacity, sizeof(Message))
-        open_batch = self.open_batch(mailbox, new.rank, new.msg_id, size)
+        open_batch = self.open_batch(mailbox, new, size)
         message = &self.messages[index]
         message.start = self.arena_size
         message.size = size
@@ -55,9 +55,10 @@ cdef class BatchPuts:
         self.count += 1
         return index
 
-    cdef OpenBatch* open_batch(self, Mailbox mailbox, int rank, uint64_t msg_id, Py_ssize_t size) except NULL:
-        """The open record batch of the mailbox's rank; a new one if the last has no space for `size`."""
+    cdef OpenBatch* open_batch(self, Mailbox mailbox, const NewMessage* new, Py_ssize_t size) except NULL:
+        """The open record batch for a message of `size`; a new one if the last has no space for it."""
         cdef OpenBatch* open_batch
+        cdef int rank = new.rank
         cdef Py_ssize_t limit = MAX_BATCH_BYTES_OF_LARGE if size >= MIN_LOGGED_BYTES else MAX_BATCH_BYTES
         if mailbox.open_batch[rank]:
             check(mailbox.open_batch[rank] <= self.open_batch_count, b"a mailbox knows its open batch")
@@ -68,7 +69,8 @@ cdef class BatchPuts:
             )
             if (
                 open_batch.count < MAX_BATCH_MESSAGES and open_batch.size + size <= limit
-                and msg_id - self.messages[open_batch.first].msg_id < BATCH_ID_SPAN
+                and new.msg_id - self.messages[open_batch.first].msg_id < BATCH_ID_SPAN
+                and open_batch.composed == new.composed
             ):
                 return open_batch
         self.open_batches = <OpenBatch*>with_capacity(
@@ -80,6 +82,7 @@ cdef class BatchPuts:
         open_batch.mailbox = <PyObject*>mailbox
         open_batch.uid = mailbox.uid
         open_batch.rank = rank
+        open_batch.composed = new.composed
         open_batch.count = 0
         open_batch.size = 0
         return open_batch

@@ -86,6 +86,9 @@ cdef class CommitGroup:
     cdef Py_ssize_t bytes                 # gathered since the group began
     cdef list touched                     # mailboxes whose records are part of the next write
     cdef list deferred                    # callbacks, called with whether the group is durable
+    # (mailbox, uid, msg_id) of messages that the broker composed: answers. Each is in one write batch with
+    # the deletion of another message. If the fsync fails, that may be stored, so these are not taken back.
+    cdef readonly list composed
     cdef BatchPuts puts                   # messages that are added
     cdef BatchDeletes deletes             # messages that are deleted; the next group uses the same object
     cdef Agenda agenda                    # what is due when; the next group uses the same object

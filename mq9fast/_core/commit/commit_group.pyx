@@ -32,6 +32,7 @@ cdef class CommitGroup:
     def __cinit__(self, batch):
         self.touched = []
         self.deferred = []
+        self.composed = []
         self.skipped_pushes = set()
         self.unwritten_skips = []
         self.puts = BatchPuts()
@@ -89,6 +90,8 @@ cdef class CommitGroup:
         self.batch_bytes += size
         self.bytes += size
         self.touch(mailbox)
+        if new.composed:
+            self.composed.append((mailbox, mailbox.uid, new.msg_id))
         if mailbox.consumers:
             live_push = <LivePush*>section_add(&self.live_pushes, sizeof(LivePush))
             live_push.mailbox = owned(mailbox)
@@ -174,6 +177,7 @@ cdef class CommitGroup:
         self.unwritten_skips.clear()
         self.bytes = 0
         self.deferred.clear()
+        self.composed.clear()
         self.puts.clear()
         self.reset_written()
         return 0

@@ -4,7 +4,7 @@
 """
 
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
@@ -30,6 +30,7 @@ cdef class RowDeletions:
     cdef bint loaded
     cdef uint16_t* distances      # by index: row_id minus the message's id
     cdef uint32_t* sizes          # by index: bytes of header and payload; 0 for deleted messages
+    cdef uint8_t* flags           # by index: the MessageFlags; 0 for deleted messages
     cdef uint64_t exclusive_from  # ids from this one to row_id are in no other row of the rank
 
     cdef int load_messages(self, RecordBatch batch) except -1

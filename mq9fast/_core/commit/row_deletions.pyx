@@ -1,7 +1,7 @@
 """The deleted messages of rows, and an index of rows; the contract is in row_deletions.pxd."""
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from mq9fast._core.base.check cimport CHECKED, check
@@ -15,7 +15,7 @@ from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
     ROW_BYTES = 192           # memory of a RowDeletions object
-    MESSAGE_BYTES = 6         # memory for each of its messages
+    MESSAGE_BYTES = 7         # memory for each of its messages
 
 
 cdef class RowDeletions:
@@ -23,6 +23,7 @@ cdef class RowDeletions:
     def __dealloc__(self):
         PyMem_Free(self.distances)
         PyMem_Free(self.sizes)
+        PyMem_Free(self.flags)
 
     cdef int load_messages(self, RecordBatch batch) except -1:
         """Load the ids and sizes of the messages; CorruptRecord if the batch does not fit this row."""
@@ -34,13 +35,15 @@ cdef class RowDeletions:
             self.distances = <uint16_t*>PyMem_Malloc(<size_t>self.count * sizeof(uint16_t))
         if self.sizes is NULL:
             self.sizes = <uint32_t*>PyMem_Malloc(<size_t>self.count * sizeof(uint32_t))
-        if self.distances is NULL or self.sizes is NULL:
+        if self.flags is NULL:
+            self.flags = <uint8_t*>PyMem_Malloc(<size_t>self.count)
+        if self.distances is NULL or self.sizes is NULL or self.flags is NULL:
             raise MemoryError
         if batch.count != self.count:
             raise CorruptRecord(f"a record batch of {self.count} messages has {batch.count}")
         self.exclusive_from = self.row_id
         for i in range(self.count):
-            self.sizes[i] = 0
+            self.sizes[i] = self.flags[i] = 0
             if has_bit(batch.present, i):
                 msg_id = batch.id_of(i)
                 if msg_id > self.row_id or self.row_id - msg_id >= BATCH_ID_SPAN:
@@ -50,6 +53,7 @@ cdef class RowDeletions:
                 if not has_bit(self.deleted, i):
                     batch.read(i, &message)
                     self.sizes[i] = <uint32_t>(message.header.size + message.payload.size)
+                    self.flags[i] = message.flags
             # A thinned batch has lost ids. Their indexes get the id before, and `find` finds that one first.
             self.distances[i] = distance
         self.loaded = True

@@ -6,7 +6,7 @@ unwritten output, or if the turn has no time left. It then reads the store from 
 are kept in memory for it. `Delivery` calls consumers; `queue_group.pyx` uses the frames too.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.base.view cimport View
 from mq9fast._core.mailbox.mailbox cimport Mailbox
@@ -44,6 +44,7 @@ cdef struct DeliveryFrame:
     View header
     View payload
     int rank
+    uint8_t flags             # of the message: a set of MessageFlags
     uint64_t msg_id
     RecordLocation location
 

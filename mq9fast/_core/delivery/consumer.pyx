@@ -34,6 +34,7 @@ cdef void fill_frame(
     frame.reply.size = put_decimal(frame.id_at, msg_id) - frame.reply.data
     frame.header = message.header
     frame.payload = message.payload
+    frame.flags = message.flags
     frame.msg_id = msg_id
     frame.location = location
 

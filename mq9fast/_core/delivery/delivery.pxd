@@ -57,4 +57,5 @@ cdef class Delivery:
     cdef int advance_durable(self, CommitGroup commit_group) except -1
     cdef int answer(self, const PendingReply* pending_reply, View reply) except -1
     cdef int push(self, CommitGroup commit_group, int rank, uint64_t end_ns) except -1
+    cdef int have_composed_read(self, CommitGroup commit_group) except -1
     cdef int finish_deletes(self, CommitGroup commit_group, Py_ssize_t first, bint durable) except -1

@@ -273,9 +273,22 @@ cdef class Delivery:
             self.router.answer(
                 <Client>pending_reply.requester, commit_group.reply_subject(pending_reply), view_of(error)
             )
+        self.have_composed_read(commit_group)
         failure = call_each(commit_group.drop_unwritten(), False)
         if failure is not None:
             raise failure
+
+    cdef int have_composed_read(self, CommitGroup commit_group) except -1:
+        """A group has failed, but messages that the broker composed may be stored. Live consumers of their
+        mailboxes read the store again when it is known."""
+        cdef Mailbox mailbox
+        cdef Consumer consumer
+        for mailbox, uid, _ in commit_group.composed:
+            if mailbox.uid == <uint64_t>uid and mailbox.consumers:
+                for consumer in mailbox.consumers:
+                    consumer.caught_up = False
+                    consumer.live_from_id = mailbox.next_id
+        return 0
 
     cdef int catch_up_one(self, Consumer consumer, store) except -1:
         cdef CatchUpResult outcome

@@ -28,6 +28,7 @@ cdef struct InFlight:
     uint32_t size            # of header and payload, in bytes
     uint8_t state            # an InFlightState
     uint8_t rank
+    uint8_t flags            # of the message: a set of MessageFlags
     void* member             # borrowed; NULL while the message has no member
     InFlight* previous       # on the member's list
     InFlight* next           # on the member's list

@@ -74,7 +74,9 @@ cdef class QueueGroup(GroupMembers):
 
     cdef InFlight* add_entry(self, const DeliveryFrame* frame) except NULL:
         cdef uint64_t size = <uint64_t>(frame.header.size + frame.payload.size)
-        return self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
+        cdef InFlight* entry = self.in_flight.add(frame.rank, frame.msg_id, size, frame.location)
+        entry.flags = frame.flags
+        return entry
 
     cdef int offer(self, DeliveryFrame* frame) except -1:
         cdef Member member

@@ -3,10 +3,11 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 
+from mq9fast._core.base.view cimport to_bytes
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.literals cimport RANKS
-from mq9fast._core.storage.record cimport message_key
-from mq9fast._core.storage.record_batch cimport RecordBatchReader
+from mq9fast._core.storage.record cimport StoredMessage, message_key
+from mq9fast._core.storage.record_batch cimport RecordBatch, RecordBatchReader, RecordLocation, row_key
 from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN, DELETION_BITMAP_VERSION
 
 
@@ -26,6 +27,19 @@ cdef RecordBatchReader messages_between(
         return None
     first = message_key(mailbox.uid, rank, start)
     return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, end_key)), start, mailbox.times)
+
+
+cdef bytes header_at(object store, Mailbox mailbox, int rank, const RecordLocation* location):
+    """The header block of the message at this location; None if its row does not exist. Raises what the store
+    raises, and CorruptRecord."""
+    cdef RecordBatch batch = RecordBatch()
+    cdef StoredMessage message
+    cdef bytes value = store.get(row_key(mailbox.uid, rank, location))
+    if value is None:
+        return None
+    batch.open(location.row_id, location.count == 1, value)
+    batch.read(location.index, &message)
+    return to_bytes(message.header)
 
 
 cdef int check_rank(int rank) except -1:

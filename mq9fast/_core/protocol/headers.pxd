@@ -1,7 +1,8 @@
 """Checks the header block of a MSG or of an answer, by a table of names.
 
 `MailboxWriter` calls `read_headers` for each MSG and each answer that has headers. Some names are options of
-mailboxes, some only the broker may write, and all others are stored as they are.
+mailboxes, some only the broker may write, and all others are stored as they are. `Answerer` reads the options
+of a stored message, and what an answer has besides options.
 """
 
 from mq9fast._core.base.view cimport View
@@ -16,6 +17,8 @@ cdef enum HeaderKind:
     # Options: at most one of each. They are stored too.
     NATS_MSG_ID "MQ9FAST_NATS_MSG_ID"
     NATS_TTL "MQ9FAST_NATS_TTL"
+    MQ9_REPLY_TO "MQ9FAST_MQ9_REPLY_TO"
+    MQ9_CORRELATION_ID "MQ9FAST_MQ9_CORRELATION_ID"
     HEADER_KINDS "MQ9FAST_HEADER_KINDS"
 
 
@@ -37,3 +40,6 @@ cdef struct MessageHeaders:
 
 cdef HeaderFault read_headers(View block, MessageHeaders* headers) noexcept
 cdef View without_first_line(View block) noexcept
+cdef bytes without_last_line(bytes block)
+cdef View find_option(View block, HeaderKind kind) noexcept
+cdef bytes lines_without_options(View block)

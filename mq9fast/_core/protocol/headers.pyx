@@ -1,9 +1,10 @@
 """The header block of a MSG or of an answer; the contract is in headers.pxd."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memmove
 
-from mq9fast._core.base.view cimport View, slice_from, starts_with, view
-from mq9fast._core.protocol.literals cimport HEADER_VERSION_LINE
+from mq9fast._core.base.view cimport View, empty_view, slice_from, starts_with, to_bytes, view
+from mq9fast._core.protocol.literals cimport CRLF, HEADER_VERSION_LINE
 
 # Every header block with a proved sender begins with this; the name and CR LF follow.
 SENDER_START = b"NATS/1.0\r\nMq9-From: "
@@ -21,6 +22,8 @@ cdef extern from *:
         {MQ9FAST_LITERAL("nats-msg-id"),     MQ9FAST_NATS_MSG_ID}, \\
         {MQ9FAST_LITERAL("nats-ttl"),        MQ9FAST_NATS_TTL}, \\
         {MQ9FAST_LITERAL("nats-expected-"),  MQ9FAST_STREAM_HEADER}, \\
+        {MQ9FAST_LITERAL("mq9-reply-to"),    MQ9FAST_MQ9_REPLY_TO}, \\
+        {MQ9FAST_LITERAL("mq9-correlation-id"), MQ9FAST_MQ9_CORRELATION_ID}, \\
         {MQ9FAST_LITERAL("mq9-from"),        MQ9FAST_BROKER_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-deliveries"),  MQ9FAST_BROKER_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-dead-"),       MQ9FAST_BROKER_HEADER}, \\
@@ -58,6 +61,11 @@ cdef HeaderKind kind_of(View name) noexcept:
                 break
         row += 1
     return row.kind
+
+
+cdef inline View first_line(View lines) noexcept:
+    """The first line of a valid block's rest, with its CR LF."""
+    return view(lines.data, <const char*>memchr(lines.data, c'\n', <size_t>lines.size) - lines.data + 1)
 
 
 cdef View name_of(View line) noexcept:
@@ -155,6 +163,37 @@ cdef HeaderFault read_headers(View block, MessageHeaders* headers) noexcept:
 cdef View without_first_line(View block) noexcept:
     """A valid block without its NATS/1.0 line, to be stored behind headers of the broker."""
     return slice_from(block, HEADER_VERSION_LINE.size)
+
+
+cdef bytes without_last_line(bytes block):
+    """A valid block without the blank line at its end, so that more headers can follow."""
+    return to_bytes(view(PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block) - CRLF.size))
+
+
+cdef View find_option(View block, HeaderKind kind) noexcept:
+    """The value of an option in a block that was accepted; empty if it is not given."""
+    cdef View rest = without_first_line(block)
+    cdef View line, name
+    while rest.size > CRLF.size:
+        line = first_line(rest)
+        name = name_of(line)
+        if kind_of(name) == kind:
+            return without_blanks(view(line.data + name.size + 1, line.size - name.size - 1 - CRLF.size))
+        rest = slice_from(rest, line.size)
+    return empty_view()
+
+
+cdef bytes lines_without_options(View block):
+    """The lines of an accepted block that are stored as they are, without the blank line at the end."""
+    cdef View rest = without_first_line(block)
+    cdef View line
+    cdef list kept = []
+    while rest.size > CRLF.size:
+        line = first_line(rest)
+        if kind_of(name_of(line)) == STORED_HEADER:
+            kept.append(to_bytes(line))
+        rest = slice_from(rest, line.size)
+    return b"".join(kept)
 
 
 def sender_block(bytes name not None) -> bytes:

@@ -119,6 +119,7 @@ cdef class Client:
     cdef int resume(self, PauseReason reason) except -1
     cdef int continue_work(self, PauseReason reason) except -1
     cdef int read_unless_paused(self) except -1
+    cdef bint may_name(self, View address) except *
     cdef void left_mailbox(self) noexcept
     cdef int drop_slow_consumer(self) except -1
 

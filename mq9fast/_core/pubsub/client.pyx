@@ -283,6 +283,10 @@ cdef class Client:
         """Disconnect the client as a slow consumer: drop its output."""
         self.drop_slow_consumer()
 
+    cdef bint may_name(self, View address) except *:
+        """Whether it may name the mailbox as a place for answers: `Session` asks its permissions."""
+        return True
+
     def may_publish(self, bytes subject not None) -> bool:
         """Whether the client may publish to the literal subject. `Session` has permissions."""
         return True

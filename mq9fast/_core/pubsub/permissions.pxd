@@ -33,6 +33,7 @@ cdef class Permissions:
 
     cdef bint may_publish(self, View subject) except *
     cdef bint may_subscribe(self, View subject, View queue) except *
+    cdef bint may_name(self, View address) except *
     cdef bint may_subscribe_as(self, list names, View queue) except *
     cdef SubjectFilter filter_of(self, View subject, View queue)
     cdef bint applies_to(self, bytes group, View queue) noexcept

@@ -4,7 +4,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.bytes_map cimport BytesMap
-from mq9fast._core.base.view cimport View, slice_from, starts_with, to_bytes, view_of
+from mq9fast._core.base.view cimport View, empty_view, slice_from, starts_with, to_bytes, view_of
 from mq9fast._core.protocol.address cimport split_filter, split_priority
 from mq9fast._core.protocol.literals cimport MSG_PREFIX, PRIORITIES, RANKS, Rank
 from mq9fast._core.protocol.subject cimport covers, overlap
@@ -103,6 +103,11 @@ cdef class Permissions:
                 if not self.may_subscribe_as(mailbox_names(address, rank), queue):
                     return False
         return True
+
+    cdef bint may_name(self, View address) except *:
+        """Whether the client may name the mailbox as a place for answers: it may send to it or read it."""
+        cdef bytes subject = to_bytes(MSG_PREFIX) + to_bytes(address)
+        return self.may_publish(view_of(subject)) or self.may_subscribe(view_of(subject), empty_view())
 
     cdef bint may_subscribe_as(self, list names, View queue) except *:
         """Whether SUB to a subject with these `names` is allowed.

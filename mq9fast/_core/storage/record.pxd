@@ -42,6 +42,7 @@ cdef struct NewMessage:
     uint64_t created_ms
     uint64_t life_ms          # 0 = as long as others, ENDLESS_LIFE = max_age does not count
     uint8_t flags             # the set of MessageFlags
+    bint composed             # by the broker, which deletes another in the same batch: see CommitGroup
     View attributes           # packed
     View added                # headers of the broker, with the NATS/1.0 line; empty if there are none
     View header               # what follows them: other headers, or the whole block
@@ -58,6 +59,7 @@ cdef inline NewMessage empty_message() noexcept:
     message.rank = 0
     message.msg_id = message.created_ms = message.life_ms = 0
     message.flags = 0
+    message.composed = False
     message.attributes = message.added = message.header = message.payload = empty_view()
     return message
 

@@ -63,6 +63,16 @@ class BrokerCollector:
                 engine.delivery.failed_deliveries,
             ),
             (
+                "mq9fast_answers",
+                "Answers sent to the mailbox of the asker",
+                engine.mailbox_writer.answerer.answered,
+            ),
+            (
+                "mq9fast_answers_lost",
+                "Answers not sent because the mailbox of the asker did not exist",
+                engine.mailbox_writer.answerer.lost,
+            ),
+            (
                 "mq9fast_mailbox_messages_dropped",
                 "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,

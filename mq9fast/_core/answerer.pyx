@@ -1,0 +1,85 @@
+"""Sends answers to the mailboxes of askers; the contract is in answerer.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.view cimport View, to_bytes, view_of
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
+from mq9fast._core.deleter cimport Deleter
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.stored_messages cimport header_at
+from mq9fast._core.message_adder cimport MessageAdder
+from mq9fast._core.protocol.headers cimport (
+    MQ9_CORRELATION_ID, MQ9_REPLY_TO, find_option, lines_without_options, without_last_line
+)
+from mq9fast._core.protocol.literals cimport HEADER_VERSION_LINE
+from mq9fast._core.pubsub.client cimport Client
+from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
+
+cdef bytes NO_MAILBOX = b'{"deleted":true,"answer":null,"reason":"mailbox_not_found"}'
+
+
+cdef bytes compose_header(Client client, Mailbox mailbox, uint64_t msg_id, View header, bytes asked):
+    """The header block of an answer. `header`: what the answering client sent. `asked`: the question's."""
+    cdef View correlation_id = find_option(view_of(asked), MQ9_CORRELATION_ID)
+    cdef bytes start = to_bytes(HEADER_VERSION_LINE)
+    if client.sender_block is not None:
+        start = without_last_line(client.sender_block)
+    start += b"Mq9-In-Reply-To: %b/%d\r\n" % (mailbox.address, msg_id)
+    if correlation_id.size:
+        start += b"Mq9-Correlation-Id: %b\r\n" % to_bytes(correlation_id)
+    if header.size:
+        start += lines_without_options(header)
+    return start + b"\r\n"
+
+
+cdef class Answerer:
+    """One for each broker."""
+
+    def __cinit__(
+        self, MailboxIndex mailbox_index not None, Accumulator accumulator not None,
+        MessageAdder adder not None, Deleter deleter not None, *, store,
+    ):
+        self.mailbox_index = mailbox_index
+        self.accumulator = accumulator
+        self.adder = adder
+        self.deleter = deleter
+        self.store = store
+
+    cdef AnswerOutcome answer(
+        self, Client client, Mailbox mailbox, uint64_t msg_id, const FoundMessage* question, View header,
+        View body
+    ) except *:
+        """Answer a question that was just found, with the `header`, which may be empty, and the `body` of a
+        client. Sets `reply` if the question was deleted. Raises what the store raises."""
+        cdef Mailbox asker
+        cdef NewMessage message = empty_message()
+        if self.accumulator.disk_full or self.accumulator.store_failed:
+            return NOTHING_STORED
+        asked = header_at(self.store, mailbox, question.rank, &question.location)
+        if asked is None:
+            return NO_QUESTION
+        asker = self.mailbox_index.look_up(find_option(view_of(asked), MQ9_REPLY_TO))
+        if asker is None:
+            if not self.deleter.delete_found(mailbox, msg_id, question):
+                return NO_QUESTION
+            self.lost += 1
+            self.reply = NO_MAILBOX
+            return ASKER_GONE
+        block = compose_header(client, mailbox, msg_id, header, asked)
+        message.rank = question.rank
+        message.composed = True
+        message.header = view_of(block)
+        message.payload = body
+        if not self.adder.has_room(asker, <uint64_t>content_bytes(&message)):
+            return ASKER_FULL
+        # Finding the question has written it. From here on nothing is written: both changes are in one batch.
+        if not self.deleter.delete_found(mailbox, msg_id, question):
+            return NO_QUESTION
+        self.adder.add(asker, &message)
+        asker.renewed_ms = message.created_ms
+        self.answered += 1
+        self.reply = b'{"deleted":true,"answer":{"mail_address":"%b","msg_id":%d}}' % (
+            asker.address, message.msg_id
+        )
+        return ANSWERED
