@@ -74,6 +74,10 @@ REASONS = {
     "bad_request: mailbox_header": (
         "A header that names a mailbox, such as Mq9-Reply-To, is not a mail_address."
     ),
+    "bad_request: receipt_on": (
+        "The header Mq9-Receipt-On is a list of settled, expired, dead and replaced, "
+        "with commas between them."
+    ),
     "bad_request: nats_trace_only": "A mailbox does not store a message with the header Nats-Trace-Only.",
 }
 

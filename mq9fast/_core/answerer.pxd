@@ -31,7 +31,7 @@ cdef class Answerer:
     cdef object store                    # get(key)
     cdef readonly uint64_t answered
     cdef readonly uint64_t lost          # answers whose mailbox did not exist
-    cdef readonly bytes reply            # to the last answer that deleted its question
+    cdef readonly bytes sent             # as JSON: where the last answer is, or null
 
     cdef AnswerOutcome answer(
         self, Client client, Mailbox mailbox, uint64_t msg_id, const FoundMessage* question, View header,

@@ -16,8 +16,6 @@ from mq9fast._core.protocol.literals cimport HEADER_VERSION_LINE
 from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
 
-cdef bytes NO_MAILBOX = b'{"deleted":true,"answer":null,"reason":"mailbox_not_found"}'
-
 
 cdef bytes compose_header(Client client, Mailbox mailbox, uint64_t msg_id, View header, bytes asked):
     """The header block of an answer. `header`: what the answering client sent. `asked`: the question's."""
@@ -51,7 +49,7 @@ cdef class Answerer:
         View body
     ) except *:
         """Answer a question that was just found, with the `header`, which may be empty, and the `body` of a
-        client. Sets `reply` if the question was deleted. Raises what the store raises."""
+        client. Sets `sent` if the question was deleted. Raises what the store raises."""
         cdef Mailbox asker
         cdef NewMessage message = empty_message()
         if self.accumulator.disk_full or self.accumulator.store_failed:
@@ -64,7 +62,7 @@ cdef class Answerer:
             if not self.deleter.delete_found(mailbox, msg_id, question):
                 return NO_QUESTION
             self.lost += 1
-            self.reply = NO_MAILBOX
+            self.sent = b'null'
             return ASKER_GONE
         block = compose_header(client, mailbox, msg_id, header, asked)
         message.rank = question.rank
@@ -79,7 +77,5 @@ cdef class Answerer:
         self.adder.add(asker, &message)
         asker.renewed_ms = message.created_ms
         self.answered += 1
-        self.reply = b'{"deleted":true,"answer":{"mail_address":"%b","msg_id":%d}}' % (
-            asker.address, message.msg_id
-        )
+        self.sent = b'{"mail_address":"%b","msg_id":%d}' % (asker.address, message.msg_id)
         return ANSWERED

@@ -23,6 +23,7 @@ from mq9fast._core.protocol.control_word cimport ControlWord
 from mq9fast._core.protocol.headers cimport MessageHeaders
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport PendingWork, Client
+from mq9fast._core.receipts cimport Receipts
 
 
 cdef class MailboxWriter:
@@ -35,6 +36,7 @@ cdef class MailboxWriter:
     cdef Deleter deleter
     cdef Deduplicator deduplicator
     cdef readonly Answerer answerer
+    cdef readonly Receipts receipts
 
     # Python objects; see the constructor.
     cdef object store_errors              # the exception classes that a read of the store raises
@@ -52,11 +54,12 @@ cdef class MailboxWriter:
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
-    cdef int answer(
+    cdef bint answer(
         self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id,
         const FoundMessage* question, View header
     ) except -1
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1
+    cdef bint accept_receipts(self, Client client, View reply, const MessageHeaders* headers) except -1
     cdef bint accept_target(self, Client client, View reply, View address) except -1
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
     cdef int answer_holds(

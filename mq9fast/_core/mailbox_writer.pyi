@@ -8,6 +8,7 @@ from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import PendingWork
+from mq9fast._core.receipts import Receipts
 
 class MailboxWriter:
     def __init__(
@@ -20,6 +21,7 @@ class MailboxWriter:
         deleter: Deleter,
         deduplicator: Deduplicator,
         answerer: Answerer,
+        receipts: Receipts,
         refusals: dict[str, bytes],
         *,
         store_errors: tuple[type[Exception], ...],
@@ -27,6 +29,8 @@ class MailboxWriter:
     ) -> None: ...
     @property
     def answerer(self) -> Answerer: ...
+    @property
+    def receipts(self) -> Receipts: ...
     @property
     def accepted(self) -> int: ...
     @property

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.answerer cimport (
-    ASKER_FULL, NO_QUESTION, NOTHING_STORED, Answerer, AnswerOutcome
+    ANSWERED, ASKER_FULL, NO_QUESTION, NOTHING_STORED, Answerer, AnswerOutcome
 )
 from mq9fast._core.base.view cimport (
     View, empty_view, last_dot, read_decimal, slice_from, starts_with, to_bytes, view, view_of
@@ -30,7 +30,8 @@ from mq9fast._core.protocol.control_word cimport (
     NAK_WORD, NO_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
 )
 from mq9fast._core.protocol.headers cimport (
-    MQ9_REPLY_TO, NATS_MSG_ID, MessageHeaders, read_headers, without_first_line
+    MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, MQ9_REPLY_TO, NATS_MSG_ID, MessageHeaders, read_headers,
+    without_first_line
 )
 from mq9fast._core.protocol.literals cimport (
     CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, Rank
@@ -38,8 +39,9 @@ from mq9fast._core.protocol.literals cimport (
 from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
+from mq9fast._core.receipts cimport Receipts, valid_receipt_events
 from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
-from mq9fast._core.storage.row_format cimport HAS_REPLY_TO
+from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, HAS_REPLY_TO
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
@@ -83,7 +85,7 @@ cdef class MailboxWriter:
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
         PendingWork pending_work not None, Accumulator accumulator not None, MessageAdder adder not None,
         Deleter deleter not None, Deduplicator deduplicator not None, Answerer answerer not None,
-        dict refusals not None, *, store_errors, create,
+        Receipts receipts not None, dict refusals not None, *, store_errors, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
@@ -94,6 +96,7 @@ cdef class MailboxWriter:
         self.deleter = deleter
         self.deduplicator = deduplicator
         self.answerer = answerer
+        self.receipts = receipts
         self.refusals = refusals
         self.store_errors = store_errors
         self.create = create
@@ -143,6 +146,11 @@ cdef class MailboxWriter:
                 if not self.accept_target(client, op.reply, headers.values[<int>MQ9_REPLY_TO]):
                     return 0
                 message.flags |= HAS_REPLY_TO
+            if headers.options & ((1 << MQ9_RECEIPT_TO) | (1 << MQ9_RECEIPT_ON)):
+                if not self.accept_receipts(client, op.reply, &headers):
+                    return 0
+                if headers.options & (1 << MQ9_RECEIPT_TO):
+                    message.flags |= HAS_RECEIPT_TO
         if client.sender_block is not None:
             prove_sender(&message, client.sender_block)
         mailbox = self.mailbox_index.look_up(address)
@@ -164,6 +172,8 @@ cdef class MailboxWriter:
                 return self.refuse(client, op.reply, "limit_exceeded")
         message.rank = rank
         self.adder.add(mailbox, &message)
+        if message.flags & HAS_RECEIPT_TO:
+            mailbox.has_receipts = True
         if has_id:
             self.deduplicator.remember(mailbox, hashed, message.msg_id)
         mailbox.renewed_ms = message.created_ms
@@ -205,6 +215,16 @@ cdef class MailboxWriter:
             return False
         return True
 
+    cdef bint accept_receipts(self, Client client, View reply, const MessageHeaders* headers) except -1:
+        """Whether Mq9-Receipt-To and Mq9-Receipt-On are valid; if not, the MSG was refused."""
+        if headers.options & (1 << MQ9_RECEIPT_ON):
+            if not valid_receipt_events(headers.values[<int>MQ9_RECEIPT_ON]):
+                self.refuse(client, reply, "bad_request: receipt_on")
+                return False
+        if headers.options & (1 << MQ9_RECEIPT_TO):
+            return self.accept_target(client, reply, headers.values[<int>MQ9_RECEIPT_TO])
+        return True
+
     cdef int delete(self, Client client, const Operation* op, View rest) except -1:
         """DELETE.{mail_address}.{msg_id}. An answer to a delivered message is also a DELETE."""
         cdef Py_ssize_t dot = last_dot(rest)
@@ -218,6 +238,8 @@ cdef class MailboxWriter:
         cdef QueueGroup group = None
         cdef Hold hold
         cdef FoundMessage found
+        cdef bytes block = None
+        cdef bint has_receipts
         if not read_decimal(id_text, LARGEST_ID, &msg_id):
             return self.refuse(client, op.reply, "bad_request")
         if not valid_address(address):
@@ -245,31 +267,46 @@ cdef class MailboxWriter:
         try:
             if not self.deleter.find(mailbox, msg_id, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+            has_receipts = self.receipts.wanted(mailbox, found.flags)
+            if has_receipts:
+                block = self.receipts.block_of(mailbox, &found)
             if word == NO_WORD and found.flags & HAS_REPLY_TO:
-                return self.answer(client, op, mailbox, msg_id, &found, headers.block)
+                if self.answer(client, op, mailbox, msg_id, &found, headers.block) and has_receipts:
+                    self.receipts.settle(client, mailbox, msg_id, block, self.answerer.sent)
+                return 0
             if not self.deleter.delete_found(mailbox, msg_id, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
+        if has_receipts:
+            self.receipts.settle(client, mailbox, msg_id, block, None)
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
 
-    cdef int answer(
+    cdef bint answer(
         self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id,
         const FoundMessage* question, View header
     ) except -1:
-        """An answer to a message with Mq9-Reply-To."""
+        """An answer to a message with Mq9-Reply-To. Returns whether it deleted the message."""
+        cdef bytes body
         cdef AnswerOutcome outcome
         outcome = self.answerer.answer(client, mailbox, msg_id, question, header, op.payload)
         if outcome == NOTHING_STORED:
-            return self.refuse(client, op.reply, "store_unavailable")
+            self.refuse(client, op.reply, "store_unavailable")
+            return False
         if outcome == ASKER_FULL:
             self.over_limit += 1
-            return self.refuse(client, op.reply, "limit_exceeded")
+            self.refuse(client, op.reply, "limit_exceeded")
+            return False
         if outcome == NO_QUESTION:
-            return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+            self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+            return False
         self.deleted += 1
-        return self.accumulator.group.add_reply(client, op.reply, REPLY_BODY, 0, self.answerer.reply)
+        body = b'{"deleted":true,"answer":' + self.answerer.sent + (
+            b'}' if outcome == ANSWERED else b',"reason":"mailbox_not_found"}'
+        )
+        self.accumulator.group.add_reply(client, op.reply, REPLY_BODY, 0, body)
+        return True
 
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body

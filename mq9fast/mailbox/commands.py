@@ -29,6 +29,8 @@ MAX_LIST_BYTES = 64 << 10
 # About how much memory a waiting LIST request takes.
 LIST_REQUEST_BYTES = 1024
 
+MAY_NOT_NAME = "Only a client that may send to this mailbox, or subscribe to all of it, may name it here."
+
 MAX_TTL_SECONDS = 100 * 366 * 86400
 
 
@@ -101,6 +103,7 @@ class Commands:
             )
         if request.public and request.name is None:
             raise CommandError("bad_request", "A public mailbox needs a 'name'.")
+        self._check_named(client, request)
         mailbox, is_new = self._mailboxes.create(
             name=request.name,
             prefix=request.prefix,
@@ -114,6 +117,11 @@ class Commands:
         if request.are_given:
             body["options"] = show(mailbox.options)
         self._accumulator.group.answer(client, reply, msgspec.json.encode(body))
+
+    def _check_named(self, client: Client, request: CreateRequest) -> None:
+        """Raise CommandError unless the client may name the mailboxes in the options of a CREATE."""
+        if request.receipts_to and not _may_name(client, check_address(request.receipts_to)):
+            raise CommandError("permission_denied", MAY_NOT_NAME)
 
     def _list(self, tail: bytes, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
@@ -152,6 +160,13 @@ class Commands:
 def _may_read_all(client: Client, address: bytes) -> bool:
     """Whether the client may subscribe to all of a mailbox."""
     return client.may_subscribe(f"{MSG_PREFIX}{address.decode()}.*".encode())
+
+
+def _may_name(client: Client, address: bytes) -> bool:
+    """Whether the client may name a mailbox as a place for messages of the broker: it may send to it or read
+    all of it."""
+    subject = MSG_PREFIX.encode() + address
+    return client.may_publish(subject) or client.may_subscribe(subject)
 
 
 def _decode(payload: bytes, request: type[msgspec.Struct]) -> msgspec.Struct:

@@ -16,6 +16,7 @@ from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.mailbox.uid_set import UidSet
+from mq9fast._core.receipts import Receipts
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
 from mq9fast.mailbox.options import OptionFields
@@ -63,13 +64,14 @@ class Mailboxes:
         accumulator: Accumulator,
         store: Store,
         limits: Limits,
+        receipts: Receipts,
     ) -> None:
         self.mailbox_index = mailbox_index
         self._delivery = delivery
         self._accumulator = accumulator
         self._store = store
         self._limits = limits
-        self.purges = Purges(accumulator, store)
+        self.purges = Purges(accumulator, store, receipts)
         self._orphan_search: OrphanSearch | None = None
         self._failed_ends: list[EndedMailbox] = []
         self.over_limit = 0
@@ -231,7 +233,11 @@ class Mailboxes:
 
     def _end(self, mailbox: Mailbox) -> None:
         rows = mailbox.total_count + mailbox.max_other_rows
-        ended = EndedMailbox(mailbox.address, Purge(mailbox.uid, rows, mailbox.size_bytes))
+        purge = Purge(mailbox.uid, rows, mailbox.size_bytes)
+        receipts_to = mailbox.options.receipts_to if mailbox.options is not None else b""
+        if receipts_to or mailbox.has_receipts:
+            purge = purge._replace(address=mailbox.address, receipts_to=receipts_to)
+        ended = EndedMailbox(mailbox.address, purge)
         self.mailbox_index.end(mailbox)
         self._delivery.restart(mailbox)
         self._commit_end(ended)

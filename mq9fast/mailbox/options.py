@@ -10,6 +10,7 @@ import msgspec
 
 from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.protocol.duration import MAX_SECONDS
+from mq9fast.mailbox.address import check_address
 
 # How many times a `backoff` may list.
 MAX_BACKOFFS = 64
@@ -30,6 +31,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     max_in_flight: Number | None = None
     ack_wait: Seconds | None = None
     backoff: Seconds | Annotated[list[Seconds], msgspec.Meta(max_length=MAX_BACKOFFS)] | None = None
+    receipts_to: str | None = None
 
     @property
     def are_given(self) -> bool:
@@ -49,6 +51,7 @@ class OptionFields(msgspec.Struct, frozen=True):
             max_in_flight=self.max_in_flight,
             ack_wait_ms=_milliseconds(self.ack_wait),
             backoff_ms=_backoff_ms(self.backoff),
+            receipts_to=_address(self.receipts_to),
         )
         return changed if changed.packed else None
 
@@ -70,6 +73,7 @@ def _values(options: MailboxOptions) -> dict[str, object]:
         "max_in_flight": options.max_in_flight,
         "ack_wait": _seconds(options.ack_wait_ms),
         "backoff": _show_backoff(options.backoff),
+        "receipts_to": options.receipts_to.decode(),
     }
 
 
@@ -85,6 +89,11 @@ def _show_backoff(times: list[int]) -> float | list[float]:
     """A `backoff` as clients write it: one number, or a list."""
     seconds = [_seconds(milliseconds) for milliseconds in times]
     return seconds[0] if len(seconds) == 1 else seconds
+
+
+def _address(text: str | None) -> bytes | None:
+    """The address of a mailbox; "" stands for none. Raises CommandError."""
+    return check_address(text) if text else None if text is None else b""
 
 
 def _milliseconds(seconds: float | None) -> int | None:

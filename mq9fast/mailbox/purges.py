@@ -10,7 +10,8 @@ from functools import partial
 from typing import NamedTuple
 
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast.errors import StoreError
+from mq9fast._core.receipts import Receipts
+from mq9fast.errors import UNREADABLE
 from mq9fast.storage import layout
 from mq9fast.storage.store import Store
 
@@ -27,35 +28,55 @@ ANY_MESSAGES = MAX_MESSAGES_BY_KEY + 1
 
 class Purge(NamedTuple):
     """The messages of one ended mailbox that are still in the store: the uid, how many, and how many
-    bytes. Rows of Nats-Msg-Ids count as messages without bytes."""
+    bytes. Rows of Nats-Msg-Ids count as messages without bytes.
+
+    `address`: that of the mailbox if receipts of its messages may be wanted, else empty. `receipts_to`: its
+    option.
+    """
 
     uid: int
     messages: int
     size_bytes: int
+    address: bytes = b""
+    receipts_to: bytes = b""
+
+    def pack(self) -> bytes:
+        """The value of its row in the store."""
+        value = layout.number(self.messages) + layout.number(self.size_bytes)
+        if self.address:
+            value += bytes([len(self.address)]) + self.address + self.receipts_to
+        return value
+
+
+def _unpack(key: bytes, value: bytes) -> Purge:
+    count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:16], "big")
+    end = 17 + (value[16] if len(value) > 16 else 0)
+    return Purge(int.from_bytes(key[1:], "big"), count, size, value[17:end], value[end:])
 
 
 class Purges:
     """The purges that are still to be done. The store has a row for each, under `layout.purge_key`."""
 
-    def __init__(self, accumulator: Accumulator, store: Store) -> None:
+    def __init__(self, accumulator: Accumulator, store: Store, receipts: Receipts) -> None:
         self._accumulator = accumulator
         self._store = store
+        self._receipts = receipts
         self._waiting: deque[Purge] = deque()
+        # Those whose last changes are not durable yet.
+        self._committing = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + self._committing
 
     def load(self) -> list[int]:
         """Read the purges in the store at a start; returns their uids. Raises StoreError."""
         for key, value in self._store.scan(layout.PURGES, layout.prefix_end(layout.PURGES)):
-            count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big")
-            self._waiting.append(Purge(int.from_bytes(key[1:], "big"), count, size))
+            self._waiting.append(_unpack(key, value))
         return [purge.uid for purge in self._waiting]
 
     def put_row(self, purge: Purge) -> None:
         """Add the row of a purge to the commit group, so that a restart does not lose the purge."""
-        size = layout.number(purge.messages) + layout.number(purge.size_bytes)
-        self._accumulator.group.put_raw(layout.purge_key(purge.uid), size)
+        self._accumulator.group.put_raw(layout.purge_key(purge.uid), purge.pack())
 
     def schedule(self, purge: Purge) -> None:
         """Do a purge in one of the next calls of `purge_some`."""
@@ -64,7 +85,8 @@ class Purges:
     def purge_some(self) -> bool:
         """Purge a few mailboxes. Returns whether there are more.
 
-        Raises StoreError if the messages of one could not be read; that one is tried again after the others.
+        Raises StoreError or CorruptRecord if the messages of one could not be read; that one is tried again
+        after the others.
         """
         if self._accumulator.store_failed:
             return False
@@ -74,13 +96,34 @@ class Purges:
                 break
             purge = self._waiting.popleft()
             try:
-                self._purge(purge)
-            except StoreError:
+                finished = self._purge_with_receipts(purge, end) if purge.address else self._purge(purge)
+            except UNREADABLE:
                 self._waiting.append(purge)
                 raise
-        return bool(self._waiting)
+            self._committing += 1
+            self._accumulator.group.defer(partial(self._committed, purge, finished))
+        return bool(self._waiting) or self._committing > 0
 
-    def _purge(self, purge: Purge) -> None:
+    def _purge_with_receipts(self, purge: Purge, end_time: float) -> bool:
+        """Delete messages until `end_time`, and add a receipt for each to the commit group. Returns whether
+        all are deleted. The rest is read again when the group is durable."""
+        commit_group = self._accumulator.group
+        row: list[tuple[bytes, bytes]] = []
+        for key, value in self._store.scan(*layout.messages_of(purge.uid)):
+            row.append((key, value))
+            if layout.is_bitmap(value):
+                continue
+            if layout.has_messages(key):
+                self._receipts.expire_row(purge.address, purge.receipts_to, row)
+            for each, _ in row:
+                commit_group.delete_raw(each)
+            row = []
+            if time.perf_counter() >= end_time:
+                return False
+        commit_group.delete_raw(layout.purge_key(purge.uid))
+        return True
+
+    def _purge(self, purge: Purge) -> bool:
         commit_group = self._accumulator.group
         first, end = layout.messages_of(purge.uid)
         if purge.messages <= MAX_MESSAGES_BY_KEY and purge.size_bytes <= MAX_BYTES_BY_KEY:
@@ -89,8 +132,9 @@ class Purges:
         else:
             commit_group.delete_range(first, end)
         commit_group.delete_raw(layout.purge_key(purge.uid))
-        commit_group.defer(partial(self._committed, purge))
+        return True
 
-    def _committed(self, purge: Purge, durable: bool) -> None:
-        if not durable:
+    def _committed(self, purge: Purge, finished: bool, durable: bool) -> None:
+        self._committing -= 1
+        if not durable or not finished:
             self._waiting.append(purge)

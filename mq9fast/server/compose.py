@@ -22,6 +22,7 @@ from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
+from mq9fast._core.receipts import Receipts
 from mq9fast._core.thinner import Thinner
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.read_retry import ReadRetry
@@ -76,7 +77,9 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store_errors=UNREADABLE,
         first_group=secrets.randbits(64),
     )
-    mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits)
+    adder = MessageAdder(mailbox_index, accumulator, limits)
+    receipts = Receipts(mailbox_index, accumulator, adder, store=store)
+    mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits, receipts)
     read_retry = ReadRetry(store, delivery, pending_work, health)
     pipeline = CommitPipeline(
         pending_work,
@@ -97,7 +100,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         write_batch=pipeline.write_batch,
     )
-    adder = MessageAdder(mailbox_index, accumulator, limits)
     deleter = Deleter(
         mailbox_index, pending_work, accumulator, failures, store=store, write_batch=pipeline.write_batch
     )
@@ -110,6 +112,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         deleter,
         deduplicator,
         Answerer(mailbox_index, accumulator, adder, deleter, store=store),
+        receipts,
         refusals(),
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,

@@ -10,7 +10,7 @@ that should have ended a mailbox.
 import os
 from pathlib import Path
 
-from mq9fast._core.storage.record import FORMAT_VERSION, message_key
+from mq9fast._core.storage.record import DELETION_BITMAP_VERSION, FORMAT_VERSION, message_key
 from mq9fast._core.storage.record import IDS_RANK as IDS_RANK
 from mq9fast._core.storage.record import MAILBOXES as MAILBOXES
 from mq9fast._core.storage.record import MAX_ID_EPOCH as MAX_ID_EPOCH
@@ -79,6 +79,16 @@ def uid_of(key: bytes) -> int:
 def msg_id_of(key: bytes) -> int:
     """The msg_id in the key of a row of messages: that of the last one."""
     return int.from_bytes(key[10:18], "big")
+
+
+def has_messages(key: bytes) -> bool:
+    """Whether the row with this key, which is under MESSAGES, has messages."""
+    return key[9] < IDS_RANK
+
+
+def is_bitmap(value: bytes) -> bool:
+    """Whether it is the deletion bitmap of the record batch that follows."""
+    return value[0] == DELETION_BITMAP_VERSION
 
 
 def prefix_end(prefix: bytes) -> bytes:

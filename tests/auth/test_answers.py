@@ -1,11 +1,12 @@
 """Which mailboxes a client may name in Mq9-Reply-To, and what the broker proves of who answered."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.questions import answer, ask, stored
+from tests.support.questions import answer, ask, block, stored
 from tests.support.wire_client import MAILBOX, Wire
 
 CONFIG = f"""
@@ -36,6 +37,12 @@ user = "half"
 password = "half"
 permissions.publish = "{MAILBOX}MSG.approvals"
 permissions.subscribe = ["_INBOX.>", "{MAILBOX}MSG.mine.urgent", "{MAILBOX}MSG.mine workers"]
+
+[[users]]
+user = "creator"
+password = "creator"
+permissions.publish = ["{MAILBOX}CREATE", "{MAILBOX}MSG.mine"]
+permissions.subscribe = "_INBOX.>"
 """
 
 
@@ -98,4 +105,35 @@ def test_forged_sender_of_an_answer_is_replaced(broker: Broker) -> None:
         assert stored(owner, "mine")[-1]["headers"] == {
             "Mq9-From": "owner",
             "Mq9-In-Reply-To": f"approvals/{msg_id}",
+        }
+
+
+def test_receipt_names_who_settled_the_message(broker: Broker) -> None:
+    with as_user(broker, "owner") as owner, as_user(broker, "approver") as approver:
+        owner.create(name="log")
+        header = block(Mq9_Receipt_To="log")
+        msg_id = owner.msg("approvals", "a task", header)["msg_id"]
+        assert approver.request(f"{MAILBOX}DELETE.approvals.{msg_id}").json == {"deleted": True}
+        assert json.loads(stored(owner, "log")[-1]["payload"]) == {
+            "mail_address": "approvals",
+            "msg_id": msg_id,
+            "event": "settled",
+            "how": "deleted",
+            "by": "approver",
+        }
+
+
+def test_receipt_to_is_under_the_rule_of_reply_to(broker: Broker) -> None:
+    with as_user(broker, "writer") as wire:
+        assert "msg_id" in wire.msg("approvals", "task", block(Mq9_Receipt_To="mine"))
+        assert wire.msg("approvals", "task", block(Mq9_Receipt_To="log"))["code"] == "permission_denied"
+
+
+def test_receipts_to_is_under_the_rule_of_reply_to(broker: Broker) -> None:
+    with as_user(broker, "creator") as wire:
+        assert wire.create(name="new1", receipts_to="mine")["options"] == {"receipts_to": "mine"}
+        assert wire.create(name="new2", receipts_to="approvals") == {
+            "error": "Only a client that may send to this mailbox, or subscribe to all of it, "
+            "may name it here.",
+            "code": "permission_denied",
         }

@@ -12,7 +12,15 @@ from mq9fast._core.testing.protocol import read_header_block
 from tests.support.in_memory import MANY, Core
 
 VALID, MALFORMED, UNKNOWN, REPEATED, STREAM, EMPTY = range(6)
-OPTIONS = {b"nats-msg-id": 4, b"nats-ttl": 5, b"mq9-reply-to": 6, b"mq9-correlation-id": 7}
+OPTIONS = {
+    b"nats-msg-id": 4,
+    b"nats-ttl": 5,
+    b"mq9-reply-to": 6,
+    b"mq9-correlation-id": 7,
+    b"mq9-receipt-to": 8,
+    b"mq9-receipt-on": 9,
+}
+
 BROKER_ONLY = re.compile(rb"mq9-(from|deliveries|dead-.*|in-reply-to|receipt)")
 FIRST = b"NATS/1.0\r\n"
 LINE = re.compile(rb"([!-9;-~]+):([^\r\n]*)\r\n")

@@ -76,6 +76,19 @@ def test_rows_of_a_single_message_and_its_mailbox() -> None:
     assert (len(message[0]), len(message[1]), len(mailbox[1])) == (18, 16 + 20, 104 + 3 + 11)
 
 
+def test_flags_of_messages() -> None:
+    """The second byte of a message says which options it has; bit 5 of a record's flags stays set."""
+    core = OneMailbox()
+    for flags, options in enumerate(
+        ("A: b", "Mq9-Reply-To: c", "Mq9-Receipt-To: c", "Mq9-Correlation-Id: c")
+    ):
+        header = f"NATS/1.0\r\n{options}\r\n\r\n".encode()
+        core.send(b"HPUB $mq9.AI.MAILBOX.MSG.a.b %d %d\r\n%b\r\n" % (len(header), len(header), header))
+        stored = core.store.pairs[row(f"6d {UID} 02 {FIRST_ID[:-1]}{flags}")[0]]
+        assert stored[:2] == bytes([1, flags % 3])
+        assert core.store.pairs[b"ba.b"][1] == (1 if flags < 2 else 33)
+
+
 def test_rows_of_a_record_batch_its_bitmap_and_the_thinned_batch() -> None:
     core = OneMailbox()
     core.send(*(pub(b"$mq9.AI.MAILBOX.MSG.a.b", payload) for payload in (b"a" * 300, b"bb", b"c")))

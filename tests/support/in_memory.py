@@ -21,6 +21,7 @@ from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
+from mq9fast._core.receipts import Receipts
 from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.testing.pubsub import set_turn_ns
@@ -230,6 +231,12 @@ class Core:
                 self.accumulator,
                 self.adder,
                 self.deleter,
+                store=self.store,  # type: ignore[arg-type]
+            ),
+            Receipts(
+                self.mailbox_index,
+                self.accumulator,
+                self.adder,
                 store=self.store,  # type: ignore[arg-type]
             ),
             {code: code.encode() for code in (*CODES, *REASONS)},

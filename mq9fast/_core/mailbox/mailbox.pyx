@@ -93,7 +93,7 @@ cdef class Mailbox:
             self.head[rank] = self.count[rank] = 0
             self.open_batch[rank] = 0
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
-        self.has_id_rows = self.has_failure_rows = False
+        self.has_id_rows = self.has_failure_rows = self.has_receipts = False
         self.failed = None
         self.description = None
         self.options = None
@@ -116,6 +116,7 @@ cdef class Mailbox:
         self.dead_bytes = record.dead_bytes
         self.has_id_rows = record.has_id_rows
         self.has_failure_rows = record.has_failure_rows
+        self.has_receipts = record.has_receipts
 
     cdef bytes pack(self):
         """The mailbox record to store."""
@@ -127,6 +128,7 @@ cdef class Mailbox:
         record.delayed = self.delayed()
         record.has_own_lives = self.times is not None and self.times.own_lives
         record.has_names = self.times is not None and self.times.has_names
+        record.has_receipts = self.has_receipts
         record.uid = self.uid
         record.next_id = self.next_id
         record.renewed_ms = self.renewed_ms

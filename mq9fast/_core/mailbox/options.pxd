@@ -32,6 +32,9 @@ cdef class MailboxOptions:
     # numbers of 8 bytes.
     cdef bytes packed_backoff
 
+    # The mailbox that receives receipts of all messages; empty if there is none.
+    cdef readonly bytes receipts_to
+
     cdef readonly bytes packed            # the attributes of a mailbox record
 
     cdef void set_default(self) noexcept

@@ -7,7 +7,7 @@ from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
     NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES,
-    TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, read_u64
+    TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, TAG_RECEIPTS_TO, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
@@ -22,10 +22,10 @@ cdef class MailboxOptions:
 
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
-        max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None,
+        max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None, bytes receipts_to=None,
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
-        self.packed_backoff = b""
+        self.packed_backoff = self.receipts_to = b""
         if base is not None:
             self.max_messages = base.max_messages
             self.max_bytes = base.max_bytes
@@ -35,6 +35,7 @@ cdef class MailboxOptions:
             self.has_max_in_flight = base.has_max_in_flight
             self.packed_backoff = base.packed_backoff
             self.ack_wait_ms = base.ack_wait_ms
+            self.receipts_to = base.receipts_to
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
@@ -50,6 +51,8 @@ cdef class MailboxOptions:
             self.packed_backoff = b"".join([number.to_bytes(8, "big") for number in backoff_ms])
         if ack_wait_ms is not None:
             self.ack_wait_ms = ack_wait_ms
+        if receipts_to is not None:
+            self.receipts_to = receipts_to
         self.set_default()
         self.pack()
 
@@ -73,6 +76,8 @@ cdef class MailboxOptions:
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
         if self.packed_backoff:
             self.packed += pack_attribute(TAG_BACKOFF, self.packed_backoff)
+        if self.receipts_to:
+            self.packed += pack_attribute(TAG_RECEIPTS_TO, self.receipts_to)
         return 0
 
     cdef uint64_t backoff_ms(self, uint64_t failures) noexcept:
@@ -120,6 +125,8 @@ cdef MailboxOptions unpack_options(View attributes):
             read_number(&reader, &options.ack_wait_ms)
         elif reader.tag == TAG_BACKOFF and reader.value.size and reader.value.size % 8 == 0:
             options.packed_backoff = to_bytes(reader.value)
+        elif reader.tag == TAG_RECEIPTS_TO and reader.value.size:
+            options.receipts_to = to_bytes(reader.value)
         else:
             raise CorruptRecord(f"a mailbox record has the unknown attribute {reader.tag}")
     options.set_default()

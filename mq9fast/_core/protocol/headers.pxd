@@ -19,6 +19,8 @@ cdef enum HeaderKind:
     NATS_TTL "MQ9FAST_NATS_TTL"
     MQ9_REPLY_TO "MQ9FAST_MQ9_REPLY_TO"
     MQ9_CORRELATION_ID "MQ9FAST_MQ9_CORRELATION_ID"
+    MQ9_RECEIPT_TO "MQ9FAST_MQ9_RECEIPT_TO"
+    MQ9_RECEIPT_ON "MQ9FAST_MQ9_RECEIPT_ON"
     HEADER_KINDS "MQ9FAST_HEADER_KINDS"
 
 
@@ -41,5 +43,6 @@ cdef struct MessageHeaders:
 cdef HeaderFault read_headers(View block, MessageHeaders* headers) noexcept
 cdef View without_first_line(View block) noexcept
 cdef bytes without_last_line(bytes block)
+cdef bytes sender_in(bytes sender_block)
 cdef View find_option(View block, HeaderKind kind) noexcept
 cdef bytes lines_without_options(View block)

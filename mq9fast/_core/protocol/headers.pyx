@@ -24,6 +24,8 @@ cdef extern from *:
         {MQ9FAST_LITERAL("nats-expected-"),  MQ9FAST_STREAM_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-reply-to"),    MQ9FAST_MQ9_REPLY_TO}, \\
         {MQ9FAST_LITERAL("mq9-correlation-id"), MQ9FAST_MQ9_CORRELATION_ID}, \\
+        {MQ9FAST_LITERAL("mq9-receipt-to"),  MQ9FAST_MQ9_RECEIPT_TO}, \\
+        {MQ9FAST_LITERAL("mq9-receipt-on"),  MQ9FAST_MQ9_RECEIPT_ON}, \\
         {MQ9FAST_LITERAL("mq9-from"),        MQ9FAST_BROKER_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-deliveries"),  MQ9FAST_BROKER_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-dead-"),       MQ9FAST_BROKER_HEADER}, \\
@@ -194,6 +196,11 @@ cdef bytes lines_without_options(View block):
             kept.append(to_bytes(line))
         rest = slice_from(rest, line.size)
     return b"".join(kept)
+
+
+cdef bytes sender_in(bytes sender_block):
+    """The name in a block that `sender_block` made."""
+    return sender_block[len(SENDER_START):len(sender_block) - 4]
 
 
 def sender_block(bytes name not None) -> bytes:

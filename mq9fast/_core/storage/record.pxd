@@ -18,6 +18,7 @@ cdef struct MailboxRecord:
     bint public
     bint has_id_rows
     bint has_failure_rows
+    bint has_receipts         # there may be messages with Mq9-Receipt-To
     uint64_t uid
     uint64_t next_id
     uint64_t renewed_ms

@@ -3,6 +3,7 @@ MAX_ID_EPOCH: int
 MAILBOXES: bytes
 MESSAGES: bytes
 IDS_RANK: int
+DELETION_BITMAP_VERSION: int
 
 class CorruptRecord(Exception): ...  # noqa: N818
 

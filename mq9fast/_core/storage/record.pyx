@@ -20,6 +20,7 @@ MAX_ID_EPOCH = row_format.MAX_ID_EPOCH
 MAILBOXES = bytes([row_format.MAILBOXES])
 MESSAGES = bytes([row_format.MESSAGES])
 IDS_RANK = row_format.IDS_RANK
+DELETION_BITMAP_VERSION = row_format.DELETION_BITMAP_VERSION
 
 cdef enum:
     MAX_ATTRIBUTES_BYTES = 0xFFFF
@@ -30,6 +31,7 @@ cdef enum:
     FLAG_OWN_LIVES = 4
     FLAG_NAMES = 8
     FLAG_FAILURE_ROWS = 16
+    FLAG_RECEIPTS = 32
 
 
 class CorruptRecord(Exception):
@@ -157,6 +159,7 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
         (FLAG_PUBLIC if record.public else 0) | (FLAG_ID_ROWS if record.has_id_rows else 0)
         | (FLAG_FAILURE_ROWS if record.has_failure_rows else 0)
         | (FLAG_OWN_LIVES if record.has_own_lives else 0) | (FLAG_NAMES if record.has_names else 0)
+        | (FLAG_RECEIPTS if record.has_receipts else 0)
     )
     put_u16(fixed.attributes_size, <uint16_t>attributes)
     put_u32(fixed.description_size, <uint32_t>record.description.size)
@@ -187,6 +190,7 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
     record.has_own_lives = fixed.flags & FLAG_OWN_LIVES != 0
     record.has_names = fixed.flags & FLAG_NAMES != 0
     record.has_failure_rows = fixed.flags & FLAG_FAILURE_ROWS != 0
+    record.has_receipts = fixed.flags & FLAG_RECEIPTS != 0
     record.description = view(<const char*>(fixed + 1), <Py_ssize_t>read_u32(fixed.description_size))
     reader.rest.size = <Py_ssize_t>read_u16(fixed.attributes_size)
     if record.description.size + reader.rest.size != PyBytes_GET_SIZE(value) - MAILBOX_FIXED_BYTES:

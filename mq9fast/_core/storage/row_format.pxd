@@ -22,6 +22,7 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'm' uid(8) 8(1) + rank msg_id(8)         a delayed message, which has no place yet
     'm' uid(8) 12(1) msg_id(8) / 64          names: the places of formerly delayed messages with these msg_ids
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
+                                             length(1) address receipts_to   if receipts of them are wanted
     't' due_ms(8) uid(8) last_id(8)          a due row: messages of one mailbox that are due at this time
     'l' segment(8)                           nothing                a segment of the value log
 
@@ -39,12 +40,13 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +-----------------------+--------------------------+------------+------------------+-----------+
     | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | see below |
     +-----------------------+--------------------------+------------+------------------+-----------+
-    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 2 messages with a life of their own, bit 3
-    rows of names, bit 4 rows of failed deliveries. head: no stored message of that rank has a smaller id.
-    epoch: the id epoch when the record was written. A start that may have lost ids raises the id epoch under
-    'j'. For each epoch since then, loading the record adds 1 << 32 to next_id. So lost ids are not given
-    again, and no record has to be rewritten after a loss. The same is true of 'u'. dead: the size of deleted
-    messages that record batches still hold, in units of 256 bytes, rounded down.
+    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 2 messages with a life of their own,
+    bit 3 rows of names, bit 4 rows of failed deliveries, bit 5 messages with Mq9-Receipt-To. head: no stored
+    message of that rank has a smaller id. epoch: the id epoch when the record was written. A start that may
+    have lost ids raises the id epoch under 'j'. For each epoch since then, loading the record adds 1 << 32 to
+    next_id. So lost ids are not given again, and no record has to be rewritten after a loss. The same is true
+    of 'u'. dead: the size of deleted messages that record batches still hold, in units of 256 bytes, rounded
+    down.
 
     message
     0      1   2                   4               8              16
@@ -157,6 +159,7 @@ cdef enum AttributeTag:
     TAG_MAX_IN_FLIGHT = 15          # plus 1
     TAG_ACK_WAIT = 16               # in milliseconds
     TAG_BACKOFF = 20                # numbers of 8 bytes, in milliseconds
+    TAG_RECEIPTS_TO = 25            # an address
     TAG_DELAYED = 64                # how many messages are delayed; not an option, and behind all options
 
 
@@ -166,6 +169,7 @@ cdef enum MessageFlag:
     HAS_KEY = 4                     # the header has Mq9-Key
     HAS_LIFE = 8                    # the attributes have its life
     HAS_NAME = 16                   # the attributes have its msg_id, which is not the id in the row
+    IS_RECEIPT = 32                 # the broker composed it as a receipt
 
 
 cdef enum MessageAttributeTag:

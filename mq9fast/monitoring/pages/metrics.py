@@ -72,6 +72,12 @@ class BrokerCollector:
                 "Answers not sent because the mailbox of the asker did not exist",
                 engine.mailbox_writer.answerer.lost,
             ),
+            ("mq9fast_receipts", "Receipts sent", engine.mailbox_writer.receipts.sent),
+            (
+                "mq9fast_receipts_dropped",
+                "Receipts not sent because their mailbox did not exist or had no room",
+                engine.mailbox_writer.receipts.dropped,
+            ),
             (
                 "mq9fast_mailbox_messages_dropped",
                 "Messages refused without a reply subject for the error",

@@ -1,0 +1,14 @@
+from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.message_adder import MessageAdder
+from mq9fast.storage.store import Store
+
+class Receipts:
+    def __init__(
+        self, mailbox_index: MailboxIndex, accumulator: Accumulator, adder: MessageAdder, *, store: Store
+    ) -> None: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    def expire_row(self, address: bytes, log: bytes, rows: list[tuple[bytes, bytes]]) -> None: ...
