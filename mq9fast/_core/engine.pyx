@@ -8,6 +8,7 @@ from mq9fast._core.base.view cimport View, slice_from, to_bytes
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery, MailboxSubscription
+from mq9fast._core.delivery.events cimport EventSubscription
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex
 from mq9fast._core.mailbox_writer cimport MailboxWriter
 from mq9fast._core.protocol.literals cimport MAILBOX_PREFIX
@@ -171,6 +172,8 @@ cdef class Engine:
         if isinstance(subscription, MailboxSubscription):
             subscription.client.left_mailbox()
             return self.delivery.detach(<MailboxSubscription>subscription)
+        if isinstance(subscription, EventSubscription):
+            return self.delivery.events.detach(<EventSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
     cdef int end_at_maximum(self, Subscription subscription) except -1:
@@ -180,6 +183,8 @@ cdef class Engine:
         if isinstance(subscription, MailboxSubscription):
             subscription.client.left_mailbox()
             return self.delivery.finish(<MailboxSubscription>subscription)
+        if isinstance(subscription, EventSubscription):
+            return self.delivery.events.detach(<EventSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
     cdef int end_subscriptions_at_maximum(self) except -1:

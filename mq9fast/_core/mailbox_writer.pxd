@@ -54,6 +54,9 @@ cdef class MailboxWriter:
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
+    cdef int tell(
+        self, Client client, Mailbox mailbox, uint64_t msg_id, bint has_receipts, bytes block, bytes answer
+    ) except -1
     cdef bint answer(
         self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id,
         const FoundMessage* question, View header

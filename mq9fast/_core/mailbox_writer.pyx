@@ -17,6 +17,7 @@ from mq9fast._core.commit.commit_group cimport (
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
+from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.failures cimport NO_DELAY_GIVEN
 from mq9fast._core.delivery.holds cimport Hold, find_hold, note_answer
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
@@ -39,7 +40,7 @@ from mq9fast._core.protocol.literals cimport (
 from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
-from mq9fast._core.receipts cimport Receipts, valid_receipt_events
+from mq9fast._core.receipts cimport Receipts, settled_details, valid_receipt_events
 from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, HAS_REPLY_TO
 
@@ -271,17 +272,35 @@ cdef class MailboxWriter:
             if has_receipts:
                 block = self.receipts.block_of(mailbox, &found)
             if word == NO_WORD and found.flags & HAS_REPLY_TO:
-                if self.answer(client, op, mailbox, msg_id, &found, headers.block) and has_receipts:
-                    self.receipts.settle(client, mailbox, msg_id, block, self.answerer.sent)
+                if self.answer(client, op, mailbox, msg_id, &found, headers.block):
+                    self.tell(client, mailbox, msg_id, has_receipts, block, self.answerer.sent)
                 return 0
             if not self.deleter.delete_found(mailbox, msg_id, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
-        if has_receipts:
-            self.receipts.settle(client, mailbox, msg_id, block, None)
+        self.tell(client, mailbox, msg_id, has_receipts, block, None)
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
+
+    cdef int tell(
+        self, Client client, Mailbox mailbox, uint64_t msg_id, bint has_receipts, bytes block, bytes answer
+    ) except -1:
+        """Tell those who want to know that a client deleted or answered a message. `block`: its headers, for
+        receipts. `answer`: where the answer is, as JSON, or None."""
+        cdef bytes details
+        cdef Events events = self.delivery.events
+        cdef bint is_watched = events.watches(mailbox)
+        if not has_receipts and not is_watched:
+            return 0
+        details = settled_details(client, answer)
+        if has_receipts:
+            self.receipts.settle(mailbox, msg_id, block, details)
+        if is_watched:
+            if answer == b"null":
+                events.note_message(mailbox, b"dropped", msg_id, b',"reason":"mailbox_not_found"')
+            events.note_message(mailbox, b"settled", msg_id, details)
+        return 0
 
     cdef bint answer(
         self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id,

@@ -7,6 +7,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.storage.record cimport NewMessage
 
@@ -14,6 +15,7 @@ from mq9fast._core.storage.record cimport NewMessage
 cdef class MessageAdder:
     cdef MailboxIndex mailbox_index
     cdef Accumulator accumulator
+    cdef Events events
     cdef Limits limits
 
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept

@@ -1,6 +1,9 @@
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.delivery.events import Events
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 
 class MessageAdder:
-    def __init__(self, mailbox_index: MailboxIndex, accumulator: Accumulator, limits: Limits) -> None: ...
+    def __init__(
+        self, mailbox_index: MailboxIndex, accumulator: Accumulator, events: Events, limits: Limits
+    ) -> None: ...

@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.storage.record cimport NewMessage, content_bytes
 from mq9fast._core.storage.row_format cimport ENDLESS_LIFE
@@ -13,10 +14,12 @@ cdef class MessageAdder:
     """One for each broker."""
 
     def __cinit__(
-        self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Limits limits not None
+        self, MailboxIndex mailbox_index not None, Accumulator accumulator not None,
+        Events events not None, Limits limits not None,
     ):
         self.mailbox_index = mailbox_index
         self.accumulator = accumulator
+        self.events = events
         self.limits = limits
 
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept:
@@ -47,6 +50,8 @@ cdef class MessageAdder:
             self.note_life(mailbox, message)
         if mailbox.times is not None and mailbox.times.front.slot < 0:
             self.mailbox_index.fronts.schedule(mailbox.times, message.created_ms + mailbox.times.max_age_ms)
+        if self.events.watched and mailbox.total() == 1:
+            self.events.note_if_waiting(mailbox)
         return 0
 
     cdef int note_life(self, Mailbox mailbox, const NewMessage* message) except -1:

@@ -42,9 +42,7 @@ cdef class Receipts:
         )
 
     cdef bytes block_of(self, Mailbox mailbox, const FoundMessage* message)
-    cdef int settle(
-        self, Client client, Mailbox mailbox, uint64_t msg_id, bytes block, bytes answer
-    ) except -1
+    cdef int settle(self, Mailbox mailbox, uint64_t msg_id, bytes block, bytes details) except -1
     cdef int send(
         self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details
     ) except -1
@@ -52,4 +50,4 @@ cdef class Receipts:
 
 
 cdef bint valid_receipt_events(View value) noexcept
-cdef bytes sender_in_json(Client client)
+cdef bytes settled_details(Client client, bytes answer)

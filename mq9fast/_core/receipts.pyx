@@ -64,11 +64,14 @@ cdef bint is_listed(View value, ReceiptEvent event) noexcept:
     return value.size == 0
 
 
-cdef bytes sender_in_json(Client client):
-    """The name of a client that signed in with one, as JSON; else None."""
-    if client.sender_block is None:
-        return None
-    return json.dumps(sender_in(client.sender_block).decode("utf-8", "replace"), ensure_ascii=False).encode()
+cdef bytes settled_details(Client client, bytes answer):
+    """The fields that say how a client settled a message, in a receipt and in an event. `answer`: where its
+    answer is, as JSON; None if the client only deleted the message."""
+    cdef bytes details = b',"how":"deleted"' if answer is None else b',"how":"answered"'
+    if client.sender_block is not None:
+        name = sender_in(client.sender_block).decode("utf-8", "replace")
+        details += b',"by":' + json.dumps(name, ensure_ascii=False).encode()
+    return details if answer is None else details + b',"answer":' + answer
 
 
 cdef class Receipts:
@@ -90,18 +93,9 @@ cdef class Receipts:
             return None
         return header_at(self.store, mailbox, message.rank, &message.location)
 
-    cdef int settle(
-        self, Client client, Mailbox mailbox, uint64_t msg_id, bytes block, bytes answer
-    ) except -1:
-        """Send the receipts of a message that a client deleted or answered. `answer`: what became of its
-        answer, as JSON; None if the client only deleted the message."""
-        cdef bytes by = sender_in_json(client)
-        cdef bytes details = b',"how":"deleted"' if answer is None else b',"how":"answered"'
+    cdef int settle(self, Mailbox mailbox, uint64_t msg_id, bytes block, bytes details) except -1:
+        """Send the receipts of a message that a client deleted or answered; `details` are settled_details."""
         cdef bytes log = None if mailbox.options is None else mailbox.options.receipts_to
-        if by is not None:
-            details += b',"by":' + by
-        if answer is not None:
-            details += b',"answer":' + answer
         return self.send(mailbox.address, log, msg_id, block, SETTLED, details)
 
     cdef int send(

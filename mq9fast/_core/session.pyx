@@ -9,7 +9,9 @@ from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view_of
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
-from mq9fast._core.protocol.literals cimport MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_QUEUE
+from mq9fast._core.protocol.literals cimport (
+    EVENT_PREFIX, MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_QUEUE
+)
 from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
@@ -396,9 +398,12 @@ cdef class Session(Client):
         return len(self.subscriptions) >= limit
 
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue):
-        """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`; None for anything else."""
+        """Subscribe to `$mq9.AI.MAILBOX.MSG.{mail_address}[.priority|.*]`, or to `EVENT.{mail_address}[.*]`
+        without a queue; None for anything else."""
         cdef View address
         cdef int ranks = 0
+        if starts_with(op.subject, EVENT_PREFIX) and queue is None:
+            return self.engine.delivery.events.attach(self, sid, op.subject)
         if not starts_with(op.subject, MSG_PREFIX):
             return None
         if not split_filter(slice_from(op.subject, MSG_PREFIX.size), &address, &ranks):

@@ -202,6 +202,7 @@ class Mailboxes:
         )
         self._put_count()
         self._delivery.restart(mailbox)
+        self._delivery.events.created(mailbox)
         return mailbox
 
     def expire_due(self) -> bool:
@@ -272,5 +273,7 @@ class Mailboxes:
             # that the group deleted may be in the store after all, so their number is unknown.
             purge = ended.purge._replace(messages=ANY_MESSAGES)
             self._failed_ends.append(ended._replace(purge=purge))
-        elif ended.purge.messages:
+            return
+        self._delivery.events.expired(ended.address)
+        if ended.purge.messages:
             self.purges.schedule(ended.purge)

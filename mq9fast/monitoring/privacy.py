@@ -6,8 +6,9 @@ text goes through `Privacy` before a page shows it.
 """
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
+from mq9fast._core.delivery.events import EventSubscription
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
-from mq9fast._core.protocol.address import MSG_PREFIX
+from mq9fast._core.protocol.address import EVENT_PREFIX, MSG_PREFIX
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.text import printable
 
@@ -45,4 +46,9 @@ class Privacy:
             current = self._mailbox_index.get(mailbox.address) is mailbox
             address = address_or_mask(mailbox) if current else masked(mailbox.address.decode())
             return MSG_PREFIX + address + subject[len(MSG_PREFIX) + len(mailbox.address) :]
+        if isinstance(subscription, EventSubscription):
+            found = self._mailbox_index.get(subscription.address)
+            name = subscription.address.decode()
+            address = masked(name) if found is None else address_or_mask(found)
+            return EVENT_PREFIX + address + subject[len(EVENT_PREFIX) + len(name) :]
         return self.name(printable(subject))

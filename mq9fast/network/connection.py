@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import cast
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
+from mq9fast._core.delivery.events import EventSubscription
 from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
 from mq9fast.auth.authenticator import ANONYMOUS
@@ -283,7 +284,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether the unsent bytes may be of mailboxes. For those the client may take as long as it wants."""
         subscriptions = self.session.subscriptions.values()
         return self.session.mailbox_bytes_unsent or any(
-            isinstance(each, MailboxSubscription) for each in subscriptions
+            isinstance(each, MailboxSubscription | EventSubscription) for each in subscriptions
         )
 
 

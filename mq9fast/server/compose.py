@@ -14,6 +14,7 @@ from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
 from mq9fast._core.expirer import Expirer
@@ -69,15 +70,18 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     router = Router(pending_work, secrets.randbits(64))
     accumulator = Accumulator(store.new_batch())
     failures = Failures(mailbox_index, accumulator, store=store)
+    time = BrokerTime()
+    events = Events(mailbox_index, pending_work, accumulator, time)
     delivery = Delivery(
         mailbox_index,
         router,
         pending_work,
         failures,
+        events,
         store_errors=UNREADABLE,
         first_group=secrets.randbits(64),
     )
-    adder = MessageAdder(mailbox_index, accumulator, limits)
+    adder = MessageAdder(mailbox_index, accumulator, events, limits)
     receipts = Receipts(mailbox_index, accumulator, adder, store=store)
     mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits, receipts)
     read_retry = ReadRetry(store, delivery, pending_work, health)
@@ -117,7 +121,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,
     )
-    time = BrokerTime()
     listing = Listing(mailbox_index, store, settings.max_payload, time)
     board = Board(mailbox_index, store, settings.max_payload, time)
     engine = Engine(

@@ -14,6 +14,7 @@ from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -187,6 +188,8 @@ class Core:
         self.mailbox_index = MailboxIndex(1, 0)
         self.router = Router(self.pending_work, 1)
         self.accumulator = Accumulator(MemoryBatch())
+        self.time = BrokerTime()
+        self.events = Events(self.mailbox_index, self.pending_work, self.accumulator, self.time)
         self.failures = Failures(
             self.mailbox_index,
             self.accumulator,
@@ -197,11 +200,12 @@ class Core:
             self.router,
             self.pending_work,
             self.failures,
+            self.events,
             store_errors=(OSError, CorruptRecord),
             first_group=1,
         )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
-        self.adder = MessageAdder(self.mailbox_index, self.accumulator, self.limits)
+        self.adder = MessageAdder(self.mailbox_index, self.accumulator, self.events, self.limits)
         self.deleter = Deleter(
             self.mailbox_index,
             self.pending_work,
@@ -249,7 +253,7 @@ class Core:
             self.delivery,
             self.mailbox_writer,
             self.accumulator,
-            BrokerTime(),
+            self.time,
             pipeline=self.pipeline,
             commands=lambda *command: self.commands.append(command),
             loop=self.loop,

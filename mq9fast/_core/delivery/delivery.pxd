@@ -11,6 +11,7 @@ from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.commit_group cimport PendingReply, CommitGroup
 from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport PlainConsumer, Consumer
+from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
@@ -36,6 +37,7 @@ cdef class Delivery:
     cdef MailboxIndex mailbox_index
     cdef Router router
     cdef PendingWork pending_work
+    cdef readonly Events events
     cdef CatchUpQueue catch_up_queue
     cdef GroupWork group_work
     cdef object store_errors

@@ -1,4 +1,5 @@
 from mq9fast._core.commit.commit_group import CommitGroup
+from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
@@ -16,6 +17,7 @@ class Delivery:
         router: Router,
         pending_work: PendingWork,
         failures: Failures,
+        events: Events,
         *,
         store_errors: tuple[type[Exception], ...],
         first_group: int,
@@ -23,6 +25,8 @@ class Delivery:
     def tick(self) -> bool: ...
     @property
     def failed_deliveries(self) -> int: ...
+    @property
+    def events(self) -> Events: ...
     @property
     def has_catch_up(self) -> bool: ...
     def release(self, commit_group: CommitGroup) -> None: ...

@@ -15,6 +15,7 @@ from mq9fast._core.delivery.consumer cimport (
     IDLE, MORE_TO_GIVE, NO_RECEIVER, PARKED, QUEUED, CatchUpResult, Consumer, DeliveryFrame, PlainConsumer,
     begin_frame, fill_frame
 )
+from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
@@ -62,12 +63,13 @@ cdef class Delivery:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Router router not None,
-        PendingWork pending_work not None, Failures failures not None, *, store_errors,
-        uint64_t first_group,
+        PendingWork pending_work not None, Failures failures not None, Events events not None, *,
+        store_errors, uint64_t first_group,
     ):
         self.mailbox_index = mailbox_index
         self.router = router
         self.pending_work = pending_work
+        self.events = events
         self.catch_up_queue = CatchUpQueue(mailbox_index, pending_work)
         self.group_work = GroupWork(self.catch_up_queue, failures, first_group)
         self.unreadable = {}
@@ -138,6 +140,7 @@ cdef class Delivery:
         del mailbox.consumers[consumer]
         self.unreadable.pop(consumer, None)
         consumer.state = IDLE
+        self.events.note_if_waiting(mailbox)
         return self.mailbox_index.remove_if_unused(mailbox)
 
     cdef int advance_durable(self, CommitGroup commit_group) except -1:
@@ -378,6 +381,8 @@ cdef class Delivery:
         client.mailbox_bytes_unsent = False
         if client.out.size and not client.dirty:
             client.touch()
+        if self.events.behind:
+            self.events.send_states(client)
         parked, client.parked = client.parked, {}
         for consumer in parked:
             if consumer.state == PARKED:

@@ -1,6 +1,7 @@
 OUR_PREFIX: str
 MAILBOX_PREFIX: str
 MSG_PREFIX: str
+EVENT_PREFIX: str
 DELETE_PREFIX: str
 PRIORITIES: tuple[str, ...]
 

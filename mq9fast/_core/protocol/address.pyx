@@ -8,6 +8,7 @@ from mq9fast._core.protocol.literals cimport ALL_RANKS, NORMAL, RANKS, Rank
 OUR_PREFIX = to_bytes(literals.OUR_PREFIX).decode()
 MAILBOX_PREFIX = to_bytes(literals.MAILBOX_PREFIX).decode()
 MSG_PREFIX = to_bytes(literals.MSG_PREFIX).decode()
+EVENT_PREFIX = to_bytes(literals.EVENT_PREFIX).decode()
 DELETE_PREFIX = to_bytes(literals.DELETE_PREFIX).decode()
 PRIORITIES = tuple([to_bytes(literals.PRIORITIES[rank]).decode() for rank in range(RANKS)])
 

@@ -72,6 +72,12 @@ class BrokerCollector:
                 "Answers not sent because the mailbox of the asker did not exist",
                 engine.mailbox_writer.answerer.lost,
             ),
+            ("mq9fast_events", "Events of mailboxes sent to clients", engine.delivery.events.sent),
+            (
+                "mq9fast_events_lost",
+                "Events not sent because a socket was full",
+                engine.delivery.events.lost,
+            ),
             ("mq9fast_receipts", "Receipts sent", engine.mailbox_writer.receipts.sent),
             (
                 "mq9fast_receipts_dropped",
