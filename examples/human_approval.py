@@ -1,6 +1,7 @@
 """An agent needs the approval of a human. Each has a mailbox, so each may be offline when the other writes.
 
-The correlation_id in the payload pairs the answer with the request. There is no approval service.
+`Mq9-Reply-To` names the mailbox for the answer. The human answers with an ordinary `respond`: in one commit
+the broker sends the answer to that mailbox and deletes the request. There is no approval service.
 """
 
 import asyncio
@@ -32,8 +33,7 @@ async def request_approval(correlation_id: str) -> str:
             f"MSG.{APPROVER}.urgent",
             type="approval_request",
             content="call the external API, estimated cost $50",
-            reply_to=mailbox,
-            correlation_id=correlation_id,
+            headers={"Mq9-Reply-To": mailbox, "Mq9-Correlation-Id": correlation_id},
         )
     print("[agent] has asked and goes offline")
     return mailbox
@@ -47,26 +47,20 @@ async def approve() -> None:
         request = json.loads(message.data)
         expect(request["type"] == "approval_request", "the urgent message comes first")
         print("[human] reads:", request["content"])
-        await ask(
-            human,
-            f"MSG.{request['reply_to']}",
-            approved=True,
-            by=APPROVER,
-            correlation_id=request["correlation_id"],
-        )
-        await message.respond(b"")
+        await message.respond(json.dumps({"approved": True, "by": APPROVER}).encode())
         await human.flush()
     print("[human] has approved and goes offline")
 
 
-async def read_answer(mailbox: str) -> dict[str, object]:
+async def read_answer(mailbox: str) -> tuple[dict[str, object], str]:
+    """The answer, and the correlation id of the request to which it belongs."""
     async with await nats.connect(URL) as agent:
         inbox = await agent.subscribe(f"$mq9.AI.MAILBOX.MSG.{mailbox}")
         message = await inbox.next_msg(timeout=3)
         await message.respond(b"")
         answer: dict[str, object] = json.loads(message.data)
         print(f"[agent] is online and reads: approved={answer['approved']} by {answer['by']}")
-        return answer
+        return answer, (message.headers or {})["Mq9-Correlation-Id"]
 
 
 async def main() -> None:
@@ -74,9 +68,9 @@ async def main() -> None:
     await create_mailbox_of_human()
     mailbox = await request_approval(correlation_id)
     await approve()
-    answer = await read_answer(mailbox)
+    answer, answered = await read_answer(mailbox)
     expect(answer["approved"] is True, "the answer of the human reaches the agent")
-    expect(answer["correlation_id"] == correlation_id, "the answer belongs to the request")
+    expect(answered == correlation_id, "the answer belongs to the request")
 
 
 asyncio.run(main())

@@ -14,9 +14,12 @@ class MailboxError(Exception):
         self.code = answer["code"]
 
 
-async def ask(client: nats.NATS, command: str, /, **fields: Any) -> dict[str, Any]:
+async def ask(
+    client: nats.NATS, command: str, /, headers: dict[str, str] | None = None, **fields: Any
+) -> dict[str, Any]:
     """Send `fields` as JSON to `$mq9.AI.MAILBOX.{command}` and return the reply. Raises MailboxError."""
-    reply = await client.request(f"$mq9.AI.MAILBOX.{command}", json.dumps(fields).encode(), timeout=3)
+    subject, payload = f"$mq9.AI.MAILBOX.{command}", json.dumps(fields).encode()
+    reply = await client.request(subject, payload, timeout=3, headers=headers)
     answer: dict[str, Any] = json.loads(reply.data)
     if "error" in answer:
         raise MailboxError(answer)
