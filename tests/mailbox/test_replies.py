@@ -19,14 +19,14 @@ def test_any_other_reply_deletes_the_message(wire: Wire, address: str, member: C
     assert other.silent(0.05)
 
 
-@pytest.mark.parametrize("body", ["-NAK", "-NAK {}", '-NAK {"delay": 5000000000}'])
+@pytest.mark.parametrize("body", ["-NAK", "-NAK {}"])
 def test_nak_redelivers_the_message_at_once(wire: Wire, address: str, member: Connect, body: str) -> None:
     fill_mailbox(wire, address, "n0", "n1")
     one = member()
     first, second = one.messages(2)
     reply(one, first, body)
     again = one.message()
-    assert again == first
+    assert again == first._replace(header=b"NATS/1.0\r\nMq9-Deliveries: 2\r\n\r\n")
     assert one.silent(0.02)
     reply(one, second)
     reply(one, again)
