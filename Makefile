@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# How many processes run tests. Each file's tests run in one of them.
+JOBS ?= 2
+IN_PARALLEL = -n $(JOBS) --dist loadfile
 
 PYX := $(shell find mq9fast/_core -name '*.pyx')
 NODE_MODULES := tests/js/node_modules
@@ -20,10 +23,10 @@ run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
 
 test: build-for-tests lint $(NODE_MODULES)/ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 quicktest: build-for-tests $(NODE_MODULES)/ready
-	$(BIN)/python -m pytest -x --ignore=tests/fault $(ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) -x --ignore=tests/fault $(ARGS)
 
 lint: build-for-tests
 	$(BIN)/ruff check .
@@ -70,7 +73,7 @@ debug: $(VENV)/ready
 
 # Not the tests that take what a release takes, or that all of the repository is about.
 test-debug: debug $(VENV)/ready-to-test
-	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest --capture=sys $(DEBUG_TESTS) $(ARGS)
+	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest $(IN_PARALLEL) --capture=sys $(DEBUG_TESTS) $(ARGS)
 
 sdist: $(VENV)/ready-to-test
 	$(BIN)/python -m build
