@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.receipts cimport Receipts
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
 
@@ -27,6 +28,7 @@ cdef class Expirer:
     cdef MailboxIndex mailbox_index
     cdef Accumulator accumulator
     cdef Deleter deleter
+    cdef Receipts receipts
     cdef object store                     # get(key), scan(first, end)
     cdef object write_batch               # write_batch() writes to the store what the group gathered
     cdef readonly uint64_t expired        # counts messages

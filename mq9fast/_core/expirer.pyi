@@ -4,6 +4,7 @@ from typing import Any
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.receipts import Receipts
 from mq9fast.storage.store import Store
 
 class RowsInOrder: ...
@@ -14,6 +15,7 @@ class Expirer:
         mailbox_index: MailboxIndex,
         accumulator: Accumulator,
         deleter: Deleter,
+        receipts: Receipts,
         *,
         store: Store,
         write_batch: Callable[[], Any],

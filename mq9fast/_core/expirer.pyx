@@ -11,6 +11,7 @@ from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
 from mq9fast._core.mailbox.times cimport Times
 from mq9fast._core.protocol.literals cimport RANKS
+from mq9fast._core.receipts cimport Receipts
 from mq9fast._core.storage.due_row cimport DueRow, due_row_key, due_time_in, unpack_due_row
 from mq9fast._core.storage.expiry_rule cimport is_exempt
 from mq9fast._core.storage.record cimport StoredMessage, message_key
@@ -66,11 +67,12 @@ cdef class Expirer:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Deleter deleter not None,
-        *, store, write_batch,
+        Receipts receipts not None, *, store, write_batch,
     ):
         self.mailbox_index = mailbox_index
         self.accumulator = accumulator
         self.deleter = deleter
+        self.receipts = receipts
         self.store = store
         self.write_batch = write_batch
 
@@ -229,4 +231,5 @@ cdef class Expirer:
         if not self.deleter.remove(mailbox, rank, msg_id, location, size):
             return False
         self.expired += 1
+        self.receipts.expire(mailbox, msg_id, message)
         return True

@@ -1,8 +1,8 @@
 """Sends receipts: messages of the broker that say what became of another message.
 
 What removes a message asks `wanted` and `block_of` before, and calls `send` after: then the receipt is in the
-write batch that removes the message. `MailboxWriter` does so for DELETE and answers, `mailbox/purges.py` for
-the messages of ended mailboxes.
+write batch that removes the message. `MailboxWriter` does so for DELETE and answers, `Expirer` for expired
+messages, and `mailbox/purges.py` for the messages of ended mailboxes.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
@@ -13,6 +13,7 @@ from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.pubsub.client cimport Client
+from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
 
 
@@ -43,6 +44,7 @@ cdef class Receipts:
 
     cdef bytes block_of(self, Mailbox mailbox, const FoundMessage* message)
     cdef int settle(self, Mailbox mailbox, uint64_t msg_id, bytes block, bytes details) except -1
+    cdef int expire(self, Mailbox mailbox, uint64_t msg_id, const StoredMessage* message) except -1
     cdef int send(
         self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details
     ) except -1

@@ -13,7 +13,7 @@ from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.headers cimport MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, find_option, sender_in
 from mq9fast._core.protocol.literals cimport NORMAL
 from mq9fast._core.pubsub.client cimport Client
-from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
+from mq9fast._core.storage.record cimport NewMessage, StoredMessage, content_bytes, empty_message
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
 
@@ -97,6 +97,16 @@ cdef class Receipts:
         """Send the receipts of a message that a client deleted or answered; `details` are settled_details."""
         cdef bytes log = None if mailbox.options is None else mailbox.options.receipts_to
         return self.send(mailbox.address, log, msg_id, block, SETTLED, details)
+
+    cdef int expire(self, Mailbox mailbox, uint64_t msg_id, const StoredMessage* message) except -1:
+        """Send the receipts of an expired message, whose removal is in the commit group."""
+        cdef bytes log = None if mailbox.options is None else mailbox.options.receipts_to
+        cdef bytes block = None
+        if not self.wanted(mailbox, message.flags):
+            return 0
+        if message.flags & HAS_RECEIPT_TO:
+            block = to_bytes(message.header)
+        return self.send(mailbox.address, log, msg_id, block, EXPIRED, b"")
 
     cdef int send(
         self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details

@@ -146,7 +146,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         pipeline,
         read_retry,
         deduplicator,
-        Expirer(mailbox_index, accumulator, deleter, store=store, write_batch=pipeline.write_batch),
+        Expirer(mailbox_index, accumulator, deleter, receipts, store=store, write_batch=pipeline.write_batch),
         Thinner(mailbox_index, accumulator),
         ValueCleaner(store, mailbox_index, accumulator, pipeline.syncer, pipeline.write_batch),
         Compaction(store, mailbox_index, health),

@@ -199,6 +199,22 @@ def test_receipt_of_a_message_of_an_earlier_run(start_broker: StartBroker) -> No
         assert [receipt["mail_address"] for receipt in receipts(wire, "log")] == ["box", "other"]
 
 
+@pytest.mark.parametrize("by", ["max_age", "Nats-TTL"])
+def test_receipts_of_expired_messages(wire: Wire, address: str, log: str, by: str) -> None:
+    """A message that was deleted before has no second receipt."""
+    wire.create(name=address, max_age=1 if by == "max_age" else 0)
+    life = {"Nats_TTL": "1"} if by == "Nats-TTL" else {}
+    for _ in range(2):
+        send(wire, address, log, **life)
+    send(wire, address, log, Mq9_Receipt_On="settled", **life)
+    wire.msg(address, "no receipt", block(**life))
+    wire.delete(address, 0)
+    wait_until(lambda: stored(wire, address) == [] and len(receipts(wire, log)) == 2)
+    assert receipts(wire, log)[1] == {"mail_address": address, "msg_id": 1, "event": "expired"}
+    assert wire.silent(0.5)
+    assert len(receipts(wire, log)) == 2
+
+
 # Messages of mailboxes that end.
 
 
