@@ -4,7 +4,12 @@ import pytest
 
 from tests.support.mailbox import Connect, fill_mailbox, reply, texts
 from tests.support.waiting import wait_until
-from tests.support.wire_client import Wire
+from tests.support.wire_client import Message, Wire
+
+
+def again(message: Message, deliveries: int) -> Message:
+    """A message as it is delivered again."""
+    return message._replace(header=f"NATS/1.0\r\nMq9-Deliveries: {deliveries}\r\n\r\n".encode())
 
 
 def test_any_other_reply_deletes_the_message(wire: Wire, address: str, member: Connect) -> None:
@@ -25,11 +30,10 @@ def test_nak_redelivers_the_message_at_once(wire: Wire, address: str, member: Co
     one = member()
     first, second = one.messages(2)
     reply(one, first, body)
-    again = one.message()
-    assert again == first._replace(header=b"NATS/1.0\r\nMq9-Deliveries: 2\r\n\r\n")
+    assert one.message() == again(first, 2)
     assert one.silent(0.02)
     reply(one, second)
-    reply(one, again)
+    reply(one, first)
     wait_until(lambda: wire.list(address)["total"] == 0)
 
 
@@ -41,15 +45,14 @@ def test_nak_and_wpi_get_deleted_false(wire: Wire, address: str) -> None:
 
 
 def test_nak_redelivers_to_the_next_member(wire: Wire, address: str, member: Connect) -> None:
+    one, other = member(), member()
     fill_mailbox(wire, address, "n0")
-    one = member()
     message = one.message()
-    other = member()
     reply(one, message, "-NAK")
-    assert other.message() == message
+    assert other.message() == again(message, 2)
     assert one.silent(0.03)
     reply(other, message, "-NAK")
-    assert one.message() == message
+    assert one.message() == again(message, 3)
     assert other.silent(0.03)
 
 
@@ -93,4 +96,4 @@ def test_wpi_keeps_the_message_in_flight(wire: Wire, address: str, member: Conne
     assert other.silent(0.03)
     assert wire.list(address)["total"] == 1
     one.close()
-    assert other.message() == message
+    assert other.message() == again(message, 2)
