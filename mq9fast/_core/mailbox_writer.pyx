@@ -251,7 +251,8 @@ cdef class MailboxWriter:
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
             return self.refuse(client, op.reply, "mailbox_not_found")
-        note_answer(mailbox, client)
+        if mailbox.has_suspects:
+            note_answer(mailbox, client)
         if token.size:
             group = find_hold(mailbox, msg_id, token, &hold)
             if group is None:

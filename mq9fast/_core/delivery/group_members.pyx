@@ -275,6 +275,7 @@ cdef class GroupMembers(Consumer):
         if member.timed_out is None:
             self.free.remove(member)
             self.suspects.append(member)
+            self.mailbox.has_suspects = True
         return member.let_time_out(msg_id, given_ms, now_ms, self.ack_wait_ms)
 
     cdef int trust(self, Member member) except -1:

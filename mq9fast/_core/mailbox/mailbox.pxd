@@ -52,6 +52,7 @@ cdef class Mailbox:
     cdef flag has_id_rows                 # the store may have rows of Nats-Msg-Ids of the mailbox
     cdef flag has_failure_rows            # the same of failed deliveries
     cdef readonly flag has_receipts       # there may be messages with Mq9-Receipt-To
+    cdef flag has_suspects                # a group of the mailbox may have members that let messages time out
     cdef flag touched                     # the mailbox record changes in the write batch being gathered
     cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
     # By rank: index of the open record batch in BatchPuts + 1; 0 = none.
