@@ -1,7 +1,8 @@
 """Adds deletions of single messages to the commit group, wherever the messages are.
 
 A message may be in flight in queue groups, in the store, or not written yet. `MailboxWriter` calls `delete`
-for DELETE, and `Answerer` calls `find` and `delete_found` for answers.
+for DELETE, `Answerer` calls `find` and `delete_found` for answers, and `Dropper` calls `delete_at` for
+messages that others replace.
 """
 
 from libc.stdint cimport uint64_t
@@ -31,6 +32,9 @@ cdef class Deleter:
     cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint remove(
         self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location, uint64_t size
+    ) except -1
+    cdef bint delete_at(
+        self, Mailbox mailbox, int rank, const RecordLocation* location, uint64_t msg_id, uint64_t size
     ) except -1
     cdef bint delete_found(self, Mailbox mailbox, uint64_t msg_id, const FoundMessage* found) except -1
     cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1

@@ -94,6 +94,7 @@ cdef class Deleter:
         if mailbox.has_failure_rows:
             self.failures.forget(mailbox, msg_id)
         self.mailbox_index.queue_if_sparse(mailbox)
+        self.mailbox_index.queue_if_stale_keys(mailbox)
         return True
 
     cdef bint remove(
@@ -102,25 +103,9 @@ cdef class Deleter:
         """Add the deletion of a written message, of which the location and the size of header and payload are
         known, to the commit group. Members of queue groups do not hold it any more. Returns false if it is
         deleted already."""
-        cdef QueueGroup group
-        cdef InFlight* entry
-        cdef bint in_flight = False
-        cdef RowDeletions row = self.accumulator.group.deletes.row(mailbox.uid, rank, location, self.store)
-        if mailbox.groups:
-            for group in mailbox.groups.values():
-                in_flight = in_flight or group.in_flight.find(msg_id) is not NULL
-        if not self.delete_in_row(mailbox, row, location.index, msg_id, size, in_flight):
+        if not self.delete_at(mailbox, rank, location, msg_id, size):
             return False
-        if in_flight:
-            for group in mailbox.groups.values():
-                entry = group.in_flight.find(msg_id)
-                if entry is not NULL and entry.state != DELETING:
-                    group.begin_deletion(entry)
         self.skip_push(mailbox, msg_id)
-        self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
-        if mailbox.has_failure_rows:
-            self.failures.forget(mailbox, msg_id)
-        self.mailbox_index.queue_if_sparse(mailbox)
         return True
 
     cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1:
@@ -132,6 +117,30 @@ cdef class Deleter:
             if entry is not NULL and entry.state != DELETING:
                 group.begin_deletion(entry)
         return 0
+
+    cdef bint delete_at(
+        self, Mailbox mailbox, int rank, const RecordLocation* location, uint64_t msg_id, uint64_t size
+    ) except -1:
+        """Add the deletion of a stored message whose location and size are known; false if it is deleted.
+        Raises what the store raises."""
+        cdef RowDeletions row = self.accumulator.group.deletes.row(mailbox.uid, rank, location, self.store)
+        cdef QueueGroup group
+        cdef InFlight* entry
+        cdef bint in_flight = False
+        if mailbox.groups:
+            for group in mailbox.groups.values():
+                entry = group.in_flight.find(msg_id)
+                in_flight = in_flight or (entry is not NULL and entry.state != DELETING)
+        if not self.delete_in_row(mailbox, row, location.index, msg_id, size, in_flight):
+            return False
+        if in_flight:
+            self.begin_deletion(mailbox, msg_id)
+        self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
+        if mailbox.has_failure_rows:
+            self.failures.forget(mailbox, msg_id)
+        self.mailbox_index.queue_if_sparse(mailbox)
+        self.mailbox_index.queue_if_stale_keys(mailbox)
+        return True
 
     cdef bint delete_in_row(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
@@ -147,6 +156,7 @@ cdef class Deleter:
         """A message that is not durable yet was deleted: live consumers do not get it."""
         if msg_id >= mailbox.durable_id:
             self.accumulator.group.unwritten_skips.append((mailbox.uid, msg_id))
+            self.accumulator.group.skips_wait = True
             self.accumulator.group.skip_push(mailbox, msg_id)
             if self.accumulator.sealed is not None:
                 self.accumulator.sealed.skip_push(mailbox, msg_id)

@@ -24,6 +24,7 @@ from mq9fast._core.protocol.headers cimport MessageHeaders
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport PendingWork, Client
 from mq9fast._core.receipts cimport Receipts
+from mq9fast._core.storage.record cimport NewMessage
 
 
 cdef class MailboxWriter:
@@ -65,6 +66,9 @@ cdef class MailboxWriter:
     cdef bint accept_receipts(self, Client client, View reply, const MessageHeaders* headers) except -1
     cdef bint accept_target(self, Client client, View reply, View address) except -1
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1
+    cdef bint make_room(
+        self, Client client, View reply, Mailbox mailbox, const NewMessage* message
+    ) except -1
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body
     ) except -1

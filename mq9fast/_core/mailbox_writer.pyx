@@ -31,7 +31,7 @@ from mq9fast._core.protocol.control_word cimport (
     NAK_WORD, NO_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
 )
 from mq9fast._core.protocol.headers cimport (
-    MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, MQ9_REPLY_TO, NATS_MSG_ID, MessageHeaders, read_headers,
+    MQ9_KEY, MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, MQ9_REPLY_TO, NATS_MSG_ID, MessageHeaders, read_headers,
     without_first_line
 )
 from mq9fast._core.protocol.literals cimport (
@@ -41,7 +41,7 @@ from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
 from mq9fast._core.receipts cimport Receipts, settled_details, valid_receipt_events
-from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
+from mq9fast._core.storage.record cimport NewMessage, empty_message
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, HAS_REPLY_TO
 
 cdef enum:
@@ -102,6 +102,11 @@ cdef class MailboxWriter:
         self.store_errors = store_errors
         self.create = create
 
+    @property
+    def discarded(self) -> int:
+        """Messages that were dropped because newer ones replaced them."""
+        return self.adder.discarder.dropper.discarded
+
     cdef bint publish(self, Client client, const Operation* op) except -1:
         """Handle MSG and DELETE, refuse unknown subjects; false if it is for `mailbox/commands.py`."""
         if starts_with(op.subject, MSG_PREFIX):
@@ -143,6 +148,8 @@ cdef class MailboxWriter:
             if not read_times(&headers, &message, attributes):
                 return self.refuse(client, op.reply, "bad_request: times")
             has_id = headers.options & (1 << NATS_MSG_ID) != 0
+            if headers.options & (1 << MQ9_KEY):
+                message.key = headers.values[<int>MQ9_KEY]
             if headers.options & (1 << MQ9_REPLY_TO):
                 if not self.accept_target(client, op.reply, headers.values[<int>MQ9_REPLY_TO]):
                     return 0
@@ -163,9 +170,8 @@ cdef class MailboxWriter:
                 return 0
         if self.accumulator.disk_full or self.accumulator.store_failed:
             return self.refuse(client, op.reply, "store_unavailable")
-        if not self.adder.has_room(mailbox, <uint64_t>content_bytes(&message)):
-            self.over_limit += 1
-            return self.refuse(client, op.reply, "limit_exceeded")
+        if not self.make_room(client, op.reply, mailbox, &message):
+            return 0
         if mailbox is None:
             self.pending_work.cost += CLOCK_CHECK_COST
             mailbox = self.create(to_bytes(address))
@@ -198,6 +204,20 @@ cdef class MailboxWriter:
             self.accumulator.group.touch(mailbox)
         self.accumulator.group.add_reply(client, reply, REPLY_DUPLICATE, msg_id, None)
         return True
+
+    cdef bint make_room(
+        self, Client client, View reply, Mailbox mailbox, const NewMessage* message
+    ) except -1:
+        """Make room for a message; false if it was refused."""
+        try:
+            if self.adder.make_room(mailbox, message):
+                return True
+        except self.store_errors:
+            self.refuse(client, reply, "store_unavailable")
+            return False
+        self.over_limit += 1
+        self.refuse(client, reply, "limit_exceeded")
+        return False
 
     cdef bint accept_headers(self, Client client, const Operation* op, MessageHeaders* headers) except -1:
         """Read the headers of a MSG or answer; false if they are not valid, and it was refused."""

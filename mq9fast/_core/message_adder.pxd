@@ -8,7 +8,9 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.delivery.events cimport Events
+from mq9fast._core.discarder cimport Discarder
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.replacer cimport Replacer
 from mq9fast._core.storage.record cimport NewMessage
 
 
@@ -17,7 +19,12 @@ cdef class MessageAdder:
     cdef Accumulator accumulator
     cdef Events events
     cdef Limits limits
+    cdef Discarder discarder
+    cdef Replacer replacer
 
+    cdef bint make_room(self, Mailbox mailbox, const NewMessage* message) except -1
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept
+    cdef bint fits(self, Mailbox mailbox, uint64_t messages, uint64_t size_bytes) noexcept
+    cdef bint store_has_room(self, uint64_t size) noexcept
     cdef int add(self, Mailbox mailbox, NewMessage* message) except -1
     cdef int note_life(self, Mailbox mailbox, const NewMessage* message) except -1

@@ -173,7 +173,7 @@ class CommitPipeline:
         group = self._accumulator.sealed
         assert group is not None
         try:
-            if self._accumulator.group.unwritten_skips:
+            if self._accumulator.group.skips_wait:
                 # As in `_synced`.
                 self.write_batch()
             self._after_write(group)
@@ -225,7 +225,7 @@ class CommitPipeline:
         group = self._accumulator.sealed
         assert group is not None
         try:
-            if failure is not None or self._accumulator.group.unwritten_skips:
+            if failure is not None or self._accumulator.group.skips_wait:
                 # What gathered during the fsync has to be stored, or to fail, first. A failed fsync sets
                 # mailboxes back to what is stored. And a live push is skipped only if the deletion of its
                 # message cannot fail any more.
@@ -258,7 +258,7 @@ class CommitPipeline:
         for each in (group, self._accumulator.sealed):
             if each is not None:
                 each.cancel_skips(group.unwritten_skips)
-        group.unwritten_skips.clear()
+        group.forget_unwritten_skips()
         self._delivery.fail(group, CommandError("store_unavailable").reply(), stored)
 
     def _fail_whole(self, group: CommitGroup, error: StoreError) -> None:

@@ -4,6 +4,9 @@ If the write of a batch failed, the batch is not in the store. If the fsync fail
 messages were refused. So the first batch after the failure deletes these messages, before any client reads
 them. If the broker is killed before that, the next start loads them like other messages.
 
+Messages that replaced stored ones are kept after a failed fsync, and delivered, although they were refused:
+what they replaced was acknowledged, and may be gone.
+
 `commit/pipeline.py` calls `undo`, and `commit/healing.py` calls `delete_stored`.
 """
 
@@ -46,6 +49,7 @@ class RefusedMessages:
         self._store = store
         self._ids: dict[Mailbox, tuple[IdRange, ...]] = {}
         self._touched: dict[Mailbox, None] = {}
+        self._kept: dict[Mailbox, None] = {}
         # Messages that are not refused, as (mailbox, uid, msg_id): see CommitGroup.composed.
         self._composed: dict[tuple[Mailbox, int, int], None] = {}
 
@@ -59,6 +63,9 @@ class RefusedMessages:
         self._composed.update(dict.fromkeys(commit_group.composed))
         for mailbox, *ids in commit_group.ids_not_written():
             self._add(mailbox, IdRange(*ids))
+        for mailbox in commit_group.replacing_mailboxes():
+            self._kept[mailbox] = None
+            self._delivery.fall_behind(mailbox)
         for mailbox in commit_group.mailboxes_not_written():
             self._touched[mailbox] = None
             mailbox.needs_reload = True
@@ -77,6 +84,8 @@ class RefusedMessages:
         """Set a mailbox to its stored state, without refused messages. Raises StoreError or CorruptRecord."""
         lived = mailbox.exists
         self._mailbox_index.reload(mailbox, self._store.get(layout.mailbox_key(mailbox.address)))
+        if mailbox.keys is not None and mailbox.keys.uncertain:
+            mailbox.keys.set_replaced(layout.replaced_messages(self._store, mailbox.uid))
         if lived and not mailbox.exists:
             self._delivery.restart(mailbox)
         self._delivery.options_changed(mailbox)
@@ -141,9 +150,20 @@ class RefusedMessages:
                 commit_group.touch_mailbox(mailbox)
         if deletions:
             log.info("deleting %d stored rows of refused messages", len(deletions))
+        kept = [mailbox for mailbox in self._kept if mailbox.exists]
+        for mailbox in kept:
+            # With its record the messages become durable.
+            commit_group.touch_mailbox(mailbox)
+        if self._kept:
+            commit_group.defer(partial(self._kept_committed, list(self._kept)))
         if self._ids:
             committed = partial(self._deletions_committed, dict(self._ids), list(self._composed))
             commit_group.defer(committed)
+
+    def _kept_committed(self, mailboxes: list[Mailbox], durable: bool) -> None:
+        if durable:
+            for mailbox in mailboxes:
+                self._kept.pop(mailbox, None)
 
     def _deletions_committed(
         self,

@@ -30,6 +30,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     headers: dict[str, str | list[str]]
     sender: str = msgspec.field(default="", name="from")
     deliveries: int = 0
+    key: str = ""
     payload: str | None = None
     payload_base64: str | None = None
     payload_omitted: bool = False
@@ -46,14 +47,16 @@ def encode_message(
 ) -> bytes:
     """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
 
-    If the message alone would not fit, its payload is omitted, its headers if that is not enough, and then
-    its sender. `meta_only`: without its payload in any case. `deliveries`: how many of its deliveries failed.
+    If the message alone would not fit, its payload is omitted, its headers and key if that is not enough,
+    and then its sender. `meta_only`: without its payload in any case. `deliveries`: how many of its
+    deliveries failed.
     """
     msg_id, _, header, payload = message
     headers = read_headers(header) if len(header) <= max_bytes else {}
     entry = Entry(
         msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header), deliveries
     )
+    entry.key = _read_key(headers)
     if not meta_only:
         _put_payload(entry, payload, max_bytes)
     encoded = msgspec.json.encode(entry)
@@ -64,6 +67,7 @@ def encode_message(
     encoded = msgspec.json.encode(entry)
     if len(encoded) > max_bytes:
         entry.headers = {}
+        entry.key = ""
         encoded = msgspec.json.encode(entry)
     if len(encoded) > max_bytes:
         entry.sender = ""
@@ -100,6 +104,13 @@ def _read_sender(block: bytes) -> str:
         return ""
     name, _, _ = block[len(SENDER_START) :].partition(b"\r")
     return name.decode("utf-8", "replace")
+
+
+def _read_key(headers: dict[str, str | list[str]]) -> str:
+    """The key of a message; "" if it has none. A dead letter keeps the header, but has no key."""
+    named = {name.lower(): value for name, value in headers.items() if name[:4].lower() == "mq9-"}
+    key = "" if "mq9-dead-from" in named else named.get("mq9-key", "")
+    return key if isinstance(key, str) else ""
 
 
 def read_headers(block: bytes) -> dict[str, str | list[str]]:

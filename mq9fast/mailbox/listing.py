@@ -5,7 +5,7 @@
 
 import heapq
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -41,6 +41,7 @@ class ListRequest(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
     cursor: str | None = None
     msg_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)] | None = None
+    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     priority: Literal["critical", "urgent", "normal"] | None = None
     order: Literal["newest"] | None = None
     meta_only: bool = False
@@ -48,24 +49,35 @@ class ListRequest(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.msg_id is not None and self.cursor is not None:
             raise ValueError("'msg_id' lists one message: 'cursor' cannot be given as well")
+        if self.key is not None and (self.msg_id is not None or self.cursor is not None):
+            raise ValueError("'key' lists one message: 'msg_id' and 'cursor' cannot be given as well")
 
     @property
     def lists_all(self) -> bool:
         """Whether it asks for all messages, from the first page on."""
-        return self.cursor is None and self.msg_id is None and self.priority is None
+        return all(each is None for each in (self.cursor, self.msg_id, self.key, self.priority))
 
 
 class Listing:
     """Makes pages of at most `page_bytes`, which is the broker's max_payload.
 
-    `read_bytes`: the size of all headers and payloads that were read so far.
+    `find_key(mailbox, key)`: rank and id of the message with a key, or None. `read_bytes`: the size of all
+    headers and payloads that were read so far.
     """
 
-    def __init__(self, mailbox_index: MailboxIndex, store: Store, page_bytes: int, time: BrokerTime) -> None:
+    def __init__(
+        self,
+        mailbox_index: MailboxIndex,
+        store: Store,
+        page_bytes: int,
+        time: BrokerTime,
+        find_key: Callable[[Mailbox, bytes], tuple[int, int] | None],
+    ) -> None:
         self._mailbox_index = mailbox_index
         self._store = store
         self._page_bytes = page_bytes
         self._time = time
+        self._find_key = find_key
         self.read_bytes = 0
 
     def page(self, address: bytes, request: ListRequest) -> bytes:
@@ -155,6 +167,11 @@ class Listing:
                 message = find_message(self._store, mailbox, rank, request.msg_id)
                 if message is not None:
                     yield rank, message
+        elif request.key is not None:
+            rank, msg_id = self._find_key(mailbox, request.key.strip(" \t").encode()) or (-1, 0)
+            message = find_message(self._store, mailbox, rank, msg_id) if rank in ranks else None
+            if message is not None:
+                yield rank, message
         elif start.newest_first:
             yield from newest_first(self._store, mailbox, ranks, start.first, start.msg_id)
         else:

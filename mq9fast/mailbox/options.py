@@ -4,7 +4,7 @@
 here has any other effect.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     max_messages: Number | None = None
     max_bytes: Number | None = None
     duplicate_window: Seconds | None = None
+    discard: Literal["new", "old"] | None = None
     max_age: Seconds | None = None
     max_in_flight: Number | None = None
     ack_wait: Seconds | None = None
@@ -47,6 +48,7 @@ class OptionFields(msgspec.Struct, frozen=True):
             max_messages=self.max_messages,
             max_bytes=self.max_bytes,
             duplicate_window_ms=_milliseconds(self.duplicate_window),
+            discards_old=None if self.discard is None else self.discard == "old",
             max_age_ms=_milliseconds(self.max_age),
             max_in_flight=self.max_in_flight,
             ack_wait_ms=_milliseconds(self.ack_wait),
@@ -69,6 +71,7 @@ def _values(options: MailboxOptions) -> dict[str, object]:
         "max_messages": options.max_messages,
         "max_bytes": options.max_bytes,
         "duplicate_window": _seconds(options.duplicate_window_ms),
+        "discard": "old" if options.discards_old else "new",
         "max_age": _seconds(options.max_age_ms),
         "max_in_flight": options.max_in_flight,
         "ack_wait": _seconds(options.ack_wait_ms),

@@ -112,6 +112,7 @@ class Broker:
                 undo.callback(self.pipeline.close)
                 undo.callback(self._read_retry.stop)
                 self._note_missing(self.mailboxes.load(accept_loss=self.settings.accept_loss))
+                parts.replacer.load()
                 if 0 < version < FIRST_FORMAT_WITH_DEAD_BYTES:
                     self.mailboxes.mailbox_index.queue_all_for_thinning()
                 self.timekeeper = Timekeeper(self.engine.time, self.health, data_dir)
@@ -139,6 +140,8 @@ class Broker:
             self.timekeeper,
             parts.deduplicator,
             self.expirer,
+            parts.discarder,
+            parts.replacer,
             functools.partial(parts.thinner.step, self._store, THINNED_BYTES),
             parts.value_cleaner,
             parts.compaction,

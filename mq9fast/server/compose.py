@@ -16,6 +16,8 @@ from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
+from mq9fast._core.discarder import Discarder
+from mq9fast._core.dropper import Dropper
 from mq9fast._core.engine import Engine
 from mq9fast._core.expirer import Expirer
 from mq9fast._core.mailbox.mailbox import MailboxIndex
@@ -24,6 +26,7 @@ from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.receipts import Receipts
+from mq9fast._core.replacer import Replacer
 from mq9fast._core.thinner import Thinner
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.read_retry import ReadRetry
@@ -57,6 +60,8 @@ class Parts:
     read_retry: ReadRetry
     deduplicator: Deduplicator
     expirer: Expirer
+    discarder: Discarder
+    replacer: Replacer
     thinner: Thinner
     value_cleaner: ValueCleaner
     compaction: Compaction
@@ -81,9 +86,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store_errors=UNREADABLE,
         first_group=secrets.randbits(64),
     )
-    adder = MessageAdder(mailbox_index, accumulator, events, limits)
-    receipts = Receipts(mailbox_index, accumulator, adder, store=store)
-    mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits, receipts)
     read_retry = ReadRetry(store, delivery, pending_work, health)
     pipeline = CommitPipeline(
         pending_work,
@@ -105,8 +107,27 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         write_batch=pipeline.write_batch,
     )
     deleter = Deleter(
-        mailbox_index, pending_work, accumulator, failures, store=store, write_batch=pipeline.write_batch
+        mailbox_index,
+        pending_work,
+        accumulator,
+        failures,
+        store=store,
+        write_batch=pipeline.write_batch,
     )
+    dropper = Dropper(mailbox_index, accumulator, deleter)
+    discarder = Discarder(pending_work, accumulator, dropper, store=store, write_batch=pipeline.write_batch)
+    replacer = Replacer(
+        mailbox_index,
+        pending_work,
+        accumulator,
+        dropper,
+        hash_key(store),
+        store=store,
+        write_batch=pipeline.write_batch,
+    )
+    adder = MessageAdder(mailbox_index, accumulator, events, limits, discarder, replacer)
+    receipts = Receipts(mailbox_index, accumulator, adder, store=store)
+    mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits, receipts)
     mailbox_writer = MailboxWriter(
         mailbox_index,
         delivery,
@@ -121,7 +142,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,
     )
-    listing = Listing(mailbox_index, store, settings.max_payload, time)
+    listing = Listing(mailbox_index, store, settings.max_payload, time, replacer.find_key)
     board = Board(mailbox_index, store, settings.max_payload, time)
     engine = Engine(
         pending_work,
@@ -147,6 +168,8 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         read_retry,
         deduplicator,
         Expirer(mailbox_index, accumulator, deleter, receipts, store=store, write_batch=pipeline.write_batch),
+        discarder,
+        replacer,
         Thinner(mailbox_index, accumulator),
         ValueCleaner(store, mailbox_index, accumulator, pipeline.syncer, pipeline.write_batch),
         Compaction(store, mailbox_index, health),

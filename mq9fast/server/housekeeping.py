@@ -12,8 +12,10 @@ from pathlib import Path
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
+from mq9fast._core.discarder import Discarder
 from mq9fast._core.engine import Engine
 from mq9fast._core.expirer import Expirer
+from mq9fast._core.replacer import Replacer
 from mq9fast.commit.healing import COMPACTION, WRITES
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.value_cleaner import ValueCleaner
@@ -51,6 +53,8 @@ class Housekeeping:
         timekeeper: Timekeeper,
         deduplicator: Deduplicator,
         expirer: Expirer,
+        discarder: Discarder,
+        replacer: Replacer,
         thin: Callable[[], bool],
         value_cleaner: ValueCleaner,
         compaction: Compaction,
@@ -79,6 +83,8 @@ class Housekeeping:
             Step("saving the time", timekeeper.tick, health),
             Step("purging", mailboxes.purges.purge_some, health),
             Step("forgetting message ids", deduplicator.work_some, health),
+            Step("dropping old messages", discarder.work_some, health),
+            Step("dropping replaced messages", replacer.work_some, health),
             Step("looking for orphaned messages", mailboxes.purge_orphans, health),
             Step("rewriting sparse record batches", self._thin, health),
             Step("cleaning the value log", self._clean_values, health),

@@ -15,6 +15,7 @@ from mq9fast._core.storage.record import IDS_RANK as IDS_RANK
 from mq9fast._core.storage.record import MAILBOXES as MAILBOXES
 from mq9fast._core.storage.record import MAX_ID_EPOCH as MAX_ID_EPOCH
 from mq9fast._core.storage.record import MESSAGES as MESSAGES
+from mq9fast._core.storage.record import REPLACED_RANK as REPLACED_RANK
 from mq9fast._core.storage.record import mailbox_key as mailbox_key
 from mq9fast.errors import ReadError, StartError
 from mq9fast.storage.store import Store
@@ -64,6 +65,13 @@ def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, 
     If commit groups began at these ids, the rows in the range have no other ids.
     """
     return message_key(uid, rank, first), message_key(uid, rank, end)
+
+
+def replaced_messages(store: Store, uid: int) -> dict[int, int]:
+    """The messages of a mailbox that are replaced while members hold them: msg_id to rank. Raises
+    StoreError."""
+    start, end = message_key(uid, REPLACED_RANK, 0), message_key(uid, REPLACED_RANK + 1, 0)
+    return {int.from_bytes(key[10:], "big"): value[0] for key, value in store.scan(start, end)}
 
 
 def bitmap_key(key: bytes) -> bytes:

@@ -106,7 +106,8 @@ VALUES = st.recursive(
 )
 FIELDS = st.sampled_from(
     [
-        *("ttl", "public", "name", "prefix", "desc", "duplicate_window", "max_messages", "max_bytes"),
+        *("ttl", "public", "name", "prefix", "desc"),
+        *("duplicate_window", "max_messages", "max_bytes", "discard"),
         *("limit", "cursor", "msg_id", "priority", "order", "meta_only", "with_latest", "other"),
     ]
 )

@@ -16,6 +16,8 @@ from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
+from mq9fast._core.discarder import Discarder
+from mq9fast._core.dropper import Dropper
 from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
@@ -23,6 +25,7 @@ from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.receipts import Receipts
+from mq9fast._core.replacer import Replacer
 from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.testing.pubsub import set_turn_ns
@@ -205,7 +208,6 @@ class Core:
             first_group=1,
         )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
-        self.adder = MessageAdder(self.mailbox_index, self.accumulator, self.events, self.limits)
         self.deleter = Deleter(
             self.mailbox_index,
             self.pending_work,
@@ -221,6 +223,26 @@ class Core:
             bytes(range(16)),
             store=self.store,  # type: ignore[arg-type]
             write_batch=self.pipeline.write_batch,
+        )
+        dropper = Dropper(self.mailbox_index, self.accumulator, self.deleter)
+        self.discarder = Discarder(
+            self.pending_work,
+            self.accumulator,
+            dropper,
+            store=self.store,  # type: ignore[arg-type]
+            write_batch=self.pipeline.write_batch,
+        )
+        self.replacer = Replacer(
+            self.mailbox_index,
+            self.pending_work,
+            self.accumulator,
+            dropper,
+            bytes(range(16)),
+            store=self.store,  # type: ignore[arg-type]
+            write_batch=self.pipeline.write_batch,
+        )
+        self.adder = MessageAdder(
+            self.mailbox_index, self.accumulator, self.events, self.limits, self.discarder, self.replacer
         )
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,

@@ -24,6 +24,13 @@ cdef class Accumulator:
     cdef public bint store_failed           # the store accepts no writes
     cdef public bint disk_full              # too little free space; commands that free some are accepted
 
+    cdef inline bint is_writing(self) noexcept:
+        """Whether the store does not have all of the sealed group yet, because a thread writes its values."""
+        return (
+            self.sealed is not None
+            and self.sealed.durable_marks.written < self.sealed.durable_marks.count
+        )
+
     cdef inline bint is_full(self) noexcept:
         """Whether so much has gathered that clients which send more are stalled."""
         return self.group.bytes > MAX_GATHERED_BYTES

@@ -28,7 +28,10 @@ cdef class BatchDeletes:
     cdef uint64_t lookups         # reads of the store so far
 
     cdef RowDeletions row(self, uint64_t uid, int rank, const RecordLocation* location, object store)
-    cdef RecordBatch read_row_of(self, uint64_t uid, int rank, uint64_t msg_id, object store)
+    cdef RecordBatch read_row_of(
+        self, uint64_t uid, int rank, uint64_t msg_id, uint64_t end_id, object store
+    )
+    cdef RowDeletions known_row(self, uint64_t uid, int rank, uint64_t msg_id)
     cdef RowDeletions read_bitmap(
         self, bytes key, uint64_t uid, int rank, const RecordLocation* location, object store
     )
@@ -39,5 +42,13 @@ cdef class BatchDeletes:
     cdef bint find(
         self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1
+    cdef bint next_live(
+        self, uint64_t uid, int rank, uint64_t from_id, uint64_t end_id, object store,
+        RecordLocation* location, uint64_t* msg_id, uint64_t* size
+    ) except -1
+    cdef bint find_live(
+        self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
+    ) except -1
+    cdef bint single_deleted(self, uint64_t uid, int rank, uint64_t msg_id) except -1
     cdef int write(self, object put, object delete) except -1
     cdef int forget_rows(self) except -1

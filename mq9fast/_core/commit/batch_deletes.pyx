@@ -6,7 +6,7 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record cimport StoredMessage, message_key
 from mq9fast._core.storage.record_batch cimport (
-    RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, is_message,
+    RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, has_bit, is_message,
     pack_deletion_bitmap, unpack_deletion_bitmap,
 )
 from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN
@@ -65,18 +65,13 @@ cdef class BatchDeletes:
         self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1:
         """Find a message by id. False if there is none. A deleted message may still be found."""
-        cdef RowDeletions row = self.last_found
+        cdef RowDeletions row = self.known_row(uid, rank, msg_id)
         cdef RecordBatch batch
         cdef StoredMessage message
         cdef int index
         found.rank = rank
-        if (
-            row is None or row.uid != uid or row.rank != rank
-            or not row.exclusive_from <= msg_id <= row.row_id
-        ):
-            row = self.last_found = self.index.at_or_after(uid, rank, msg_id)
         if row is None:
-            batch = self.read_row_of(uid, rank, msg_id, store)
+            batch = self.read_row_of(uid, rank, msg_id, msg_id + BATCH_ID_SPAN, store)
             if batch is None:
                 return False
             if batch.is_single:
@@ -97,8 +92,72 @@ cdef class BatchDeletes:
         found.flags = row.flags[index]
         return True
 
-    cdef RecordBatch read_row_of(self, uint64_t uid, int rank, uint64_t msg_id, object store):
-        """The only row that may have the message: its own, or the next record batch; or None."""
+    cdef RowDeletions known_row(self, uint64_t uid, int rank, uint64_t msg_id):
+        """The only record batch that may have the message, if it was looked up before, or None."""
+        cdef RowDeletions row = self.last_found
+        if (
+            row is None or row.uid != uid or row.rank != rank
+            or not row.exclusive_from <= msg_id <= row.row_id
+        ):
+            row = self.last_found = self.index.at_or_after(uid, rank, msg_id)
+        return row
+
+    cdef bint next_live(
+        self, uint64_t uid, int rank, uint64_t from_id, uint64_t end_id, object store,
+        RecordLocation* location, uint64_t* msg_id, uint64_t* size
+    ) except -1:
+        """Find the first message of a rank that is not deleted, from `from_id` up to but not `end_id`: its
+        location, id, and the size of its header and payload. False if there is none."""
+        cdef RowDeletions row
+        cdef RecordBatch batch
+        cdef StoredMessage message
+        cdef int index
+        while from_id < end_id:
+            row = self.known_row(uid, rank, from_id)
+            if row is None:
+                batch = self.read_row_of(uid, rank, from_id, end_id, store)
+                if batch is None:
+                    return False
+                if batch.is_single:
+                    from_id = batch.row_id + 1
+                    if self.single_deleted(uid, rank, batch.row_id):
+                        continue
+                    batch.read(0, &message)
+                    location[0] = batch.location(0)
+                    msg_id[0] = batch.row_id
+                    size[0] = <uint64_t>(message.header.size + message.payload.size)
+                    return True
+                row = self.last_found = self.index_row(uid, rank, from_id, batch, store)
+            index = row.next_live(from_id)
+            if index >= 0:
+                self.add_row(row)
+                location[0] = row.location(index)
+                msg_id[0] = row.row_id - row.distances[index]
+                size[0] = row.sizes[index]
+                return True
+            from_id = row.row_id + 1
+        return False
+
+    cdef bint find_live(
+        self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
+    ) except -1:
+        """As `find`, but false for a deleted message too."""
+        cdef FoundMessage found
+        if not self.find(uid, rank, msg_id, store, &found):
+            return False
+        location[0] = found.location
+        size[0] = found.size
+        return not has_bit(self.row(uid, rank, location, store).deleted, location.index)
+
+    cdef bint single_deleted(self, uint64_t uid, int rank, uint64_t msg_id) except -1:
+        """Whether the write batch deletes a message that is a row by itself."""
+        cdef RowDeletions row = self.rows.get(message_key(uid, rank, msg_id))
+        return row is not None and row.deleted != 0
+
+    cdef RecordBatch read_row_of(
+        self, uint64_t uid, int rank, uint64_t msg_id, uint64_t end_id, object store
+    ):
+        """The row that has the message, or the next row that begins before `end_id`; or None."""
         cdef RecordBatchReader reader
         cdef RecordBatch batch
         cdef bytes key = message_key(uid, rank, msg_id)
@@ -109,7 +168,7 @@ cdef class BatchDeletes:
             batch = RecordBatch()
             batch.open(msg_id, True, value)
             return batch
-        reader = RecordBatchReader(store.scan(key, message_key(uid, rank, msg_id + BATCH_ID_SPAN)), msg_id)
+        reader = RecordBatchReader(store.scan(key, message_key(uid, rank, end_id)), msg_id)
         return reader.batch if reader.next_row() else None
 
     cdef RowDeletions index_row(

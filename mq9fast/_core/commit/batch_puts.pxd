@@ -1,6 +1,7 @@
 """The new messages of a write batch: copied when they arrive, packed into record batches when it is written.
 
 `CommitGroup` owns one. `Delivery` reads the messages for live pushes from it, until the group is released.
+`Dropper` drops messages that others replace before they are written: those cost the store nothing.
 """
 
 from cpython.ref cimport PyObject
@@ -22,9 +23,10 @@ cdef enum:
 
 cdef struct Message:
     Py_ssize_t start          # offset of the packed message in the arena
-    Py_ssize_t size           # of the packed message
+    Py_ssize_t size           # of the packed message; 0 = dropped before it was written
     uint64_t msg_id
-    Py_ssize_t next_in_batch  # index of the next message of the same record batch, or -1
+    int next_in_batch         # index of the next message of the same record batch, or -1
+    int open_batch            # index of the open record batch, until the write batch is written
     RecordLocation location   # set when the write batch is written
 
 
@@ -34,10 +36,14 @@ cdef struct OpenBatch:
     uint64_t uid
     int rank
     bint composed             # all of its messages are, or none: see CommitGroup.composed
-    int count
-    Py_ssize_t first          # index of its first message
-    Py_ssize_t last           # index of its last message
+    int count                 # messages that are not dropped
+    int first                 # index of the first of these, or -1
+    int last                  # index of its last message, which may be dropped
+    int next                  # index of the next open batch of the same mailbox and rank, or -1
     Py_ssize_t size           # of its packed messages
+    # Of the last open batch of a mailbox and rank.
+    int oldest                # index of the first one with messages, or of itself
+    Py_ssize_t unwritten      # messages of all of them
 
 
 cdef class BatchPuts:
@@ -53,6 +59,11 @@ cdef class BatchPuts:
 
     cdef Py_ssize_t add(self, Mailbox mailbox, const NewMessage* new) except -1
     cdef OpenBatch* open_batch(self, Mailbox mailbox, const NewMessage* new, Py_ssize_t size) except NULL
+    cdef Py_ssize_t unwritten(self, Mailbox mailbox, int rank) noexcept
+    cdef Py_ssize_t next_unwritten(self, Mailbox mailbox, int rank, Py_ssize_t after) noexcept
+    cdef uint64_t content_size(self, Py_ssize_t index) except? 0
+    cdef void drop(self, Py_ssize_t index) noexcept
+    cdef uint64_t row_id(self, const OpenBatch* open_batch) noexcept
     cdef bytes pack(self, const OpenBatch* open_batch)
     cdef int write(self, object put_row) except -1
     cdef void clear(self) noexcept

@@ -102,8 +102,14 @@ cdef class CommitGroup:
     cdef Py_ssize_t arena_size
     cdef Py_ssize_t arena_capacity
     cdef int live_ranks               # the set of ranks in live_pushes
-    cdef set skipped_pushes           # (uid, msg_id) of live pushes to skip: the message was deleted
-    cdef readonly list unwritten_skips  # (uid, msg_id) of those whose deletion is not written yet
+    # (uid, msg_id) of live pushes to skip, because the message was deleted; of those that only queue groups
+    # skip, because another message replaced it; and of those whose deletion is not written yet.
+    cdef set skipped_pushes
+    cdef set replaced_pushes
+    cdef readonly list unwritten_skips
+    cdef readonly bint skips_wait     # they have to be written before the group before is released
+    cdef dict keys                    # of messages of the write batch: key of their row -> (rank, id, index)
+    cdef set replacing                # uids of mailboxes in which messages of this group replaced stored ones
     cdef readonly bint has_written    # the store has written a part of the group
     cdef public int state             # a GroupState; only the commit pipeline and `clear` change it
 
@@ -111,6 +117,7 @@ cdef class CommitGroup:
     cdef int set_batch(self, object batch) except -1
     cdef int touch(self, Mailbox mailbox) except -1
     cdef int add_message(self, Mailbox mailbox, const NewMessage* new) except -1
+    cdef int put_key_rows(self) except -1
     cdef int put_id_rows(self, Mailbox mailbox) except -1
     cdef bint add_delete(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
@@ -119,6 +126,8 @@ cdef class CommitGroup:
         self, Client requester, View reply, ReplyKind kind, uint64_t number, bytes body
     ) except -1
     cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef int skip_push_to_groups(self, Mailbox mailbox, uint64_t msg_id) except -1
+    cpdef void forget_unwritten_skips(self) noexcept
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1
     cdef list drop_unwritten(self)
     cpdef void reset_written(self) noexcept

@@ -13,6 +13,7 @@ from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.pubsub.client cimport Client
+from mq9fast._core.storage.key_row cimport pack_key_row
 from mq9fast._core.storage.record cimport NewMessage, mailbox_key
 from mq9fast._core.storage.record_batch cimport all_bits
 from mq9fast._core.storage.row_format cimport MESSAGE_KEY_BYTES, MESSAGE_OVERHEAD_BYTES
@@ -34,6 +35,9 @@ cdef class CommitGroup:
         self.deferred = []
         self.composed = []
         self.skipped_pushes = set()
+        self.replaced_pushes = set()
+        self.replacing = set()
+        self.keys = {}
         self.unwritten_skips = []
         self.puts = BatchPuts()
         self.deletes = BatchDeletes()
@@ -154,9 +158,22 @@ cdef class CommitGroup:
             self.skipped_pushes.add((mailbox.uid, msg_id))
         return 0
 
+    cdef int skip_push_to_groups(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """Do not push a message that was replaced to queue groups, if it is one of this group. Plain readers
+        get it: if messages are replaced faster than they become durable, they would get none."""
+        if self.live_pushes.count:
+            self.replaced_pushes.add((mailbox.uid, msg_id))
+        return 0
+
     def cancel_skips(self, list messages not None) -> None:
         """Push these messages, as (uid, msg_id), all the same: their deletion has failed."""
         self.skipped_pushes.difference_update(messages)
+        self.replaced_pushes.difference_update(messages)
+
+    cpdef void forget_unwritten_skips(self) noexcept:
+        """The deletions of skipped messages are written, or have failed."""
+        self.unwritten_skips.clear()
+        self.skips_wait = False
 
     cdef int add_durable_mark(self, Mailbox mailbox, uint64_t first_id) except -1:
         cdef DurableMark* mark
@@ -174,7 +191,10 @@ cdef class CommitGroup:
         self.arena_size = 0
         self.live_ranks = 0
         self.skipped_pushes.clear()
-        self.unwritten_skips.clear()
+        self.replaced_pushes.clear()
+        self.replacing.clear()
+        self.keys.clear()
+        self.forget_unwritten_skips()
         self.bytes = 0
         self.deferred.clear()
         self.composed.clear()
@@ -208,6 +228,8 @@ cdef class CommitGroup:
             # Deletions may have looked up rows without deleting anything.
             self.deletes.write(self.put, self.delete)
             return None
+        if self.keys:
+            self.put_key_rows()
         self.puts.write(self.put)
         if self.live_pushes.count == 0:
             self.puts.clear()
@@ -224,6 +246,13 @@ cdef class CommitGroup:
         self.touched = []
         self.set_batch(new_batch())
         return batch
+
+    cdef int put_key_rows(self) except -1:
+        """Write which messages have the keys that came with messages of this batch."""
+        for key, (rank, msg_id, _) in self.keys.items():
+            self.put(key, pack_key_row(rank, msg_id))
+        self.keys.clear()
+        return 0
 
     cdef int put_id_rows(self, Mailbox mailbox) except -1:
         """Write the Nats-Msg-Ids that came with messages of this batch."""
@@ -274,7 +303,7 @@ cdef class CommitGroup:
             if mailbox.uid == mark.uid:
                 mailbox.written_id = mark.next_id
         self.has_written = True
-        self.unwritten_skips.clear()
+        self.forget_unwritten_skips()
         self.replies.written = self.replies.count
         self.live_pushes.written = self.live_pushes.count
         self.pending_deletes.written = self.pending_deletes.count
@@ -289,15 +318,26 @@ cdef class CommitGroup:
         self.written_deferred = 0
 
     def ids_not_written(self) -> list:
-        """Ranges of ids that the store has not taken: (mailbox, uid, first id, id behind the last)."""
+        """Ranges of ids that the store has not taken: (mailbox, uid, first id, id behind the last). Without
+        those of `replacing_mailboxes`."""
         cdef Py_ssize_t i
         cdef DurableMark* mark
         cdef list found = []
         for i in range(self.durable_marks.written, self.durable_marks.count):
             mark = self.durable_mark(i)
-            if mark.first_id < mark.next_id:
+            if mark.first_id < mark.next_id and mark.uid not in self.replacing:
                 found.append((<Mailbox>mark.mailbox, mark.uid, mark.first_id, mark.next_id))
         return found
+
+    def replacing_mailboxes(self) -> list:
+        """The mailboxes in which messages that the store has not taken replaced stored ones."""
+        cdef Py_ssize_t i
+        cdef dict found = {}
+        if self.replacing:
+            for i in range(self.durable_marks.written, self.durable_marks.count):
+                if self.durable_mark(i).uid in self.replacing:
+                    found[<Mailbox>self.durable_mark(i).mailbox] = None
+        return list(found)
 
     def mailboxes_not_written(self) -> list:
         """The mailboxes with changes that the store has not written. The group forgets their records."""

@@ -35,6 +35,8 @@ cdef class RowDeletions:
 
     cdef int load_messages(self, RecordBatch batch) except -1
     cdef int find(self, uint64_t msg_id) noexcept
+    cdef int first_from(self, uint64_t msg_id) noexcept
+    cdef int next_live(self, uint64_t msg_id) noexcept
 
     cdef inline bint add(self, int index) noexcept:
         """Mark a message as deleted; false if it is deleted already."""

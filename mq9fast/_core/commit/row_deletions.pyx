@@ -61,6 +61,18 @@ cdef class RowDeletions:
 
     cdef int find(self, uint64_t msg_id) noexcept:
         """The index of the message with this id, or -1."""
+        cdef int index = self.first_from(msg_id)
+        return index if index < self.count and self.distances[index] == self.row_id - msg_id else -1
+
+    cdef int next_live(self, uint64_t msg_id) noexcept:
+        """The index of the first message with this id or a larger one that is not deleted, or -1."""
+        cdef int index = self.first_from(msg_id) if msg_id <= self.row_id else self.count
+        while index < self.count and has_bit(self.deleted, index):
+            index += 1
+        return index if index < self.count else -1
+
+    cdef int first_from(self, uint64_t msg_id) noexcept:
+        """The index of the first message with this id or a larger one. `msg_id`: up to `row_id`."""
         cdef int low = 0
         cdef int high = self.count
         cdef int middle
@@ -72,7 +84,7 @@ cdef class RowDeletions:
                 low = middle + 1
             else:
                 high = middle
-        return low if low < self.count and self.distances[low] == wanted else -1
+        return low
 
 
 cdef bint is_before(PyObject* a, PyObject* b) noexcept:

@@ -185,6 +185,8 @@ cdef class Delivery:
         cdef Py_ssize_t offers = 0
         cdef bint time_is_up = monotonic_ns() >= end_ns
         cdef set skipped = commit_group.skipped_pushes
+        cdef set replaced = commit_group.replaced_pushes
+        cdef bint is_replaced
         cdef LivePush* live_push
         cdef Mailbox mailbox
         cdef Consumer consumer
@@ -204,14 +206,21 @@ cdef class Delivery:
                 continue
             check(0 <= live_push.message < commit_group.puts.count, b"a message to push is in its group")
             message = &commit_group.puts.messages[live_push.message]
+            if message.size == 0:
+                # Dropped before it was written.
+                continue
             check(message.msg_id == live_push.msg_id, b"a message to push is the one that was added")
             unpack_message(commit_group.puts.stored(message), &stored)
             if mailbox.times is not None and mailbox.times.has_expired(&stored):
                 continue
             begin_frame(&frame, mailbox, rank)
             fill_frame(&frame, live_push.msg_id, &stored, message.location)
+            is_replaced = replaced and (live_push.uid, live_push.msg_id) in replaced
             for consumer in mailbox.consumers:
-                if time_is_up:
+                if is_replaced and isinstance(consumer, QueueGroup):
+                    continue
+                # A replaced message is not in the store any more: who does not get it now never does.
+                if time_is_up and not is_replaced:
                     consumer.caught_up = False
                 else:
                     consumer.offer(&frame)
@@ -395,6 +404,15 @@ cdef class Delivery:
         if mailbox.groups:
             for group in mailbox.groups.values():
                 group.read_options()
+
+    def fall_behind(self, Mailbox mailbox not None) -> None:
+        """A failed commit group has left messages in the mailbox: its consumers read them from the store once
+        they are durable."""
+        cdef Consumer consumer
+        if mailbox.consumers:
+            for consumer in mailbox.consumers:
+                consumer.caught_up = False
+                consumer.live_from_id = mailbox.next_id
 
     def restart(self, Mailbox mailbox not None) -> None:
         """The mailbox was created or has ended: its consumers start again."""

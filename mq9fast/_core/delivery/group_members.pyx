@@ -48,7 +48,7 @@ cdef class GroupMembers(Consumer):
         self.work.last_group += 1
         self.number = self.work.last_group
         self.free = MemberRing()
-        self.in_flight = InFlightTable()
+        self.in_flight = InFlightTable(mailbox)
         self.live_from_id = mailbox.next_id
         self.read_options()
 

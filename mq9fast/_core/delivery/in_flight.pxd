@@ -6,6 +6,7 @@ Each QueueGroup owns one table. An entry borrows its member: the member empties 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from mq9fast._core.base.heap cimport Heap, HeapItem
+from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.literals cimport CRITICAL, URGENT
 from mq9fast._core.storage.record_batch cimport RecordLocation
 
@@ -43,6 +44,7 @@ cdef struct InFlightList:
 
 
 cdef class InFlightTable:
+    cdef Mailbox mailbox
     cdef InFlight** buckets
     cdef Py_ssize_t capacity      # a power of two
     cdef Py_ssize_t size

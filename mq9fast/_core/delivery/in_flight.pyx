@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.heap cimport Heap
 from mq9fast._core.base.memory cimport PyMem_Calloc, PyMem_Free
+from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.storage.record_batch cimport RecordLocation
 
 cdef enum:
@@ -46,7 +47,8 @@ cdef inline void unlink(InFlight* entry, InFlightList* member_of) noexcept:
 cdef class InFlightTable:
     """A hash table of entries by msg_id, with a heap per rank of those that were returned."""
 
-    def __cinit__(self):
+    def __cinit__(self, Mailbox mailbox not None):
+        self.mailbox = mailbox
         self.critical = Heap()
         self.urgent = Heap()
         self.normal = Heap()
@@ -149,6 +151,7 @@ cdef class InFlightTable:
             return 0
         self.take_out(entry)
         entry.state = RETURNED
+        self.mailbox.passed_over = False
         entry.item.major = <uint64_t>entry.rank
         return self.returned(entry.item.major).push(&entry.item)
 
@@ -164,6 +167,7 @@ cdef class InFlightTable:
         unlink(entry, member_of)
         self.take_out(entry)
         entry.state = UNSTORED
+        self.mailbox.passed_over = False
         self.returning[entry.rank] += 1
         entry.item.major = <uint64_t>entry.rank
         return self.unstored.push(&entry.item)

@@ -5,6 +5,8 @@ to another. A message is in flight until a client deletes it. `Delivery` calls t
 and go and for messages, `MailboxWriter` for answers. The group reads the store and writes to clients.
 """
 
+from libc.stdint cimport uint64_t
+
 from mq9fast._core.delivery.consumer cimport CatchUpResult, DeliveryFrame
 from mq9fast._core.delivery.group_members cimport GroupMembers
 from mq9fast._core.delivery.in_flight cimport InFlight
@@ -19,4 +21,9 @@ cdef class QueueGroup(GroupMembers):
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1
     cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *
+
+    cdef inline bint is_replaced(self, uint64_t msg_id):
+        """Whether a newer message with the same key has replaced it. No member gets it any more."""
+        return self.mailbox.keys is not None and self.mailbox.keys.is_replaced(msg_id)
+
     cdef CatchUpResult read_new_messages(self, object store, int rank, Py_ssize_t* budget) except *

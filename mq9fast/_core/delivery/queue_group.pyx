@@ -133,6 +133,9 @@ cdef class QueueGroup(GroupMembers):
                 return CAUGHT_UP
             if budget[0] <= 0:
                 return MORE_TO_GIVE
+            if self.is_replaced(entry.item.minor):
+                self.in_flight.drop(entry, NULL)
+                continue
             if self.mailbox.failed is not None and self.back().must_wait(entry):
                 continue
             member = self.choose(rank, entry.item.minor)
@@ -176,6 +179,8 @@ cdef class QueueGroup(GroupMembers):
         while reader.next_message():
             if budget[0] <= 0:
                 return MORE_TO_GIVE
+            if self.is_replaced(reader.msg_id):
+                continue
             fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
             if self.mailbox.failed is not None and self.must_wait(&frame):
                 continue

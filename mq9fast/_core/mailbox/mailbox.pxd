@@ -15,6 +15,7 @@ from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View
 from mq9fast._core.mailbox.failed_deliveries cimport FailedDeliveries
+from mq9fast._core.mailbox.mailbox_keys cimport ROWS_OF_A_MESSAGE, SPARE_ROWS, MailboxKeys
 from mq9fast._core.mailbox.options cimport DEFAULT_DUPLICATE_WINDOW_MS, MailboxOptions
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.mailbox.times cimport Fronts, Times
@@ -54,6 +55,7 @@ cdef class Mailbox:
     cdef readonly flag has_receipts       # there may be messages with Mq9-Receipt-To
     cdef flag has_suspects                # a group of the mailbox may have members that let messages time out
     cdef flag touched                     # the mailbox record changes in the write batch being gathered
+    cdef flag passed_over                 # `Discarder` passed over messages that members have held ever since
     cdef uint16_t id_epoch                # next_id is valid for this id epoch; see MailboxIndex.id_epoch
     # By rank: index of the open record batch in BatchPuts + 1; 0 = none.
     cdef uint32_t open_batch[3]
@@ -69,6 +71,7 @@ cdef class Mailbox:
 
     # Nats-Msg-Ids; None if there are none, or all are in the store only.
     cdef RememberedIds ids
+    cdef readonly MailboxKeys keys                 # None if no message ever had a key
 
     # Failed deliveries; None if there are none, or all are in the store only.
     cdef FailedDeliveries failed
@@ -97,6 +100,10 @@ cdef class Mailbox:
         """Whether deleted messages take so much space that its record batches should be thinned."""
         cdef uint64_t live_bytes = self.size_bytes + self.total() * MESSAGE_OVERHEAD_BYTES
         return self.dead_bytes > MAX_DEAD_RATIO * live_bytes + MIN_DEAD_BYTES
+
+    cdef inline bint has_stale_keys(self) noexcept:
+        """Whether many rows of keys have no message any more."""
+        return self.keys is not None and self.keys.rows > ROWS_OF_A_MESSAGE * self.total() + SPARE_ROWS
 
     cdef inline uint64_t duplicate_window_ms(self) noexcept:
         return DEFAULT_DUPLICATE_WINDOW_MS if self.options is None else self.options.duplicate_window_ms
@@ -142,6 +149,7 @@ cdef class MailboxIndex:
     cdef Heap id_deadlines                # of mailboxes that remember any
     cdef object ids_to_load               # deque of mailboxes that have ids in the store only
     cdef readonly uint64_t remembered_ids  # how many are in memory
+    cdef list keys_to_check               # mailboxes whose keys are `uncertain`, or have no message
 
     cdef inline bint is_visible(self, Mailbox mailbox) noexcept:
         """Whether the mailbox exists and is not past its deadline. Clients have no access to others."""
@@ -184,6 +192,16 @@ cdef class MailboxIndex:
         if mailbox.in_thinning_queue or not mailbox.is_sparse():
             return 0
         return self.queue_for_thinning(mailbox)
+
+    cdef inline int queue_if_stale_keys(self, Mailbox mailbox) except -1:
+        """Have `Replacer` see to the mailbox if many rows of keys have no message, or if it is uncertain
+        which messages are replaced."""
+        if mailbox.keys is None or mailbox.keys.queued:
+            return 0
+        if mailbox.keys.uncertain or mailbox.has_stale_keys():
+            mailbox.keys.queued = True
+            self.keys_to_check.append(mailbox)
+        return 0
 
     cdef inline void dead_bytes_changed(self, Mailbox mailbox, uint64_t before) noexcept:
         """Update the total after a change of the mailbox's dead bytes, which were `before`."""

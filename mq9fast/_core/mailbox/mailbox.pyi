@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Iterator
 
 from mq9fast._core.delivery.queue_group import QueueGroup
+from mq9fast._core.mailbox.mailbox_keys import MailboxKeys
 from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.mailbox.uid_set import UidSet
 
@@ -41,6 +42,8 @@ class Mailbox:
     def delayed_count(self) -> int: ...
     @property
     def max_other_rows(self) -> int: ...
+    @property
+    def keys(self) -> MailboxKeys | None: ...
     @property
     def consumer_count(self) -> int: ...
     @property

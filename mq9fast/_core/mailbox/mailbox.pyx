@@ -12,6 +12,7 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.ordered_bytes cimport OrderedBytes
 from mq9fast._core.base.view cimport View, empty_view, same, to_bytes, view_of
+from mq9fast._core.mailbox.mailbox_keys cimport MailboxKeys, loaded_keys
 from mq9fast._core.mailbox.options cimport MailboxOptions, unpack_options
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.mailbox.times cimport Fronts
@@ -53,8 +54,8 @@ cdef class Mailbox:
 
     @property
     def max_other_rows(self) -> int:
-        """How many rows of Nats-Msg-Ids and failed deliveries the store has, or more."""
-        cdef uint64_t rows = 0
+        """How many rows of Nats-Msg-Ids, keys and failed deliveries the store has, or more."""
+        cdef uint64_t rows = 0 if self.keys is None else self.keys.rows + len(self.keys.replaced)
         cdef bint loaded
         if self.has_id_rows:
             loaded = self.ids is not None and self.ids.loaded
@@ -95,6 +96,8 @@ cdef class Mailbox:
         self.size_bytes = self.dead_bytes = self.ttl_seconds = 0
         self.has_id_rows = self.has_failure_rows = self.has_receipts = False
         self.failed = None
+        self.passed_over = False
+        self.keys = None
         self.description = None
         self.options = None
 
@@ -129,6 +132,8 @@ cdef class Mailbox:
         record.has_own_lives = self.times is not None and self.times.own_lives
         record.has_names = self.times is not None and self.times.has_names
         record.has_receipts = self.has_receipts
+        record.has_replaced = self.keys is not None and (self.keys.uncertain or len(self.keys.replaced) > 0)
+        record.key_rows = 0 if self.keys is None else self.keys.rows
         record.uid = self.uid
         record.next_id = self.next_id
         record.renewed_ms = self.renewed_ms
@@ -156,6 +161,7 @@ cdef class MailboxIndex:
         self.thinning_queue = deque()
         self.id_deadlines = Heap()
         self.ids_to_load = deque()
+        self.keys_to_check = []
         self.next_uid = next_uid
         self.id_epoch = id_epoch
 
@@ -360,7 +366,9 @@ cdef class MailboxIndex:
         self, Mailbox mailbox, const MailboxRecord* record, MailboxOptions options
     ) except -1:
         """Make it the mailbox of a stored record, and count it in the totals."""
+        cdef MailboxKeys keys = mailbox.keys
         mailbox.load(record, self.id_epoch)
+        mailbox.keys = loaded_keys(record.key_rows, record.has_replaced, keys)
         mailbox.description = to_bytes(record.description) if record.description.size else None
         mailbox.options = options
         mailbox.times = self.fronts.load(<void*>mailbox, record, options)
@@ -368,6 +376,7 @@ cdef class MailboxIndex:
             self.ids_to_load.append(mailbox)
         self.add_totals(mailbox)
         self.schedule(mailbox)
+        self.queue_if_stale_keys(mailbox)
         return self.queue_if_sparse(mailbox)
 
     def queue_all_for_thinning(self) -> None:
@@ -416,6 +425,7 @@ cdef class MailboxIndex:
         if mailbox.public:
             self.public_addresses.remove(view_of(mailbox.address))
         mailbox.exists = False
+        mailbox.keys = None
         self.last_found = None
         self.remove_if_unused(mailbox)
 

@@ -22,6 +22,8 @@ cdef class MailboxOptions:
     cdef readonly uint64_t duplicate_window_ms
     # How long each message lives; 0 = no limit.
     cdef readonly uint64_t max_age_ms
+    # Past its size the mailbox drops old messages, instead of refusing new ones.
+    cdef readonly bint discards_old
 
     # Unanswered messages that one member of a queue group may hold; 0 = no limit.
     cdef readonly uint64_t max_in_flight

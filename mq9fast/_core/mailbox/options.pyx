@@ -6,14 +6,15 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES,
+    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DISCARD, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES,
     TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, TAG_RECEIPTS_TO, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    NUMBERS = 6           # options that are numbers
+    NUMBERS = 7           # options that are numbers
+    DISCARD_OLD = 1       # the value of TAG_DISCARD
 
 
 cdef class MailboxOptions:
@@ -22,7 +23,8 @@ cdef class MailboxOptions:
 
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
-        max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None, bytes receipts_to=None,
+        discards_old=None, max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None,
+        bytes receipts_to=None,
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         self.packed_backoff = self.receipts_to = b""
@@ -30,6 +32,7 @@ cdef class MailboxOptions:
             self.max_messages = base.max_messages
             self.max_bytes = base.max_bytes
             self.duplicate_window_ms = base.duplicate_window_ms
+            self.discards_old = base.discards_old
             self.max_age_ms = base.max_age_ms
             self.max_in_flight = base.max_in_flight
             self.has_max_in_flight = base.has_max_in_flight
@@ -42,6 +45,8 @@ cdef class MailboxOptions:
             self.max_bytes = max_bytes
         if duplicate_window_ms is not None:
             self.duplicate_window_ms = duplicate_window_ms
+        if discards_old is not None:
+            self.discards_old = discards_old
         if max_age_ms is not None:
             self.max_age_ms = max_age_ms
         if max_in_flight is not None:
@@ -69,6 +74,7 @@ cdef class MailboxOptions:
         at = put_number(at, TAG_MAX_BYTES, self.max_bytes)
         if self.duplicate_window_ms != DEFAULT_DUPLICATE_WINDOW_MS:
             at = put_number(at, TAG_DUPLICATE_WINDOW, self.duplicate_window_ms + 1)
+        at = put_number(at, TAG_DISCARD, DISCARD_OLD if self.discards_old else 0)
         at = put_number(at, TAG_MAX_AGE, self.max_age_ms)
         if self.has_max_in_flight:
             at = put_number(at, TAG_MAX_IN_FLIGHT, self.max_in_flight + 1)
@@ -102,6 +108,7 @@ cdef MailboxOptions unpack_options(View attributes):
     """The options in a mailbox record; None if there are none. CorruptRecord for what this format has not."""
     cdef AttributeReader reader
     cdef MailboxOptions options
+    cdef uint64_t discard = 0
     if attributes.size == 0:
         return None
     options = MailboxOptions()
@@ -115,6 +122,11 @@ cdef MailboxOptions unpack_options(View attributes):
         elif reader.tag == TAG_DUPLICATE_WINDOW:
             read_number(&reader, &options.duplicate_window_ms)
             options.duplicate_window_ms -= 1
+        elif reader.tag == TAG_DISCARD:
+            read_number(&reader, &discard)
+            if discard != DISCARD_OLD:
+                raise CorruptRecord(f"a mailbox record has the unknown value {discard} for 'discard'")
+            options.discards_old = True
         elif reader.tag == TAG_MAX_AGE:
             read_number(&reader, &options.max_age_ms)
         elif reader.tag == TAG_MAX_IN_FLIGHT:

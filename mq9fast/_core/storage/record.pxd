@@ -19,6 +19,7 @@ cdef struct MailboxRecord:
     bint has_id_rows
     bint has_failure_rows
     bint has_receipts         # there may be messages with Mq9-Receipt-To
+    bint has_replaced         # there may be rows of replaced messages
     uint64_t uid
     uint64_t next_id
     uint64_t renewed_ms
@@ -33,7 +34,8 @@ cdef struct MailboxRecord:
     bint has_own_lives        # there may be messages with a life of their own
     bint has_names            # there may be rows of names
     uint64_t delayed          # messages that have no place yet
-    View options              # the other attributes, packed
+    uint64_t key_rows         # rows of keys of messages
+    View options              # the attributes that are options, packed
 
 
 cdef struct NewMessage:
@@ -45,6 +47,7 @@ cdef struct NewMessage:
     uint8_t flags             # the set of MessageFlags
     bint composed             # by the broker, which deletes another in the same batch: see CommitGroup
     View attributes           # packed
+    View key                  # of the message; empty if it has none
     View added                # headers of the broker, with the NATS/1.0 line; empty if there are none
     View header               # what follows them: other headers, or the whole block
     View payload
@@ -61,7 +64,7 @@ cdef inline NewMessage empty_message() noexcept:
     message.msg_id = message.created_ms = message.life_ms = 0
     message.flags = 0
     message.composed = False
-    message.attributes = message.added = message.header = message.payload = empty_view()
+    message.attributes = message.key = message.added = message.header = message.payload = empty_view()
     return message
 
 

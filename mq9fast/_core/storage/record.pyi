@@ -4,6 +4,7 @@ MAILBOXES: bytes
 MESSAGES: bytes
 IDS_RANK: int
 DELETION_BITMAP_VERSION: int
+REPLACED_RANK: int
 
 class CorruptRecord(Exception): ...  # noqa: N818
 

@@ -9,9 +9,9 @@ from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage cimport row_format
 from mq9fast._core.storage.row_format cimport (
     ATTRIBUTE_FIXED_BYTES, DEAD_BYTES_UNIT, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
-    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_DELAYED, TAG_LIFE, AttributeLayout, MailboxLayout,
-    MessageAttributeTag, MessageKeyLayout, MessageLayout, put_u16, put_u32, put_u64, read_u16, read_u32,
-    read_u64
+    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_DELAYED, TAG_KEY_ROWS, TAG_LIFE, AttributeLayout,
+    MailboxLayout, MessageAttributeTag, MessageKeyLayout, MessageLayout, put_u16, put_u32, put_u64,
+    read_u16, read_u32, read_u64
 )
 
 # For Python, what row_format.pxd has for the core.
@@ -21,6 +21,7 @@ MAILBOXES = bytes([row_format.MAILBOXES])
 MESSAGES = bytes([row_format.MESSAGES])
 IDS_RANK = row_format.IDS_RANK
 DELETION_BITMAP_VERSION = row_format.DELETION_BITMAP_VERSION
+REPLACED_RANK = row_format.REPLACED_RANK
 
 cdef enum:
     MAX_ATTRIBUTES_BYTES = 0xFFFF
@@ -32,6 +33,7 @@ cdef enum:
     FLAG_NAMES = 8
     FLAG_FAILURE_ROWS = 16
     FLAG_RECEIPTS = 32
+    FLAG_REPLACED = 64
 
 
 class CorruptRecord(Exception):
@@ -144,7 +146,7 @@ cdef uint64_t message_number(const StoredMessage* message, MessageAttributeTag t
 
 
 cdef bytes pack_mailbox(const MailboxRecord* record):
-    cdef int numbers = (record.created_ms != 0) + (record.delayed != 0)
+    cdef int numbers = (record.created_ms != 0) + (record.delayed != 0) + (record.key_rows != 0)
     cdef Py_ssize_t attributes = record.options.size + numbers * NUMBER_BYTES
     cdef bytes value = PyBytes_FromStringAndSize(
         NULL, MAILBOX_FIXED_BYTES + record.description.size + attributes
@@ -160,6 +162,7 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
         | (FLAG_FAILURE_ROWS if record.has_failure_rows else 0)
         | (FLAG_OWN_LIVES if record.has_own_lives else 0) | (FLAG_NAMES if record.has_names else 0)
         | (FLAG_RECEIPTS if record.has_receipts else 0)
+        | (FLAG_REPLACED if record.has_replaced else 0)
     )
     put_u16(fixed.attributes_size, <uint16_t>attributes)
     put_u32(fixed.description_size, <uint32_t>record.description.size)
@@ -174,7 +177,8 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
     put_u32(fixed.id_epoch, record.id_epoch)
     put_u32(fixed.dead_units, <uint32_t>min(dead_units, <uint64_t>0xFFFFFFFF))
     at = put_number(put(<char*>(fixed + 1), record.description), TAG_CREATED_MS, record.created_ms)
-    put_number(put(at, record.options), TAG_DELAYED, record.delayed)
+    at = put_number(put(at, record.options), TAG_DELAYED, record.delayed)
+    put_number(at, TAG_KEY_ROWS, record.key_rows)
     return value
 
 
@@ -191,13 +195,14 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
     record.has_names = fixed.flags & FLAG_NAMES != 0
     record.has_failure_rows = fixed.flags & FLAG_FAILURE_ROWS != 0
     record.has_receipts = fixed.flags & FLAG_RECEIPTS != 0
+    record.has_replaced = fixed.flags & FLAG_REPLACED != 0
     record.description = view(<const char*>(fixed + 1), <Py_ssize_t>read_u32(fixed.description_size))
     reader.rest.size = <Py_ssize_t>read_u16(fixed.attributes_size)
     if record.description.size + reader.rest.size != PyBytes_GET_SIZE(value) - MAILBOX_FIXED_BYTES:
         raise CorruptRecord(f"a mailbox record of {len(value)} bytes does not have the length in it")
     reader.rest.data = record.description.data + record.description.size
     reader.tag = 0
-    record.created_ms = record.delayed = 0
+    record.created_ms = record.delayed = record.key_rows = 0
     record.options = reader.rest
     while next_attribute(&reader):
         if reader.tag == TAG_CREATED_MS:
@@ -205,6 +210,9 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
             record.options = reader.rest
         elif reader.tag == TAG_DELAYED:
             read_number(&reader, &record.delayed)
+            record.options.size -= NUMBER_BYTES
+        elif reader.tag == TAG_KEY_ROWS:
+            read_number(&reader, &record.key_rows)
             record.options.size -= NUMBER_BYTES
     record.uid = read_u64(fixed.uid)
     record.next_id = read_u64(fixed.next_id)

@@ -21,6 +21,8 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'm' uid(8) 4(1) msg_id(8)                the failed deliveries of a message
     'm' uid(8) 8(1) + rank msg_id(8)         a delayed message, which has no place yet
     'm' uid(8) 12(1) msg_id(8) / 64          names: the places of formerly delayed messages with these msg_ids
+    'm' uid(8) 14(1) hash(16)                a key of messages; hash is the SipHash of the key
+    'm' uid(8) 15(1) msg_id(8)               rank(1)                a replaced message that members hold
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
                                              length(1) address receipts_to   if receipts of them are wanted
     't' due_ms(8) uid(8) last_id(8)          a due row: messages of one mailbox that are due at this time
@@ -40,13 +42,13 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +-----------------------+--------------------------+------------+------------------+-----------+
     | head of each rank     | count of each rank       | size_bytes | epoch(4) dead(4) | see below |
     +-----------------------+--------------------------+------------+------------------+-----------+
-    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 2 messages with a life of their own,
-    bit 3 rows of names, bit 4 rows of failed deliveries, bit 5 messages with Mq9-Receipt-To. head: no stored
-    message of that rank has a smaller id. epoch: the id epoch when the record was written. A start that may
-    have lost ids raises the id epoch under 'j'. For each epoch since then, loading the record adds 1 << 32 to
-    next_id. So lost ids are not given again, and no record has to be rewritten after a loss. The same is true
-    of 'u'. dead: the size of deleted messages that record batches still hold, in units of 256 bytes, rounded
-    down.
+    flags: bit 0 public, bit 1 there may be rows of Nats-Msg-Ids, bit 2 messages with a life of their own, bit
+    3 rows of names, bit 4 rows of failed deliveries, bit 5 messages with Mq9-Receipt-To, bit 6 rows of
+    replaced messages. head: no stored message of that rank has a smaller id. epoch: the id epoch when the
+    record was written. A start that may have lost ids raises the id epoch under 'j'. For each epoch since
+    then, loading the record adds 1 << 32 to next_id. So lost ids are not given again, and no record has to be
+    rewritten after a loss. The same is true of 'u'. dead: the size of deleted messages that record batches
+    still hold, in units of 256 bytes, rounded down.
 
     message
     0      1   2                   4               8              16
@@ -108,6 +110,12 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     | 9    | for each name: msg_id(8) rank(1) id of its place(8)  |
     +------+------------------------------------------------------+
 
+    key of messages: the message that has it, unless that was deleted
+    0      1      2   8
+    +------+------+---+--------+
+    | 10   | rank | 0 | msg_id |
+    +------+------+---+--------+
+
 A change of the format raises FORMAT_VERSION, and must still read all earlier versions. A broker refuses a
 directory of a later version, because it could damage data that it does not know. Format 1 had no record
 batches. Format 2 had no thinned batches, dead bytes, count and id epoch. Format 3 had no attributes, no flags
@@ -134,6 +142,7 @@ cdef enum:
     FAILURE_VERSION = 7
     DUE_ROW_VERSION = 8
     NAME_ROW_VERSION = 9
+    KEY_ROW_VERSION = 10
 
     IDS_RANK = 3                    # in the key of a row of Nats-Msg-Ids, behind the ranks of messages
     MAX_ROW_IDS = 1024
@@ -143,6 +152,8 @@ cdef enum:
     NAMES_BITS = 6                  # a row has the names whose ids are the same without so many last bits
     DUE_STEP_MS = 250
     MAX_ROW_DUE = 96
+    KEYS_RANK = 14                  # in the key of a row of a key of messages
+    REPLACED_RANK = 15              # in the key of a row of a replaced message
 
     MAX_BATCH_MESSAGES = 64         # the bits of a deletion bitmap
     BATCH_ID_SPAN = 1024            # the ids of a batch differ by less, which bounds the search for an id
@@ -155,12 +166,14 @@ cdef enum AttributeTag:
     TAG_MAX_MESSAGES = 2
     TAG_MAX_BYTES = 3
     TAG_DUPLICATE_WINDOW = 4        # in milliseconds, plus 1
+    TAG_DISCARD = 5                 # 1: "old"
     TAG_MAX_AGE = 10                # in milliseconds
     TAG_MAX_IN_FLIGHT = 15          # plus 1
     TAG_ACK_WAIT = 16               # in milliseconds
     TAG_BACKOFF = 20                # numbers of 8 bytes, in milliseconds
     TAG_RECEIPTS_TO = 25            # an address
     TAG_DELAYED = 64                # how many messages are delayed; not an option, and behind all options
+    TAG_KEY_ROWS = 65               # rows of keys of messages; likewise
 
 
 cdef enum MessageFlag:
@@ -192,6 +205,21 @@ cdef struct MessageKeyLayout "mq9fast_message_key":
 cdef struct BatchKeyLayout "mq9fast_batch_key":
     MessageKeyLayout last_message   # which is also the key of the deletion bitmap
     char zero
+
+
+cdef struct KeyRowKeyLayout "mq9fast_key_row_key":
+    char prefix                     # MESSAGES
+    char uid[8]
+    char rank                       # KEYS_RANK
+    char hash_low[8]
+    char hash_high[8]
+
+
+cdef struct KeyRowLayout "mq9fast_key_row":
+    char version
+    char rank
+    char reserved[6]
+    char msg_id[8]
 
 
 cdef struct MailboxLayout "mq9fast_mailbox":
@@ -321,6 +349,8 @@ cdef extern from *:
 
     const Py_ssize_t MESSAGE_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_message_key)"
     const Py_ssize_t BATCH_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_batch_key)"
+    const Py_ssize_t KEY_ROW_KEY_BYTES "MQ9FAST_BYTES_OF(mq9fast_key_row_key)"
+    const Py_ssize_t KEY_ROW_BYTES "MQ9FAST_BYTES_OF(mq9fast_key_row)"
     const Py_ssize_t MAILBOX_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_mailbox)"
     const Py_ssize_t ATTRIBUTE_FIXED_BYTES "MQ9FAST_BYTES_OF(mq9fast_attribute)"
     const Py_ssize_t NUMBER_BYTES "MQ9FAST_BYTES_OF(mq9fast_number)"

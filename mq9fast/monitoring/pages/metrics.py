@@ -85,6 +85,11 @@ class BrokerCollector:
                 engine.mailbox_writer.receipts.dropped,
             ),
             (
+                "mq9fast_mailbox_messages_discarded",
+                "Messages dropped because newer ones replaced them",
+                engine.mailbox_writer.discarded,
+            ),
+            (
                 "mq9fast_mailbox_messages_dropped",
                 "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,

@@ -1,0 +1,240 @@
+"""Messages that replace others with the same key; the contract, and who uses it, is in replacer.pxd."""
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.clock cimport monotonic_ns
+from mq9fast._core.base.sip_hash cimport sip_hash
+from mq9fast._core.base.view cimport View, view_of
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport BatchDeletes
+from mq9fast._core.commit.batch_puts cimport BatchPuts
+from mq9fast._core.commit.commit_group cimport CommitGroup
+from mq9fast._core.dropper cimport Dropper
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox_keys cimport MailboxKeys
+from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
+from mq9fast._core.storage.key_row cimport key_of_row, unpack_key_row
+from mq9fast._core.storage.record cimport message_key
+from mq9fast._core.storage.record_batch cimport RecordLocation
+from mq9fast._core.storage.row_format cimport KEYS_RANK, REPLACED_RANK, MessageKeyLayout, read_u64
+
+cdef enum:
+    # One call of `work_some` takes about so long.
+    WORK_NS = 1_000_000
+    # Rows that are examined between two looks at the clock.
+    ROWS_AT_ONCE = 32
+
+
+cdef class Replacer:
+    """One for each broker. `hash_key`: the 16 secret bytes of the store, for the hashes of keys."""
+
+    def __cinit__(
+        self, MailboxIndex mailbox_index not None, PendingWork pending_work not None,
+        Accumulator accumulator not None, Dropper dropper not None, bytes hash_key not None,
+        *, store, write_batch,
+    ):
+        if len(hash_key) != 16:
+            raise ValueError("the key has 16 bytes")
+        self.mailbox_index = mailbox_index
+        self.pending_work = pending_work
+        self.accumulator = accumulator
+        self.dropper = dropper
+        self.hash_key.low = read_u64(PyBytes_AS_STRING(hash_key))
+        self.hash_key.high = read_u64(PyBytes_AS_STRING(hash_key) + 8)
+        self.store = store
+        self.write_batch = write_batch
+        self.held = {}
+        self.stale = {}
+
+    cdef int find(self, Mailbox mailbox, View key) except -1:
+        """Find the message that has the key. Raises what the store raises."""
+        cdef BatchPuts puts = self.accumulator.group.puts
+        cdef Py_ssize_t index
+        self.mailbox = None
+        self.has_old = self.has_row = self.is_held = False
+        self.old.size = 0
+        self.row_key = key_of_row(mailbox.uid, sip_hash(key, self.hash_key))
+        found = self.accumulator.group.keys.get(self.row_key)
+        if found is not None:
+            self.has_row = True
+            index = found[2]
+            if puts.messages[index].size:
+                self.has_old = True
+                self.old.rank, self.old.msg_id, self.old.unwritten = found
+                self.old.size = puts.content_size(index)
+        elif mailbox.keys is not None:
+            if self.accumulator.is_writing():
+                self.write_batch()
+            self.find_row(mailbox)
+        self.frees_space = self.has_old and not self.is_held
+        self.mailbox = mailbox
+        return 0
+
+    cdef int find_row(self, Mailbox mailbox) except -1:
+        """Find the message by the row of the key in the store."""
+        cdef BatchDeletes deletes = self.accumulator.group.deletes
+        cdef bytes value = self.store.get(self.row_key)
+        self.pending_work.cost += CLOCK_CHECK_COST
+        if value is None:
+            return 0
+        self.has_row = True
+        unpack_key_row(value, &self.old.rank, &self.old.msg_id)
+        self.old.unwritten = -1
+        self.has_old = deletes.find_live(
+            mailbox.uid, self.old.rank, self.old.msg_id, self.store, &self.old.location, &self.old.size
+        )
+        self.is_held = self.has_old and self.dropper.is_held(mailbox, self.old.msg_id)
+        return 0
+
+    cdef int replace(self, Mailbox mailbox, View key) except -1:
+        """Drop the message that `find` found. If a member has it, note that no other member may get it."""
+        if self.mailbox is not mailbox:
+            # The mailbox was made after `find`.
+            self.find(mailbox, key)
+        self.mailbox = None
+        if mailbox.keys is None:
+            mailbox.keys = MailboxKeys()
+        if not self.has_old:
+            return 0
+        if self.old.unwritten >= 0:
+            if self.accumulator.group.puts.messages[self.old.unwritten].size:
+                self.dropper.drop_unwritten(mailbox, self.old.rank, self.old.unwritten)
+        elif self.is_held:
+            mailbox.keys.replaced[self.old.msg_id] = self.old.rank
+            self.accumulator.group.put_raw(
+                message_key(mailbox.uid, REPLACED_RANK, self.old.msg_id), bytes((self.old.rank,))
+            )
+            # If the fsync fails, the old message may count as replaced all the same: the new one has to stay.
+            self.accumulator.group.replacing.add(mailbox.uid)
+            self.held[mailbox] = None
+        else:
+            self.dropper.drop_stored(
+                mailbox, self.old.rank, &self.old.location, self.old.msg_id, self.old.size
+            )
+        return 0
+
+    cdef int remember(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
+        """The message that was just added to the commit group has the key."""
+        cdef CommitGroup group = self.accumulator.group
+        group.keys[self.row_key] = (rank, msg_id, group.puts.count - 1)
+        if not self.has_row:
+            mailbox.keys.rows += 1
+            self.mailbox_index.queue_if_stale_keys(mailbox)
+        return 0
+
+    def find_key(self, Mailbox mailbox not None, bytes key not None):
+        """The rank and id of the message that has a key, or None. It may not be durable, or be deleted.
+        Raises what the store raises."""
+        cdef int rank = 0
+        cdef uint64_t msg_id = 0
+        value = None
+        if mailbox.keys is not None:
+            value = self.store.get(key_of_row(mailbox.uid, sip_hash(view_of(key), self.hash_key)))
+        if value is None:
+            return None
+        unpack_key_row(value, &rank, &msg_id)
+        return rank, msg_id
+
+    # For housekeeping.
+
+    def load(self) -> None:
+        """Load which messages are replaced that members of an earlier broker held. Note which mailboxes have
+        work for `work_some`. Raises what the store raises."""
+        cdef Mailbox mailbox
+        while self.mailbox_index.keys_to_check:
+            mailbox = self.mailbox_index.keys_to_check[0]
+            if mailbox.exists and mailbox.keys is not None:
+                if mailbox.keys.uncertain:
+                    self.check_keys(mailbox)
+                if len(mailbox.keys.replaced):
+                    self.held[mailbox] = None
+                mailbox.keys.queued = mailbox.has_stale_keys()
+                if mailbox.keys.queued:
+                    self.stale[mailbox] = None
+            del self.mailbox_index.keys_to_check[0]
+
+    cdef int check_keys(self, Mailbox mailbox) except -1:
+        cdef MailboxKeys keys = mailbox.keys
+        cdef bytes key, value
+        cdef dict found = {}
+        end = message_key(mailbox.uid, REPLACED_RANK + 1, 0)
+        for key, value in self.store.scan(message_key(mailbox.uid, REPLACED_RANK, 0), end):
+            found[read_u64((<const MessageKeyLayout*>PyBytes_AS_STRING(key)).msg_id)] = value[0]
+        keys.replaced = found
+        keys.uncertain = False
+        return 0
+
+    def work_some(self) -> bool:
+        """Drop replaced messages that members gave back, and rows of keys without a message, for a short
+        time. Returns whether there is more to do at once. Raises what the store raises."""
+        cdef uint64_t end_ns = monotonic_ns() + WORK_NS
+        cdef Mailbox mailbox
+        if self.accumulator.store_failed:
+            return False
+        if self.accumulator.is_writing() and (self.held or self.stale):
+            self.write_batch()
+        if self.mailbox_index.keys_to_check:
+            self.load()
+        for mailbox in list(self.held):
+            self.drop_returned(mailbox)
+        while self.stale:
+            mailbox = next(iter(self.stale))
+            if not mailbox.exists or mailbox.keys is None or self.sweep(mailbox):
+                del self.stale[mailbox]
+                self.sweep_at = None
+                if mailbox.keys is not None:
+                    mailbox.keys.queued = False
+            if monotonic_ns() >= end_ns:
+                break
+        return len(self.stale) > 0
+
+    cdef int drop_returned(self, Mailbox mailbox) except -1:
+        """Drop the replaced messages of a mailbox that no member has any more."""
+        cdef BatchDeletes deletes = self.accumulator.group.deletes
+        cdef RecordLocation location
+        cdef uint64_t msg_id, size = 0
+        cdef int rank
+        if mailbox.exists and mailbox.keys is not None:
+            for msg_id, rank in list(mailbox.keys.replaced.items()):
+                if self.dropper.is_held(mailbox, msg_id):
+                    continue
+                if deletes.find_live(mailbox.uid, rank, msg_id, self.store, &location, &size):
+                    self.dropper.drop_stored(mailbox, rank, &location, msg_id, size)
+                self.forget(mailbox, msg_id)
+            if len(mailbox.keys.replaced):
+                return 0
+        del self.held[mailbox]
+        return 0
+
+    cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """A replaced message is gone."""
+        del mailbox.keys.replaced[msg_id]
+        self.accumulator.group.delete_raw(message_key(mailbox.uid, REPLACED_RANK, msg_id))
+        return self.accumulator.group.touch(mailbox)
+
+    cdef bint sweep(self, Mailbox mailbox) except -1:
+        """Delete some rows of keys whose messages are gone. Returns whether all rows were examined."""
+        cdef CommitGroup group = self.accumulator.group
+        cdef bytes key, value
+        cdef RecordLocation location
+        cdef uint64_t msg_id = 0, size = 0
+        cdef int rank = 0
+        cdef Py_ssize_t left = ROWS_AT_ONCE
+        end = message_key(mailbox.uid, KEYS_RANK + 1, 0)
+        first = message_key(mailbox.uid, KEYS_RANK, 0) if self.sweep_at is None else self.sweep_at
+        for key, value in self.store.scan(first, end):
+            if left == 0:
+                self.sweep_at = key
+                return False
+            left -= 1
+            unpack_key_row(value, &rank, &msg_id)
+            if key in group.keys or group.deletes.find_live(
+                mailbox.uid, rank, msg_id, self.store, &location, &size
+            ):
+                continue
+            group.delete_raw(key)
+            group.touch(mailbox)
+            # Not 0, which would mean that there are no rows.
+            mailbox.keys.rows = max(<uint64_t>1, mailbox.keys.rows - 1)
+        return True
