@@ -135,7 +135,7 @@ cdef class Expirer:
                 mailbox.head[rank] = max(mailbox.head[rank], reader.msg_id)
             times.passed[rank] = reader.msg_id
             if not times.past_max_age(reader.message.created_ms):
-                return reader.message.created_ms + times.max_age_ms
+                return reader.message.created_ms + times.max_age_ms + 1
             if left == 0:
                 if monotonic_ns() >= end_ns:
                     return times.clock.now_ms

@@ -139,8 +139,8 @@ def test_rows_of_a_message_with_a_life() -> None:
         "01 00 08 00 00 00 00 00 00 07 d0",
         text(header) + text("ok"),
     )
-    # In steps of 250 ms, rounded up.
-    due = (-(-(core.mailbox.renewed_ms + 2000) // 250) * 250).to_bytes(8, "big").hex(" ")
+    # The end of a step of 250 ms.
+    due = (((core.mailbox.renewed_ms + 2000) // 250 + 1) * 250).to_bytes(8, "big").hex(" ")
     due_row = row(
         f"74 {due} {UID} {FIRST_ID}",
         *("08 00", "00 03", "00 00 00 01"),

@@ -39,7 +39,7 @@ cdef class Agenda:
         Py_INCREF(mailbox)
         message.mailbox = <PyObject*>mailbox
         message.uid = mailbox.uid
-        message.due_ms = (due_ms + DUE_STEP_MS - 1) // DUE_STEP_MS * DUE_STEP_MS
+        message.due_ms = (due_ms // DUE_STEP_MS + 1) * DUE_STEP_MS
         message.msg_id = msg_id
         message.kind = <unsigned char>kind
         self.count += 1

@@ -22,7 +22,8 @@ cdef class ExpiryRule:
     cdef bint past_life(self, const StoredMessage* message) except -1
 
     cdef inline bint past_max_age(self, uint64_t created_ms) noexcept:
-        return self.max_age_ms != 0 and created_ms + self.max_age_ms <= self.clock.now_ms
+        # Both times are rounded down, so the same millisecond may be too early.
+        return self.max_age_ms != 0 and created_ms + self.max_age_ms < self.clock.now_ms
 
     cdef inline bint has_expired(self, const StoredMessage* message) except -1:
         """Whether nobody may see the message any more. CorruptRecord if its attributes are wrong."""

@@ -19,7 +19,7 @@ cdef class ExpiryRule:
         cdef uint64_t life_ms = read_life(message)
         if life_ms == ENDLESS_LIFE:
             return False
-        return message.created_ms + life_ms <= self.clock.now_ms or self.past_max_age(message.created_ms)
+        return message.created_ms + life_ms < self.clock.now_ms or self.past_max_age(message.created_ms)
 
 
 cdef bint is_exempt(const StoredMessage* message) except -1:

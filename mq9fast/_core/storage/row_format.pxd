@@ -101,8 +101,8 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +------+---+----------------+-------+---------+---------------------------------+
     | 8    | 0 | address length | count | address | count times: kind(1) msg_id(8)  |
     +------+---+----------------+-------+---------+---------------------------------+
-    kind: the rank of a message whose life ends, or 8 + the rank of a delayed message. due_ms is rounded up to
-    DUE_STEP_MS. A due row may be of a mailbox that has ended, and of messages that are deleted.
+    kind: the rank of a message whose life ends, or 8 + the rank of a delayed message. due_ms is the end
+    of a step of DUE_STEP_MS. A due row may be of a mailbox that has ended, and of messages that are deleted.
 
     names
     0      1
