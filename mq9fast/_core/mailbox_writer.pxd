@@ -12,6 +12,7 @@ from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
+from mq9fast._core.dead_letters cimport DeadLetters
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
@@ -38,6 +39,7 @@ cdef class MailboxWriter:
     cdef Deduplicator deduplicator
     cdef readonly Answerer answerer
     cdef readonly Receipts receipts
+    cdef readonly DeadLetters dead_letters
 
     # Python objects; see the constructor.
     cdef object store_errors              # the exception classes that a read of the store raises
@@ -72,4 +74,5 @@ cdef class MailboxWriter:
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body
     ) except -1
+    cdef int terminate(self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int answer_hold(self, QueueGroup group, InFlight* entry, ControlWord word, View body) except -1

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from mq9fast._core.answerer import Answerer
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
@@ -22,6 +23,7 @@ class MailboxWriter:
         deduplicator: Deduplicator,
         answerer: Answerer,
         receipts: Receipts,
+        dead_letters: DeadLetters,
         refusals: dict[str, bytes],
         *,
         store_errors: tuple[type[Exception], ...],
@@ -31,6 +33,8 @@ class MailboxWriter:
     def answerer(self) -> Answerer: ...
     @property
     def receipts(self) -> Receipts: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
     @property
     def accepted(self) -> int: ...
     @property

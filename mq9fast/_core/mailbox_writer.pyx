@@ -14,6 +14,7 @@ from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.commit_group cimport (
     REPLY_BODY, REPLY_DELETED, REPLY_DUPLICATE, REPLY_MSG_ID, REPLY_NOT_DELETED
 )
+from mq9fast._core.dead_letters cimport BURIED, TARGET_FULL, Burial, DeadLetters
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
@@ -23,19 +24,20 @@ from mq9fast._core.delivery.holds cimport Hold, find_hold, note_answer
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
+from mq9fast._core.mailbox.failed_deliveries cimport Failure
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.message_times cimport TIMES_BYTES, read_times
 from mq9fast._core.protocol.address cimport split_priority, valid_address
 from mq9fast._core.protocol.control_word cimport (
-    NAK_WORD, NO_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
+    NAK_WORD, NO_WORD, TERMINATE_WORD, WORK_IN_PROGRESS_WORD, ControlWord, control_word
 )
 from mq9fast._core.protocol.headers cimport (
     MQ9_KEY, MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, MQ9_REPLY_TO, NATS_MSG_ID, MessageHeaders, read_headers,
     without_first_line
 )
 from mq9fast._core.protocol.literals cimport (
-    CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, Rank
+    CRLF, DELETE_PREFIX, MAILBOX_PREFIX, MSG_PREFIX, NAK, TERMINATE, Rank
 )
 from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
@@ -46,6 +48,7 @@ from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, HAS_REPLY_TO
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
+    ALL_ROWS = 1 << 30
 
 # The refusal of each HeaderFault.
 cdef tuple HEADER_REFUSALS = (
@@ -86,7 +89,8 @@ cdef class MailboxWriter:
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
         PendingWork pending_work not None, Accumulator accumulator not None, MessageAdder adder not None,
         Deleter deleter not None, Deduplicator deduplicator not None, Answerer answerer not None,
-        Receipts receipts not None, dict refusals not None, *, store_errors, create,
+        Receipts receipts not None, DeadLetters dead_letters not None, dict refusals not None, *,
+        store_errors, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
@@ -98,6 +102,7 @@ cdef class MailboxWriter:
         self.deduplicator = deduplicator
         self.answerer = answerer
         self.receipts = receipts
+        self.dead_letters = dead_letters
         self.refusals = refusals
         self.store_errors = store_errors
         self.create = create
@@ -286,6 +291,8 @@ cdef class MailboxWriter:
             except self.store_errors:
                 return self.refuse(client, op.reply, "store_unavailable")
             return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+        if word == TERMINATE_WORD:
+            return self.terminate(client, op, mailbox, msg_id)
         try:
             if not self.deleter.find(mailbox, msg_id, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
@@ -347,6 +354,34 @@ cdef class MailboxWriter:
         )
         self.accumulator.group.add_reply(client, op.reply, REPLY_BODY, 0, body)
         return True
+
+    cdef int terminate(self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id) except -1:
+        """+TERM: the message becomes a dead letter at once."""
+        cdef QueueGroup group
+        cdef InFlight* entry
+        cdef Failure* failure
+        cdef uint64_t deliveries = 0
+        cdef Burial outcome
+        if self.accumulator.store_failed:
+            return self.refuse(client, op.reply, "store_unavailable")
+        try:
+            self.deleter.failures.load(mailbox, ALL_ROWS)
+            failure = self.deleter.failures.find(mailbox, msg_id)
+            deliveries = 0 if failure is NULL else failure.count
+            for group in (mailbox.groups or {}).values():
+                entry = group.in_flight.find(msg_id)
+                deliveries += entry is not NULL and entry.state == HELD
+            outcome = self.dead_letters.bury_message(
+                mailbox, msg_id, b"terminated", slice_from(op.payload, TERMINATE.size), deliveries
+            )
+        except self.store_errors:
+            return self.refuse(client, op.reply, "store_unavailable")
+        if outcome == TARGET_FULL:
+            self.over_limit += 1
+            return self.refuse(client, op.reply, "limit_exceeded")
+        return self.accumulator.group.add_reply(
+            client, op.reply, REPLY_DELETED if outcome == BURIED else REPLY_NOT_DELETED, 0, None
+        )
 
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast._core.protocol.address import MSG_PREFIX
+from mq9fast._core.protocol.address import MSG_PREFIX, is_address
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast.errors import CommandError
@@ -122,6 +122,8 @@ class Commands:
         """Raise CommandError unless the client may name the mailboxes in the options of a CREATE."""
         if request.receipts_to and not _may_name(client, check_address(request.receipts_to)):
             raise CommandError("permission_denied", MAY_NOT_NAME)
+        if request.dead_letter:
+            _check_target(client, "dead_letter", request.dead_letter, request.name)
 
     def _list(self, tail: bytes, request: msgspec.Struct, client: Client, reply: bytes) -> None:
         assert isinstance(request, ListRequest)
@@ -155,6 +157,17 @@ class Commands:
             self._router.reply(client, reply, body)
 
         self._accumulator.group.defer(answer, LIST_REQUEST_BYTES)
+
+
+def _check_target(client: Client, field: str, address: str, own: str | None) -> None:
+    """Check the mailbox that a field of CREATE names. Raises CommandError bad_request, or permission_denied
+    if the client may neither send to it nor subscribe to it."""
+    if not is_address(address.encode()):
+        raise CommandError("bad_request", f"'{field}' is not a mail_address.")
+    if address == own:
+        raise CommandError("bad_request", f"'{field}' may not be the mailbox itself.")
+    if not _may_name(client, address.encode()):
+        raise CommandError("permission_denied", MAY_NOT_NAME)
 
 
 def _may_read_all(client: Client, address: bytes) -> bool:

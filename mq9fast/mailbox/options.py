@@ -31,6 +31,8 @@ class OptionFields(msgspec.Struct, frozen=True):
     max_age: Seconds | None = None
     max_in_flight: Number | None = None
     ack_wait: Seconds | None = None
+    max_deliver: Number | None = None
+    dead_letter: str | None = None
     backoff: Seconds | Annotated[list[Seconds], msgspec.Meta(max_length=MAX_BACKOFFS)] | None = None
     receipts_to: str | None = None
 
@@ -52,6 +54,8 @@ class OptionFields(msgspec.Struct, frozen=True):
             max_age_ms=_milliseconds(self.max_age),
             max_in_flight=self.max_in_flight,
             ack_wait_ms=_milliseconds(self.ack_wait),
+            max_deliver=self.max_deliver,
+            dead_letter=None if self.dead_letter is None else self.dead_letter.encode(),
             backoff_ms=_backoff_ms(self.backoff),
             receipts_to=_address(self.receipts_to),
         )
@@ -75,6 +79,8 @@ def _values(options: MailboxOptions) -> dict[str, object]:
         "max_age": _seconds(options.max_age_ms),
         "max_in_flight": options.max_in_flight,
         "ack_wait": _seconds(options.ack_wait_ms),
+        "max_deliver": options.max_deliver,
+        "dead_letter": (options.dead_letter or b"").decode(),
         "backoff": _show_backoff(options.backoff),
         "receipts_to": options.receipts_to.decode(),
     }

@@ -11,6 +11,7 @@ from mq9fast._core.answerer import Answerer
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
@@ -85,6 +86,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         events,
         store_errors=UNREADABLE,
         first_group=secrets.randbits(64),
+        bury=lambda *message: dead_letters.bury(*message),
     )
     read_retry = ReadRetry(store, delivery, pending_work, health)
     pipeline = CommitPipeline(
@@ -128,6 +130,16 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     adder = MessageAdder(mailbox_index, accumulator, events, limits, discarder, replacer)
     receipts = Receipts(mailbox_index, accumulator, adder, store=store)
     mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits, receipts)
+    dead_letters = DeadLetters(
+        mailbox_index,
+        accumulator,
+        adder,
+        deleter,
+        receipts,
+        events,
+        store=store,
+        create=mailboxes.auto_create,
+    )
     mailbox_writer = MailboxWriter(
         mailbox_index,
         delivery,
@@ -138,6 +150,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         deduplicator,
         Answerer(mailbox_index, accumulator, adder, deleter, store=store),
         receipts,
+        dead_letters,
         refusals(),
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,

@@ -32,6 +32,12 @@ password = "denied"
 permissions.subscribe = {{ deny = "{MSG}box.critical" }}
 
 [[users]]
+user = "reader"
+password = "reader"
+permissions.publish = ["{MAILBOX}CREATE"]
+permissions.subscribe = ["_INBOX.>", "{MSG}dead", "{MSG}dead.*"]
+
+[[users]]
 user = "queue"
 password = "queue"
 permissions.subscribe = ["_INBOX.>", "{MSG}box workers"]
@@ -98,3 +104,11 @@ def test_every_user_may_create_a_mailbox_with_options(broker: Broker) -> None:
     with as_user(broker, "sender") as wire:
         assert wire.create(name="mine", max_messages=5, desc="mine", ttl=60)["is_new"] is True
         assert wire.create(name="mine", max_messages=6)["code"] == "permission_denied"
+
+
+def test_user_may_name_a_mailbox_for_dead_letters_that_it_may_use(broker: Broker) -> None:
+    """It may send to it, or subscribe to all of it."""
+    with as_user(broker, "sender") as sender, as_user(broker, "reader") as reader:
+        assert sender.create(name="s", dead_letter="any.box")["options"] == {"dead_letter": "any.box"}
+        assert reader.create(name="r", dead_letter="dead")["options"] == {"dead_letter": "dead"}
+        assert reader.create(name="r2", dead_letter="any.box")["code"] == "permission_denied"

@@ -11,6 +11,7 @@ from mq9fast._core.answerer import Answerer
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
@@ -206,6 +207,7 @@ class Core:
             self.events,
             store_errors=(OSError, CorruptRecord),
             first_group=1,
+            bury=lambda *message: self.dead_letters.bury(*message),
         )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
         self.deleter = Deleter(
@@ -244,6 +246,22 @@ class Core:
         self.adder = MessageAdder(
             self.mailbox_index, self.accumulator, self.events, self.limits, self.discarder, self.replacer
         )
+        self.receipts = Receipts(
+            self.mailbox_index,
+            self.accumulator,
+            self.adder,
+            store=self.store,  # type: ignore[arg-type]
+        )
+        self.dead_letters = DeadLetters(
+            self.mailbox_index,
+            self.accumulator,
+            self.adder,
+            self.deleter,
+            self.receipts,
+            self.events,
+            store=self.store,  # type: ignore[arg-type]
+            create=self.create,
+        )
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,
             self.delivery,
@@ -259,12 +277,8 @@ class Core:
                 self.deleter,
                 store=self.store,  # type: ignore[arg-type]
             ),
-            Receipts(
-                self.mailbox_index,
-                self.accumulator,
-                self.adder,
-                store=self.store,  # type: ignore[arg-type]
-            ),
+            self.receipts,
+            self.dead_letters,
             {code: code.encode() for code in (*CODES, *REASONS)},
             store_errors=(OSError, CorruptRecord),
             create=self.create,

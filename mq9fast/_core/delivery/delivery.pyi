@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
@@ -21,6 +23,7 @@ class Delivery:
         *,
         store_errors: tuple[type[Exception], ...],
         first_group: int,
+        bury: Callable[[Mailbox, int, int], bool],
     ) -> None: ...
     def tick(self) -> bool: ...
     @property

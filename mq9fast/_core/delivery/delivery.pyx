@@ -59,19 +59,20 @@ cdef class MailboxSubscription(Subscription):
 
 cdef class Delivery:
     """One for each broker. `store_errors`: the exception classes that a read of the store raises.
-    `first_group`: a random number, from which queue groups are numbered."""
+    `first_group`: a random number, from which queue groups are numbered. `bury(mailbox, msg_id, deliveries)`
+    makes a dead letter of a message; false if that is to be tried again."""
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Router router not None,
         PendingWork pending_work not None, Failures failures not None, Events events not None, *,
-        store_errors, uint64_t first_group,
+        store_errors, uint64_t first_group, bury,
     ):
         self.mailbox_index = mailbox_index
         self.router = router
         self.pending_work = pending_work
         self.events = events
         self.catch_up_queue = CatchUpQueue(mailbox_index, pending_work)
-        self.group_work = GroupWork(self.catch_up_queue, failures, first_group)
+        self.group_work = GroupWork(self.catch_up_queue, failures, first_group, bury)
         self.unreadable = {}
         self.store_errors = store_errors
 
@@ -133,6 +134,9 @@ cdef class Delivery:
         if group.is_needed():
             return self.catch_up_queue.add(group)
         group.drop()
+        if group.mailbox.groups.get(group.name) is not group:
+            # It was dropped before: its last message was deleted, and then its failures were stored.
+            return 0
         del group.mailbox.groups[group.name]
         return self.drop_consumer(group.mailbox, group)
 

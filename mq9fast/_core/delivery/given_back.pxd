@@ -13,6 +13,7 @@ from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport Consumer
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport InFlight, InFlightTable
+from mq9fast._core.mailbox.failed_deliveries cimport Failure
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 
 
@@ -22,6 +23,7 @@ cdef class GroupWork:
     cdef Failures failures
     cdef Timers timers
     cdef uint64_t last_group      # the number of the newest group
+    cdef object bury              # bury(mailbox, msg_id, deliveries): makes a dead letter; false = later
     cdef object unstored          # a deque of those GivenBack that have failed deliveries to store
 
     cdef int store_some(self) except -1
@@ -39,6 +41,8 @@ cdef class GivenBack(Timed):
     cdef Py_ssize_t store_share(self, Py_ssize_t most) except -1
     cdef int share_done(self, list ids, bint durable) except -1
     cdef bint must_wait(self, InFlight* entry) except -1
+    cdef bint is_dead(self, const Failure* failure) noexcept
+    cdef bint bury(self, uint64_t msg_id) except -1
     cdef bint is_storing(self) noexcept
 
 

@@ -10,14 +10,16 @@ from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport Consumer
 from mq9fast._core.delivery.failures cimport NO_DELAY_GIVEN, Failures
-from mq9fast._core.delivery.in_flight cimport STORING, InFlight, InFlightTable
+from mq9fast._core.delivery.in_flight cimport DELETING, RETURNED, STORING, InFlight, InFlightTable
 from mq9fast._core.mailbox.failed_deliveries cimport Failure
+from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.protocol.headers cimport without_first_line
 
 cdef enum:
     SHARE = 256           # failed deliveries that one turn stores
     RUNG_AT_ONCE = 1024   # messages of one group that become due together
     SHARE_ENTRY_BYTES = 48
+    RETRY_MS = 1000       # between two attempts to move a dead letter to a full mailbox
 
 
 cdef bytes with_deliveries(View header, uint32_t deliveries):
@@ -30,12 +32,13 @@ cdef class GroupWork:
     """One for each broker. `first_group`: a random number, from which groups are numbered."""
 
     def __cinit__(
-        self, CatchUpQueue catch_up_queue not None, Failures failures not None, uint64_t first_group
+        self, CatchUpQueue catch_up_queue not None, Failures failures not None, uint64_t first_group, bury
     ):
         self.catch_up_queue = catch_up_queue
         self.failures = failures
         self.timers = Timers()
         self.last_group = first_group
+        self.bury = bury
         self.unstored = deque()
 
     cdef int store_some(self) except -1:
@@ -102,6 +105,7 @@ cdef class GivenBack(Timed):
         self.table.begin_storing(entry, waits)
         share.ids.append(entry.item.minor)
         self.work.failures.accumulator.group.defer(share, SHARE_ENTRY_BYTES)
+        self.bury(entry.item.minor)
         return 0
 
     cdef Py_ssize_t store_share(self, Py_ssize_t most) except -1:
@@ -121,6 +125,8 @@ cdef class GivenBack(Timed):
             count += 1
         if count:
             self.work.failures.accumulator.group.defer(share, SHARE_ENTRY_BYTES * count)
+            for msg_id in share.ids:
+                self.bury(msg_id)
         return max(count, <Py_ssize_t>1)
 
     cdef int share_done(self, list ids, bint durable) except -1:
@@ -128,11 +134,12 @@ cdef class GivenBack(Timed):
         cdef InFlight* entry
         for msg_id in ids:
             entry = self.table.find(msg_id)
-            if entry is NULL or entry.state != STORING:
+            if entry is NULL:
                 continue
-            if not durable:
+            if not durable and entry.state in (STORING, RETURNED):
+                # RETURNED: it was to be a dead letter in the same commit group.
                 self.table.fail(entry, NULL)
-            elif not self.must_wait(entry):
+            elif entry.state == STORING and not self.must_wait(entry):
                 self.table.return_to_group(entry, NULL)
         if not durable:
             return self.queue()
@@ -140,13 +147,36 @@ cdef class GivenBack(Timed):
         return self.work.catch_up_queue.add(self.group)
 
     cdef bint must_wait(self, InFlight* entry) except -1:
-        """Whether no group may get the message yet. Then its entry waits for its time."""
+        """Whether no group may get the message yet, or ever. If it waits, so does its entry."""
         cdef const Failure* failure = self.work.failures.find(self.mailbox, entry.item.minor)
+        cdef uint64_t retry_ms
+        if failure is not NULL and self.is_dead(failure):
+            if not self.bury(entry.item.minor):
+                retry_ms = self.work.catch_up_queue.mailbox_index.now_ms + RETRY_MS
+                self.table.wait(entry, retry_ms)
+                self.work.timers.set(self, retry_ms)
+            elif entry.state != DELETING:
+                self.table.drop(entry, NULL)
+            return True
         if failure is NULL or failure.due_ms <= self.work.catch_up_queue.mailbox_index.expiry_clock_ms:
             return False
         self.table.wait(entry, failure.due_ms)
         self.work.timers.set(self, failure.due_ms)
         return True
+
+    cdef bint is_dead(self, const Failure* failure) noexcept:
+        """Whether the message has failed as often as it may."""
+        cdef MailboxOptions options = self.mailbox.options
+        return options is not None and options.max_deliver > 0 and failure.count >= options.max_deliver
+
+    cdef bint bury(self, uint64_t msg_id) except -1:
+        """Make the message a dead letter if it has failed as often as it may. False if that is to be tried
+        again."""
+        cdef const Failure* failure = self.work.failures.find(self.mailbox, msg_id)
+        if failure is NULL or not self.is_dead(failure):
+            return True
+        self.work.catch_up_queue.pending_work.schedule_end()
+        return self.work.bury(self.mailbox, msg_id, failure.count)
 
     cdef int ring(self, uint64_t now_ms) except -1:
         cdef HeapItem* item = self.table.waiting.first()

@@ -67,8 +67,11 @@ cdef class QueueGroup(GroupMembers):
         """Whether no member may get a new message yet, because its delivery failed in another group, or under
         an earlier broker. Then it waits for its time."""
         cdef const Failure* failure = self.work.failures.find(self.mailbox, frame.msg_id)
-        if failure is NULL or failure.due_ms <= self.work.catch_up_queue.mailbox_index.expiry_clock_ms:
+        if failure is NULL:
             return False
+        if failure.due_ms <= self.work.catch_up_queue.mailbox_index.expiry_clock_ms:
+            if not self.back().is_dead(failure):
+                return False
         self.cursor[frame.rank] = frame.msg_id + 1
         return self.back().must_wait(self.add_entry(frame))
 

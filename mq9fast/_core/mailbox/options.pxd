@@ -30,6 +30,9 @@ cdef class MailboxOptions:
     cdef bint has_max_in_flight           # it was given, and is not the default
     # How long a member may hold a message without an answer; 0 = as long as it likes.
     cdef readonly uint64_t ack_wait_ms
+    # After how many failed deliveries a message becomes a dead letter; 0 = never.
+    cdef readonly uint64_t max_deliver
+    cdef readonly bytes dead_letter       # where dead letters go; None = they are dropped
     # How long a message waits after a failed delivery, by their number; the last one repeats. Big-endian
     # numbers of 8 bytes.
     cdef bytes packed_backoff

@@ -6,14 +6,15 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DISCARD, TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES,
-    TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, TAG_RECEIPTS_TO, read_u64
+    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DEAD_LETTER, TAG_DISCARD, TAG_DUPLICATE_WINDOW,
+    TAG_MAX_AGE, TAG_MAX_BYTES, TAG_MAX_DELIVER, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, TAG_RECEIPTS_TO,
+    read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
-    NUMBERS = 7           # options that are numbers
+    NUMBERS = 8           # options that are numbers
     DISCARD_OLD = 1       # the value of TAG_DISCARD
 
 
@@ -24,7 +25,7 @@ cdef class MailboxOptions:
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
         discards_old=None, max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None,
-        bytes receipts_to=None,
+        bytes receipts_to=None, max_deliver=None, bytes dead_letter=None,
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         self.packed_backoff = self.receipts_to = b""
@@ -39,6 +40,8 @@ cdef class MailboxOptions:
             self.packed_backoff = base.packed_backoff
             self.ack_wait_ms = base.ack_wait_ms
             self.receipts_to = base.receipts_to
+            self.max_deliver = base.max_deliver
+            self.dead_letter = base.dead_letter
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
@@ -58,13 +61,17 @@ cdef class MailboxOptions:
             self.ack_wait_ms = ack_wait_ms
         if receipts_to is not None:
             self.receipts_to = receipts_to
+        if max_deliver is not None:
+            self.max_deliver = max_deliver
+        if dead_letter is not None:
+            self.dead_letter = dead_letter or None
         self.set_default()
         self.pack()
 
     cdef void set_default(self) noexcept:
         """Set `max_in_flight` if it was not given."""
         if not self.has_max_in_flight:
-            self.max_in_flight = 1 if self.ack_wait_ms else 0
+            self.max_in_flight = 1 if self.ack_wait_ms or self.max_deliver else 0
 
     cdef int pack(self) except -1:
         """Set `packed`: each option that is not at its default."""
@@ -79,9 +86,12 @@ cdef class MailboxOptions:
         if self.has_max_in_flight:
             at = put_number(at, TAG_MAX_IN_FLIGHT, self.max_in_flight + 1)
         at = put_number(at, TAG_ACK_WAIT, self.ack_wait_ms)
+        at = put_number(at, TAG_MAX_DELIVER, self.max_deliver)
         self.packed = PyBytes_FromStringAndSize(buffer, at - buffer)
         if self.packed_backoff:
             self.packed += pack_attribute(TAG_BACKOFF, self.packed_backoff)
+        if self.dead_letter is not None:
+            self.packed += pack_attribute(TAG_DEAD_LETTER, self.dead_letter)
         if self.receipts_to:
             self.packed += pack_attribute(TAG_RECEIPTS_TO, self.receipts_to)
         return 0
@@ -135,6 +145,10 @@ cdef MailboxOptions unpack_options(View attributes):
             options.has_max_in_flight = True
         elif reader.tag == TAG_ACK_WAIT:
             read_number(&reader, &options.ack_wait_ms)
+        elif reader.tag == TAG_MAX_DELIVER:
+            read_number(&reader, &options.max_deliver)
+        elif reader.tag == TAG_DEAD_LETTER:
+            options.dead_letter = to_bytes(reader.value)
         elif reader.tag == TAG_BACKOFF and reader.value.size and reader.value.size % 8 == 0:
             options.packed_backoff = to_bytes(reader.value)
         elif reader.tag == TAG_RECEIPTS_TO and reader.value.size:

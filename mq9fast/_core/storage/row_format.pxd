@@ -170,7 +170,9 @@ cdef enum AttributeTag:
     TAG_MAX_AGE = 10                # in milliseconds
     TAG_MAX_IN_FLIGHT = 15          # plus 1
     TAG_ACK_WAIT = 16               # in milliseconds
+    TAG_MAX_DELIVER = 17
     TAG_BACKOFF = 20                # numbers of 8 bytes, in milliseconds
+    TAG_DEAD_LETTER = 21            # an address
     TAG_RECEIPTS_TO = 25            # an address
     TAG_DELAYED = 64                # how many messages are delayed; not an option, and behind all options
     TAG_KEY_ROWS = 65               # rows of keys of messages; likewise

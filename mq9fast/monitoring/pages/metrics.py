@@ -90,6 +90,16 @@ class BrokerCollector:
                 engine.mailbox_writer.discarded,
             ),
             (
+                "mq9fast_mailbox_dead_letters",
+                "Messages moved to a mailbox for dead letters",
+                engine.mailbox_writer.dead_letters.moved,
+            ),
+            (
+                "mq9fast_mailbox_dead_letters_dropped",
+                "Messages that failed too often or were terminated, and were dropped",
+                engine.mailbox_writer.dead_letters.dropped,
+            ),
+            (
                 "mq9fast_mailbox_messages_dropped",
                 "Messages refused without a reply subject for the error",
                 engine.mailbox_writer.dropped,

@@ -1,0 +1,45 @@
+"""Moves messages that nobody can do to the mailbox for dead letters, in the commit that removes them.
+
+Queue groups call `bury` when a message has failed too often, `MailboxWriter` for `+TERM`.
+"""
+
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.view cimport View
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.deleter cimport Deleter
+from mq9fast._core.delivery.events cimport Events
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.message_adder cimport MessageAdder
+from mq9fast._core.receipts cimport Receipts
+
+
+cdef enum Burial:
+    BURIED              # the message is a dead letter, or was dropped
+    NOT_FOUND           # there is no such message
+    TARGET_FULL         # a limit refuses the dead letter: nothing was done
+
+
+cdef class DeadLetters:
+    cdef MailboxIndex mailbox_index
+    cdef Accumulator accumulator
+    cdef MessageAdder adder
+    cdef Deleter deleter
+    cdef Receipts receipts
+    cdef Events events
+
+    # Python objects; see the constructor.
+    cdef object store
+    cdef object create
+
+    # Counters for monitoring.
+    cdef readonly uint64_t moved
+    cdef readonly uint64_t dropped       # without a mailbox for dead letters, or dead for the second time
+
+    cdef Burial bury_message(
+        self, Mailbox mailbox, uint64_t msg_id, bytes reason, View text, uint64_t deliveries
+    ) except *
+    cdef int tell(self, Mailbox mailbox, uint64_t msg_id, bytes header, bytes event, bytes reason) except -1
+    cdef bint move(
+        self, Mailbox mailbox, int rank, uint64_t msg_id, bytes header, bytes payload, bytes added
+    ) except -1
