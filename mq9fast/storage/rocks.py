@@ -62,6 +62,9 @@ class RocksStore:
         self._new: Rdict | None = None
         self._new_segments: list[int] = []
         self._state_writer: StateWriter | None = None
+        self._begun: Batch | None = None
+        self._completed: Batch | None = None
+        self._completion_error: StoreError | None = None
         self.values = ValueLog(path, max_files)
         self._directory = DataDirectory(path, accept_loss=accept_loss)
         self.id_epoch = self.lost = 0
@@ -166,13 +169,34 @@ class RocksStore:
             self.values.begin(batch)
         except Exception as error:
             raise self._fail(error, recovers=DISK_FULL in str(error)) from error
+        self._begun = batch
         return True
+
+    def _complete(self) -> None:
+        """Complete the batch that a thread writes. If that fails, `write` of that batch raises the error."""
+        batch, self._begun = self._begun, None
+        if batch is None:
+            return
+        self._completed, self._completion_error = batch, None
+        try:
+            self._write(batch)
+        except StoreError as error:
+            self._completion_error = error
 
     @property
     def write_ended(self) -> int:
         return self.values.write_ended
 
     def write(self, batch: Batch) -> None:
+        self._complete()
+        if batch is not self._completed:
+            self._write(batch)
+            return
+        error, self._completed = self._completion_error, None
+        if error is not None:
+            raise error
+
+    def _write(self, batch: Batch) -> None:
         assert isinstance(batch, ValueBatch)
         self.values.wait()
         self._check()
@@ -264,21 +288,25 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def get(self, key: bytes) -> bytes | None:
+        self._complete()
         try:
             return self.values.reader.resolve(cast("bytes | None", self._db.get(key)))
         except Exception as error:
             raise self._unreadable(key, key + b"\0", error) from error
 
     def points_to(self, key: bytes, segment: int, offset: int) -> bool:
+        self._complete()
         try:
             return points_to(cast("bytes | None", self._db.get(key)), segment, offset)
         except Exception as error:
             raise self._unreadable(key, key + b"\0", error) from error
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        self._complete()
         return self._iterate(self._db, first, end, self.values.reader)
 
     def scan_stored(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        self._complete()
         return self._iterate(self._db, first, end, values=None)
 
     def _iterate(

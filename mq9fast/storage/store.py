@@ -94,7 +94,8 @@ class Store(Protocol):
         """Begin to write a batch of large values in a thread; false, and nothing is done, if that would gain
         nothing.
 
-        `write` then waits for the thread and completes the batch. It must be the next call of `write`.
+        `write` of this batch must be the next call of `write`. It waits for the thread and completes the
+        batch. A read before it does the same, so that it sees the batch as written.
         """
         ...
 

@@ -64,6 +64,33 @@ def test_message_is_deleted_while_it_is_written(start: Start, shim: Shim, mode: 
         assert list(list_all(wire, "box")) == [0]
 
 
+def test_deletions_on_both_sides_of_a_slow_write_are_kept(start: Start, shim: Shim, mode: str) -> None:
+    """Both are in one deletion bitmap. The second one must not replace the bitmap that has the first one."""
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire:
+        wire.create(name="box")
+        wire.send("".join(f"PUB {MAILBOX}MSG.box 1\r\n{n}\r\n" for n in range(3)))
+        wire.ping()
+        assert "msg_id" in wire.msg("box", LARGE)
+    broker.restart()
+    with Wire(broker.port) as member:
+        member.subscribe("box", queue="workers")
+        held = member.messages(4)
+        member.sub("in.*", "9")
+        slow = shim.fail("write", SEGMENTS, wait=SLOW_SECONDS)
+        answer = f"PUB {held[0].reply} in.first 0\r\n\r\n"
+        member.send(f"{answer}PUB {MAILBOX}MSG.box in.large {len(LARGE)}\r\n{LARGE}\r\n")
+        wait_until(lambda: slow.seen > 0)
+        member.pub(held[1].reply, b"", "in.second")
+        replies = {message.subject: message.json for message in member.messages(4) if message.sid == "9"}
+        assert replies.keys() == {"in.first", "in.large", "in.second"}
+        slow.end()
+    broker.restart(kill=True)
+    with Wire(broker.port) as wire:
+        assert list(list_all(wire, "box")) == [2, 3, 4]
+        assert wire.list("box")["total"] == 3
+
+
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["eio", "enospc"])
 def test_what_follows_a_failed_write_fails_too(start: Start, shim: Shim, error: int, mode: str) -> None:
     broker = start("--sync", mode)
