@@ -111,6 +111,7 @@ cdef class DeadLetters:
         message.rank = rank
         message.header = view_of(block)
         message.payload = view_of(payload)
+        message.composed = True
         if REPLY_TO in header.lower():
             message.flags = HAS_REPLY_TO
         if self.accumulator.disk_full or self.accumulator.store_failed:

@@ -37,14 +37,15 @@ def test_failed_delivery_is_stored_once_the_store_works(broker: BrokerOnFaultySt
         assert wire.delete("tasks", 0) == {"deleted": True}
 
 
-def test_dead_letter_is_in_one_mailbox_after_a_failed_write(broker: BrokerOnFaultyStore) -> None:
+@pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])
+def test_dead_letter_is_in_one_mailbox_after_a_failure(broker: BrokerOnFaultyStore, fault: str) -> None:
     with Wire(broker.port) as wire:
         wire.create(name="tasks", max_deliver=1, dead_letter="dead")
         wire.create(name="dead")
         wire.msg("tasks", "n0")
         wire.subscribe("tasks", queue="g")
         message = wire.message()
-        broker.faults.failing_writes = 1
+        setattr(broker.faults, fault, 1)
         refuse(wire, message)
         wait_until(lambda: wire.list("dead").get("total") == 1)
         wait_until(lambda: wire.list("tasks").get("total") == 0)
