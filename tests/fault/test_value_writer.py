@@ -79,11 +79,11 @@ def test_deletions_on_both_sides_of_a_slow_write_are_kept(start: Start, shim: Sh
         member.sub("in.*", "9")
         slow = shim.fail("write", SEGMENTS, wait=SLOW_SECONDS)
         # The answer comes with the last bytes of the message, so both are in one commit group.
-        answer = f"PUB {held[0].reply} in.first 0\r\n\r\n"
+        answer = f"PUB {held[1].reply} in.first 0\r\n\r\n"
         member.send(f"PUB {MAILBOX}MSG.box in.large {len(LARGE)}\r\n{LARGE}\r\n{answer}")
         wait_until(lambda: slow.seen > 0)
         # The message of another row first, so that the bitmap is not at hand any more.
-        for message in (held[3], held[1]):
+        for message in (held[3], held[0]):
             member.pub(message.reply, b"", "in.later")
         replies = [message.subject for message in member.messages(5) if message.sid == "9"]
         assert sorted(replies) == ["in.first", "in.large", "in.later", "in.later"]
