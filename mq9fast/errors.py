@@ -69,7 +69,8 @@ REASONS = {
     "bad_request: empty_header": "A header that is an option, such as Nats-Msg-Id, has no value.",
     "bad_request: times": (
         "A header with a time has a wrong value: Nats-TTL is whole seconds from 1, a duration of at least "
-        "one second such as 90s or 1h30m, or never."
+        "one second such as 90s or 1h30m, or never; Mq9-Delay is a duration; Mq9-Deliver-At is a time such "
+        "as 2026-01-31T12:00:00Z; only one of these two may be given."
     ),
     "bad_request: mailbox_header": (
         "A header that names a mailbox, such as Mq9-Reply-To, is not a mail_address."

@@ -59,7 +59,7 @@ cdef class Answerer:
             return NO_QUESTION
         asker = self.mailbox_index.look_up(find_option(view_of(asked), MQ9_REPLY_TO))
         if asker is None:
-            if not self.deleter.delete_found(mailbox, msg_id, question):
+            if not self.deleter.delete_found(mailbox, question):
                 return NO_QUESTION
             self.lost += 1
             self.sent = b'null'
@@ -72,7 +72,7 @@ cdef class Answerer:
         if not self.adder.has_room(asker, <uint64_t>content_bytes(&message)):
             return ASKER_FULL
         # Finding the question has written it. From here on nothing is written: both changes are in one batch.
-        if not self.deleter.delete_found(mailbox, msg_id, question):
+        if not self.deleter.delete_found(mailbox, question):
             return NO_QUESTION
         self.adder.add(asker, &message)
         asker.renewed_ms = message.created_ms

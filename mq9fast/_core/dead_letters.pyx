@@ -74,17 +74,17 @@ cdef class DeadLetters:
             found = find_message(self.store, mailbox, rank, msg_id)
             if found is None:
                 continue
-            _, _, header, payload = found
+            _, _, header, payload, name = found
             if mailbox.options is None or mailbox.options.dead_letter is None or DEAD_FROM in header:
                 if not self.deleter.delete(mailbox, msg_id):
                     return NOT_FOUND
                 self.dropped += 1
-                self.tell(mailbox, msg_id, header, b"dropped", reason)
+                self.tell(mailbox, name, header, b"dropped", reason)
                 return BURIED
-            added = dead_headers(mailbox, msg_id, reason, text, deliveries)
+            added = dead_headers(mailbox, name, reason, text, deliveries)
             if not self.move(mailbox, rank, msg_id, header, payload, added):
                 return TARGET_FULL
-            self.tell(mailbox, msg_id, header, b"dead_letter", reason)
+            self.tell(mailbox, name, header, b"dead_letter", reason)
             return BURIED
         return NOT_FOUND
 

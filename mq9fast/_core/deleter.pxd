@@ -36,7 +36,7 @@ cdef class Deleter:
     cdef bint delete_at(
         self, Mailbox mailbox, int rank, const RecordLocation* location, uint64_t msg_id, uint64_t size
     ) except -1
-    cdef bint delete_found(self, Mailbox mailbox, uint64_t msg_id, const FoundMessage* found) except -1
+    cdef bint delete_found(self, Mailbox mailbox, const FoundMessage* found) except -1
     cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint delete_in_row(
         self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight

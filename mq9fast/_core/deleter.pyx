@@ -33,6 +33,7 @@ cdef class Deleter:
         written first. False if there is no such message."""
         if msg_id >= mailbox.next_id:
             return False
+        found.place = msg_id
         return self.find_in_flight(mailbox, msg_id, found) or self.find_stored(mailbox, msg_id, found)
 
     cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
@@ -78,10 +79,11 @@ cdef class Deleter:
     cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """Add the deletion of a message to the commit group; false if there is no such message."""
         cdef FoundMessage found
-        return self.find(mailbox, msg_id, &found) and self.delete_found(mailbox, msg_id, &found)
+        return self.find(mailbox, msg_id, &found) and self.delete_found(mailbox, &found)
 
-    cdef bint delete_found(self, Mailbox mailbox, uint64_t msg_id, const FoundMessage* found) except -1:
+    cdef bint delete_found(self, Mailbox mailbox, const FoundMessage* found) except -1:
         """Add the deletion of a message that `find` has just found; false if it is deleted already."""
+        cdef uint64_t msg_id = found.place
         cdef BatchDeletes deletes = self.accumulator.group.deletes
         cdef RowDeletions row = deletes.row(mailbox.uid, found.rank, &found.location, self.store)
         if not self.delete_in_row(mailbox, row, found.location.index, msg_id, found.size, found.in_flight):

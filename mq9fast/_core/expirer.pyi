@@ -1,9 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.receipts import Receipts
 from mq9fast.storage.store import Store
 
@@ -15,6 +16,7 @@ class Expirer:
         mailbox_index: MailboxIndex,
         accumulator: Accumulator,
         deleter: Deleter,
+        delayer: Delayer,
         receipts: Receipts,
         *,
         store: Store,
@@ -22,5 +24,5 @@ class Expirer:
     ) -> None: ...
     @property
     def expired(self) -> int: ...
-    def note_written(self, durable: bool) -> None: ...
+    def note_written(self, mailboxes: Iterable[Mailbox], durable: bool) -> None: ...
     def work_some(self) -> bool: ...

@@ -1,4 +1,6 @@
-"""Removes expired messages; the contract is in expirer.pxd."""
+"""Does what is due; the contract is in expirer.pxd."""
+
+from functools import partial
 
 from libc.stdint cimport uint64_t
 
@@ -6,7 +8,10 @@ from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.heap cimport HeapItem
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.agenda cimport Agenda
+from mq9fast._core.commit.commit_group cimport CommitGroup
+from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
+from mq9fast._core.delivery.consumer cimport Consumer
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
 from mq9fast._core.mailbox.times cimport Times
@@ -14,9 +19,9 @@ from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.receipts cimport Receipts
 from mq9fast._core.storage.due_row cimport DueRow, due_row_key, due_time_in, unpack_due_row
 from mq9fast._core.storage.expiry_rule cimport is_exempt
-from mq9fast._core.storage.record cimport StoredMessage, message_key
+from mq9fast._core.storage.record cimport StoredMessage, message_key, name_of
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
-from mq9fast._core.storage.row_format cimport DUE_ROWS, read_u64
+from mq9fast._core.storage.row_format cimport DELAYED_RANK, DUE_ROWS, read_u64
 
 from mq9fast._core.storage.record import CorruptRecord
 
@@ -67,12 +72,15 @@ cdef class Expirer:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Deleter deleter not None,
-        Receipts receipts not None, *, store, write_batch,
+        Delayer delayer not None, Receipts receipts not None, *, store, write_batch,
     ):
         self.mailbox_index = mailbox_index
         self.accumulator = accumulator
         self.deleter = deleter
         self.receipts = receipts
+        self.delayer = delayer
+        self.placed = set()
+        self.unsettled = set()
         self.store = store
         self.write_batch = write_batch
 
@@ -151,19 +159,29 @@ cdef class Expirer:
 
     cdef bint do_due(self, uint64_t end_ns) except -1:
         """Work off the agenda, until a time. Returns whether there is more."""
-        cdef Agenda agenda = self.accumulator.group.agenda
+        cdef CommitGroup group = self.accumulator.group
+        if group.agenda.next_ms > self.mailbox_index.expiry_clock_ms:
+            return False
+        self.settle()
+        # What is deleted must not be found again.
+        self.write_batch()
+        if self.accumulator.store_failed:
+            return False
+        group.placing = True
+        try:
+            return self.do_rows(group.agenda, end_ns)
+        finally:
+            self.write_places()
+            group.placing = False
+
+    cdef bint do_rows(self, Agenda agenda, uint64_t end_ns) except -1:
+        """Work off due rows, until a time. Returns whether there are more."""
         cdef uint64_t now_ms = self.mailbox_index.expiry_clock_ms
         cdef uint64_t next_ms = NEVER
         cdef uint64_t due_ms
         cdef bint is_up = False
         cdef bytes key, value
         failure = None
-        if agenda.next_ms > now_ms:
-            return False
-        # What is deleted must not be found again.
-        self.write_batch()
-        if self.accumulator.store_failed:
-            return False
         for key, value in self.store.scan(due_row_key(agenda.next_ms, 0, 0), DUE_ROWS_END):
             due_ms = due_time_in(key)
             is_up = monotonic_ns() >= end_ns
@@ -175,50 +193,85 @@ cdef class Expirer:
                 # The row stays. Those behind it are not held up.
                 failure = error
         agenda.next_ms = next_ms
-        self.accumulator.group.defer(self.note_written)
         if failure is not None:
             raise failure
         return is_up
-
-    def note_written(self, bint durable) -> None:
-        """A commit group with work of the agenda is durable, or has failed: then it is done again."""
-        if not durable:
-            self.accumulator.group.agenda.next_ms = 0
 
     cdef bint do_row(self, bytes key, bytes value) except -1:
         """Do what one due row says, and delete it. False if its mailbox cannot be read now."""
         cdef DueRow row
         cdef Mailbox mailbox
-        cdef RowsInOrder rows = None
         cdef Py_ssize_t i
-        cdef int kind
         unpack_due_row(key, value, &row)
         mailbox = self.mailbox_index.look_up(row.address)
         if mailbox is not None and mailbox.uid == row.uid and mailbox.times is not None:
             if mailbox.needs_reload:
                 return False
-            for i in range(row.count):
-                kind = <int>row.entries[i].kind
-                if kind < RANKS:
-                    if rows is None or rows.rank != kind:
-                        rows = RowsInOrder(self.store, mailbox, kind)
-                    self.expire_own_life(mailbox, rows, read_u64(row.entries[i].msg_id))
+            try:
+                for i in range(row.count):
+                    self.do_message(mailbox, <int>row.entries[i].kind, read_u64(row.entries[i].msg_id))
+            finally:
+                # An iterator that outlives this callback would keep the store open.
+                self.rows = None
         self.accumulator.group.delete_raw(key)
         return True
 
-    cdef int expire_own_life(self, Mailbox mailbox, RowsInOrder rows, uint64_t msg_id) except -1:
+    cdef int do_message(self, Mailbox mailbox, int kind, uint64_t msg_id) except -1:
+        """Do what a due row says of one message."""
+        if kind < RANKS:
+            return self.expire_own_life(mailbox, kind, msg_id)
+        if DELAYED_RANK <= kind < DELAYED_RANK + RANKS and mailbox.times.delayed:
+            if self.delayer.place(mailbox, kind - DELAYED_RANK, msg_id):
+                self.placed.add(mailbox)
+        return 0
+
+    cdef int expire_own_life(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
+        """The life of a message has ended. It may be deleted already."""
         cdef StoredMessage message
         cdef RecordLocation location
         cdef int index
-        if mailbox.count[rows.rank] == 0 or msg_id < mailbox.head[rows.rank]:
+        if mailbox.count[rank] == 0 or msg_id < mailbox.head[rank]:
             return 0
-        index = rows.find(msg_id)
+        if self.rows is None or self.rows.rank != rank:
+            self.rows = RowsInOrder(self.store, mailbox, rank)
+        index = self.rows.find(msg_id)
         if index < 0:
             return 0
-        rows.reader.batch.read(index, &message)
+        self.rows.reader.batch.read(index, &message)
         if mailbox.times.has_expired(&message):
-            location = rows.reader.batch.location(index)
-            self.expire(mailbox, rows.rank, msg_id, &location, &message)
+            location = self.rows.reader.batch.location(index)
+            self.expire(mailbox, rank, msg_id, &location, &message)
+        return 0
+
+    cdef int write_places(self) except -1:
+        """Write the batch with new places. If it is stored, they stay, although the commit group fails: the
+        senders of the messages were told that these are durable."""
+        self.accumulator.group.defer(partial(self.note_written, frozenset(self.placed)))
+        if not self.placed:
+            return 0
+        self.placed.clear()
+        self.write_batch()
+        return 0
+
+    def note_written(self, mailboxes, bint durable) -> None:
+        """A commit group with work of the agenda is durable, or has failed: then it is done again."""
+        if not durable:
+            self.accumulator.group.agenda.next_ms = 0
+            self.unsettled.update(mailboxes)
+
+    cdef int settle(self) except -1:
+        """Places of failed commit groups that are stored become durable now, and are delivered."""
+        cdef Mailbox mailbox
+        cdef Consumer consumer
+        if not self.unsettled:
+            return 0
+        self.accumulator.group.defer(partial(self.note_written, frozenset(self.unsettled)))
+        for mailbox in self.unsettled:
+            if mailbox.exists:
+                self.accumulator.group.touch(mailbox)
+                for consumer in mailbox.consumers or ():
+                    consumer.caught_up = False
+        self.unsettled.clear()
         return 0
 
     cdef bint expire(
@@ -228,8 +281,12 @@ cdef class Expirer:
         """Remove an expired message in the commit group; false if it is removed already. DANGER: `message`
         points into the row that was read."""
         cdef uint64_t size = <uint64_t>(message.header.size + message.payload.size)
+        cdef uint64_t name
         if not self.deleter.remove(mailbox, rank, msg_id, location, size):
             return False
+        name = name_of(message, msg_id)
+        if name != msg_id:
+            self.delayer.names.forget(mailbox, name)
         self.expired += 1
-        self.receipts.expire(mailbox, msg_id, message)
+        self.receipts.expire(mailbox, name, message)
         return True

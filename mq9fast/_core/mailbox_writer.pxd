@@ -14,6 +14,7 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.dead_letters cimport DeadLetters
 from mq9fast._core.deduplicator cimport Deduplicator
+from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.in_flight cimport InFlight
@@ -35,6 +36,7 @@ cdef class MailboxWriter:
     cdef Limits limits
     cdef Accumulator accumulator
     cdef MessageAdder adder
+    cdef Delayer delayer
     cdef Deleter deleter
     cdef Deduplicator deduplicator
     cdef readonly Answerer answerer
@@ -57,6 +59,11 @@ cdef class MailboxWriter:
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
+    cdef bint find_by_name(
+        self, Mailbox mailbox, uint64_t name, uint64_t place, FoundMessage* found
+    ) except -1
+    cdef int forget_name(self, Mailbox mailbox, uint64_t name, uint64_t place) except -1
+    cdef int cancel(self, Client client, View reply, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int tell(
         self, Client client, Mailbox mailbox, uint64_t msg_id, bint has_receipts, bytes block, bytes answer
     ) except -1

@@ -4,6 +4,7 @@ from mq9fast._core.answerer import Answerer
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
+from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -19,6 +20,7 @@ class MailboxWriter:
         pending_work: PendingWork,
         accumulator: Accumulator,
         adder: MessageAdder,
+        delayer: Delayer,
         deleter: Deleter,
         deduplicator: Deduplicator,
         answerer: Answerer,

@@ -16,6 +16,7 @@ from mq9fast._core.commit.commit_group cimport (
 )
 from mq9fast._core.dead_letters cimport BURIED, TARGET_FULL, Burial, DeadLetters
 from mq9fast._core.deduplicator cimport Deduplicator
+from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.events cimport Events
@@ -44,7 +45,7 @@ from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
 from mq9fast._core.receipts cimport Receipts, settled_details, valid_receipt_events
 from mq9fast._core.storage.record cimport NewMessage, empty_message
-from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, HAS_REPLY_TO
+from mq9fast._core.storage.row_format cimport HAS_NAME, HAS_RECEIPT_TO, HAS_REPLY_TO
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
@@ -88,9 +89,9 @@ cdef class MailboxWriter:
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Delivery delivery not None,
         PendingWork pending_work not None, Accumulator accumulator not None, MessageAdder adder not None,
-        Deleter deleter not None, Deduplicator deduplicator not None, Answerer answerer not None,
-        Receipts receipts not None, DeadLetters dead_letters not None, dict refusals not None, *,
-        store_errors, create,
+        Delayer delayer not None, Deleter deleter not None, Deduplicator deduplicator not None,
+        Answerer answerer not None, Receipts receipts not None, DeadLetters dead_letters not None,
+        dict refusals not None, *, store_errors, create,
     ):
         self.mailbox_index = mailbox_index
         self.delivery = delivery
@@ -98,6 +99,7 @@ cdef class MailboxWriter:
         self.limits = pending_work.limits
         self.accumulator = accumulator
         self.adder = adder
+        self.delayer = delayer
         self.deleter = deleter
         self.deduplicator = deduplicator
         self.answerer = answerer
@@ -150,7 +152,7 @@ cdef class MailboxWriter:
             if not self.accept_headers(client, op, &headers):
                 return 0
             message.header = headers.block
-            if not read_times(&headers, &message, attributes):
+            if not read_times(&headers, self.delayer.wall_ms(), &message, attributes):
                 return self.refuse(client, op.reply, "bad_request: times")
             has_id = headers.options & (1 << NATS_MSG_ID) != 0
             if headers.options & (1 << MQ9_KEY):
@@ -183,13 +185,19 @@ cdef class MailboxWriter:
             if mailbox is None:
                 return self.refuse(client, op.reply, "limit_exceeded")
         message.rank = rank
-        self.adder.add(mailbox, &message)
+        if message.delay_ms:
+            self.delayer.delay(mailbox, &message)
+        else:
+            self.adder.add(mailbox, &message)
         if message.flags & HAS_RECEIPT_TO:
             mailbox.has_receipts = True
         if has_id:
             self.deduplicator.remember(mailbox, hashed, message.msg_id)
         mailbox.renewed_ms = message.created_ms
         self.accepted += 1
+        if message.delay_ms and op.reply.size:
+            body = self.delayer.reply(mailbox, &message)
+            return self.accumulator.group.add_reply(client, op.reply, REPLY_BODY, 0, body)
         return self.accumulator.group.add_reply(client, op.reply, REPLY_MSG_ID, message.msg_id, None)
 
     cdef bint answer_duplicate(self, Client client, View reply, Mailbox mailbox, Hash128 hashed) except -1:
@@ -259,6 +267,7 @@ cdef class MailboxWriter:
         cdef View token = cut_token(&id_text)
         cdef uint64_t msg_id = 0
         cdef ControlWord word = control_word(op.payload)
+        cdef uint64_t place
         cdef Mailbox mailbox
         cdef MessageHeaders headers
         cdef QueueGroup group = None
@@ -276,40 +285,66 @@ cdef class MailboxWriter:
         mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
             return self.refuse(client, op.reply, "mailbox_not_found")
+        try:
+            place = self.delayer.names.place_of(mailbox, msg_id)
+        except self.store_errors:
+            return self.refuse(client, op.reply, "store_unavailable")
         if mailbox.has_suspects:
             note_answer(mailbox, client)
         if token.size:
-            group = find_hold(mailbox, msg_id, token, &hold)
+            group = find_hold(mailbox, place, token, &hold)
             if group is None:
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         if word == WORK_IN_PROGRESS_WORD or word == NAK_WORD:
             try:
                 if group is None:
-                    self.answer_holds(client, mailbox, msg_id, word, op.payload)
+                    self.answer_holds(client, mailbox, place, word, op.payload)
                 elif not hold.waits:
                     self.answer_hold(group, hold.entry, word, op.payload)
             except self.store_errors:
                 return self.refuse(client, op.reply, "store_unavailable")
             return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         if word == TERMINATE_WORD:
-            return self.terminate(client, op, mailbox, msg_id)
+            return self.terminate(client, op, mailbox, place)
         try:
-            if not self.deleter.find(mailbox, msg_id, &found):
-                return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+            if not self.find_by_name(mailbox, msg_id, place, &found):
+                return self.cancel(client, op.reply, mailbox, msg_id)
             has_receipts = self.receipts.wanted(mailbox, found.flags)
             if has_receipts:
                 block = self.receipts.block_of(mailbox, &found)
             if word == NO_WORD and found.flags & HAS_REPLY_TO:
                 if self.answer(client, op, mailbox, msg_id, &found, headers.block):
+                    self.forget_name(mailbox, msg_id, place)
                     self.tell(client, mailbox, msg_id, has_receipts, block, self.answerer.sent)
                 return 0
-            if not self.deleter.delete_found(mailbox, msg_id, &found):
+            if not self.deleter.delete_found(mailbox, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
+        self.forget_name(mailbox, msg_id, place)
         self.tell(client, mailbox, msg_id, has_receipts, block, None)
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
+
+    cdef bint find_by_name(
+        self, Mailbox mailbox, uint64_t name, uint64_t place, FoundMessage* found
+    ) except -1:
+        """Find a message that is not deleted or delayed."""
+        if not self.deleter.find(mailbox, place, found):
+            return False
+        # An id that is only a place is no msg_id.
+        return not found.flags & HAS_NAME or place != name
+
+    cdef int forget_name(self, Mailbox mailbox, uint64_t name, uint64_t place) except -1:
+        """The message was deleted."""
+        return 0 if name == place else self.delayer.names.forget(mailbox, name)
+
+    cdef int cancel(self, Client client, View reply, Mailbox mailbox, uint64_t msg_id) except -1:
+        """DELETE of a delayed message, or of one that does not exist."""
+        if not self.delayer.cancel(mailbox, msg_id):
+            return self.accumulator.group.add_reply(client, reply, REPLY_NOT_DELETED, 0, None)
+        self.deleted += 1
+        return self.accumulator.group.add_reply(client, reply, REPLY_DELETED, 0, None)
 
     cdef int tell(
         self, Client client, Mailbox mailbox, uint64_t msg_id, bint has_receipts, bytes block, bytes answer

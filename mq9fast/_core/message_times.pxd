@@ -1,7 +1,9 @@
-"""Reads the headers of a MSG that are times: how long the message lives.
+"""Reads the headers of a MSG that are times: how long the message lives, and when it takes its place.
 
 `MailboxWriter` calls `read_times` for each MSG that has headers. Nothing here has any other effect.
 """
+
+from libc.stdint cimport int64_t
 
 from mq9fast._core.protocol.headers cimport MessageHeaders
 from mq9fast._core.storage.record cimport NewMessage
@@ -15,4 +17,6 @@ cdef extern from *:
     const Py_ssize_t TIMES_BYTES "MQ9FAST_TIMES_BYTES"    # of the attributes that `read_times` writes
 
 
-cdef bint read_times(const MessageHeaders* headers, NewMessage* message, char* attributes) noexcept
+cdef bint read_times(
+    const MessageHeaders* headers, int64_t wall_ms, NewMessage* message, char* attributes
+) noexcept

@@ -13,7 +13,9 @@ from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.headers cimport MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, find_option, sender_in
 from mq9fast._core.protocol.literals cimport NORMAL
 from mq9fast._core.pubsub.client cimport Client
-from mq9fast._core.storage.record cimport NewMessage, StoredMessage, content_bytes, empty_message
+from mq9fast._core.storage.record cimport (
+    NewMessage, StoredMessage, content_bytes, empty_message, name_of
+)
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
 
@@ -160,4 +162,4 @@ cdef class Receipts:
                 continue
             block = to_bytes(reader.message.header) if reader.message.flags & HAS_RECEIPT_TO else None
             if log or block is not None:
-                self.send(address, log, reader.msg_id, block, EXPIRED, b"")
+                self.send(address, log, name_of(&reader.message, reader.msg_id), block, EXPIRED, b"")

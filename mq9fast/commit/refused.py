@@ -26,7 +26,8 @@ from mq9fast.storage.store import Store
 
 log = logging.getLogger("mq9fast.refused")
 
-RANKS = 3
+# Of messages, and of delayed ones.
+RANKS = (*range(3), *range(layout.DELAYED_RANK, layout.DELAYED_RANK + 3))
 
 
 class IdRange(NamedTuple):
@@ -90,7 +91,7 @@ class RefusedMessages:
             self._delivery.restart(mailbox)
         self._delivery.options_changed(mailbox)
         for rank, first, (start, end) in self._places(mailbox):
-            for msg_id, _, header, payload in RecordBatchReader(self._store.scan(start, end), first):
+            for msg_id, _, header, payload, _ in RecordBatchReader(self._store.scan(start, end), first):
                 if (mailbox, mailbox.uid, msg_id) not in self._composed:
                     self._mailbox_index.uncount_refused(mailbox, rank, msg_id, len(header) + len(payload))
         mailbox.needs_reload = False
@@ -101,7 +102,7 @@ class RefusedMessages:
             (rank, ids.first, layout.messages_between(ids.uid, rank, ids.first, ids.end))
             for ids in self._ids.get(mailbox, ())
             if mailbox.exists and ids.uid == mailbox.uid
-            for rank in range(RANKS)
+            for rank in RANKS
         ]
 
     def _places_of_ids(self, mailbox: Mailbox) -> list[tuple[bytes, bytes]]:

@@ -132,9 +132,9 @@ class Board:
         ranks = range(len(PRIORITIES))
         try:
             for rank, message in newest_first(self._store, mailbox, ranks, 0, mailbox.durable_id):
-                _, created_ms, header, payload = message
+                _, _, header, payload, *_ = message
                 self.read_bytes += len(header) + len(payload)
-                return encode_message(rank, message, self._time.wall_ms(created_ms), most_bytes)
+                return encode_message(rank, message, self._time, most_bytes)
         except CorruptRecord:
             pass
         return None

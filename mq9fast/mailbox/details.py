@@ -30,6 +30,7 @@ class MailboxDetails(msgspec.Struct, omit_defaults=True, kw_only=True):
     create_time: int | None = None
     bytes: int
     oldest: int | None = None
+    delayed: int = 0
     readers: int
     groups: list[msgspec.Raw]
     groups_omitted: int = 0
@@ -55,6 +56,7 @@ class Details:
             create_time=create_time(mailbox, time),
             bytes=mailbox.size_bytes,
             oldest=oldest,
+            delayed=mailbox.delayed_count,
             readers=mailbox.consumer_count - len(groups),
             groups=[],
             groups_omitted=len(groups),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.protocol.address import PRIORITIES
+from mq9fast._core.storage.record import DELAYED_RANK
 from mq9fast.errors import CommandError
 
 # Kind, rank, life of the mailbox, and three ids.
@@ -23,7 +24,8 @@ class Position(NamedTuple):
     """Where a page begins. The listing shows the ids from `first` up to but not `end`, on all of its pages.
 
     In the order of delivery, the page begins at `rank` and `msg_id`. Newest first, it begins at the largest
-    id below `msg_id`, and `rank` has no meaning.
+    id below `msg_id`, and `rank` has no meaning. Delayed messages are behind all others: `rank` is then
+    DELAYED_RANK more, and the page begins at `msg_id`.
     """
 
     newest_first: bool
@@ -84,6 +86,7 @@ def _decode(text: str) -> tuple[int, int, int, int, int, int]:
     except (UnicodeEncodeError, binascii.Error, struct.error):
         kind = rank = -1
         life, ids = 0, [0, 0, 0]
-    if not 0 <= kind <= END or rank >= len(PRIORITIES) or max(ids) > LARGEST_ID:
+    is_rank = rank % DELAYED_RANK < len(PRIORITIES) and rank < 2 * DELAYED_RANK
+    if not 0 <= kind <= END or not is_rank or max(ids) > LARGEST_ID:
         raise CommandError("bad_request", "The cursor was not issued by LIST.")
     return kind, rank, life, ids[0], ids[1], ids[2]

@@ -7,8 +7,10 @@ import base64
 
 import msgspec
 
+from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.protocol.address import PRIORITIES
 from mq9fast._core.protocol.headers import SENDER_START
+from mq9fast._core.storage.record import DELAYED_RANK
 
 # The JSON size of a longer text is counted before the text is encoded.
 LONG_TEXT_BYTES = 65536
@@ -16,8 +18,10 @@ LONG_TEXT_BYTES = 65536
 ESCAPED = b'"\\\b\f\n\r\t'
 CONTROLS = bytes(set(range(32)) - set(ESCAPED))
 
-# A message as `stored_messages` gives it: msg_id, time in broker milliseconds, header and payload.
-Message = tuple[int, int, bytes, bytes]
+# A message as `stored_messages` or `delayed_messages` gives it: place, time in broker milliseconds, header,
+# payload, msg_id; for a delayed one also when it is due, in broker milliseconds.
+Message = tuple[int, int, bytes, bytes, int] | tuple[int, int, bytes, bytes, int, int]
+NAME = 4
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
@@ -34,28 +38,30 @@ class Entry(msgspec.Struct, omit_defaults=True):
     payload: str | None = None
     payload_base64: str | None = None
     payload_omitted: bool = False
+    deliver_at: int | None = None
 
 
 def encode_message(
     rank: int,
     message: Message,
-    wall_ms: int,
+    time: BrokerTime,
     max_bytes: int,
     *,
     meta_only: bool = False,
     deliveries: int = 0,
 ) -> bytes:
-    """Encode one message, accepted at `wall_ms`, as JSON of at most `max_bytes`.
+    """Encode one message as JSON of at most `max_bytes`. `rank`: DELAYED_RANK more for a delayed one.
 
     If the message alone would not fit, its payload is omitted, its headers and key if that is not enough,
     and then its sender. `meta_only`: without its payload in any case. `deliveries`: how many of its
     deliveries failed.
     """
-    msg_id, _, header, payload = message
+    _, created_ms, header, payload, msg_id, *due_ms = message
     headers = read_headers(header) if len(header) <= max_bytes else {}
-    entry = Entry(
-        msg_id, PRIORITIES[rank], wall_ms // 1000, len(payload), headers, _read_sender(header), deliveries
-    )
+    priority, create_time = PRIORITIES[rank % DELAYED_RANK], time.wall_ms(created_ms) // 1000
+    entry = Entry(msg_id, priority, create_time, len(payload), headers, _read_sender(header), deliveries)
+    if due_ms:
+        entry.deliver_at = time.wall_ms(due_ms[0]) // 1000
     entry.key = _read_key(headers)
     if not meta_only:
         _put_payload(entry, payload, max_bytes)

@@ -14,13 +14,20 @@ import msgspec
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.delivery.failures import failed_deliveries
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
-from mq9fast._core.mailbox.stored_messages import find_message, messages_before, stored_messages
+from mq9fast._core.mailbox.stored_messages import (
+    delayed_messages,
+    find_message,
+    messages_before,
+    stored_messages,
+)
+from mq9fast._core.names import Names
 from mq9fast._core.protocol.address import PRIORITIES
+from mq9fast._core.storage.record import DELAYED_RANK
 from mq9fast.errors import UNREADABLE, CommandError
 from mq9fast.mailbox import list_cursor
 from mq9fast.mailbox.details import Details
 from mq9fast.mailbox.list_cursor import LARGEST_ID, Position
-from mq9fast.mailbox.listed_message import Message, encode_message
+from mq9fast.mailbox.listed_message import NAME, Message, encode_message
 from mq9fast.storage.store import Store
 
 # About the size of a page without messages, address and details: braces, names, the total and a cursor.
@@ -31,7 +38,7 @@ DETAILS_SHARE = 4
 # block the event loop for too long.
 MAX_PAGE_BYTES = 128 << 10
 
-# A rank and a message.
+# A rank, and DELAYED_RANK more for a delayed message; a message.
 RankedMessage = tuple[int, Message]
 
 
@@ -69,12 +76,14 @@ class Listing:
         self,
         mailbox_index: MailboxIndex,
         store: Store,
+        names: Names,
         page_bytes: int,
         time: BrokerTime,
         find_key: Callable[[Mailbox, bytes], tuple[int, int] | None],
     ) -> None:
         self._mailbox_index = mailbox_index
         self._store = store
+        self._names = names
         self._page_bytes = page_bytes
         self._time = time
         self._find_key = find_key
@@ -133,19 +142,19 @@ class Listing:
         first_bytes_left = most_bytes - details.fixed_bytes if details else sys.maxsize
         read_before = self.read_bytes
         for rank, message in self._messages(mailbox, request, start):
-            msg_id, created_ms, header, payload = message
-            # Newest first, the next page begins below an id.
-            after = start._replace(rank=rank, msg_id=msg_id + start.newest_first)
+            msg_id, _, header, payload, *_ = message
+            # Newest first, the next page begins below an id. Delayed messages ascend in any case.
+            below = start.newest_first and rank < DELAYED_RANK
+            after = start._replace(rank=rank, msg_id=msg_id + below)
             if len(entries) == request.limit:
                 return entries, after
             self.read_bytes += len(header) + len(payload)
             if entries and self.read_bytes - read_before > MAX_PAGE_BYTES:
                 return entries, after
-            wall_ms = self._time.wall_ms(created_ms)
             entry = encode_message(
                 rank,
                 message,
-                wall_ms,
+                self._time,
                 most_bytes,
                 meta_only=request.meta_only,
                 deliveries=failed_deliveries(self._store, mailbox, msg_id),
@@ -163,15 +172,16 @@ class Listing:
             rank = PRIORITIES.index(request.priority)
             ranks = range(rank, rank + 1)
         if request.msg_id is not None:
-            for rank in ranks:
-                message = find_message(self._store, mailbox, rank, request.msg_id)
-                if message is not None:
-                    yield rank, message
-        elif request.key is not None:
-            rank, msg_id = self._find_key(mailbox, request.key.strip(" \t").encode()) or (-1, 0)
-            message = find_message(self._store, mailbox, rank, msg_id) if rank in ranks else None
+            yield from self._named(mailbox, ranks, request.msg_id)
+            return
+        if request.key is not None:
+            rank, place = self._find_key(mailbox, request.key.strip(" \t").encode()) or (-1, 0)
+            message = find_message(self._store, mailbox, rank, place) if rank in ranks else None
             if message is not None:
                 yield rank, message
+            return
+        if start.rank >= DELAYED_RANK:
+            pass
         elif start.newest_first:
             yield from newest_first(self._store, mailbox, ranks, start.first, start.msg_id)
         else:
@@ -179,12 +189,34 @@ class Listing:
                 first = start.msg_id if rank == start.rank else start.first
                 for message in stored_messages(self._store, mailbox, rank, first, start.end):
                     yield rank, message
+        if start.first == 0:
+            yield from self._delayed(mailbox, ranks, start)
+
+    def _delayed(self, mailbox: Mailbox, ranks: range, start: Position) -> Iterator[RankedMessage]:
+        """The delayed messages to list from `start` on."""
+        for rank in ranks:
+            if rank + DELAYED_RANK >= start.rank:
+                first = start.msg_id if rank + DELAYED_RANK == start.rank else 0
+                for message in delayed_messages(self._store, mailbox, rank, first, start.end):
+                    yield rank + DELAYED_RANK, message
+
+    def _named(self, mailbox: Mailbox, ranks: range, msg_id: int) -> Iterator[RankedMessage]:
+        """The message with this msg_id, if it has one of these ranks."""
+        place = self._names.find(mailbox, msg_id)
+        for rank in ranks:
+            message = find_message(self._store, mailbox, rank, place)
+            if message is not None and message[NAME] == msg_id:
+                yield rank, message
+            for delayed in delayed_messages(self._store, mailbox, rank, msg_id, msg_id + 1):
+                yield rank + DELAYED_RANK, delayed
 
     def _oldest(self, mailbox: Mailbox) -> int | None:
         """When the oldest message of the mailbox was accepted, in Unix seconds; None if it has none."""
         times = []
         for rank in range(len(PRIORITIES)):
-            for _, created_ms, header, payload in islice(stored_messages(self._store, mailbox, rank, 0), 1):
+            for _, created_ms, header, payload, _ in islice(
+                stored_messages(self._store, mailbox, rank, 0), 1
+            ):
                 self.read_bytes += len(header) + len(payload)
                 times.append(created_ms)
         return self._time.wall_ms(min(times)) // 1000 if times else None

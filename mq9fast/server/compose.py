@@ -13,6 +13,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
+from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.delivery.events import Events
@@ -24,6 +25,7 @@ from mq9fast._core.expirer import Expirer
 from mq9fast._core.mailbox.mailbox import MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
+from mq9fast._core.names import Names
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.receipts import Receipts
@@ -140,12 +142,15 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         create=mailboxes.auto_create,
     )
+    names = Names(accumulator, store=store)
+    delayer = Delayer(mailbox_index, accumulator, adder, names, time, store=store)
     mailbox_writer = MailboxWriter(
         mailbox_index,
         delivery,
         pending_work,
         accumulator,
         adder,
+        delayer,
         deleter,
         deduplicator,
         Answerer(mailbox_index, accumulator, adder, deleter, store=store),
@@ -155,7 +160,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,
     )
-    listing = Listing(mailbox_index, store, settings.max_payload, time, replacer.find_key)
+    listing = Listing(mailbox_index, store, names, settings.max_payload, time, replacer.find_key)
     board = Board(mailbox_index, store, settings.max_payload, time)
     engine = Engine(
         pending_work,
@@ -180,7 +185,15 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         pipeline,
         read_retry,
         deduplicator,
-        Expirer(mailbox_index, accumulator, deleter, receipts, store=store, write_batch=pipeline.write_batch),
+        Expirer(
+            mailbox_index,
+            accumulator,
+            deleter,
+            delayer,
+            receipts,
+            store=store,
+            write_batch=pipeline.write_batch,
+        ),
         discarder,
         replacer,
         Thinner(mailbox_index, accumulator),

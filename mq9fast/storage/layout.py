@@ -10,6 +10,7 @@ that should have ended a mailbox.
 import os
 from pathlib import Path
 
+from mq9fast._core.storage.record import DELAYED_RANK as DELAYED_RANK
 from mq9fast._core.storage.record import DELETION_BITMAP_VERSION, FORMAT_VERSION, message_key
 from mq9fast._core.storage.record import IDS_RANK as IDS_RANK
 from mq9fast._core.storage.record import MAILBOXES as MAILBOXES

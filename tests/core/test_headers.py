@@ -19,6 +19,8 @@ OPTIONS = {
     b"mq9-correlation-id": 7,
     b"mq9-receipt-to": 8,
     b"mq9-receipt-on": 9,
+    b"mq9-delay": 11,
+    b"mq9-deliver-at": 12,
 }
 
 BROKER_ONLY = re.compile(rb"mq9-(from|deliveries|dead-.*|in-reply-to|receipt)")
@@ -167,6 +169,7 @@ NAMES = [
         b"Nats-Expected-Stream",
     ),
     *(b"Nats-Expected", b"Mq9-From", b"Mq9-From ", b" Mq9-From", b"Mq9-Deliveries", b"Mq9-Dead-Text"),
+    *(b"Mq9-Delay", b"Mq9-Deliver-At", b"Mq9-Delays"),
     *(b"Mq9-Dead", b"Mq9-In-Reply-To", b"Mq9-Receipt", b"Mq9-Receipt-To", b"Mq9-Reply-To", b"M", b"n", b""),
 ]
 SPELT = st.tuples(

@@ -20,7 +20,7 @@ def read(value: bytes) -> tuple[int, bytes, bytes]:
     core.store.pairs = {message_key(0, 2, 5): value}
     [(msg_id, *fields)] = stored_messages(core.store, mailbox, 2, 0)
     assert msg_id == 5
-    created_ms, header, payload = fields
+    created_ms, header, payload, _ = fields
     return created_ms, header, payload
 
 

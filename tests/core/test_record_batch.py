@@ -12,7 +12,6 @@ from mq9fast._core.mailbox.stored_messages import stored_messages
 from mq9fast._core.storage.record import CorruptRecord
 from tests.support.in_memory import MANY, Core, pub
 from tests.support.stored_rows import (
-    MessageFields,
     batch_key,
     deletion_bitmap,
     load_mailbox,
@@ -41,7 +40,7 @@ def delete(core: Core, msg_id: int) -> bool:
 
 def payloads(core: Core, mailbox: Mailbox, rank: int, start: int = 0) -> dict[int, bytes]:
     messages = stored_messages(core.store, mailbox, rank, start)
-    return {msg_id: payload for msg_id, _, _, payload in messages}
+    return {msg_id: payload for msg_id, _, _, payload, _ in messages}
 
 
 def rows(core: Core) -> dict[bytes, bytes]:
@@ -243,7 +242,7 @@ def test_sends_and_deletions_agree_with_a_model(actions: list[tuple[str, int, in
 # Corruption.
 
 
-def read_by_hand(value: bytes) -> list[MessageFields] | None:
+def read_by_hand(value: bytes) -> list[tuple[int, int, bytes, bytes, int]] | None:
     """The messages of a record batch, unpacked by struct; None if the bytes are not a valid batch."""
     if len(value) < 8 or value[0] != 2 or not 2 <= value[1] <= 64:
         return None
@@ -255,13 +254,14 @@ def read_by_hand(value: bytes) -> list[MessageFields] | None:
     found = []
     for (msg_id, end), begin in zip(entries, [0, *ends], strict=False):
         body = value[first + begin : first + end]
-        if len(body) < 16 or body[0] != 1:
+        # A message with the flag of a name needs one.
+        if len(body) < 16 or body[0] != 1 or body[1] & 16:
             return None
         attributes, header, created_ms = struct.unpack(">HIQ", body[2:16])
         at = 16 + attributes + header
         if at > len(body):
             return None
-        found.append((msg_id, created_ms, body[16 + attributes : at], body[at:]))
+        found.append((msg_id, created_ms, body[16 + attributes : at], body[at:], msg_id))
     return found
 
 

@@ -13,6 +13,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
+from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.delivery.events import Events
@@ -23,6 +24,7 @@ from mq9fast._core.engine import Engine
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
+from mq9fast._core.names import Names
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.router import Router
 from mq9fast._core.receipts import Receipts
@@ -262,12 +264,21 @@ class Core:
             store=self.store,  # type: ignore[arg-type]
             create=self.create,
         )
+        self.delayer = Delayer(
+            self.mailbox_index,
+            self.accumulator,
+            self.adder,
+            Names(self.accumulator, store=self.store),  # type: ignore[arg-type]
+            self.time,
+            store=self.store,  # type: ignore[arg-type]
+        )
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,
             self.delivery,
             self.pending_work,
             self.accumulator,
             self.adder,
+            self.delayer,
             self.deleter,
             self.deduplicator,
             Answerer(

@@ -40,7 +40,7 @@ class Thinned(Core):
 
     def payloads(self, rank: int = 2) -> dict[int, bytes]:
         messages = stored_messages(self.store, self.mailbox, rank, 0)
-        return {msg_id: payload for msg_id, _, _, payload in messages}
+        return {msg_id: payload for msg_id, _, _, payload, _ in messages}
 
     @property
     def rows(self) -> dict[bytes, bytes]:

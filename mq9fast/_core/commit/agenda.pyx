@@ -27,6 +27,10 @@ cdef int compare(const void* a, const void* b) noexcept nogil:
 cdef class Agenda:
     """One for each broker."""
 
+    def __cinit__(self):
+        self.cancelled = set()
+        self.name_rows = {}
+
     def __dealloc__(self):
         self.clear()
         PyMem_Free(self.added)
@@ -49,6 +53,8 @@ cdef class Agenda:
         """Write the due rows of what was added, by `put(key, value)`, and start anew."""
         cdef DueEntryLayout[MAX_ROW_DUE] entries
         cdef Py_ssize_t i = 0
+        self.cancelled.clear()
+        self.name_rows.clear()
         if self.count == 0:
             return 0
         qsort(self.added, <size_t>self.count, sizeof(DueMessage), compare)

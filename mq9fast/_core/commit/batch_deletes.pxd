@@ -13,6 +13,7 @@ from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
 
 cdef struct FoundMessage:
     # A message that is in the store, or in flight.
+    uint64_t place            # the id in its row
     int rank
     uint8_t flags             # the set of MessageFlags
     bint in_flight            # a queue group has it

@@ -60,6 +60,7 @@ cdef struct DurableMark:
     uint64_t uid
     uint64_t first_id
     uint64_t next_id          # the id behind the last
+    bint placed               # they are places of messages that clients sent before: none may be lost
 
 
 cdef struct Section:
@@ -101,6 +102,7 @@ cdef class CommitGroup:
     cdef char* arena                  # the subjects of replies, one after the other
     cdef Py_ssize_t arena_size
     cdef Py_ssize_t arena_capacity
+    cdef bint placing                 # the write batch gives delayed messages their places, and nothing else
     cdef int live_ranks               # the set of ranks in live_pushes
     # (uid, msg_id) of live pushes to skip, because the message was deleted; of those that only queue groups
     # skip, because another message replaced it; and of those whose deletion is not written yet.

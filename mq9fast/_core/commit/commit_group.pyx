@@ -182,6 +182,7 @@ cdef class CommitGroup:
         mark.uid = mailbox.uid
         mark.first_id = first_id
         mark.next_id = mailbox.next_id
+        mark.placed = self.placing
         return 0
 
     cdef int clear(self) except -1:
@@ -325,7 +326,8 @@ cdef class CommitGroup:
         cdef list found = []
         for i in range(self.durable_marks.written, self.durable_marks.count):
             mark = self.durable_mark(i)
-            if mark.first_id < mark.next_id and mark.uid not in self.replacing:
+            is_kept = mark.placed or mark.uid in self.replacing
+            if mark.first_id < mark.next_id and not is_kept:
                 found.append((<Mailbox>mark.mailbox, mark.uid, mark.first_id, mark.next_id))
         return found
 

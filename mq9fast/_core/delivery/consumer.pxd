@@ -50,9 +50,9 @@ cdef struct DeliveryFrame:
 
 
 cdef void begin_frame(DeliveryFrame* frame, Mailbox mailbox, int rank) noexcept
-cdef void fill_frame(
+cdef int fill_frame(
     DeliveryFrame* frame, uint64_t msg_id, const StoredMessage* message, RecordLocation location
-) noexcept
+) except -1
 
 
 cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:

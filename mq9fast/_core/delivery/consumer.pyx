@@ -8,7 +8,7 @@ from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
 from mq9fast._core.protocol.literals cimport DELETE_PREFIX, MSG_PREFIX, NORMAL, PRIORITIES, RANKS
 from mq9fast._core.pubsub.client cimport Client, Subscription
-from mq9fast._core.storage.record cimport StoredMessage
+from mq9fast._core.storage.record cimport StoredMessage, name_of
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
 
 
@@ -27,16 +27,17 @@ cdef void begin_frame(DeliveryFrame* frame, Mailbox mailbox, int rank) noexcept:
     frame.rank = rank
 
 
-cdef void fill_frame(
+cdef int fill_frame(
     DeliveryFrame* frame, uint64_t msg_id, const StoredMessage* message, RecordLocation location
-) noexcept:
+) except -1:
     """Complete a frame with one message: its id, and where its header and payload are."""
-    frame.reply.size = put_decimal(frame.id_at, msg_id) - frame.reply.data
+    frame.reply.size = put_decimal(frame.id_at, name_of(message, msg_id)) - frame.reply.data
     frame.header = message.header
     frame.payload = message.payload
     frame.flags = message.flags
     frame.msg_id = msg_id
     frame.location = location
+    return 0
 
 
 cdef class Consumer:

@@ -20,7 +20,7 @@ from mq9fast._core.mailbox.uid_set cimport UidSet
 from mq9fast._core.protocol.address cimport valid_address
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport MailboxRecord, address_in, pack_mailbox, unpack_mailbox
-from mq9fast._core.storage.row_format cimport EPOCH_BITS
+from mq9fast._core.storage.row_format cimport DELAYED_RANK, EPOCH_BITS
 
 from mq9fast._core.storage.record import CorruptRecord
 
@@ -456,8 +456,14 @@ cdef class MailboxIndex:
     def uncount_refused(self, Mailbox mailbox not None, int rank, uint64_t msg_id, uint64_t size) -> None:
         """Subtract a message that `reload` counted, but that was refused and will be deleted.
 
-        IndexError if `rank` is not 0 to 2.
+        `rank`: for a delayed message, DELAYED_RANK more. IndexError for any other number.
         """
+        if DELAYED_RANK <= rank < DELAYED_RANK + RANKS:
+            self.message_count -= 1
+            self.size_bytes -= size
+            mailbox.size_bytes -= size
+            mailbox.times.delayed -= 1
+            return
         if not 0 <= rank < RANKS:
             raise IndexError(rank)
         self.message_removed(mailbox, rank, msg_id, size)

@@ -6,9 +6,11 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport to_bytes
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.literals cimport RANKS
-from mq9fast._core.storage.record cimport StoredMessage, message_key
+from mq9fast._core.storage.record cimport StoredMessage, message_key, message_number
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordBatchReader, RecordLocation, row_key
-from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN, DELETION_BITMAP_VERSION
+from mq9fast._core.storage.row_format cimport (
+    BATCH_ID_SPAN, DELAYED_RANK, DELETION_BITMAP_VERSION, TAG_DUE_MS
+)
 
 
 cdef RecordBatchReader durable_messages(object store, Mailbox mailbox, int rank, uint64_t start):
@@ -52,7 +54,8 @@ def stored_messages(store, Mailbox mailbox not None, int rank, uint64_t start, e
     """Iterate over the durable messages of a rank with ids from `start` up to but not `end`.
 
     `end` is a former `durable_id` of the mailbox, None for the present one. Gives (msg_id, created_ms,
-    header, payload). IndexError if `rank` is not 0 to 2. Raises what the store raises, and CorruptRecord.
+    header, payload, name). IndexError if `rank` is not 0 to 2. Raises what the store raises, and
+    CorruptRecord.
     """
     check_rank(rank)
     # Commit groups begin at a durable_id, so no record batch has ids on both sides of it.
@@ -92,6 +95,22 @@ def messages_before(store, Mailbox mailbox not None, int rank, uint64_t start, u
         batch = None if is_bitmap else (key, value)
     if batch is not None:
         yield from newest_first(mailbox, [batch], start, end)
+
+
+def delayed_messages(store, Mailbox mailbox not None, int rank, uint64_t start, uint64_t end):
+    """Iterate over the durable delayed messages of a rank with msg_ids from `start` up to but not `end`.
+
+    Gives (msg_id, created_ms, header, payload, msg_id, due_ms). Otherwise as `stored_messages`.
+    """
+    cdef RecordBatchReader reader
+    check_rank(rank)
+    end = min(end, mailbox.durable_id)
+    if mailbox.delayed() == 0 or start >= end:
+        return
+    first = message_key(mailbox.uid, DELAYED_RANK + rank, start)
+    reader = RecordBatchReader(store.scan(first, message_key(mailbox.uid, DELAYED_RANK + rank, end)), start)
+    for message in reader:
+        yield *message, message_number(&reader.message, TAG_DUE_MS)
 
 
 cdef list newest_first(Mailbox mailbox, list rows, uint64_t start, uint64_t end):

@@ -32,6 +32,8 @@ cdef extern from *:
         {MQ9FAST_LITERAL("mq9-in-reply-to"), MQ9FAST_BROKER_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-receipt"),     MQ9FAST_BROKER_HEADER}, \\
         {MQ9FAST_LITERAL("mq9-key"),         MQ9FAST_MQ9_KEY}, \\
+        {MQ9FAST_LITERAL("mq9-delay"),       MQ9FAST_MQ9_DELAY}, \\
+        {MQ9FAST_LITERAL("mq9-deliver-at"),  MQ9FAST_MQ9_DELIVER_AT}, \\
         {MQ9FAST_LITERAL("mq9-"),            MQ9FAST_UNKNOWN_HEADER}, \\
         {MQ9FAST_LITERAL(""),                MQ9FAST_STORED_HEADER}})
     """

@@ -43,6 +43,7 @@ cdef struct NewMessage:
     int rank
     uint64_t msg_id
     uint64_t created_ms
+    uint64_t delay_ms         # until it takes its place; 0 = at once
     uint64_t life_ms          # 0 = as long as others, ENDLESS_LIFE = max_age does not count
     uint8_t flags             # the set of MessageFlags
     bint composed             # by the broker, which deletes another in the same batch: see CommitGroup
@@ -61,7 +62,7 @@ cdef inline Py_ssize_t content_bytes(const NewMessage* message) noexcept:
 cdef inline NewMessage empty_message() noexcept:
     cdef NewMessage message
     message.rank = 0
-    message.msg_id = message.created_ms = message.life_ms = 0
+    message.msg_id = message.created_ms = message.delay_ms = message.life_ms = 0
     message.flags = 0
     message.composed = False
     message.attributes = message.key = message.added = message.header = message.payload = empty_view()
@@ -84,6 +85,7 @@ cdef struct AttributeReader:
 
 
 cdef uint64_t read_life(const StoredMessage* message) except? 0
+cdef uint64_t name_of(const StoredMessage* message, uint64_t msg_id) except? 0
 cdef uint64_t message_number(const StoredMessage* message, MessageAttributeTag tag) except? 0
 
 

@@ -5,6 +5,7 @@ MESSAGES: bytes
 IDS_RANK: int
 DELETION_BITMAP_VERSION: int
 REPLACED_RANK: int
+DELAYED_RANK: int
 
 class CorruptRecord(Exception): ...  # noqa: N818
 

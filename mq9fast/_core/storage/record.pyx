@@ -8,10 +8,10 @@ from mq9fast._core.base.view cimport View, put, slice_from, view, view_of
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage cimport row_format
 from mq9fast._core.storage.row_format cimport (
-    ATTRIBUTE_FIXED_BYTES, DEAD_BYTES_UNIT, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
-    NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_DELAYED, TAG_KEY_ROWS, TAG_LIFE, AttributeLayout,
-    MailboxLayout, MessageAttributeTag, MessageKeyLayout, MessageLayout, put_u16, put_u32, put_u64,
-    read_u16, read_u32, read_u64
+    ATTRIBUTE_FIXED_BYTES, DEAD_BYTES_UNIT, HAS_NAME, MAILBOX_FIXED_BYTES, MESSAGE_FIXED_BYTES,
+    MESSAGE_KEY_BYTES, NUMBER_BYTES, RECORD_VERSION, TAG_CREATED_MS, TAG_DELAYED, TAG_KEY_ROWS, TAG_LIFE,
+    TAG_NAME, AttributeLayout, MailboxLayout, MessageAttributeTag, MessageKeyLayout, MessageLayout, put_u16,
+    put_u32, put_u64, read_u16, read_u32, read_u64
 )
 
 # For Python, what row_format.pxd has for the core.
@@ -22,6 +22,7 @@ MESSAGES = bytes([row_format.MESSAGES])
 IDS_RANK = row_format.IDS_RANK
 DELETION_BITMAP_VERSION = row_format.DELETION_BITMAP_VERSION
 REPLACED_RANK = row_format.REPLACED_RANK
+DELAYED_RANK = row_format.DELAYED_RANK
 
 cdef enum:
     MAX_ATTRIBUTES_BYTES = 0xFFFF
@@ -131,6 +132,18 @@ cdef uint64_t read_life(const StoredMessage* message) except? 0:
     if life_ms == 0:
         raise CorruptRecord("a message without a life has the flag of one")
     return life_ms
+
+
+cdef uint64_t name_of(const StoredMessage* message, uint64_t msg_id) except? 0:
+    """The id that clients know of the message in the place `msg_id`. CorruptRecord if its attributes are
+    wrong."""
+    cdef uint64_t name
+    if not message.flags & HAS_NAME:
+        return msg_id
+    name = message_number(message, TAG_NAME)
+    if name == 0:
+        raise CorruptRecord("a message without a name has the flag of one")
+    return name - 1
 
 
 cdef uint64_t message_number(const StoredMessage* message, MessageAttributeTag tag) except? 0:

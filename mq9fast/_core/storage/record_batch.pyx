@@ -7,7 +7,7 @@ from libc.string cimport memset
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, to_bytes, view, view_of
 from mq9fast._core.storage.expiry_rule cimport ExpiryRule
-from mq9fast._core.storage.record cimport StoredMessage, message_key, put_message_key, unpack_message
+from mq9fast._core.storage.record cimport StoredMessage, message_key, name_of, put_message_key, unpack_message
 from mq9fast._core.storage.row_format cimport (
     BATCH_ENTRY_BYTES, BATCH_FIXED_BYTES, BATCH_KEY_BYTES, BATCH_VERSION, DELETION_BITMAP_BYTES,
     DELETION_BITMAP_VERSION, MAX_BATCH_MESSAGES, MESSAGE_KEY_BYTES, THINNED_BATCH_FIXED_BYTES,
@@ -188,8 +188,9 @@ cdef class RecordBatch:
 cdef class RecordBatchReader:
     """Iterates over the messages in `rows`, the (key, value) of one rank in the order of the keys.
 
-    Gives (msg_id, created_ms, header, payload). Skips deleted messages, ids below `start`, and what has
-    expired by `rule`. CorruptRecord for rows that no version of mq9fast can have written.
+    Gives (msg_id, created_ms, header, payload, name). `name` is the id that clients know. Skips deleted
+    messages, ids below `start`, and what has expired by `rule`. CorruptRecord for rows that no version of
+    mq9fast can have written.
     """
 
     def __cinit__(self, rows not None, uint64_t start, ExpiryRule rule=None):
@@ -263,4 +264,5 @@ cdef class RecordBatchReader:
         if not self.next_message():
             raise StopIteration
         cdef StoredMessage* message = &self.message
-        return self.msg_id, message.created_ms, to_bytes(message.header), to_bytes(message.payload)
+        name = name_of(message, self.msg_id)
+        return self.msg_id, message.created_ms, to_bytes(message.header), to_bytes(message.payload), name

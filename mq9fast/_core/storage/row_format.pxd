@@ -190,8 +190,7 @@ cdef enum MessageFlag:
 cdef enum MessageAttributeTag:
     TAG_LIFE = 1                    # in milliseconds from created_ms on; ENDLESS_LIFE: max_age does not count
     TAG_NAME = 2                    # its msg_id, plus 1, if that is not the id in the row
-    TAG_SENT_MS = 3                 # when it was accepted, if created_ms is when it took its place
-    TAG_DUE_MS = 4                  # when it takes its place
+    TAG_DUE_MS = 3                  # when it takes its place
 
 
 # Every field is an array of bytes, so that there is no padding.

@@ -1,11 +1,12 @@
 """The parsers and the write side of a connection, called from Python."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from mq9fast._core.base.view cimport to_bytes, view, view_of
 from mq9fast._core.protocol.duration cimport read_duration
 from mq9fast._core.protocol.headers cimport HEADER_KINDS, MessageHeaders, read_headers
 from mq9fast._core.protocol.parser cimport FOUND, NEED_MORE, Bounds, Operation, Outcome, parse
+from mq9fast._core.protocol.rfc3339 cimport read_rfc3339
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 
 
@@ -59,6 +60,12 @@ def duration_ms(bytes text not None):
     """Read a duration; returns milliseconds, or None if the text is none."""
     cdef uint64_t milliseconds = 0
     return milliseconds if read_duration(view_of(text), &milliseconds) else None
+
+
+def rfc3339_ms(bytes text not None):
+    """Read an RFC 3339 time; returns Unix milliseconds, or None if the text is none."""
+    cdef int64_t unix_ms = 0
+    return unix_ms if read_rfc3339(view_of(text), &unix_ms) else None
 
 
 cdef class ExposedWriteBuffer(WriteBuffer):

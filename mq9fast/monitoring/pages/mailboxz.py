@@ -189,7 +189,7 @@ class Mailboxz:
         for rank in range(len(PRIORITIES)):
             with suppress(CorruptRecord):
                 messages = stored_messages(self._store, mailbox, rank, 0)
-                times += [created_ms for _, created_ms, _, _ in islice(messages, 1)]
+                times += [created_ms for _, created_ms, *_ in islice(messages, 1)]
         return min(times, default=None)
 
     def _group(self, group: QueueGroup) -> GroupInfo:

@@ -1,0 +1,133 @@
+"""Delayed messages; the contract, and who uses it, is in delayer.pxd."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint64_t
+
+from mq9fast._core.base.broker_time cimport BrokerTime
+from mq9fast._core.base.view cimport view, view_of
+from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.message_adder cimport MessageAdder
+from mq9fast._core.names cimport Names
+from mq9fast._core.protocol.headers cimport MQ9_KEY, find_option
+from mq9fast._core.protocol.literals cimport RANKS
+from mq9fast._core.storage.record cimport (
+    NewMessage, StoredMessage, content_bytes, empty_message, message_key, put_message, put_number, read_life,
+    unpack_message
+)
+from mq9fast._core.storage.row_format cimport (
+    DELAYED_RANK, HAS_LIFE, HAS_NAME, MESSAGE_FIXED_BYTES, NUMBER_BYTES, TAG_DUE_MS, TAG_LIFE, TAG_NAME
+)
+
+
+cdef class Delayer:
+    """One for each broker. Methods raise what the store raises, and CorruptRecord."""
+
+    def __cinit__(
+        self, MailboxIndex mailbox_index not None, Accumulator accumulator not None,
+        MessageAdder adder not None, Names names not None, BrokerTime time not None, *, store,
+    ):
+        self.mailbox_index = mailbox_index
+        self.accumulator = accumulator
+        self.adder = adder
+        self.names = names
+        self.time = time
+        self.store = store
+
+    cdef int delay(self, Mailbox mailbox, NewMessage* message) except -1:
+        """Give the message the next id, and add it to the commit group as delayed. The caller has asked
+        `has_room`."""
+        cdef uint64_t size = <uint64_t>content_bytes(message)
+        cdef char[2 * NUMBER_BYTES] attributes
+        cdef char* at = attributes
+        cdef bytes value
+        message.msg_id = mailbox.next_id
+        message.created_ms = self.mailbox_index.now_ms
+        at = put_number(at, TAG_LIFE, message.life_ms)
+        at = put_number(at, TAG_DUE_MS, message.created_ms + message.delay_ms)
+        message.attributes = view(attributes, at - attributes)
+        value = PyBytes_FromStringAndSize(
+            NULL, MESSAGE_FIXED_BYTES + message.attributes.size + content_bytes(message)
+        )
+        put_message(PyBytes_AS_STRING(value), message)
+        self.mailbox_index.need_times(mailbox)
+        self.accumulator.group.put_raw(
+            message_key(mailbox.uid, DELAYED_RANK + message.rank, message.msg_id), value
+        )
+        self.accumulator.group.touch(mailbox)
+        self.accumulator.group.agenda.add(
+            mailbox, DELAYED_RANK + message.rank, message.msg_id, message.created_ms + message.delay_ms
+        )
+        mailbox.next_id += 1
+        mailbox.times.delayed += 1
+        mailbox.size_bytes += size
+        self.mailbox_index.message_count += 1
+        self.mailbox_index.size_bytes += size
+        return 0
+
+    cdef bytes reply(self, Mailbox mailbox, const NewMessage* message):
+        """The JSON reply to the MSG. If the mailbox expires before the message is due, it says when."""
+        cdef uint64_t due_ms = message.created_ms + message.delay_ms
+        deliver_at = self.time.wall_ms(due_ms) // 1000
+        if mailbox.past_deadline(due_ms):
+            expires_at = self.time.wall_ms(mailbox.deadline_ms()) // 1000
+            return b'{"msg_id":%d,"deliver_at":%d,"expires_at":%d}' % (message.msg_id, deliver_at, expires_at)
+        return b'{"msg_id":%d,"deliver_at":%d}' % (message.msg_id, deliver_at)
+
+    cdef bint cancel(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """Add the deletion of a delayed message that is written to the commit group; false if it is not
+        delayed."""
+        cdef StoredMessage message
+        cdef bytes key, value
+        cdef int rank
+        if mailbox.delayed() == 0:
+            return False
+        for rank in range(RANKS):
+            key = message_key(mailbox.uid, DELAYED_RANK + rank, msg_id)
+            value = self.store.get(key)
+            if value is None or key in self.accumulator.group.agenda.cancelled:
+                continue
+            unpack_message(view_of(value), &message)
+            self.accumulator.group.agenda.cancelled.add(key)
+            self.accumulator.group.delete_raw(key)
+            self.accumulator.group.touch(mailbox)
+            self.uncount(mailbox, <uint64_t>(message.header.size + message.payload.size))
+            return True
+        return False
+
+    cdef void uncount(self, Mailbox mailbox, uint64_t size) noexcept:
+        """The message is delayed no more."""
+        mailbox.times.delayed -= 1
+        mailbox.size_bytes -= size
+        self.mailbox_index.message_count -= 1
+        self.mailbox_index.size_bytes -= size
+
+    cdef bint place(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
+        """A message is due: give it its place, behind all of its rank. False if it was cancelled. The store
+        must have all that was changed before."""
+        cdef bytes key = message_key(mailbox.uid, DELAYED_RANK + rank, msg_id)
+        cdef bytes value = self.store.get(key)
+        cdef char[2 * NUMBER_BYTES] attributes
+        cdef char* at = attributes
+        cdef StoredMessage stored
+        cdef NewMessage message = empty_message()
+        if value is None:
+            return False
+        unpack_message(view_of(value), &stored)
+        message.rank = rank
+        message.flags = stored.flags | HAS_NAME
+        message.header = stored.header
+        message.key = find_option(stored.header, MQ9_KEY)
+        if message.key.size:
+            self.adder.replacer.find(mailbox, message.key)
+        message.payload = stored.payload
+        if stored.flags & HAS_LIFE:
+            message.life_ms = read_life(&stored)
+        at = put_number(at, TAG_LIFE, message.life_ms)
+        at = put_number(at, TAG_NAME, msg_id + 1)
+        message.attributes = view(attributes, at - attributes)
+        self.uncount(mailbox, <uint64_t>content_bytes(&message))
+        self.adder.add(mailbox, &message)
+        self.accumulator.group.delete_raw(key)
+        self.names.add(mailbox, msg_id, rank, message.msg_id)
+        return True
