@@ -76,7 +76,7 @@ def test_mailbox_holds_what_the_model_holds(
     stored = {
         msg_id: (rank, len(payload))
         for rank in range(3)
-        for msg_id, _, _, payload in stored_messages(core.store, mailbox, rank, 0)  # type: ignore[arg-type]
+        for msg_id, _, _, payload, _ in stored_messages(core.store, mailbox, rank, 0)  # type: ignore[arg-type]
     }
     assert stored == model.messages
     # Nothing else is left in the store than rows of these messages.

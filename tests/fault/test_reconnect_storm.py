@@ -79,7 +79,8 @@ def delivered(clients: list[Client]) -> Counter[bytes]:
         line.split(b" ")[3]
         for client in clients
         for line in client.received.split(b"\r\n")
-        if line.startswith(f"MSG {MAILBOX}MSG.tasks ".encode())
+        # From the second delivery on there is a header, Mq9-Deliveries.
+        if line.startswith((f"MSG {MAILBOX}MSG.tasks ".encode(), f"HMSG {MAILBOX}MSG.tasks ".encode()))
     )
 
 

@@ -156,6 +156,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pat
             with Wire(broker.port) as wire:
                 wire.create(name="box")
                 publish_many(wire, "box", count, name.encode() * 50)
+                # A reply of the store's: everything before it is written.
+                assert wire.delete("box", count) == {"deleted": False}
             broker.restart(kill=True)
             with Wire(broker.port) as wire:
                 for number in range(count // 100):

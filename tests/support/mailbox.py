@@ -57,7 +57,8 @@ def reply(wire: Wire, message: Message, body: str = "") -> None:
 
 
 def publish_many(wire: Wire, address: str, count: int, payload: bytes, at_once: int = 1000) -> None:
-    """Send `payload` `count` times without a reply subject. Returns when the broker has read all of it."""
+    """Send `payload` `count` times without a reply subject. Returns when the broker has read all of it; a
+    thread may still be writing it."""
     frame = b"PUB %s%s %d\r\n%s\r\n" % (b"$mq9.AI.MAILBOX.MSG.", address.encode(), len(payload), payload)
     for start in range(0, count, at_once):
         wire.send(frame * min(at_once, count - start))
