@@ -9,6 +9,7 @@ from importlib import import_module
 import pytest
 
 import mq9fast._core
+from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
 from mq9fast._core.testing.debug_build import live_objects
 
@@ -29,6 +30,12 @@ def no_objects_are_left() -> Iterator[None]:
 
 
 def end_sessions() -> None:
-    """Close all sessions, which detaches their consumers: the garbage collector does not track mailboxes."""
+    """Close all sessions, which detaches their consumers: the garbage collector does not track mailboxes.
+
+    A queue group goes when what its members gave back is stored, in the next turns.
+    """
     for session in [thing for thing in gc.get_objects() if isinstance(thing, Session)]:
         session.closed()
+    for engine in [thing for thing in gc.get_objects() if isinstance(thing, Engine)]:
+        for _ in range(2):
+            engine.end_turn()
