@@ -1,5 +1,6 @@
 """With the debug build, a test of the core fails if it leaves an object or a block of memory behind."""
 
+import contextlib
 import gc
 import pkgutil
 from collections import Counter
@@ -38,4 +39,6 @@ def end_sessions() -> None:
         session.closed()
     for engine in [thing for thing in gc.get_objects() if isinstance(thing, Engine)]:
         for _ in range(2):
-            engine.end_turn()
+            # Some tests let every commit fail.
+            with contextlib.suppress(RuntimeError):
+                engine.end_turn()
