@@ -19,6 +19,8 @@ from mq9fast.errors import SettingsError
 # nats-server treats a password with this prefix as a bcrypt hash. bcrypt can check complete hashes only.
 BCRYPT_PREFIX = re.compile(r"\$2[abxy]\$")
 BCRYPT_HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+# The first byte of the public NKEY of a user: it makes the text begin with U.
+USER_PREFIX = bytes([20 << 3])
 PUBLIC_KEY_BYTES = 32
 # Unicode categories: control characters, and surrogates, which are not text.
 NOT_IN_NAMES = {"Cc", "Cs"}
@@ -115,18 +117,16 @@ def check_password(password: str, name: str) -> None:
 
 def decode_nkey(nkey: str) -> bytes:
     """The Ed25519 key, 32 bytes, in the public NKEY of a user. Raises SettingsError if it is not valid."""
-    import nkeys
-
     try:
         raw = b32decode(nkey + "=" * (-len(nkey) % 8))
     except (binascii.Error, ValueError):
         raw = b""
     prefix, key, checksum = raw[:1], raw[1:-2], raw[-2:]
-    if prefix != bytes([nkeys.PREFIX_BYTE_USER]) or len(key) != PUBLIC_KEY_BYTES:
+    if prefix != USER_PREFIX or len(key) != PUBLIC_KEY_BYTES:
         raise SettingsError(
             f"{nkey!r} is not the public NKEY of a user, which has 56 characters and begins with U"
         )
-    if bytes(nkeys.crc16_checksum(raw[:-2])) != checksum:
+    if binascii.crc_hqx(raw[:-2], 0).to_bytes(2, "little") != checksum:
         raise SettingsError(f"the NKEY {nkey!r} is mistyped: its checksum does not match")
     return key
 

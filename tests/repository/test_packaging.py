@@ -40,6 +40,9 @@ def test_source_distribution_builds_and_runs(tmp_path: Path) -> None:
     # Only tests use it, and they build it in place.
     assert "mq9fast/_core/testing/__init__.py" in names
     assert not (installed / "mq9fast" / "_core" / "testing").exists()
+    (licences,) = installed.glob("mq9fast-*.dist-info/licenses")
+    assert {path.name for path in licences.iterdir()} == {"LICENSE", "NOTICE"}
+    assert "License-Expression: Apache-2.0\n" in (licences.parent / "METADATA").read_text()
     script = "import mq9fast, mq9fast._core.session as s; print(mq9fast.__file__, s.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True
