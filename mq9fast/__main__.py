@@ -33,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.begin(settings.log_level)
         # Imported late, so that --help and errors in the settings do not load the broker.
         from mq9fast.server.process import run
+        from mq9fast.server.systemd import ServiceManager
 
-        return run(settings, load)
+        return run(settings, load, ServiceManager(os.environ))
     except StartError as error:
         log.write(f"mq9fast: {error}")
         return 1

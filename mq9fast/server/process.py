@@ -20,6 +20,7 @@ from mq9fast.network.descriptors import max_open_tables, raise_descriptor_limit
 from mq9fast.network.listen import in_url
 from mq9fast.server.broker import Broker
 from mq9fast.server.reload import reload
+from mq9fast.server.systemd import ServiceManager
 from mq9fast.version import VERSION
 
 log = logging.getLogger("mq9fast.server")
@@ -28,8 +29,8 @@ log = logging.getLogger("mq9fast.server")
 SWITCH_SECONDS = 0.0005
 
 
-async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
-    """Run a broker until a signal stops it. Raises StartError.
+async def serve(settings: Settings, load: Callable[[], Settings], manager: ServiceManager) -> None:
+    """Run a broker until a signal stops it, and tell `manager` its state. Raises StartError.
 
     SIGTERM and SIGINT stop it; a second SIGINT ends the process at once. SIGUSR2 starts lame duck mode, and
     then stops it. SIGHUP reloads the settings, which `load` returns; `load` raises SettingsError.
@@ -48,7 +49,7 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
 
     def hang_up() -> None:
         if broker.serving:
-            _reload(broker, load)
+            _reload(broker, load, manager)
         else:
             reload_after_start.set()
 
@@ -59,7 +60,7 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await broker.start()
     if reload_after_start.is_set():
-        _reload(broker, load)
+        _reload(broker, load, manager)
     # If max_connections is not set, its default is no promise, and fewer connections are worth no warning.
     if max_connections < settings.max_connections and "max_connections" in settings.explicit:
         log.warning(
@@ -74,13 +75,17 @@ async def serve(settings: Settings, load: Callable[[], Settings]) -> None:
     flush_log()
     if not print_line(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}"):
         log.warning("listening on nats://%s:%d: standard output could not be written", in_url(host), port)
-    lame_duck_task = loop.create_task(_run_lame_duck(lame_duck, broker, stop))
+    manager.ready()
+    lame_duck_task = loop.create_task(_run_lame_duck(lame_duck, broker, stop, manager))
     await stop.wait()
     lame_duck_task.cancel()
+    manager.stopping()
     await broker.stop()
+    manager.close()
 
 
-def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
+def _reload(broker: Broker, load: Callable[[], Settings], manager: ServiceManager) -> None:
+    manager.reloading()
     try:
         settings = load()
         reload(broker, settings)
@@ -88,10 +93,14 @@ def _reload(broker: Broker, load: Callable[[], Settings]) -> None:
         log.error("reload failed, settings unchanged: %s", error)
     else:
         _warn_of_permissions(settings)
+    manager.ready()
 
 
-async def _run_lame_duck(lame_duck: asyncio.Event, broker: Broker, stop: asyncio.Event) -> None:
+async def _run_lame_duck(
+    lame_duck: asyncio.Event, broker: Broker, stop: asyncio.Event, manager: ServiceManager
+) -> None:
     await lame_duck.wait()
+    manager.stopping()
     await broker.enter_lame_duck()
     stop.set()
 
@@ -117,16 +126,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def run(settings: Settings, load: Callable[[], Settings]) -> int:
+def run(settings: Settings, load: Callable[[], Settings], manager: ServiceManager) -> int:
     """Run a broker in a new event loop, of uvloop if it is installed. Returns the exit status of the process.
 
-    `load`: returns the current settings, for a reload; raises SettingsError. Raises StartError.
+    `load`: returns the current settings, for a reload; raises SettingsError. `manager`: what started the
+    process. Raises StartError.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings, load))
+        asyncio.run(serve(settings, load, manager))
     else:
-        uvloop.run(serve(settings, load))
+        uvloop.run(serve(settings, load, manager))
     return 0
