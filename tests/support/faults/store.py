@@ -1,6 +1,7 @@
 """Stores that do as a test says: RocksDB underneath, for a broker in the test's own process."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from mq9fast.errors import StoreError
@@ -10,12 +11,17 @@ from tests.support.waiting import WAIT_SECONDS
 
 
 class Faults:
-    """What goes wrong in the stores that `open` opens. Set from any thread."""
+    """What goes wrong in the stores that `open` opens. Set from any thread.
+
+    `rows_read`, `batches_written`: what the broker did since the test set them to 0.
+    """
 
     def __init__(self) -> None:
         self.failing_writes = 0
         self.failing_syncs = 0
         self.write_stalled = False
+        self.rows_read = 0
+        self.batches_written = 0
         self.may_sync = threading.Event()
         self.may_sync.set()
         self.store: FaultyStore | None = None
@@ -36,6 +42,25 @@ class FaultyStore(RocksStore):
             self._faults.failing_writes -= 1
             raise StoreError("the disk took nothing")
         super().write(batch)
+        self._faults.batches_written += 1
+
+    def get(self, key: bytes) -> bytes | None:
+        self._faults.rows_read += 1
+        return super().get(key)
+
+    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._counted(super().scan(first, end))
+
+    def scan_stored(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._counted(super().scan_stored(first, end))
+
+    def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._counted(super().scan_back(first, end))
+
+    def _counted(self, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        for pair in pairs:
+            self._faults.rows_read += 1
+            yield pair
 
     def sync(self) -> None:
         fails = self._faults.failing_syncs > 0
