@@ -18,6 +18,10 @@ class SettingsError(StartError):
     """The settings are not valid. The message names the setting, and never contains a secret."""
 
 
+class UsageError(SettingsError):
+    """The command line cannot be read: an unknown flag, a flag without its value, or a word too many."""
+
+
 def bad_file_error(directory: object, name: str, what: str) -> StartError:
     """The StartError for a missing or changed file of a data directory. `what`: such as "is missing"."""
     return StartError(f"{name} in the data directory {directory} {what}: restore the directory from a backup")

@@ -7,7 +7,7 @@
 import argparse
 import codecs
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,8 @@ from msgspec.inspect import BoolType, FloatType, IntType
 
 from mq9fast.config.settings import SETTINGS, Setting, Settings
 from mq9fast.config.users import PermissionLists, User
-from mq9fast.errors import SettingsError
+from mq9fast.errors import SettingsError, UsageError
+from mq9fast.text import did_you_mean
 from mq9fast.version import VERSION
 
 if sys.version_info >= (3, 11):
@@ -27,16 +28,28 @@ else:
 # Settings with a structure that a flag or a variable cannot express.
 FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists}
 _BY_NAME = {row.name: row for row in SETTINGS}
+# What the variables of the package begin with, and those that are no settings: for builds and tests.
+VARIABLE_PREFIX = "MQ9FAST_"
+OTHER_VARIABLES = {
+    "MQ9FAST_CONFIG",
+    "MQ9FAST_TESTING",
+    "MQ9FAST_DEBUG",
+    "MQ9FAST_ANNOTATE",
+    "MQ9FAST_SEED_SCENARIOS",
+}
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+def load_settings(
+    argv: Sequence[str], environ: Mapping[str, str], more_help: Callable[[], str] = str
+) -> Settings:
     """Return the settings from flags, else environment variables, else the TOML file, else the defaults.
 
-    `argv`: the command line without the program's name. Raises SettingsError if anything is not valid.
+    `argv`: the command line without the program's name. `more_help` returns the end of the text of --help.
+    Raises UsageError if the command line cannot be read, SettingsError if anything else is not valid.
     Raises SystemExit(0) after printing --help or --version.
     """
-    flags = _read_flags(argv)
+    flags = _read_flags(argv, more_help)
     path = flags.get("config", environ.get("MQ9FAST_CONFIG"))
     values = {} if path is None else _read_file(path)
     for row in SETTINGS:
@@ -47,26 +60,51 @@ def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     return Settings(**values, given=frozenset(values))
 
 
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that begins like a setting's and is none.
+
+    It is no error: for a service named mq9fast, Kubernetes gives every program of the namespace such
+    variables.
+    """
+    known = {row.variable for row in SETTINGS} | OTHER_VARIABLES
+    for name in sorted(environ):
+        if name.startswith(VARIABLE_PREFIX) and name not in known:
+            yield f"the variable {name} is not a setting{did_you_mean(name, known)}"
+
+
 class _Parser(argparse.ArgumentParser):
+    more_help: Callable[[], str] = str
+
+    @property
+    def flags(self) -> list[str]:
+        return list(self._option_string_actions)
+
     def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
+        raise UsageError(message)
+
+    def format_help(self) -> str:
+        return super().format_help() + self.more_help()
 
 
-def _read_flags(argv: Sequence[str]) -> dict[str, str]:
-    found, rest = _parser().parse_known_args(argv)
+def _read_flags(argv: Sequence[str], more_help: Callable[[], str]) -> dict[str, str]:
+    parser = _parser()
+    parser.more_help = more_help
+    found, rest = parser.parse_known_args(argv)
     # Another argument may be a part of a secret: show nothing but the name of a flag.
     for argument in rest:
         if argument.startswith("--"):
-            raise SettingsError(f"unknown flag {argument.partition('=')[0]!r}: see --help")
+            flag = argument.partition("=")[0]
+            hint = did_you_mean(flag, parser.flags) or ": see --help"
+            raise UsageError(f"unknown flag {flag!r}{hint}")
     if rest:
-        raise SettingsError("an argument on the command line does not belong to any flag: see --help")
+        raise UsageError("an argument on the command line does not belong to any flag: see --help")
     return {name: str(value) for name, value in vars(found).items() if value is not None}
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     parser = _Parser(
         prog="mq9fast",
-        usage="mq9fast [--config FILE] [--SETTING VALUE ...]",
+        usage="mq9fast [--config FILE] [--SETTING VALUE ...]\n       mq9fast COMMAND ...",
         description="A message broker with mailboxes, for any NATS client.",
         epilog="Each setting can also come from an environment variable (MQ9FAST_MAX_PAYLOAD) or the TOML "
         "file (max_payload = 1048576). A flag wins over a variable, a variable over the file. "
@@ -112,7 +150,8 @@ def _read_file(path: str) -> dict[str, Any]:
             values[key] = _convert(key, value, path)
             continue
         if row is None:
-            raise SettingsError(f"the config file {path!r} has an unknown key {key!r}")
+            hint = did_you_mean(key, (*_BY_NAME, *FILE_ONLY))
+            raise SettingsError(f"the config file {path!r} has an unknown key {key!r}{hint}")
         if row.name in values:
             raise SettingsError(f"the config file {path!r} gives {row.name} twice")
         values[row.name] = _check(row, value, f"the config file {path!r}")

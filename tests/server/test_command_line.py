@@ -106,15 +106,64 @@ def test_failed_start_prints_one_sentence(fake_server: Any, capfd: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    "argv", [["--port=x"], ["--port"], ["--prot"], ["x"], ["--auto-create=x"], ["--user=u"]]
+    ("argv", "status"),
+    [
+        (["--port=x"], 1),
+        (["--user=u"], 1),
+        (["--port"], 2),
+        (["--prot"], 2),
+        (["--port=0", "x"], 2),
+        (["--auto-create=x"], 2),
+    ],
 )
 def test_wrong_setting_prints_one_sentence(
-    fake_server: Any, argv: list[str], capfd: pytest.CaptureFixture[str]
+    fake_server: Any, argv: list[str], status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(argv) == 1
+    assert main(argv) == status
     out, err = capfd.readouterr()
     assert out == ""
     assert re.fullmatch(r"mq9fast: .+\n", err)
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--prot=5", "unknown flag '--prot': did you mean --port?"),
+        ("--max_payload=5", "unknown flag '--max_payload': did you mean --max-payload?"),
+        ("--xyzzy", "unknown flag '--xyzzy': see --help"),
+    ],
+)
+def test_unknown_flag_is_told_the_nearest_one(
+    argument: str, sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument]) == 2
+    assert capfd.readouterr().err == f"mq9fast: {sentence}\n"
+
+
+def test_unknown_variables_are_warned_of_with_the_nearest_name(
+    fake_server: Any, root_level: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_server.run = lambda _settings, _load: 0
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setenv("MQ9FAST_PROT", "secret")
+    monkeypatch.setenv("MQ9FAST_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("MQ9_PORT", "5")
+    assert main([]) == 0
+    first, second = capfd.readouterr().err.splitlines()
+    assert first.endswith(
+        "WARNING mq9fast: the variable MQ9FAST_PROT is not a setting: did you mean MQ9FAST_PORT?"
+    )
+    assert "the variable MQ9FAST_SERVICE_HOST is not a setting" in second
+    assert "secret" not in first + second
+
+
+def test_serving_imports_no_command(fake_server: Any) -> None:
+    code = (
+        "import sys; from mq9fast.__main__ import main; main(['--port=x'])\n"
+        "print([name for name in sys.modules if name.startswith(('typer', 'rich', 'mq9fast.cli'))])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=START_SECONDS)
+    assert ran.stdout == "[]\n"
 
 
 @pytest.fixture

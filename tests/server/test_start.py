@@ -229,7 +229,7 @@ def test_unreadable_configuration_file_is_an_error(tmp_path: Path) -> None:
 
 def test_wrong_flag_or_variable_is_an_error(tmp_path: Path) -> None:
     data = ("--data-dir", tmp_path / "data")
-    assert "--colour" in start_error("--colour", "blue", *data)
+    assert "--colour" in start_error("--colour", "blue", *data, status=2)
     assert "--port" in start_error("--port", "99999", *data)
     assert "MQ9FAST_SYNC" in start_error(*data, MQ9FAST_SYNC="sometimes")
     assert "hunter2" not in start_error("--token", "hunter2\n", *data)

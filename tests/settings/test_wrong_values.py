@@ -84,10 +84,19 @@ def test_a_wrong_value_is_an_error_even_if_another_source_wins(inputs: Inputs) -
     assert "MQ9FAST_PORT" in inputs.error()
 
 
-@pytest.mark.parametrize("key", ["prot", "config", "given", "explicit", "MAX_PAYLOAD", "version", ""])
-def test_unknown_key(inputs: Inputs, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("prot", "port"),
+        ("MAX_PAYLOAD", "max_payload"),
+        ("default_permission", "default_permissions"),
+        *((key, "") for key in ("config", "given", "explicit", "")),
+    ],
+)
+def test_unknown_key(inputs: Inputs, key: str, nearest: str) -> None:
     inputs.lines = [f"{json.dumps(key)} = 1"]
-    assert inputs.error() == f"the config file {str(inputs.path)!r} has an unknown key {key!r}"
+    hint = f": did you mean {nearest}?" if nearest else ""
+    assert inputs.error() == f"the config file {str(inputs.path)!r} has an unknown key {key!r}{hint}"
 
 
 def test_a_table_is_an_unknown_key(inputs: Inputs) -> None:
@@ -104,8 +113,8 @@ def test_a_key_given_twice(inputs: Inputs) -> None:
     ("argv", "text"),
     [
         (["--port"], "argument --port: expected one argument"),
-        (["--prot", "1"], "unknown flag '--prot': see --help"),
-        (["--por=1"], "unknown flag '--por': see --help"),
+        (["--prot", "1"], "unknown flag '--prot': did you mean --port?"),
+        (["--por=1"], "unknown flag '--por': did you mean --port?"),
         (["-x"], "an argument on the command line does not belong to any flag: see --help"),
         (["nats://localhost"], "an argument on the command line does not belong to any flag: see --help"),
         (["--given=port"], "unknown flag '--given': see --help"),

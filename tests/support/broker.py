@@ -157,10 +157,10 @@ def run_broker(
     )
 
 
-def start_error(*arguments: str | Path, may_log: bool = False, **env: str) -> str:
+def start_error(*arguments: str | Path, may_log: bool = False, status: int = 1, **env: str) -> str:
     """The sentence that a broker prints instead of starting; `may_log`: log lines may precede it."""
     done = run_broker(*arguments, **env)
-    assert done.returncode == 1
+    assert done.returncode == status
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     *log, sentence = done.stderr.splitlines()
