@@ -67,7 +67,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mq9fast {VERSION}\n"
 
 
-def run_was_not_set(_settings: Settings, _load: object) -> int:
+def run_was_not_set(*_arguments: object) -> int:
     pytest.fail("the test did not set run")
 
 
@@ -85,7 +85,7 @@ def fake_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_main_runs_the_server_with_the_settings(fake_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Settings] = []
 
-    def run(settings: Settings, _load: object) -> int:
+    def run(settings: Settings, *_rest: object) -> int:
         ran.append(settings)
         return 7
 
@@ -97,7 +97,7 @@ def test_main_runs_the_server_with_the_settings(fake_server: Any, monkeypatch: p
 
 
 def test_failed_start_prints_one_sentence(fake_server: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    def run(settings: Settings, _load: object) -> int:
+    def run(settings: Settings, *_rest: object) -> int:
         raise StartError("port 4222 of 127.0.0.1 is in use")
 
     fake_server.run = run
@@ -143,7 +143,7 @@ def test_unknown_flag_is_told_the_nearest_one(
 def test_unknown_variables_are_warned_of_with_the_nearest_name(
     fake_server: Any, root_level: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_server.run = lambda _settings, _load: 0
+    fake_server.run = lambda *_arguments: 0
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setenv("MQ9FAST_PROT", "secret")
     monkeypatch.setenv("MQ9FAST_SERVICE_HOST", "10.0.0.1")
@@ -176,7 +176,7 @@ def root_level() -> Iterator[None]:
 def test_log_line_has_time_level_logger_and_message(
     fake_server: Any, root_level: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(settings: Settings, _load: object) -> int:
+    def run(settings: Settings, *_rest: object) -> int:
         logging.getLogger("mq9fast.x").debug("hidden")
         logging.getLogger("mq9fast.x").warning("seen")
         return 0
