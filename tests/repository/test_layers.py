@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2] / "mq9fast"
 # Each package may import those above it in its list, and itself.
 CORE_LAYERS = ("base", "protocol", "pubsub storage", "mailbox", "commit", "delivery", "", "testing")
 LAYERS = (
-    "_core",
+    "_core client",
     "",
     "config storage",
     "auth mailbox",
     "network commit",
     "monitoring",
-    "client server",
+    "server",
     "cli",
 )
 CORE_IMPORT = re.compile(r"^\s*from (mq9fast[\w.]*) c?import", re.MULTILINE)

@@ -1,0 +1,231 @@
+"""A message that a client has received, and what it can do with it: answers, as in docs/protocol.md."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from mq9fast.client import tracing
+from mq9fast.client.approval import ApprovalRequest, Decided, decision_body
+from mq9fast.client.errors import ClientClosed, GiveBack, InvalidBody, Reject
+from mq9fast.client.replies import Priority, Settled, read_reply
+from mq9fast.client.transport import Delivery, Transport
+
+T = TypeVar("T")
+
+logger = logging.getLogger("mq9fast.client")
+
+RANKS: dict[str, int] = {"critical": 0, "urgent": 1, "normal": 2}
+
+
+def encode(body: object) -> bytes:
+    """bytes and text as they are, nothing for None, and JSON of all else that msgspec can encode.
+
+    Raises InvalidBody.
+    """
+    if isinstance(body, bytes | bytearray):
+        return bytes(body)
+    if isinstance(body, str):
+        return body.encode()
+    if body is None:
+        return b""
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError) as error:
+        raise InvalidBody(f"The body cannot be encoded as JSON: {error}.") from None
+
+
+def decode(data: bytes, of: Any) -> Any:
+    """The body as `of`: bytes, str (text), or a type that msgspec reads from JSON. Raises InvalidBody."""
+    if of is bytes:
+        return data
+    try:
+        return data.decode() if of is str else msgspec.json.decode(data, type=of)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidBody(f"The body is not what is expected: {error}.") from None
+
+
+class Message(Generic[T]):
+    """A message, until it is settled: done, answered, given back or rejected.
+
+    In `async with message:` it is done when the block ends, and given back if the block raises. A raised
+    `Reject` makes it a dead letter and `GiveBack` gives it back; both end there. All other exceptions go on.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        timeout: float,
+        address: str,
+        delivery: Delivery,
+        of: Any,
+        unsettled: set[str] | None = None,
+    ) -> None:
+        """`unsettled`: reply subjects, from which this one is removed when the message is settled."""
+        self._transport = transport
+        self._timeout = timeout
+        self._reply = delivery.reply
+        self._of = of
+        self._unsettled = unsettled
+        self._span: AbstractContextManager[Any] | None = None
+        self.address = address
+        self.data = delivery.data
+        self.headers: Mapping[str, str] = delivery.headers
+        last = delivery.reply.rpartition(".")[2]
+        number, _, token = last.partition("-")
+        self.msg_id = int(number or -1)
+        # Whether the mailbox takes the message back after its `ack_wait`.
+        self.is_timed = bool(token)
+        self.is_settled = False
+        self.in_block = False
+        tail = delivery.subject.rpartition(".")[2]
+        self.priority: Priority = cast(Priority, tail) if tail in RANKS else "normal"
+
+    def __repr__(self) -> str:
+        return f"<Message {self.address}/{self.msg_id}, {self.priority}, {len(self.data)} bytes>"
+
+    @property
+    def body(self) -> T:
+        """The body as the type that was asked for, by default decoded from JSON. Raises InvalidBody."""
+        return cast(T, decode(self.data, self._of))
+
+    def json(self) -> Any:
+        """The body, decoded from JSON. Raises InvalidBody."""
+        return decode(self.data, Any)
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is no UTF-8 is replaced."""
+        return self.data.decode(errors="replace")
+
+    @property
+    def sender(self) -> str | None:
+        """The name that the broker proves; None if the sender did not sign in with a name."""
+        return self.headers.get("Mq9-From")
+
+    @property
+    def deliveries(self) -> int:
+        """The number of this delivery to a member of a group; 1 is the first."""
+        return int(self.headers.get("Mq9-Deliveries", "1"))
+
+    @property
+    def key(self) -> str | None:
+        return self._header("mq9-key")
+
+    @property
+    def reply_to(self) -> str | None:
+        """The mailbox that receives the answer; None if the message is no question."""
+        return self._header("mq9-reply-to")
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self._header("mq9-correlation-id")
+
+    def _header(self, name: str) -> str | None:
+        return next((value for each, value in self.headers.items() if each.lower() == name), None)
+
+    async def done(self) -> None:
+        """Delete the message. Does not wait for the broker's reply."""
+        await self._settle(b"")
+
+    async def give_back(self, delay: float | None = None) -> None:
+        """Give it to the group again: after `delay` seconds, or else the `backoff` of the mailbox."""
+        order = "" if delay is None else " " + json.dumps({"delay": round(delay * 1e9)})
+        await self._settle(b"-NAK" + order.encode())
+
+    async def reject(self, reason: str = "") -> None:
+        """Make it a dead letter. Without the option `dead_letter` of the mailbox it is deleted."""
+        await self._settle(f"+TERM {reason}".rstrip().encode())
+
+    async def working(self) -> None:
+        """Start the `ack_wait` of the mailbox again. Blocks of a group do it by themselves."""
+        await self._transport.publish(self._reply, b"+WPI")
+
+    async def reply(self, body: object, headers: Mapping[str, str] | None = None) -> Settled:
+        """Answer the message, and delete it, in one commit of the broker; if it is no question, only delete
+        it.
+
+        The result says whether this answer counts: `deleted` is false if another client was first. It is also
+        false if the connection was lost after the broker had carried it out. Raises Mq9Error.
+        """
+        data = encode(body)
+        if data.partition(b" ")[0].rstrip() in (b"", b"-NAK", b"+WPI", b"+TERM", b"+ACK", b"+NXT"):
+            raise InvalidBody(
+                "An answer has a body, and it does not begin with -NAK, +WPI, +TERM, +ACK or +NXT."
+            )
+        all_headers = dict(headers or {})
+        with tracing.sending(self.reply_to or self.address, all_headers):
+            reply = await self._transport.request(
+                self._reply, data, self._timeout, all_headers or None, again=True
+            )
+        settled = read_reply(reply, Settled)
+        self._mark_settled()
+        return settled
+
+    def approval(self) -> ApprovalRequest:
+        """The request for approval that this message is. Raises InvalidBody."""
+        return cast(ApprovalRequest, decode(self.data, ApprovalRequest))
+
+    async def decide(
+        self, decision: str, *, reason: str | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Settled:
+        """Answer a request for approval. `arguments`: those to use instead of the ones asked for.
+
+        Raises InvalidBody if the message is no such request or does not offer this decision.
+        """
+        request = self.approval()
+        if decision not in request.choices:
+            raise InvalidBody(f"'{decision}' is not offered: choose one of {', '.join(request.choices)}.")
+        decided = Decided(
+            decision=decision, reason=reason, edited_arguments=arguments, action_digest=request.action_digest
+        )
+        return await self.reply(decision_body(decided))
+
+    async def _settle(self, order: bytes) -> None:
+        await self._transport.publish(self._reply, order)
+        self._mark_settled()
+
+    def _mark_settled(self) -> None:
+        self.is_settled = True
+        if self._unsettled is not None:
+            self._unsettled.discard(self._reply)
+
+    async def __aenter__(self) -> "Message[T]":
+        self.in_block = True
+        self._span = tracing.processing(self.address, self.msg_id, self.headers)
+        self._span.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.in_block = False
+        if self._span is not None:
+            self._span.__exit__(kind, error, trace)
+        if isinstance(error, Reject):
+            logger.info("%r is rejected: %s", self, error)
+        if not self.is_settled:
+            try:
+                await self._settle_as(error)
+            except ClientClosed:
+                # The broker gives the message back anyway. An error of the block tells more than this one.
+                if error is None:
+                    raise
+        return isinstance(error, Reject | GiveBack)
+
+    async def _settle_as(self, error: BaseException | None) -> None:
+        if error is None:
+            await self.done()
+        elif isinstance(error, Reject):
+            await self.reject(" ".join(str(error).split()))
+        elif isinstance(error, GiveBack):
+            await self.give_back(error.delay)
+        elif isinstance(error, asyncio.CancelledError):
+            await self.give_back(0)
+        else:
+            await self.give_back()

@@ -1,0 +1,105 @@
+"""What a type checker sees of the client, for programs that are checked strictly."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import asyncio
+from typing import Any
+
+import msgspec
+from typing_extensions import assert_type
+
+import mq9fast
+from mq9fast.client import Answer, Decision, GiveBack, ListedMessage, Mailbox
+from mq9fast.client import Message, Mq9, Sent, Settled, Ticket
+
+
+class Task(msgspec.Struct):
+    name: str
+
+
+class Result(msgspec.Struct):
+    ok: bool
+
+
+async def main() -> None:
+    async with mq9fast.connect("nats://127.0.0.1:4222", name="a") as mq9:
+        assert_type(mq9, Mq9)
+        async with mq9.mailbox("tasks", of=Task, ttl=60, max_deliver=3, backoff=[1, 2.5]) as tasks:
+            assert_type(tasks, Mailbox[Task])
+            async for message in tasks:
+                async with message:
+                    assert_type(message, Message[Task])
+                    assert_type(message.body.name, str)
+                    assert_type(message.sender, str | None)
+                    assert_type(await message.reply(Result(True)), Settled)
+        assert_type(await mq9.send("tasks", Task("x"), priority="urgent", headers={"a": "b"}), Sent)
+        assert_type(await mq9.ask("tasks", Task("x"), of=Result, timeout=5), Answer[Result])
+        assert_type((await mq9.ask("tasks", "text")).body, Any)
+        assert_type(await mq9.send_question("tasks", "text"), Ticket)
+        assert_type(await mq9.approve("boss", "Deploy?", "deploy", {"version": 7}, expires=3600), Decision)
+        async with mq9.group("tasks", "workers", of=bytes) as workers:
+            assert_type((await workers.next()).body, bytes)
+        assert_type([each async for each in mq9.list("tasks")], list[ListedMessage])
+        async for each in mq9.find("agent."):
+            assert_type(each.total, int)
+        async for event in mq9.events("tasks"):
+            assert_type(event.event, str)
+        raise GiveBack(delay=5)
+
+
+asyncio.run(main())
+"""
+WRONG = {
+    'await mq9.send("a", "b", priority="high")': "high",
+    'await mq9.send("a", "b", colour="red")': "colour",
+    'await mq9.create("a", max_mesages=1)': "max_mesages",
+    'int((await mq9.send("a", "b")).msg_idd)': "msg_idd",
+}
+CHECKERS = {
+    "mypy": (sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir"),
+    "pyright": (sys.executable, "-m", "pyright", "--project"),
+}
+
+
+def check(checker: str, directory: Path, program: str) -> subprocess.CompletedProcess[str]:
+    (directory / "program.py").write_text(program)
+    (directory / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "include": ["program.py"]}')
+    return subprocess.run(
+        [*CHECKERS[checker], directory, *([directory / "program.py"] if checker == "mypy" else [])],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NODE_USE_SYSTEM_CA": "1"},
+    )
+
+
+@pytest.fixture(scope="module", params=sorted(CHECKERS))
+def checker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A type checker that works here: pyright fetches itself from npm when it is first used."""
+    checker = str(request.param)
+    done = check(checker, tmp_path_factory.mktemp("checker"), "x: int = 1\n")
+    if done.returncode and checker == "pyright":
+        pytest.skip("pyright could not be installed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return checker
+
+
+def test_program_is_typed(checker: str, tmp_path: Path) -> None:
+    done = check(checker, tmp_path, PROGRAM)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_mistakes_are_found(checker: str, tmp_path: Path) -> None:
+    lines = "\n".join(f"    {line}" for line in WRONG)
+    done = check(
+        checker, tmp_path, f"from mq9fast.client import Mq9\nasync def main(mq9: Mq9) -> None:\n{lines}\n"
+    )
+    assert done.returncode != 0
+    for word in WRONG.values():
+        assert word in done.stdout, done.stdout
