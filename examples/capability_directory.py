@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import nats
-from mq9 import ask, delete_all, expect
+from mq9 import ask, expect
 
 URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
 TTL_SECONDS = 2
@@ -17,8 +17,8 @@ TTL_SECONDS = 2
 async def declare(client: nats.NATS, name: str, capability: str, load: float) -> None:
     """Enter an agent into the directory, or renew its entry."""
     mailbox = f"directory.{name}"
-    await ask(client, "CREATE", name=mailbox, public=True, ttl=TTL_SECONDS, desc=capability)
-    await delete_all(client, mailbox)
+    latest_only = {"max_messages": 1, "discard": "old"}
+    await ask(client, "CREATE", name=mailbox, public=True, ttl=TTL_SECONDS, desc=capability, **latest_only)
     await ask(client, f"MSG.{mailbox}", load=load)
 
 

@@ -1,6 +1,7 @@
 """Agents declare their capabilities. An orchestrator asks for one and gives the job to an agent that answers.
 
-A declaration lives as long as its agent renews it. There is no registry.
+A declaration lives as long as its agent renews it. There is no registry. The result of the job is the answer
+to the message with the job (`Mq9-Reply-To`).
 """
 
 import asyncio
@@ -23,8 +24,8 @@ async def agent(name: str, capabilities: list[str], seconds: float) -> None:
     mailbox = f"capability.{name}"
     async with await nats.connect(URL) as client:
         await ask(client, "CREATE", name=mailbox, public=True, ttl=TTL_SECONDS)
-        await delete_all(client, mailbox)
-        await ask(client, f"MSG.{mailbox}", capabilities=capabilities)
+        # The key makes it replace an older declaration.
+        await ask(client, f"MSG.{mailbox}", headers={"Mq9-Key": "capabilities"}, capabilities=capabilities)
 
         async def on_query(message: Msg) -> None:
             query = json.loads(message.data)
@@ -34,8 +35,7 @@ async def agent(name: str, capabilities: list[str], seconds: float) -> None:
         async def on_job(message: Msg) -> None:
             job = json.loads(message.data)
             if "job" in job:  # the declaration is in the same mailbox
-                await message.respond(b"")
-                await ask(client, f"MSG.{job['reply_to']}", done=job["job"], by=name)
+                await message.respond(json.dumps({"done": job["job"], "by": name}).encode())
 
         await client.subscribe(f"$mq9.AI.MAILBOX.MSG.{QUERIES}", cb=on_query)
         await client.subscribe(f"$mq9.AI.MAILBOX.MSG.{mailbox}", cb=on_job)
@@ -64,7 +64,7 @@ async def main() -> None:
         print("[orchestrator] found", found)
         expect(found == "capability.worker001", "an agent with the capability answers")
 
-        await ask(orchestrator, f"MSG.{found}", job="analyse", reply_to=own)
+        await ask(orchestrator, f"MSG.{found}", headers={"Mq9-Reply-To": own}, job="analyse")
         done = json.loads((await inbox.next_msg(timeout=3)).data)
         print(f"[orchestrator] {done['by']} has done the job: {done['done']}")
         expect(done == {"done": "analyse", "by": "worker001"}, "the agent that was found does the job")

@@ -1,7 +1,8 @@
 """An orchestrator watches the status mailboxes of its workers. The mailbox of a worker that dies expires.
 
-Each report starts the TTL of the mailbox again. The orchestrator subscribes to the events of each mailbox, so
-it hears of a death within a second. It does not poll, and workers do not sign off.
+Each report replaces the one before (`max_messages` is 1), and starts the TTL of the mailbox again. The
+orchestrator subscribes to the events of each mailbox, so it hears of a death within a second. It does not
+poll, and workers do not sign off.
 """
 
 import asyncio
@@ -21,13 +22,10 @@ async def worker(name: str, reports: int) -> None:
     """Report a few times, then disconnect without signing off."""
     async with await nats.connect(URL) as client:
         mailbox = f"status.{name}"
-        await ask(client, "CREATE", name=mailbox, public=True, ttl=TTL_SECONDS, desc="worker status")
-        before = None
+        latest_only = {"max_messages": 1, "discard": "old"}
+        await ask(client, "CREATE", name=mailbox, public=True, ttl=TTL_SECONDS, **latest_only)
         for n in range(reports):
-            stored = await ask(client, f"MSG.{mailbox}", worker=name, report=n, load=0.3)
-            if before is not None:  # keep only the newest report
-                await ask(client, f"DELETE.{mailbox}.{before}")
-            before = stored["msg_id"]
+            await ask(client, f"MSG.{mailbox}", worker=name, report=n, load=0.3)
             await asyncio.sleep(REPORT_SECONDS)
     print(f"[{name}] goes offline")
 
