@@ -1,6 +1,6 @@
 """Syncs the store for `sync = "interval"`: every `sync_interval` seconds if anything was written.
 
-`commit/pipeline.py` creates it; the syncs run in the syncer's thread.
+`commit/pipeline.py` creates it; they run in another thread.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """The commit pipeline: writes each commit group to the store, makes it durable, and releases it.
 
 The engine calls `commit` at the end of a turn of the event loop. `MailboxWriter` calls `write_batch`,
-housekeeping calls `check` and `flush_memtables`, the broker calls `finish`. With `--sync always`, the
-syncer's thread runs the fsync of a group while the next group gathers: a slow disk makes groups larger, not
+housekeeping calls `check` and `flush_memtables`, the broker calls `finish`. With `--sync always`,
+threads run the fsyncs of a group while the next group gathers: a slow disk makes groups larger, not
 more. With `interval` and `never` a thread of the store writes the large values of a group while the next
 group gathers, and a group is released as soon as it is written. states.py draws the states.
 """

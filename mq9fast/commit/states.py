@@ -26,7 +26,7 @@ class GroupState(IntEnum):
     """Every batch is in the store, or its changes are undone."""
 
     SYNCING = 3
-    """The syncer's thread makes the store's log durable."""
+    """Threads make the store's logs durable."""
 
     RELEASED = 4
     """Durable, as far as the sync mode promises: replies and messages have left."""

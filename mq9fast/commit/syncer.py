@@ -1,10 +1,12 @@
-"""A thread that syncs the store, so that the event loop never waits for the disk.
+"""Syncs the store, so that the event loop never waits for the disk.
 
-`commit/pipeline.py` creates one `Syncer` and requests syncs. `commit/healing.py` uses the thread to reopen
-the store, so that no sync runs at the same time.
+`commit/pipeline.py` creates one `Syncer` and requests syncs. Most of them run in threads of the store, which
+do not need the interpreter. The others run in the syncer's thread. `commit/healing.py` uses that thread to
+reopen the store, so that no sync runs at the same time.
 """
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -15,10 +17,11 @@ from mq9fast.errors import StoreError
 from mq9fast.storage.store import Store
 
 T = TypeVar("T")
+Done = Callable[[StoreError | None], None]
 
 
 class Syncer:
-    """Runs requests in a thread, one at a time and in order. Its methods are called in the event loop.
+    """Runs requests one at a time and in order. Its methods are called in the event loop.
 
     `syncs`, `sync_seconds`: how many syncs there were, and how long they took in total.
     """
@@ -28,31 +31,71 @@ class Syncer:
         self._store = store
         self.syncs = 0
         self.sync_seconds = 0.0
+        self._begun: Done | None = None  # of the sync that the store has begun
+        self._begun_at = 0.0
+        self._held: list[Callable[[], None]] = []  # requests that wait for that sync
+        self._in_thread = 0  # requests that the thread has not answered
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="mq9fast-sync", daemon=True)
         self._thread.start()
+        loop.add_reader(store.sync_ended, self._sync_ended)
 
-    def request(self, done: Callable[[StoreError | None], None]) -> None:
+    def request(self, done: Done) -> None:
         """Sync all written changes. Then `done(failure)` is called in the event loop, with None on
         success."""
-        self._requests.put(lambda: self._tell(done, self._sync()))
+        if self._begun is None and not self._in_thread and self._store.begin_sync():
+            self._begun, self._begun_at = done, time.perf_counter()
+        else:
+            self._put(lambda: self._sync_in_thread(done))
 
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Call `work()` in the thread, between two syncs. The future gets its result or exception."""
         future = self._loop.create_future()
-        self._requests.put(lambda: self._answer(future, *_outcome(work)))
+        self._put(lambda: self._answer(_settle, future, *_outcome(work)))
         return future
 
     def stop(self) -> None:
         """Wait until all requests are done, and end the thread."""
+        self._loop.remove_reader(self._store.sync_ended)
+        if self._begun is not None:
+            self._finish_sync()
         self._requests.put(None)
         self._thread.join()
+
+    def _put(self, request: Callable[[], None]) -> None:
+        if self._begun is None:
+            self._in_thread += 1
+            self._requests.put(request)
+        else:
+            self._held.append(request)
 
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:
             request()
 
-    def _sync(self) -> StoreError | None:
+    def _sync_ended(self) -> None:
+        os.read(self._store.sync_ended, 1)
+        self._finish_sync()
+
+    def _finish_sync(self) -> None:
+        """Finish what `request` has begun. It waits if the store's threads are not done."""
+        done, self._begun = self._begun, None
+        held, self._held = self._held, []
+        assert done is not None
+        failure, is_complete = None, True
+        try:
+            is_complete = self._store.finish_sync()
+        except StoreError as error:
+            failure = error
+        self._count(self._begun_at)
+        if not is_complete:
+            self._put(lambda: self._sync_in_thread(done))
+        for request in held:
+            self._put(request)
+        if is_complete:
+            done(failure)
+
+    def _sync_in_thread(self, done: Done) -> None:
         begun = time.perf_counter()
         failure: StoreError | None = None
         try:
@@ -62,15 +105,19 @@ class Syncer:
         except Exception as error:
             # `done` must be called in every case: otherwise the commit group would wait for ever.
             failure = StoreError(f"{type(error).__name__}: {error}")
+        self._count(begun)
+        self._answer(done, failure)
+
+    def _count(self, begun: float) -> None:
         self.syncs += 1
         self.sync_seconds += time.perf_counter() - begun
-        return failure
 
-    def _answer(self, future: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:
-        self._loop.call_soon_threadsafe(_settle, future, result, error)
+    def _answer(self, call: Callable[..., None], *args: Any) -> None:
+        self._loop.call_soon_threadsafe(self._answered, call, *args)
 
-    def _tell(self, done: Callable[[StoreError | None], None], failure: StoreError | None) -> None:
-        self._loop.call_soon_threadsafe(done, failure)
+    def _answered(self, call: Callable[..., None], *args: Any) -> None:
+        self._in_thread -= 1
+        call(*args)
 
 
 def _outcome(work: Callable[[], object]) -> tuple[object, Exception | None]:

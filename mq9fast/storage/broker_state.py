@@ -134,18 +134,27 @@ class StateWriter:
             self._file.write_sequence(sequence)
 
     def record_sync(self, sequence: int, directory: Path) -> None:
-        """Changes up to `sequence` are durable."""
-        is_due = time.monotonic() - self._synced_at > SYNC_SECONDS
+        """Changes up to `sequence` are durable. Syncs the state if that is due."""
+        is_due = self.is_due
         if is_due:
             self.read_log_files(directory)
+        if self.note_sync(sequence) and is_due:
+            self._sync()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the state itself has to be synced again."""
+        return time.monotonic() - self._synced_at > SYNC_SECONDS
+
+    def note_sync(self, sequence: int) -> bool:
+        """Write that changes up to `sequence` are durable. If that is known, do nothing and return false."""
         with self._lock:
             if sequence <= self.state.synced:
-                return
+                return False
             self.state.synced = sequence
             self.state.acknowledged = max(sequence, self.state.acknowledged)
             self._file.write(pack_state(self.state))
-        if is_due:
-            self._sync()
+            return True
 
     def read_log_files(self, directory: Path) -> None:
         """Take the checksums of the log's files into the state, for its next write."""

@@ -32,6 +32,7 @@ class Presence:
         self._lock = threading.Lock()
         self._log = -1
         self._log_number = 0
+        self._found: list[tuple[str, int]] = []  # path and inode of the files that `check` has looked for
 
     def check(self) -> None:
         """Raise StoreError if the directory, the newest file of the log, CURRENT or the MANIFEST is gone, or
@@ -48,6 +49,19 @@ class Presence:
         except OSError as error:
             raise StoreError(f"the data directory {self._path} is gone: {error.strerror}") from error
 
+    def check_quickly(self) -> bool:
+        """Whether everything that the last `check` has found is still there. If not, `check` says what that
+        means. The cost does not depend on the number of files."""
+        try:
+            status = os.stat(self._name)  # noqa: PTH116 (half the cost, after every fsync)
+            if (status.st_dev, status.st_ino) != self._identity:
+                return False
+            if status.st_mtime_ns == self._checked_mtime_ns:
+                return True
+            return bool(self._found) and all(os.stat(name).st_ino == inode for name, inode in self._found)  # noqa: PTH116
+        except OSError:
+            return False
+
     def _check_names(self) -> None:
         """Check the names after the directory changed. Raises StoreError, OSError.
 
@@ -57,7 +71,7 @@ class Presence:
         number, name = max(
             ((int(found[1]), name) for name in names if (found := _LOG.fullmatch(name))), default=(0, "")
         )
-        manifest = any(name.startswith("MANIFEST-") for name in names)
+        manifest = next((each for each in names if each.startswith("MANIFEST-")), "")
         if "CURRENT" not in names or not manifest or number == 0 or number < self._log_number:
             raise StoreError(f"files of the store were deleted from the data directory {self._path}")
         if number > self._log_number:
@@ -67,6 +81,8 @@ class Presence:
             self._log, self._log_number = log, number
         elif os.fstat(self._log).st_ino != (self._path / name).stat().st_ino:
             raise StoreError(f"the file {name} in the data directory {self._path} was replaced")
+        paths = [self._path / each for each in ("CURRENT", manifest, name)]
+        self._found = [(str(each), each.stat().st_ino) for each in paths]
 
     def _close_log(self) -> None:
         if self._log >= 0:

@@ -23,6 +23,7 @@ from mq9fast.storage.broker_state import BrokerState, StateWriter, boot_id
 from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepare_reopen
 from mq9fast.storage.directory_checks import make_directory
 from mq9fast.storage.manifest import read_manifest
+from mq9fast.storage.parallel_sync import ParallelSync
 from mq9fast.storage.presence import Presence, probe
 from mq9fast.storage.replay import replay
 from mq9fast.storage.rocks_database import describe_open_error, open_database, read_format_version
@@ -66,6 +67,8 @@ class RocksStore:
         self._completed: Batch | None = None
         self._completion_error: StoreError | None = None
         self.values = ValueLog(path, max_files)
+        self._parallel_sync = ParallelSync(path, self.values)
+        self._begun_sequence = 0
         self._directory = DataDirectory(path, accept_loss=accept_loss)
         self.id_epoch = self.lost = 0
         try:
@@ -204,6 +207,7 @@ class RocksStore:
             if batch.large:
                 self.values.append(batch)
             self._db.write(cast(WriteBatch, batch.rows))
+            self._parallel_sync.note_write()
             if batch.has_values:
                 self.values.note_written()
             self.written_sequence = self._db.latest_sequence_number()
@@ -212,6 +216,29 @@ class RocksStore:
         except Exception as error:
             # After a full disk RocksDB recovers by itself: it starts a new log once there is space.
             raise self._fail(error, recovers=DISK_FULL in str(error)) from error
+
+    @property
+    def sync_ended(self) -> int:
+        return self._parallel_sync.ended
+
+    def begin_sync(self) -> bool:
+        writer = self._state_writer
+        if self._failure or writer is None or writer.is_due or not self._parallel_sync.begin():
+            return False
+        self._begun_sequence = self.written_sequence
+        return True
+
+    def finish_sync(self) -> bool:
+        try:
+            self._parallel_sync.finish()
+            if not self._presence.check_quickly():
+                return False
+            assert self._state_writer is not None
+            self._state_writer.note_sync(self._begun_sequence)
+        except Exception as error:
+            raise self._fail(error) from error
+        self.synced_sequence = self._begun_sequence
+        return True
 
     def sync(self) -> None:
         self._check()
@@ -404,6 +431,7 @@ class RocksStore:
         assert self._new is not None
         # Here, because the event loop reads values with the descriptors that this closes.
         self.values.reopened(self._new_segments)
+        self._parallel_sync.reopened()
         self._db, self._new = self._new, None
 
     def resume(self) -> None:
@@ -420,6 +448,7 @@ class RocksStore:
 
     def _close(self) -> None:
         self._presence.close()
+        self._parallel_sync.close()
         self.values.close()
         if self._new is not None:
             self.attach()

@@ -95,12 +95,16 @@ class Segment:
         end = self.end
         if self.synced == end:
             return
-        is_new = self.synced == 0
         with _naming(self.path):
             os.fdatasync(self.descriptor)
-        if is_new:
+        if self.is_new:
             sync_directory(self.path.parent)
         self.synced = end
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a power cut may lose its name, so that the directory is to be synced as well."""
+        return self.synced == 0
 
     @property
     def is_deleted(self) -> bool:

@@ -51,7 +51,8 @@ class Store(Protocol):
     Every method raises StoreError if it fails. The event loop's thread calls all methods, except where a
     method says that another thread may call it.
 
-    After a failure of `write`, `sync` or `check`, these three fail until `resume`; reads still work.
+    After a failure of `write`, `sync`, `finish_sync` or `check`, no more changes are written or synced until
+    `resume`; reads still work.
     """
 
     id_epoch: int
@@ -105,6 +106,20 @@ class Store(Protocol):
 
     def sync(self) -> None:
         """Make every written batch survive a power cut. Another thread may call it; it releases the GIL."""
+        ...
+
+    @property
+    def sync_ended(self) -> int:
+        """A descriptor that has one byte to read after each sync that `begin_sync` has begun."""
+        ...
+
+    def begin_sync(self) -> bool:
+        """Begin to make every written batch survive a power cut, in threads; false, and nothing is begun, if
+        that would gain nothing. `sync` and the next `begin_sync` wait for `finish_sync`."""
+        ...
+
+    def finish_sync(self) -> bool:
+        """Wait until the threads are done. If it returns false, `sync` has to be called to be sure."""
         ...
 
     def check(self) -> None:

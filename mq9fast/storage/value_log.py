@@ -3,7 +3,8 @@
 RocksDB would write a large value three times and more: to its log, to a table, and in each compaction. The
 value log writes it once. RocksDB has a value pointer under the value's key, and a row for each segment that
 pointers may name. `storage/rocks.py` owns the value log: it appends the values of a batch before RocksDB
-writes the batch, and syncs the segments before RocksDB's log. So a durable pointer has a durable value.
+writes the batch. Values are durable before anybody has a reply; a start after a power cut drops pointers
+without a value.
 
 Nothing in a segment is ever changed. `commit/value_cleaner.py` copies what is live in a mostly dead segment
 to the newest one, and deletes the file.
@@ -13,6 +14,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from mq9fast._core.storage.value_batch import ValueBatch
 from mq9fast._core.storage.value_reader import ValueReader
@@ -29,8 +31,17 @@ SHARE_OF_FILES = 4
 MAX_OPEN = 1024
 
 
+class Unsynced(NamedTuple):
+    """A segment that is to be synced up to the byte `end`. `is_complete`: it takes no more records."""
+
+    segment: Segment
+    end: int
+    is_complete: bool
+
+
 class ValueLog:
-    """The segments of one data directory. Only `sync` and `rewrite` may be called in another thread.
+    """The segments of one data directory. Another thread may call `sync`, `unsynced`, `note_synced` and
+    `rewrite`.
 
     `write_ended`: a descriptor; see `begin`.
     `reader`: reads the values. `lost`: values that were not synced could not be read back.
@@ -161,14 +172,27 @@ class ValueLog:
 
     def sync(self) -> None:
         """Make all appended values durable. Raises OSError, and StoreError if a segment was deleted."""
-        for segment in list(self._unsynced.values()):
-            is_complete = segment is not self._active
-            segment.sync()
-            if segment.is_deleted:
-                raise StoreError(f"the file {segment.path.name} was deleted from the data directory")
-            if is_complete:
-                del self._unsynced[segment.number]
-                segment.close()
+        for part in self.unsynced():
+            part.segment.sync()
+            self.note_synced(part)
+
+    def unsynced(self) -> list[Unsynced]:
+        """The segments that may have values which are not durable, oldest first."""
+        return [
+            Unsynced(segment, segment.end, segment is not self._active)
+            for segment in list(self._unsynced.values())
+        ]
+
+    def note_synced(self, part: Unsynced) -> None:
+        """A part of what `unsynced` returned is durable. Raises OSError, and StoreError if the segment was
+        deleted."""
+        segment = part.segment
+        segment.synced = max(part.end, segment.synced)
+        if segment.is_deleted:
+            raise StoreError(f"the file {segment.path.name} was deleted from the data directory")
+        if part.is_complete:
+            del self._unsynced[segment.number]
+            segment.close()
 
     # Recovery from a failure, while the store accepts no writes.
 

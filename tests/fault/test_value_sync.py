@@ -1,4 +1,4 @@
-"""Values are durable before what points to them: after failed fsyncs, and after power cuts at any moment."""
+"""Values are durable with what points to them: after failed fsyncs, and after power cuts at any moment."""
 
 import errno
 import random

@@ -4,16 +4,8 @@
 interpreter, which the event loop holds most of the time.
 """
 
+from mq9fast._core.base.threads cimport pthread_cond_t, pthread_mutex_t, pthread_t
 from mq9fast._core.storage.value_batch cimport ValueBatch, ValueWrite
-
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_t:
-        pass
-    ctypedef struct pthread_mutex_t:
-        pass
-    ctypedef struct pthread_cond_t:
-        pass
 
 
 cdef class ValueWriter:

@@ -3,35 +3,12 @@
 import os
 
 from mq9fast._core.base.check cimport check
+from mq9fast._core.base.threads cimport (
+    create_thread, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_wait,
+    pthread_join, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
+    write_bytes
+)
 from mq9fast._core.storage.value_batch cimport ValueBatch, run_write
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_attr_t:
-        pass
-    ctypedef struct pthread_mutexattr_t:
-        pass
-    ctypedef struct pthread_condattr_t:
-        pass
-    int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*) noexcept nogil, void*)
-    int pthread_join(pthread_t, void**)
-    int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*)
-    int pthread_mutex_destroy(pthread_mutex_t*)
-    int pthread_mutex_lock(pthread_mutex_t*)
-    int pthread_mutex_unlock(pthread_mutex_t*)
-    int pthread_cond_init(pthread_cond_t*, const pthread_condattr_t*)
-    int pthread_cond_destroy(pthread_cond_t*)
-    int pthread_cond_wait(pthread_cond_t*, pthread_mutex_t*)
-    int pthread_cond_broadcast(pthread_cond_t*)
-
-cdef extern from "<signal.h>" nogil:
-    ctypedef struct sigset_t:
-        pass
-    int SIG_SETMASK
-    int sigfillset(sigset_t*)
-    int pthread_sigmask(int, const sigset_t*, sigset_t*)
-
-cdef extern from "<unistd.h>" nogil:
-    Py_ssize_t write_bytes "write"(int, const void*, size_t)
 
 
 cdef void* run(void* writer) noexcept nogil:
@@ -58,15 +35,10 @@ cdef class ValueWriter:
 
     def start_thread(self) -> None:
         """Start the thread, unless it runs. OSError if the system gives none."""
-        cdef sigset_t all_signals, before
         cdef int failure
         if self.running:
             return
-        # The thread inherits that it handles no signals: they are for the event loop.
-        sigfillset(&all_signals)
-        pthread_sigmask(SIG_SETMASK, &all_signals, &before)
-        failure = pthread_create(&self.thread, NULL, run, <void*>self)
-        pthread_sigmask(SIG_SETMASK, &before, NULL)
+        failure = create_thread(&self.thread, run, <void*>self)
         if failure:
             raise OSError(failure, os.strerror(failure))
         self.running = True
