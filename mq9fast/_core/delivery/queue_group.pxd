@@ -19,6 +19,7 @@ cdef class QueueGroup(GroupMembers):
     cdef InFlight* add_entry(self, const DeliveryFrame* frame) except NULL
     cdef int give(self, Member member, InFlight* entry, DeliveryFrame* frame) except -1
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1
+    cdef Py_ssize_t share_of(self, const DeliveryFrame* frame) noexcept
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1
     cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *
 
