@@ -13,6 +13,7 @@ from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.pubsub.client cimport Client
+from mq9fast._core.storage.record cimport NewMessage
 
 
 cdef enum AnswerOutcome:
@@ -37,3 +38,6 @@ cdef class Answerer:
         self, Client client, Mailbox mailbox, uint64_t msg_id, const FoundMessage* question, View header,
         View body
     ) except *
+    cdef bint make_room(
+        self, Mailbox asker, Mailbox mailbox, const FoundMessage* question, const NewMessage* answer
+    ) except -1

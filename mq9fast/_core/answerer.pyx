@@ -65,13 +65,17 @@ cdef class Answerer:
             self.sent = b'null'
             return ASKER_GONE
         block = compose_header(client, mailbox, msg_id, header, asked)
+        key = b"%b/%d" % (mailbox.address, msg_id)
         message.rank = question.rank
         message.composed = True
         message.header = view_of(block)
         message.payload = body
-        if not self.adder.has_room(asker, <uint64_t>content_bytes(&message)):
+        message.key = view_of(key)
+        if not self.make_room(asker, mailbox, question, &message):
             return ASKER_FULL
-        # Finding the question has written it. From here on nothing is written: both changes are in one batch.
+        if self.accumulator.store_failed:
+            return NOTHING_STORED
+        # From here on nothing is written: both changes are in one batch.
         if not self.deleter.delete_found(mailbox, question):
             return NO_QUESTION
         self.adder.add(asker, &message)
@@ -79,3 +83,15 @@ cdef class Answerer:
         self.answered += 1
         self.sent = b'{"mail_address":"%b","msg_id":%d}' % (asker.address, message.msg_id)
         return ANSWERED
+
+    cdef bint make_room(
+        self, Mailbox asker, Mailbox mailbox, const FoundMessage* question, const NewMessage* answer
+    ) except -1:
+        """Whether the asker's mailbox takes the answer. It may drop old messages for that."""
+        cdef uint64_t size = <uint64_t>content_bytes(answer)
+        if asker is not mailbox:
+            return self.adder.make_room(asker, answer)
+        # The answer takes the place of its question, which must not be dropped for it.
+        return self.adder.store_has_room(size) and self.adder.fits(
+            mailbox, mailbox.total(), mailbox.size_bytes - question.size + size
+        )

@@ -10,7 +10,7 @@ from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.receipts cimport DEAD, Receipts
-from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
+from mq9fast._core.storage.record cimport NewMessage, empty_message
 from mq9fast._core.storage.row_format cimport HAS_REPLY_TO
 
 from mq9fast._core.mailbox.stored_messages import find_message
@@ -116,7 +116,7 @@ cdef class DeadLetters:
             message.flags = HAS_REPLY_TO
         if self.accumulator.disk_full or self.accumulator.store_failed:
             return False
-        if not self.adder.has_room(target, <uint64_t>content_bytes(&message)):
+        if not self.adder.make_room(target, &message) or self.accumulator.store_failed:
             return False
         if target is None:
             target = self.create(mailbox.options.dead_letter)

@@ -50,7 +50,7 @@ cdef class Discarder:
     cdef Accumulator accumulator
     cdef Dropper dropper
     cdef object store
-    cdef object write_batch
+    cdef object finish_write      # finish_write() has the store have all of the sealed group
     cdef dict held                # uid -> HeldMessages
     cdef dict unfinished          # mailboxes with more to drop -> None
     cdef OldMessage found[MAX_DROPPED]

@@ -16,6 +16,6 @@ class Discarder:
         dropper: Dropper,
         *,
         store: Store,
-        write_batch: Callable[[], Any],
+        finish_write: Callable[[], Any],
     ) -> None: ...
     def work_some(self) -> bool: ...

@@ -40,14 +40,14 @@ cdef class Discarder:
 
     def __cinit__(
         self, PendingWork pending_work not None, Accumulator accumulator not None, Dropper dropper not None,
-        *, store, write_batch,
+        *, store, finish_write,
     ):
         self.limits = pending_work.limits
         self.pending_work = pending_work
         self.accumulator = accumulator
         self.dropper = dropper
         self.store = store
-        self.write_batch = write_batch
+        self.finish_write = finish_write
         self.held = {}
         self.unfinished = {}
 
@@ -83,7 +83,7 @@ cdef class Discarder:
         cdef uint64_t unwritten
         self.found_count = 0
         if self.accumulator.is_writing():
-            self.write_batch()
+            self.finish_write()
         for rank in range(RANKS - 1, -1, -1):
             unwritten = <uint64_t>self.accumulator.group.puts.unwritten(mailbox, rank)
             check(unwritten <= mailbox.count[rank], b"a message that is not written was counted")

@@ -21,6 +21,7 @@ cdef class MessageAdder:
     cdef Limits limits
     cdef Discarder discarder
     cdef Replacer replacer
+    cdef Mailbox emptied          # `make_room` dropped all messages that this mailbox had, or None
 
     cdef bint make_room(self, Mailbox mailbox, const NewMessage* message) except -1
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept

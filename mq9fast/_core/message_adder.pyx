@@ -31,6 +31,8 @@ cdef class MessageAdder:
         """Whether the mailbox, None if it is still to be made, takes the message. It may drop old ones for
         that. Raises what the store raises."""
         cdef uint64_t size = <uint64_t>content_bytes(message)
+        cdef bint has_messages
+        self.emptied = None
         if message.key.size and mailbox is not None:
             self.replacer.find(mailbox, message.key)
             if self.replacer.frees_space:
@@ -43,7 +45,12 @@ cdef class MessageAdder:
             return True
         if mailbox is None or mailbox.options is None or not mailbox.options.discards_old:
             return False
-        return self.store_has_room(size) and self.discarder.make_room(mailbox, size)
+        has_messages = mailbox.placed() > 0
+        if not self.store_has_room(size) or not self.discarder.make_room(mailbox, size):
+            return False
+        if has_messages and mailbox.placed() == 0:
+            self.emptied = mailbox
+        return True
 
     cdef bint has_room(self, Mailbox mailbox, uint64_t size) noexcept:
         """Whether the limits allow a message of `size`; `mailbox` is None if it is still to be made."""
@@ -66,8 +73,10 @@ cdef class MessageAdder:
 
     cdef int add(self, Mailbox mailbox, NewMessage* message) except -1:
         """Give the message the next id and the time of this turn, and add it to the commit group. The caller
-        has called `make_room`, which
-        finds what a message with a key replaces. The mailbox's TTL does not start again."""
+        has called `make_room`, which finds what a message with a key replaces. The mailbox's TTL does not
+        start again."""
+        cdef bint was_empty = mailbox.placed() == 0 and self.emptied is not mailbox
+        self.emptied = None
         if message.key.size:
             message.flags |= HAS_KEY
             self.replacer.replace(mailbox, message.key)
@@ -82,7 +91,7 @@ cdef class MessageAdder:
             self.note_life(mailbox, message)
         if mailbox.times is not None and mailbox.times.front.slot < 0:
             self.mailbox_index.fronts.schedule(mailbox.times, message.created_ms + mailbox.times.max_age_ms)
-        if self.events.watched and mailbox.total() == 1:
+        if was_empty and self.events.watched:
             self.events.note_if_waiting(mailbox)
         return 0
 

@@ -14,7 +14,7 @@ from mq9fast._core.protocol.headers cimport MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, find
 from mq9fast._core.protocol.literals cimport NORMAL
 from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport (
-    NewMessage, StoredMessage, content_bytes, empty_message, name_of
+    NewMessage, StoredMessage, empty_message, name_of
 )
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
@@ -143,8 +143,8 @@ cdef class Receipts:
         message.header = view_of(header)
         message.payload = view_of(body)
         if (
-            mailbox is None or self.accumulator.disk_full
-            or not self.adder.has_room(mailbox, <uint64_t>content_bytes(&message))
+            mailbox is None or self.accumulator.disk_full or self.accumulator.store_failed
+            or not self.adder.make_room(mailbox, &message)
         ):
             self.dropped += 1
             return 0

@@ -23,7 +23,7 @@ cdef class Replacer:
     cdef Dropper dropper
     cdef Hash128 hash_key
     cdef object store
-    cdef object write_batch
+    cdef object finish_write      # finish_write() has the store have all of the sealed group
 
     # What `find` found, until `replace`.
     cdef Mailbox mailbox          # None if nothing was looked for

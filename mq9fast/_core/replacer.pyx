@@ -32,7 +32,7 @@ cdef class Replacer:
     def __cinit__(
         self, MailboxIndex mailbox_index not None, PendingWork pending_work not None,
         Accumulator accumulator not None, Dropper dropper not None, bytes hash_key not None,
-        *, store, write_batch,
+        *, store, finish_write,
     ):
         if len(hash_key) != 16:
             raise ValueError("the key has 16 bytes")
@@ -43,7 +43,7 @@ cdef class Replacer:
         self.hash_key.low = read_u64(PyBytes_AS_STRING(hash_key))
         self.hash_key.high = read_u64(PyBytes_AS_STRING(hash_key) + 8)
         self.store = store
-        self.write_batch = write_batch
+        self.finish_write = finish_write
         self.held = {}
         self.stale = {}
 
@@ -65,7 +65,7 @@ cdef class Replacer:
                 self.old.size = puts.content_size(index)
         elif mailbox.keys is not None:
             if self.accumulator.is_writing():
-                self.write_batch()
+                self.finish_write()
             self.find_row(mailbox)
         self.frees_space = self.has_old and not self.is_held
         self.mailbox = mailbox
@@ -173,7 +173,7 @@ cdef class Replacer:
         if self.accumulator.store_failed:
             return False
         if self.accumulator.is_writing() and (self.held or self.stale):
-            self.write_batch()
+            self.finish_write()
         if self.mailbox_index.keys_to_check:
             self.load()
         for mailbox in list(self.held):

@@ -169,7 +169,7 @@ class CommitPipeline:
     def _write_ended(self) -> None:
         """The thread has written the large values of the sealed group."""
         os.read(self._store.write_ended, 1)
-        self._finish_write()
+        self.finish_write()
         group = self._accumulator.sealed
         assert group is not None
         try:
@@ -180,19 +180,6 @@ class CommitPipeline:
         finally:
             self._pending_work.end_now()
 
-    def _finish_write(self) -> None:
-        """Write the batch whose large values the thread writes. Its group is released later, in a turn of its
-        own: the caller may be in the middle of a command."""
-        if self._writing is None:
-            return
-        batch, self._writing = self._writing, None
-        group = self._accumulator.sealed
-        assert group is not None
-        if not self._write(group, batch):
-            # The changes of the next group follow from those that failed. The store refuses them too.
-            self.write_batch()
-        self._set_state(group, WRITTEN)
-
     def _wait_for_store(self) -> bool:
         """In a write stall, schedule the end of a later turn and return true: nothing may be written now."""
         if self._finishing or not self._store.write_stalled():
@@ -202,11 +189,24 @@ class CommitPipeline:
 
     def write_batch(self) -> None:
         """Write to the store what the group has gathered so far. If that fails, those commands fail."""
-        self._finish_write()
+        self.finish_write()
         group = self._accumulator.group
         batch = group.take_batch(self._store.new_batch)
         if batch is not None:
             self._write(group, batch)
+
+    def finish_write(self) -> None:
+        """Write the batch whose large values a thread writes, and nothing of the group that gathers. The sealed
+        group is released later, in a turn of its own: the caller may be in the middle of a command."""
+        if self._writing is None:
+            return
+        batch, self._writing = self._writing, None
+        group = self._accumulator.sealed
+        assert group is not None
+        if not self._write(group, batch):
+            # The changes of the next group follow from those that failed. The store refuses them too.
+            self.write_batch()
+        self._set_state(group, WRITTEN)
 
     def _write(self, group: CommitGroup, batch: Batch) -> bool:
         """Write a batch of the group, after those before it. If that fails, its commands fail."""

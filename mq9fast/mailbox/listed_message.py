@@ -113,9 +113,10 @@ def _read_sender(block: bytes) -> str:
 
 
 def _read_key(headers: dict[str, str | list[str]]) -> str:
-    """The key of a message; "" if it has none. A dead letter keeps the header, but has no key."""
+    """The key of a message; "" if it has none. That of an answer is what it answers. A dead letter keeps the
+    headers, but has no key."""
     named = {name.lower(): value for name, value in headers.items() if name[:4].lower() == "mq9-"}
-    key = "" if "mq9-dead-from" in named else named.get("mq9-key", "")
+    key = "" if "mq9-dead-from" in named else named.get("mq9-key") or named.get("mq9-in-reply-to", "")
     return key if isinstance(key, str) else ""
 
 

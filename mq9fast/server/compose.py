@@ -119,7 +119,9 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         write_batch=pipeline.write_batch,
     )
     dropper = Dropper(mailbox_index, accumulator, deleter)
-    discarder = Discarder(pending_work, accumulator, dropper, store=store, write_batch=pipeline.write_batch)
+    discarder = Discarder(
+        pending_work, accumulator, dropper, store=store, finish_write=pipeline.finish_write
+    )
     replacer = Replacer(
         mailbox_index,
         pending_work,
@@ -127,7 +129,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         dropper,
         hash_key(store),
         store=store,
-        write_batch=pipeline.write_batch,
+        finish_write=pipeline.finish_write,
     )
     adder = MessageAdder(mailbox_index, accumulator, events, limits, discarder, replacer)
     receipts = Receipts(mailbox_index, accumulator, adder, store=store)

@@ -41,6 +41,9 @@ def heal(wire: Wire) -> None:
 def payloads(wire: Wire, address: str) -> list[Any]:
     page = wire.list(address)
     assert page["total"] == len(page["messages"])
+    for message in page["messages"]:
+        if address == "asker" and message["headers"]:
+            assert wire.list(address, key=message["key"])["messages"] == [message]
     return [message["payload"] for message in page["messages"]]
 
 

@@ -150,6 +150,9 @@ class ImmediatePipeline:
             self.store.write(batch)
             self.accumulator.group.mark_written()
 
+    def finish_write(self) -> None:
+        """Nothing is written in a thread."""
+
     def commit(self) -> None:
         if self.failing is not None:
             raise self.failing
@@ -234,7 +237,7 @@ class Core:
             self.accumulator,
             dropper,
             store=self.store,  # type: ignore[arg-type]
-            write_batch=self.pipeline.write_batch,
+            finish_write=self.pipeline.finish_write,
         )
         self.replacer = Replacer(
             self.mailbox_index,
@@ -243,7 +246,7 @@ class Core:
             dropper,
             bytes(range(16)),
             store=self.store,  # type: ignore[arg-type]
-            write_batch=self.pipeline.write_batch,
+            finish_write=self.pipeline.finish_write,
         )
         self.adder = MessageAdder(
             self.mailbox_index, self.accumulator, self.events, self.limits, self.discarder, self.replacer

@@ -86,7 +86,7 @@ cdef class Events:
 
     cdef int note_if_waiting(self, Mailbox mailbox) except -1:
         """The first message came, or the last reader left: if there is mail and no reader, it waits."""
-        if not self.watches(mailbox) or mailbox.consumers or not mailbox.total():
+        if not self.watches(mailbox) or mailbox.consumers or not mailbox.placed():
             return 0
         if self.mailbox_index.is_visible(mailbox):
             body = b'{"event":"waiting","total":%d}' % mailbox.total()

@@ -181,7 +181,7 @@ cdef enum AttributeTag:
 cdef enum MessageFlag:
     HAS_REPLY_TO = 1                # the header has Mq9-Reply-To
     HAS_RECEIPT_TO = 2              # the header has Mq9-Receipt-To
-    HAS_KEY = 4                     # the header has Mq9-Key
+    HAS_KEY = 4                     # it has a key: Mq9-Key, or that of an answer
     HAS_LIFE = 8                    # the attributes have its life
     HAS_NAME = 16                   # the attributes have its msg_id, which is not the id in the row
     IS_RECEIPT = 32                 # the broker composed it as a receipt
