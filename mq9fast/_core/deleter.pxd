@@ -1,19 +1,18 @@
 """Adds deletions of single messages to the commit group, wherever the messages are.
 
 A message may be in flight in queue groups, in the store, or not written yet. `MailboxWriter` calls `delete`
-for DELETE, `Answerer` calls `find` and `delete_found` for answers, and `Dropper` calls `delete_at` for
-messages that others replace.
+for DELETE, `Answerer` calls `find` and `delete_found` for answers, `Expirer` calls `delete_found`, and
+`Dropper` calls `remove` for messages that others replace.
 """
 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
-from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.names cimport Names
 from mq9fast._core.pubsub.client cimport PendingWork
-from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
 cdef class Deleter:
@@ -21,6 +20,7 @@ cdef class Deleter:
     cdef PendingWork pending_work
     cdef Accumulator accumulator
     cdef Failures failures
+    cdef Names names
 
     # Python objects; see the constructor.
     cdef object store                     # get(key), scan(first, end)
@@ -30,15 +30,7 @@ cdef class Deleter:
     cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
     cdef bint find_stored(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
     cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef bint remove(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location, uint64_t size
-    ) except -1
-    cdef bint delete_at(
-        self, Mailbox mailbox, int rank, const RecordLocation* location, uint64_t msg_id, uint64_t size
-    ) except -1
     cdef bint delete_found(self, Mailbox mailbox, const FoundMessage* found) except -1
-    cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1
-    cdef bint delete_in_row(
-        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
-    ) except -1
+    cdef bint remove(self, Mailbox mailbox, const FoundMessage* found) except -1
+    cdef bint begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1

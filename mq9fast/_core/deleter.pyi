@@ -4,6 +4,7 @@ from typing import Any
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.names import Names
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.storage.store import Store
 
@@ -14,6 +15,7 @@ class Deleter:
         pending_work: PendingWork,
         accumulator: Accumulator,
         failures: Failures,
+        names: Names,
         *,
         store: Store,
         write_batch: Callable[[], Any],

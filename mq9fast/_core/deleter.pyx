@@ -9,6 +9,7 @@ from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport DELETING, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.names cimport Names
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
 from mq9fast._core.storage.record_batch cimport has_bit
@@ -19,12 +20,14 @@ cdef class Deleter:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, PendingWork pending_work not None,
-        Accumulator accumulator not None, Failures failures not None, *, store, write_batch,
+        Accumulator accumulator not None, Failures failures not None, Names names not None,
+        *, store, write_batch,
     ):
         self.mailbox_index = mailbox_index
         self.pending_work = pending_work
         self.accumulator = accumulator
         self.failures = failures
+        self.names = names
         self.store = store
         self.write_batch = write_batch
 
@@ -33,7 +36,7 @@ cdef class Deleter:
         written first. False if there is no such message."""
         if msg_id >= mailbox.next_id:
             return False
-        found.place = msg_id
+        found.place = found.name = msg_id
         return self.find_in_flight(mailbox, msg_id, found) or self.find_stored(mailbox, msg_id, found)
 
     cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
@@ -49,7 +52,6 @@ cdef class Deleter:
                 found.size = entry.size
                 found.flags = entry.flags
                 found.location = entry.location
-                found.in_flight = True
                 return True
         return False
 
@@ -61,7 +63,6 @@ cdef class Deleter:
         cdef RowDeletions row
         cdef int rank
         cdef bint is_there = False
-        found.in_flight = False
         if msg_id >= mailbox.written_id:
             self.pending_work.cost += CLOCK_CHECK_COST
             self.write_batch()
@@ -82,77 +83,51 @@ cdef class Deleter:
         return self.find(mailbox, msg_id, &found) and self.delete_found(mailbox, &found)
 
     cdef bint delete_found(self, Mailbox mailbox, const FoundMessage* found) except -1:
-        """Add the deletion of a message that `find` has just found; false if it is deleted already."""
-        cdef uint64_t msg_id = found.place
-        cdef BatchDeletes deletes = self.accumulator.group.deletes
-        cdef RowDeletions row = deletes.row(mailbox.uid, found.rank, &found.location, self.store)
-        if not self.delete_in_row(mailbox, row, found.location.index, msg_id, found.size, found.in_flight):
+        """Add the deletion of a message that was just found to the commit group; false if it is deleted
+        already. Live consumers that did not get it yet do not get it any more."""
+        if not self.remove(mailbox, found):
             return False
-        if found.in_flight:
-            self.begin_deletion(mailbox, msg_id)
-        else:
-            self.skip_push(mailbox, msg_id)
-        self.mailbox_index.message_removed(mailbox, found.rank, msg_id, found.size)
+        self.skip_push(mailbox, found.place)
+        return True
+
+    cdef bint remove(self, Mailbox mailbox, const FoundMessage* found) except -1:
+        """As `delete_found`, without an effect on live consumers. Raises what the store raises."""
+        cdef RowDeletions row = self.accumulator.group.deletes.row(
+            mailbox.uid, found.rank, &found.location, self.store
+        )
+        cdef uint64_t dead_before = mailbox.dead_bytes
+        cdef int index = found.location.index
+        cdef bint in_flight
+        if has_bit(row.deleted, index):
+            return False
+        if found.name != found.place:
+            self.names.forget(mailbox, found.name)
+        # From here on nothing is read.
+        in_flight = self.begin_deletion(mailbox, found.place)
+        self.accumulator.group.add_delete(mailbox, row, index, found.place, found.size, in_flight)
+        self.mailbox_index.dead_bytes_changed(mailbox, dead_before)
+        self.mailbox_index.message_removed(mailbox, found.rank, found.place, found.size)
         if mailbox.has_failure_rows:
-            self.failures.forget(mailbox, msg_id)
+            self.failures.forget(mailbox, found.place)
+        if mailbox.total() == 0 and mailbox.times is not None:
+            mailbox.times.has_names = False
         self.mailbox_index.queue_if_sparse(mailbox)
         self.mailbox_index.queue_if_stale_keys(mailbox)
         return True
 
-    cdef bint remove(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location, uint64_t size
-    ) except -1:
-        """Add the deletion of a written message, of which the location and the size of header and payload are
-        known, to the commit group. Members of queue groups do not hold it any more. Returns false if it is
-        deleted already."""
-        if not self.delete_at(mailbox, rank, location, msg_id, size):
-            return False
-        self.skip_push(mailbox, msg_id)
-        return True
-
-    cdef int begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """No group gives out the message any more, unless the commit group fails."""
-        cdef QueueGroup group
-        cdef InFlight* entry
-        for group in mailbox.groups.values():
-            entry = group.in_flight.find(msg_id)
-            if entry is not NULL and entry.state != DELETING:
-                group.begin_deletion(entry)
-        return 0
-
-    cdef bint delete_at(
-        self, Mailbox mailbox, int rank, const RecordLocation* location, uint64_t msg_id, uint64_t size
-    ) except -1:
-        """Add the deletion of a stored message whose location and size are known; false if it is deleted.
-        Raises what the store raises."""
-        cdef RowDeletions row = self.accumulator.group.deletes.row(mailbox.uid, rank, location, self.store)
+    cdef bint begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """No group gives out the message any more, unless the commit group fails. Returns whether any has it
+        in flight."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef bint in_flight = False
         if mailbox.groups:
             for group in mailbox.groups.values():
                 entry = group.in_flight.find(msg_id)
-                in_flight = in_flight or (entry is not NULL and entry.state != DELETING)
-        if not self.delete_in_row(mailbox, row, location.index, msg_id, size, in_flight):
-            return False
-        if in_flight:
-            self.begin_deletion(mailbox, msg_id)
-        self.mailbox_index.message_removed(mailbox, rank, msg_id, size)
-        if mailbox.has_failure_rows:
-            self.failures.forget(mailbox, msg_id)
-        self.mailbox_index.queue_if_sparse(mailbox)
-        self.mailbox_index.queue_if_stale_keys(mailbox)
-        return True
-
-    cdef bint delete_in_row(
-        self, Mailbox mailbox, RowDeletions row, int index, uint64_t msg_id, uint64_t size, bint in_flight
-    ) except -1:
-        """Mark the message as deleted in its row, and update the dead bytes of the mailbox."""
-        cdef uint64_t dead_before = mailbox.dead_bytes
-        if not self.accumulator.group.add_delete(mailbox, row, index, msg_id, size, in_flight):
-            return False
-        self.mailbox_index.dead_bytes_changed(mailbox, dead_before)
-        return True
+                if entry is not NULL and entry.state != DELETING:
+                    group.begin_deletion(entry)
+                    in_flight = True
+        return in_flight
 
     cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """A message that is not durable yet was deleted: live consumers do not get it."""

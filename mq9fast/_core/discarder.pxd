@@ -8,11 +8,11 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.dropper cimport Dropper
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport PendingWork
-from mq9fast._core.storage.record_batch cimport RecordLocation
 
 
 cdef enum:
@@ -21,11 +21,8 @@ cdef enum:
 
 cdef struct OldMessage:
     # A message that may be dropped.
-    int rank
+    FoundMessage found
     Py_ssize_t unwritten      # its index in BatchPuts; -1 if the store has it
-    RecordLocation location
-    uint64_t msg_id
-    uint64_t size             # of header and payload
 
 
 cdef struct Excess:
@@ -61,7 +58,7 @@ cdef class Discarder:
     cdef int find(self, Mailbox mailbox, Excess* excess) except -1
     cdef int find_stored(self, Mailbox mailbox, int rank, Excess* excess) except -1
     cdef int find_unwritten(self, Mailbox mailbox, int rank, Excess* excess) except -1
-    cdef OldMessage* add(self, int rank, uint64_t msg_id, uint64_t size, Excess* excess) noexcept
+    cdef OldMessage* add(self, uint64_t size, Excess* excess) noexcept
     cdef bint is_enough(self, const Excess* excess) noexcept
     cdef HeldMessages held_of(self, Mailbox mailbox)
     cdef int drop_found(self, Mailbox mailbox) except -1

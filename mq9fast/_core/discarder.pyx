@@ -5,13 +5,12 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.commit.batch_deletes cimport BatchDeletes
+from mq9fast._core.commit.batch_deletes cimport BatchDeletes, FoundMessage
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.dropper cimport Dropper
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
-from mq9fast._core.storage.record_batch cimport RecordLocation
 
 cdef enum:
     # One call of `work_some` takes about so long.
@@ -98,14 +97,13 @@ cdef class Discarder:
         cdef HeldMessages held = self.held_of(mailbox)
         cdef uint64_t at = mailbox.head[rank] if held is None else max(held.end[rank], mailbox.head[rank])
         cdef Py_ssize_t before = self.found_count
-        cdef RecordLocation location
-        cdef uint64_t msg_id = 0, size = 0
+        cdef FoundMessage found
         while not self.is_enough(excess) and deletes.next_live(
-            mailbox.uid, rank, at, mailbox.written_id, self.store, &location, &msg_id, &size
+            mailbox.uid, rank, at, mailbox.written_id, self.store, &found
         ):
-            at = msg_id + 1
-            if not self.dropper.is_held(mailbox, msg_id):
-                self.add(rank, msg_id, size, excess).location = location
+            at = found.place + 1
+            if not self.dropper.is_held(mailbox, found.place):
+                self.add(found.size, excess).found = found
                 continue
             if self.found_count == before:
                 if held is None:
@@ -120,17 +118,17 @@ cdef class Discarder:
     cdef int find_unwritten(self, Mailbox mailbox, int rank, Excess* excess) except -1:
         cdef BatchPuts puts = self.accumulator.group.puts
         cdef Py_ssize_t index = puts.next_unwritten(mailbox, rank, -1)
+        cdef OldMessage* message
         while index >= 0 and not self.is_enough(excess):
-            self.add(rank, puts.messages[index].msg_id, puts.content_size(index), excess).unwritten = index
+            message = self.add(puts.content_size(index), excess)
+            message.unwritten = index
+            message.found.rank = rank
             index = puts.next_unwritten(mailbox, rank, index)
         return 0
 
-    cdef OldMessage* add(self, int rank, uint64_t msg_id, uint64_t size, Excess* excess) noexcept:
+    cdef OldMessage* add(self, uint64_t size, Excess* excess) noexcept:
         cdef OldMessage* message = &self.found[self.found_count]
         self.found_count += 1
-        message.rank = rank
-        message.msg_id = msg_id
-        message.size = size
         message.unwritten = -1
         excess.messages -= min(<uint64_t>1, excess.messages)
         excess.bytes -= min(size, excess.bytes)
@@ -154,11 +152,9 @@ cdef class Discarder:
         for i in range(self.found_count):
             message = &self.found[i]
             if message.unwritten >= 0:
-                self.dropper.drop_unwritten(mailbox, message.rank, message.unwritten)
+                self.dropper.drop_unwritten(mailbox, message.found.rank, message.unwritten)
             else:
-                self.dropper.drop_stored(
-                    mailbox, message.rank, &message.location, message.msg_id, message.size
-                )
+                self.dropper.drop_stored(mailbox, &message.found)
         return 0
 
     def work_some(self) -> bool:
@@ -174,7 +170,10 @@ cdef class Discarder:
                 excess = self.excess(mailbox, 0, 0)
                 self.find(mailbox, &excess)
                 self.drop_found(mailbox)
-            if self.found_count < MAX_DROPPED:
+            # Receipts may need `found` again.
+            is_done = self.found_count < MAX_DROPPED
+            self.dropper.tell_all()
+            if is_done:
                 del self.unfinished[mailbox]
             if monotonic_ns() >= end_ns:
                 break

@@ -8,6 +8,7 @@ from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.heap cimport HeapItem
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.agenda cimport Agenda
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
@@ -280,13 +281,15 @@ cdef class Expirer:
     ) except -1:
         """Remove an expired message in the commit group; false if it is removed already. DANGER: `message`
         points into the row that was read."""
-        cdef uint64_t size = <uint64_t>(message.header.size + message.payload.size)
-        cdef uint64_t name
-        if not self.deleter.remove(mailbox, rank, msg_id, location, size):
+        cdef FoundMessage found
+        found.place = msg_id
+        found.name = name_of(message, msg_id)
+        found.rank = rank
+        found.flags = message.flags
+        found.size = <uint64_t>(message.header.size + message.payload.size)
+        found.location = location[0]
+        if not self.deleter.delete_found(mailbox, &found):
             return False
-        name = name_of(message, msg_id)
-        if name != msg_id:
-            self.delayer.names.forget(mailbox, name)
         self.expired += 1
-        self.receipts.expire(mailbox, name, message)
+        self.receipts.expire(mailbox, found.name, message)
         return True

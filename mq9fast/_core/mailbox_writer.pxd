@@ -62,7 +62,6 @@ cdef class MailboxWriter:
     cdef bint find_by_name(
         self, Mailbox mailbox, uint64_t name, uint64_t place, FoundMessage* found
     ) except -1
-    cdef int forget_name(self, Mailbox mailbox, uint64_t name, uint64_t place) except -1
     cdef int cancel(self, Client client, View reply, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int tell(
         self, Client client, Mailbox mailbox, uint64_t msg_id, bint has_receipts, bytes block, bytes answer

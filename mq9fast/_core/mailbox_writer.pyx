@@ -309,19 +309,17 @@ cdef class MailboxWriter:
         try:
             if not self.find_by_name(mailbox, msg_id, place, &found):
                 return self.cancel(client, op.reply, mailbox, msg_id)
-            has_receipts = self.receipts.wanted(mailbox, found.flags)
+            has_receipts = mailbox.wants_receipts(found.flags)
             if has_receipts:
                 block = self.receipts.block_of(mailbox, &found)
             if word == NO_WORD and found.flags & HAS_REPLY_TO:
                 if self.answer(client, op, mailbox, msg_id, &found, headers.block):
-                    self.forget_name(mailbox, msg_id, place)
                     self.tell(client, mailbox, msg_id, has_receipts, block, self.answerer.sent)
                 return 0
             if not self.deleter.delete_found(mailbox, &found):
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
-        self.forget_name(mailbox, msg_id, place)
         self.tell(client, mailbox, msg_id, has_receipts, block, None)
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
@@ -332,12 +330,9 @@ cdef class MailboxWriter:
         """Find a message that is not deleted or delayed."""
         if not self.deleter.find(mailbox, place, found):
             return False
+        found.name = name
         # An id that is only a place is no msg_id.
         return not found.flags & HAS_NAME or place != name
-
-    cdef int forget_name(self, Mailbox mailbox, uint64_t name, uint64_t place) except -1:
-        """The message was deleted."""
-        return 0 if name == place else self.delayer.names.forget(mailbox, name)
 
     cdef int cancel(self, Client client, View reply, Mailbox mailbox, uint64_t msg_id) except -1:
         """DELETE of a delayed message, or of one that does not exist."""

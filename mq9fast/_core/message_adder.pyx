@@ -38,7 +38,7 @@ cdef class MessageAdder:
             if self.replacer.frees_space:
                 # The new message takes the place of the old one.
                 if self.store_has_room(size) and self.fits(
-                    mailbox, mailbox.total(), mailbox.size_bytes - self.replacer.old.size + size
+                    mailbox, mailbox.total(), mailbox.size_bytes - self.replacer.old.found.size + size
                 ):
                     return True
         if self.has_room(mailbox, size):
@@ -93,7 +93,7 @@ cdef class MessageAdder:
             self.mailbox_index.fronts.schedule(mailbox.times, message.created_ms + mailbox.times.max_age_ms)
         if was_empty and self.events.watched:
             self.events.note_if_waiting(mailbox)
-        return 0
+        return self.discarder.dropper.tell_all()
 
     cdef int note_life(self, Mailbox mailbox, const NewMessage* message) except -1:
         """The message has a life of its own."""

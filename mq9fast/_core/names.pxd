@@ -2,7 +2,8 @@
 
 A delayed message takes its place under a new id of the same counter. That is the order of delivery; its name,
 which clients know, stays the msg_id. Here is where to find the place of a name. `Delayer` adds names,
-`MailboxWriter` and LIST look them up. In the store, the names of 64 successive msg_ids share a row.
+`Deleter` forgets them, `MailboxWriter` and LIST look them up. In the store, the names of 64 successive
+msg_ids share a row.
 """
 
 from libc.stdint cimport uint64_t

@@ -68,8 +68,6 @@ cdef class Names:
         cdef bytes key = row_key_of(mailbox, name)
         cdef bytes row = self.read_row(key)
         cdef Py_ssize_t at = position_of(row, name)
-        if mailbox.total() == 0:
-            mailbox.times.has_names = False
         return 0 if at < 0 else self.write_row(key, row[:at] + row[at + NAME_ENTRY_BYTES:])
 
     cdef int write_row(self, bytes key, bytes row) except -1:

@@ -1,11 +1,12 @@
 """Sends receipts: messages of the broker that say what became of another message.
 
-What removes a message asks `wanted` and `block_of` before, and calls `send` after: then the receipt is in the
-write batch that removes the message. `MailboxWriter` does so for DELETE and answers, `Expirer` for expired
-messages, and `mailbox/purges.py` for the messages of ended mailboxes.
+What removes a message asks `Mailbox.wants_receipts` and `block_of` before, and calls `send` after: then the
+receipt is in the write batch that removes the message. `MailboxWriter` does so for DELETE and answers,
+`Expirer` for expired messages, `Dropper` for those that newer ones replace, and `mailbox/purges.py` for the
+messages of ended mailboxes.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
@@ -14,7 +15,6 @@ from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport StoredMessage
-from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
 
 
 cdef enum ReceiptEvent:
@@ -34,21 +34,14 @@ cdef class Receipts:
     cdef readonly uint64_t sent
     cdef readonly uint64_t dropped       # their mailbox did not exist or had no room
 
-    cdef inline bint wanted(self, Mailbox mailbox, uint8_t flags) noexcept:
-        """Whether there are receipts of a message with these MessageFlags."""
-        if flags & (HAS_RECEIPT_TO | IS_RECEIPT):
-            return flags & IS_RECEIPT == 0
-        return mailbox.options is not None and mailbox.options.receipts_to is not None and (
-            len(mailbox.options.receipts_to) > 0
-        )
-
     cdef bytes block_of(self, Mailbox mailbox, const FoundMessage* message)
     cdef int settle(self, Mailbox mailbox, uint64_t msg_id, bytes block, bytes details) except -1
     cdef int expire(self, Mailbox mailbox, uint64_t msg_id, const StoredMessage* message) except -1
     cdef int send(
-        self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details
+        self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details,
+        bint may_discard=*
     ) except -1
-    cdef int add_to(self, View address, bytes header, bytes body) except -1
+    cdef int add_to(self, View address, bytes header, bytes body, bint may_discard) except -1
 
 
 cdef bint valid_receipt_events(View value) noexcept

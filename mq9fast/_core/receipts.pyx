@@ -14,7 +14,7 @@ from mq9fast._core.protocol.headers cimport MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, find
 from mq9fast._core.protocol.literals cimport NORMAL
 from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport (
-    NewMessage, StoredMessage, empty_message, name_of
+    NewMessage, StoredMessage, content_bytes, empty_message, name_of
 )
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
@@ -89,7 +89,7 @@ cdef class Receipts:
         self.store = store
 
     cdef bytes block_of(self, Mailbox mailbox, const FoundMessage* message):
-        """The header block of a message of which a receipt is `wanted`; None if it has no Mq9-Receipt-To.
+        """The header block of a message of which receipts are wanted; None if it has no Mq9-Receipt-To.
         Raises what the store raises."""
         if not message.flags & HAS_RECEIPT_TO:
             return None
@@ -104,19 +104,29 @@ cdef class Receipts:
         """Send the receipts of an expired message, whose removal is in the commit group."""
         cdef bytes log = None if mailbox.options is None else mailbox.options.receipts_to
         cdef bytes block = None
-        if not self.wanted(mailbox, message.flags):
+        if not mailbox.wants_receipts(message.flags):
             return 0
         if message.flags & HAS_RECEIPT_TO:
             block = to_bytes(message.header)
         return self.send(mailbox.address, log, msg_id, block, EXPIRED, b"")
 
+    def replaced(self, Mailbox mailbox not None, uint64_t msg_id, bytes block, bint may_discard) -> None:
+        """Send the receipts of a message that a newer one replaced, whose removal is in the commit group.
+        `block`: its header block, None if it has no Mq9-Receipt-To. If not `may_discard`, mailboxes that are
+        full do not make room for them."""
+        cdef bytes log = None if mailbox.options is None else mailbox.options.receipts_to
+        self.send(mailbox.address, log, msg_id, block, REPLACED, b"", may_discard)
+
     cdef int send(
-        self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details
+        self, bytes address, bytes log, uint64_t msg_id, bytes block, ReceiptEvent event, bytes details,
+        bint may_discard=True
     ) except -1:
         """Send the receipts of a message of the mailbox `address`, whose removal is in the commit group.
 
         `log`: the mailbox's `receipts_to`, None or empty if it has none. `block`: the message's header block,
-        None if it has no Mq9-Receipt-To. `details`: more fields of the receipt, each after a comma.
+        None if it has no Mq9-Receipt-To. `details`: more fields of the receipt, each after a comma. If not
+        `may_discard`, mailboxes that are full do not make room for the receipts. A mailbox never drops a
+        message to take the receipt of one that it has just dropped: it would lose what it keeps.
         """
         cdef bytes name = <bytes>EVENTS[<int>event]
         cdef bytes header = b"NATS/1.0\r\nMq9-Receipt: %b\r\n\r\n" % name
@@ -125,27 +135,33 @@ cdef class Receipts:
         )
         cdef View receipt_to
         if log:
-            self.add_to(view_of(log), header, body)
+            self.add_to(view_of(log), header, body, may_discard and (event != REPLACED or log != address))
         if block is None or not is_listed(find_option(view_of(block), MQ9_RECEIPT_ON), event):
             return 0
         receipt_to = find_option(view_of(block), MQ9_RECEIPT_TO)
         if log and same(receipt_to, view_of(log)):
             return 0
-        return self.add_to(receipt_to, header, body)
+        return self.add_to(
+            receipt_to, header, body,
+            may_discard and (event != REPLACED or not same(receipt_to, view_of(address)))
+        )
 
-    cdef int add_to(self, View address, bytes header, bytes body) except -1:
+    cdef int add_to(self, View address, bytes header, bytes body, bint may_discard) except -1:
         """Add a receipt to a mailbox, or drop it. The mailbox's TTL does not start again."""
         cdef Mailbox mailbox = self.mailbox_index.look_up(address)
         cdef NewMessage message = empty_message()
+        cdef bint has_room = False
         message.rank = NORMAL
         message.flags = IS_RECEIPT
         message.composed = True
         message.header = view_of(header)
         message.payload = view_of(body)
-        if (
-            mailbox is None or self.accumulator.disk_full or self.accumulator.store_failed
-            or not self.adder.make_room(mailbox, &message)
-        ):
+        if mailbox is not None and not self.accumulator.disk_full and not self.accumulator.store_failed:
+            if may_discard:
+                has_room = self.adder.make_room(mailbox, &message)
+            else:
+                has_room = self.adder.has_room(mailbox, <uint64_t>content_bytes(&message))
+        if not has_room:
             self.dropped += 1
             return 0
         self.sent += 1

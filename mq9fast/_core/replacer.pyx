@@ -7,7 +7,7 @@ from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.sip_hash cimport sip_hash
 from mq9fast._core.base.view cimport View, view_of
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.commit.batch_deletes cimport BatchDeletes
+from mq9fast._core.commit.batch_deletes cimport BatchDeletes, FoundMessage
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.dropper cimport Dropper
@@ -16,7 +16,6 @@ from mq9fast._core.mailbox.mailbox_keys cimport MailboxKeys
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
 from mq9fast._core.storage.key_row cimport key_of_row, unpack_key_row
 from mq9fast._core.storage.record cimport message_key
-from mq9fast._core.storage.record_batch cimport RecordLocation
 from mq9fast._core.storage.row_format cimport KEYS_RANK, REPLACED_RANK, MessageKeyLayout, read_u64
 
 cdef enum:
@@ -53,7 +52,7 @@ cdef class Replacer:
         cdef Py_ssize_t index
         self.mailbox = None
         self.has_old = self.has_row = self.is_held = False
-        self.old.size = 0
+        self.old.found.size = 0
         self.row_key = key_of_row(mailbox.uid, sip_hash(key, self.hash_key))
         found = self.accumulator.group.keys.get(self.row_key)
         if found is not None:
@@ -61,8 +60,8 @@ cdef class Replacer:
             index = found[2]
             if puts.messages[index].size:
                 self.has_old = True
-                self.old.rank, self.old.msg_id, self.old.unwritten = found
-                self.old.size = puts.content_size(index)
+                self.old.found.rank, self.old.found.place, self.old.unwritten = found
+                self.old.found.size = puts.content_size(index)
         elif mailbox.keys is not None:
             if self.accumulator.is_writing():
                 self.finish_write()
@@ -75,16 +74,16 @@ cdef class Replacer:
         """Find the message by the row of the key in the store."""
         cdef BatchDeletes deletes = self.accumulator.group.deletes
         cdef bytes value = self.store.get(self.row_key)
+        cdef uint64_t msg_id = 0
+        cdef int rank = 0
         self.pending_work.cost += CLOCK_CHECK_COST
         if value is None:
             return 0
         self.has_row = True
-        unpack_key_row(value, &self.old.rank, &self.old.msg_id)
+        unpack_key_row(value, &rank, &msg_id)
         self.old.unwritten = -1
-        self.has_old = deletes.find_live(
-            mailbox.uid, self.old.rank, self.old.msg_id, self.store, &self.old.location, &self.old.size
-        )
-        self.is_held = self.has_old and self.dropper.is_held(mailbox, self.old.msg_id)
+        self.has_old = deletes.find_live(mailbox.uid, rank, msg_id, self.store, &self.old.found)
+        self.is_held = self.has_old and self.dropper.is_held(mailbox, msg_id)
         return 0
 
     cdef int replace(self, Mailbox mailbox, View key) except -1:
@@ -99,19 +98,17 @@ cdef class Replacer:
             return 0
         if self.old.unwritten >= 0:
             if self.accumulator.group.puts.messages[self.old.unwritten].size:
-                self.dropper.drop_unwritten(mailbox, self.old.rank, self.old.unwritten)
+                self.dropper.drop_unwritten(mailbox, self.old.found.rank, self.old.unwritten)
         elif self.is_held:
-            mailbox.keys.replaced[self.old.msg_id] = self.old.rank
+            mailbox.keys.replaced[self.old.found.place] = self.old.found.rank
             self.accumulator.group.put_raw(
-                message_key(mailbox.uid, REPLACED_RANK, self.old.msg_id), bytes((self.old.rank,))
+                message_key(mailbox.uid, REPLACED_RANK, self.old.found.place), bytes((self.old.found.rank,))
             )
             # If the fsync fails, the old message may count as replaced all the same: the new one has to stay.
             self.accumulator.group.replacing.add(mailbox.uid)
             self.held[mailbox] = None
         else:
-            self.dropper.drop_stored(
-                mailbox, self.old.rank, &self.old.location, self.old.msg_id, self.old.size
-            )
+            self.dropper.drop_stored(mailbox, &self.old.found)
         return 0
 
     cdef int remember(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
@@ -192,16 +189,17 @@ cdef class Replacer:
     cdef int drop_returned(self, Mailbox mailbox) except -1:
         """Drop the replaced messages of a mailbox that no member has any more."""
         cdef BatchDeletes deletes = self.accumulator.group.deletes
-        cdef RecordLocation location
-        cdef uint64_t msg_id, size = 0
+        cdef FoundMessage found
+        cdef uint64_t msg_id
         cdef int rank
         if mailbox.exists and mailbox.keys is not None:
             for msg_id, rank in list(mailbox.keys.replaced.items()):
                 if self.dropper.is_held(mailbox, msg_id):
                     continue
-                if deletes.find_live(mailbox.uid, rank, msg_id, self.store, &location, &size):
-                    self.dropper.drop_stored(mailbox, rank, &location, msg_id, size)
+                if deletes.find_live(mailbox.uid, rank, msg_id, self.store, &found):
+                    self.dropper.drop_stored(mailbox, &found)
                 self.forget(mailbox, msg_id)
+                self.dropper.tell_all()
             if len(mailbox.keys.replaced):
                 return 0
         del self.held[mailbox]
@@ -217,8 +215,8 @@ cdef class Replacer:
         """Delete some rows of keys whose messages are gone. Returns whether all rows were examined."""
         cdef CommitGroup group = self.accumulator.group
         cdef bytes key, value
-        cdef RecordLocation location
-        cdef uint64_t msg_id = 0, size = 0
+        cdef FoundMessage found
+        cdef uint64_t msg_id = 0
         cdef int rank = 0
         cdef Py_ssize_t left = ROWS_AT_ONCE
         end = message_key(mailbox.uid, KEYS_RANK + 1, 0)
@@ -230,7 +228,7 @@ cdef class Replacer:
             left -= 1
             unpack_key_row(value, &rank, &msg_id)
             if key in group.keys or group.deletes.find_live(
-                mailbox.uid, rank, msg_id, self.store, &location, &size
+                mailbox.uid, rank, msg_id, self.store, &found
             ):
                 continue
             group.delete_raw(key)

@@ -196,8 +196,8 @@ class CommitPipeline:
             self._write(group, batch)
 
     def finish_write(self) -> None:
-        """Write the batch whose large values a thread writes, and nothing of the group that gathers. The sealed
-        group is released later, in a turn of its own: the caller may be in the middle of a command."""
+        """Write the batch whose large values a thread writes, and nothing of the group that gathers. The
+        sealed group is released in a turn of its own: the caller may be in the middle of a command."""
         if self._writing is None:
             return
         batch, self._writing = self._writing, None

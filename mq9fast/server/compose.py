@@ -110,18 +110,25 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         write_batch=pipeline.write_batch,
     )
+    names = Names(accumulator, store=store)
     deleter = Deleter(
         mailbox_index,
         pending_work,
         accumulator,
         failures,
+        names,
         store=store,
         write_batch=pipeline.write_batch,
     )
-    dropper = Dropper(mailbox_index, accumulator, deleter)
-    discarder = Discarder(
-        pending_work, accumulator, dropper, store=store, finish_write=pipeline.finish_write
+    dropper = Dropper(
+        mailbox_index,
+        accumulator,
+        deleter,
+        events,
+        store=store,
+        send_receipts=lambda *message: receipts.replaced(*message),
     )
+    discarder = Discarder(pending_work, accumulator, dropper, store=store, finish_write=pipeline.finish_write)
     replacer = Replacer(
         mailbox_index,
         pending_work,
@@ -144,7 +151,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         create=mailboxes.auto_create,
     )
-    names = Names(accumulator, store=store)
     delayer = Delayer(mailbox_index, accumulator, adder, names, time, store=store)
     mailbox_writer = MailboxWriter(
         mailbox_index,

@@ -35,6 +35,8 @@ FIRST_FORMAT_WITH_VALUE_LOG = 4
 FIRST_FORMAT_WITH_DEAD_BYTES = 3
 FIRST_FORMAT_WITH_COUNT = 3
 ID_EPOCH_KEY = b"j"
+# Priorities of messages.
+RANKS = 3
 # Greater than every key of an mq9fast store.
 LAST_KEY = b"\xff"
 
@@ -91,8 +93,8 @@ def msg_id_of(key: bytes) -> int:
 
 
 def has_messages(key: bytes) -> bool:
-    """Whether the row with this key, which is under MESSAGES, has messages."""
-    return key[9] < IDS_RANK
+    """Whether the row with this key, which is under MESSAGES, has messages, delayed ones included."""
+    return key[9] < IDS_RANK or DELAYED_RANK <= key[9] < DELAYED_RANK + RANKS
 
 
 def is_bitmap(value: bytes) -> bool:

@@ -1,41 +1,25 @@
 """Answers when writes or fsyncs fail: a question and its answer are never both gone, nor both there."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.faults.broker import BrokerOnFaultyStore
+from tests.support.faults.mailbox import REPLIES, publish, wait_until_writable
 from tests.support.questions import ask
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerOnFaultyStore]:
-    running = BrokerOnFaultyStore(tmp_path / "data")
-    yield running
-    running.end()
-
-
-@pytest.fixture
-def wire(broker: BrokerOnFaultyStore) -> Iterator[Wire]:
-    with Wire(broker.port) as wire:
-        wire.sub("replies", "9")
+def wire(faulty_broker: BrokerOnFaultyStore) -> Iterator[Wire]:
+    with Wire(faulty_broker.port) as wire:
+        wire.sub(REPLIES, "9")
         wire.create(name="approvals")
         wire.create(name="asker")
         ask(wire, "approvals", "may I?", "asker")
         yield wire
-
-
-def publish(wire: Wire, subject: str, body: str) -> None:
-    wire.pub(MAILBOX + subject, body, "replies")
-    wire.ping()
-
-
-def heal(wire: Wire) -> None:
-    wait_until(lambda: wire.create(name="asker").get("is_new") is False)
 
 
 def payloads(wire: Wire, address: str) -> list[Any]:
@@ -48,38 +32,38 @@ def payloads(wire: Wire, address: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("queue", ["", "approvers"])
-def test_failed_write_keeps_the_question(broker: BrokerOnFaultyStore, wire: Wire, queue: str) -> None:
+def test_failed_write_keeps_the_question(faulty_broker: BrokerOnFaultyStore, wire: Wire, queue: str) -> None:
     wire.subscribe("approvals", "1", queue)
     question = wire.message()
-    broker.faults.failing_writes = 1
-    wire.pub(question.reply, "yes", "replies")
+    faulty_broker.faults.failing_writes = 1
+    wire.pub(question.reply, "yes", REPLIES)
     assert wire.message().json["code"] == "store_unavailable"
-    heal(wire)
+    wait_until_writable(wire, "asker")
     assert payloads(wire, "approvals") == ["may I?"] and payloads(wire, "asker") == []
-    wire.pub(question.reply, "no", "replies")
+    wire.pub(question.reply, "no", REPLIES)
     assert wire.message().json["answer"]["mail_address"] == "asker"
     assert payloads(wire, "approvals") == [] and payloads(wire, "asker") == ["no"]
 
 
 @pytest.mark.parametrize("queue", ["", "approvers"])
 def test_failed_fsync_leaves_either_the_question_or_the_answer(
-    broker: BrokerOnFaultyStore, wire: Wire, queue: str
+    faulty_broker: BrokerOnFaultyStore, wire: Wire, queue: str
 ) -> None:
     """The store has both changes. Messages of clients in the same commit group are taken back."""
     wire.subscribe("approvals", "1", queue)
     question = wire.message()
-    with Wire(broker.port) as asker:
+    with Wire(faulty_broker.port) as asker:
         asker.subscribe("asker")
         asker.ping()
-        broker.faults.may_sync.clear()
-        broker.faults.failing_syncs = 1
+        faulty_broker.faults.may_sync.clear()
+        faulty_broker.faults.failing_syncs = 1
         publish(wire, "MSG.asker", "before")
         # That one is being fsynced; these share the next group with the answer, and it fails too.
-        wire.pub(question.reply, "yes", "replies")
+        wire.pub(question.reply, "yes", REPLIES)
         publish(wire, "MSG.asker", "after")
-        broker.faults.may_sync.set()
+        faulty_broker.faults.may_sync.set()
         assert [message.json["code"] for message in wire.messages(3)] == ["store_unavailable"] * 3
-        heal(wire)
+        wait_until_writable(wire, "asker")
         assert payloads(wire, "approvals") + payloads(wire, "asker") in (["may I?"], ["yes"])
         if payloads(wire, "asker"):
             assert asker.message().payload == b"yes"
@@ -89,14 +73,14 @@ def test_failed_fsync_leaves_either_the_question_or_the_answer(
             assert asker.message().payload == b"later"
 
 
-def test_failed_fsync_of_an_answer_among_messages(broker: BrokerOnFaultyStore, wire: Wire) -> None:
+def test_failed_fsync_of_an_answer_among_messages(faulty_broker: BrokerOnFaultyStore, wire: Wire) -> None:
     """The answer was in the group whose fsync failed: it stays, with the deletion of its question."""
     ask(wire, "approvals", "and I?", "asker")
-    with Wire(broker.port) as asker:
+    with Wire(faulty_broker.port) as asker:
         asker.subscribe("asker")
         asker.ping()
-        broker.faults.may_sync.clear()
-        broker.faults.failing_syncs = 1
+        faulty_broker.faults.may_sync.clear()
+        faulty_broker.faults.failing_syncs = 1
         frames = [
             ("MSG.asker", "a"),
             ("DELETE.approvals.0", "yes"),
@@ -104,11 +88,11 @@ def test_failed_fsync_of_an_answer_among_messages(broker: BrokerOnFaultyStore, w
             ("MSG.asker", "c"),
             ("DELETE.approvals.1", "no"),
         ]
-        wire.send("".join(f"PUB {MAILBOX}{subject} replies {len(b)}\r\n{b}\r\n" for subject, b in frames))
+        wire.send("".join(f"PUB {MAILBOX}{subject} {REPLIES} {len(b)}\r\n{b}\r\n" for subject, b in frames))
         wire.ping()
-        broker.faults.may_sync.set()
+        faulty_broker.faults.may_sync.set()
         assert [message.json["code"] for message in wire.messages(5)] == ["store_unavailable"] * 5
-        heal(wire)
+        wait_until_writable(wire, "asker")
         wait_until(lambda: payloads(wire, "asker") == ["yes", "no"])
         assert payloads(wire, "approvals") == []
         assert [message.payload for message in asker.messages(2)] == [b"yes", b"no"]

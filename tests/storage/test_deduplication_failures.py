@@ -1,7 +1,6 @@
 """Nats-Msg-Ids when writes or fsyncs fail: a refused message is not remembered, an acknowledged one is."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +8,6 @@ import pytest
 from tests.support.faults.broker import BrokerOnFaultyStore
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerOnFaultyStore]:
-    running = BrokerOnFaultyStore(tmp_path / "data")
-    yield running
-    running.end()
 
 
 def header(message_id: str) -> bytes:
@@ -41,8 +33,8 @@ def wait_until_writable(wire: Wire) -> None:
 
 
 @pytest.fixture
-def wire(broker: BrokerOnFaultyStore) -> Iterator[Wire]:
-    with Wire(broker.port) as wire:
+def wire(faulty_broker: BrokerOnFaultyStore) -> Iterator[Wire]:
+    with Wire(faulty_broker.port) as wire:
         wire.sub("answers", "9")
         wire.create(name="box")
         assert send(wire, "kept") == {"msg_id": 0}
@@ -53,15 +45,17 @@ def payloads(wire: Wire) -> list[str]:
     return [message["payload"] for message in wire.list("box")["messages"]]
 
 
-def test_reply_to_a_repetition_waits_for_the_first_fsync(broker: BrokerOnFaultyStore, wire: Wire) -> None:
-    broker.faults.may_sync.clear()
+def test_reply_to_a_repetition_waits_for_the_first_fsync(
+    faulty_broker: BrokerOnFaultyStore, wire: Wire
+) -> None:
+    faulty_broker.faults.may_sync.clear()
     publish(wire, "a")
     assert wire.silent(0.1)
     # This one is in the next commit group, and the one before it in its own.
     publish(wire, "a")
     publish(wire, "kept")
     assert wire.silent(0.2)
-    broker.faults.may_sync.set()
+    faulty_broker.faults.may_sync.set()
     assert codes(wire, 3) == [
         {"msg_id": 1},
         {"msg_id": 1, "duplicate": True},
@@ -69,9 +63,9 @@ def test_reply_to_a_repetition_waits_for_the_first_fsync(broker: BrokerOnFaultyS
     ]
 
 
-def test_id_of_a_failed_fsync_is_not_remembered(broker: BrokerOnFaultyStore, wire: Wire) -> None:
-    broker.faults.may_sync.clear()
-    broker.faults.failing_syncs = 1
+def test_id_of_a_failed_fsync_is_not_remembered(faulty_broker: BrokerOnFaultyStore, wire: Wire) -> None:
+    faulty_broker.faults.may_sync.clear()
+    faulty_broker.faults.failing_syncs = 1
     publish(wire, "a")
     assert wire.silent(0.1)
     # A repetition of a message that will be refused is refused too.
@@ -79,7 +73,7 @@ def test_id_of_a_failed_fsync_is_not_remembered(broker: BrokerOnFaultyStore, wir
     publish(wire, "b")
     publish(wire, "b")
     assert wire.silent(0.1)
-    broker.faults.may_sync.set()
+    faulty_broker.faults.may_sync.set()
     assert codes(wire, 4) == ["store_unavailable"] * 4
     wait_until_writable(wire)
     assert "duplicate" not in (first := send(wire, "a"))
@@ -90,21 +84,21 @@ def test_id_of_a_failed_fsync_is_not_remembered(broker: BrokerOnFaultyStore, wir
 
 
 def test_repetition_is_refused_if_the_fsync_of_the_first_fails(
-    broker: BrokerOnFaultyStore, wire: Wire
+    faulty_broker: BrokerOnFaultyStore, wire: Wire
 ) -> None:
     """Although its own commit group has nothing else to write."""
-    broker.faults.may_sync.clear()
-    broker.faults.failing_syncs = 1
+    faulty_broker.faults.may_sync.clear()
+    faulty_broker.faults.failing_syncs = 1
     publish(wire, "a")
     assert wire.silent(0.1)
     publish(wire, "a")
     assert wire.silent(0.1)
-    broker.faults.may_sync.set()
+    faulty_broker.faults.may_sync.set()
     assert codes(wire, 2) == ["store_unavailable"] * 2
 
 
-def test_id_of_a_failed_write_is_not_remembered(broker: BrokerOnFaultyStore, wire: Wire) -> None:
-    broker.faults.failing_writes = 1
+def test_id_of_a_failed_write_is_not_remembered(faulty_broker: BrokerOnFaultyStore, wire: Wire) -> None:
+    faulty_broker.faults.failing_writes = 1
     publish(wire, "a")
     assert codes(wire, 1) == ["store_unavailable"]
     assert send(wire, "a")["code"] == "store_unavailable"
@@ -115,12 +109,14 @@ def test_id_of_a_failed_write_is_not_remembered(broker: BrokerOnFaultyStore, wir
     assert payloads(wire) == ["kept", "a"]
 
 
-def test_only_the_last_ids_are_lost_with_a_failed_write(broker: BrokerOnFaultyStore, wire: Wire) -> None:
+def test_only_the_last_ids_are_lost_with_a_failed_write(
+    faulty_broker: BrokerOnFaultyStore, wire: Wire
+) -> None:
     """More ids than a row has, all of them in memory when the write fails."""
     for n in range(3000):
         wire.pub(f"{MAILBOX}MSG.box", "", header=header(f"many{n}"))
     wire.list("box", limit=1)
-    broker.faults.failing_writes = 1
+    faulty_broker.faults.failing_writes = 1
     publish(wire, "a")
     assert codes(wire, 1) == ["store_unavailable"]
     wait_until_writable(wire)

@@ -1,8 +1,6 @@
 """Delayed messages while writes or fsyncs fail: each accepted one comes once, and no refused one."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +9,6 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 COUNT = 30
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerOnFaultyStore]:
-    running = BrokerOnFaultyStore(tmp_path / "data")
-    yield running
-    running.end()
 
 
 def delay(seconds: float) -> bytes:
@@ -30,8 +21,14 @@ def names(wire: Wire) -> list[int]:
 
 @pytest.mark.parametrize("what", ["writes", "syncs"])
 @pytest.mark.parametrize("times", [1, 3])
-def test_due_messages_come_once_after_a_failure(broker: BrokerOnFaultyStore, what: str, times: int) -> None:
-    with Wire(broker.port) as wire, Wire(broker.port) as reader, Wire(broker.port) as member:
+def test_due_messages_come_once_after_a_failure(
+    faulty_broker: BrokerOnFaultyStore, what: str, times: int
+) -> None:
+    with (
+        Wire(faulty_broker.port) as wire,
+        Wire(faulty_broker.port) as reader,
+        Wire(faulty_broker.port) as member,
+    ):
         wire.create(name="box")
         reader.subscribe("box")
         member.subscribe("box", queue="g")
@@ -40,9 +37,9 @@ def test_due_messages_come_once_after_a_failure(broker: BrokerOnFaultyStore, wha
         for n in range(COUNT):
             assert wire.msg("box" + (".urgent" if n % 2 else ""), str(n), delay(1.5))["msg_id"] == n
         if what == "writes":
-            broker.faults.failing_writes = times
+            faulty_broker.faults.failing_writes = times
         else:
-            broker.faults.failing_syncs = times
+            faulty_broker.faults.failing_syncs = times
         for each in (reader, member):
             got = [(int(m.reply.rpartition(".")[2]), m.payload) for m in each.messages(COUNT)]
             assert sorted(got) == [(n, b"%d" % n) for n in range(COUNT)]
@@ -57,12 +54,12 @@ def test_due_messages_come_once_after_a_failure(broker: BrokerOnFaultyStore, wha
         assert wire.list("box")["total"] == 1
 
 
-def test_refused_delayed_message_never_comes(broker: BrokerOnFaultyStore) -> None:
-    with Wire(broker.port) as wire:
+def test_refused_delayed_message_never_comes(faulty_broker: BrokerOnFaultyStore) -> None:
+    with Wire(faulty_broker.port) as wire:
         wire.create(name="box")
         wire.subscribe("box")
         assert wire.msg("box", "kept", delay(2))["msg_id"] == 0
-        broker.faults.failing_syncs = 1
+        faulty_broker.faults.failing_syncs = 1
         assert wire.msg("box", "refused", delay(1))["code"] == "store_unavailable"
         wait_until(lambda: "msg_id" in wire.msg("box", "later", delay(2)))
         assert {wire.message().payload for _ in range(2)} == {b"kept", b"later"}
@@ -70,11 +67,11 @@ def test_refused_delayed_message_never_comes(broker: BrokerOnFaultyStore) -> Non
         assert wire.list("box")["total"] == 2
 
 
-def test_cancellation_that_fails_is_undone(broker: BrokerOnFaultyStore) -> None:
-    with Wire(broker.port) as wire:
+def test_cancellation_that_fails_is_undone(faulty_broker: BrokerOnFaultyStore) -> None:
+    with Wire(faulty_broker.port) as wire:
         wire.create(name="box")
         wire.msg("box", "x", delay(3))
-        broker.faults.failing_writes = 1
+        faulty_broker.faults.failing_writes = 1
         assert wire.delete("box", 0)["code"] == "store_unavailable"
         wait_until(lambda: wire.list("box").get("total") == 1)
         wait_until(lambda: wire.delete("box", 0) == {"deleted": True})

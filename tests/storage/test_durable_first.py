@@ -1,8 +1,5 @@
 """With `--sync always`, replies and deliveries wait for the fsync. A failed fsync affects only its group."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.support.faults.broker import BrokerOnFaultyStore
@@ -10,22 +7,19 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerOnFaultyStore]:
-    running = BrokerOnFaultyStore(tmp_path / "data")
-    yield running
-    running.end()
-
-
-def test_replies_and_deliveries_wait_for_the_fsync(broker: BrokerOnFaultyStore) -> None:
-    with Wire(broker.port) as sender, Wire(broker.port) as reader, Wire(broker.port) as worker:
+def test_replies_and_deliveries_wait_for_the_fsync(faulty_broker: BrokerOnFaultyStore) -> None:
+    with (
+        Wire(faulty_broker.port) as sender,
+        Wire(faulty_broker.port) as reader,
+        Wire(faulty_broker.port) as worker,
+    ):
         sender.create(name="a")
         sender.msg("a", "first")
         reader.subscribe("a")
         worker.subscribe("a", queue="workers")
         assert reader.message().payload == worker.message().payload == b"first"
 
-        broker.faults.may_sync.clear()
+        faulty_broker.faults.may_sync.clear()
         sender.sub("answers")
         sender.pub(MAILBOX + "MSG.a", "second", "answers")
         sender.pub(MAILBOX + "DELETE.a.0", "", "answers")
@@ -35,7 +29,7 @@ def test_replies_and_deliveries_wait_for_the_fsync(broker: BrokerOnFaultyStore) 
         sender.pub(MAILBOX + "CREATE", '{"name": "b"}', "answers")
         sender.pub(MAILBOX + "LIST.a", "", "answers")
         sender.ping()
-        with Wire(broker.port) as late:
+        with Wire(faulty_broker.port) as late:
             late.subscribe("a")
             late.ping()
             assert sender.silent(0.3)
@@ -43,7 +37,7 @@ def test_replies_and_deliveries_wait_for_the_fsync(broker: BrokerOnFaultyStore) 
             assert worker.silent(0.05)
             assert all(message.payload == b"first" for message in late.received) and late.silent(0.05)
 
-            broker.faults.may_sync.set()
+            faulty_broker.faults.may_sync.set()
             bodies = [message.json for message in sender.messages(5)]
             assert {"msg_id": 1} in bodies
             assert {"msg_id": 2} in bodies
@@ -58,11 +52,11 @@ def wait_until_writable(wire: Wire, address: str) -> None:
     wait_until(lambda: wire.create(name=address).get("is_new") is False)
 
 
-def test_messages_of_a_failed_fsync_are_refused_and_invisible(broker: BrokerOnFaultyStore) -> None:
-    with Wire(broker.port) as wire:
+def test_messages_of_a_failed_fsync_are_refused_and_invisible(faulty_broker: BrokerOnFaultyStore) -> None:
+    with Wire(faulty_broker.port) as wire:
         wire.create(name="a")
-        broker.faults.may_sync.clear()
-        broker.faults.failing_syncs = 1
+        faulty_broker.faults.may_sync.clear()
+        faulty_broker.faults.failing_syncs = 1
         wire.sub("answers")
         wire.pub(MAILBOX + "MSG.a", "refused", "answers")
         wire.ping()
@@ -70,7 +64,7 @@ def test_messages_of_a_failed_fsync_are_refused_and_invisible(broker: BrokerOnFa
         wire.pub(MAILBOX + "MSG.a.urgent", "refused too", "answers")
         wire.ping()
         assert wire.silent(0.1)
-        broker.faults.may_sync.set()
+        faulty_broker.faults.may_sync.set()
         assert [each.json["code"] for each in wire.messages(2)] == ["store_unavailable"] * 2
         # Both are in the store, but stay invisible, also after the store accepts writes again.
         page = wire.list("a")
@@ -84,12 +78,14 @@ def test_messages_of_a_failed_fsync_are_refused_and_invisible(broker: BrokerOnFa
         assert wire.list("a", limit=1)["total"] == 1
 
 
-def test_message_is_delivered_if_its_deletion_fails_during_its_fsync(broker: BrokerOnFaultyStore) -> None:
-    with Wire(broker.port) as wire, Wire(broker.port) as reader:
+def test_message_is_delivered_if_its_deletion_fails_during_its_fsync(
+    faulty_broker: BrokerOnFaultyStore,
+) -> None:
+    with Wire(faulty_broker.port) as wire, Wire(faulty_broker.port) as reader:
         wire.create(name="a")
         reader.subscribe("a")
         reader.ping()
-        broker.faults.may_sync.clear()
+        faulty_broker.faults.may_sync.clear()
         wire.sub("answers")
         # In one piece, so that they are in one commit group.
         wire.send(
@@ -97,10 +93,10 @@ def test_message_is_delivered_if_its_deletion_fails_during_its_fsync(broker: Bro
         )
         wire.ping()
         assert wire.silent(0.1)
-        broker.faults.failing_writes = 1
+        faulty_broker.faults.failing_writes = 1
         wire.pub(MAILBOX + "DELETE.a.0", "", "answers")
         wire.ping()
-        broker.faults.may_sync.set()
+        faulty_broker.faults.may_sync.set()
         answers = [each.json for each in wire.messages(3)]
         assert [each.get("code") for each in answers].count("store_unavailable") == 1
         assert {"msg_id": 0} in answers and {"msg_id": 1} in answers
@@ -112,21 +108,25 @@ def test_message_is_delivered_if_its_deletion_fails_during_its_fsync(broker: Bro
 
 @pytest.mark.parametrize("count", [1, 3], ids=["a whole batch", "part of a batch"])
 def test_deletions_of_a_failed_fsync_are_refused_but_stay_done(
-    broker: BrokerOnFaultyStore, count: int
+    faulty_broker: BrokerOnFaultyStore, count: int
 ) -> None:
     """The store has the deletions although they were refused. No message is deleted twice or comes back."""
-    with Wire(broker.port) as wire, Wire(broker.port) as worker, Wire(broker.port) as other:
+    with (
+        Wire(faulty_broker.port) as wire,
+        Wire(faulty_broker.port) as worker,
+        Wire(faulty_broker.port) as other,
+    ):
         wire.create(name="a")
         wire.send("".join(f"PUB {MAILBOX}MSG.a 1\r\n{n}\r\n" for n in range(count + 2)))
         worker.sub("answers", "9")
         worker.subscribe("a", queue="workers")
         assert len(worker.messages(count + 2)) == count + 2
-        broker.faults.may_sync.clear()
-        broker.faults.failing_syncs = 1
+        faulty_broker.faults.may_sync.clear()
+        faulty_broker.faults.failing_syncs = 1
         worker.send("".join(f"PUB {MAILBOX}DELETE.a.{n} answers 0\r\n\r\n" for n in range(count)))
         worker.ping()
         assert worker.silent(0.1)
-        broker.faults.may_sync.set()
+        faulty_broker.faults.may_sync.set()
         assert [each.json["code"] for each in worker.messages(count)] == ["store_unavailable"] * count
         wait_until_writable(wire, "a")
         left = [{"msg_id": n, "payload": str(n)} for n in range(count, count + 2)]

@@ -1,22 +1,12 @@
 """Expiry of messages while writes or fsyncs fail: each is gone in the end, and counted once."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.faults.broker import BrokerOnFaultyStore
 from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerOnFaultyStore]:
-    running = BrokerOnFaultyStore(tmp_path / "data")
-    yield running
-    running.end()
-
 
 HEADER = b"NATS/1.0\r\nNats-TTL: 2\r\n\r\n"
 
@@ -39,13 +29,13 @@ def settled(wire: Wire) -> bool:
 
 
 @pytest.mark.parametrize("what", ["writes", "syncs"])
-def test_expiry_is_done_again_after_a_failure(broker: BrokerOnFaultyStore, what: str) -> None:
-    with Wire(broker.port) as wire:
+def test_expiry_is_done_again_after_a_failure(faulty_broker: BrokerOnFaultyStore, what: str) -> None:
+    with Wire(faulty_broker.port) as wire:
         fill(wire)
         if what == "writes":
-            broker.faults.failing_writes = 3
+            faulty_broker.faults.failing_writes = 3
         else:
-            broker.faults.failing_syncs = 3
+            faulty_broker.faults.failing_syncs = 3
         time.sleep(2)
         wait_until(lambda: settled(wire))
         assert [message["payload"] for message in wire.list("lives")["messages"]] == ["stays"]
@@ -53,11 +43,11 @@ def test_expiry_is_done_again_after_a_failure(broker: BrokerOnFaultyStore, what:
         assert wire.list("lives", priority="critical")["total"] == 1
 
 
-def test_refused_message_with_a_life_leaves_nothing(broker: BrokerOnFaultyStore) -> None:
-    with Wire(broker.port) as wire:
+def test_refused_message_with_a_life_leaves_nothing(faulty_broker: BrokerOnFaultyStore) -> None:
+    with Wire(faulty_broker.port) as wire:
         wire.create(name="lives")
         wire.msg("lives", "kept", HEADER)
-        broker.faults.failing_syncs = 1
+        faulty_broker.faults.failing_syncs = 1
         assert wire.msg("lives", "refused", HEADER)["code"] == "store_unavailable"
         wait_until(lambda: "msg_id" in wire.msg("lives", "later", HEADER))
         wait_until(lambda: wire.list("lives", priority="critical")["total"] == 0)

@@ -215,11 +215,13 @@ class Core:
             bury=lambda *message: self.dead_letters.bury(*message),
         )
         self.pipeline = ImmediatePipeline(self.accumulator, self.delivery, self.store)
+        self.names = Names(self.accumulator, store=self.store)  # type: ignore[arg-type]
         self.deleter = Deleter(
             self.mailbox_index,
             self.pending_work,
             self.accumulator,
             self.failures,
+            self.names,
             store=self.store,  # type: ignore[arg-type]
             write_batch=self.pipeline.write_batch,
         )
@@ -231,7 +233,14 @@ class Core:
             store=self.store,  # type: ignore[arg-type]
             write_batch=self.pipeline.write_batch,
         )
-        dropper = Dropper(self.mailbox_index, self.accumulator, self.deleter)
+        dropper = Dropper(
+            self.mailbox_index,
+            self.accumulator,
+            self.deleter,
+            self.events,
+            store=self.store,  # type: ignore[arg-type]
+            send_receipts=lambda *message: self.receipts.replaced(*message),
+        )
         self.discarder = Discarder(
             self.pending_work,
             self.accumulator,
@@ -271,7 +280,7 @@ class Core:
             self.mailbox_index,
             self.accumulator,
             self.adder,
-            Names(self.accumulator, store=self.store),  # type: ignore[arg-type]
+            self.names,
             self.time,
             store=self.store,  # type: ignore[arg-type]
         )

@@ -12,11 +12,11 @@ from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
 
 
 cdef struct FoundMessage:
-    # A message that is in the store, or in flight.
+    # A message that is in the store.
     uint64_t place            # the id in its row
+    uint64_t name             # the id that clients know
     int rank
     uint8_t flags             # the set of MessageFlags
-    bint in_flight            # a queue group has it
     uint64_t size             # of header and payload, in bytes
     RecordLocation location
 
@@ -45,10 +45,10 @@ cdef class BatchDeletes:
     ) except -1
     cdef bint next_live(
         self, uint64_t uid, int rank, uint64_t from_id, uint64_t end_id, object store,
-        RecordLocation* location, uint64_t* msg_id, uint64_t* size
+        FoundMessage* found
     ) except -1
     cdef bint find_live(
-        self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
+        self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1
     cdef bint single_deleted(self, uint64_t uid, int rank, uint64_t msg_id) except -1
     cdef int write(self, object put, object delete) except -1

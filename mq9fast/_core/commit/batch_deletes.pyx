@@ -64,12 +64,14 @@ cdef class BatchDeletes:
     cdef bint find(
         self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1:
-        """Find a message by id. False if there is none. A deleted message may still be found."""
+        """Find a message by its place, which is set as its name too. False if there is none. A deleted
+        message may still be found."""
         cdef RowDeletions row = self.known_row(uid, rank, msg_id)
         cdef RecordBatch batch
         cdef StoredMessage message
         cdef int index
         found.rank = rank
+        found.place = found.name = msg_id
         if row is None:
             batch = self.read_row_of(uid, rank, msg_id, msg_id + BATCH_ID_SPAN, store)
             if batch is None:
@@ -104,14 +106,14 @@ cdef class BatchDeletes:
 
     cdef bint next_live(
         self, uint64_t uid, int rank, uint64_t from_id, uint64_t end_id, object store,
-        RecordLocation* location, uint64_t* msg_id, uint64_t* size
+        FoundMessage* found
     ) except -1:
-        """Find the first message of a rank that is not deleted, from `from_id` up to but not `end_id`: its
-        location, id, and the size of its header and payload. False if there is none."""
+        """Find the first message of a rank that is not deleted, from `from_id` up to but not `end_id`."""
         cdef RowDeletions row
         cdef RecordBatch batch
         cdef StoredMessage message
         cdef int index
+        found.rank = rank
         while from_id < end_id:
             row = self.known_row(uid, rank, from_id)
             if row is None:
@@ -123,31 +125,30 @@ cdef class BatchDeletes:
                     if self.single_deleted(uid, rank, batch.row_id):
                         continue
                     batch.read(0, &message)
-                    location[0] = batch.location(0)
-                    msg_id[0] = batch.row_id
-                    size[0] = <uint64_t>(message.header.size + message.payload.size)
+                    found.location = batch.location(0)
+                    found.place = found.name = batch.row_id
+                    found.size = <uint64_t>(message.header.size + message.payload.size)
+                    found.flags = message.flags
                     return True
                 row = self.last_found = self.index_row(uid, rank, from_id, batch, store)
             index = row.next_live(from_id)
             if index >= 0:
                 self.add_row(row)
-                location[0] = row.location(index)
-                msg_id[0] = row.row_id - row.distances[index]
-                size[0] = row.sizes[index]
+                found.location = row.location(index)
+                found.place = found.name = row.row_id - row.distances[index]
+                found.size = row.sizes[index]
+                found.flags = row.flags[index]
                 return True
             from_id = row.row_id + 1
         return False
 
     cdef bint find_live(
-        self, uint64_t uid, int rank, uint64_t msg_id, object store, RecordLocation* location, uint64_t* size
+        self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1:
         """As `find`, but false for a deleted message too."""
-        cdef FoundMessage found
-        if not self.find(uid, rank, msg_id, store, &found):
+        if not self.find(uid, rank, msg_id, store, found):
             return False
-        location[0] = found.location
-        size[0] = found.size
-        return not has_bit(self.row(uid, rank, location, store).deleted, location.index)
+        return not has_bit(self.row(uid, rank, &found.location, store).deleted, found.location.index)
 
     cdef bint single_deleted(self, uint64_t uid, int rank, uint64_t msg_id) except -1:
         """Whether the write batch deletes a message that is a row by itself."""

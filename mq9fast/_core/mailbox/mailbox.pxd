@@ -20,7 +20,9 @@ from mq9fast._core.mailbox.options cimport DEFAULT_DUPLICATE_WINDOW_MS, MailboxO
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.mailbox.times cimport Fronts, Times
 from mq9fast._core.storage.record cimport MailboxRecord
-from mq9fast._core.storage.row_format cimport DEAD_BYTES_UNIT, MESSAGE_OVERHEAD_BYTES
+from mq9fast._core.storage.row_format cimport (
+    DEAD_BYTES_UNIT, HAS_RECEIPT_TO, IS_RECEIPT, MESSAGE_OVERHEAD_BYTES
+)
 
 
 cdef enum:
@@ -117,6 +119,12 @@ cdef class Mailbox:
 
     cdef inline uint64_t total(self) noexcept:
         return self.placed() + self.delayed()
+
+    cdef inline bint wants_receipts(self, uint8_t flags) noexcept:
+        """Whether there are receipts of a message with these MessageFlags."""
+        if flags & (HAS_RECEIPT_TO | IS_RECEIPT):
+            return flags & IS_RECEIPT == 0
+        return self.options is not None and len(self.options.receipts_to) > 0
 
     cdef inline void check_ids(self) noexcept:
         check(self.durable_id <= self.written_id <= self.next_id, b"ids are written before they are durable")

@@ -31,16 +31,27 @@ cdef RecordBatchReader messages_between(
     return RecordBatchReader(store.scan(first, message_key(mailbox.uid, rank, end_key)), start, mailbox.times)
 
 
+cdef bint read_message_at(
+    object store, Mailbox mailbox, int rank, const RecordLocation* location, RecordBatch batch,
+    StoredMessage* message
+) except -1:
+    """Read the message at a location. False if its row does not exist. `batch` is an empty one, into which
+    the message points: DANGER. Raises what the store raises, and CorruptRecord."""
+    cdef bytes value = store.get(row_key(mailbox.uid, rank, location))
+    if value is None:
+        return False
+    batch.open(location.row_id, location.count == 1, value)
+    batch.read(location.index, message)
+    return True
+
+
 cdef bytes header_at(object store, Mailbox mailbox, int rank, const RecordLocation* location):
     """The header block of the message at this location; None if its row does not exist. Raises what the store
     raises, and CorruptRecord."""
     cdef RecordBatch batch = RecordBatch()
     cdef StoredMessage message
-    cdef bytes value = store.get(row_key(mailbox.uid, rank, location))
-    if value is None:
+    if not read_message_at(store, mailbox, rank, location, batch, &message):
         return None
-    batch.open(location.row_id, location.count == 1, value)
-    batch.read(location.index, &message)
     return to_bytes(message.header)
 
 
