@@ -47,6 +47,30 @@ def test_first_event_is_the_present_state(wire: Wire, address: str, detail: str)
     assert wire.silent()
 
 
+def test_first_event_comes_before_what_the_same_write_changes(wire: Wire, address: str) -> None:
+    body = f'{{"name":"{address}"}}'
+    create, message = f"{MAILBOX}CREATE", f"{MAILBOX}MSG.{address}"
+    wire.send(
+        f"SUB {EVENT}{address} a\r\nPUB {create} {len(body)}\r\n{body}\r\nSUB {EVENT}{address} b\r\n"
+        f"PUB {message} 5\r\nfirst\r\nSUB {EVENT}{address} c\r\n"
+    )
+    heard: dict[str, list[Any]] = {}
+    for each in wire.messages(6):
+        heard.setdefault(each.sid, []).append(each.json)
+    waiting = {"event": "waiting", "total": 1}
+    assert heard == {
+        "a": [{"event": "absent"}, {"event": "created"}, waiting],
+        "b": [{"event": "alive", "total": 0}, waiting],
+        "c": [{"event": "alive", "total": 1}],
+    }
+    assert wire.silent()
+
+
+def test_no_event_follows_unsub_in_the_same_write(wire: Wire, address: str) -> None:
+    wire.send(f"SUB {EVENT}{address} a\r\nUNSUB a\r\n")
+    assert wire.silent()
+
+
 def test_state_shows_when_the_mailbox_expires(wire: Wire, address: str) -> None:
     wire.create(name=address, ttl=60)
     watch(wire, address)

@@ -52,5 +52,6 @@ cdef class Events:
     cdef int note_if_waiting(self, Mailbox mailbox) except -1
     cdef int note_message(self, Mailbox mailbox, bytes event, uint64_t msg_id, bytes details) except -1
     cdef int send_states(self, Client client) except -1
+    cdef int send_to(self, EventSubscription subscription, bytes body) except -1
     cdef int fall_behind(self, EventSubscription subscription) except -1
     cdef bytes state_of(self, bytes address)

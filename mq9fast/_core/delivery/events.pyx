@@ -55,8 +55,12 @@ cdef class Events:
         subscription.address = to_bytes(address)
         subscription.detailed = detailed
         self.watched.setdefault(subscription.address, {})[subscription] = None
-        self.fall_behind(subscription)
-        self.send_states_later(client)
+        # The state is that of this moment: what follows in the same commit group is an event after it.
+        subscription.behind = True
+        self.accumulator.group.defer(
+            partial(self.send_first, subscription, self.state_of(subscription.address))
+        )
+        self.pending_work.schedule_end()
         return subscription
 
     cdef int detach(self, EventSubscription subscription) except -1:
@@ -107,6 +111,18 @@ cdef class Events:
         if durable:
             self.send(address, body, is_detail)
 
+    def send_first(self, EventSubscription subscription not None, bytes body, bint durable):
+        """Send the first event, unless the subscription has ended. Where that fails, it is sent later."""
+        if subscription not in self.watched.get(subscription.address, ()) or not subscription.behind:
+            return
+        if durable and subscription.accepts_more():
+            subscription.behind = False
+            self.send_to(subscription, body)
+            return
+        self.fall_behind(subscription)
+        if subscription.client.writable:
+            self.send_states_later(subscription.client)
+
     def send(self, bytes address, bytes body, bint is_detail):
         """Send an event to the subscribers of a mailbox that have lost none."""
         cdef EventSubscription subscription
@@ -114,8 +130,7 @@ cdef class Events:
             if is_detail and not subscription.detailed:
                 continue
             if not subscription.behind and subscription.accepts_more():
-                subscription.send(view_of(subscription.subject), empty_view(), empty_view(), view_of(body))
-                self.sent += 1
+                self.send_to(subscription, body)
                 continue
             self.lost += 1
             if not subscription.behind:
@@ -158,9 +173,12 @@ cdef class Events:
                 break
             del behind[subscription]
             subscription.behind = False
-            body = self.state_of(subscription.address)
-            subscription.send(view_of(subscription.subject), empty_view(), empty_view(), view_of(body))
-            self.sent += 1
+            self.send_to(subscription, self.state_of(subscription.address))
+        return 0
+
+    cdef int send_to(self, EventSubscription subscription, bytes body) except -1:
+        subscription.send(view_of(subscription.subject), empty_view(), empty_view(), view_of(body))
+        self.sent += 1
         return 0
 
     cdef bytes state_of(self, bytes address):
