@@ -17,7 +17,7 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md
 DEBUG_TESTS := tests/core tests/wire
 
-.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist clean
+.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -74,6 +74,10 @@ debug: $(VENV)/ready
 # Not the tests that take what a release takes, or that all of the repository is about.
 test-debug: debug $(VENV)/ready-to-test
 	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest $(IN_PARALLEL) --capture=sys $(DEBUG_TESTS) $(ARGS)
+
+# The documentation, in build/website/site.
+site: $(VENV)/ready-to-test
+	$(BIN)/python website/build.py
 
 sdist: $(VENV)/ready-to-test
 	$(BIN)/python -m build

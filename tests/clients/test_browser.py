@@ -21,7 +21,7 @@ from tests.support.wire_client import Wire
 PAGE = Path(__file__).parents[2] / "examples" / "browser.html"
 pytestmark = [
     needs_node,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: .ci/install-chromium installs it"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: .ci/install-system-packages installs it"),
 ]
 # What the page shows, from top to bottom.
 SHOWN = (

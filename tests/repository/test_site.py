@@ -1,0 +1,62 @@
+"""The site of docs/ builds without warnings, has every page, and loads nothing from elsewhere."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"]
+DIRECTORIES = ["docs", "examples", "deploy", "website", "bench"]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What the site is made of, in a directory of its own."""
+    for name in SOURCES:
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    for name in DIRECTORIES:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def build(clone: Path) -> subprocess.CompletedProcess[str]:
+    program = clone / "website" / "build.py"
+    return subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120)
+
+
+def test_every_page_is_in_the_site(clone: Path) -> None:
+    built = build(clone)
+    assert built.returncode == 0, built.stdout + built.stderr
+    site = clone / "build" / "website" / "site"
+    listed = re.findall(r"\]\((\S+\.md)\): \S", (site / "llms.txt").read_text())
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(listed)
+    for page in listed:
+        assert (site / page).read_text().startswith("# "), page
+        assert (site / page).with_suffix(".html").exists(), page
+    text = (site / "scenarios.html").read_text()
+    assert "delete_all" in text  # the programs are on the page
+
+
+def test_pages_load_nothing_from_other_sites(clone: Path) -> None:
+    assert build(clone).returncode == 0
+    for page in (clone / "build" / "website" / "site").rglob("*.html"):
+        loaded = re.findall(
+            r"<(?:script|link|img)[^>]*\b(?:src|href)=\"?(https?://[^\s\">]+)", page.read_text()
+        )
+        assert loaded == [], page
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [("[x](missing.md)", "docs/missing.md"), ("[x](protocol.md#nowhere)", "anchor does not exist")],
+)
+def test_a_broken_link_fails_the_build(clone: Path, link: str, named: str) -> None:
+    with (clone / "docs" / "deploy.md").open("a") as page:
+        page.write(f"\n{link}\n")
+    built = build(clone)
+    assert built.returncode != 0
+    assert named in built.stdout + built.stderr
