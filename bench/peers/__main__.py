@@ -5,11 +5,13 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bench.peers import (
     results,
     rows_core,
+    rows_features,
     rows_large,
     rows_memory,
     rows_priority,
@@ -24,7 +26,7 @@ from bench.peers.report import markdown
 from bench.peers.rounds import run, tell
 
 ROOT = Path(__file__).parents[2]
-MODULES = [rows_core, rows_send, rows_read, rows_large, rows_memory, rows_priority]
+MODULES = [rows_core, rows_send, rows_read, rows_large, rows_memory, rows_priority, rows_features]
 QUICK_SCALE = 0.05
 QUICK_ROUNDS = 2
 ROUNDS = 5
@@ -33,7 +35,7 @@ ROUNDS = 5
 def main() -> int:
     options = arguments()
     scale = QUICK_SCALE if options.quick else 1.0
-    comparisons = chosen([each for module in MODULES for each in module.comparisons(scale)], options.k)
+    comparisons = [each for module in MODULES for each in chosen(module, scale, options.k)]
     place = ROOT / "build" / "peers"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -59,7 +61,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument(
-        "-k", default="", metavar="TEXT", help="only comparisons with TEXT in the name of a row"
+        "-k", default="", metavar="TEXT", help="only comparisons with TEXT in the name of a row or module"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a twentieth of the messages, two rounds; keeps no results"
@@ -70,8 +72,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(comparisons: list[Comparison], text: str) -> list[Comparison]:
-    return [each for each in comparisons if any(text.lower() in row.name.lower() for row in each.rows)]
+def chosen(module: ModuleType, scale: float, text: str) -> list[Comparison]:
+    """The comparisons of a module with `text` in its name, or in the name of one of their rows."""
+    found: list[Comparison] = module.comparisons(scale)
+    if text in module.__name__:
+        return found
+    return [each for each in found if any(text.lower() in row.name.lower() for row in each.rows)]
 
 
 def keep(everything: dict[str, Any], *, whole: bool, place: Path) -> None:

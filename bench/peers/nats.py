@@ -21,6 +21,15 @@ def pub(subject: str, body: bytes, reply: bytes = b"") -> bytes:
     return b"PUB %s %s%d\r\n%s\r\n" % (subject.encode(), reply and reply + b" ", len(body), body)
 
 
+def hpub(subject: str, header: bytes, body: bytes, reply: bytes = b"") -> bytes:
+    """A publish with one header line; without `header`, as `pub`."""
+    if not header:
+        return pub(subject, body, reply)
+    block = b"NATS/1.0\r\n%s\r\n\r\n" % header
+    sizes = b"%d %d" % (len(block), len(block) + len(body))
+    return b"HPUB %s %s%s\r\n%s%s\r\n" % (subject.encode(), reply and reply + b" ", sizes, block, body)
+
+
 def delivered_bytes(subject: str, sid: str, size: int) -> int:
     return len(f"MSG {subject} {sid} {size}\r\n") + size + 2
 
@@ -42,14 +51,15 @@ class NatsServer(Server):
 NATS = Setup("nats-server", "defaults", NatsServer)
 
 
-def jetstream(sync_interval: str = "") -> Setup:
-    """File storage, one replica. A slow subscriber stays connected when 64 MiB wait for it."""
+def jetstream(sync_interval: str = "", *more: str) -> Setup:
+    """File storage, one replica. A slow subscriber stays connected when 64 MiB wait for it. `more`: lines of
+    its configuration."""
     lines = ["store_dir: '{place}/data'", "max_file_store: 32GB"]
     if sync_interval:
         lines.append(f"sync_interval: {sync_interval}")
     settings = f"file, R1, sync_interval {sync_interval or '2m (default)'}"
     text = "jetstream {\n" + "\n".join(lines) + "\n}"
-    return Setup("JetStream", settings, lambda place: NatsServer(place, [text, "max_pending: 1GB"]))
+    return Setup("JetStream", settings, lambda place: NatsServer(place, [text, "max_pending: 1GB", *more]))
 
 
 class Mailboxes:
@@ -136,10 +146,22 @@ def acknowledged(
     laps, rest = divmod(times, len(bodies))
     if rest:
         raise ValueError(f"{times} is not a multiple of {len(bodies)} bodies")
-    inbox = f"acks.{id(wire)}"
-    wire.sub(inbox, "acks")
+    inbox = inbox_of(wire)
+    frames = [pub(kept.subject + name, body, inbox) for body in bodies for name in names]
+    return pipelined(wire, kept, frames, laps, connections, window)
+
+
+def inbox_of(wire: Wire) -> bytes:
+    """The reply subject of the frames that `pipelined` sends."""
+    return f"acks.{id(wire)}".encode()
+
+
+def pipelined(
+    wire: Wire, kept: Keeper, frames: Sequence[bytes], laps: int = 1, connections: int = 1, window: int = 0
+) -> tuple[list[Source], list[Sink]]:
+    """Return what sends the frames, `laps` over, and what waits for the replies. `window` as above."""
+    wire.sub(inbox_of(wire).decode(), "acks")
     wire.ping()
-    frames = [pub(kept.subject + name, body, inbox.encode()) for body in bodies for name in names]
     if window := window or kept.window:
         window = max(4, window // connections)
         return [], [Window(wire.socket, frames, laps, END, window)]

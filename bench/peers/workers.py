@@ -65,6 +65,12 @@ class NatsWorker(Worker):
         return answers
 
 
+class HeaderWorker(NatsWorker):
+    """A NatsWorker for messages with headers."""
+
+    found = re.compile(rb" (\$\S+) \d+ \d+\r\n")
+
+
 class SkippingWorker(NatsWorker):
     """A NatsWorker for messages of any size. It does not look into their payloads."""
 

@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 from bench.regression import reference
 from mq9fast._core.base.limits import Limits
+from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.pubsub.client import Client, PendingWork
 from mq9fast._core.pubsub.sublist import Sublist
 from mq9fast._core.testing.protocol import read_header_block
 from mq9fast._core.testing.pubsub import add_subscription, begin_end_of_turn, remove_subscription
-from tests.support.in_memory import KIB, Core, pub
+from tests.support.in_memory import KIB, Core, Peer, hpub, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG.b"
+INBOX = b"_INBOX.a"
 FRAMES = 1000
 BLOCKS = 50
 MEMBERS = 8
@@ -49,12 +51,12 @@ def one_to_one() -> Comparison:
 
 def send() -> Comparison:
     """Messages to a mailbox, each answered at the end of the turn. The store is a dictionary."""
-    data = pub(MSG, b"x" * 100, b"_INBOX.a") * FRAMES
+    data = pub(MSG, b"x" * 100, INBOX) * FRAMES
     # One core for all rounds: the pages of a new one would cost as much as the messages.
     core = Core(read_bytes=256 * KIB)
     core.create(b"b")
     peer = core.session()
-    peer.feed(b"SUB _INBOX.a 1\r\n")
+    peer.feed(b"SUB %b 1\r\n" % INBOX)
     core.end_turn()
 
     def prepare() -> None:
@@ -67,6 +69,48 @@ def send() -> Comparison:
         assert peer.connection.written
 
     return Comparison(run_core, lambda: reference.send(data, {b"b": 0}, {}, bytearray()), prepare)
+
+
+def send_to_status() -> Comparison:
+    """Messages of which a mailbox keeps the latest, compared with plain sends."""
+    frame = pub(MSG, b"x" * 100, INBOX)
+    return compared_with_plain_sends(frame, frame, MailboxOptions(max_messages=1, discards_old=True))
+
+
+def send_with_key() -> Comparison:
+    """Messages that replace the one with their key, compared with messages that have another header."""
+    frames = [
+        hpub(MSG, b"NATS/1.0\r\n%b: worker.17\r\n\r\n" % name, b"x" * 100, INBOX)
+        for name in (b"Mq9-Key", b"Task-Id")
+    ]
+    return compared_with_plain_sends(*frames, None)
+
+
+def compared_with_plain_sends(frame: bytes, plain_frame: bytes, options: MailboxOptions | None) -> Comparison:
+    """Send `frame` to a mailbox with `options`, and `plain_frame` to one without."""
+    plain, measured = core_that_answers(None), core_that_answers(options)
+
+    def run_plain() -> None:
+        plain.core.store.pairs.clear()
+        plain.feed(plain_frame * FRAMES)
+        plain.after_turn()
+
+    def run_core() -> None:
+        measured.feed(frame * FRAMES)
+        measured.after_turn()
+        assert measured.core.mailbox_index.message_count == 1
+
+    return Comparison(run_core, run_plain)
+
+
+def core_that_answers(options: MailboxOptions | None) -> Peer:
+    """A client of a core with a mailbox that has these options. It receives the replies."""
+    core = Core(read_bytes=256 * KIB)
+    core.mailbox_index.set_options(core.create(b"b"), options)
+    peer = core.session()
+    peer.feed(b"SUB %b 1\r\n" % INBOX)
+    core.end_turn()
+    return peer
 
 
 def read_headers() -> Comparison:
@@ -184,6 +228,8 @@ COMPARISONS = {
     "publish_to_nobody": to_nobody,
     "publish_one_to_one": one_to_one,
     "mailbox_send": send,
+    "mailbox_status": send_to_status,
+    "mailbox_key": send_with_key,
     "mailbox_headers": read_headers,
     "mailbox_replay": replay,
     "queue_group": share_out,

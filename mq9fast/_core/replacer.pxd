@@ -41,7 +41,7 @@ cdef class Replacer:
     cdef int find(self, Mailbox mailbox, View key) except -1
     cdef int find_row(self, Mailbox mailbox) except -1
     cdef int replace(self, Mailbox mailbox, View key) except -1
-    cdef int remember(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1
+    cdef int remember(self, Mailbox mailbox) except -1
     cdef int check_keys(self, Mailbox mailbox) except -1
     cdef int drop_returned(self, Mailbox mailbox) except -1
     cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1

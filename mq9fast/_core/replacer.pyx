@@ -57,10 +57,12 @@ cdef class Replacer:
         found = self.accumulator.group.keys.get(self.row_key)
         if found is not None:
             self.has_row = True
-            index = found[2]
+            index = found
             if puts.messages[index].size:
                 self.has_old = True
-                self.old.found.rank, self.old.found.place, self.old.unwritten = found
+                self.old.found.rank = puts.rank_of(index)
+                self.old.found.place = puts.messages[index].msg_id
+                self.old.unwritten = index
                 self.old.found.size = puts.content_size(index)
         elif mailbox.keys is not None:
             if self.accumulator.is_writing():
@@ -111,10 +113,10 @@ cdef class Replacer:
             self.dropper.drop_stored(mailbox, &self.old.found)
         return 0
 
-    cdef int remember(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
+    cdef int remember(self, Mailbox mailbox) except -1:
         """The message that was just added to the commit group has the key."""
         cdef CommitGroup group = self.accumulator.group
-        group.keys[self.row_key] = (rank, msg_id, group.puts.count - 1)
+        group.keys[self.row_key] = group.puts.count - 1
         if not self.has_row:
             mailbox.keys.rows += 1
             self.mailbox_index.queue_if_stale_keys(mailbox)

@@ -62,6 +62,7 @@ cdef class BatchPuts:
     cdef Py_ssize_t unwritten(self, Mailbox mailbox, int rank) noexcept
     cdef Py_ssize_t next_unwritten(self, Mailbox mailbox, int rank, Py_ssize_t after) noexcept
     cdef uint64_t content_size(self, Py_ssize_t index) except? 0
+    cdef int rank_of(self, Py_ssize_t index) noexcept
     cdef void drop(self, Py_ssize_t index) noexcept
     cdef uint64_t row_id(self, const OpenBatch* open_batch) noexcept
     cdef bytes pack(self, const OpenBatch* open_batch)

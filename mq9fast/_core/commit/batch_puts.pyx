@@ -133,6 +133,11 @@ cdef class BatchPuts:
         unpack_message(self.stored(&self.messages[index]), &message)
         return <uint64_t>(message.header.size + message.payload.size)
 
+    cdef int rank_of(self, Py_ssize_t index) noexcept:
+        """The rank of a message, until the write batch is written."""
+        check(0 <= index < self.count, b"a message of the write batch has an index below their count")
+        return self.open_batches[self.messages[index].open_batch].rank
+
     cdef void drop(self, Py_ssize_t index) noexcept:
         """Drop a message that is not written. Its index stays its own."""
         cdef Message* message = &self.messages[index]

@@ -250,8 +250,9 @@ cdef class CommitGroup:
 
     cdef int put_key_rows(self) except -1:
         """Write which messages have the keys that came with messages of this batch."""
-        for key, (rank, msg_id, _) in self.keys.items():
-            self.put(key, pack_key_row(rank, msg_id))
+        cdef Py_ssize_t index
+        for key, index in self.keys.items():
+            self.put(key, pack_key_row(self.puts.rank_of(index), self.puts.messages[index].msg_id))
         self.keys.clear()
         return 0
 
