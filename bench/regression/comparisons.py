@@ -18,6 +18,7 @@ INBOX = b"_INBOX.a"
 FRAMES = 1000
 BLOCKS = 50
 MEMBERS = 8
+SHARE = 125
 
 
 class Comparison(NamedTuple):
@@ -199,6 +200,39 @@ def share_out() -> Comparison:
     )
 
 
+def share_out_in_flight() -> Comparison:
+    """A drain by members that may hold 100 messages each, compared with one by members without that limit."""
+    limited, unlimited = drain(MailboxOptions(max_in_flight=100)), drain(None)
+    return Comparison(limited, unlimited)
+
+
+def drain(options: MailboxOptions | None) -> Callable[[], None]:
+    """A function that fills a mailbox with FRAMES messages, and has a queue group answer them in shares."""
+    core = Core(read_bytes=256 * KIB)
+    mailbox = core.create(b"b")
+    core.mailbox_index.set_options(mailbox, options)
+    sender, members = core.session(), [core.session() for _ in range(MEMBERS)]
+    frames = pub(MSG, b"x" * 100) * FRAMES
+
+    def run() -> None:
+        first = mailbox.next_id
+        sender.feed(frames)
+        core.end_turn()
+        for member in members:
+            member.feed(b"SUB %b g 1\r\n" % MSG)
+        for at in range(first, first + FRAMES, SHARE):
+            core.end_turn()
+            ids = range(at, at + SHARE)
+            sender.feed(b"".join(pub(b"$mq9.AI.MAILBOX.DELETE.b.%d" % msg_id) for msg_id in ids))
+        core.end_turn()
+        assert core.mailbox_index.message_count == 0
+        for member in members:
+            member.feed(b"UNSUB 1\r\n")
+            member.output()
+
+    return run
+
+
 def match() -> Comparison:
     """Match new subjects against 1,000 literal and 1,000 wildcard subscriptions."""
     trie, reference_trie, client = Sublist(1), reference.Trie(), Client(PendingWork(Limits()), 1)
@@ -233,5 +267,6 @@ COMPARISONS = {
     "mailbox_headers": read_headers,
     "mailbox_replay": replay,
     "queue_group": share_out,
+    "queue_group_limited": share_out_in_flight,
     "match_uncached": match,
 }

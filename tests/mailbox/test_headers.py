@@ -182,6 +182,49 @@ def test_text_of_an_answer_adds_no_header(wire: Wire, address: str, body: str) -
     assert wire.list(address)["messages"][0]["headers"] == {"Mq9-From": "anna"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [" x\r\nMq9-From: boss\r\n\r\n", " \rMq9-From: boss", "\nMq9-Dead-From: boss/1\n", " \0\tMq9-From: boss"],
+)
+def test_text_of_term_adds_no_header(wire: Wire, address: str, text: str) -> None:
+    dead = f"{address}.dead"
+    wire.create(name=address, dead_letter=dead)
+    wire.msg(address, "x")
+    wire.subscribe(address, queue="g")
+    assert wire.request(wire.message().reply, f"+TERM{text}", block(*FORGED)).json == {"deleted": True}
+    wire.subscribe(dead, "2")
+    header = wire.message().header
+    *lines, end, after = header.removeprefix(b"NATS/1.0\r\n").split(b"\r\n")
+    assert (end, after) == (b"", b"")
+    assert sorted(line.partition(b":")[0] for line in lines) == [
+        b"Mq9-Dead-From",
+        b"Mq9-Dead-Reason",
+        b"Mq9-Dead-Text",
+        b"Mq9-Deliveries",
+        b"Mq9-From",
+    ]
+    assert b"Mq9-From: anna" in lines
+    assert f"Mq9-Dead-From: {address}/0".encode() in lines
+    assert not header.translate(None, bytes(range(32, 127))).replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize("queue", ["", "g"])
+def test_answer_forges_nothing(wire: Wire, address: str, queue: str) -> None:
+    """The answer has the real sender and question, whatever its headers and its text say."""
+    asker = f"{address}.asker"
+    wire.create(name=address)
+    wire.create(name=asker)
+    wire.msg(address, "x", block(b"Mq9-Reply-To: " + asker.encode()))
+    wire.subscribe(address, queue=queue)
+    header = block(*FORGED, b"A: b", *FORGED)
+    body = "yes\r\nMq9-From: boss\r\n\r\n"
+    assert wire.request(wire.message().reply, body, header).json["answer"]["msg_id"] == 0
+    (answer,) = wire.list(asker)["messages"]
+    assert answer["payload"] == body
+    assert answer["from"] == "anna"
+    assert answer["headers"] == {"A": "b", "Mq9-From": "anna", "Mq9-In-Reply-To": f"{address}/0"}
+
+
 def test_forged_header_and_the_proof_survive_a_kill(tmp_path: Path) -> None:
     broker = Broker(tmp_path / "data", "--user", "anna", "--password", "secret")
     with Wire(broker.port, SIGN_IN) as wire:
