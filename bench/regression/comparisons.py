@@ -267,6 +267,6 @@ COMPARISONS = {
     "mailbox_headers": read_headers,
     "mailbox_replay": replay,
     "queue_group": share_out,
-    "queue_group_limited": share_out_in_flight,
+    "max_in_flight": share_out_in_flight,
     "match_uncached": match,
 }
