@@ -6,19 +6,35 @@ from mq9fast.version import VERSION
 
 if TYPE_CHECKING:
     from mq9fast.client import connect
+    from mq9fast.errors import SettingsError, StartError
+    from mq9fast.server.embedded import Broker
 
 __version__ = VERSION
-__all__ = ["VERSION", "connect"]
+__all__ = ["VERSION", "Broker", "SettingsError", "StartError", "connect"]
+
+# The module of each exported name, imported when the name is first used: `import mq9fast` alone is quick.
+_EXPORTS = {
+    "Broker": "mq9fast.server.embedded",
+    "SettingsError": "mq9fast.errors",
+    "StartError": "mq9fast.errors",
+    "connect": "mq9fast.client",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is exported when it is first used: `import mq9fast` alone loads nothing."""
-    if name != "connect":
-        raise AttributeError(f"module 'mq9fast' has no attribute '{name}'")
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'mq9fast' has no attribute {name!r}")
+    import importlib
+
     try:
-        from mq9fast.client import connect
+        value = getattr(importlib.import_module(_EXPORTS[name]), name)
     except ModuleNotFoundError as error:
         if error.name != "nats":
             raise
         raise ImportError("The client needs nats-py: pip install 'mq9fast[client]'") from None
-    return connect
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -12,6 +12,8 @@ from tests.support.certificates import Certificates
 from tests.support.mailbox import Connect
 from tests.support.wire_client import MAILBOX, Wire
 
+pytest_plugins = ["pytester"]
+
 # Generated tests are the same in every run, and have no deadline: the machine may be busy.
 settings.register_profile(
     "mq9fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

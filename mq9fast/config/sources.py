@@ -60,6 +60,22 @@ def load_settings(
     return Settings(**values, given=frozenset(values))
 
 
+def check_settings(values: Mapping[str, Any]) -> Settings:
+    """Return the settings from Python values by name, else the defaults. Raises SettingsError.
+
+    `users` and `default_permissions` are as in the TOML file: a list of dicts, and a dict.
+    """
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in FILE_ONLY:
+            checked[name] = _convert(name, value, "a keyword")
+        elif name in _BY_NAME:
+            checked[name] = _check(_BY_NAME[name], value, "a keyword")
+        else:
+            raise SettingsError(f"unknown setting {name!r}{did_you_mean(name, (*_BY_NAME, *FILE_ONLY))}")
+    return Settings(**checked, given=frozenset(checked))
+
+
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each variable that begins like a setting's and is none.
 
@@ -147,7 +163,7 @@ def _read_file(path: str) -> dict[str, Any]:
     for key, value in _read_toml(path).items():
         row = _BY_NAME.get(key.replace("-", "_"))
         if key in FILE_ONLY:
-            values[key] = _convert(key, value, path)
+            values[key] = _convert(key, value, f"the config file {path!r}")
             continue
         if row is None:
             hint = did_you_mean(key, (*_BY_NAME, *FILE_ONLY))
@@ -158,12 +174,12 @@ def _read_file(path: str) -> dict[str, Any]:
     return values
 
 
-def _convert(key: str, value: Any, path: str) -> Any:
+def _convert(key: str, value: Any, source: str) -> Any:
     try:
         return msgspec.convert(value, FILE_ONLY[key])
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         # msgspec's text names the place and the types, never the value, which may be a secret.
-        raise SettingsError(f"{key}, given by the config file {path!r}, is not valid: {error}") from None
+        raise SettingsError(f"{key}, given by {source}, is not valid: {error}") from None
 
 
 def _read_toml(path: str) -> dict[str, Any]:

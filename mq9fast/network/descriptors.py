@@ -1,6 +1,7 @@
 """The process's limit of file descriptors, and how many of them clients, monitoring and the store may use.
 
-`server/process.py` and `server/reload.py` call it. It changes the process's soft limit, and nothing else.
+`server/process.py`, `server/reload.py` and `server/embedded.py` call it. It changes the process's soft limit,
+and nothing else.
 """
 
 import resource
@@ -22,8 +23,7 @@ def raise_descriptor_limit(connections: int, tables: int = MIN_RESERVED_TABLES) 
     Returns how many connections the limit allows, at most `connections`. If it is too low, connections get
     less and the store does not: a store that cannot open a file is worse than a refused client.
     """
-    reserved = MONITORING_CONNECTIONS + OTHER_FILES + max(tables, MIN_RESERVED_TABLES)
-    wanted = connections + reserved
+    wanted = connections + _reserved(tables)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted + MAX_TABLES:
         return connections
@@ -33,10 +33,20 @@ def raise_descriptor_limit(connections: int, tables: int = MIN_RESERVED_TABLES) 
         except (OSError, ValueError):
             continue  # macOS says that the hard limit is infinite, and accepts less
         break
+    return allowed_connections(connections, tables)
+
+
+def allowed_connections(connections: int, tables: int = MIN_RESERVED_TABLES) -> int:
+    """How many connections the soft limit allows as it is, at most `connections`."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    reserved = _reserved(tables)
+    if soft == resource.RLIM_INFINITY or soft >= connections + reserved:
         return connections
     return max(soft - reserved, soft // 2)
+
+
+def _reserved(tables: int) -> int:
+    return MONITORING_CONNECTIONS + OTHER_FILES + max(tables, MIN_RESERVED_TABLES)
 
 
 def max_open_tables(connections: int) -> int:

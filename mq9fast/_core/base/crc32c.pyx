@@ -43,7 +43,11 @@ cdef extern from *:
 
     #if defined(__GNUC__) && defined(__x86_64__)
     #define CRC32C_INSTRUCTION 1
-    #define CRC32C_TARGET __attribute__((target("sse4.2")))
+    #ifdef __clang__  /* to clang the CRC instructions are a feature of their own */
+        #define CRC32C_TARGET __attribute__((target("sse4.2,crc32")))
+    #else
+        #define CRC32C_TARGET __attribute__((target("sse4.2")))
+    #endif
     #define crc32c_step8(crc, word) ((uint32_t)__builtin_ia32_crc32di(crc, word))
     #define crc32c_step1(crc, byte) __builtin_ia32_crc32qi(crc, byte)
     static int crc32c_has_instruction(void) { return __builtin_cpu_supports("sse4.2") != 0; }
