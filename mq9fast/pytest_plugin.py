@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from mq9fast.client import Mq9
     from mq9fast.server.embedded import Broker
 
 _numbers = itertools.count(1)
 
 
 class Mq9Test:
-    """What the fixture `mq9` gives a test: the URL of the broker, and addresses that no other test uses."""
+    """What the fixture `mq9` gives a test: the broker, and addresses that no other test uses."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self.url = url
@@ -26,6 +27,12 @@ class Mq9Test:
     def address(self, name: str) -> str:
         """The mail_address `name` of this test. Each test has its own mailboxes on the shared broker."""
         return f"{self.prefix}.{name}"
+
+    def connect(self, **options: Any) -> "Mq9":
+        """A client of the broker, for `async with`: `mq9fast.connect` with these options. Needs nats-py."""
+        from mq9fast.client import connect
+
+        return connect(self.url, **options)
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +55,5 @@ def mq9_broker(mq9_settings: Mapping[str, Any]) -> "Iterator[Broker]":
 
 @pytest.fixture
 def mq9(mq9_broker: "Broker") -> Mq9Test:
-    """The broker's URL, and mailbox addresses for this test alone."""
+    """The broker, a client for it, and mailbox addresses for this test alone."""
     return Mq9Test(mq9_broker.url, f"test-{next(_numbers)}")

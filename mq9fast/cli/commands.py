@@ -26,7 +26,40 @@ class Command(NamedTuple):
 
 COMMANDS = {
     row.name: row
-    for row in (Command("version", "mq9fast.cli.version", "Print the version.", "mq9fast version"),)
+    for row in (
+        Command(
+            "dev",
+            "mq9fast.cli.dev",
+            "Start a broker to try things with, and print what to paste.",
+            "mq9fast dev --port 0 --data-dir ./mailboxes",
+            until_interrupted=True,
+        ),
+        Command(
+            "check-config",
+            "mq9fast.cli.check_config",
+            "Check the settings, and show where each comes from.",
+            "echo 'port = 4300' > mq9.toml\nmq9fast check-config mq9.toml -- --sync interval",
+        ),
+        Command(
+            "passwd",
+            "mq9fast.cli.passwd",
+            "Make a bcrypt hash of a password, for the TOML file.",
+            "echo 'correct horse' | mq9fast passwd --user anna",
+        ),
+        Command(
+            "doctor",
+            "mq9fast.cli.doctor",
+            "Check whether a broker can run well on this machine.",
+            "echo 'port = 0' > mq9.toml\nmq9fast doctor mq9.toml",
+        ),
+        Command(
+            "completion",
+            "mq9fast.cli.completion",
+            "Print a script that completes commands and flags.",
+            "mq9fast completion bash",
+        ),
+        Command("version", "mq9fast.cli.version", "Print the version.", "mq9fast version"),
+    )
 }
 
 

@@ -65,12 +65,17 @@ def write(line: str) -> None:
         raise ReaderGoneError from error
 
 
+def warn(sentence: str) -> None:
+    """Write a warning to standard error."""
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
 def cell(value: Any) -> str:
     """A value as text of one line, without characters that would act on a terminal or end the cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "true" if value else "false"
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
     text = str(value)

@@ -49,15 +49,37 @@ def load_settings(
     Raises UsageError if the command line cannot be read, SettingsError if anything else is not valid.
     Raises SystemExit(0) after printing --help or --version.
     """
-    flags = _read_flags(argv, more_help)
+    return _load(_read_flags(argv, more_help), environ)[0]
+
+
+def load_with_sources(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    """Like `load_settings`; also returns by name what gave a setting, such as "flag --port"."""
+    return _load(_read_flags(argv, str), environ)
+
+
+def server_flags() -> dict[str, str]:
+    """The help text of each flag of the broker."""
+    return {
+        flag: action.help or ""
+        for action in _parser()._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    }
+
+
+def _load(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     path = flags.get("config", environ.get("MQ9FAST_CONFIG"))
     values = {} if path is None else _read_file(path)
+    sources = dict.fromkeys(values, f"file {path}")
     for row in SETTINGS:
-        if row.variable in environ:
-            values[row.name] = _from_text(row, environ[row.variable], f"the variable {row.variable}")
-        if row.name in flags:
-            values[row.name] = _from_text(row, flags[row.name], f"the flag {row.flag}")
-    return Settings(**values, given=frozenset(values))
+        for name, given, source in (
+            (row.variable, environ, f"variable {row.variable}"),
+            (row.name, flags, f"flag {row.flag}"),
+        ):
+            if name in given:
+                values[row.name] = _from_text(row, given[name], f"the {source}")
+                sources[row.name] = source
+    return Settings(**values, given=frozenset(values)), sources
 
 
 def check_settings(values: Mapping[str, Any]) -> Settings:
