@@ -1,17 +1,21 @@
 """Moves messages that nobody can do to the mailbox for dead letters, in the commit that removes them.
 
-Queue groups call `bury` when a message has failed too often, `MailboxWriter` for `+TERM`.
+Queue groups call `bury` when a message has failed too often, `MailboxWriter` calls `terminate` for `+TERM`,
+`Expirer` calls `bury_found` for messages that expire, and `EndedMessages` calls `add` for those of mailboxes
+that have ended.
 """
 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.receipts cimport Receipts
+from mq9fast._core.storage.record cimport NewMessage, StoredMessage
 
 
 cdef enum Burial:
@@ -36,10 +40,22 @@ cdef class DeadLetters:
     cdef readonly uint64_t moved
     cdef readonly uint64_t dropped       # without a mailbox for dead letters, or dead for the second time
 
+    cdef Burial terminate(self, Mailbox mailbox, uint64_t place, View said) except *
     cdef Burial bury_message(
-        self, Mailbox mailbox, uint64_t msg_id, bytes reason, View text, uint64_t deliveries
+        self, Mailbox mailbox, uint64_t place, bytes reason, bytes text, uint64_t deliveries
     ) except *
-    cdef int tell(self, Mailbox mailbox, uint64_t msg_id, bytes header, bytes event, bytes reason) except -1
-    cdef bint move(
-        self, Mailbox mailbox, int rank, uint64_t msg_id, bytes header, bytes payload, bytes added
+    cdef Burial bury_found(
+        self, Mailbox mailbox, const FoundMessage* found, const StoredMessage* message, bytes reason,
+        bytes text, uint64_t deliveries
+    ) except *
+    cdef Mailbox find_room(self, bytes address, const NewMessage* message)
+    cdef bint add(
+        self, bytes target, bytes address, uint64_t name, int rank, const StoredMessage* message,
+        uint64_t deliveries
     ) except -1
+    cdef int tell(
+        self, Mailbox mailbox, uint64_t name, const StoredMessage* message, bytes event, bytes reason
+    ) except -1
+
+
+cdef bint is_dead_letter(View header) noexcept

@@ -27,6 +27,7 @@ cdef class Deleter:
     cdef object write_batch               # write_batch() writes to the store what the group gathered
 
     cdef bint find(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
+    cdef bint has_expired(self, Mailbox mailbox, const FoundMessage* found) except -1
     cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
     cdef bint find_stored(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
     cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1

@@ -9,10 +9,13 @@ from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport DELETING, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.stored_messages cimport read_message_at
 from mq9fast._core.names cimport Names
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
-from mq9fast._core.storage.record_batch cimport has_bit
+from mq9fast._core.storage.record cimport StoredMessage
+from mq9fast._core.storage.record_batch cimport RecordBatch, has_bit
+from mq9fast._core.storage.row_format cimport HAS_LIFE
 
 
 cdef class Deleter:
@@ -32,12 +35,25 @@ cdef class Deleter:
         self.write_batch = write_batch
 
     cdef bint find(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
-        """Find a message that is not deleted, in flight or in the store. One that is not written yet is
-        written first. False if there is no such message."""
+        """Find a message that is not deleted and has not expired, in flight or in the store. One that is not
+        written yet is written first. False if there is no such message."""
         if msg_id >= mailbox.next_id:
             return False
         found.place = found.name = msg_id
-        return self.find_in_flight(mailbox, msg_id, found) or self.find_stored(mailbox, msg_id, found)
+        if not self.find_in_flight(mailbox, msg_id, found) and not self.find_stored(mailbox, msg_id, found):
+            return False
+        return mailbox.times is None or not self.has_expired(mailbox, found)
+
+    cdef bint has_expired(self, Mailbox mailbox, const FoundMessage* found) except -1:
+        """Whether a message that was found has expired, and is only not removed yet."""
+        cdef RecordBatch batch
+        cdef StoredMessage message
+        if not found.flags & HAS_LIFE and not mailbox.times.may_be_past_max_age():
+            return False
+        batch = RecordBatch()
+        if not read_message_at(self.store, mailbox, found.rank, &found.location, batch, &message):
+            return True
+        return mailbox.times.has_expired(&message)
 
     cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1:
         """Find a message that a queue group has in flight; false if none has it."""

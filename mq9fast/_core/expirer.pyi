@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
@@ -18,6 +19,7 @@ class Expirer:
         deleter: Deleter,
         delayer: Delayer,
         receipts: Receipts,
+        dead_letters: DeadLetters,
         *,
         store: Store,
         write_batch: Callable[[], Any],

@@ -10,6 +10,7 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.agenda cimport Agenda
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.commit_group cimport CommitGroup
+from mq9fast._core.dead_letters cimport BURIED, TARGET_FULL, Burial, DeadLetters
 from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.consumer cimport Consumer
@@ -24,6 +25,7 @@ from mq9fast._core.storage.record cimport StoredMessage, message_key, name_of
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
 from mq9fast._core.storage.row_format cimport DELAYED_RANK, DUE_ROWS, read_u64
 
+from mq9fast._core.delivery.failures import failed_deliveries
 from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
@@ -33,6 +35,8 @@ cdef enum:
     MESSAGES_AT_ONCE = 64
     # A mailbox that could not be read is tried again after so long.
     RETRY_MS = 1000
+    # The same for a message with a life of its own, if its mailbox for dead letters is full.
+    RETRY_OWN_LIFE_MS = 10_000
     # Rows that a lookup passes over before it seeks.
     ROWS_TO_PASS = 8
 
@@ -73,12 +77,14 @@ cdef class Expirer:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Deleter deleter not None,
-        Delayer delayer not None, Receipts receipts not None, *, store, write_batch,
+        Delayer delayer not None, Receipts receipts not None, DeadLetters dead_letters not None,
+        *, store, write_batch,
     ):
         self.mailbox_index = mailbox_index
         self.accumulator = accumulator
         self.deleter = deleter
         self.receipts = receipts
+        self.dead_letters = dead_letters
         self.delayer = delayer
         self.placed = set()
         self.unsettled = set()
@@ -106,6 +112,7 @@ cdef class Expirer:
                 return False
             mailbox = <Mailbox>item.owner
             # Should reading fail, the others come first.
+            mailbox.times.has_kept = True
             index.fronts.schedule(mailbox.times, index.expiry_clock_ms + RETRY_MS)
             if index.is_visible(mailbox) and not mailbox.needs_reload:
                 self.expire_first(mailbox, end_ns)
@@ -116,8 +123,10 @@ cdef class Expirer:
         """Expire the first messages of each rank that are past max_age, until a time. Schedules the next."""
         cdef uint64_t next_ms = NEVER
         cdef int rank
+        self.has_kept = False
         for rank in range(RANKS):
             next_ms = min(next_ms, self.expire_first_of(mailbox, rank, end_ns))
+        mailbox.times.has_kept = self.has_kept
         if next_ms == NEVER and mailbox.durable_id < mailbox.next_id:
             # Those that are not durable yet.
             next_ms = self.mailbox_index.expiry_clock_ms + 1
@@ -154,7 +163,9 @@ cdef class Expirer:
                 all_gone = False
             else:
                 location = reader.batch.location(reader.index)
-                self.expire(mailbox, rank, reader.msg_id, &location, &reader.message)
+                if self.expire(mailbox, rank, reader.msg_id, &location, &reader.message) == KEPT:
+                    self.has_kept = True
+                    return times.clock.now_ms + RETRY_MS
                 times.passed[rank] = reader.msg_id + 1
         return NEVER
 
@@ -241,7 +252,11 @@ cdef class Expirer:
         self.rows.reader.batch.read(index, &message)
         if mailbox.times.has_expired(&message):
             location = self.rows.reader.batch.location(index)
-            self.expire(mailbox, rank, msg_id, &location, &message)
+            if self.expire(mailbox, rank, msg_id, &location, &message) == KEPT:
+                # A due row of its own says when to try again. There may be very many.
+                self.accumulator.group.agenda.add(
+                    mailbox, rank, msg_id, self.mailbox_index.expiry_clock_ms + RETRY_OWN_LIFE_MS
+                )
         return 0
 
     cdef int write_places(self) except -1:
@@ -275,21 +290,32 @@ cdef class Expirer:
         self.unsettled.clear()
         return 0
 
-    cdef bint expire(
+    cdef Removal expire(
         self, Mailbox mailbox, int rank, uint64_t msg_id, const RecordLocation* location,
         const StoredMessage* message,
-    ) except -1:
-        """Remove an expired message in the commit group; false if it is removed already. DANGER: `message`
-        points into the row that was read."""
+    ) except *:
+        """Remove an expired message in the commit group. DANGER: `message` points into the row that was
+        read."""
         cdef FoundMessage found
+        cdef Burial outcome
         found.place = msg_id
         found.name = name_of(message, msg_id)
         found.rank = rank
         found.flags = message.flags
         found.size = <uint64_t>(message.header.size + message.payload.size)
         found.location = location[0]
+        if mailbox.options is not None and mailbox.options.dead_letter_expired:
+            if self.accumulator.group.deletes.is_deleted(mailbox.uid, rank, location, self.store):
+                return GONE
+            outcome = self.dead_letters.bury_found(
+                mailbox, &found, message, b"expired", None, failed_deliveries(self.store, mailbox, msg_id)
+            )
+            if outcome == TARGET_FULL:
+                return KEPT
+            self.expired += outcome == BURIED
+            return REMOVED if outcome == BURIED else GONE
         if not self.deleter.delete_found(mailbox, &found):
-            return False
+            return GONE
         self.expired += 1
         self.receipts.expire(mailbox, found.name, message)
-        return True
+        return REMOVED

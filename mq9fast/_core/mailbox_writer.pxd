@@ -80,5 +80,5 @@ cdef class MailboxWriter:
     cdef int answer_holds(
         self, Client client, Mailbox mailbox, uint64_t msg_id, ControlWord word, View body
     ) except -1
-    cdef int terminate(self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id) except -1
+    cdef int terminate(self, Client client, const Operation* op, Mailbox mailbox, uint64_t place) except -1
     cdef int answer_hold(self, QueueGroup group, InFlight* entry, ControlWord word, View body) except -1

@@ -14,7 +14,7 @@ from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.commit_group cimport (
     REPLY_BODY, REPLY_DELETED, REPLY_DUPLICATE, REPLY_MSG_ID, REPLY_NOT_DELETED
 )
-from mq9fast._core.dead_letters cimport BURIED, TARGET_FULL, Burial, DeadLetters
+from mq9fast._core.dead_letters cimport NOT_FOUND, Burial, DeadLetters
 from mq9fast._core.deduplicator cimport Deduplicator
 from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
@@ -25,7 +25,6 @@ from mq9fast._core.delivery.holds cimport Hold, find_hold, note_answer
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.failed_deliveries cimport Failure
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.message_times cimport TIMES_BYTES, read_times
@@ -49,7 +48,6 @@ from mq9fast._core.storage.row_format cimport HAS_NAME, HAS_RECEIPT_TO, HAS_REPL
 
 cdef enum:
     LARGEST_ID = 0x7FFFFFFFFFFFFFFF
-    ALL_ROWS = 1 << 30
 
 # The refusal of each HeaderFault.
 cdef tuple HEADER_REFUSALS = (
@@ -385,32 +383,17 @@ cdef class MailboxWriter:
         self.accumulator.group.add_reply(client, op.reply, REPLY_BODY, 0, body)
         return True
 
-    cdef int terminate(self, Client client, const Operation* op, Mailbox mailbox, uint64_t msg_id) except -1:
-        """+TERM: the message becomes a dead letter at once."""
-        cdef QueueGroup group
-        cdef InFlight* entry
-        cdef Failure* failure
-        cdef uint64_t deliveries = 0
+    cdef int terminate(self, Client client, const Operation* op, Mailbox mailbox, uint64_t place) except -1:
+        """+TERM: the message becomes a dead letter at once, or as soon as its mailbox has room."""
         cdef Burial outcome
         if self.accumulator.store_failed:
             return self.refuse(client, op.reply, "store_unavailable")
         try:
-            self.deleter.failures.load(mailbox, ALL_ROWS)
-            failure = self.deleter.failures.find(mailbox, msg_id)
-            deliveries = 0 if failure is NULL else failure.count
-            for group in (mailbox.groups or {}).values():
-                entry = group.in_flight.find(msg_id)
-                deliveries += entry is not NULL and entry.state == HELD
-            outcome = self.dead_letters.bury_message(
-                mailbox, msg_id, b"terminated", slice_from(op.payload, TERMINATE.size), deliveries
-            )
+            outcome = self.dead_letters.terminate(mailbox, place, slice_from(op.payload, TERMINATE.size))
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
-        if outcome == TARGET_FULL:
-            self.over_limit += 1
-            return self.refuse(client, op.reply, "limit_exceeded")
         return self.accumulator.group.add_reply(
-            client, op.reply, REPLY_DELETED if outcome == BURIED else REPLY_NOT_DELETED, 0, None
+            client, op.reply, REPLY_NOT_DELETED if outcome == NOT_FOUND else REPLY_DELETED, 0, None
         )
 
     cdef int answer_holds(

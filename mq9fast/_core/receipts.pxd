@@ -2,8 +2,8 @@
 
 What removes a message asks `Mailbox.wants_receipts` and `block_of` before, and calls `send` after: then the
 receipt is in the write batch that removes the message. `MailboxWriter` does so for DELETE and answers,
-`Expirer` for expired messages, `Dropper` for those that newer ones replace, and `mailbox/purges.py` for the
-messages of ended mailboxes.
+`Expirer` for expired messages, `Dropper` for those that newer ones replace, `DeadLetters`, and
+`EndedMessages` for the messages of ended mailboxes.
 """
 
 from libc.stdint cimport uint64_t

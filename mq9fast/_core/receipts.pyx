@@ -14,9 +14,8 @@ from mq9fast._core.protocol.headers cimport MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, find
 from mq9fast._core.protocol.literals cimport NORMAL
 from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport (
-    NewMessage, StoredMessage, content_bytes, empty_message, name_of
+    NewMessage, StoredMessage, content_bytes, empty_message
 )
-from mq9fast._core.storage.record_batch cimport RecordBatchReader
 from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, IS_RECEIPT
 
 # By ReceiptEvent, as `Mq9-Receipt-On` and `Mq9-Receipt` name them.
@@ -166,16 +165,3 @@ cdef class Receipts:
             return 0
         self.sent += 1
         return self.adder.add(mailbox, &message)
-
-    def expire_row(self, bytes address not None, bytes log not None, rows not None) -> None:
-        """Send the receipts of the messages in one row of the ended mailbox `address`, whose removal is added
-        to the commit group. `rows`: (key, value) of the row, and before it that of its deletion bitmap, if it
-        has one. `log`: the mailbox's `receipts_to`. CorruptRecord if the row is not valid."""
-        cdef RecordBatchReader reader = RecordBatchReader(rows, 0)
-        cdef bytes block
-        while reader.next_message():
-            if reader.message.flags & IS_RECEIPT:
-                continue
-            block = to_bytes(reader.message.header) if reader.message.flags & HAS_RECEIPT_TO else None
-            if log or block is not None:
-                self.send(address, log, name_of(&reader.message, reader.msg_id), block, EXPIRED, b"")

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
+from mq9fast._core.ended_messages import EndedMessages
 from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
 from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.mailbox.uid_set import UidSet
-from mq9fast._core.receipts import Receipts
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
 from mq9fast.mailbox.options import OptionFields
@@ -64,14 +64,14 @@ class Mailboxes:
         accumulator: Accumulator,
         store: Store,
         limits: Limits,
-        receipts: Receipts,
+        ended_messages: EndedMessages,
     ) -> None:
         self.mailbox_index = mailbox_index
         self._delivery = delivery
         self._accumulator = accumulator
         self._store = store
         self._limits = limits
-        self.purges = Purges(accumulator, store, receipts)
+        self.purges = Purges(accumulator, store, ended_messages)
         self._orphan_search: OrphanSearch | None = None
         self._failed_ends: list[EndedMailbox] = []
         self.over_limit = 0
@@ -235,9 +235,13 @@ class Mailboxes:
     def _end(self, mailbox: Mailbox) -> None:
         rows = mailbox.total_count + mailbox.max_other_rows
         purge = Purge(mailbox.uid, rows, mailbox.size_bytes)
-        receipts_to = mailbox.options.receipts_to if mailbox.options is not None else b""
-        if receipts_to or mailbox.has_receipts:
-            purge = purge._replace(address=mailbox.address, receipts_to=receipts_to)
+        options = mailbox.options
+        receipts_to = b"" if options is None else options.receipts_to
+        dead_letter = b""
+        if options is not None and options.dead_letter_expired:
+            dead_letter = options.dead_letter or b""
+        if receipts_to or dead_letter or mailbox.has_receipts:
+            purge = purge._replace(address=mailbox.address, receipts_to=receipts_to, dead_letter=dead_letter)
         ended = EndedMailbox(mailbox.address, purge)
         self.mailbox_index.end(mailbox)
         self._delivery.restart(mailbox)

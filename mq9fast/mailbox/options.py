@@ -33,6 +33,7 @@ class OptionFields(msgspec.Struct, frozen=True):
     ack_wait: Seconds | None = None
     max_deliver: Number | None = None
     dead_letter: str | None = None
+    dead_letter_expired: bool | None = None
     backoff: Seconds | Annotated[list[Seconds], msgspec.Meta(max_length=MAX_BACKOFFS)] | None = None
     receipts_to: str | None = None
 
@@ -56,6 +57,7 @@ class OptionFields(msgspec.Struct, frozen=True):
             ack_wait_ms=_milliseconds(self.ack_wait),
             max_deliver=self.max_deliver,
             dead_letter=None if self.dead_letter is None else self.dead_letter.encode(),
+            dead_letter_expired=self.dead_letter_expired,
             backoff_ms=_backoff_ms(self.backoff),
             receipts_to=_address(self.receipts_to),
         )
@@ -81,6 +83,7 @@ def _values(options: MailboxOptions) -> dict[str, object]:
         "ack_wait": _seconds(options.ack_wait_ms),
         "max_deliver": options.max_deliver,
         "dead_letter": (options.dead_letter or b"").decode(),
+        "dead_letter_expired": options.dead_letter_expired,
         "backoff": _show_backoff(options.backoff),
         "receipts_to": options.receipts_to.decode(),
     }

@@ -6,11 +6,13 @@ All changes go into the current commit group.
 
 import time
 from collections import deque
+from enum import Enum
 from functools import partial
 from typing import NamedTuple
 
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast._core.receipts import Receipts
+from mq9fast._core.ended_messages import EndedMessages
+from mq9fast._core.storage.record import DELAYED_RANK
 from mq9fast.errors import UNREADABLE
 from mq9fast.storage import layout
 from mq9fast.storage.store import Store
@@ -22,16 +24,26 @@ PURGE_SECONDS = 0.002
 # range tombstone is cheap to write, but slows reads across it.
 MAX_MESSAGES_BY_KEY = 64
 MAX_BYTES_BY_KEY = 256 << 10
+# How long a purge waits if a mailbox for dead letters is full.
+BLOCKED_SECONDS = 1.0
 # Stands for an unknown number of messages, which are deleted as a range.
 ANY_MESSAGES = MAX_MESSAGES_BY_KEY + 1
+
+
+class Progress(Enum):
+    """What one call has done of a purge."""
+
+    FINISHED = "all is deleted"
+    UNFINISHED = "its time was up"
+    BLOCKED = "a mailbox for dead letters is full"
 
 
 class Purge(NamedTuple):
     """The messages of one ended mailbox that are still in the store: the uid, how many, and how many
     bytes. Rows of Nats-Msg-Ids count as messages without bytes.
 
-    `address`: that of the mailbox if receipts of its messages may be wanted, else empty. `receipts_to`: its
-    option.
+    `address`: that of the mailbox if receipts or dead letters of its messages may be wanted, else empty.
+    `receipts_to`: its option. `dead_letter`: where its expired messages go, else empty.
     """
 
     uid: int
@@ -39,34 +51,40 @@ class Purge(NamedTuple):
     size_bytes: int
     address: bytes = b""
     receipts_to: bytes = b""
+    dead_letter: bytes = b""
 
     def pack(self) -> bytes:
         """The value of its row in the store."""
         value = layout.number(self.messages) + layout.number(self.size_bytes)
         if self.address:
             value += bytes([len(self.address)]) + self.address + self.receipts_to
+        if self.dead_letter:
+            value += b"\0" + self.dead_letter
         return value
 
 
 def _unpack(key: bytes, value: bytes) -> Purge:
     count, size = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:16], "big")
     end = 17 + (value[16] if len(value) > 16 else 0)
-    return Purge(int.from_bytes(key[1:], "big"), count, size, value[17:end], value[end:])
+    receipts_to, _, dead_letter = value[end:].partition(b"\0")
+    return Purge(int.from_bytes(key[1:], "big"), count, size, value[17:end], receipts_to, dead_letter)
 
 
 class Purges:
     """The purges that are still to be done. The store has a row for each, under `layout.purge_key`."""
 
-    def __init__(self, accumulator: Accumulator, store: Store, receipts: Receipts) -> None:
+    def __init__(self, accumulator: Accumulator, store: Store, ended_messages: EndedMessages) -> None:
         self._accumulator = accumulator
         self._store = store
-        self._receipts = receipts
+        self._ended_messages = ended_messages
         self._waiting: deque[Purge] = deque()
+        # Those whose mailbox for dead letters is full, in the order in which they are tried again, and when.
+        self._blocked: deque[tuple[float, Purge]] = deque()
         # Those whose last changes are not durable yet.
         self._committing = 0
 
     def __len__(self) -> int:
-        return len(self._waiting) + self._committing
+        return len(self._waiting) + len(self._blocked) + self._committing
 
     def load(self) -> list[int]:
         """Read the purges in the store at a start; returns their uids. Raises StoreError."""
@@ -91,22 +109,24 @@ class Purges:
         if self._accumulator.store_failed:
             return False
         end = time.perf_counter() + PURGE_SECONDS
+        while self._blocked and self._blocked[0][0] <= time.monotonic():
+            self._waiting.append(self._blocked.popleft()[1])
         for _ in range(min(len(self._waiting), MAX_PURGES)):
             if time.perf_counter() >= end:
                 break
             purge = self._waiting.popleft()
             try:
-                finished = self._purge_with_receipts(purge, end) if purge.address else self._purge(purge)
+                progress = self._purge_row_by_row(purge, end) if purge.address else self._purge(purge)
             except UNREADABLE:
                 self._waiting.append(purge)
                 raise
             self._committing += 1
-            self._accumulator.group.defer(partial(self._committed, purge, finished))
+            self._accumulator.group.defer(partial(self._committed, purge, progress))
         return bool(self._waiting) or self._committing > 0
 
-    def _purge_with_receipts(self, purge: Purge, end_time: float) -> bool:
-        """Delete messages until `end_time`, and add a receipt for each to the commit group. Returns whether
-        all are deleted. The rest is read again when the group is durable."""
+    def _purge_row_by_row(self, purge: Purge, end_time: float) -> Progress:
+        """Delete messages until `end_time`, and add the dead letters and receipts of each to the commit
+        group. The rest is read again when the group is durable."""
         commit_group = self._accumulator.group
         row: list[tuple[bytes, bytes]] = []
         for key, value in self._store.scan(*layout.messages_of(purge.uid)):
@@ -114,16 +134,27 @@ class Purges:
             if layout.is_bitmap(value):
                 continue
             if layout.has_messages(key):
-                self._receipts.expire_row(purge.address, purge.receipts_to, row)
+                done = self._ended_messages.end_row(
+                    purge.uid,
+                    purge.address,
+                    purge.receipts_to,
+                    purge.dead_letter,
+                    layout.rank_of(key) % DELAYED_RANK,
+                    row,
+                )
+                if done is not None:
+                    if key != layout.bitmap_key(key):
+                        commit_group.put_raw(layout.bitmap_key(key), done)
+                    return Progress.BLOCKED
             for each, _ in row:
                 commit_group.delete_raw(each)
             row = []
             if time.perf_counter() >= end_time:
-                return False
+                return Progress.UNFINISHED
         commit_group.delete_raw(layout.purge_key(purge.uid))
-        return True
+        return Progress.FINISHED
 
-    def _purge(self, purge: Purge) -> bool:
+    def _purge(self, purge: Purge) -> Progress:
         commit_group = self._accumulator.group
         first, end = layout.messages_of(purge.uid)
         if purge.messages <= MAX_MESSAGES_BY_KEY and purge.size_bytes <= MAX_BYTES_BY_KEY:
@@ -132,9 +163,11 @@ class Purges:
         else:
             commit_group.delete_range(first, end)
         commit_group.delete_raw(layout.purge_key(purge.uid))
-        return True
+        return Progress.FINISHED
 
-    def _committed(self, purge: Purge, finished: bool, durable: bool) -> None:
+    def _committed(self, purge: Purge, progress: Progress, durable: bool) -> None:
         self._committing -= 1
-        if not durable or not finished:
+        if durable and progress is Progress.BLOCKED:
+            self._blocked.append((time.monotonic() + BLOCKED_SECONDS, purge))
+        elif not durable or progress is not Progress.FINISHED:
             self._waiting.append(purge)

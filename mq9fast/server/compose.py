@@ -20,6 +20,7 @@ from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.discarder import Discarder
 from mq9fast._core.dropper import Dropper
+from mq9fast._core.ended_messages import EndedMessages
 from mq9fast._core.engine import Engine
 from mq9fast._core.expirer import Expirer
 from mq9fast._core.mailbox.mailbox import MailboxIndex
@@ -140,7 +141,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
     )
     adder = MessageAdder(mailbox_index, accumulator, events, limits, discarder, replacer)
     receipts = Receipts(mailbox_index, accumulator, adder, store=store)
-    mailboxes = Mailboxes(mailbox_index, delivery, accumulator, store, limits, receipts)
     dead_letters = DeadLetters(
         mailbox_index,
         accumulator,
@@ -149,7 +149,15 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         receipts,
         events,
         store=store,
-        create=mailboxes.auto_create,
+        create=lambda address: mailboxes.auto_create(address),
+    )
+    mailboxes = Mailboxes(
+        mailbox_index,
+        delivery,
+        accumulator,
+        store,
+        limits,
+        EndedMessages(receipts, dead_letters, store=store),
     )
     delayer = Delayer(mailbox_index, accumulator, adder, names, time, store=store)
     mailbox_writer = MailboxWriter(
@@ -199,6 +207,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
             deleter,
             delayer,
             receipts,
+            dead_letters,
             store=store,
             write_batch=pipeline.write_batch,
         ),

@@ -92,9 +92,14 @@ def msg_id_of(key: bytes) -> int:
     return int.from_bytes(key[10:18], "big")
 
 
+def rank_of(key: bytes) -> int:
+    """The rank in a key under MESSAGES."""
+    return key[9]
+
+
 def has_messages(key: bytes) -> bool:
     """Whether the row with this key, which is under MESSAGES, has messages, delayed ones included."""
-    return key[9] < IDS_RANK or DELAYED_RANK <= key[9] < DELAYED_RANK + RANKS
+    return rank_of(key) < IDS_RANK or DELAYED_RANK <= rank_of(key) < DELAYED_RANK + RANKS
 
 
 def is_bitmap(value: bytes) -> bool:

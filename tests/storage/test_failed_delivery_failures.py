@@ -45,3 +45,36 @@ def test_dead_letter_is_in_one_mailbox_after_a_failure(
         wait_until(lambda: wire.list("tasks").get("total") == 0)
         assert wire.silent(0.1)
         assert [each["payload"] for each in wire.list("dead")["messages"]] == ["n0"]
+
+
+@pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])
+def test_expired_message_is_in_one_mailbox_after_a_failure(
+    faulty_broker: BrokerOnFaultyStore, fault: str
+) -> None:
+    with Wire(faulty_broker.port) as wire:
+        wire.create(name="tasks", max_age=1, dead_letter="dead", dead_letter_expired=True)
+        wire.create(name="dead")
+        for n in range(20):
+            wire.msg("tasks", str(n))
+        setattr(faulty_broker.faults, fault, 1)
+        wait_until(lambda: wire.list("dead").get("total", 0) >= 20)
+        wait_until(lambda: wire.list("tasks")["mailbox"]["bytes"] == 0)
+        assert getattr(faulty_broker.faults, fault) == 0
+        assert sorted(int(each["payload"]) for each in wire.list("dead")["messages"]) == list(range(20))
+
+
+@pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])
+def test_term_with_a_full_target_and_a_failure(faulty_broker: BrokerOnFaultyStore, fault: str) -> None:
+    """Its member is told, and the message is not lost."""
+    with Wire(faulty_broker.port) as wire, Wire(faulty_broker.port) as member:
+        wire.create(name="dead", max_messages=1)
+        wire.msg("dead", "in the way")
+        wire.create(name="tasks", dead_letter="dead")
+        wire.msg("tasks", "n0")
+        member.subscribe("tasks", queue="g")
+        message = member.message()
+        setattr(faulty_broker.faults, fault, 1)
+        assert member.request(message.reply, "+TERM").json["code"] == "store_unavailable"
+        wait_until(lambda: wire.create(name="dead", max_messages=0).get("is_new") is False)
+        wait_until(lambda: wire.list("dead").get("total") == 2 or member.received or not member.silent(0.1))
+        assert len(wire.list("dead")["messages"]) + len(wire.list("tasks")["messages"]) == 2

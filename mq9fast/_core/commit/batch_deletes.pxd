@@ -50,6 +50,7 @@ cdef class BatchDeletes:
     cdef bint find_live(
         self, uint64_t uid, int rank, uint64_t msg_id, object store, FoundMessage* found
     ) except -1
+    cdef bint is_deleted(self, uint64_t uid, int rank, const RecordLocation* location, object store) except -1
     cdef bint single_deleted(self, uint64_t uid, int rank, uint64_t msg_id) except -1
     cdef int write(self, object put, object delete) except -1
     cdef int forget_rows(self) except -1

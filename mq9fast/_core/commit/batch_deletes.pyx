@@ -148,7 +148,13 @@ cdef class BatchDeletes:
         """As `find`, but false for a deleted message too."""
         if not self.find(uid, rank, msg_id, store, found):
             return False
-        return not has_bit(self.row(uid, rank, &found.location, store).deleted, found.location.index)
+        return not self.is_deleted(uid, rank, &found.location, store)
+
+    cdef bint is_deleted(
+        self, uint64_t uid, int rank, const RecordLocation* location, object store
+    ) except -1:
+        """Whether the store or the write batch has the message as deleted."""
+        return has_bit(self.row(uid, rank, location, store).deleted, location.index)
 
     cdef bint single_deleted(self, uint64_t uid, int rank, uint64_t msg_id) except -1:
         """Whether the write batch deletes a message that is a row by itself."""

@@ -4,7 +4,7 @@ Queue groups call it when a delivery fails and before they give out a message, `
 deleted, and LIST to show the count.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.failed_deliveries cimport Failure
@@ -24,4 +24,7 @@ cdef class Failures:
     cdef bint load(self, Mailbox mailbox, Py_ssize_t most) except -1
     cdef Failure* find(self, Mailbox mailbox, uint64_t msg_id) noexcept
     cdef bint count(self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms) except -1
+    cdef Failure* add(self, Mailbox mailbox, uint64_t msg_id) except NULL
+    cdef int put_row(self, Mailbox mailbox, const Failure* failure, bytes text) except -1
+    cdef int terminate(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1
     cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1

@@ -1,7 +1,7 @@
 """Counts failed deliveries; the contract, and who uses it, is in failures.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.failed_deliveries cimport (
@@ -41,10 +41,12 @@ cdef class Failures:
             if most == 0:
                 return False
             most -= 1
-            unpack_failure(value, &row)
+            text = unpack_failure(value, &row)
             row.msg_id = read_u64((<const MessageKeyLayout*>PyBytes_AS_STRING(key)).msg_id)
             failure = failed.add(row.msg_id)
             failure[0] = row
+            if text is not None:
+                failed.terminated[row.msg_id] = text
             failed.next_row = row.msg_id + 1
         failed.loaded = True
         return True
@@ -56,22 +58,42 @@ cdef class Failures:
 
     cdef bint count(self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms) except -1:
         """Count a failed delivery. The message waits for `delay_ms`, or as the `backoff` of its mailbox says
-        if that is NO_DELAY_GIVEN. Returns whether it waits. Raises what the store raises."""
-        cdef Failure* failure
-        self.load(mailbox, ALL_ROWS)
-        if mailbox.failed is None:
-            mailbox.failed = FailedDeliveries()
-            mailbox.failed.loaded = True
-        failure = mailbox.failed.add(msg_id)
+        if that is NO_DELAY_GIVEN. Returns whether it waits. What is to be a dead letter is not counted any
+        more. Raises what the store raises."""
+        cdef Failure* failure = self.add(mailbox, msg_id)
+        if msg_id in mailbox.failed.terminated:
+            return False
         failure.count += 1
         if delay_ms < 0:
             delay_ms = 0 if mailbox.options is None else <int64_t>mailbox.options.backoff_ms(failure.count)
         failure.due_ms = self.mailbox_index.now_ms + <uint64_t>delay_ms if delay_ms else 0
-        mailbox.has_failure_rows = True
-        self.accumulator.group.put_raw(failure_key(mailbox.uid, msg_id), pack_failure(failure))
-        self.accumulator.group.touch(mailbox)
+        self.put_row(mailbox, failure, None)
         self.counted += 1
         return delay_ms != 0
+
+    cdef int terminate(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1:
+        """+TERM made the message a dead letter, after so many deliveries, but it cannot be moved now: no
+        queue group gets it any more. Raises what the store raises."""
+        cdef Failure* failure = self.add(mailbox, msg_id)
+        failure.count = max(deliveries, <uint32_t>1)
+        failure.due_ms = 0
+        mailbox.failed.terminated[msg_id] = text
+        return self.put_row(mailbox, failure, text)
+
+    cdef Failure* add(self, Mailbox mailbox, uint64_t msg_id) except NULL:
+        """The entry of a message, which the caller then counts if it is a new one."""
+        self.load(mailbox, ALL_ROWS)
+        if mailbox.failed is None:
+            mailbox.failed = FailedDeliveries()
+            mailbox.failed.loaded = True
+        return mailbox.failed.add(msg_id)
+
+    cdef int put_row(self, Mailbox mailbox, const Failure* failure, bytes text) except -1:
+        mailbox.has_failure_rows = True
+        self.accumulator.group.put_raw(
+            failure_key(mailbox.uid, failure.msg_id), pack_failure(failure, text)
+        )
+        return self.accumulator.group.touch(mailbox)
 
     cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """The message was deleted: forget its failed deliveries in the same commit."""

@@ -41,7 +41,7 @@ cdef class GivenBack(Timed):
     cdef Py_ssize_t store_share(self, Py_ssize_t most) except -1
     cdef int share_done(self, list ids, bint durable) except -1
     cdef bint must_wait(self, InFlight* entry) except -1
-    cdef bint is_dead(self, const Failure* failure) noexcept
+    cdef bint is_dead(self, const Failure* failure) except -1
     cdef bint bury(self, uint64_t msg_id) except -1
     cdef bint is_storing(self) noexcept
 

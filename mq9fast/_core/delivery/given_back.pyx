@@ -164,13 +164,15 @@ cdef class GivenBack(Timed):
         self.work.timers.set(self, failure.due_ms)
         return True
 
-    cdef bint is_dead(self, const Failure* failure) noexcept:
-        """Whether the message has failed as often as it may."""
+    cdef bint is_dead(self, const Failure* failure) except -1:
+        """Whether the message has failed as often as it may, or +TERM made it a dead letter."""
         cdef MailboxOptions options = self.mailbox.options
+        if self.mailbox.failed.text_of(failure.msg_id) is not None:
+            return True
         return options is not None and options.max_deliver > 0 and failure.count >= options.max_deliver
 
     cdef bint bury(self, uint64_t msg_id) except -1:
-        """Make the message a dead letter if it has failed as often as it may. False if that is to be tried
+        """Make the message a dead letter if it is to be one. False if that is to be tried
         again."""
         cdef const Failure* failure = self.work.failures.find(self.mailbox, msg_id)
         if failure is NULL or not self.is_dead(failure):

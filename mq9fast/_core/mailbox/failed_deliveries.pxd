@@ -18,14 +18,16 @@ cdef class FailedDeliveries:
     cdef uint64_t capacity          # a power of two
     cdef readonly uint64_t size
     cdef readonly bint loaded       # all stored rows are here
+    cdef dict terminated            # msg_id -> text of +TERM: to be dead letters, whatever their count
     cdef uint64_t next_row          # where loading goes on: the rows of smaller msg_ids are here
 
     cdef Failure* find(self, uint64_t msg_id) noexcept
     cdef Failure* add(self, uint64_t msg_id) except NULL
     cdef void remove(self, uint64_t msg_id) noexcept
+    cdef bytes text_of(self, uint64_t msg_id)
     cdef int grow(self) except -1
 
 
 cdef bytes failure_key(uint64_t uid, uint64_t msg_id)
-cdef bytes pack_failure(const Failure* failure)
-cdef int unpack_failure(bytes value, Failure* failure) except -1
+cdef bytes pack_failure(const Failure* failure, bytes text)
+cdef bytes unpack_failure(bytes value, Failure* failure)

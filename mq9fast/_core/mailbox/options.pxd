@@ -33,6 +33,7 @@ cdef class MailboxOptions:
     # After how many failed deliveries a message becomes a dead letter; 0 = never.
     cdef readonly uint64_t max_deliver
     cdef readonly bytes dead_letter       # where dead letters go; None = they are dropped
+    cdef readonly bint dead_letter_expired  # messages that expire become dead letters too
     # How long a message waits after a failed delivery, by their number; the last one repeats. Big-endian
     # numbers of 8 bytes.
     cdef bytes packed_backoff

@@ -6,9 +6,9 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.storage.record cimport AttributeReader, next_attribute, put_number, read_number
 from mq9fast._core.storage.row_format cimport (
-    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DEAD_LETTER, TAG_DISCARD, TAG_DUPLICATE_WINDOW,
-    TAG_MAX_AGE, TAG_MAX_BYTES, TAG_MAX_DELIVER, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES, TAG_RECEIPTS_TO,
-    read_u64
+    NUMBER_BYTES, TAG_ACK_WAIT, TAG_BACKOFF, TAG_DEAD_LETTER, TAG_DEAD_LETTER_EXPIRED, TAG_DISCARD,
+    TAG_DUPLICATE_WINDOW, TAG_MAX_AGE, TAG_MAX_BYTES, TAG_MAX_DELIVER, TAG_MAX_IN_FLIGHT, TAG_MAX_MESSAGES,
+    TAG_RECEIPTS_TO, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
@@ -25,7 +25,7 @@ cdef class MailboxOptions:
     def __cinit__(
         self, MailboxOptions base=None, *, max_messages=None, max_bytes=None, duplicate_window_ms=None,
         discards_old=None, max_age_ms=None, max_in_flight=None, backoff_ms=None, ack_wait_ms=None,
-        bytes receipts_to=None, max_deliver=None, bytes dead_letter=None,
+        bytes receipts_to=None, max_deliver=None, bytes dead_letter=None, dead_letter_expired=None,
     ):
         self.duplicate_window_ms = DEFAULT_DUPLICATE_WINDOW_MS
         self.packed_backoff = self.receipts_to = b""
@@ -42,6 +42,7 @@ cdef class MailboxOptions:
             self.receipts_to = base.receipts_to
             self.max_deliver = base.max_deliver
             self.dead_letter = base.dead_letter
+            self.dead_letter_expired = base.dead_letter_expired
         if max_messages is not None:
             self.max_messages = max_messages
         if max_bytes is not None:
@@ -65,6 +66,8 @@ cdef class MailboxOptions:
             self.max_deliver = max_deliver
         if dead_letter is not None:
             self.dead_letter = dead_letter or None
+        if dead_letter_expired is not None:
+            self.dead_letter_expired = dead_letter_expired
         self.set_default()
         self.pack()
 
@@ -92,6 +95,8 @@ cdef class MailboxOptions:
             self.packed += pack_attribute(TAG_BACKOFF, self.packed_backoff)
         if self.dead_letter is not None:
             self.packed += pack_attribute(TAG_DEAD_LETTER, self.dead_letter)
+        if self.dead_letter_expired:
+            self.packed += pack_attribute(TAG_DEAD_LETTER_EXPIRED, b"\1")
         if self.receipts_to:
             self.packed += pack_attribute(TAG_RECEIPTS_TO, self.receipts_to)
         return 0
@@ -149,6 +154,8 @@ cdef MailboxOptions unpack_options(View attributes):
             read_number(&reader, &options.max_deliver)
         elif reader.tag == TAG_DEAD_LETTER:
             options.dead_letter = to_bytes(reader.value)
+        elif reader.tag == TAG_DEAD_LETTER_EXPIRED and reader.value.size == 1:
+            options.dead_letter_expired = True
         elif reader.tag == TAG_BACKOFF and reader.value.size and reader.value.size % 8 == 0:
             options.packed_backoff = to_bytes(reader.value)
         elif reader.tag == TAG_RECEIPTS_TO and reader.value.size:

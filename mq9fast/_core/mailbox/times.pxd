@@ -18,10 +18,16 @@ cdef class Times(ExpiryRule):
     cdef HeapItem front
     # By rank: messages with smaller ids are gone, or max_age does not concern them.
     cdef uint64_t passed[3]
+    # Expired messages are still there: reading failed, or their mailbox for dead letters is full.
+    cdef bint has_kept
 
     cdef bint own_lives           # there may be messages with a life of their own
     cdef bint has_names           # the store may have rows of names
     cdef uint64_t delayed         # messages that have no place yet
+
+    cdef inline bint may_be_past_max_age(self) noexcept:
+        """Whether there may be a message that is past max_age and not removed yet."""
+        return self.max_age_ms != 0 and (self.has_kept or self.front.major <= self.clock.now_ms)
 
 
 cdef class Fronts:

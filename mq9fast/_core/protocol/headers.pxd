@@ -48,4 +48,5 @@ cdef View without_first_line(View block) noexcept
 cdef bytes without_last_line(bytes block)
 cdef bytes sender_in(bytes sender_block)
 cdef View find_option(View block, HeaderKind kind) noexcept
+cdef bint has_header(View block, View name) noexcept
 cdef bytes lines_without_options(View block)

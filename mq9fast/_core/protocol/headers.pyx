@@ -188,6 +188,21 @@ cdef View find_option(View block, HeaderKind kind) noexcept:
     return empty_view()
 
 
+cdef bint has_header(View block, View name) noexcept:
+    """Whether an accepted block, which may be empty, has a header. `name`: in lower case."""
+    cdef View rest
+    cdef View line
+    if block.size == 0:
+        return False
+    rest = without_first_line(block)
+    while rest.size > CRLF.size:
+        line = first_line(rest)
+        if name_of(line).size == name.size and begins(line, name):
+            return True
+        rest = slice_from(rest, line.size)
+    return False
+
+
 cdef bytes lines_without_options(View block):
     """The lines of an accepted block that are stored as they are, without the blank line at the end."""
     cdef View rest = without_first_line(block)

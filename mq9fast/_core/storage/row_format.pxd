@@ -24,7 +24,8 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     'm' uid(8) 14(1) hash(16)                a key of messages; hash is the SipHash of the key
     'm' uid(8) 15(1) msg_id(8)               rank(1)                a replaced message that members hold
     'p' uid(8)                               count(8) size(8)       messages of an ended mailbox, to be purged
-                                             length(1) address receipts_to   if receipts of them are wanted
+                                             length(1) address receipts_to 0(1) dead_letter
+                                                                     if receipts or dead letters are wanted
     't' due_ms(8) uid(8) last_id(8)          a due row: messages of one mailbox that are due at this time
     'l' segment(8)                           nothing                a segment of the value log
 
@@ -91,10 +92,12 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     created_ms: when the last of them was accepted, or a little later.
 
     failed deliveries of a message
-    0      1   4       8
-    +------+---+-------+---------+
-    | 7    | 0 | count | due_ms  |    no queue group gets the message before due_ms, in broker time
-    +------+---+-------+---------+
+    0      1       2   4       8         16
+    +------+-------+---+-------+---------+------+
+    | 7    | flags | 0 | count | due_ms  | text |    no queue group gets the message before due_ms, in broker
+    +------+-------+---+-------+---------+------+    time
+    flags: bit 0: no queue group gets it at all, because +TERM made it a dead letter, with this text. Its
+    mailbox for dead letters was full.
 
     due row
     0      1   2                4       8
@@ -173,6 +176,7 @@ cdef enum AttributeTag:
     TAG_MAX_DELIVER = 17
     TAG_BACKOFF = 20                # numbers of 8 bytes, in milliseconds
     TAG_DEAD_LETTER = 21            # an address
+    TAG_DEAD_LETTER_EXPIRED = 22    # one byte: 1
     TAG_RECEIPTS_TO = 25            # an address
     TAG_DELAYED = 64                # how many messages are delayed; not an option, and behind all options
     TAG_KEY_ROWS = 65               # rows of keys of messages; likewise
@@ -303,8 +307,10 @@ cdef struct IdRowEntryLayout "mq9fast_id_row_entry":
 
 
 cdef struct FailureLayout "mq9fast_failure":
+    # Followed by the text of +TERM.
     char version
-    char reserved[3]
+    char flags
+    char reserved[2]
     char count[4]
     char due_ms[8]
 
