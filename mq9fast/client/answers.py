@@ -15,6 +15,8 @@ from mq9fast.client.transport import Delivery, Subscription, Transport
 T = TypeVar("T")
 
 ANSWERED = "answered"
+# Of how many questions that ended without an answer a client knows it, for those who ask later.
+MAX_ENDED = 10_000
 
 
 class Answer(Message[T]):
@@ -44,6 +46,8 @@ class Answers:
         self.address = address
         # Who waits for what: a question, or the correlation id of one that is just being sent.
         self._waiting: dict[str, set[asyncio.Future[Delivery]]] = {}
+        # Receipts of questions that ended without an answer, the latest last.
+        self._ended: dict[str, Delivery] = {}
         self._subscription: Subscription | None = None
         self._discards: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
@@ -56,17 +60,23 @@ class Answers:
                     MSG + self.address, self._receive, self._fail
                 )
 
-    def expect(self, name: str) -> "asyncio.Future[Delivery]":
-        """A future of the answer with this question or correlation id. `forget` it in the end."""
-        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+    def expect(
+        self, name: str, future: "asyncio.Future[Delivery] | None" = None
+    ) -> "asyncio.Future[Delivery]":
+        """A future of the answer with this question or correlation id, or for both. `forget` it in the end."""
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, set()).add(future)
+        if name in self._ended and not future.done():
+            future.set_result(self._ended[name])
         return future
 
-    def forget(self, name: str, future: "asyncio.Future[Delivery]") -> None:
-        futures = self._waiting.get(name, set())
-        futures.discard(future)
-        if not futures:
-            self._waiting.pop(name, None)
+    def forget(self, future: "asyncio.Future[Delivery]", *names: str) -> None:
+        for name in names:
+            futures = self._waiting.get(name, set())
+            futures.discard(future)
+            if not futures:
+                self._waiting.pop(name, None)
 
     async def read(self, ticket: Ticket, of: Any, timeout: float | None) -> "Answer[Any]":
         """The answer to a question that any process may have sent. Raises NoAnswerYet, NoAnswer, Mq9Error."""
@@ -77,7 +87,7 @@ class Answers:
                 return self._answer(stored, ticket, of)
             return await self.wait(future, ticket, of, timeout)
         finally:
-            self.forget(ticket.question, future)
+            self.forget(future, ticket.question)
 
     async def wait(
         self, future: "asyncio.Future[Delivery]", ticket: Ticket, of: Any, timeout: float | None
@@ -123,7 +133,11 @@ class Answers:
             self._discards = {each for each in self._discards if not each.done()}
             self._discards.add(asyncio.create_task(self._transport.publish(delivery.reply)))
         else:
-            self._resolve(f"{receipt.mail_address}/{receipt.msg_id}", delivery)
+            question = f"{receipt.mail_address}/{receipt.msg_id}"
+            self._ended[question] = delivery
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+            self._resolve(question, delivery)
 
     def _resolve(self, name: str, delivery: Delivery) -> None:
         for future in self._waiting.get(name, ()):

@@ -66,16 +66,18 @@ class Questions(Commands):
         correlation = options.setdefault("correlation_id", uuid.uuid4().hex)
         answers = await self._answers_in(options.get("reply_to"))
         await answers.start()
-        future = answers.expect(correlation)
+        future, names = answers.expect(correlation), [correlation]
         try:
             ticket, is_new = await self._send_question(to, body, answers.address, options)
             if is_new:
+                answers.expect(ticket.question, future)
+                names.append(ticket.question)
                 answer = await answers.wait(future, ticket, of, timeout)
             else:
                 # It was asked before, by another process, whose correlation id the answer has.
                 answer = await answers.read(ticket, of, timeout)
         finally:
-            answers.forget(correlation, future)
+            answers.forget(future, *names)
         if not keep:
             await answer.done()
         return answer
