@@ -58,6 +58,56 @@ COMMANDS = {
             "Print a script that completes commands and flags.",
             "mq9fast completion bash",
         ),
+        Command(
+            "create",
+            "mq9fast.cli.create",
+            "Create a mailbox, renew it, or change it.",
+            "mq9fast create status.worker1 --ttl 1h --max-messages 1 --discard old",
+        ),
+        Command(
+            "send",
+            "mq9fast.cli.send",
+            "Store messages in a mailbox.",
+            'echo \'{"task": "build"}\' | mq9fast send task.queue - --priority urgent',
+        ),
+        Command(
+            "ask",
+            "mq9fast.cli.ask",
+            "Send a question, and wait for its answer.",
+            "mq9fast ask task.queue 'how far are you?' --no-wait",
+        ),
+        Command(
+            "watch",
+            "mq9fast.cli.watch",
+            "Print messages, or let a program work on them.",
+            "mq9fast send task.queue 'hello'\nmq9fast watch task.queue --exec 'tr a-z A-Z' --count 1",
+        ),
+        Command(
+            "list",
+            "mq9fast.cli.list_",
+            "List the messages of a mailbox, or the mailboxes.",
+            "mq9fast send task.queue 'hello'\nmq9fast list task.queue --limit 5",
+        ),
+        Command(
+            "delete",
+            "mq9fast.cli.delete",
+            "Delete messages.",
+            "mq9fast delete task.queue $(mq9fast send task.queue 'a mistake')",
+        ),
+        Command(
+            "inbox",
+            "mq9fast.cli.inbox",
+            "Decide requests for approval in the terminal.",
+            "mq9fast create approver.zhang\nmq9fast inbox approver.zhang",
+        ),
+        Command("stats", "mq9fast.cli.stats", "Show what is known of mailboxes.", "mq9fast stats task.queue"),
+        Command(
+            "top",
+            "mq9fast.cli.top",
+            "Show mailboxes and their traffic, again and again.",
+            "mq9fast top task.queue --interval 1s",
+            until_interrupted=True,
+        ),
         Command("version", "mq9fast.cli.version", "Print the version.", "mq9fast version"),
     )
 }

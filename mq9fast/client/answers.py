@@ -63,7 +63,7 @@ class Answers:
     def expect(
         self, name: str, future: "asyncio.Future[Delivery] | None" = None
     ) -> "asyncio.Future[Delivery]":
-        """A future of the answer with this question or correlation id, or for both. `forget` it in the end."""
+        """A future of the answer with this question or correlation id. `forget` it in the end."""
         if future is None:
             future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, set()).add(future)

@@ -8,7 +8,7 @@ import msgspec
 
 from mq9fast.client import tracing
 from mq9fast.client.errors import BadRequest, MessageNotFound, Mq9Error
-from mq9fast.client.message import encode
+from mq9fast.client.message import check_answer, encode
 from mq9fast.client.options import MailboxOptions, headers_of
 from mq9fast.client.replies import (
     BoardPage,
@@ -80,6 +80,12 @@ class Commands:
         reply = await self._transport.request(f"{DELETE}{address}.{msg_id}", b"", self.timeout, again=True)
         return read_reply(reply, Settled).deleted
 
+    async def reply(self, address: str, msg_id: int, body: object) -> Settled:
+        """DELETE with a body: answer a message that was listed. See `Message.reply`."""
+        answer = check_answer(encode(body))
+        reply = await self._transport.request(f"{DELETE}{address}.{msg_id}", answer, self.timeout, again=True)
+        return read_reply(reply, Settled)
+
     async def page(self, address: str, **fields: object) -> Page:
         """LIST: one page. `fields`: as in docs/protocol.md, such as limit, cursor, priority, key, msg_id."""
         return read_reply(await self._command(LIST + address, fields), Page)
@@ -87,7 +93,7 @@ class Commands:
     async def list(
         self, address: str, *, newest_first: bool = False, meta_only: bool = False, limit: int | None = None
     ) -> AsyncIterator[ListedMessage]:
-        """LIST: all messages, page after page. `limit`: the largest number of messages."""
+        """LIST: all messages, page after page. `limit`: at most so many."""
         fields: dict[str, object] = {"meta_only": meta_only}
         if newest_first:
             fields["order"] = "newest"

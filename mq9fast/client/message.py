@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -17,9 +18,11 @@ from mq9fast.client.replies import Priority, Settled, read_reply
 from mq9fast.client.transport import Delivery, Transport
 
 T = TypeVar("T")
+Self = TypeVar("Self", bound="Message[Any]")
 
 logger = logging.getLogger("mq9fast.client")
 
+_ORDER = re.compile(rb"(-NAK|\+WPI|\+TERM|\+ACK|\+NXT)(\s|$)")
 RANKS: dict[str, int] = {"critical": 0, "urgent": 1, "normal": 2}
 
 
@@ -48,6 +51,13 @@ def decode(data: bytes, of: Any) -> Any:
         return data.decode() if of is str else msgspec.json.decode(data, type=of)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidBody(f"The body is not what is expected: {error}.") from None
+
+
+def check_answer(data: bytes) -> bytes:
+    """The answer, if it is not empty and would not be read as an order. Raises InvalidBody."""
+    if not data or _ORDER.match(data):
+        raise InvalidBody("An answer has a body, and it does not begin with -NAK, +WPI, +TERM, +ACK or +NXT.")
+    return data
 
 
 class Message(Generic[T]):
@@ -154,7 +164,7 @@ class Message(Generic[T]):
         false if the connection was lost after the broker had carried it out. Raises Mq9Error.
         """
         data = encode(body)
-        if data.partition(b" ")[0].rstrip() in (b"", b"-NAK", b"+WPI", b"+TERM", b"+ACK", b"+NXT"):
+        if not data or _ORDER.match(data):
             raise InvalidBody(
                 "An answer has a body, and it does not begin with -NAK, +WPI, +TERM, +ACK or +NXT."
             )
@@ -195,7 +205,7 @@ class Message(Generic[T]):
         if self._unsettled is not None:
             self._unsettled.discard(self._reply)
 
-    async def __aenter__(self) -> "Message[T]":
+    async def __aenter__(self: Self) -> Self:
         self.in_block = True
         self._span = tracing.processing(self.address, self.msg_id, self.headers)
         self._span.__enter__()

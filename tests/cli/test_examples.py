@@ -1,15 +1,14 @@
 """The example at the end of each command's help does what it says: it runs here, beside a broker."""
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mq9fast.cli.commands import COMMANDS, Command
 from tests.support.broker import Broker
+from tests.support.command import shell_environment
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import Wire
 
@@ -19,14 +18,9 @@ every_command = pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row
 @pytest.fixture(scope="module")
 def environment(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of an example: `mq9fast` is this one, and NATS_URL names the broker."""
-    programs = tmp_path_factory.mktemp("programs")
-    script = programs / "mq9fast"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m mq9fast "$@"\n')
-    script.chmod(0o755)
     with Wire(broker.port) as wire:
         wire.create(name="task.queue")
-    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "NATS_URL": broker.url, "HOME": str(programs)}
+    return shell_environment(broker.url, tmp_path_factory.mktemp("programs"))
 
 
 @every_command

@@ -70,3 +70,15 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536) if ready else b""
     except OSError:  # so Linux reports that the last writer is gone
         return b""
+
+
+def shell_environment(url: str, directory: Path) -> dict[str, str]:
+    """The environment of a shell in which `mq9fast` is this one, and NATS_URL names the broker.
+
+    `directory` receives a program, and is the home.
+    """
+    program = directory / "mq9fast"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mq9fast "$@"\n')
+    program.chmod(0o755)
+    path = f"{directory}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "NATS_URL": url, "HOME": str(directory)}
