@@ -9,6 +9,7 @@ import msgspec
 from mq9fast.client import tracing
 from mq9fast.client.errors import BadRequest, MessageNotFound, Mq9Error
 from mq9fast.client.message import check_answer, encode
+from mq9fast.client.names import check_address
 from mq9fast.client.options import MailboxOptions, headers_of
 from mq9fast.client.replies import (
     BoardPage,
@@ -67,7 +68,7 @@ class Commands:
         With `id`, it is sent again if the connection is lost meanwhile; the mailbox stores it once.
         """
         priority = options.get("priority", "normal")
-        subject = MSG + to if priority == "normal" else f"{MSG}{to}.{priority}"
+        subject = MSG + check_address(to) + ("" if priority == "normal" else f".{priority}")
         headers = headers_of(options)
         with tracing.sending(to, headers):
             reply = await self._transport.request(
@@ -77,18 +78,22 @@ class Commands:
 
     async def delete(self, address: str, msg_id: int) -> bool:
         """DELETE: whether the message was there."""
-        reply = await self._transport.request(f"{DELETE}{address}.{msg_id}", b"", self.timeout, again=True)
+        reply = await self._transport.request(
+            f"{DELETE}{check_address(address)}.{msg_id}", b"", self.timeout, again=True
+        )
         return read_reply(reply, Settled).deleted
 
     async def reply(self, address: str, msg_id: int, body: object) -> Settled:
         """DELETE with a body: answer a message that was listed. See `Message.reply`."""
         answer = check_answer(encode(body))
-        reply = await self._transport.request(f"{DELETE}{address}.{msg_id}", answer, self.timeout, again=True)
+        reply = await self._transport.request(
+            f"{DELETE}{check_address(address)}.{msg_id}", answer, self.timeout, again=True
+        )
         return read_reply(reply, Settled)
 
     async def page(self, address: str, **fields: object) -> Page:
         """LIST: one page. `fields`: as in docs/protocol.md, such as limit, cursor, priority, key, msg_id."""
-        return read_reply(await self._command(LIST + address, fields), Page)
+        return read_reply(await self._command(LIST + check_address(address), fields), Page)
 
     async def list(
         self, address: str, *, newest_first: bool = False, meta_only: bool = False, limit: int | None = None

@@ -14,6 +14,7 @@ import msgspec
 from mq9fast.client import tracing
 from mq9fast.client.approval import ApprovalRequest, Decided, decision_body
 from mq9fast.client.errors import ClientClosed, GiveBack, InvalidBody, Reject
+from mq9fast.client.names import check_headers
 from mq9fast.client.replies import Priority, Settled, read_reply
 from mq9fast.client.transport import Delivery, Transport
 
@@ -168,7 +169,7 @@ class Message(Generic[T]):
             raise InvalidBody(
                 "An answer has a body, and it does not begin with -NAK, +WPI, +TERM, +ACK or +NXT."
             )
-        all_headers = dict(headers or {})
+        all_headers = check_headers(dict(headers or {}))
         with tracing.sending(self.reply_to or self.address, all_headers):
             reply = await self._transport.request(
                 self._reply, data, self._timeout, all_headers or None, again=True

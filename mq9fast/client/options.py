@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from mq9fast.client.errors import BadRequest
+from mq9fast.client.names import check_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,10 +80,7 @@ def headers_of(options: SendOptions) -> dict[str, str]:
     if ttl is not None:
         # A plain number there is in whole seconds; a Go duration may have a fraction.
         headers["Nats-TTL"] = ttl if isinstance(ttl, str) else f"{seconds(ttl)}s"
-    for name, value in headers.items():
-        if "\r" in value or "\n" in value:
-            raise BadRequest(f"The header {name} has a line break.")
-    return headers
+    return check_headers(headers)
 
 
 def seconds(value: float) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from mq9fast.client.commands import LIST, MSG
 from mq9fast.client.errors import ClientClosed, MessagesDropped, Mq9Error, TimedOut
 from mq9fast.client.message import RANKS, Message
+from mq9fast.client.names import check_address, check_group
 from mq9fast.client.replies import Event, Page, read_reply
 from mq9fast.client.transport import Delivery, Subscription, Transport
 
@@ -138,9 +139,9 @@ class Member(Stream[Message[T]]):
         super().__init__(transport)
         self._timeout = timeout
         self._of = of
-        self._subject = MSG + address + (f".{priority}" if priority else "")
+        self._subject = MSG + check_address(address) + (f".{priority}" if priority else "")
         self.address = address
-        self.group = group
+        self.group = check_group(group)
         self.prefetch = prefetch
         # How many messages the broker may still send.
         self._credit = 0
@@ -214,6 +215,9 @@ class Member(Stream[Message[T]]):
 
     def _on_lost(self) -> None:
         super()._on_lost()
+        # Its windows have ended.
+        self._credit = 0
+        self._subscriptions.clear()
         self._unsettled.clear()
         self._held.clear()
 
@@ -240,7 +244,7 @@ class Watcher(Stream[Message[T]]):
         super().__init__(transport)
         self._timeout = timeout
         self._of = of
-        self._subject = MSG + address + (f".{priority}" if priority else "")
+        self._subject = MSG + check_address(address) + (f".{priority}" if priority else "")
         self._bytes = 0
         self.address = address
 
@@ -264,7 +268,7 @@ class Events(Stream[Event]):
 
     def __init__(self, transport: Transport, address: str, messages: bool) -> None:
         super().__init__(transport)
-        self._subject = EVENT + address + (".*" if messages else "")
+        self._subject = EVENT + check_address(address) + (".*" if messages else "")
         self.address = address
 
     async def _subscribe(self) -> None:

@@ -30,6 +30,8 @@ from mq9fast.client.server import Server
 logger = logging.getLogger("mq9fast.client")
 
 RECONNECT_SECONDS = 0.25
+# nats-py writes at once what is more than twice this.
+LARGE_BYTES = 1 << 20
 NO_RESPONDERS = "503"
 _REFUSED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
 
@@ -48,10 +50,11 @@ Fail = Callable[[Mq9Error], None]
 
 
 class Subscription:
-    """A subscription. It goes on after a reconnect by itself."""
+    """A subscription. It goes on after a reconnect by itself, unless it has a limit: then it has ended."""
 
     def __init__(self, nats_subscription: NatsSubscription, subject: str, fail: Fail) -> None:
         self._nats = nats_subscription
+        self.has_limit = nats_subscription._max_msgs > 0
         self.subject = subject
         self.fail = fail
 
@@ -115,7 +118,9 @@ class Transport:
             self._inbox = self._client.new_inbox()
             await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
         except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
-            await self._client.close()
+            # Before 2.13, nats-py cannot close what was never connected.
+            with contextlib.suppress(AttributeError):
+                await self._client.close()
             self._raise_not_connected(error)
         self._connected.set()
 
@@ -224,6 +229,9 @@ class Transport:
                 fail(Mq9Error(f"A message could not be read: {error}"))
 
         try:
+            if self._client.pending_data_size > LARGE_BYTES:
+                # A subscription and its limit leave together: see `_on_lost`.
+                await self._client.flush()
             # Streams have limits of their own.
             of_nats = await self._client.subscribe(
                 subject, queue, on_message, pending_msgs_limit=0, pending_bytes_limit=0
@@ -275,6 +283,11 @@ class Transport:
             return
         self._connected.clear()
         self._drop_pending_subscriptions()
+        for window in [each for each in self._subscriptions if each.has_limit]:
+            # nats-py would send the limit after the subscription, in a write of its own. Meanwhile the broker
+            # could deliver more, which nats-py ignores: nobody else would get it.
+            self.forget(window)
+            await window.unsubscribe()
         logger.info("the connection to %s is lost", self.server.shown)
         for future, _ in list(self._requests.values()):
             if not future.done():
@@ -283,10 +296,7 @@ class Transport:
             each()
 
     def _drop_pending_subscriptions(self) -> None:
-        """nats-py subscribes again by itself, and would then send what it had not sent yet a second time.
-
-        A subscription that has got its limit meanwhile would begin anew, and its messages be ignored.
-        """
+        """nats-py subscribes again by itself. What it still keeps would be sent twice, or for nobody."""
         kept = [each for each in self._client._pending if not each.startswith((b"SUB ", b"UNSUB "))]
         self._client._pending = kept
         self._client._pending_data_size = sum(map(len, kept))

@@ -34,6 +34,9 @@ SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
 PUBLIC_KEY = nkeys.from_seed(bytearray(SEED)).public_key.decode()
 
 
+SOON = 0.1
+
+
 async def open_and_close(url: str, **options: Any) -> None:
     async with connect(url, **options) as mq9:
         await mq9.create("opened")
@@ -167,6 +170,30 @@ def test_no_reply_in_time(start_broker: Callable[..., Broker]) -> None:
                 broker.process.send_signal(signal.SIGCONT)
 
     asyncio.run(run())
+
+
+def test_subscription_that_was_not_sent_yet_takes_no_message(
+    broker: Broker, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nats-py keeps what it has not sent, and would send it after a reconnect, when nobody reads it."""
+
+    async def keep(**options: object) -> None:
+        """What is written waits to be sent."""
+
+    async def use(mq9: Mq9) -> None:
+        await mq9.create(address)
+        for number in range(3):
+            await mq9.send(address, number)
+        group = mq9.group(address, "g")
+        with monkeypatch.context() as patch:
+            patch.setattr(mq9._transport._client, "_flush_pending", keep)
+            waiting = asyncio.create_task(group.next())
+            await asyncio.sleep(SOON)
+        await mq9._transport._client.force_reconnect()
+        assert (await waiting).body == 0
+        assert [(await group.next()).body for _ in range(2)] == [1, 2]
+
+    with_client(broker.url, use)
 
 
 def test_closed_client(broker: Broker) -> None:

@@ -137,8 +137,16 @@ def test_errors_are_classes(broker: Broker, address: str) -> None:
             await mq9.send(address, "x", headers={"Tag": "a\r\nMq9-Key: b"})
         with pytest.raises(BadRequest, match="more than the broker takes"):
             await mq9.send(address, bytes(2_000_000))
-        with pytest.raises(BadRequest):
-            await mq9.send("with blank", "x")
+        for wrong in ("with blank", "", "a..b", "a.>", "a 5\r\nPUB b"):
+            for call in (mq9.send(wrong, "x"), mq9.info(wrong), mq9.delete(wrong, 0)):
+                with pytest.raises(InvalidAddress):
+                    await call
+            with pytest.raises(InvalidAddress):
+                mq9.group(wrong, "g")
+        with pytest.raises(BadRequest, match="name of a group"):
+            mq9.group(address, "a b")
+        with pytest.raises(BadRequest, match="name of a header"):
+            await mq9.send(address, "x", headers={"a\r\nb": "c"})
         with pytest.raises(Mq9Error, match="no address yet"):
             _ = mq9.mailbox().address
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import msgspec
 import pytest
 
-from mq9fast.client import GiveBack, InvalidBody, LimitExceeded, Mq9, Reject, Sent, TimedOut
+from mq9fast.client import GiveBack, InvalidBody, LimitExceeded, MessagesDropped, Mq9, Reject, Sent, TimedOut
 from tests.support.broker import Broker
 from tests.support.client import connect, with_client
 from tests.support.waiting import WAIT_SECONDS
@@ -145,6 +145,38 @@ def test_block_renews_the_time_of_a_message(broker: Broker, address: str) -> Non
             # `other` still waits, so it gets it. Outside of a block nothing renews it.
             hung = await other.next(WAIT_SECONDS)
             assert (await worker.next(WAIT_SECONDS)).msg_id == hung.msg_id
+
+    with_client(broker.url, use)
+
+
+def test_time_of_prefetched_messages_is_renewed(broker: Broker, address: str) -> None:
+    async def use(mq9: Mq9) -> None:
+        await mq9.create(address, ack_wait=0.5, max_in_flight=2)
+        for number in range(2):
+            await mq9.send(address, number)
+        async with mq9.group(address, "g", prefetch=2) as group:
+            async with await group.next() as message:
+                await asyncio.sleep(1.5)
+            async with await group.next() as second:
+                assert (message.body, second.body, second.deliveries) == (0, 1, 1)
+
+    with_client(broker.url, use)
+
+
+def test_watcher_that_does_not_read_gets_an_error(
+    broker: Broker, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mq9fast.client.stream.MAX_WATCHED_BYTES", 1000)
+
+    async def use(mq9: Mq9) -> None:
+        await mq9.create(address)
+        async with mq9.watch(address) as watcher:
+            for _ in range(3):
+                await mq9.send(address, bytes(400))
+            assert len([await watcher.next() for _ in range(2)]) == 2
+            with pytest.raises(MessagesDropped):
+                await watcher.next()
+        assert (await mq9.info(address)).total == 3
 
     with_client(broker.url, use)
 
