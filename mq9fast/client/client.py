@@ -38,6 +38,8 @@ class Mq9(Questions):
         """Send what waits, give back what is held, and close the connection."""
         for stream in self._streams:
             await stream.close()
+        if self._transport.is_connected:
+            await self._end_answers()
         await self._transport.close()
 
     async def __aenter__(self) -> "Mq9":

@@ -1,6 +1,7 @@
 """Questions and requests for approval: sent once, answered at any time, read with a ticket."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from mq9fast.client.answers import Answer, Answers
 from mq9fast.client.approval import CHOICES, Action, ApprovalRequest, Decision, Risk, digest, read_decision
 from mq9fast.client.commands import Commands
-from mq9fast.client.errors import NoAnswer
+from mq9fast.client.errors import Mq9Error, NoAnswer, NoAnswerYet
 from mq9fast.client.ticket import Ticket
 from mq9fast.client.transport import Transport
 
@@ -33,6 +34,8 @@ class Questions(Commands):
     def __init__(self, transport: Transport, timeout: float, answers: str | None) -> None:
         super().__init__(transport, timeout)
         self._answers_address = answers
+        # Whether somebody has a ticket, and may come back for an answer after this client has gone.
+        self._has_tickets = answers is not None
         self._creating = asyncio.Lock()
         self._answers: dict[str, Answers] = {}
 
@@ -63,6 +66,7 @@ class Questions(Commands):
         done. Raises NoAnswerYet with the ticket, and NoAnswer if the question expired or was deleted.
         """
         keep = "id" in options
+        self._has_tickets |= keep
         correlation = options.setdefault("correlation_id", uuid.uuid4().hex)
         answers = await self._answers_in(options.get("reply_to"))
         await answers.start()
@@ -76,6 +80,9 @@ class Questions(Commands):
             else:
                 # It was asked before, by another process, whose correlation id the answer has.
                 answer = await answers.read(ticket, of, timeout)
+        except NoAnswerYet:
+            self._has_tickets = True
+            raise
         finally:
             answers.forget(future, *names)
         if not keep:
@@ -85,6 +92,7 @@ class Questions(Commands):
     async def send_question(self, to: str, body: object, **options: "Unpack[SendOptions]") -> Ticket:
         """Send a question, and do not wait: `answer(ticket)` does that, in any process."""
         answers = await self._answers_in(options.get("reply_to"))
+        self._has_tickets = True
         return (await self._send_question(to, body, answers.address, dict(options)))[0]
 
     @overload
@@ -179,6 +187,12 @@ class Questions(Commands):
                 created = await self.create(name, prefix=None if name else "answers", ttl=ANSWERS_TTL)
                 self._answers_address = created.mail_address
             return self._box(self._answers_address)
+
+    async def _end_answers(self) -> None:
+        """Let the generated mailbox for answers expire if nobody can come back for one."""
+        if self._answers_address is not None and not self._has_tickets:
+            with contextlib.suppress(Mq9Error):
+                await self.create(self._answers_address, ttl=1)
 
     def _box(self, address: str) -> Answers:
         if address not in self._answers:

@@ -10,6 +10,7 @@ import pytest
 from mq9fast.client import (
     InvalidBody,
     InvalidTicket,
+    MailboxNotFound,
     Mq9,
     NoAnswer,
     NoAnswerYet,
@@ -51,6 +52,35 @@ def test_ask_and_answer(broker: Broker, address: str) -> None:
 
 async def is_empty(mq9: Mq9, address: str) -> bool:
     return (await mq9.info(address)).total == 0
+
+
+@pytest.mark.parametrize("has_ticket", [False, True])
+def test_mailbox_for_answers_stays_only_for_tickets(broker: Broker, address: str, has_ticket: bool) -> None:
+    async def use(mq9: Mq9) -> None:
+        await mq9.create(address)
+        answering = asyncio.create_task(answer_all(mq9, address))
+        found.append((await mq9.ask(address, [1])).address)
+        answering.cancel()
+        if has_ticket:
+            await mq9.send_question(address, [2])
+
+    async def look(mq9: Mq9) -> None:
+        if has_ticket:
+            assert (await mq9.info(found[0])).ttl > 1
+        else:
+            await wait_until_async(lambda: is_gone(mq9, found[0]))
+
+    found: list[str] = []
+    with_client(broker.url, use)
+    with_client(broker.url, look)
+
+
+async def is_gone(mq9: Mq9, address: str) -> bool:
+    try:
+        await mq9.info(address)
+    except MailboxNotFound:
+        return True
+    return False
 
 
 def test_ticket_gets_the_answer_later(broker: Broker, address: str) -> None:
