@@ -1,6 +1,7 @@
 """Waits for answers: one subscription to a mailbox, whose messages are given to those who wait for them."""
 
 import asyncio
+import contextlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -131,13 +132,22 @@ class Answers:
         receipt = _read_receipt(delivery.data)
         if receipt.how == ANSWERED:
             self._discards = {each for each in self._discards if not each.done()}
-            self._discards.add(asyncio.create_task(self._transport.publish(delivery.reply)))
+            self._discards.add(asyncio.create_task(self._discard(delivery)))
         else:
             question = f"{receipt.mail_address}/{receipt.msg_id}"
             self._ended[question] = delivery
             if len(self._ended) > MAX_ENDED:
                 del self._ended[next(iter(self._ended))]
             self._resolve(question, delivery)
+
+    async def _discard(self, delivery: Delivery) -> None:
+        # If it fails, the receipt stays, and the next client that reads this mailbox discards it.
+        with contextlib.suppress(Mq9Error):
+            await self._transport.publish(delivery.reply)
+
+    async def close(self) -> None:
+        """Wait until what is not needed is discarded."""
+        await asyncio.gather(*self._discards)
 
     def _resolve(self, name: str, delivery: Delivery) -> None:
         for future in self._waiting.get(name, ()):

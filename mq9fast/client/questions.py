@@ -190,6 +190,8 @@ class Questions(Commands):
 
     async def _end_answers(self) -> None:
         """Let the generated mailbox for answers expire if nobody can come back for one."""
+        for box in self._answers.values():
+            await box.close()
         if self._answers_address is not None and not self._has_tickets:
             with contextlib.suppress(Mq9Error):
                 await self.create(self._answers_address, ttl=1)

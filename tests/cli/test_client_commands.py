@@ -61,9 +61,9 @@ def test_send_list_and_delete(wire: Wire, address: str, env: dict[str, str]) -> 
     assert [(each["msg_id"], "payload" in each) for each in newest] == [(4, False), (3, False)]
     lines = done("list", address, "-n", "1", **env).splitlines()
     assert lines[0].split("\t")[:2] == ["1", "urgent"] and len(lines) == 1
-    assert done("delete", address, "0", "1", **env) == "0\tyes\n1\tyes\n"
+    assert done("delete", address, "0", "1", **env) == "0\ttrue\n1\ttrue\n"
     result = run("delete", address, "0", "4", **env)
-    assert (result.returncode, result.stdout) == (1, "0\tno\n4\tyes\n")
+    assert (result.returncode, result.stdout) == (1, "0\tfalse\n4\ttrue\n")
     assert result.stderr == f"mq9fast: the mailbox {address} has no message 0 (message_not_found)\n"
     done("delete", address, "--all", **env)
     assert rows("list", address, **env) == []
