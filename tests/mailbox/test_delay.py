@@ -133,6 +133,31 @@ def test_due_message_is_behind_all_of_its_priority(wire: Wire, broker: Broker, a
     assert total(wire, address) == 0
 
 
+def test_messages_that_are_due_together_come_by_priority(wire: Wire, broker: Broker, address: str) -> None:
+    """Also to readers that are live, and although the urgent ones were sent last."""
+    wire.create(name=address)
+    with Wire(broker.port) as live, Wire(broker.port) as member:
+        live.subscribe(address)
+        member.subscribe(address, queue="g")
+        live.ping()
+        member.ping()
+        # In one write, so that all of them are due at the same time.
+        header = delay("1500ms")
+        sizes = f"{len(header)} {len(header) + 2}"
+        wire.send(
+            b"".join(
+                f"HPUB {MAILBOX}MSG.{address}{suffix} {sizes}\r\n".encode()
+                + header
+                + f"{rank}{n}\r\n".encode()
+                for rank, suffix in (("n", ""), ("u", ".urgent"), ("c", ".critical"))
+                for n in range(5)
+            )
+        )
+        expected = [f"{rank}{n}".encode() for rank in "cun" for n in range(5)]
+        for reader in (live, member):
+            assert [message.payload for message in reader.messages(15)] == expected
+
+
 def test_delete_cancels(wire: Wire, address: str) -> None:
     wire.create(name=address)
     wire.subscribe(address)
