@@ -93,6 +93,7 @@ class Connection(asyncio.BufferedProtocol):
         self._connected_at = self._loop.time()
         # The session writes at most once a turn, and only between resume_writing and connection_lost.
         self.write = transport.write
+        self.unsent_bytes = transport.get_write_buffer_size
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         set_tcp_options(transport.get_extra_info("socket"))
         if self.peer == UNKNOWN_PEER:

@@ -10,6 +10,7 @@ from tests.support.in_memory import KIB, MANY, Core, Peer, cut, pub
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
 MAX_RESUMED = 16
+CATCH_UP_BYTES = 192 * KIB
 
 
 def core_without_time(**limits: int) -> Core:
@@ -48,6 +49,23 @@ def test_consumers_catch_up_in_turn() -> None:
         assert len(turns) == 6
         assert all(later - earlier <= len(readers) for earlier, later in pairwise(turns)), shares
     assert max(turns[0] for turns in shares) < 2 * len(readers), shares
+
+
+def test_share_includes_what_the_transport_has_not_written() -> None:
+    """No later message can overtake those bytes: see TCP_NOTSENT_LOWAT in docs/design.md."""
+    core = Core(payload_bytes=KIB * KIB)
+    fill_mailbox(core, b"box", 30, 20_000)
+    fill_mailbox(core, b"large", 1, 300 * KIB)
+    reader = core.session()
+    reader.feed(b"SUB " + MSG + b"box 1\r\n")
+    for unsent in (0, 20_000, 64_000):
+        reader.connection.unsent = unsent
+        core.end_turn()
+        size = len(reader.output())
+        assert CATCH_UP_BYTES - 20_200 < size + unsent <= CATCH_UP_BYTES
+    reader.feed(b"UNSUB 1\r\nSUB " + MSG + b"large 2\r\n")
+    core.end_turn()
+    assert count_deliveries(reader) == 1
 
 
 def test_live_consumers_fall_behind_without_losing_messages() -> None:

@@ -99,6 +99,10 @@ class FakeConnection:
         self.reading = True
         self.closing = False
         self.mailbox_reader = False
+        self.unsent = 0
+
+    def unsent_bytes(self) -> int:
+        return self.unsent
 
     def write(self, data: bytes) -> None:
         self.written.append(data)

@@ -18,7 +18,7 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocatio
 cdef enum:
     SUBJECT_CAPACITY = 224        # the longest subject of a delivery, with slack
     FRAME_BYTES = 24              # of a frame, without subjects, header and payload
-    CATCH_UP_BYTES = 196608       # what one consumer gets in one turn, roughly
+    CATCH_UP_BYTES = 196608       # what one consumer gets in one turn, at least one message
     OUTPUT_BYTES = 262144         # a client with this much unwritten output gets nothing from consumers
 
 
@@ -87,4 +87,5 @@ cdef class PlainConsumer(Consumer):
     cdef Subscription subscription
     cdef int ranks            # the set of ranks that it subscribed to
 
+    cdef Py_ssize_t unsent_bytes(self) except -1
     cdef int give(self, DeliveryFrame* frame) except -1

@@ -99,6 +99,11 @@ cdef class PlainConsumer(Consumer):
             self.subscription.client.parked[self] = None
         return 0
 
+    cdef Py_ssize_t unsent_bytes(self) except -1:
+        """What the transport has not written yet: no later message can overtake it."""
+        connection = self.subscription.client.connection
+        return 0 if connection is None else connection.unsent_bytes()
+
     cdef int give(self, DeliveryFrame* frame) except -1:
         check(self.cursor[frame.rank] <= frame.msg_id, b"a consumer is given each message once, in order")
         check(frame.msg_id < self.mailbox.durable_id, b"only durable messages are delivered")
@@ -117,7 +122,9 @@ cdef class PlainConsumer(Consumer):
     cdef CatchUpResult catch_up(self, object store) except *:
         cdef DeliveryFrame frame
         cdef Client client = self.subscription.client
-        cdef Py_ssize_t budget = CATCH_UP_BYTES
+        cdef Py_ssize_t share = CATCH_UP_BYTES - self.unsent_bytes()
+        cdef Py_ssize_t budget = share
+        cdef Py_ssize_t cost
         cdef RecordBatchReader reader
         cdef int rank
         for rank in range(RANKS):
@@ -131,8 +138,11 @@ cdef class PlainConsumer(Consumer):
                 if budget <= 0 or not accepts_more(client):
                     return MORE_TO_GIVE
                 fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
+                cost = cost_of(&frame)
+                if cost > budget and budget < share:
+                    return MORE_TO_GIVE
                 self.give(&frame)
-                budget -= cost_of(&frame)
+                budget -= cost
             check(self.cursor[rank] <= self.mailbox.durable_id, b"a cursor goes back at a restart only")
             self.cursor[rank] = self.mailbox.durable_id
         return self.finish_catch_up()

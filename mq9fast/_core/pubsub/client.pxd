@@ -65,7 +65,7 @@ cdef class PendingWork:
 
 cdef class Client:
     cdef readonly uint64_t cid
-    # write(bytes), close(), pause() and resume() of the socket; None once it is closed.
+    # write(bytes), unsent_bytes(), close(), pause() and resume() of the socket; None once it is closed.
     cdef public object connection
     cdef readonly dict subscriptions      # sid -> Subscription
     cdef dict awaiting_answers            # keys: ended subscriptions with messages in flight
