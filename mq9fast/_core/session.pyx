@@ -40,9 +40,9 @@ cdef enum:
 cdef class Session(Client):
     """The protocol of one connection.
 
-    `connection` has write(bytes), close(), pause() and resume() for the socket, unsent_bytes() for what it has
-    not written yet, connect(json) for a CONNECT, and mailbox_subscribed(), called with the first subscription
-    to a mailbox.
+    `connection` has write(bytes), close(), pause() and resume() for the socket, unsent_bytes() for what it
+    has not written yet, connect(json) for a CONNECT, and mailbox_subscribed(), called with the first
+    subscription to a mailbox.
     """
 
     def __cinit__(

@@ -315,18 +315,21 @@ class RocksStore:
             raise StoreError(str(error)) from error
 
     def get(self, key: bytes) -> bytes | None:
+        value = self.get_stored(key)
+        try:
+            return self.values.reader.resolve(value)
+        except Exception as error:
+            raise self._unreadable(key, key + b"\0", error) from error
+
+    def get_stored(self, key: bytes) -> bytes | None:
         self._complete()
         try:
-            return self.values.reader.resolve(cast("bytes | None", self._db.get(key)))
+            return cast("bytes | None", self._db.get(key))
         except Exception as error:
             raise self._unreadable(key, key + b"\0", error) from error
 
     def points_to(self, key: bytes, segment: int, offset: int) -> bool:
-        self._complete()
-        try:
-            return points_to(cast("bytes | None", self._db.get(key)), segment, offset)
-        except Exception as error:
-            raise self._unreadable(key, key + b"\0", error) from error
+        return points_to(self.get_stored(key), segment, offset)
 
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         self._complete()

@@ -154,6 +154,10 @@ class Store(Protocol):
         """The value of a key, None if there is none."""
         ...
 
+    def get_stored(self, key: bytes) -> bytes | None:
+        """As `get`, but reads no value of the value log: a large value is replaced by its pointer."""
+        ...
+
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The pairs from `first` up to but not `end`, as they are when the scan begins.
 

@@ -71,7 +71,8 @@ def test_bytes_of_a_record_and_of_its_pointer(file: int) -> None:
     # The same checksum as in the record, and where the value is.
     assert pointer[4:8] == record[12:16]
     assert pointer[8:24] == bytes.fromhex("01 02 03 04 05 06 07 08  00 0a 0b 2e  00 00 04 13")
-    assert pointer[24:] == bytes.fromhex("00 00 04 03  00 00 00 00")
+    # The flags of the message are known: there are none.
+    assert pointer[24:] == bytes.fromhex("00 00 04 03  01 00 00 00")
     assert (batch.large, batch.record_bytes) == ({}, 0)
 
 

@@ -74,6 +74,8 @@ class MemoryStore:
         self._check()
         return self.pairs.get(key)
 
+    get_stored = get
+
     def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         self._check()
         keys = sorted(self.pairs)

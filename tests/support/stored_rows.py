@@ -64,9 +64,18 @@ def value_record(key: bytes, value: bytes) -> bytes:
 def value_pointer(
     value: bytes, segment: int, offset: int, content: int = 0, *, count: int = 1, kept: int | None = None
 ) -> bytes:
-    """The pointer to `value`, which begins at the byte `offset` of a segment."""
+    """The pointer to `value`, which begins at the byte `offset` of a segment.
+
+    `content`: the size of its headers, payloads and attributes. The pointer to a single message has it
+    without attributes, and the flags.
+    """
     counts = (count, count if kept is None else kept)
-    return struct.pack(">BBBxIQIII4x", 5, *counts, crc32c(value), segment, offset, len(value), content)
+    flags = known = 0
+    if count == 1 and value[0] == 1:
+        flags, known = value[1], 1
+        content = max(content - int.from_bytes(value[2:4], "big"), 0)
+    where = (crc32c(value), segment, offset, len(value), content)
+    return struct.pack(">BBBBIQIIIB3x", 5, *counts, flags, *where, known)
 
 
 def attribute(tag: int, value: bytes | int) -> bytes:

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.commit.row_deletions cimport RowDeletions, RowIndex
 from mq9fast._core.storage.record_batch cimport RecordBatch, RecordLocation
+from mq9fast._core.storage.value_format cimport ValuePointer
 
 
 cdef struct FoundMessage:
@@ -27,8 +28,13 @@ cdef class BatchDeletes:
     cdef RowDeletions last_found  # the record batch in which `find` found the last message
     cdef RowIndex index           # record batches that were looked up for this and earlier write batches
     cdef uint64_t lookups         # reads of the store so far
+    cdef bytes last_stored        # the row under the key that `is_described` looked up
 
     cdef RowDeletions row(self, uint64_t uid, int rank, const RecordLocation* location, object store)
+    cdef bint is_described(
+        self, uint64_t uid, int rank, uint64_t from_id, uint64_t end_id, object store,
+        uint64_t* row_id, ValuePointer* pointer
+    ) except -1
     cdef RecordBatch read_row_of(
         self, uint64_t uid, int rank, uint64_t msg_id, uint64_t end_id, object store
     )

@@ -1,5 +1,6 @@
 """The deletions of a write batch; the contract, and who uses it, is in batch_deletes.pxd."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport check
@@ -9,7 +10,17 @@ from mq9fast._core.storage.record_batch cimport (
     RecordBatch, RecordBatchReader, RecordLocation, all_bits, batch_key, has_bit, is_message,
     pack_deletion_bitmap, unpack_deletion_bitmap,
 )
-from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN
+from mq9fast._core.storage.row_format cimport BATCH_ID_SPAN, MessageKeyLayout, read_u64
+from mq9fast._core.storage.value_format cimport ValuePointer, describes_message, is_value_pointer
+
+
+cdef inline void set_described(FoundMessage* found, uint64_t row_id, const ValuePointer* pointer) noexcept:
+    """A message is found that is a row by itself, with what its pointer tells."""
+    found.location.row_id = row_id
+    found.location.index = 0
+    found.location.count = 1
+    found.size = pointer.content
+    found.flags = pointer.flags
 
 
 cdef class BatchDeletes:
@@ -69,10 +80,17 @@ cdef class BatchDeletes:
         cdef RowDeletions row = self.known_row(uid, rank, msg_id)
         cdef RecordBatch batch
         cdef StoredMessage message
+        cdef ValuePointer pointer
+        cdef uint64_t row_id
         cdef int index
         found.rank = rank
         found.place = found.name = msg_id
         if row is None:
+            if self.is_described(uid, rank, msg_id, msg_id + BATCH_ID_SPAN, store, &row_id, &pointer):
+                if row_id != msg_id:
+                    return False
+                set_described(found, msg_id, &pointer)
+                return True
             batch = self.read_row_of(uid, rank, msg_id, msg_id + BATCH_ID_SPAN, store)
             if batch is None:
                 return False
@@ -112,11 +130,20 @@ cdef class BatchDeletes:
         cdef RowDeletions row
         cdef RecordBatch batch
         cdef StoredMessage message
+        cdef ValuePointer pointer
+        cdef uint64_t row_id
         cdef int index
         found.rank = rank
         while from_id < end_id:
             row = self.known_row(uid, rank, from_id)
             if row is None:
+                if self.is_described(uid, rank, from_id, end_id, store, &row_id, &pointer):
+                    from_id = row_id + 1
+                    if self.single_deleted(uid, rank, row_id):
+                        continue
+                    found.place = found.name = row_id
+                    set_described(found, row_id, &pointer)
+                    return True
                 batch = self.read_row_of(uid, rank, from_id, end_id, store)
                 if batch is None:
                     return False
@@ -161,16 +188,34 @@ cdef class BatchDeletes:
         cdef RowDeletions row = self.rows.get(message_key(uid, rank, msg_id))
         return row is not None and row.deleted != 0
 
+    cdef bint is_described(
+        self, uint64_t uid, int rank, uint64_t from_id, uint64_t end_id, object store,
+        uint64_t* row_id, ValuePointer* pointer
+    ) except -1:
+        """Whether the first row from `from_id` up to but not `end_id` is a single message, and a pointer that
+        tells its size and flags: it need not be read then. Sets `row_id` to its id."""
+        cdef bytes key = message_key(uid, rank, from_id)
+        cdef bytes value
+        self.lookups += 1
+        value = self.last_stored = store.get_stored(key)
+        if value is None:
+            key, value = next(store.scan_stored(key, message_key(uid, rank, end_id)), (key, None))
+        row_id[0] = read_u64((<const MessageKeyLayout*>PyBytes_AS_STRING(key)).msg_id)
+        return describes_message(value, pointer)
+
     cdef RecordBatch read_row_of(
         self, uint64_t uid, int rank, uint64_t msg_id, uint64_t end_id, object store
     ):
-        """The row that has the message, or the next row that begins before `end_id`; or None."""
+        """The row that has the message, or the next row that begins before `end_id`; or None. `is_described`
+        was called before."""
         cdef RecordBatchReader reader
         cdef RecordBatch batch
         cdef bytes key = message_key(uid, rank, msg_id)
-        cdef bytes value
-        self.lookups += 1
-        value = store.get(key)
+        cdef bytes value = self.last_stored
+        self.last_stored = None
+        if value is not None and is_value_pointer(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)):
+            # An earlier build wrote it.
+            value = store.get(key)
         if value is not None and is_message(value):
             batch = RecordBatch()
             batch.open(msg_id, True, value)

@@ -2,7 +2,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EINTR, ENOSPC, errno
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.types cimport off_t
 
@@ -16,7 +16,7 @@ from mq9fast._core.storage.record_batch cimport popcount
 from mq9fast._core.storage.row_format cimport (
     BATCH_FIXED_BYTES, BATCH_KEY_BYTES, BATCH_VERSION, MESSAGE_FIXED_BYTES, MESSAGE_KEY_BYTES,
     MESSAGE_OVERHEAD_BYTES, MESSAGES, THINNED_BATCH_FIXED_BYTES, THINNED_BATCH_VERSION, BatchLayout,
-    MessageKeyLayout, ThinnedBatchLayout, put_u32, read_u64
+    MessageKeyLayout, MessageLayout, RECORD_VERSION, ThinnedBatchLayout, put_u32, read_u16, read_u64
 )
 from mq9fast._core.storage.value_format cimport (
     MIN_LOGGED_BYTES, VALUE_RECORD_BYTES, ValuePointer, ValueRecordLayout, pack_value_pointer
@@ -129,7 +129,10 @@ cdef void run_write(ValueWrite* write) noexcept nogil:
 
 cdef void describe_row(const char* value, Py_ssize_t size, ValuePointer* pointer) noexcept:
     """Set how many messages the row `value` has, and the size of their headers and payloads."""
+    cdef const MessageLayout* message = <const MessageLayout*>value
     cdef Py_ssize_t content = size
+    pointer.flags = 0
+    pointer.known = False
     if value[0] == BATCH_VERSION:
         pointer.count = pointer.kept = <unsigned char>(<const BatchLayout*>value).count
         content -= BATCH_FIXED_BYTES + pointer.kept * MESSAGE_OVERHEAD_BYTES
@@ -139,7 +142,9 @@ cdef void describe_row(const char* value, Py_ssize_t size, ValuePointer* pointer
         content -= THINNED_BATCH_FIXED_BYTES + pointer.kept * MESSAGE_OVERHEAD_BYTES
     else:
         pointer.count = pointer.kept = 1
-        content -= MESSAGE_FIXED_BYTES
+        content -= MESSAGE_FIXED_BYTES + read_u16(message.attributes_size)
+        pointer.flags = <uint8_t>message.flags
+        pointer.known = value[0] == RECORD_VERSION
     pointer.content = <uint32_t>max(content, 0)
 
 

@@ -20,15 +20,17 @@ in `row_format`.
     crc: CRC-32C of the head from byte 4 on, and of the key. value crc: CRC-32C of the value.
 
     value pointer
-    0      1       2      3     4            8         16       20           24        28
-    +------+-------+------+-----+------------+---------+--------+------------+---------+------+
-    | 5    | count | kept | 0   | value crc  | segment | offset | value size | content | 0    |
-    +------+-------+------+-----+------------+---------+--------+------------+---------+------+
+    0      1       2      3       4            8         16       20           24        28      29
+    +------+-------+------+-------+------------+---------+--------+------------+---------+-------+-----+
+    | 5    | count | kept | flags | value crc  | segment | offset | value size | content | known | 0   |
+    +------+-------+------+-------+------------+---------+--------+------------+---------+-------+-----+
     count: messages that the row was written with. kept: messages that a thinned row still has, otherwise the
     same. offset: where the value begins in the segment. content: size of the headers and payloads of those.
+    known: 1 if the row is one message and `flags` are its flags. Then content does not include attributes.
+    Pointers of earlier builds have 0.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from mq9fast._core.storage.row_format cimport VALUE_POINTER_VERSION
 
@@ -59,13 +61,14 @@ cdef struct ValuePointerLayout "mq9fast_value_pointer":
     char version
     char count
     char kept
-    char reserved
+    char flags
     char value_crc[4]
     char segment[8]
     char offset[4]
     char value_size[4]
     char content[4]
-    char reserved_too[4]
+    char known
+    char reserved[3]
 
 
 cdef extern from *:
@@ -87,11 +90,14 @@ cdef struct ValuePointer:
     uint32_t content
     int count
     int kept
+    uint8_t flags
+    bint known                # the row is one message, with these flags
 
 
 cdef inline bint is_value_pointer(const char* value, Py_ssize_t size) noexcept:
     return size == VALUE_POINTER_BYTES and value[0] == VALUE_POINTER_VERSION
 
 
+cdef bint describes_message(bytes value, ValuePointer* pointer) noexcept
 cdef bytes pack_value_pointer(const ValuePointer* pointer)
 cdef void unpack_value_pointer(const char* value, ValuePointer* pointer) noexcept

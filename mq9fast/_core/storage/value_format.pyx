@@ -1,7 +1,7 @@
 """The codec of value pointers and of the head of a segment; value_format.pxd draws both."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from mq9fast._core.base.crc32c cimport crc32c
@@ -15,6 +15,8 @@ cdef bytes pack_value_pointer(const ValuePointer* pointer):
     at.version = VALUE_POINTER_VERSION
     at.count = <char>pointer.count
     at.kept = <char>pointer.kept
+    at.flags = <char>pointer.flags
+    at.known = <char>pointer.known
     put_u32(at.value_crc, pointer.crc)
     put_u64(at.segment, pointer.segment)
     put_u32(at.offset, pointer.offset)
@@ -28,11 +30,21 @@ cdef void unpack_value_pointer(const char* value, ValuePointer* pointer) noexcep
     cdef const ValuePointerLayout* at = <const ValuePointerLayout*>value
     pointer.count = <unsigned char>at.count
     pointer.kept = <unsigned char>at.kept
+    pointer.flags = <uint8_t>at.flags
+    pointer.known = at.known != 0
     pointer.crc = read_u32(at.value_crc)
     pointer.segment = read_u64(at.segment)
     pointer.offset = read_u32(at.offset)
     pointer.size = read_u32(at.value_size)
     pointer.content = read_u32(at.content)
+
+
+cdef bint describes_message(bytes value, ValuePointer* pointer) noexcept:
+    """Whether a row, or None, points to a single message and says its size and flags: unpack it then."""
+    if value is None or not is_value_pointer(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)):
+        return False
+    unpack_value_pointer(PyBytes_AS_STRING(value), pointer)
+    return pointer.known
 
 
 def pack_segment_head(uint64_t number) -> bytes:
