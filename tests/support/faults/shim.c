@@ -170,6 +170,8 @@ static void note_sync(int fd)
     if (!is_watched(fd, &now))
         return;
     pthread_mutex_lock(&lock);
+    /* Again: while this thread waited for the lock, another one may have made the file longer, and noted that. */
+    fstat(fd, &now);
     copy_name(now.st_ino, path);
     int to = REAL(open)(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     struct file *file = file_of(now.st_ino);
