@@ -144,8 +144,13 @@ class Transport:
     async def close(self) -> None:
         """Send what waits, and close. Does nothing if it is closed."""
         self._closing = True
+        if not self._connected.is_set():
+            # nats-py would send what it keeps to the connection that is lost, and stop there.
+            self._client._pending = []
+            self._client._pending_data_size = 0
         if not self._client.is_closed:
-            await self._client.close()
+            with contextlib.suppress(OSError):
+                await self._client.close()
         self._fail_all(ClientClosed("The client is closed."))
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.client import Mq9
+from mq9fast.client import ClientClosed, Mq9
 from tests.support import client_process
 from tests.support.broker import Broker
 from tests.support.client import connect
@@ -95,6 +95,28 @@ def test_all_are_dead_at_once_and_the_ticket_still_gets_the_answer(tmp_path: Pat
         asyncio.run(step())
         broker.restart(kill=True)
     broker.end()
+
+
+def test_client_closes_while_the_broker_is_gone(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker()
+
+    async def run() -> None:
+        async with connect(broker.url) as mq9, mq9.mailbox("q", ttl=60) as inbox, mq9.events("q") as events:
+            await mq9.send("q", 1)
+            message = await inbox.next()
+            await events.next()
+            broker.kill()
+            await wait_until_async(lambda: is_lost(mq9))
+            # It is kept for a connection that does not come.
+            await message.done()
+        with pytest.raises(ClientClosed):
+            await mq9.send("q", 2)
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_SECONDS))
+
+
+async def is_lost(mq9: Mq9) -> bool:
+    return not mq9._transport.is_connected
 
 
 async def is_empty(mq9: Mq9) -> bool:
