@@ -14,10 +14,14 @@ BUILD_REQUIRES := $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.tom
 
 # Where the debug core is built and tested.
 DEBUG := build/debug-core
-DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md
+DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire
 
-.PHONY: run test quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist site clean
+# Interpreters to build wheels for, by default the one of $(VENV): PYTHONS="python3.10 python3.12"
+PYTHONS ?=
+MACHINES ?= x86_64 aarch64
+
+.PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -82,6 +86,14 @@ site: $(VENV)/ready-to-test
 sdist: $(VENV)/ready-to-test
 	$(BIN)/python -m build
 
+# For Linux, compiled by zig, which needs no container: dist/ then has the source package too.
+wheels: $(VENV)/ready-for-wheels
+	$(BIN)/python .ci/wheels.py --machines $(MACHINES) --pythons $(PYTHONS)
+
+# In an empty environment without a compiler: from pip install to the first message, and the examples.
+try-wheel:
+	$(BIN)/python .ci/first_message.py dist/mq9fast-*-$$($(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_info[:2])')-*_$$(uname -m).whl
+
 # What a broker needs to run, and the core, compiled once: an editable install compiles it in place.
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -93,6 +105,10 @@ $(VENV)/ready: pyproject.toml
 $(VENV)/ready-to-test: $(VENV)/ready
 	$(BIN)/python -m pip install -q 'pip>=25.1'
 	$(BIN)/python -m pip install -q --group dev
+	touch $@
+
+$(VENV)/ready-for-wheels: $(VENV)/ready-to-test
+	$(BIN)/python -m pip install -q --group wheels
 	touch $@
 
 $(VENV)/ready-to-draw: $(VENV)/ready-to-test

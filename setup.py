@@ -6,7 +6,9 @@ MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
 """
 
 import os
+import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -16,7 +18,27 @@ IN_PLACE = "--inplace" in sys.argv or "editable_wheel" in sys.argv
 DEBUG = os.environ.get("MQ9FAST_DEBUG") == "1"
 TESTING = os.environ.get("MQ9FAST_TESTING") == "1"
 PROCESSES = os.cpu_count() or 1
-OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", "-fno-plt"]
+OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", *(["-fno-plt"] if sys.platform == "linux" else [])]
+PACKAGES = "apt install gcc python3-dev, dnf install gcc python3-devel, or xcode-select --install"
+# What only asks for names and files compiles nothing, and needs no compiler.
+COMPILES = not {"egg_info", "dist_info", "sdist", "clean"} & set(sys.argv)
+
+
+def missing_tool() -> str:
+    """What keeps the core from being compiled here, and how to get it; "" if nothing is missing."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"there is no C compiler ({compiler}). Install one ({PACKAGES})"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        return f"the headers of Python are missing ({header}). Install them ({PACKAGES})"
+    return ""
+
+
+if sys.platform == "win32":
+    sys.exit("mq9fast does not run on Windows yet: it needs fcntl and POSIX signals. Use WSL or a container")
+if COMPILES and (missing := missing_tool()):
+    sys.exit(f"mq9fast is compiled from source here, and {missing}. A wheel of mq9fast needs none of it")
 
 extensions = [
     Extension(
@@ -35,7 +57,9 @@ setup(
         # A wheel contains whatever its build directory contains, so a build in place uses another one.
         "build": {"build_base": "build/in-place" if IN_PLACE else "build"},
     },
-    ext_modules=cythonize(
+    ext_modules=[]
+    if not COMPILES
+    else cythonize(
         extensions,
         nthreads=PROCESSES,
         annotate=os.environ.get("MQ9FAST_ANNOTATE") == "1",

@@ -1,5 +1,6 @@
 """mq9fast: a message broker with mailboxes for AI agents, for any NATS client."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mq9fast.version import VERSION
@@ -8,6 +9,11 @@ if TYPE_CHECKING:
     from mq9fast.client import connect
     from mq9fast.errors import SettingsError, StartError
     from mq9fast.server.embedded import Broker
+
+if sys.version_info < (3, 10):  # noqa: UP036 (pip checks it; a program run from the sources does not)
+    raise ImportError(
+        "mq9fast needs Python 3.10 or later, and this is Python {}.{}".format(*sys.version_info)
+    )
 
 __version__ = VERSION
 __all__ = ["VERSION", "Broker", "SettingsError", "StartError", "connect"]

@@ -1,0 +1,164 @@
+"""Builds a source package, and wheels of it for Linux, into dist/: `make wheels`.
+
+zig compiles, against glibc 2.17 and for the machine asked for, so that no container and no cross compiler is
+needed. `auditwheel show` then checks what a wheel really needs. Releases come from cibuildwheel instead, in
+.github/workflows/release.yml, which has every platform.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build" / "wheels"
+DIST = ROOT / "dist"
+GLIBC = "2.17"
+# The name of this glibc before tags had versions: older pips know only this one.
+OLD_TAG = "manylinux2014"
+ASK = (
+    "import json, sys, sysconfig as s; print(json.dumps(["
+    "'%d.%d' % sys.version_info[:2], s.get_config_var('SOABI'), s.get_path('include'),"
+    "s.get_config_var('MULTIARCH')]))"
+)
+
+
+class Python(NamedTuple):
+    """An interpreter to build for. `abi`: such as cpython-311. `multiarch`: Debian's folder of headers."""
+
+    program: str
+    version: str
+    abi: str
+    include: str
+    multiarch: str
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument(
+        "--pythons", nargs="*", default=[], help="interpreters to build for (default: this one)"
+    )
+    options.add_argument("--machines", nargs="+", default=["x86_64", "aarch64"], help="machines to build for")
+    chosen = options.parse_args()
+    DIST.mkdir(exist_ok=True)
+    for old in DIST.glob("mq9fast-*"):
+        old.unlink()
+    source = unpack(build_sdist())
+    for python in map(ask, chosen.pythons or [sys.executable]):
+        for machine in chosen.machines:
+            wheel = build_wheel(python, machine, source)
+            audit(wheel, machine)
+            print(f"{wheel.relative_to(ROOT)}  {wheel.stat().st_size >> 10} KiB", flush=True)
+
+
+def build_sdist() -> Path:
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", DIST, ROOT)
+    (sdist,) = DIST.glob("mq9fast-*.tar.gz")
+    return sdist
+
+
+def unpack(sdist: Path) -> Path:
+    """Unpack the source package: a wheel is built from it, and not from this tree."""
+    shutil.rmtree(WORK / "source", ignore_errors=True)
+    with tarfile.open(sdist) as packed:
+        packed.extractall(WORK / "source")
+    (source,) = (WORK / "source").iterdir()
+    return source
+
+
+def ask(program: str) -> Python:
+    found = subprocess.run([program, "-c", ASK], check=True, capture_output=True, text=True)
+    version, soabi, include, multiarch = json.loads(found.stdout)
+    return Python(program, version, "-".join(soabi.split("-")[:2]), include, multiarch or "")
+
+
+def build_wheel(python: Python, machine: str, source: Path) -> Path:
+    """Build one wheel, and give it the tag that `audit` checks."""
+    compiler = (
+        f"{sys.executable} -m ziglang cc -target {machine}-linux-gnu.{GLIBC} -w {headers(python, machine)}"
+    )
+    made = WORK / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    run(
+        builder(python),
+        *("setup.py", "-q", "bdist_wheel", "--dist-dir", made),
+        cwd=source,
+        CC=compiler,
+        LDSHARED=f"{compiler} -shared",
+        LDFLAGS="-s",
+        # What setuptools takes for the machine, instead of asking the interpreter.
+        _PYTHON_HOST_PLATFORM=f"linux-{machine}",
+        SETUPTOOLS_EXT_SUFFIX=f".{python.abi}-{machine}-linux-gnu.so",
+    )
+    (wheel,) = made.glob("*.whl")
+    tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}.{OLD_TAG}_{machine}"
+    run(sys.executable, "-m", "wheel", "tags", "--remove", "--platform-tag", tag, wheel)
+    (tagged,) = made.glob("*.whl")
+    return tagged.rename(DIST / tagged.name)
+
+
+def builder(python: Python) -> str:
+    """An interpreter of this version with the build tools of pyproject.toml."""
+    if python.program == sys.executable:
+        return sys.executable
+    environment = WORK / f"python{python.version}"
+    program = environment / "bin" / "python"
+    if not program.exists():
+        run(python.program, "-m", "venv", environment)
+        requires = next(
+            line for line in (ROOT / "pyproject.toml").read_text().splitlines() if "requires = " in line
+        )
+        run(program, "-m", "pip", "install", "-q", *json.loads(requires.partition("=")[2]))
+    return str(program)
+
+
+def headers(python: Python, machine: str) -> str:
+    """Flags for Debian's Python, whose pyconfig.h includes that of the machine from a folder of its name.
+
+    All 64-bit Linux machines have the same one.
+    """
+    if not python.multiarch:
+        return ""
+    folder = WORK / "headers" / f"{machine}-linux-gnu" / f"python{python.version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    own = Path(python.include).parent / python.multiarch / f"python{python.version}" / "pyconfig.h"
+    if own.exists():
+        shutil.copy(own, folder)
+    return f"-I{WORK / 'headers'}"
+
+
+def audit(wheel: Path, machine: str) -> None:
+    """Check that the wheel needs no newer glibc and no other library, and has nothing that is for tests."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "auditwheel", "show", wheel], check=True, capture_output=True, text=True
+    ).stdout
+    tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
+    text = " ".join(shown.split())
+    if f'following platform tag: "{tag}"' not in text or "libraries are required" in text:
+        sys.exit(f"{wheel.name} does not keep the promise of {tag}:\n{shown}")
+    with tempfile.TemporaryDirectory() as folder:
+        run(sys.executable, "-m", "wheel", "unpack", "--dest", folder, wheel)
+        extra = [
+            path for path in Path(folder).rglob("*") if path.parent.name == "testing" or path.suffix == ".c"
+        ]
+        licences = {path.name for path in Path(folder).glob("*/*.dist-info/licenses/*")}
+    if extra or licences != {"LICENSE", "NOTICE"}:
+        sys.exit(f"{wheel.name} has files that only tests use: {extra}, and these licences: {licences}")
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> None:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout.decode('utf-8', 'replace')}")
+
+
+if __name__ == "__main__":
+    main()
