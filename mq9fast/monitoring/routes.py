@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.http import HttpServer
 from mq9fast.monitoring.page import Page, Route, json_page
+from mq9fast.monitoring.pages.absent import absent_pages
+from mq9fast.monitoring.pages.accstatz import Accstatz
 from mq9fast.monitoring.pages.connz import Connz
 from mq9fast.monitoring.pages.mailboxz import Mailboxz
 from mq9fast.monitoring.pages.metrics import BrokerCollector
@@ -44,6 +46,8 @@ class Monitor:
             "/mailboxz": Mailboxz(broker, store, privacy).page,
             "/metrics": self._metrics,
         }
+        self._linked = [path for path in routes if path != "/"]
+        routes |= {"/accstatz": Accstatz(broker).page, **absent_pages(broker)}
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0 for a free one)."""
@@ -60,7 +64,7 @@ class Monitor:
         self._http.close()
 
     def _index(self, _query: str) -> Page:
-        links = "".join(f'<li><a href=".{path}">{path}</a>' for path in self._http.routes if path != "/")
+        links = "".join(f'<li><a href=".{path}">{path}</a>' for path in self._linked)
         return Page(200, HTML, (f"<!doctype html><title>mq9fast</title><ul>{links}</ul>\n".encode(),))
 
     def _healthz(self, _query: str) -> Page:

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import sysconfig
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.monitoring import get, monitor_port
 from tests.support.nats_server import NatsServer
+from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
 if shutil.which("nats-server", path=sysconfig.get_path("scripts")) is None:
@@ -77,6 +79,45 @@ def assert_alike(ours: Fields, theirs: Fields, page: str = "") -> None:
 def test_page_has_the_fields_of_nats_server(ports: dict[str, tuple[int, int]], path: str) -> None:
     (ours,), (theirs,) = (pages(ports[server], path) for server in ("ours", "theirs"))
     assert_alike(ours, theirs, path)
+
+
+@pytest.mark.parametrize("path", ["/jsz", "/routez", "/gatewayz", "/leafz", "/accountz"])
+def test_page_about_what_is_not_there_is_that_of_a_plain_nats_server(
+    ports: dict[str, tuple[int, int]], path: str
+) -> None:
+    changing = {"server_id", "server_name", "now"}
+    (ours,), (theirs,) = (pages(ports[server], path) for server in ("ours", "theirs"))
+    assert_alike(ours, theirs)
+    for name in theirs.keys() - changing:
+        assert ours[name] == theirs[name], name
+
+
+@pytest.mark.parametrize("query", ["", "?unused=1"])
+def test_account_has_the_fields_and_counts_of_nats_server(
+    ports: dict[str, tuple[int, int]], query: str
+) -> None:
+    (ours,), (theirs,) = (pages(ports[server], f"/accstatz{query}") for server in ("ours", "theirs"))
+    mine, its = ours["account_statz"][-1], theirs["account_statz"][-1]
+    assert_alike(mine, its)
+    for name in ("sent", "received"):
+        assert shape(mine[name]) == shape(its[name])
+        assert mine[name]["msgs"] > 0 and mine[name]["bytes"] > 0
+    for name in ("acc", "name", "conns", "leafnodes", "total_conns", "slow_consumers"):
+        assert mine[name] == its[name], name
+
+
+def test_account_without_connections_is_shown_on_demand(ports: dict[str, tuple[int, int]]) -> None:
+    for _, http_port in ports.values():
+        wait_until(lambda port=http_port: json.loads(get(port, "/accstatz")[2])["account_statz"] == [])
+        (account,) = json.loads(get(http_port, "/accstatz?unused=1")[2])["account_statz"][-1:]
+        assert (account["acc"], account["conns"]) == ("$G", 0)
+
+
+@pytest.mark.parametrize("path", ["/varz", "/connz", "/subsz", "/healthz", "/jsz"])
+def test_pages_of_other_origins_may_read(ports: dict[str, tuple[int, int]], path: str) -> None:
+    for _, http_port in ports.values():
+        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}{path}", timeout=WAIT_SECONDS) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 @pytest.mark.parametrize("query", ["", "?subs=1", "?subs=detail", "?auth=1"])
