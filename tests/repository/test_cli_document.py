@@ -35,6 +35,10 @@ def test_commands_and_flags_exist() -> None:
     assert named - flags == {"--help"}
 
 
+def test_every_command_is_described() -> None:
+    assert set(re.findall(r"^\| `([a-z-]+)", PAGE, re.MULTILINE)) == set(COMMANDS)
+
+
 def test_exit_statuses() -> None:
     rows = re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)
     assert set(map(int, rows)) == {int(status) for status in Status}
