@@ -8,6 +8,7 @@ durable row points into it.
 `server/housekeeping.py` calls `step` in every tick.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 
@@ -193,7 +194,8 @@ class ValueCleaner:
         if not outcome[0]:
             return
         files = [self._values.close_file(number) for number in numbers]
-        done = self._syncer.run(lambda: delete_segments(files))
+        # Not in the syncer's thread: under `interval` it may be in an fsync of a gigabyte.
+        done = asyncio.get_running_loop().run_in_executor(None, delete_segments, files)
         while not done.done():
             yield False
         done.result()
