@@ -152,15 +152,19 @@ static void copy_name(ino_t inode, char *path)
     snprintf(path, PATH_MAX, "%s/%ju", fsynced, (uintmax_t)inode);
 }
 
-static void copy_names(int fd, int to)
+/* Under another name first: a broker that is killed meanwhile must leave all names, or those before. */
+static void copy_names(int fd, const char *to)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], unfinished[PATH_MAX + 4];
+    snprintf(unfinished, sizeof unfinished, "%s.new", to);
+    FILE *names = fopen(unfinished, "w");
     DIR *directory = opendir(path_of(fd, path));
-    REAL(ftruncate)(to, 0);
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        dprintf(to, "%s\n", entry->d_name);
+    for (struct dirent *entry; names && directory && (entry = readdir(directory));)
+        fprintf(names, "%s\n", entry->d_name);
     if (directory)
         closedir(directory);
+    if (!names || fclose(names) || REAL(rename)(unfinished, to))
+        abort();
 }
 
 static void note_sync(int fd)
@@ -173,20 +177,21 @@ static void note_sync(int fd)
     /* Again: while this thread waited for the lock, another one may have made the file longer, and noted that. */
     fstat(fd, &now);
     copy_name(now.st_ino, path);
+    if (S_ISDIR(now.st_mode)) {
+        copy_names(fd, path);
+        pthread_mutex_unlock(&lock);
+        return;
+    }
     int to = REAL(open)(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     struct file *file = file_of(now.st_ino);
     off_t at = file->copied ? file->first : 0, end = file->copied ? file->end : now.st_size;
-    if (S_ISDIR(now.st_mode)) {
-        copy_names(fd, to);
-        at = end;
-    }
     int from = at < end ? REAL(open)(path_of(fd, path), O_RDONLY | O_CLOEXEC) : -1;
     for (ssize_t got; at < end && (got = REAL(pread)(from, bytes, sizeof bytes, at)) > 0; at += got)
         if (REAL(pwrite)(to, bytes, got, at) != got)
             abort();
     if (from >= 0)
         close(from);
-    if (S_ISREG(now.st_mode) && REAL(ftruncate)(to, now.st_size))
+    if (REAL(ftruncate)(to, now.st_size))
         abort();
     close(to);
     *file = (struct file){.inode = now.st_ino, .copied = 1};
