@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -78,6 +79,7 @@ class Transport:
         self.lost: list[Callable[[], None]] = []
         self._client = Client()
         self._closing = False
+        self._attempt: asyncio.Future[None] | None = None
         self._connected = asyncio.Event()
         self._last_error: Exception | None = None
         self._inbox = ""
@@ -97,7 +99,7 @@ class Transport:
         if tls := self.server.tls():
             options["tls"] = tls
         try:
-            await asyncio.wait_for(
+            self._attempt = asyncio.ensure_future(
                 self._client.connect(
                     self.server.urls,
                     name=self.name,
@@ -111,13 +113,15 @@ class Transport:
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]
                     tls_handshake_first=self.server.tls_first,
                     **options,
-                ),
-                timeout,
+                )
             )
+            await asyncio.wait_for(self._attempt, timeout)
             self._client.options["max_reconnect_attempts"] = -1
             self._inbox = self._client.new_inbox()
             await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
-        except (OSError, nats_errors.Error, asyncio.TimeoutError) as error:
+        except (OSError, nats_errors.Error, asyncio.TimeoutError, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and not isinstance(self._last_error, ssl.SSLError):
+                raise
             # Before 2.13, nats-py cannot close what was never connected.
             with contextlib.suppress(AttributeError):
                 await self._client.close()
@@ -266,6 +270,9 @@ class Transport:
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
+        if isinstance(error, ssl.SSLError) and self._attempt is not None:
+            # nats-py would wait for a connection that is not there any more.
+            self._attempt.cancel()
         if refused := _REFUSED.search(str(error)):
             self._on_refused(refused[1].lower(), refused[2].lower())
         elif self._connected.is_set():
