@@ -1,5 +1,6 @@
 """What a type checker sees of the client, for programs that are checked strictly."""
 
+import json
 import os
 import subprocess
 import sys
@@ -62,20 +63,36 @@ WRONG = {
     'int((await mq9.send("a", "b")).msg_idd)': "msg_idd",
 }
 CHECKERS = {
-    "mypy": (sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir"),
-    "pyright": (sys.executable, "-m", "pyright", "--project"),
+    "mypy": (
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--follow-imports=silent",
+        "--no-error-summary",
+        "--cache-dir",
+    ),
+    "pyright": (sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--project"),
 }
+# Type checkers do not find a package that is installed in place.
+ROOT = Path(__file__).parents[2]
 
 
 def check(checker: str, directory: Path, program: str) -> subprocess.CompletedProcess[str]:
     (directory / "program.py").write_text(program)
-    (directory / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "include": ["program.py"]}')
+    config = {"typeCheckingMode": "strict", "include": ["program.py"], "extraPaths": [str(ROOT)]}
+    (directory / "pyrightconfig.json").write_text(json.dumps(config))
     return subprocess.run(
         [*CHECKERS[checker], directory, *([directory / "program.py"] if checker == "mypy" else [])],
         capture_output=True,
         text=True,
         cwd=directory,
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NODE_USE_SYSTEM_CA": "1"},
+        env={
+            **os.environ,
+            "MYPYPATH": str(ROOT),
+            "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
+            "NODE_USE_SYSTEM_CA": "1",
+        },
     )
 
 
