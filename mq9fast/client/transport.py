@@ -31,6 +31,8 @@ from mq9fast.client.server import Server
 logger = logging.getLogger("mq9fast.client")
 
 RECONNECT_SECONDS = 0.25
+# How often it connects if connections are reset before the broker has replied.
+CONNECT_TRIES = 3
 # nats-py writes at once what is more than twice this.
 LARGE_BYTES = 1 << 20
 NO_RESPONDERS = "503"
@@ -90,6 +92,17 @@ class Transport:
 
     async def connect(self, timeout: float) -> None:
         """Raises NoBroker, SignInFailed, BadContext."""
+        for tries_left in reversed(range(CONNECT_TRIES)):
+            try:
+                await self._connect_once(timeout)
+                return
+            except NoBroker:
+                if tries_left == 0 or not isinstance(self._last_error, ConnectionResetError):
+                    raise
+                # The broker may have said why before it closed: nats-py may see the end first.
+                self._client, self._closing, self._last_error = Client(), False, None
+
+    async def _connect_once(self, timeout: float) -> None:
         options: dict[str, Any] = {}
         if self.server.nkey:
             options["signature_cb"] = self._sign_with_nkey()

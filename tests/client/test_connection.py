@@ -1,10 +1,13 @@
 """Where the client finds the broker, how it signs in, and what it says if it cannot."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
 import socket
+import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,3 +215,34 @@ def test_all_errors_have_a_base_and_a_code() -> None:
     kinds = [each for each in vars(mq9fast.client.errors).values() if isinstance(each, type)]
     codes = [each.code for each in kinds if issubclass(each, Mq9Error)]
     assert len(codes) > 20 and len(set(codes)) == len(codes)
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def reset_then_pass_on(listener: socket.socket, resets: int, port: int) -> None:
+    """Reset the first connections; join the next one with that port until it ends."""
+    for _ in range(resets):
+        client, _ = listener.accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    client, _ = listener.accept()
+    with client, socket.create_connection(("127.0.0.1", port)) as server:
+        back = threading.Thread(target=pump, args=(server, client))
+        back.start()
+        pump(client, server)
+        back.join()
+
+
+def test_reset_connection_is_tried_again(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--token", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # nats-py tries twice itself.
+        proxy = threading.Thread(target=reset_then_pass_on, args=(listener, 4, broker.port))
+        proxy.start()
+        asyncio.run(open_and_close(f"nats://127.0.0.1:{listener.getsockname()[1]}", token="secret"))
+        proxy.join()
