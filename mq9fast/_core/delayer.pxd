@@ -4,7 +4,7 @@
 message is due. While a message is delayed, no delivery passes over it.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.commit.accumulator cimport Accumulator
@@ -21,6 +21,10 @@ cdef class Delayer:
     cdef Names names
     cdef BrokerTime time
     cdef object store                     # get(key)
+
+    # Of the message that `cancel` deleted.
+    cdef bytes cancelled_header
+    cdef uint8_t cancelled_flags
 
     cdef inline int64_t wall_ms(self) noexcept:
         """The wall clock in this turn, in Unix milliseconds."""

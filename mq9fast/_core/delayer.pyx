@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
-from mq9fast._core.base.view cimport view, view_of
+from mq9fast._core.base.view cimport to_bytes, view, view_of
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
 from mq9fast._core.message_adder cimport MessageAdder
@@ -75,8 +75,8 @@ cdef class Delayer:
         return b'{"msg_id":%d,"deliver_at":%d}' % (message.msg_id, deliver_at)
 
     cdef bint cancel(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """Add the deletion of a delayed message that is written to the commit group; false if it is not
-        delayed."""
+        """Add the deletion of a delayed message that is written to the commit group, and set what
+        `cancelled_header` and `cancelled_flags` say of it. False if there is no such message."""
         cdef StoredMessage message
         cdef bytes key, value
         cdef int rank
@@ -88,6 +88,8 @@ cdef class Delayer:
             if value is None or key in self.accumulator.group.agenda.cancelled:
                 continue
             unpack_message(view_of(value), &message)
+            self.cancelled_header = to_bytes(message.header)
+            self.cancelled_flags = message.flags
             self.accumulator.group.agenda.cancelled.add(key)
             self.accumulator.group.delete_raw(key)
             self.accumulator.group.touch(mailbox)

@@ -1,6 +1,6 @@
 """MSG and DELETE; the contract is in mailbox_writer.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.answerer cimport (
     ANSWERED, ASKER_FULL, NO_QUESTION, NOTHING_STORED, Answerer, AnswerOutcome
@@ -334,8 +334,13 @@ cdef class MailboxWriter:
 
     cdef int cancel(self, Client client, View reply, Mailbox mailbox, uint64_t msg_id) except -1:
         """DELETE of a delayed message, or of one that does not exist."""
+        cdef uint8_t flags
+        cdef bytes block
         if not self.delayer.cancel(mailbox, msg_id):
             return self.accumulator.group.add_reply(client, reply, REPLY_NOT_DELETED, 0, None)
+        flags = self.delayer.cancelled_flags
+        block = self.delayer.cancelled_header if flags & HAS_RECEIPT_TO else None
+        self.tell(client, mailbox, msg_id, mailbox.wants_receipts(flags), block, None)
         self.deleted += 1
         return self.accumulator.group.add_reply(client, reply, REPLY_DELETED, 0, None)
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support import nats_py, queue_worker
 from tests.support.broker import Broker
 from tests.support.mailbox import MSG, Connect, fill_mailbox, refuse, texts
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Message, Wire
 
 Start = Callable[..., Broker]
@@ -170,6 +170,33 @@ def test_member_that_hangs_gets_one_message_at_a_time(wire: Wire, address: str, 
     assert answer(hung, held) is False
     assert answer(hung, third) is True
     assert texts([hung.message(0.4)]) == ["n3"]
+
+
+def test_member_that_hangs_gets_others_than_what_it_let_time_out(
+    wire: Wire, address: str, member: Connect
+) -> None:
+    """The only other member is busy. A stored message, and one that comes later."""
+    wire.create(name=address, ack_wait=0.3)
+    one = member()
+    fill_mailbox(wire, address, "n0")
+    assert texts(one.messages(1)) == ["n0"]
+    other = member()
+    fill_mailbox(wire, address, "n1")
+    busy = other.message()
+    assert busy.payload == b"n1"
+    fill_mailbox(wire, address, "n2")
+    deadline = time.monotonic() + WAIT_SECONDS
+    got: list[str] = []
+    while got != ["n2", "n3"]:
+        assert time.monotonic() < deadline
+        answer(other, busy, "+WPI")
+        if not one.silent(0.05):
+            got += texts(one.messages(1))
+            if got == ["n2"]:
+                fill_mailbox(wire, address, "n3")
+    assert other.silent(0)
+    answer(other, busy)
+    assert texts(other.messages(1)) == ["n0"]
 
 
 def test_pause_doubles(wire: Wire, address: str, member: Connect) -> None:

@@ -39,6 +39,20 @@ def test_full_target(wire: Wire, address: str, member: Connect) -> None:
     }
 
 
+def test_move_does_not_wait_for_a_free_member(wire: Wire, address: str, member: Connect) -> None:
+    target = f"{address}.dead"
+    wire.create(name=target, max_messages=1)
+    wire.msg(target, "in the way")
+    fill_mailbox(wire, address, "n0", "n1")
+    wire.create(name=address, dead_letter=target, max_in_flight=1)
+    one = member()
+    assert one.request(one.message().reply, "+TERM").json == {"deleted": True}
+    assert texts(one.messages(1)) == ["n1"]
+    wire.create(name=target, max_messages=2)
+    wait_until(lambda: wire.list(target)["total"] == 2)
+    assert wire.list(address)["total"] == 1
+
+
 @pytest.mark.parametrize("kill", [False, True])
 def test_full_target_and_a_restart(start_broker: Callable[..., Broker], kill: bool) -> None:
     broker = start_broker()

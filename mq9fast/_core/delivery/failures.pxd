@@ -23,7 +23,9 @@ cdef class Failures:
 
     cdef bint load(self, Mailbox mailbox, Py_ssize_t most) except -1
     cdef Failure* find(self, Mailbox mailbox, uint64_t msg_id) noexcept
-    cdef bint count(self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms) except -1
+    cdef bint count(
+        self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms, uint32_t* counted
+    ) except -1
     cdef Failure* add(self, Mailbox mailbox, uint64_t msg_id) except NULL
     cdef int put_row(self, Mailbox mailbox, const Failure* failure, bytes text) except -1
     cdef int terminate(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1

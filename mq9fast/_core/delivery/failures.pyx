@@ -56,14 +56,24 @@ cdef class Failures:
         another one is counted or forgotten."""
         return NULL if mailbox.failed is None else mailbox.failed.find(msg_id)
 
-    cdef bint count(self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms) except -1:
+    cdef bint count(
+        self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms, uint32_t* counted
+    ) except -1:
         """Count a failed delivery. The message waits for `delay_ms`, or as the `backoff` of its mailbox says
         if that is NO_DELAY_GIVEN. Returns whether it waits. What is to be a dead letter is not counted any
-        more. Raises what the store raises."""
+        more. Raises what the store raises.
+
+        `counted`: 0, and is set to the count. If the commit group fails, the caller calls this again with that
+        value: the store may have the count all the same.
+        """
         cdef Failure* failure = self.add(mailbox, msg_id)
         if msg_id in mailbox.failed.terminated:
             return False
+        if counted[0] and failure.count >= counted[0]:
+            self.put_row(mailbox, failure, None)
+            return failure.due_ms != 0
         failure.count += 1
+        counted[0] = failure.count
         if delay_ms < 0:
             delay_ms = 0 if mailbox.options is None else <int64_t>mailbox.options.backoff_ms(failure.count)
         failure.due_ms = self.mailbox_index.now_ms + <uint64_t>delay_ms if delay_ms else 0

@@ -98,7 +98,7 @@ cdef class GivenBack(Timed):
             return self.queue()
         share = Share(self)
         try:
-            waits = self.work.failures.count(self.mailbox, entry.item.minor, delay_ms)
+            waits = self.work.failures.count(self.mailbox, entry.item.minor, delay_ms, &entry.counted)
         except Exception:
             self.queue()
             raise
@@ -119,7 +119,9 @@ cdef class GivenBack(Timed):
             item = self.table.unstored.first()
             if item is NULL:
                 break
-            waits = self.work.failures.count(self.mailbox, item.minor, NO_DELAY_GIVEN)
+            waits = self.work.failures.count(
+                self.mailbox, item.minor, NO_DELAY_GIVEN, &(<InFlight*>item.owner).counted
+            )
             self.table.begin_storing(<InFlight*>item.owner, waits)
             share.ids.append(item.minor)
             count += 1
@@ -136,6 +138,8 @@ cdef class GivenBack(Timed):
             entry = self.table.find(msg_id)
             if entry is NULL:
                 continue
+            if durable:
+                entry.counted = 0
             if not durable and entry.state in (STORING, RETURNED):
                 # RETURNED: it was to be a dead letter in the same commit group.
                 self.table.fail(entry, NULL)
@@ -183,12 +187,20 @@ cdef class GivenBack(Timed):
     cdef int ring(self, uint64_t now_ms) except -1:
         cdef HeapItem* item = self.table.waiting.first()
         cdef Py_ssize_t left = RUNG_AT_ONCE
-        while item is not NULL and item.major <= now_ms and left > 0:
-            self.table.return_to_group(<InFlight*>item.owner, NULL)
+        cdef const Failure* failure
+        try:
+            while item is not NULL and item.major <= now_ms and left > 0:
+                failure = self.work.failures.find(self.mailbox, item.minor)
+                if failure is NULL or not self.is_dead(failure):
+                    self.table.return_to_group(<InFlight*>item.owner, NULL)
+                elif not self.must_wait(<InFlight*>item.owner):
+                    break
+                item = self.table.waiting.first()
+                left -= 1
+        finally:
             item = self.table.waiting.first()
-            left -= 1
-        if item is not NULL:
-            self.work.timers.set(self, item.major)
+            if item is not NULL:
+                self.work.timers.set(self, max(item.major, now_ms + 1))
         self.group.caught_up = False
         return self.work.catch_up_queue.add(self.group)
 

@@ -27,6 +27,7 @@ cdef struct InFlight:
     RecordLocation location  # of the message in the store
     uint64_t delivery        # number of its last delivery, for the token; 0 = without a token
     uint32_t size            # of header and payload, in bytes
+    uint32_t counted         # its failed deliveries, if the last one is counted and not durable; else 0
     uint8_t state            # an InFlightState
     uint8_t rank
     uint8_t flags            # of the message: a set of MessageFlags

@@ -21,6 +21,8 @@ cdef class QueueGroup(GroupMembers):
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1
     cdef Py_ssize_t share_of(self, const DeliveryFrame* frame) noexcept
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1
+    cdef bint has_only_suspects(self, int rank)
+    cdef InFlight* first_for_suspects(self, int rank) except? NULL
     cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *
 
     cdef inline bint is_replaced(self, uint64_t msg_id):

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport check
-from mq9fast._core.base.heap cimport HeapItem
+from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, view_of
 from mq9fast._core.delivery.consumer cimport (
     CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, DeliveryFrame,
@@ -28,6 +28,7 @@ cdef enum:
     MAX_SHARES = 4
     SMALL_BYTES = 256
     LOADED_AT_ONCE = 1024      # rows of failed deliveries that one turn loads for a group
+    EXAMINED_FOR_SUSPECTS = 64  # returned messages that one look for such a member examines
 
 
 cdef inline InFlight* entry_at(HeapItem* item) noexcept:
@@ -104,6 +105,7 @@ cdef class QueueGroup(GroupMembers):
         cdef CatchUpResult outcome
         cdef CatchUpResult worst = CAUGHT_UP
         cdef int rank
+        cdef bint passed
         if self.mailbox.has_failure_rows and not self.work.failures.load(self.mailbox, LOADED_AT_ONCE):
             return MORE_TO_GIVE
         for rank in range(RANKS):
@@ -112,11 +114,15 @@ cdef class QueueGroup(GroupMembers):
             if self.free.first is None and not self.suspects:
                 return NO_RECEIVER
             outcome = self.read_returned_messages(store, rank, &budget)
+            # Members that let the returned messages time out may be given new ones.
+            passed = outcome == NO_RECEIVER and self.has_only_suspects(rank)
             if outcome == CAUGHT_UP and self.in_flight.returning[rank]:
                 # Older messages come back as soon as they are stored.
                 outcome = NO_RECEIVER
-            elif outcome == CAUGHT_UP:
+            elif outcome == CAUGHT_UP or passed:
                 outcome = self.read_new_messages(store, rank, &budget)
+                if passed and outcome == CAUGHT_UP:
+                    outcome = NO_RECEIVER
             if outcome == MORE_TO_GIVE:
                 return MORE_TO_GIVE
             if outcome == NO_RECEIVER:
@@ -124,10 +130,29 @@ cdef class QueueGroup(GroupMembers):
         return self.finish_catch_up() if worst == CAUGHT_UP else worst
 
     cdef bint wants(self, int rank):
-        return self.free.find(rank) is not None
+        # A member that let other messages time out may take this one.
+        return self.free.find(rank) is not None or len(self.suspects) > 0
+
+    cdef bint has_only_suspects(self, int rank):
+        """Whether only members that let messages time out could take messages of the rank now."""
+        return len(self.suspects) > 0 and self.free.blocked_reason(rank) == CAUGHT_UP
+
+    cdef InFlight* first_for_suspects(self, int rank) except? NULL:
+        """The oldest of some returned messages that such a member may be given; NULL if there is none."""
+        cdef Heap returned = self.in_flight.returned(<uint64_t>rank)
+        cdef InFlight* entry
+        cdef InFlight* oldest = NULL
+        cdef Py_ssize_t i
+        for i in range(min(returned.size, <Py_ssize_t>EXAMINED_FOR_SUSPECTS)):
+            entry = entry_at(returned.items[i])
+            if oldest is NULL or entry.item.minor < oldest.item.minor:
+                if self.choose(rank, entry.item.minor) is not None:
+                    oldest = entry
+        return oldest
 
     cdef CatchUpResult read_returned_messages(self, object store, int rank, Py_ssize_t* budget) except *:
         """Give out returned messages, oldest first. They are older than any new one of the rank."""
+        cdef InFlight* other
         cdef DeliveryFrame frame
         cdef InFlight* entry
         cdef Member member
@@ -140,6 +165,10 @@ cdef class QueueGroup(GroupMembers):
                 return CAUGHT_UP
             if budget[0] <= 0:
                 return MORE_TO_GIVE
+            if self.has_only_suspects(rank):
+                other = self.first_for_suspects(rank)
+                if other is not NULL:
+                    entry = other
             if self.is_replaced(entry.item.minor):
                 self.in_flight.drop(entry, NULL)
                 continue
