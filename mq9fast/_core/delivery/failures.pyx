@@ -63,8 +63,8 @@ cdef class Failures:
         if that is NO_DELAY_GIVEN. Returns whether it waits. What is to be a dead letter is not counted any
         more. Raises what the store raises.
 
-        `counted`: 0, and is set to the count. If the commit group fails, the caller calls this again with that
-        value: the store may have the count all the same.
+        `counted`: 0, and is set to the count. If the commit group fails, the caller calls this again with
+        that value: the store may have the count all the same.
         """
         cdef Failure* failure = self.add(mailbox, msg_id)
         if msg_id in mailbox.failed.terminated:
