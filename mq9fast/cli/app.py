@@ -18,8 +18,6 @@ from mq9fast.text import did_you_mean, printable
 if TYPE_CHECKING:
     import typer
 
-INSTALL = "pip install 'mq9fast[cli]'"
-
 
 def run_command(argv: Sequence[str]) -> int:
     """Run the command that `argv` begins with, and return the exit status of the process.
@@ -39,7 +37,7 @@ def run_command(argv: Sequence[str]) -> int:
         if (error.name or "").partition(".")[0] == "mq9fast":
             raise
         _write(f"mq9fast: the command {name} needs the package {error.name}, which is not installed")
-        _write(f"hint: {INSTALL}")
+        _write(f"hint: pip install 'mq9fast[{_find(name).extra}]'")
         return Status.USAGE
     except KeyboardInterrupt:
         return Status.INTERRUPTED

@@ -14,7 +14,7 @@ class Command(NamedTuple):
     `name`: the word on the command line. `module`: the module with its function `command`. `summary`: one
     line of help. `example`: lines of shell at the end of its help, which a test runs in an empty directory
     beside a broker that `NATS_URL` names and that has the mailbox `task.queue`. `until_interrupted`: the
-    command goes on until Ctrl-C.
+    command goes on until Ctrl-C. `extra`: the extra packages of mq9fast that it needs.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Command(NamedTuple):
     summary: str
     example: str
     until_interrupted: bool = False
+    extra: str = "cli"
 
 
 COMMANDS = {
@@ -107,6 +108,13 @@ COMMANDS = {
             "Show mailboxes and their traffic, again and again.",
             "mq9fast top task.queue --interval 1s",
             until_interrupted=True,
+        ),
+        Command(
+            "mcp",
+            "mq9fast.cli.mcp",
+            "Give a language model mailboxes, by the Model Context Protocol.",
+            """echo '{"jsonrpc": "2.0", "id": 1, "method": "ping"}' | mq9fast mcp agent.writer""",
+            extra="mcp",
         ),
         Command("version", "mq9fast.cli.version", "Print the version.", "mq9fast version"),
     )

@@ -162,7 +162,8 @@ class Member(Stream[Message[T]]):
         def receive(delivery: Delivery) -> None:
             nonlocal left
             left -= 1
-            self._credit -= 1
+            # 0 if it comes after `pause`.
+            self._credit = max(self._credit - 1, 0)
             self._receive(delivery)
             if left == 0 and window is not None:
                 self._transport.forget(window)
@@ -212,6 +213,18 @@ class Member(Stream[Message[T]]):
             logger.warning("%s: its ack_wait is not known, and is not renewed: %s", self.address, error)
             return 0
         return float(mailbox.options.get("ack_wait", 0)) if mailbox else 0
+
+    async def pause(self) -> None:
+        """Ask for no message until `next` is called again: others get what comes meanwhile.
+
+        With a `prefetch` of more than 1, what it was sent of an open window and has not settled goes back.
+        """
+        still_open = [each for each in self._subscriptions if each.is_open]
+        self._subscriptions.clear()
+        self._credit = 0
+        for window in still_open:
+            self._transport.forget(window)
+            await window.unsubscribe()
 
     def _on_lost(self) -> None:
         super()._on_lost()

@@ -56,6 +56,29 @@ def test_message_of_a_block_that_raises_comes_again(broker: Broker, address: str
     with_client(broker.url, use)
 
 
+def test_member_that_pauses_leaves_messages_to_others_and_keeps_what_it_holds(
+    broker: Broker, address: str
+) -> None:
+    async def use(mq9: Mq9) -> None:
+        inbox = await mq9.mailbox(address)
+        await inbox.send("held")
+        member, other = inbox.group("workers"), inbox.group("workers")
+        held = await member.next()
+        with pytest.raises(TimedOut):
+            await member.next(SOON)
+        await member.pause()
+        await inbox.send("for the other")
+        message = await other.next(WAIT_SECONDS)
+        assert (message.text, message.deliveries) == ("for the other", 1)
+        await held.done()
+        await message.done()
+        await inbox.send("for both")
+        assert (await member.next(WAIT_SECONDS)).text == "for both"
+        assert [each.text async for each in inbox.list()] == ["for both"]
+
+    with_client(broker.url, use)
+
+
 def test_give_back_with_a_delay(broker: Broker, address: str) -> None:
     async def use(mq9: Mq9) -> None:
         inbox = await mq9.mailbox(address)

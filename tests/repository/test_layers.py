@@ -20,7 +20,7 @@ LAYERS = (
     "auth mailbox",
     "network commit",
     "monitoring",
-    "server",
+    "server mcp",
     "cli",
 )
 # Modules of the package itself that users and tools start from. They import what they need when it is needed.
