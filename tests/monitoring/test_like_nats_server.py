@@ -88,8 +88,16 @@ def test_page_about_what_is_not_there_is_that_of_a_plain_nats_server(
     changing = {"server_id", "server_name", "now"}
     (ours,), (theirs,) = (pages(ports[server], path) for server in ("ours", "theirs"))
     assert_alike(ours, theirs)
+    if path == "/accountz":
+        theirs["accounts"].sort(reverse=True)  # Go gives them in any order
     for name in theirs.keys() - changing:
         assert ours[name] == theirs[name], name
+
+
+def default_account(page: Fields) -> Fields:
+    (account,) = [each for each in page["account_statz"] if each["acc"] == "$G"]
+    found: Fields = account
+    return found
 
 
 @pytest.mark.parametrize("query", ["", "?unused=1"])
@@ -97,7 +105,7 @@ def test_account_has_the_fields_and_counts_of_nats_server(
     ports: dict[str, tuple[int, int]], query: str
 ) -> None:
     (ours,), (theirs,) = (pages(ports[server], f"/accstatz{query}") for server in ("ours", "theirs"))
-    mine, its = ours["account_statz"][-1], theirs["account_statz"][-1]
+    mine, its = default_account(ours), default_account(theirs)
     assert_alike(mine, its)
     for name in ("sent", "received"):
         assert shape(mine[name]) == shape(its[name])
@@ -109,8 +117,7 @@ def test_account_has_the_fields_and_counts_of_nats_server(
 def test_account_without_connections_is_shown_on_demand(ports: dict[str, tuple[int, int]]) -> None:
     for _, http_port in ports.values():
         wait_until(lambda port=http_port: json.loads(get(port, "/accstatz")[2])["account_statz"] == [])
-        (account,) = json.loads(get(http_port, "/accstatz?unused=1")[2])["account_statz"][-1:]
-        assert (account["acc"], account["conns"]) == ("$G", 0)
+        assert default_account(json.loads(get(http_port, "/accstatz?unused=1")[2]))["conns"] == 0
 
 
 @pytest.mark.parametrize("path", ["/varz", "/connz", "/subsz", "/healthz", "/jsz"])
