@@ -164,11 +164,7 @@ class Message(Generic[T]):
         The result says whether this answer counts: `deleted` is false if another client was first. It is also
         false if the connection was lost after the broker had carried it out. Raises Mq9Error.
         """
-        data = encode(body)
-        if not data or _ORDER.match(data):
-            raise InvalidBody(
-                "An answer has a body, and it does not begin with -NAK, +WPI, +TERM, +ACK or +NXT."
-            )
+        data = check_answer(encode(body))
         all_headers = check_headers(dict(headers or {}))
         with tracing.sending(self.reply_to or self.address, all_headers):
             reply = await self._transport.request(

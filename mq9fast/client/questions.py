@@ -61,9 +61,8 @@ class Questions(Commands):
         """Send a question, and wait for its answer: for ever, or `timeout` seconds.
 
         Nobody need be connected at the same time as this client. The answer is deleted, unless the question
-        has an
-        `id`: then a program that was killed asks again with this `id` and gets the same answer, until that is
-        done. Raises NoAnswerYet with the ticket, and NoAnswer if the question expired or was deleted.
+        has an `id`: then a program that was killed asks again with this `id` and gets the same answer, until
+        that is done. Raises NoAnswerYet with the ticket, and NoAnswer if the question expired or was deleted.
         """
         keep = "id" in options
         self._has_tickets |= keep
