@@ -1,6 +1,6 @@
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deleter import Deleter
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast.storage.store import Store
 

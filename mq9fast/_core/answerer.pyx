@@ -6,7 +6,8 @@ from mq9fast._core.base.view cimport View, to_bytes, view_of
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.deleter cimport Deleter
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport header_at
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.headers cimport (

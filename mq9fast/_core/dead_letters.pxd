@@ -12,7 +12,8 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.events cimport Events
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.receipts cimport Receipts
 from mq9fast._core.storage.record cimport NewMessage, StoredMessage

@@ -10,7 +10,8 @@ from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.failed_deliveries cimport Failure
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport read_message_at
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.headers cimport has_header, without_last_line

@@ -9,7 +9,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.pubsub.client cimport PendingWork
 
 

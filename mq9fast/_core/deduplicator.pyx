@@ -9,7 +9,8 @@ from mq9fast._core.base.sip_hash cimport Hash128, sip_hash
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport CommitGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.remembered_ids cimport RememberedIds
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
 from mq9fast._core.storage.record cimport message_key

@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.names cimport Names
 from mq9fast._core.storage.record cimport NewMessage

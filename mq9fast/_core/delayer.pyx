@@ -6,7 +6,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.base.view cimport to_bytes, view, view_of
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.names cimport Names
 from mq9fast._core.protocol.headers cimport MQ9_KEY, find_option

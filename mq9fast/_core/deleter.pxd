@@ -10,7 +10,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.delivery.failures cimport Failures
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.names cimport Names
 from mq9fast._core.pubsub.client cimport PendingWork
 

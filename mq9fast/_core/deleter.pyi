@@ -3,7 +3,7 @@ from typing import Any
 
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.failures import Failures
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.names import Names
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.storage.store import Store

@@ -8,7 +8,8 @@ from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport DELETING, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport read_message_at
 from mq9fast._core.names cimport Names
 from mq9fast._core.protocol.literals cimport RANKS

@@ -3,7 +3,8 @@ from collections.abc import Callable
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.events import Events
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast.storage.store import Store
 
 class Dropper:

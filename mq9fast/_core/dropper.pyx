@@ -11,7 +11,8 @@ from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport read_message_at
 from mq9fast._core.storage.record cimport StoredMessage, name_of, unpack_message
 from mq9fast._core.storage.record_batch cimport RecordBatch

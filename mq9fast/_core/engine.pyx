@@ -9,7 +9,7 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.delivery.events cimport EventSubscription
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox_writer cimport MailboxWriter
 from mq9fast._core.protocol.literals cimport MAILBOX_PREFIX
 from mq9fast._core.protocol.parser cimport Operation

@@ -11,7 +11,8 @@ from mq9fast._core.commit.agenda cimport Agenda
 from mq9fast._core.dead_letters cimport DeadLetters
 from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.receipts cimport Receipts
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation

@@ -5,7 +5,8 @@ from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.receipts import Receipts
 from mq9fast.storage.store import Store
 

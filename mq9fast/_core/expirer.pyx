@@ -14,7 +14,8 @@ from mq9fast._core.dead_letters cimport BURIED, TARGET_FULL, Burial, DeadLetters
 from mq9fast._core.delayer cimport Delayer
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.consumer cimport Consumer
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
 from mq9fast._core.mailbox.times cimport Times
 from mq9fast._core.protocol.literals cimport RANKS

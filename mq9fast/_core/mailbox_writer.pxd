@@ -19,7 +19,8 @@ from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.delivery cimport Delivery
 from mq9fast._core.delivery.in_flight cimport InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.control_word cimport ControlWord
 from mq9fast._core.protocol.headers cimport MessageHeaders

@@ -7,7 +7,8 @@ from mq9fast._core.deduplicator import Deduplicator
 from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast._core.receipts import Receipts

@@ -25,7 +25,8 @@ from mq9fast._core.delivery.holds cimport Hold, find_hold, note_answer
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.message_times cimport TIMES_BYTES, read_times
 from mq9fast._core.protocol.address cimport split_priority, valid_address

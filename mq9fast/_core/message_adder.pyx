@@ -6,7 +6,8 @@ from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.discarder cimport Discarder
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.replacer cimport Replacer
 from mq9fast._core.storage.record cimport NewMessage, content_bytes
 from mq9fast._core.storage.row_format cimport ENDLESS_LIFE, HAS_KEY

@@ -11,7 +11,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.pubsub.client cimport Client
 from mq9fast._core.storage.record cimport StoredMessage

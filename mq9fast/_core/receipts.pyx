@@ -7,7 +7,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.view cimport View, same, slice_from, to_bytes, view, view_of
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport header_at
 from mq9fast._core.message_adder cimport MessageAdder
 from mq9fast._core.protocol.headers cimport MQ9_RECEIPT_ON, MQ9_RECEIPT_TO, find_option, sender_in

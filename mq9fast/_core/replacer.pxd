@@ -12,7 +12,8 @@ from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.discarder cimport OldMessage
 from mq9fast._core.dropper cimport Dropper
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.pubsub.client cimport PendingWork
 
 

@@ -3,7 +3,8 @@ from typing import Any
 
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dropper import Dropper
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.storage.store import Store
 

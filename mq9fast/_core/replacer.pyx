@@ -11,7 +11,8 @@ from mq9fast._core.commit.batch_deletes cimport BatchDeletes, FoundMessage
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.dropper cimport Dropper
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.mailbox_keys cimport MailboxKeys
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
 from mq9fast._core.storage.key_row cimport key_of_row, unpack_key_row

@@ -7,7 +7,8 @@ to the commit group. `MailboxIndex` adds mailboxes to the thinning queue when th
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.commit.row_deletions cimport RowDeletions
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.storage.record_batch cimport RecordBatchReader
 

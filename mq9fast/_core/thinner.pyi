@@ -1,5 +1,5 @@
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast.storage.store import Store
 
 class Thinner:

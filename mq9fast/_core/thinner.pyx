@@ -6,7 +6,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from mq9fast._core.base.check cimport check
 from mq9fast._core.commit.batch_deletes cimport BatchDeletes
 from mq9fast._core.commit.row_deletions cimport RowDeletions
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport message_key

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.delivery import Delivery
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.storage.record_batch import RecordBatchReader
 from mq9fast.errors import UNREADABLE

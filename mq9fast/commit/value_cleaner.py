@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.storage.live_values import LiveValues, rows_in
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.commit.syncer import Syncer

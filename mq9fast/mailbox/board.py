@@ -9,7 +9,8 @@ from typing import Annotated
 import msgspec
 
 from mq9fast._core.base.broker_time import BrokerTime
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.protocol.address import MAILBOX_PREFIX, PRIORITIES
 from mq9fast._core.pubsub.client import Client
 from mq9fast._core.storage.record import CorruptRecord

@@ -14,7 +14,8 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.ended_messages import EndedMessages
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.mailbox.uid_set import UidSet
 from mq9fast.errors import CommandError

@@ -13,7 +13,8 @@ import msgspec
 
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.delivery.failures import failed_deliveries
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.mailbox.stored_messages import (
     delayed_messages,
     find_message,

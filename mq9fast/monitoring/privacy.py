@@ -7,7 +7,8 @@ text goes through `Privacy` before a page shows it.
 
 from mq9fast._core.delivery.delivery import MailboxSubscription
 from mq9fast._core.delivery.events import EventSubscription
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.protocol.address import EVENT_PREFIX, MSG_PREFIX
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.text import printable

@@ -23,7 +23,7 @@ from mq9fast._core.dropper import Dropper
 from mq9fast._core.ended_messages import EndedMessages
 from mq9fast._core.engine import Engine
 from mq9fast._core.expirer import Expirer
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.names import Names

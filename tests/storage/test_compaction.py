@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
 from mq9fast.storage.compaction import SLACK_BYTES, SLACK_BYTES_IDLE, Compaction

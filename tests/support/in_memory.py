@@ -21,7 +21,8 @@ from mq9fast._core.delivery.failures import Failures
 from mq9fast._core.discarder import Discarder
 from mq9fast._core.dropper import Dropper
 from mq9fast._core.engine import Engine
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.mailbox_writer import MailboxWriter
 from mq9fast._core.message_adder import MessageAdder
 from mq9fast._core.names import Names

@@ -6,7 +6,8 @@ segments of the value log, which value_format.pxd draws.
 
 import struct
 
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.testing.storage import crc32c
 
 # (msg_id, created_ms, header, payload)

@@ -4,7 +4,7 @@
 """
 
 from mq9fast._core.delivery.consumer cimport Consumer
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.pubsub.client cimport PendingWork
 
 

@@ -1,4 +1,4 @@
-from mq9fast._core.mailbox.mailbox import MailboxIndex
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.pubsub.client import PendingWork
 
 class CatchUpQueue:

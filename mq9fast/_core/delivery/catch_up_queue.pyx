@@ -3,7 +3,7 @@
 from collections import deque
 
 from mq9fast._core.delivery.consumer cimport QUEUED, Consumer
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.pubsub.client cimport PendingWork
 
 

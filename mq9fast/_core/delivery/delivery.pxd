@@ -15,7 +15,8 @@ from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.pubsub.client cimport PendingWork, Client, Subscription
 from mq9fast._core.pubsub.router cimport Router
 

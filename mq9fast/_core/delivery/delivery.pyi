@@ -3,7 +3,8 @@ from collections.abc import Callable
 from mq9fast._core.commit.commit_group import CommitGroup
 from mq9fast._core.delivery.events import Events
 from mq9fast._core.delivery.failures import Failures
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 from mq9fast._core.pubsub.router import Router
 from mq9fast.storage.store import Store

@@ -20,7 +20,8 @@ from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.protocol.literals cimport DUPLICATE_REPLY_END, MSG_ID_REPLY, RANKS
 from mq9fast._core.pubsub.client cimport PAUSE_STOPPING, Client, PendingWork, Subscription
 from mq9fast._core.pubsub.router cimport Router

@@ -12,7 +12,8 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.base.view cimport View
 from mq9fast._core.commit.accumulator cimport Accumulator
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.pubsub.client cimport Client, PendingWork, Subscription
 
 

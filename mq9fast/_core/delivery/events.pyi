@@ -1,6 +1,7 @@
 from mq9fast._core.base.broker_time import BrokerTime
 from mq9fast._core.commit.accumulator import Accumulator
-from mq9fast._core.mailbox.mailbox import Mailbox, MailboxIndex
+from mq9fast._core.mailbox.mailbox import Mailbox
+from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.pubsub.client import Client, PendingWork, Subscription
 
 class EventSubscription(Subscription):

@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.failed_deliveries cimport Failure
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 
 
 cdef enum:

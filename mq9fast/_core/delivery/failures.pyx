@@ -7,7 +7,8 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.failed_deliveries cimport (
     FailedDeliveries, Failure, failure_key, pack_failure, unpack_failure
 )
-from mq9fast._core.mailbox.mailbox cimport MailboxIndex, Mailbox
+from mq9fast._core.mailbox.mailbox cimport Mailbox
+from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.storage.record cimport message_key
 from mq9fast._core.storage.row_format cimport FAILURES_RANK, MessageKeyLayout, read_u64
 
