@@ -1,4 +1,4 @@
-"""Decides whether a client may connect, and as whom: without credentials, by token, by user, or by NKEY.
+"""Decides whether a client may connect, and as whom: by token, user, NKEY or certificate, or as nobody.
 
 `network/handshake.py` calls `Authenticator.check` for each CONNECT, and `Authenticator.recheck` for connected
 clients after a reload. An `Authenticator` belongs to one version of the settings; a reload creates another.
@@ -14,6 +14,7 @@ import msgspec
 
 from mq9fast._core.protocol.headers import sender_block
 from mq9fast._core.pubsub.permissions import Permissions
+from mq9fast.auth.certificate import Certificate, CertificateUsers
 from mq9fast.auth.passwords import Passwords, StillNeeded
 from mq9fast.config.settings import Settings
 from mq9fast.config.users import BCRYPT_HASH, decode_nkey, make_permissions
@@ -27,6 +28,18 @@ class Credentials(msgspec.Struct):
     auth_token: str | None = None
     nkey: str | None = None
     sig: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Link:
+    """How a client is connected. `type`: "nats" or "websocket". `nonce`: the one of its INFO, "" for none.
+
+    `certificate`: the verified certificate that it showed, None without one.
+    """
+
+    type: str
+    nonce: str = ""
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,6 +90,7 @@ class Authenticator:
                 self._keys[user.nkey] = _named("nkey", user.nkey, permissions=allowed)
             else:
                 self._users[user.name] = _named("user", user.name, user.password or "", allowed)
+        self._by_certificate = CertificateUsers(self._users) if settings.tls_verify_and_map else None
         self._unknown_user = Identity("unknown", secret=self._secret_of_unknown_user())
         passwords.forget_all_but({identity.secret for identity in self._users.values()})
 
@@ -90,8 +104,8 @@ class Authenticator:
         """Whether INFO must contain a nonce, because a client may authenticate by signing it."""
         return bool(self._keys)
 
-    def check(self, given: Credentials, nonce: str, on_result: OnResult, still_needed: StillNeeded) -> None:
-        """Authenticate a client by the credentials of its CONNECT; `nonce` is the one of its INFO.
+    def check(self, given: Credentials, link: Link, on_result: OnResult, still_needed: StillNeeded) -> None:
+        """Authenticate a client by the credentials of its CONNECT and by its link.
 
         Calls `on_result` at most once, maybe before it returns. If a bcrypt hash must be checked, it calls
         `on_result` in a later turn of the event loop, or not at all if `still_needed()` was false when that
@@ -100,15 +114,22 @@ class Authenticator:
         if not self.required:
             on_result(ANONYMOUS)
         elif given.nkey and self._keys:
-            on_result(self._verify_signature(given, nonce))
+            on_result(self._verify_signature(given, link.nonce))
         elif self._token is not None:
             self._compare(self._token, given.auth_token, on_result, still_needed)
         else:
             # An unknown name takes as long as a known one, so that the time reveals no names.
-            expected = self._users.get(given.user or "", self._unknown_user)
+            expected = self._user(given.user or "", link) or self._unknown_user
             self._compare(expected, given.password, on_result, still_needed)
 
-    def recheck(self, known: Identity, on_result: OnResult, still_needed: StillNeeded) -> None:
+    def _user(self, name: str, link: Link) -> Identity | None:
+        """The user that a client's certificate names, or else the user `name`, which needs a password."""
+        if self._by_certificate is not None and (link.type == "nats" or link.certificate is not None):
+            return self._by_certificate.find(link.certificate or {}, lambda _: True)
+        found = self._users.get(name)
+        return found if found is not None and found.secret else None
+
+    def recheck(self, known: Identity, link: Link, on_result: OnResult, still_needed: StillNeeded) -> None:
         """Authenticate a client that earlier settings let in, without its password, which is not kept.
 
         Calls `on_result` as `check` does, with one of these:
@@ -121,9 +142,11 @@ class Authenticator:
         - None in all other cases: the user, token or NKEY is gone, its secret is another one, or the client
           had no credentials and they are required now
         """
-        found = {"user": self._users, "nkey": self._keys}.get(known.kind, {}).get(known.name)
+        found = self._keys.get(known.name) if known.kind == "nkey" else None
         if known.kind == "token":
             found = self._token
+        elif known.kind == "user":
+            found = self._user(known.name, link)
         if not self.required:
             on_result(ANONYMOUS)
         elif found is None or found.secret == known.secret:

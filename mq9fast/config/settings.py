@@ -107,6 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         PathText | None, Meta(description="PEM file with the authorities that sign client certificates")
     ] = None
     tls_verify: Annotated[bool, Meta(description="require a client certificate signed by --tls-ca")] = False
+    tls_verify_and_map: Annotated[
+        bool, Meta(description="as --tls-verify, and the certificate names the user that signs in")
+    ] = False
     tls_handshake_first: Annotated[
         Literal["off", "on", "auto"],
         Meta(description="TLS before INFO: off, on, or auto for clients that start TLS at once"),
@@ -173,7 +176,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.users and (self.token or self.user):
             raise SettingsError("users are listed, and user or token is set too: use only one of them")
         check_user_name(self.user or "")
-        check_users(self.users)
+        check_users(self.users, passwords=not self.tls_verify_and_map)
         check_permissions(self.default_permissions, "default_permissions")
         check_password(self.password or "", "password")
         check_password(self.token or "", "token")
@@ -210,6 +213,8 @@ _NEEDS = (
     ("tls_ca", "tls_cert"),
     ("tls_verify", "tls_cert"),
     ("tls_verify", "tls_ca"),
+    ("tls_verify_and_map", "tls_cert"),
+    ("tls_verify_and_map", "tls_ca"),
     ("tls_handshake_first", "tls_cert"),
 )
 
@@ -231,6 +236,7 @@ _FIXED = {
     "max_payload",
     "max_control_line",
     "tls_verify",
+    "tls_verify_and_map",
     "tls_handshake_first",
     "server_name",
 }

@@ -57,7 +57,10 @@ class PermissionLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One user: a name and a password, which may be a bcrypt hash, or else a public NKEY."""
+    """One user: a name and a password, which may be a bcrypt hash, or else a public NKEY.
+
+    With tls_verify_and_map a user with a name needs no password.
+    """
 
     user: NotEmpty | None = None
     password: NotEmpty | None = None
@@ -76,13 +79,14 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"User({self.name!r})"
 
 
-def check_users(users: tuple[User, ...]) -> None:
-    """Raise SettingsError for the first user that is not valid."""
+def check_users(users: tuple[User, ...], *, passwords: bool) -> None:
+    """Raise SettingsError for the first user that is not valid. `passwords`: whether a user needs one."""
     names = set()
     for number, user in enumerate(users, 1):
         if (user.nkey is None) == (user.user is None):
             raise SettingsError(f"user {number} needs either user and password, or nkey")
-        if (user.user is None) != (user.password is None):
+        has_name, has_password = user.user is not None, user.password is not None
+        if has_name != has_password and (has_password or passwords):
             raise SettingsError(
                 f"user {user.name!r} needs a password with user, and must have none with nkey"
             )

@@ -15,7 +15,7 @@ from mq9fast._core.delivery.delivery import MailboxSubscription
 from mq9fast._core.delivery.events import EventSubscription
 from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
-from mq9fast.auth.authenticator import ANONYMOUS
+from mq9fast.auth.authenticator import ANONYMOUS, Link
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.socket_options import limit_unsent_bytes, set_tcp_options, unacked_bytes
@@ -167,6 +167,12 @@ class Connection(asyncio.BufferedProtocol):
             return None
         return cast("tuple[str, str, int] | None", self._transport.get_extra_info("cipher"))
 
+    @property
+    def link(self) -> Link:
+        """What authenticates the client besides the credentials of its CONNECT."""
+        certificate = None if self._transport is None else self._transport.get_extra_info("peercert")
+        return Link(self.client_type, self._nonce, certificate or None)
+
     def close(self) -> None:
         """Write the remaining output and close. If the client does not read it in time, abort."""
         transport = self._transport
@@ -187,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connect(self, options: bytes) -> None:
         """The client sent a CONNECT with these options (JSON)."""
-        self._handshake.connect(self.session, options, self._nonce, self._authenticated)
+        self._handshake.connect(self.session, options, self.link, self._authenticated)
         if self.session.connect_pending and self._auth_pending and self._timer is not None:
             # The client was in time. The timeout does not include checking its password.
             self._timer.cancel()

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from mq9fast._core.session import Session
-from mq9fast.auth.authenticator import Authenticator, Identity, OnResult
+from mq9fast.auth.authenticator import Authenticator, Identity, Link, OnResult
 from mq9fast.auth.passwords import Passwords
 from mq9fast.config.settings import Settings
 from mq9fast.network.connect_options import ConnectOptions, read_options
@@ -114,7 +114,7 @@ class Handshake:
         # As on nats-server, fields that are false or empty are left out.
         return b"INFO " + msgspec.json.encode({name: it for name, it in fields.items() if it}) + b"\r\n"
 
-    def connect(self, session: Session, text: bytes, nonce: str, accepted: Callable[[], None]) -> None:
+    def connect(self, session: Session, text: bytes, link: Link, accepted: Callable[[], None]) -> None:
         """Handle a CONNECT, at once or, if a password has to be checked in a thread, in a later turn.
 
         If the credentials are right, this calls `accepted` and sets the session's fields. Otherwise it closes
@@ -138,9 +138,9 @@ class Handshake:
         elif session.authorized and not options.has_credentials:
             on_result(session.identity)
         else:
-            self._check(session, options, nonce, on_result)
+            self._check(session, options, link, on_result)
 
-    def _check(self, session: Session, options: ConnectOptions, nonce: str, on_result: OnResult) -> None:
+    def _check(self, session: Session, options: ConnectOptions, link: Link, on_result: OnResult) -> None:
         authenticator = self._authenticator
 
         def checked(identity: Identity | None) -> None:
@@ -148,11 +148,11 @@ class Handshake:
                 on_result(identity)
             else:
                 # The settings were reloaded while the password was checked: check again with the new ones.
-                self._check(session, options, nonce, on_result)
+                self._check(session, options, link, on_result)
 
-        authenticator.check(options, nonce, checked, lambda: not session.closing)
+        authenticator.check(options, link, checked, lambda: not session.closing)
 
-    def recheck(self, session: Session, on_result: OnResult) -> None:
+    def recheck(self, session: Session, link: Link, on_result: OnResult) -> None:
         """Call `on_result` with the identity of a connected client under the current settings, None for none.
 
         `on_result` is not called if the client sends another CONNECT, or the settings change again, first.
@@ -167,7 +167,7 @@ class Handshake:
             if still_needed():
                 on_result(found)
 
-        authenticator.recheck(identity, checked, still_needed)
+        authenticator.recheck(identity, link, checked, still_needed)
 
     def _accept(
         self,

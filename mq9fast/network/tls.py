@@ -61,7 +61,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, settings)
-    if settings.tls_verify:
+    if settings.tls_verify or settings.tls_verify_and_map:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

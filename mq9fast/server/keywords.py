@@ -30,6 +30,7 @@ class SettingsKeywords(TypedDict, total=False):
     tls_key: str | PathLike[str]
     tls_ca: str | PathLike[str]
     tls_verify: bool
+    tls_verify_and_map: bool
     tls_handshake_first: Literal["off", "on", "auto"]
     server_name: str
     advertise: str

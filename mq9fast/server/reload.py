@@ -71,7 +71,7 @@ def _recheck(broker: Broker, connection: Connection) -> None:
     session = connection.session
     # A client whose password is being checked is checked against these settings already.
     if session.authorized and not session.connect_pending:
-        broker.handshake.recheck(session, partial(_apply_verdict, connection))
+        broker.handshake.recheck(session, connection.link, partial(_apply_verdict, connection))
 
 
 def _apply_verdict(connection: Connection, identity: Identity | None) -> None:

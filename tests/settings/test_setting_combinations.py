@@ -21,6 +21,8 @@ from tests.settings.inputs import Inputs, named
         ({"tls_ca": "a"}, ["tls_ca", "tls_cert"]),
         ({"tls_verify": True}, ["tls_verify", "tls_cert"]),
         ({"tls_verify": True, "tls_cert": "c", "tls_key": "k"}, ["tls_verify", "tls_ca"]),
+        ({"tls_verify_and_map": True}, ["tls_verify_and_map", "tls_cert"]),
+        ({"tls_verify_and_map": True, "tls_cert": "c", "tls_key": "k"}, ["tls_verify_and_map", "tls_ca"]),
         ({"tls_handshake_first": "on"}, ["tls_handshake_first", "tls_cert"]),
         ({"tls_handshake_first": "auto"}, ["tls_handshake_first", "tls_cert"]),
     ],

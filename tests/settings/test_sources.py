@@ -34,6 +34,7 @@ DEFAULTS = {
     "tls_key": None,
     "tls_ca": None,
     "tls_verify": False,
+    "tls_verify_and_map": False,
     "tls_handshake_first": "off",
     "server_name": None,
     "advertise": None,
@@ -61,6 +62,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "tls_key": {"tls_cert": "c"},
     "tls_ca": {"tls_cert": "c", "tls_key": "k"},
     "tls_verify": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
+    "tls_verify_and_map": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
     "tls_handshake_first": {"tls_cert": "c", "tls_key": "k"},
 }
 LOW_AND_HIGH: dict[str, tuple[float, float]] = {

@@ -12,9 +12,9 @@ class Certificates:
         self.path = path
         self._authority("ca")
         self._authority("other")
-        self._signed("server", "ca", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-        self._signed("client", "ca", "extendedKeyUsage=clientAuth")
-        self._signed("stranger", "other", "extendedKeyUsage=clientAuth")
+        self.sign("server", "ca", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self.sign("client", "ca", "extendedKeyUsage=clientAuth")
+        self.sign("stranger", "other", "extendedKeyUsage=clientAuth")
 
     def cert_path(self, name: str) -> str:
         return str(self.path / f"{name}.pem")
@@ -38,10 +38,12 @@ class Certificates:
             *("-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
         )
 
-    def _signed(self, name: str, authority: str, extension: str) -> None:
+    def sign(self, name: str, authority: str, extension: str, subject: str | None = None) -> None:
+        """Make a certificate. `subject` is as openssl takes it, such as `/O=acme/CN=anna`."""
+        subject = f"/CN={name}" if subject is None else subject
         self._openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+            *("-utf8", "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr"),
         )
         (self.path / f"{name}.ext").write_text(extension)
         self._openssl(

@@ -52,7 +52,7 @@ class Varz:
             "port": broker.address[1],
             "auth_required": handshake.auth_required,
             "tls_required": handshake.tls is not None,
-            "tls_verify": settings.tls_verify,
+            "tls_verify": settings.tls_verify or settings.tls_verify_and_map,
             "max_connections": settings.max_connections,
             "max_subscriptions": settings.max_subscriptions,
             "ping_interval": nanoseconds(settings.ping_interval),
