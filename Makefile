@@ -20,6 +20,8 @@ DEBUG_TESTS := tests/core tests/wire
 # Interpreters to build wheels for, by default the one of $(VENV): PYTHONS="python3.10 python3.12"
 PYTHONS ?=
 MACHINES ?= x86_64 aarch64
+# C libraries: glibc, musl
+LIBCS ?= glibc
 
 .PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist site clean
 
@@ -88,7 +90,7 @@ sdist: $(VENV)/ready-to-test
 
 # For Linux, compiled by zig, which needs no container: dist/ then has the source package too.
 wheels: $(VENV)/ready-for-wheels
-	$(BIN)/python .ci/wheels.py --machines $(MACHINES) --pythons $(PYTHONS)
+	$(BIN)/python .ci/wheels.py --machines $(MACHINES) --libcs $(LIBCS) --pythons $(PYTHONS)
 
 # In an empty environment without a compiler: from pip install to the first message, and the examples.
 try-wheel:

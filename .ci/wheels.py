@@ -1,6 +1,6 @@
 """Builds a source package, and wheels of it for Linux, into dist/: `make wheels`.
 
-zig compiles, against glibc 2.17 and for the machine asked for, so that no container and no cross compiler is
+zig compiles, for the machine and the C library asked for, so that no container and no cross compiler is
 needed. `auditwheel show` then checks what a wheel really needs. Releases come from cibuildwheel instead, in
 .github/workflows/release.yml, which has every platform.
 """
@@ -19,14 +19,42 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "wheels"
 DIST = ROOT / "dist"
-GLIBC = "2.17"
-# The name of this glibc before tags had versions: older pips know only this one.
-OLD_TAG = "manylinux2014"
+# What zig compiles against, the platform in the tag, and an older name that older pips know instead.
+LIBCS = {
+    "glibc": ("gnu.2.17", "manylinux_2_17", "manylinux2014"),
+    "musl": ("musl", "musllinux_1_2", ""),
+}
 ASK = (
     "import json, sys, sysconfig as s; print(json.dumps(["
     "'%d.%d' % sys.version_info[:2], s.get_config_var('SOABI'), s.get_path('include'),"
     "s.get_config_var('MULTIARCH')]))"
 )
+
+
+class Target(NamedTuple):
+    """What to build for. `libc`: one of LIBCS."""
+
+    machine: str
+    libc: str
+
+    @property
+    def of_zig(self) -> str:
+        return f"{self.machine}-linux-{LIBCS[self.libc][0]}"
+
+    @property
+    def tag(self) -> str:
+        return f"{LIBCS[self.libc][1]}_{self.machine}"
+
+    @property
+    def tags(self) -> str:
+        old = LIBCS[self.libc][2]
+        return f"{self.tag}.{old}_{self.machine}" if old else self.tag
+
+    def suffix(self, python: "Python") -> str:
+        """The end of an extension module's name. Before 3.11, interpreters on musl look for `-gnu` too."""
+        minor = int(python.version.partition(".")[2])
+        libc = "musl" if self.libc == "musl" and minor >= 11 else "gnu"
+        return f".{python.abi}-{self.machine}-linux-{libc}.so"
 
 
 class Python(NamedTuple):
@@ -45,15 +73,19 @@ def main() -> None:
         "--pythons", nargs="*", default=[], help="interpreters to build for (default: this one)"
     )
     options.add_argument("--machines", nargs="+", default=["x86_64", "aarch64"], help="machines to build for")
+    options.add_argument(
+        "--libcs", nargs="+", choices=LIBCS, default=["glibc"], help="C libraries to build for"
+    )
     chosen = options.parse_args()
     DIST.mkdir(exist_ok=True)
     for old in DIST.glob("mq9fast-*"):
         old.unlink()
     source = unpack(build_sdist())
+    targets = [Target(machine, libc) for libc in chosen.libcs for machine in chosen.machines]
     for python in map(ask, chosen.pythons or [sys.executable]):
-        for machine in chosen.machines:
-            wheel = build_wheel(python, machine, source)
-            audit(wheel, machine)
+        for target in targets:
+            wheel = build_wheel(python, target, source)
+            audit(wheel, target)
             print(f"{wheel.relative_to(ROOT)}  {wheel.stat().st_size >> 10} KiB", flush=True)
 
 
@@ -78,29 +110,41 @@ def ask(program: str) -> Python:
     return Python(program, version, "-".join(soabi.split("-")[:2]), include, multiarch or "")
 
 
-def build_wheel(python: Python, machine: str, source: Path) -> Path:
+def build_wheel(python: Python, target: Target, source: Path) -> Path:
     """Build one wheel, and give it the tag that `audit` checks."""
-    compiler = (
-        f"{sys.executable} -m ziglang cc -target {machine}-linux-gnu.{GLIBC} -w {headers(python, machine)}"
-    )
+    includes = headers(python, target.machine)
+    compiler = f"{sys.executable} -m ziglang cc -target {target.of_zig} -w {includes}"
+    libraries = named_musl(compiler, target.machine) if target.libc == "musl" else ""
     made = WORK / "made"
-    shutil.rmtree(made, ignore_errors=True)
+    # A wheel contains whatever its build directory contains, such as modules for another C library.
+    for old in (made, source / "build"):
+        shutil.rmtree(old, ignore_errors=True)
     run(
         builder(python),
         *("setup.py", "-q", "bdist_wheel", "--dist-dir", made),
         cwd=source,
         CC=compiler,
-        LDSHARED=f"{compiler} -shared",
+        LDSHARED=f"{compiler} -shared {libraries}",
         LDFLAGS="-s",
         # What setuptools takes for the machine, instead of asking the interpreter.
-        _PYTHON_HOST_PLATFORM=f"linux-{machine}",
-        SETUPTOOLS_EXT_SUFFIX=f".{python.abi}-{machine}-linux-gnu.so",
+        _PYTHON_HOST_PLATFORM=f"linux-{target.machine}",
+        SETUPTOOLS_EXT_SUFFIX=target.suffix(python),
     )
     (wheel,) = made.glob("*.whl")
-    tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}.{OLD_TAG}_{machine}"
-    run(sys.executable, "-m", "wheel", "tags", "--remove", "--platform-tag", tag, wheel)
+    run(sys.executable, "-m", "wheel", "tags", "--remove", "--platform-tag", target.tags, wheel)
     (tagged,) = made.glob("*.whl")
     return tagged.rename(DIST / tagged.name)
+
+
+def named_musl(compiler: str, machine: str) -> str:
+    """Flags that link with musl by the name that wheels use for it; zig would say libc.so."""
+    folder = WORK / "musl" / machine
+    folder.mkdir(parents=True, exist_ok=True)
+    source, library = folder / "empty.c", folder / "libmusl.so"
+    source.write_text("char mq9fast_empty;")
+    name = f"libc.musl-{machine}.so.1"
+    run(*compiler.split(), "-shared", "-nostdlib", f"-Wl,-soname,{name}", "-o", library, source)
+    return f"-nostdlib -lcompiler_rt -Wl,--no-as-needed -L{folder} -lmusl"
 
 
 def builder(python: Python) -> str:
@@ -133,15 +177,14 @@ def headers(python: Python, machine: str) -> str:
     return f"-I{WORK / 'headers'}"
 
 
-def audit(wheel: Path, machine: str) -> None:
-    """Check that the wheel needs no newer glibc and no other library, and has nothing that is for tests."""
+def audit(wheel: Path, target: Target) -> None:
+    """Check that the wheel needs no newer libc and no other library, and has nothing that is for tests."""
     shown = subprocess.run(
         [sys.executable, "-m", "auditwheel", "show", wheel], check=True, capture_output=True, text=True
     ).stdout
-    tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
     text = " ".join(shown.split())
-    if f'following platform tag: "{tag}"' not in text or "libraries are required" in text:
-        sys.exit(f"{wheel.name} does not keep the promise of {tag}:\n{shown}")
+    if f'following platform tag: "{target.tag}"' not in text or "libraries are required" in text:
+        sys.exit(f"{wheel.name} does not keep the promise of {target.tag}:\n{shown}")
     with tempfile.TemporaryDirectory() as folder:
         run(sys.executable, "-m", "wheel", "unpack", "--dest", folder, wheel)
         extra = [
