@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from mq9fast.version import VERSION
 
 if TYPE_CHECKING:
-    from mq9fast.client import connect
+    from mq9fast.client import connect, connect_sync
     from mq9fast.errors import SettingsError, StartError
     from mq9fast.server.embedded import Broker
 
@@ -16,7 +16,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 (pip checks it; a program run from
     )
 
 __version__ = VERSION
-__all__ = ["VERSION", "Broker", "SettingsError", "StartError", "connect"]
+__all__ = ["VERSION", "Broker", "SettingsError", "StartError", "connect", "connect_sync"]
 
 # The module of each exported name, imported when the name is first used: `import mq9fast` alone is quick.
 _EXPORTS = {
@@ -24,6 +24,7 @@ _EXPORTS = {
     "SettingsError": "mq9fast.errors",
     "StartError": "mq9fast.errors",
     "connect": "mq9fast.client",
+    "connect_sync": "mq9fast.client",
 }
 
 

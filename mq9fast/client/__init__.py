@@ -1,5 +1,7 @@
 """A typed client for mailboxes, on nats-py: `async with mq9fast.connect() as mq9:`. See docs/client.md.
 
+For programs without an event loop: `with mq9fast.connect_sync() as mq9:`.
+
 It imports nothing of the broker.
 """
 
@@ -46,6 +48,10 @@ from mq9fast.client.replies import (
     Settled,
 )
 from mq9fast.client.stream import Events, Member, Watcher
+from mq9fast.client.sync.client import SyncMq9, connect_sync
+from mq9fast.client.sync.mailbox import SyncMailbox, SyncStatus
+from mq9fast.client.sync.message import SyncAnswer, SyncMessage
+from mq9fast.client.sync.stream import SyncEvents, SyncMember, SyncWatcher
 from mq9fast.client.ticket import Ticket
 
 __all__ = [
@@ -89,10 +95,19 @@ __all__ = [
     "SignInFailed",
     "Status",
     "StoreUnavailable",
+    "SyncAnswer",
+    "SyncEvents",
+    "SyncMailbox",
+    "SyncMember",
+    "SyncMessage",
+    "SyncMq9",
+    "SyncStatus",
+    "SyncWatcher",
     "Ticket",
     "TimedOut",
     "UnknownCommand",
     "Watcher",
     "WrongAction",
     "connect",
+    "connect_sync",
 ]

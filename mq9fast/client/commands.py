@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mq9fast.client import tracing
+from mq9fast.client.body import check_answer, encode
 from mq9fast.client.errors import BadRequest, MessageNotFound, Mq9Error
-from mq9fast.client.message import check_answer, encode
 from mq9fast.client.names import check_address
 from mq9fast.client.options import MailboxOptions, headers_of
 from mq9fast.client.replies import (
@@ -91,7 +91,7 @@ class Commands:
         )
         return read_reply(reply, Settled)
 
-    async def page(self, address: str, **fields: object) -> Page:
+    async def page(self, address: str, /, **fields: object) -> Page:
         """LIST: one page. `fields`: as in docs/protocol.md, such as limit, cursor, priority, key, msg_id."""
         return read_reply(await self._command(LIST + check_address(address), fields), Page)
 

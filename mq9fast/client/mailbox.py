@@ -51,7 +51,8 @@ class Mailbox(Generic[T]):
             raise Mq9Error("The mailbox has no address yet: create it, with await or async with.")
         return self._address
 
-    async def _create(self) -> "Mailbox[T]":
+    async def create(self) -> "Mailbox[T]":
+        """CREATE, as `await mailbox` does."""
         self.created = await self._mq9.create(**self._fields)
         if self._address is None:
             self._address = self._fields["name"] = self.created.mail_address
@@ -59,13 +60,17 @@ class Mailbox(Generic[T]):
         return self
 
     def __await__(self) -> "Generator[Any, None, Mailbox[T]]":
-        return self._create().__await__()
+        return self.create().__await__()
 
     async def __aenter__(self) -> "Mailbox[T]":
-        await self._create()
+        await self.create()
+        await self.keep_renewing()
+        return self
+
+    async def keep_renewing(self) -> None:
+        """Renew its TTL until the end of the block."""
         if self._fields.get("ttl"):
             self._renewing = asyncio.create_task(self._renew_again_and_again(self._fields["ttl"] / RENEWALS))
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,21 +1,19 @@
 """A message that a client has received, and what it can do with it: answers, as in docs/protocol.md."""
 
-import asyncio
 import json
 import logging
-import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
-
-import msgspec
+from typing import Any, TypeVar
 
 from mq9fast.client import tracing
-from mq9fast.client.approval import ApprovalRequest, Decided, decision_body
+from mq9fast.client.approval import Decided, decision_body
+from mq9fast.client.body import check_answer, encode
 from mq9fast.client.errors import ClientClosed, GiveBack, InvalidBody, Reject
 from mq9fast.client.names import check_headers
-from mq9fast.client.replies import Priority, Settled, read_reply
+from mq9fast.client.received import Received
+from mq9fast.client.replies import Settled, read_reply
 from mq9fast.client.transport import Delivery, Transport
 
 T = TypeVar("T")
@@ -23,45 +21,8 @@ Self = TypeVar("Self", bound="Message[Any]")
 
 logger = logging.getLogger("mq9fast.client")
 
-_ORDER = re.compile(rb"(-NAK|\+WPI|\+TERM|\+ACK|\+NXT)(\s|$)")
-RANKS: dict[str, int] = {"critical": 0, "urgent": 1, "normal": 2}
 
-
-def encode(body: object) -> bytes:
-    """bytes and text as they are, nothing for None, and JSON of all else that msgspec can encode.
-
-    Raises InvalidBody.
-    """
-    if isinstance(body, bytes | bytearray):
-        return bytes(body)
-    if isinstance(body, str):
-        return body.encode()
-    if body is None:
-        return b""
-    try:
-        return msgspec.json.encode(body)
-    except (TypeError, ValueError) as error:
-        raise InvalidBody(f"The body cannot be encoded as JSON: {error}.") from None
-
-
-def decode(data: bytes, of: Any) -> Any:
-    """The body as `of`: bytes, str (text), or a type that msgspec reads from JSON. Raises InvalidBody."""
-    if of is bytes:
-        return data
-    try:
-        return data.decode() if of is str else msgspec.json.decode(data, type=of)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidBody(f"The body is not what is expected: {error}.") from None
-
-
-def check_answer(data: bytes) -> bytes:
-    """The answer, if it is not empty and would not be read as an order. Raises InvalidBody."""
-    if not data or _ORDER.match(data):
-        raise InvalidBody("An answer has a body, and it does not begin with -NAK, +WPI, +TERM, +ACK or +NXT.")
-    return data
-
-
-class Message(Generic[T]):
+class Message(Received[T]):
     """A message, until it is settled: done, answered, given back or rejected.
 
     In `async with message:` it is done when the block ends, and given back if the block raises. A raised
@@ -78,67 +39,14 @@ class Message(Generic[T]):
         unsettled: set[str] | None = None,
     ) -> None:
         """`unsettled`: reply subjects, from which this one is removed when the message is settled."""
+        super().__init__(address, delivery, of)
         self._transport = transport
         self._timeout = timeout
         self._reply = delivery.reply
-        self._of = of
         self._unsettled = unsettled
         self._span: AbstractContextManager[Any] | None = None
-        self.address = address
-        self.data = delivery.data
-        self.headers: Mapping[str, str] = delivery.headers
-        last = delivery.reply.rpartition(".")[2]
-        number, _, token = last.partition("-")
-        self.msg_id = int(number or -1)
-        # Whether the mailbox takes the message back after its `ack_wait`.
-        self.is_timed = bool(token)
         self.is_settled = False
         self.in_block = False
-        tail = delivery.subject.rpartition(".")[2]
-        self.priority: Priority = cast(Priority, tail) if tail in RANKS else "normal"
-
-    def __repr__(self) -> str:
-        return f"<Message {self.address}/{self.msg_id}, {self.priority}, {len(self.data)} bytes>"
-
-    @property
-    def body(self) -> T:
-        """The body as the type that was asked for, by default decoded from JSON. Raises InvalidBody."""
-        return cast(T, decode(self.data, self._of))
-
-    def json(self) -> Any:
-        """The body, decoded from JSON. Raises InvalidBody."""
-        return decode(self.data, Any)
-
-    @property
-    def text(self) -> str:
-        """The body as text; what is no UTF-8 is replaced."""
-        return self.data.decode(errors="replace")
-
-    @property
-    def sender(self) -> str | None:
-        """The name that the broker proves; None if the sender did not sign in with a name."""
-        return self.headers.get("Mq9-From")
-
-    @property
-    def deliveries(self) -> int:
-        """The number of this delivery to a member of a group; 1 is the first."""
-        return int(self.headers.get("Mq9-Deliveries", "1"))
-
-    @property
-    def key(self) -> str | None:
-        return self._header("mq9-key")
-
-    @property
-    def reply_to(self) -> str | None:
-        """The mailbox that receives the answer; None if the message is no question."""
-        return self._header("mq9-reply-to")
-
-    @property
-    def correlation_id(self) -> str | None:
-        return self._header("mq9-correlation-id")
-
-    def _header(self, name: str) -> str | None:
-        return next((value for each, value in self.headers.items() if each.lower() == name), None)
 
     async def done(self) -> None:
         """Delete the message. Does not wait for the broker's reply."""
@@ -174,10 +82,6 @@ class Message(Generic[T]):
         self._mark_settled()
         return settled
 
-    def approval(self) -> ApprovalRequest:
-        """The request for approval that this message is. Raises InvalidBody."""
-        return cast(ApprovalRequest, decode(self.data, ApprovalRequest))
-
     async def decide(
         self, decision: str, *, reason: str | None = None, arguments: Mapping[str, Any] | None = None
     ) -> Settled:
@@ -211,9 +115,13 @@ class Message(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self.in_block = False
         if self._span is not None:
             self._span.__exit__(kind, error, trace)
+        return await self.end_block(error)
+
+    async def end_block(self, error: BaseException | None) -> bool:
+        """Settle the message as the end of its block says; returns whether `error` ends here."""
+        self.in_block = False
         if isinstance(error, Reject):
             logger.info("%r is rejected: %s", self, error)
         if not self.is_settled:
@@ -232,7 +140,8 @@ class Message(Generic[T]):
             await self.reject(" ".join(str(error).split()))
         elif isinstance(error, GiveBack):
             await self.give_back(error.delay)
-        elif isinstance(error, asyncio.CancelledError):
-            await self.give_back(0)
-        else:
+        elif isinstance(error, Exception):
             await self.give_back()
+        else:
+            # The program ends, or the task does: the message has not failed.
+            await self.give_back(0)

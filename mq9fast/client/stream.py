@@ -12,8 +12,9 @@ import msgspec
 
 from mq9fast.client.commands import LIST, MSG
 from mq9fast.client.errors import ClientClosed, MessagesDropped, Mq9Error, TimedOut
-from mq9fast.client.message import RANKS, Message
+from mq9fast.client.message import Message
 from mq9fast.client.names import check_address, check_group
+from mq9fast.client.received import RANKS
 from mq9fast.client.replies import Event, Page, read_reply
 from mq9fast.client.transport import Delivery, Subscription, Transport
 

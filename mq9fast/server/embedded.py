@@ -4,18 +4,15 @@ It changes nothing of the process: no signal handlers, no limits, no log handler
 Errors are exceptions.
 """
 
-import asyncio
-import contextlib
 import os
 import tempfile
-import threading
-from collections.abc import Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import check_settings
 from mq9fast.errors import StartError
+from mq9fast.loop_thread import LoopThread
 from mq9fast.network.descriptors import allowed_connections, max_open_tables
 from mq9fast.network.listen import EVERY_ADDRESS, in_url
 from mq9fast.server.broker import Broker as ServerBroker
@@ -47,7 +44,7 @@ class Broker:
         self._settings = check_settings({**DEFAULTS, **self._given})
         self._broker: ServerBroker | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
 
     @property
     def port(self) -> int:
@@ -112,7 +109,7 @@ class Broker:
     def __enter__(self) -> "Self":
         if self._broker is not None:
             raise RuntimeError("the broker is running already")
-        thread = _LoopThread()
+        thread = LoopThread("mq9fast")
         try:
             thread.run(self.__aenter__())
         except BaseException:
@@ -146,36 +143,6 @@ class Broker:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
-
-
-class _LoopThread:
-    """A thread that runs an event loop, of uvloop if it is installed."""
-
-    def __init__(self) -> None:
-        self._loop = _new_loop()
-        # A daemon: a program that ends inside the block does not wait for the broker.
-        self._thread = threading.Thread(target=self._loop.run_forever, name="mq9fast", daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run a coroutine in the loop; returns when it is done, and raises what it raises."""
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def close(self) -> None:
-        """End what still runs in the loop, and the thread."""
-        with contextlib.suppress(RuntimeError):
-            self.run(self._loop.shutdown_asyncgens())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _reachable(host: str) -> str:

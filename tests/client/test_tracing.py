@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import mq9fast
 from mq9fast.client import Mq9
 from tests.support.broker import Broker
 from tests.support.client import with_client
@@ -55,6 +56,27 @@ def test_message_is_processed_in_the_trace_of_its_sender(
         "messaging.destination.name": address,
         "messaging.message.id": "0",
     }
+
+
+def test_spans_of_a_program_without_a_loop(
+    broker: Broker, address: str, exporter: InMemorySpanExporter
+) -> None:
+    with mq9fast.connect_sync(broker.url) as mq9:
+        mq9.create(address)
+        with trace.get_tracer("test").start_as_current_span("the program"):
+            mq9.send(address, "task")
+        tracer = trace.get_tracer("test")
+        with mq9.group(address, "g") as group, group.next(), tracer.start_as_current_span("the work"):
+            pass
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    parents = {
+        f"send {address}": "the program",
+        f"process {address}": f"send {address}",
+        "the work": f"process {address}",
+    }
+    for child, parent in parents.items():
+        found = spans[child].parent
+        assert found is not None and found.span_id == spans[parent].context.span_id, child
 
 
 def test_question_and_answer_are_one_trace(

@@ -17,7 +17,8 @@ from typing_extensions import assert_type
 
 import mq9fast
 from mq9fast.client import Answer, Decision, GiveBack, ListedMessage, Mailbox
-from mq9fast.client import Message, Mq9, Sent, Settled, Ticket
+from mq9fast.client import Message, Mq9, Sent, Settled, SyncAnswer, SyncMailbox, SyncMessage, SyncMq9
+from mq9fast.client import Ticket
 
 
 class Task(msgspec.Struct):
@@ -54,9 +55,33 @@ async def main() -> None:
         raise GiveBack(delay=5)
 
 
+def without_a_loop() -> None:
+    with mq9fast.connect_sync("nats://127.0.0.1:4222", name="a") as mq9:
+        assert_type(mq9, SyncMq9)
+        with mq9.mailbox("tasks", of=Task, ttl=60, max_deliver=3) as tasks:
+            assert_type(tasks, SyncMailbox[Task])
+            for message in tasks:
+                with message:
+                    assert_type(message, SyncMessage[Task])
+                    assert_type(message.body.name, str)
+                    assert_type(message.reply(Result(True)), Settled)
+        assert_type(mq9.send("tasks", Task("x"), priority="urgent", headers={"a": "b"}), Sent)
+        assert_type(mq9.ask("tasks", Task("x"), of=Result, timeout=5), SyncAnswer[Result])
+        assert_type(mq9.send_question("tasks", "text"), Ticket)
+        assert_type(mq9.approve("boss", "Deploy?", "deploy", {"version": 7}, expires=3600), Decision)
+        with mq9.group("tasks", "workers", of=bytes) as workers:
+            assert_type(workers.next().body, bytes)
+        assert_type(list(mq9.list("tasks")), list[ListedMessage])
+        for event in mq9.events("tasks"):
+            assert_type(event.event, str)
+
+
 asyncio.run(main())
+without_a_loop()
 """
 WRONG = {
+    'mq9fast.connect_sync().send("a", "b", prority="urgent")': "prority",
+    'mq9fast.connect_sync().creat("a")': "creat",
     'await mq9.send("a", "b", priority="high")': "high",
     'await mq9.send("a", "b", colour="red")': "colour",
     'await mq9.create("a", max_mesages=1)': "max_mesages",
@@ -113,10 +138,8 @@ def test_program_is_typed(checker: str, tmp_path: Path) -> None:
 
 
 def test_mistakes_are_found(checker: str, tmp_path: Path) -> None:
-    lines = "\n".join(f"    {line}" for line in WRONG)
-    done = check(
-        checker, tmp_path, f"from mq9fast.client import Mq9\nasync def main(mq9: Mq9) -> None:\n{lines}\n"
-    )
+    head = "import mq9fast\nfrom mq9fast.client import Mq9\nasync def main(mq9: Mq9) -> None:"
+    done = check(checker, tmp_path, "\n    ".join((head, *WRONG)) + "\n")
     assert done.returncode != 0
     for word in WRONG.values():
         assert word in done.stdout, done.stdout

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2] / "mq9fast"
 # Each package may import those above it in its list, and itself.
 CORE_LAYERS = ("base", "protocol", "pubsub storage", "mailbox", "commit", "delivery", "", "testing")
 LAYERS = (
-    "_core client",
+    "_core",
     "",
-    "config storage",
+    "client config storage",
     "auth mailbox",
     "network commit",
     "monitoring",
