@@ -7,7 +7,7 @@ message is due. While a message is delayed, no delivery passes over it.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
-from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.delayed_messages cimport DelayedMessages
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
@@ -17,11 +17,10 @@ from mq9fast._core.storage.record cimport NewMessage
 
 cdef class Delayer:
     cdef MailboxIndex mailbox_index
-    cdef Accumulator accumulator
+    cdef DelayedMessages delayed
     cdef MessageAdder adder
     cdef Names names
     cdef BrokerTime time
-    cdef object store                     # get(key)
 
     # Of the message that `cancel` deleted.
     cdef bytes cancelled_header
@@ -35,4 +34,3 @@ cdef class Delayer:
     cdef bytes reply(self, Mailbox mailbox, const NewMessage* message)
     cdef bint cancel(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint place(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1
-    cdef void uncount(self, Mailbox mailbox, uint64_t size) noexcept

@@ -1,11 +1,10 @@
 """Delayed messages; the contract, and who uses it, is in delayer.pxd."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.base.view cimport to_bytes, view, view_of
-from mq9fast._core.commit.accumulator cimport Accumulator
+from mq9fast._core.delayed_messages cimport DelayedMessages
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
@@ -13,11 +12,10 @@ from mq9fast._core.names cimport Names
 from mq9fast._core.protocol.headers cimport MQ9_KEY, find_option
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.record cimport (
-    NewMessage, StoredMessage, content_bytes, empty_message, message_key, put_message, put_number, read_life,
-    unpack_message
+    NewMessage, StoredMessage, content_bytes, empty_message, put_number, read_life, unpack_message
 )
 from mq9fast._core.storage.row_format cimport (
-    DELAYED_RANK, HAS_LIFE, HAS_NAME, MESSAGE_FIXED_BYTES, NUMBER_BYTES, TAG_DUE_MS, TAG_LIFE, TAG_NAME
+    DELAYED_RANK, HAS_KEY, HAS_LIFE, HAS_NAME, NUMBER_BYTES, TAG_DUE_MS, TAG_LIFE, TAG_NAME
 )
 
 
@@ -25,46 +23,34 @@ cdef class Delayer:
     """One for each broker. Methods raise what the store raises, and CorruptRecord."""
 
     def __cinit__(
-        self, MailboxIndex mailbox_index not None, Accumulator accumulator not None,
-        MessageAdder adder not None, Names names not None, BrokerTime time not None, *, store,
+        self, MailboxIndex mailbox_index not None, DelayedMessages delayed not None,
+        MessageAdder adder not None, Names names not None, BrokerTime time not None,
     ):
         self.mailbox_index = mailbox_index
-        self.accumulator = accumulator
+        self.delayed = delayed
         self.adder = adder
         self.names = names
         self.time = time
-        self.store = store
 
     cdef int delay(self, Mailbox mailbox, NewMessage* message) except -1:
         """Give the message the next id, and add it to the commit group as delayed. The caller has asked
         `has_room`."""
-        cdef uint64_t size = <uint64_t>content_bytes(message)
         cdef char[2 * NUMBER_BYTES] attributes
         cdef char* at = attributes
-        cdef bytes value
+        self.adder.emptied = None
+        if message.key.size:
+            message.flags |= HAS_KEY
+            self.adder.replacer.replace(mailbox, message.key)
         message.msg_id = mailbox.next_id
         message.created_ms = self.mailbox_index.now_ms
         at = put_number(at, TAG_LIFE, message.life_ms)
         at = put_number(at, TAG_DUE_MS, message.created_ms + message.delay_ms)
         message.attributes = view(attributes, at - attributes)
-        value = PyBytes_FromStringAndSize(
-            NULL, MESSAGE_FIXED_BYTES + message.attributes.size + content_bytes(message)
-        )
-        put_message(PyBytes_AS_STRING(value), message)
-        self.mailbox_index.need_times(mailbox)
-        self.accumulator.group.put_raw(
-            message_key(mailbox.uid, DELAYED_RANK + message.rank, message.msg_id), value
-        )
-        self.accumulator.group.touch(mailbox)
-        self.accumulator.group.agenda.add(
-            mailbox, DELAYED_RANK + message.rank, message.msg_id, message.created_ms + message.delay_ms
-        )
+        self.delayed.add(mailbox, message, message.created_ms + message.delay_ms)
+        if message.key.size:
+            self.adder.replacer.remember(mailbox, (DELAYED_RANK + message.rank, message.msg_id))
         mailbox.next_id += 1
-        mailbox.times.delayed += 1
-        mailbox.size_bytes += size
-        self.mailbox_index.message_count += 1
-        self.mailbox_index.size_bytes += size
-        return 0
+        return self.adder.discarder.dropper.tell_all()
 
     cdef bytes reply(self, Mailbox mailbox, const NewMessage* message):
         """The JSON reply to the MSG. If the mailbox expires before the message is due, it says when."""
@@ -79,37 +65,26 @@ cdef class Delayer:
         """Add the deletion of a delayed message that is written to the commit group, and set what
         `cancelled_header` and `cancelled_flags` say of it. False if there is no such message."""
         cdef StoredMessage message
-        cdef bytes key, value
-        cdef int rank
+        cdef bytes value
+        cdef int kind
         if mailbox.delayed() == 0:
             return False
-        for rank in range(RANKS):
-            key = message_key(mailbox.uid, DELAYED_RANK + rank, msg_id)
-            value = self.store.get(key)
-            if value is None or key in self.accumulator.group.agenda.cancelled:
+        for kind in range(DELAYED_RANK, DELAYED_RANK + RANKS):
+            value = self.delayed.read(mailbox, kind, msg_id)
+            if value is None:
                 continue
             unpack_message(view_of(value), &message)
             self.cancelled_header = to_bytes(message.header)
             self.cancelled_flags = message.flags
-            self.accumulator.group.agenda.cancelled.add(key)
-            self.accumulator.group.delete_raw(key)
-            self.accumulator.group.touch(mailbox)
-            self.uncount(mailbox, <uint64_t>(message.header.size + message.payload.size))
+            self.delayed.remove(mailbox, kind, msg_id, <uint64_t>(message.header.size + message.payload.size))
             return True
         return False
-
-    cdef void uncount(self, Mailbox mailbox, uint64_t size) noexcept:
-        """The message is delayed no more."""
-        mailbox.times.delayed -= 1
-        mailbox.size_bytes -= size
-        self.mailbox_index.message_count -= 1
-        self.mailbox_index.size_bytes -= size
 
     cdef bint place(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
         """A message is due: give it its place, behind all of its rank. False if it was cancelled. The store
         must have all that was changed before."""
-        cdef bytes key = message_key(mailbox.uid, DELAYED_RANK + rank, msg_id)
-        cdef bytes value = self.store.get(key)
+        cdef int kind = DELAYED_RANK + rank
+        cdef bytes value = self.delayed.read(mailbox, kind, msg_id)
         cdef char[2 * NUMBER_BYTES] attributes
         cdef char* at = attributes
         cdef StoredMessage stored
@@ -123,14 +98,14 @@ cdef class Delayer:
         message.key = find_option(stored.header, MQ9_KEY)
         if message.key.size:
             self.adder.replacer.find(mailbox, message.key)
+            self.adder.replacer.spare(kind, msg_id)
         message.payload = stored.payload
         if stored.flags & HAS_LIFE:
             message.life_ms = read_life(&stored)
         at = put_number(at, TAG_LIFE, message.life_ms)
         at = put_number(at, TAG_NAME, msg_id + 1)
         message.attributes = view(attributes, at - attributes)
-        self.uncount(mailbox, <uint64_t>content_bytes(&message))
+        self.delayed.remove(mailbox, kind, msg_id, <uint64_t>content_bytes(&message))
         self.adder.add(mailbox, &message)
-        self.accumulator.group.delete_raw(key)
         self.names.add(mailbox, msg_id, rank, message.msg_id)
         return True

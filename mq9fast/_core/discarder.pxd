@@ -20,7 +20,7 @@ cdef enum:
 
 
 cdef struct OldMessage:
-    # A message that may be dropped.
+    # A message that may be dropped. The rank of a delayed one is DELAYED_RANK more.
     FoundMessage found
     Py_ssize_t unwritten      # its index in BatchPuts; -1 if the store has it
 
@@ -58,6 +58,7 @@ cdef class Discarder:
     cdef int find(self, Mailbox mailbox, Excess* excess) except -1
     cdef int find_stored(self, Mailbox mailbox, int rank, Excess* excess) except -1
     cdef int find_unwritten(self, Mailbox mailbox, int rank, Excess* excess) except -1
+    cdef int find_delayed(self, Mailbox mailbox, int rank, Excess* excess) except -1
     cdef OldMessage* add(self, uint64_t size, Excess* excess) noexcept
     cdef bint is_enough(self, const Excess* excess) noexcept
     cdef HeldMessages held_of(self, Mailbox mailbox)

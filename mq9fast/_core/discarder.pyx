@@ -11,11 +11,14 @@ from mq9fast._core.dropper cimport Dropper
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
+from mq9fast._core.storage.row_format cimport DELAYED_RANK
 
 cdef enum:
     # One call of `work_some` takes about so long.
     WORK_NS = 1_000_000
     MAX_HELD_ENTRIES = 1024
+    # Delayed messages that are looked up together.
+    DELAYED_AT_ONCE = 16
     # A MSG that drops more messages than this costs much more than it sends.
     FEW_MESSAGES = 8
 
@@ -90,6 +93,9 @@ cdef class Discarder:
                 self.find_stored(mailbox, rank, excess)
             if unwritten and not self.is_enough(excess):
                 self.find_unwritten(mailbox, rank, excess)
+        for rank in range(RANKS - 1, -1, -1):
+            if mailbox.delayed() and not self.is_enough(excess):
+                self.find_delayed(mailbox, rank, excess)
         return 0
 
     cdef int find_stored(self, Mailbox mailbox, int rank, Excess* excess) except -1:
@@ -126,6 +132,25 @@ cdef class Discarder:
             index = puts.next_unwritten(mailbox, rank, index)
         return 0
 
+    cdef int find_delayed(self, Mailbox mailbox, int rank, Excess* excess) except -1:
+        """Those that nobody waits for yet come last."""
+        cdef uint64_t at = 0
+        cdef uint64_t msg_id, size
+        cdef list found
+        cdef OldMessage* message
+        while not self.is_enough(excess):
+            found = self.dropper.delayed.oldest(mailbox, DELAYED_RANK + rank, at, DELAYED_AT_ONCE)
+            for msg_id, size in found:
+                if self.is_enough(excess):
+                    break
+                message = self.add(size, excess)
+                message.found.rank = DELAYED_RANK + rank
+                message.found.place = msg_id
+                at = msg_id + 1
+            if len(found) < DELAYED_AT_ONCE:
+                break
+        return 0
+
     cdef OldMessage* add(self, uint64_t size, Excess* excess) noexcept:
         cdef OldMessage* message = &self.found[self.found_count]
         self.found_count += 1
@@ -151,7 +176,9 @@ cdef class Discarder:
         cdef OldMessage* message
         for i in range(self.found_count):
             message = &self.found[i]
-            if message.unwritten >= 0:
+            if message.found.rank >= DELAYED_RANK:
+                self.dropper.drop_delayed(mailbox, message.found.rank, message.found.place)
+            elif message.unwritten >= 0:
                 self.dropper.drop_unwritten(mailbox, message.found.rank, message.unwritten)
             else:
                 self.dropper.drop_stored(mailbox, &message.found)

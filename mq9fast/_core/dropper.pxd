@@ -1,8 +1,8 @@
 """Drops messages that newer ones replace, and tells those who want to know.
 
 `Discarder` chooses what a full mailbox drops, and `Replacer` what a message with the same key replaces. A
-message that is not written yet is dropped from the write batch; a stored one is deleted in the commit group
-of the message that replaces it. `MessageAdder` and housekeeping call `tell_all` when they have dropped what
+message that is not written yet is dropped from the write batch; a stored or delayed one is deleted in the
+commit group of the message that replaces it. `MessageAdder` and housekeeping call `tell_all` when they have dropped what
 they wanted to: receipts are messages, so they may make other mailboxes drop messages in turn.
 """
 
@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
+from mq9fast._core.delayed_messages cimport DelayedMessages
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.mailbox.mailbox cimport Mailbox
@@ -21,6 +22,7 @@ cdef class Dropper:
     cdef MailboxIndex mailbox_index
     cdef Accumulator accumulator
     cdef Deleter deleter
+    cdef DelayedMessages delayed
     cdef Events events
     cdef object store                 # get(key)
     cdef object send_receipts         # see the constructor
@@ -33,6 +35,7 @@ cdef class Dropper:
 
     cdef int drop_unwritten(self, Mailbox mailbox, int rank, Py_ssize_t index) except -1
     cdef int drop_stored(self, Mailbox mailbox, FoundMessage* found) except -1
+    cdef int drop_delayed(self, Mailbox mailbox, int kind, uint64_t msg_id) except -1
     cdef bint is_held(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint must_read(self, Mailbox mailbox, uint8_t flags) noexcept

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from mq9fast._core.commit.accumulator import Accumulator
+from mq9fast._core.delayed_messages import DelayedMessages
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.events import Events
 from mq9fast._core.mailbox.mailbox import Mailbox
@@ -13,6 +14,7 @@ class Dropper:
         mailbox_index: MailboxIndex,
         accumulator: Accumulator,
         deleter: Deleter,
+        delayed: DelayedMessages,
         events: Events,
         *,
         store: Store,

@@ -2,11 +2,12 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from mq9fast._core.base.view cimport to_bytes
+from mq9fast._core.base.view cimport to_bytes, view_of
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.commit.batch_puts cimport BatchPuts
 from mq9fast._core.commit.commit_group cimport CommitGroup
+from mq9fast._core.delayed_messages cimport DelayedMessages
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
@@ -28,11 +29,12 @@ cdef class Dropper:
 
     def __cinit__(
         self, MailboxIndex mailbox_index not None, Accumulator accumulator not None, Deleter deleter not None,
-        Events events not None, *, store, send_receipts,
+        DelayedMessages delayed not None, Events events not None, *, store, send_receipts,
     ):
         self.mailbox_index = mailbox_index
         self.accumulator = accumulator
         self.deleter = deleter
+        self.delayed = delayed
         self.events = events
         self.store = store
         self.send_receipts = send_receipts
@@ -74,6 +76,19 @@ cdef class Dropper:
             self.skip_push(mailbox, found.place)
         self.discarded += 1
         return self.note(mailbox, found.name, &message) if is_read else 0
+
+    cdef int drop_delayed(self, Mailbox mailbox, int kind, uint64_t msg_id) except -1:
+        """Drop a delayed message, `kind` as in `DelayedMessages`. Raises what the store raises."""
+        cdef StoredMessage message
+        cdef bytes value = self.delayed.read(mailbox, kind, msg_id)
+        if value is None:
+            return 0
+        unpack_message(view_of(value), &message)
+        if not self.delayed.is_unwritten(mailbox, kind, msg_id):
+            self.accumulator.group.replacing.add(mailbox.uid)
+        self.delayed.remove(mailbox, kind, msg_id, <uint64_t>(message.header.size + message.payload.size))
+        self.discarded += 1
+        return self.note(mailbox, msg_id, &message)
 
     cdef bint is_held(self, Mailbox mailbox, uint64_t msg_id) except -1:
         """Whether a member of a queue group has the message."""

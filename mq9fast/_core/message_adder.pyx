@@ -85,7 +85,7 @@ cdef class MessageAdder:
         message.created_ms = self.mailbox_index.now_ms
         self.accumulator.group.add_message(mailbox, message)
         if message.key.size:
-            self.replacer.remember(mailbox)
+            self.replacer.remember(mailbox, self.accumulator.group.puts.count - 1)
         mailbox.next_id += 1
         self.mailbox_index.message_added(mailbox, message.rank, <uint64_t>content_bytes(message))
         if message.life_ms:

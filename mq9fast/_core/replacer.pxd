@@ -1,6 +1,7 @@
 """Finds the message that a new one with the same key (Mq9-Key) replaces, and has it dropped.
 
-`MessageAdder` calls `find` before it adds a message with a key, then `replace` and `remember`. Housekeeping
+`MessageAdder` calls `find` before it adds a message with a key, then `replace` and `remember`, and so does
+`Delayer` for delayed ones. Housekeeping
 calls `work_some`, which drops replaced messages that members gave back, and rows of keys without a message.
 LIST calls `find_key`.
 """
@@ -42,7 +43,10 @@ cdef class Replacer:
     cdef int find(self, Mailbox mailbox, View key) except -1
     cdef int find_row(self, Mailbox mailbox) except -1
     cdef int replace(self, Mailbox mailbox, View key) except -1
-    cdef int remember(self, Mailbox mailbox) except -1
+    cdef int find_delayed(self, Mailbox mailbox, int kind, uint64_t msg_id) except -1
+    cdef void spare(self, int kind, uint64_t msg_id) noexcept
+    cdef int remember(self, Mailbox mailbox, object owner) except -1
+    cdef bint is_live(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1
     cdef int check_keys(self, Mailbox mailbox) except -1
     cdef int drop_returned(self, Mailbox mailbox) except -1
     cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1

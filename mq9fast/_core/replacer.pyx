@@ -16,8 +16,10 @@ from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.mailbox_keys cimport MailboxKeys
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork
 from mq9fast._core.storage.key_row cimport key_of_row, unpack_key_row
-from mq9fast._core.storage.record cimport message_key
-from mq9fast._core.storage.row_format cimport KEYS_RANK, REPLACED_RANK, MessageKeyLayout, read_u64
+from mq9fast._core.storage.record cimport StoredMessage, message_key, unpack_message
+from mq9fast._core.storage.row_format cimport (
+    DELAYED_RANK, KEYS_RANK, REPLACED_RANK, MessageKeyLayout, read_u64
+)
 
 cdef enum:
     # One call of `work_some` takes about so long.
@@ -52,12 +54,14 @@ cdef class Replacer:
         cdef BatchPuts puts = self.accumulator.group.puts
         cdef Py_ssize_t index
         self.mailbox = None
-        self.has_old = self.has_row = self.is_held = False
+        self.has_old = self.is_held = False
         self.old.found.size = 0
         self.row_key = key_of_row(mailbox.uid, sip_hash(key, self.hash_key))
         found = self.accumulator.group.keys.get(self.row_key)
-        if found is not None:
-            self.has_row = True
+        self.has_row = found is not None
+        if isinstance(found, tuple):
+            self.find_delayed(mailbox, found[0], found[1])
+        elif found is not None:
             index = found
             if puts.messages[index].size:
                 self.has_old = True
@@ -84,10 +88,31 @@ cdef class Replacer:
             return 0
         self.has_row = True
         unpack_key_row(value, &rank, &msg_id)
+        if rank >= DELAYED_RANK:
+            return self.find_delayed(mailbox, rank, msg_id)
         self.old.unwritten = -1
         self.has_old = deletes.find_live(mailbox.uid, rank, msg_id, self.store, &self.old.found)
         self.is_held = self.has_old and self.dropper.is_held(mailbox, msg_id)
         return 0
+
+    cdef int find_delayed(self, Mailbox mailbox, int kind, uint64_t msg_id) except -1:
+        """Find the message by a row that names a delayed one."""
+        cdef StoredMessage message
+        cdef bytes value = self.dropper.delayed.read(mailbox, kind, msg_id)
+        if value is None:
+            return 0
+        unpack_message(view_of(value), &message)
+        self.has_old = True
+        self.old.unwritten = -1
+        self.old.found.rank = kind
+        self.old.found.place = msg_id
+        self.old.found.size = <uint64_t>(message.header.size + message.payload.size)
+        return 0
+
+    cdef void spare(self, int kind, uint64_t msg_id) noexcept:
+        """A delayed message takes its place: if `find` found that message, it found none."""
+        if self.has_old and self.old.found.rank == kind and self.old.found.place == msg_id:
+            self.has_old = self.frees_space = False
 
     cdef int replace(self, Mailbox mailbox, View key) except -1:
         """Drop the message that `find` found. If a member has it, note that no other member may get it."""
@@ -99,7 +124,9 @@ cdef class Replacer:
             mailbox.keys = MailboxKeys()
         if not self.has_old:
             return 0
-        if self.old.unwritten >= 0:
+        if self.old.found.rank >= DELAYED_RANK:
+            self.dropper.drop_delayed(mailbox, self.old.found.rank, self.old.found.place)
+        elif self.old.unwritten >= 0:
             if self.accumulator.group.puts.messages[self.old.unwritten].size:
                 self.dropper.drop_unwritten(mailbox, self.old.found.rank, self.old.unwritten)
         elif self.is_held:
@@ -114,18 +141,18 @@ cdef class Replacer:
             self.dropper.drop_stored(mailbox, &self.old.found)
         return 0
 
-    cdef int remember(self, Mailbox mailbox) except -1:
-        """The message that was just added to the commit group has the key."""
-        cdef CommitGroup group = self.accumulator.group
-        group.keys[self.row_key] = group.puts.count - 1
+    cdef int remember(self, Mailbox mailbox, owner) except -1:
+        """A message that was just added to the commit group has the key: `owner` is its index in the group's
+        `puts`, or (kind, msg_id) of a delayed message."""
+        self.accumulator.group.keys[self.row_key] = owner
         if not self.has_row:
             mailbox.keys.rows += 1
             self.mailbox_index.queue_if_stale_keys(mailbox)
         return 0
 
     def find_key(self, Mailbox mailbox not None, bytes key not None):
-        """The rank and id of the message that has a key, or None. It may not be durable, or be deleted.
-        Raises what the store raises."""
+        """The rank and id of the message that has a key, or None. It may not be durable, or be deleted. The
+        rank of a delayed one is DELAYED_RANK more. Raises what the store raises."""
         cdef int rank = 0
         cdef uint64_t msg_id = 0
         value = None
@@ -214,11 +241,17 @@ cdef class Replacer:
         self.accumulator.group.delete_raw(message_key(mailbox.uid, REPLACED_RANK, msg_id))
         return self.accumulator.group.touch(mailbox)
 
+    cdef bint is_live(self, Mailbox mailbox, int rank, uint64_t msg_id) except -1:
+        """Whether the message that a row names is still there."""
+        cdef FoundMessage found
+        if rank >= DELAYED_RANK:
+            return self.dropper.delayed.read(mailbox, rank, msg_id) is not None
+        return self.accumulator.group.deletes.find_live(mailbox.uid, rank, msg_id, self.store, &found)
+
     cdef bint sweep(self, Mailbox mailbox) except -1:
         """Delete some rows of keys whose messages are gone. Returns whether all rows were examined."""
         cdef CommitGroup group = self.accumulator.group
         cdef bytes key, value
-        cdef FoundMessage found
         cdef uint64_t msg_id = 0
         cdef int rank = 0
         cdef Py_ssize_t left = ROWS_AT_ONCE
@@ -230,9 +263,7 @@ cdef class Replacer:
                 return False
             left -= 1
             unpack_key_row(value, &rank, &msg_id)
-            if key in group.keys or group.deletes.find_live(
-                mailbox.uid, rank, msg_id, self.store, &found
-            ):
+            if key in group.keys or self.is_live(mailbox, rank, msg_id):
                 continue
             group.delete_raw(key)
             group.touch(mailbox)

@@ -69,8 +69,8 @@ class ListRequest(msgspec.Struct, frozen=True):
 class Listing:
     """Makes pages of at most `page_bytes`, which is the broker's max_payload.
 
-    `find_key(mailbox, key)`: rank and id of the message with a key, or None. `read_bytes`: the size of all
-    headers and payloads that were read so far.
+    `find_key(mailbox, key)`: rank and id of the message with a key, or None; the rank of a delayed one is
+    DELAYED_RANK more. `read_bytes`: the size of all headers and payloads that were read so far.
     """
 
     def __init__(
@@ -176,10 +176,7 @@ class Listing:
             yield from self._named(mailbox, ranks, request.msg_id)
             return
         if request.key is not None:
-            rank, place = self._find_key(mailbox, request.key.strip(" \t").encode()) or (-1, 0)
-            message = find_message(self._store, mailbox, rank, place) if rank in ranks else None
-            if message is not None:
-                yield rank, message
+            yield from self._with_key(mailbox, ranks, request.key.strip(" \t").encode())
             return
         if start.rank >= DELAYED_RANK:
             pass
@@ -210,6 +207,17 @@ class Listing:
                 yield rank, message
             for delayed in delayed_messages(self._store, mailbox, rank, msg_id, msg_id + 1):
                 yield rank + DELAYED_RANK, delayed
+
+    def _with_key(self, mailbox: Mailbox, ranks: range, key: bytes) -> Iterator[RankedMessage]:
+        """The message with this key, if it has one of these ranks."""
+        rank, place = self._find_key(mailbox, key) or (-1, 0)
+        if rank in ranks:
+            message = find_message(self._store, mailbox, rank, place)
+            if message is not None:
+                yield rank, message
+        elif rank - DELAYED_RANK in ranks:
+            for delayed in delayed_messages(self._store, mailbox, rank - DELAYED_RANK, place, place + 1):
+                yield rank, delayed
 
     def _oldest(self, mailbox: Mailbox) -> int | None:
         """When the oldest message of the mailbox was accepted, in Unix seconds; None if it has none."""

@@ -13,6 +13,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
+from mq9fast._core.delayed_messages import DelayedMessages
 from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
@@ -121,10 +122,12 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store=store,
         write_batch=pipeline.write_batch,
     )
+    delayed = DelayedMessages(mailbox_index, accumulator, store=store)
     dropper = Dropper(
         mailbox_index,
         accumulator,
         deleter,
+        delayed,
         events,
         store=store,
         send_receipts=lambda *message: receipts.replaced(*message),
@@ -159,7 +162,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         limits,
         EndedMessages(receipts, dead_letters, store=store),
     )
-    delayer = Delayer(mailbox_index, accumulator, adder, names, time, store=store)
+    delayer = Delayer(mailbox_index, delayed, adder, names, time)
     mailbox_writer = MailboxWriter(
         mailbox_index,
         delivery,

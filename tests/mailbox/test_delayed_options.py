@@ -1,4 +1,4 @@
-"""Delayed messages with receipts, keys and failed deliveries."""
+"""Delayed messages with receipts and failed deliveries."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.mailbox import Connect, refuse, texts
+from tests.support.mailbox import Connect, refuse
 from tests.support.questions import block
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
@@ -38,31 +38,6 @@ def test_receipts_of_all_cancelled_messages(wire: Wire, address: str) -> None:
     wire.msg(address, "later", block(Mq9_Delay="1h"))
     assert wire.delete(address, 0) == {"deleted": True}
     assert wire.list(log)["total"] == 1
-
-
-def test_message_replaces_another_when_it_is_due(wire: Wire, address: str) -> None:
-    wire.create(name=address)
-    wire.msg(address, "now", block(Mq9_Key="a"))
-    assert wire.msg(address, "later", block(Mq9_Key="a", Mq9_Delay="1s"))["msg_id"] == 1
-    wire.msg(address, "other", block(Mq9_Key="b"))
-    wire.subscribe(address)
-    assert texts(wire.messages(2)) == ["now", "other"]
-    assert texts(wire.messages(1)) == ["later"]
-    found = wire.list(address)["messages"]
-    assert [message["payload"] for message in found] == ["other", "later"]
-    assert wire.list(address, key="a")["messages"] == [found[1]]
-    assert found[1]["msg_id"] == 1
-
-
-def test_message_that_was_due_is_replaced(wire: Wire, address: str) -> None:
-    wire.create(name=address)
-    wire.subscribe(address)
-    wire.msg(address, "later", block(Mq9_Key="a", Mq9_Delay="10ms"))
-    assert texts(wire.messages(1)) == ["later"]
-    wire.msg(address, "new", block(Mq9_Key="a"))
-    assert texts(wire.messages(1)) == ["new"]
-    assert [message["payload"] for message in wire.list(address)["messages"]] == ["new"]
-    assert wire.delete(address, 0) == {"deleted": False}
 
 
 @pytest.mark.parametrize("kill", [False, True])

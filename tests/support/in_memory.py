@@ -13,6 +13,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.dead_letters import DeadLetters
 from mq9fast._core.deduplicator import Deduplicator
+from mq9fast._core.delayed_messages import DelayedMessages
 from mq9fast._core.delayer import Delayer
 from mq9fast._core.deleter import Deleter
 from mq9fast._core.delivery.delivery import Delivery
@@ -240,10 +241,16 @@ class Core:
             store=self.store,  # type: ignore[arg-type]
             write_batch=self.pipeline.write_batch,
         )
+        delayed = DelayedMessages(
+            self.mailbox_index,
+            self.accumulator,
+            store=self.store,  # type: ignore[arg-type]
+        )
         dropper = Dropper(
             self.mailbox_index,
             self.accumulator,
             self.deleter,
+            delayed,
             self.events,
             store=self.store,  # type: ignore[arg-type]
             send_receipts=lambda *message: self.receipts.replaced(*message),
@@ -283,14 +290,7 @@ class Core:
             store=self.store,  # type: ignore[arg-type]
             create=self.create,
         )
-        self.delayer = Delayer(
-            self.mailbox_index,
-            self.accumulator,
-            self.adder,
-            self.names,
-            self.time,
-            store=self.store,  # type: ignore[arg-type]
-        )
+        self.delayer = Delayer(self.mailbox_index, delayed, self.adder, self.names, self.time)
         self.mailbox_writer = MailboxWriter(
             self.mailbox_index,
             self.delivery,

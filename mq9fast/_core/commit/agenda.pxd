@@ -26,7 +26,8 @@ cdef class Agenda:
     cdef Py_ssize_t count
     cdef Py_ssize_t capacity
     cdef uint64_t next_ms         # nothing that is in the store is due before
-    cdef set cancelled            # keys of delayed messages that the write batch deletes
+    cdef dict delayed             # those that the write batch adds: (uid, kind) -> msg_id -> packed message
+    cdef set cancelled            # keys of stored delayed messages that the write batch deletes
     cdef dict name_rows           # by key: rows of names that the write batch changes; see `Names`
 
     cdef int add(self, Mailbox mailbox, int kind, uint64_t msg_id, uint64_t due_ms) except -1

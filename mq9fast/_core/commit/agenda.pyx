@@ -28,6 +28,7 @@ cdef class Agenda:
     """One for each broker."""
 
     def __cinit__(self):
+        self.delayed = {}
         self.cancelled = set()
         self.name_rows = {}
 
@@ -53,6 +54,7 @@ cdef class Agenda:
         """Write the due rows of what was added, by `put(key, value)`, and start anew."""
         cdef DueEntryLayout[MAX_ROW_DUE] entries
         cdef Py_ssize_t i = 0
+        self.delayed.clear()
         self.cancelled.clear()
         self.name_rows.clear()
         if self.count == 0:

@@ -110,7 +110,9 @@ cdef class CommitGroup:
     cdef set replaced_pushes
     cdef readonly list unwritten_skips
     cdef readonly bint skips_wait     # they have to be written before the group before is released
-    cdef dict keys                    # of messages of the write batch: key of their row -> index in puts
+    # The keys of messages of the write batch: key of their row -> index in puts, or (kind, msg_id) of a delayed
+    # message.
+    cdef dict keys
     cdef set replacing                # uids of mailboxes in which messages of this group replaced stored ones
     cdef readonly bint has_written    # the store has written a part of the group
     cdef public int state             # a GroupState; only the commit pipeline and `clear` change it

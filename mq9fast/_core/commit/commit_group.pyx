@@ -251,7 +251,11 @@ cdef class CommitGroup:
     cdef int put_key_rows(self) except -1:
         """Write which messages have the keys that came with messages of this batch."""
         cdef Py_ssize_t index
-        for key, index in self.keys.items():
+        for key, owner in self.keys.items():
+            if isinstance(owner, tuple):
+                self.put(key, pack_key_row(owner[0], owner[1]))
+                continue
+            index = owner
             self.put(key, pack_key_row(self.puts.rank_of(index), self.puts.messages[index].msg_id))
         self.keys.clear()
         return 0

@@ -24,6 +24,7 @@ cdef class Times(ExpiryRule):
     cdef bint own_lives           # there may be messages with a life of their own
     cdef bint has_names           # the store may have rows of names
     cdef uint64_t delayed         # messages that have no place yet
+    cdef uint64_t first_delayed[3]  # by rank: no delayed message has a smaller msg_id
 
     cdef inline bint may_be_past_max_age(self) noexcept:
         """Whether there may be a message that is past max_age and not removed yet."""

@@ -7,8 +7,8 @@ from libc.string cimport memset
 from mq9fast._core.base.sip_hash cimport Hash128
 from mq9fast._core.protocol.literals cimport RANKS
 from mq9fast._core.storage.row_format cimport (
-    KEY_ROW_BYTES, KEY_ROW_KEY_BYTES, KEY_ROW_VERSION, KEYS_RANK, MESSAGES, KeyRowKeyLayout, KeyRowLayout,
-    put_u64, read_u64
+    DELAYED_RANK, KEY_ROW_BYTES, KEY_ROW_KEY_BYTES, KEY_ROW_VERSION, KEYS_RANK, MESSAGES, KeyRowKeyLayout,
+    KeyRowLayout, put_u64, read_u64
 )
 
 from mq9fast._core.storage.record import CorruptRecord
@@ -41,7 +41,7 @@ cdef int unpack_key_row(bytes value, int* rank, uint64_t* msg_id) except -1:
     cdef const KeyRowLayout* at = <const KeyRowLayout*>PyBytes_AS_STRING(value)
     if (
         PyBytes_GET_SIZE(value) != KEY_ROW_BYTES or at.version != KEY_ROW_VERSION
-        or <uint8_t>at.rank >= RANKS
+        or <uint8_t>at.rank % DELAYED_RANK >= RANKS or <uint8_t>at.rank >= 2 * DELAYED_RANK
     ):
         raise CorruptRecord(f"a stored row of {len(value)} bytes is not the row of a key")
     rank[0] = <int>at.rank

@@ -113,7 +113,7 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     | 9    | for each name: msg_id(8) rank(1) id of its place(8)  |
     +------+------------------------------------------------------+
 
-    key of messages: the message that has it, unless that was deleted
+    key of messages: the message that has it, unless that was deleted. rank: 8 more if it is delayed
     0      1      2   8
     +------+------+---+--------+
     | 10   | rank | 0 | msg_id |
