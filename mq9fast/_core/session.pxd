@@ -34,6 +34,7 @@ cdef class Session(Client):
     cdef readonly uint64_t rtt_ns              # round trip of its last answered PING; 0 = none
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1
+    cdef int unframe(self, Py_ssize_t nbytes) except -1
     cpdef int use_up_share(self) except -1
     cdef int end_if_left(self) except -1
     cdef int work(self, bint resumed) except -1

@@ -69,6 +69,7 @@ cdef class Session(Client):
         """Handle the frames that were read."""
         cdef bint full = self.read_buffer.add_read(nbytes)
         self.received_bytes += <uint64_t>nbytes
+        self.unframe(nbytes)
         self.engine.reads += 1
         if nbytes > MIN_WORK_BYTES:
             # This starts the measurement of the turn's time.
@@ -76,6 +77,10 @@ cdef class Session(Client):
         self.work(False)
         if full:
             self.use_up_share()
+        return 0
+
+    cdef int unframe(self, Py_ssize_t nbytes) except -1:
+        """Take the bytes just read out of their frames; `WebSocketSession` does."""
         return 0
 
     cdef int continue_work(self, PauseReason reason) except -1:

@@ -43,9 +43,12 @@ ROUND_TRIP_NS = 3600 * 1_000_000_000
 class Connection(asyncio.BufferedProtocol):
     """One client connection. It calls `on_closed(connection)` when it is closed.
 
-    Output before `connection_made` waits for the transport. `client_type` is nats-server's: "nats" or
-    "websocket".
+    Output before `connection_made` waits for the transport. `client_type` is nats-server's name for the kind
+    of connection.
     """
+
+    client_type = "nats"
+    session_type = Session
 
     def __init__(
         self,
@@ -53,10 +56,8 @@ class Connection(asyncio.BufferedProtocol):
         handshake: Handshake,
         cid: int,
         on_closed: Callable[["Connection"], None],
-        client_type: str = "nats",
     ) -> None:
-        self.client_type = client_type
-        self.session = Session(engine.pending_work, cid, engine, self)
+        self.session = self.session_type(engine.pending_work, cid, engine, self)
         self.session.pause_writing()
         # The transport calls the session directly. The session parses what was read.
         self.get_buffer = self.session.get_buffer  # type: ignore[method-assign]
@@ -178,13 +179,17 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.write(self.session.take_output())
+        transport.write(self.last_output())
         transport.close()
         if self._timer is not None:
             self._timer.cancel()
         is_stale = self.session.close_reason == STALE and self.cipher is not None
         timeout = STALE_SECONDS if is_stale else FINAL_WRITE_SECONDS
         self._timer = self._loop.call_later(timeout, transport.abort)
+
+    def last_output(self) -> bytes:
+        """What is written last, before the close."""
+        return self.session.take_output()
 
     def mailbox_subscribed(self) -> None:
         """The client made its first subscription to a mailbox."""
@@ -302,10 +307,10 @@ class Refusal(asyncio.Protocol):
     """
 
     close_reason = TOO_MANY_CONNECTIONS
+    client_type = "nats"
 
-    def __init__(self, handshake: Handshake, client_type: str = "nats") -> None:
+    def __init__(self, handshake: Handshake) -> None:
         self._handshake = handshake
-        self._client_type = client_type
         self.sends_info = True
         self.peer = UNKNOWN_PEER
 
@@ -313,8 +318,10 @@ class Refusal(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)
         if self.peer == UNKNOWN_PEER:
             self.peer = peer_of(transport.get_extra_info("peername"))
-        info = (
-            self._handshake.info(0, self.peer[0], client_type=self._client_type) if self.sends_info else b""
-        )
-        transport.write(info + b"-ERR '%b'\r\n" % self.close_reason)
+        transport.write(self.output())
         transport.close()
+
+    def output(self) -> bytes:
+        """All that is sent."""
+        info = self._handshake.info(0, self.peer[0], client_type=self.client_type) if self.sends_info else b""
+        return info + b"-ERR '%b'\r\n" % self.close_reason

@@ -10,7 +10,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.storage.record import CorruptRecord
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from mq9fast.network.websocket.port import WebSocket, WebSocketPort
 
 log = logging.getLogger("mq9fast.broker")
+
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
+AnyRefusal = TypeVar("AnyRefusal", bound=Refusal)
 
 BACKLOG = 4096
 # Bytes of record batches that one call of the thinner reads.
@@ -159,7 +162,7 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        clients = await self._bind(self._connection, settings.host, settings.port)
+        clients = await self._bind(self._connect, settings.host, settings.port)
         port = port_of(clients)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
@@ -168,7 +171,7 @@ class Broker:
             await self._listen_for_websockets(tls if settings.ws_tls else None)
         if tls is not None or settings.proxy_protocol:
             first = settings.tls_handshake_first
-            self._admit(clients, self._connection, tls, first, proxy_protocol=settings.proxy_protocol)
+            self._admit(clients, self._connect, tls, first, proxy_protocol=settings.proxy_protocol)
         by_hand = [listener for admission in self._admissions for listener in admission.listeners]
         for listener in self._listeners:
             if listener not in by_hand:
@@ -197,10 +200,11 @@ class Broker:
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         # Imported only if there is such a port, because imports are a large part of a start.
+        from mq9fast.network.websocket.connection import WebSocketConnection, WebSocketRefusal
         from mq9fast.network.websocket.port import WebSocketPort
 
         settings = self.settings
-        connect = functools.partial(self._connection, "websocket")
+        connect = functools.partial(self._connection, WebSocketConnection, WebSocketRefusal)
         websocket = WebSocketPort(settings, connect, self._free_connections)
         listeners = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
         port = port_of(listeners)
@@ -254,22 +258,20 @@ class Broker:
         self.monitor = monitor
         log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
 
-    def _connection(self, client_type: str = "nats") -> Connection | Refusal:
+    def _connect(self) -> Connection | Refusal:
+        """A connection of the client port."""
         # A peer in a WebSocket upgrade has a file descriptor already.
-        upgrading = (
-            len(self.websocket.upgrading) if self.websocket is not None and client_type == "nats" else 0
-        )
+        upgrading = len(self.websocket.upgrading) if self.websocket is not None else 0
+        return self._connection(Connection, Refusal, upgrading)
+
+    def _connection(
+        self, connection_type: type[AnyConnection], refusal_type: type[AnyRefusal], upgrading: int = 0
+    ) -> AnyConnection | AnyRefusal:
         if len(self.connections) + upgrading >= self.limits.max_connections:
             self.refused_connections += 1
-            return Refusal(self.handshake, client_type)
+            return refusal_type(self.handshake)
         self.total_connections += 1
-        connection = Connection(
-            self.engine,
-            self.handshake,
-            self.total_connections,
-            self._closed,
-            client_type,
-        )
+        connection = connection_type(self.engine, self.handshake, self.total_connections, self._closed)
         self.connections[connection.session.cid] = connection
         return connection
 

@@ -33,5 +33,5 @@ def test_files_that_the_document_names_exist(document: Path) -> None:
 def test_the_document_has_a_row_for_every_package() -> None:
     rows = re.findall(r"^\| `(\w+)/`", DOCUMENTS[0].read_text(), re.M)
     packages = [path.parent for path in ROOT.glob("mq9fast/**/__init__.py")]
-    names = {path.name for path in packages} - {"mq9fast", "_core", "pages", "websocket", "checks", "sync"}
+    names = {path.name for path in packages} - {"mq9fast", "_core", "pages", "checks", "sync"}
     assert names | {"mq9fast", "_core"} == set(rows)

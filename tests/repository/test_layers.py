@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "mq9fast"
 
 # Each package may import those above it in its list, and itself.
-CORE_LAYERS = ("base", "protocol", "pubsub storage", "mailbox", "commit", "delivery", "", "testing")
+CORE_LAYERS = ("base", "protocol", "pubsub storage websocket", "mailbox", "commit", "delivery", "", "testing")
 LAYERS = (
     "_core",
     "",

@@ -6,18 +6,20 @@ output. A reload checks the setting ws_origins with `Origins`.
 
 import base64
 import binascii
+import hashlib
 import ipaddress
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import h11
-from wsproto.utilities import generate_accept_token
 
 from mq9fast.errors import StartError
 from mq9fast.network.listen import address_text
 
 KEY_BYTES = 16
+# With the client's key, it is hashed for the Sec-WebSocket-Accept header.
+ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # On these paths nats-server serves other protocols than the client protocol.
 OTHER_PATHS = (b"/mqtt", b"/leafnode")
 
@@ -139,7 +141,7 @@ class Upgrade:
         headers = [
             (b"Upgrade", b"websocket"),
             (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", generate_accept_token(key)),
+            (b"Sec-WebSocket-Accept", _accept_token(key)),
         ]
         switch = h11.InformationalResponse(
             status_code=HTTPStatus.SWITCHING_PROTOCOLS, headers=headers, reason=b"Switching Protocols"
@@ -186,6 +188,10 @@ def _forwarded_for(request: h11.Request) -> str:
     except ValueError:
         return ""
     return "" if "%" in last else address_text(address)
+
+
+def _accept_token(key: bytes) -> bytes:
+    return base64.b64encode(hashlib.sha1(key + ACCEPT_GUID, usedforsecurity=False).digest())
 
 
 def _is_key(key: bytes) -> bool:

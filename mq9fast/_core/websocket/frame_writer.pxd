@@ -1,0 +1,15 @@
+"""Writes WebSocket frames (RFC 6455): a write buffer whose bytes are frames. Frames of a server have no mask.
+
+What is appended between two calls of `take` is one binary message in one frame. Its header is written in
+front of it when its size is known. A pong is a frame of its own before or behind it.
+"""
+
+from mq9fast._core.protocol.write_buffer cimport WriteBuffer
+
+
+cdef class FrameWriter(WriteBuffer):
+    cdef Py_ssize_t start           # where the header of the open frame has its space in the chunk
+
+    cdef int open_frame(self) except -1
+    cdef int end_frame(self) except -1
+    cdef int append_pong(self, const char* payload, Py_ssize_t size) except -1
