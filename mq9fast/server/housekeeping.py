@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from mq9fast._core.base.heap_memory import trim_memory
 from mq9fast._core.base.limits import Limits
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.deduplicator import Deduplicator
@@ -22,7 +23,6 @@ from mq9fast.commit.value_cleaner import ValueCleaner
 from mq9fast.health import Health
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.periodic import Periodic, Step
-from mq9fast.server.memory import trim
 from mq9fast.server.read_before_expiry import ReadBeforeExpiry
 from mq9fast.server.timekeeping import Timekeeper
 from mq9fast.storage.compaction import Compaction
@@ -138,7 +138,7 @@ class Housekeeping:
             self._pipeline.flush_memtables()
         elif self._idle_ticks == 2 * IDLE_TICKS:
             # The flush has ended by now.
-            trim()
+            trim_memory()
 
     def _compact(self) -> None:
         """Start a compaction if it is needed: when the store becomes idle, and every COMPACT_TICKS."""

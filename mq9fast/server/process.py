@@ -1,7 +1,7 @@
 """Runs one broker as a process: its event loop, its signals, and the line on standard output.
 
 `__main__.py` calls `run`. Only this module changes the process: signal handlers, the limit of open files, the
-switch interval of threads.
+switch interval of threads, the free memory that it keeps.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from mq9fast._core.base.heap_memory import keep_freed_memory
 from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
@@ -133,6 +134,7 @@ def run(settings: Settings, load: Callable[[], Settings], manager: ServiceManage
     process. Raises StartError.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    keep_freed_memory()
     try:
         import uvloop
     except ImportError:

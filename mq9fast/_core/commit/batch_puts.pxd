@@ -8,7 +8,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport check
-from mq9fast._core.base.view cimport View, view
+from mq9fast._core.base.view cimport View, view, view_of
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.storage.record cimport NewMessage
 from mq9fast._core.storage.record_batch cimport RecordLocation
@@ -19,9 +19,12 @@ cdef enum:
     MAX_BATCH_BYTES = 8192
     # The same for messages of at least MIN_LOGGED_BYTES: fewer rows, and larger reads.
     MAX_BATCH_BYTES_OF_LARGE = 32768
+    # A packed message of more bytes is copied into its row at once.
+    MAX_ARENA_BYTES = MAX_BATCH_BYTES_OF_LARGE // 2
 
 
 cdef struct Message:
+    PyObject* row             # bytes that are the packed message, borrowed from `rows`; NULL: in the arena
     Py_ssize_t start          # offset of the packed message in the arena
     Py_ssize_t size           # of the packed message; 0 = dropped before it was written
     uint64_t msg_id
@@ -50,6 +53,7 @@ cdef class BatchPuts:
     cdef char* arena
     cdef Py_ssize_t arena_size
     cdef Py_ssize_t arena_capacity
+    cdef list rows            # of large messages
     cdef Message* messages
     cdef Py_ssize_t count
     cdef Py_ssize_t capacity
@@ -71,5 +75,7 @@ cdef class BatchPuts:
 
     cdef inline View stored(self, const Message* message) noexcept:
         """The packed message. DANGER: valid until the next message is added."""
+        if message.row is not NULL:
+            return view_of(<bytes>message.row)
         check(message.start + message.size <= self.arena_size, b"a message is in the arena")
         return view(self.arena + message.start, message.size)

@@ -23,6 +23,9 @@ from mq9fast._core.storage.value_format cimport MIN_LOGGED_BYTES
 
 cdef class BatchPuts:
 
+    def __cinit__(self):
+        self.rows = []
+
     def __dealloc__(self):
         PyMem_Free(self.arena)
         PyMem_Free(self.messages)
@@ -34,18 +37,26 @@ cdef class BatchPuts:
         cdef Py_ssize_t index = self.count
         cdef Message* message
         cdef OpenBatch* open_batch
+        cdef bytes row = None
+        cdef char* start
         cdef char* end
-        self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, size)
+        if size > MAX_ARENA_BYTES:
+            row = PyBytes_FromStringAndSize(NULL, size)
+            start = PyBytes_AS_STRING(row)
+        else:
+            self.arena = <char*>with_capacity(self.arena, self.arena_size, &self.arena_capacity, 1, size)
+            start = self.arena + self.arena_size
         self.messages = <Message*>with_capacity(self.messages, self.count, &self.capacity, sizeof(Message))
         open_batch = self.open_batch(mailbox, new, size)
         message = &self.messages[index]
+        message.row = NULL
         message.start = self.arena_size
         message.size = size
         message.msg_id = new.msg_id
         message.next_in_batch = -1
         message.open_batch = <int>(open_batch - self.open_batches)
-        end = put_message(self.arena + self.arena_size, new)
-        check(end - self.arena == self.arena_size + size, b"a packed message has the size that was reserved")
+        end = put_message(start, new)
+        check(end - start == size, b"a packed message has the size that was reserved")
         if open_batch.count:
             check(self.messages[open_batch.last].msg_id < new.msg_id, b"the ids of a record batch ascend")
             self.messages[open_batch.last].next_in_batch = <int>index
@@ -55,7 +66,11 @@ cdef class BatchPuts:
         open_batch.count += 1
         open_batch.unwritten += 1
         open_batch.size += size
-        self.arena_size += size
+        if row is None:
+            self.arena_size += size
+        else:
+            self.rows.append(row)
+            message.row = <PyObject*>row
         self.count += 1
         return index
 
@@ -190,7 +205,7 @@ cdef class BatchPuts:
             message.location.index = 0
             message.location.count = 1
             key = message_key(open_batch.uid, open_batch.rank, message.msg_id)
-            put_row(key, to_bytes(self.stored(message)))
+            put_row(key, to_bytes(self.stored(message)) if message.row is NULL else <bytes>message.row)
         self.open_batch_count = 0
         return 0
 
@@ -231,4 +246,5 @@ cdef class BatchPuts:
     cdef void clear(self) noexcept:
         """Remove all messages; only after `write`."""
         check(self.open_batch_count == 0, b"messages are removed after they were written")
+        self.rows.clear()
         self.count = self.arena_size = 0
