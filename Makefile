@@ -9,6 +9,9 @@ IN_PARALLEL = -n $(JOBS) --dist loadfile
 
 PYX := $(shell find mq9fast/_core -name '*.pyx')
 NODE_MODULES := tests/js/node_modules
+# What `make console` builds.
+CONSOLE := mq9fast/console/index.html.gz
+CONSOLE_SOURCES := $(shell find console -path console/node_modules -prune -o -type f -print)
 # The build tools that pyproject.toml names, each in quotes.
 BUILD_REQUIRES := $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.toml | sed 's/, "/ "/g')
 
@@ -23,15 +26,15 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug sdist site clean
+.PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
 
-test: build-for-tests lint $(NODE_MODULES)/ready
+test: build-for-tests lint $(NODE_MODULES)/ready $(CONSOLE)
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
-quicktest: build-for-tests $(NODE_MODULES)/ready
+quicktest: build-for-tests $(NODE_MODULES)/ready $(CONSOLE)
 	$(BIN)/python -m pytest $(IN_PARALLEL) -x --ignore=tests/fault $(ARGS)
 
 lint: build-for-tests
@@ -81,15 +84,19 @@ debug: $(VENV)/ready
 test-debug: debug $(VENV)/ready-to-test
 	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest $(IN_PARALLEL) --capture=sys $(DEBUG_TESTS) $(ARGS)
 
+# The pages that the broker serves to browsers.
+console: $(CONSOLE)
+	test -e $(CONSOLE)
+
 # The documentation, in build/website/site.
 site: $(VENV)/ready-to-test
 	$(BIN)/python website/build.py
 
-sdist: $(VENV)/ready-to-test
+sdist: $(VENV)/ready-to-test console
 	$(BIN)/python -m build
 
 # For Linux, compiled by zig, which needs no container: dist/ then has the source package too.
-wheels: $(VENV)/ready-for-wheels
+wheels: $(VENV)/ready-for-wheels console
 	$(BIN)/python .ci/wheels.py --machines $(MACHINES) --libcs $(LIBCS) --pythons $(PYTHONS)
 
 # In an empty environment without a compiler: from pip install to the first message, and the examples.
@@ -124,6 +131,23 @@ $(NODE_MODULES)/ready: tests/js/package-lock.json $(VENV)/ready-to-test
 	if npm ci --prefix tests/js --loglevel error; then touch $@; \
 	else echo "npm could not install the JavaScript client: tests that need it are skipped" >&2; fi
 
+# Where npm cannot get the packages, tests of the console are skipped, and it is tried again the next time.
+$(CONSOLE): $(CONSOLE_SOURCES) console/node_modules/ready
+	PATH="$(abspath $(BIN)):$$PATH"; \
+	if [ -e console/node_modules/ready ]; then npm run -s --prefix console check && npm run -s --prefix console build; fi
+
+console/node_modules/ready: console/package-lock.json $(VENV)/ready-for-node
+	PATH="$(abspath $(BIN)):$$PATH"; export NODE_USE_SYSTEM_CA=1; \
+	if npm ci --prefix console --loglevel error; then touch $@; \
+	else echo "npm could not install what builds the console: it is not built" >&2; fi
+
+# Node alone: the console needs no compiler.
+$(VENV)/ready-for-node: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q 'pip>=25.1'
+	$(BIN)/python -m pip install -q --group node
+	touch $@
+
 clean:
-	rm -rf build dist *.egg-info $(VENV) $(NODE_MODULES)
+	rm -rf build dist *.egg-info $(VENV) $(NODE_MODULES) console/node_modules mq9fast/console
 	find mq9fast/_core -name '*.c' -delete -o -name '*.so' -delete

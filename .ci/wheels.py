@@ -190,6 +190,8 @@ def audit(wheel: Path, target: Target) -> None:
         extra = [
             path for path in Path(folder).rglob("*") if path.parent.name == "testing" or path.suffix == ".c"
         ]
+        if not any(Path(folder).glob("*/mq9fast/console/index.html.gz")):
+            sys.exit(f"{wheel.name} does not contain the console")
         licences = {path.name for path in Path(folder).glob("*/*.dist-info/licenses/*")}
     if extra or licences != {"LICENSE", "NOTICE"}:
         sys.exit(f"{wheel.name} has files that only tests use: {extra}, and these licences: {licences}")

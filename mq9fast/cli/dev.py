@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import signal
+import socket
 import threading
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,8 @@ from mq9fast.server.embedded import Broker
 from mq9fast.version import VERSION
 
 DEFAULT_PORT = Settings().port
+# Next to the monitoring port.
+DEFAULT_WS_PORT = 8223
 
 
 def command(
@@ -30,8 +34,13 @@ def command(
         typer.Option(help=f"Port for clients; 0 for a free one. [default: {DEFAULT_PORT}, or a free one]"),
     ] = None,
     ws_port: Annotated[
-        int, typer.Option(help="Port for WebSocket clients; 0 for a free one, -1 for none.")
-    ] = -1,
+        int | None,
+        typer.Option(
+            help="Port for the console and WebSocket clients; 0 for a free one, -1 for none. "
+            f"[default: {DEFAULT_WS_PORT}, or a free one, closed to web pages other than the console]"
+        ),
+    ] = None,
+    open_console: Annotated[bool, typer.Option("--open", help="Open the console in a browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start a broker to try things with, and print what to paste to talk to it. Ctrl-C ends it.
@@ -39,27 +48,49 @@ def command(
     Without --data-dir its data is gone when it ends. It listens on loopback only, without authentication.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    given: dict[str, Any] = {"ws_port": ws_port, "monitor_port": -1}
+    given: dict[str, Any] = {"monitor_port": -1}
     if data_dir is not None:
         given["data_dir"] = data_dir
     try:
         with contextlib.ExitStack() as running:
-            broker = _start(given, port, running)
+            broker = _start(given, port, ws_port, running)
             stop = _stop_on_signals()
             _announce(broker, Output(as_json=as_json), kept=data_dir is not None)
+            if open_console and broker.console_url is not None:
+                webbrowser.open(broker.console_url)
             stop.wait()
     except StartError as error:
         raise CliError(str(error), "mq9fast doctor shows which process has a port, and more") from None
 
 
-def _start(given: dict[str, Any], port: int | None, running: contextlib.ExitStack) -> Broker:
-    """Start the broker. Only the default port may give way to a free one: most likely a broker has it."""
+def _start(
+    given: dict[str, Any], port: int | None, ws_port: int | None, running: contextlib.ExitStack
+) -> Broker:
+    """Start the broker. Only default ports may give way to free ones: most likely a broker has them."""
     try:
-        return running.enter_context(Broker(**given, port=DEFAULT_PORT if port is None else port))
+        return running.enter_context(_broker(given, port, ws_port, DEFAULT_PORT, DEFAULT_WS_PORT))
     except StartError:
-        if port is not None:
+        if None not in (port, ws_port):
             raise
-    return running.enter_context(Broker(**given, port=0))
+    return running.enter_context(_broker(given, port, ws_port, 0, _free_port()))
+
+
+def _broker(
+    given: dict[str, Any], port: int | None, ws_port: int | None, default: int, ws_default: int
+) -> Broker:
+    web = _own_pages(ws_default) if ws_port is None else {"ws_port": ws_port}
+    return Broker(**given, **web, port=default if port is None else port)
+
+
+def _own_pages(port: int) -> dict[str, Any]:
+    """The WebSocket port for the console alone: nobody signs in, so other web pages may not connect."""
+    return {"ws_port": port, "ws_origins": f"http://127.0.0.1:{port},http://localhost:{port}"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _stop_on_signals() -> threading.Event:
@@ -77,12 +108,13 @@ def _stop_on_signals() -> threading.Event:
 
 def _announce(broker: Broker, output: Output, *, kept: bool) -> None:
     if output.as_json:
-        output.row({"url": broker.url, "ws_url": broker.ws_url, "data_dir": broker.data_dir})
+        urls = {"url": broker.url, "ws_url": broker.ws_url, "console_url": broker.console_url}
+        output.row({**urls, "data_dir": broker.data_dir})
         return
     output.text(f"mq9fast {VERSION} listening on {broker.url}")
-    if broker.ws_url is not None:
-        output.text(f"WebSocket on {broker.ws_url}")
     output.text(f"data in {broker.data_dir}, {'kept' if kept else 'removed at the end'}")
+    if broker.ws_url is not None:
+        output.text(f"console on {broker.console_url}, WebSocket clients on {broker.ws_url}")
     for snippet in SNIPPETS:
         output.text(f"\n# {snippet.title}\n{snippet.text.replace('URL', broker.url)}")
     output.text("\nCtrl-C ends the broker.")

@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ws_forwarded_for: Annotated[
         bool, Meta(description="take the address of a WebSocket client from the X-Forwarded-For header")
     ] = False
+    console: Annotated[
+        bool, Meta(description="serve the console, a web page for people, on the WebSocket port")
+    ] = True
     max_payload: Annotated[
         int,
         Meta(

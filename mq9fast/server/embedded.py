@@ -67,6 +67,12 @@ class Broker:
         return f"{'wss' if secure else 'ws'}://{_reachable(self._settings.ws_host)}:{websocket['port']}"
 
     @property
+    def console_url(self) -> str | None:
+        """The URL of the console on this machine; None without `ws_port`, or if `console` is false."""
+        url = self.ws_url
+        return None if url is None or not self._settings.console else f"http{url.removeprefix('ws')}/"
+
+    @property
     def monitor_url(self) -> str | None:
         """The URL of the monitoring pages on this machine; None without `monitor_port`."""
         monitor = self._running.monitor

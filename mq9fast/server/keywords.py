@@ -22,6 +22,7 @@ class SettingsKeywords(TypedDict, total=False):
     ws_tls: bool
     ws_origins: str
     ws_forwarded_for: bool
+    console: bool
     max_payload: int
     user: str
     password: str

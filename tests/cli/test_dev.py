@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -17,6 +18,7 @@ from tests.support.command import MQ9FAST, error
 from tests.support.nats_py import connect
 from tests.support.node import MODULES, NODE, needs_node
 from tests.support.waiting import WAIT_SECONDS
+from tests.support.websocket_client import request
 from tests.support.wire_client import Wire
 
 
@@ -147,8 +149,25 @@ def test_shell_to_paste(start: type[Dev]) -> None:
 def test_json_is_one_object(start: type[Dev], tmp_path: Path) -> None:
     (line,) = start("--port", "0", "--ws-port", "0", "--json").lines
     ready = json.loads(line)
-    assert set(ready) == {"url", "ws_url", "data_dir"}
+    assert set(ready) == {"url", "ws_url", "console_url", "data_dir"}
     assert ready["ws_url"].startswith("ws://127.0.0.1:")
+    assert ready["console_url"] == ready["ws_url"].replace("ws:", "http:") + "/"
+
+
+def test_the_console_is_named_unless_there_is_no_port_for_it(start: type[Dev]) -> None:
+    assert re.fullmatch(
+        r"console on http://127.0.0.1:\d+/, WebSocket clients on ws://.*", start("--port", "0").lines[2]
+    )
+    assert start("--port", "0", "--ws-port", "-1").lines[2] == ""
+
+
+def test_web_pages_other_than_the_console_may_not_connect(start: type[Dev]) -> None:
+    ready = json.loads(start("--port", "0", "--json").lines[0])
+    port = int(ready["ws_url"].rpartition(":")[2])
+    for origin, expected in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as peer:
+            peer.sendall(request(Origin=origin))
+            assert int(peer.recv(65536).split()[1]) == expected
 
 
 def test_a_port_in_use_is_told_with_what_to_do(start: type[Dev]) -> None:

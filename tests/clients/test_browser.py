@@ -1,5 +1,6 @@
 """The example page examples/browser.html in a real browser, with a real broker."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -13,16 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Broker
-from tests.support.chromium import CHROMIUM, Chromium, Page
+from tests.support.browser import Browser, Page, needs_browser
 from tests.support.node import MODULES, NODE, SCRIPTS, needs_node
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
 PAGE = Path(__file__).parents[2] / "examples" / "browser.html"
-pytestmark = [
-    needs_node,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: .ci/install-system-packages installs it"),
-]
+pytestmark = [needs_node, needs_browser]
 # What the page shows, from top to bottom.
 SHOWN = (
     "[...document.querySelectorAll('#messages li')].map((li) => [...li.children].map((e) => e.textContent))"
@@ -54,8 +52,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    browser = Chromium(tmp_path_factory.mktemp("chromium"))
+def chromium() -> Iterator[Browser]:
+    browser = Browser()
     yield browser
     browser.end()
 
@@ -91,14 +89,14 @@ def shown(page: Page) -> list[tuple[str, str]]:
 
 
 def test_page_shows_a_mailbox_and_sends_replies(
-    chromium: Chromium, site: int, web_broker: Broker, sender: Wire
+    chromium: Browser, site: int, web_broker: Broker, sender: Wire
 ) -> None:
     sender.create(name="desk")
     sender.create(name="agent")
     asks = json.dumps({"content": "may I? <b>", "reply_to": "agent", "correlation_id": "c-1"})
     sender.msg("desk", "a newsletter")
     sender.msg("desk.critical", asks)
-    with chromium.page(f"http://127.0.0.1:{site}/browser.html") as page:
+    with contextlib.closing(chromium.page(f"http://127.0.0.1:{site}/browser.html")) as page:
         open_mailbox(page, web_broker)
         page.wait_for("document.querySelectorAll('#messages li').length === 2")
         assert state(page) == "open: desk"
@@ -119,29 +117,27 @@ def test_page_shows_a_mailbox_and_sends_replies(
 
 
 def test_page_of_another_origin_or_without_the_token_is_refused(
-    chromium: Chromium, site: int, web_broker: Broker, sender: Wire
+    chromium: Browser, site: int, web_broker: Broker, sender: Wire
 ) -> None:
     sender.create(name="desk")
     sender.msg("desk", "secret")
     # The same page from the same server, but another origin for the browser.
-    with chromium.page(f"http://localhost:{site}/browser.html") as page:
+    with contextlib.closing(chromium.page(f"http://localhost:{site}/browser.html")) as page:
         open_mailbox(page, web_broker)
         wait_until(lambda: "refused: 403" in web_broker.log.read_text(), WAIT_SECONDS)
         wait_until(lambda: state(page).startswith("failed"), WAIT_SECONDS)
         assert shown(page) == []
-    with chromium.page(f"http://127.0.0.1:{site}/browser.html") as page:
+    with contextlib.closing(chromium.page(f"http://127.0.0.1:{site}/browser.html")) as page:
         open_mailbox(page, web_broker, token="Secret")
         wait_until(lambda: state(page).startswith("failed"), WAIT_SECONDS)
         assert "uthorization" in state(page)
         assert shown(page) == []
 
 
-def test_page_reconnects_after_a_kill(
-    chromium: Chromium, site: int, web_broker: Broker, sender: Wire
-) -> None:
+def test_page_reconnects_after_a_kill(chromium: Browser, site: int, web_broker: Broker, sender: Wire) -> None:
     sender.create(name="desk")
     sender.msg("desk", "before")
-    with chromium.page(f"http://127.0.0.1:{site}/browser.html") as page:
+    with contextlib.closing(chromium.page(f"http://127.0.0.1:{site}/browser.html")) as page:
         open_mailbox(page, web_broker)
         page.wait_for("document.querySelectorAll('#messages li').length === 1")
         port, ws_port = web_broker.port, web_broker.ws_port

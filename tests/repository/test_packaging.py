@@ -12,12 +12,15 @@ SHIPPED = (
     "*.md",
     "Makefile",
     "bench/**/*.py",
+    "console/*.*",
+    "console/src/**/*.*",
     "docs/*",
     ".ci/*",
     ".github/workflows/*",
     "examples/*.py",
     "mq9fast/**/*.p[xy][xdi]",
     "mq9fast/**/*.py",
+    "mq9fast/console/*.gz",
     "tests/**/*.py",
     "tests/support/faults/*.[ch]",
     "tests/js/*.mjs",
@@ -36,7 +39,7 @@ def test_source_distribution_is_complete(tmp_path: Path) -> None:
     assert tracked - names == set()
     # Only tests use it, and they build it in place.
     assert "mq9fast/_core/testing/__init__.py" in names
-    assert not any(name.endswith(".so") for name in names)
+    assert not any(name.endswith(".so") or "node_modules" in name for name in names)
     assert not any(name.startswith("mq9fast/") and name.endswith(".c") for name in names)
     assert {"LICENSE", "NOTICE", "SECURITY.md"} <= names
     with tarfile.open(sdist) as packed:

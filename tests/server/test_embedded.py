@@ -109,8 +109,14 @@ def test_urls_of_the_other_ports() -> None:
     with mq9fast.Broker(host="0.0.0.0", ws_port=0, monitor_port=0) as broker:
         assert broker.url == f"nats://127.0.0.1:{broker.port}"
         assert broker.ws_url is not None and broker.ws_url.startswith("ws://127.0.0.1:")
+        assert broker.console_url == broker.ws_url.replace("ws:", "http:") + "/"
         with urllib.request.urlopen(f"{broker.monitor_url}/healthz", timeout=WAIT_SECONDS) as answer:
             assert b"ok" in answer.read()
+
+
+def test_console_url_is_none_without_the_console() -> None:
+    with mq9fast.Broker(ws_port=0, console=False) as broker:
+        assert broker.ws_url is not None and broker.console_url is None
 
 
 def test_users_are_given_as_in_the_file() -> None:

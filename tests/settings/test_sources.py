@@ -25,6 +25,7 @@ DEFAULTS = {
     "ws_tls": True,
     "ws_origins": None,
     "ws_forwarded_for": False,
+    "console": True,
     "max_payload": 1048576,
     "log_level": "info",
     "user": None,

@@ -21,6 +21,8 @@ log = logging.getLogger("mq9fast.websocket")
 READ_BYTES = 65536
 # This many upgrades may run even if the broker is full: those clients get an -ERR that says so.
 MIN_UPGRADES = 64
+# How long a browser may take to read a page of the console.
+PAGE_SECONDS = 60.0
 
 
 class WebSocket(asyncio.BufferedProtocol):
@@ -28,7 +30,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def __init__(self, port: "WebSocketPort") -> None:
         self._port = port
-        self._upgrade = Upgrade(port.origins)
+        self._upgrade = Upgrade(port.origins, serve_console=port.serve_console)
         self._timer: asyncio.TimerHandle | None = None
         self.peer = UNKNOWN_PEER
 
@@ -52,6 +54,9 @@ class WebSocket(asyncio.BufferedProtocol):
         if response is None:
             return
         self._transport.write(response.data)
+        if response.is_page:
+            self._end_page()
+            return
         peer = peer_of(self._transport.get_extra_info("peername"))
         if self._port.forwarded_for and self._upgrade.forwarded_for:
             peer = (self._upgrade.forwarded_for, peer[1])
@@ -72,6 +77,12 @@ class WebSocket(asyncio.BufferedProtocol):
         connection.peer = peer
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
+
+    def _end_page(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(PAGE_SECONDS, self._transport.abort)
+        self._transport.close()
 
     def _end_upgrade(self) -> None:
         if self._timer is not None:
@@ -105,6 +116,7 @@ class WebSocketPort:
         """Use these settings from now on. Raises StartError, and changes nothing, if ws_origins is wrong."""
         self.origins = Origins(settings.ws_origins)
         self.forwarded_for = settings.ws_forwarded_for
+        self.serve_console = settings.console
         self.upgrade_seconds = settings.auth_timeout
 
     def protocol(self) -> WebSocket:

@@ -25,10 +25,14 @@ OTHER_PATHS = (b"/mqtt", b"/leafnode")
 
 
 class Response(NamedTuple):
-    """The HTTP response. `refusal` is the status and the reason if the upgrade is refused, else ""."""
+    """The HTTP response. `refusal` is the status and the reason if the upgrade is refused, else "".
+
+    `is_page`: whether it is a page of the console, after which the connection ends.
+    """
 
     data: bytes
     refusal: str
+    is_page: bool = False
 
 
 class UpgradeError(Exception):
@@ -84,10 +88,12 @@ class Upgrade:
     """The request of one peer. h11 parses it, and keeps at most 16 KiB of it while it is incomplete.
 
     `forwarded_for` is the client's address from X-Forwarded-For, "" if the request has none.
+    `serve_console`: whether a plain GET gets the console instead of a refusal.
     """
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, origins: Origins, *, serve_console: bool) -> None:
         self._origins = origins
+        self._serve_console = serve_console
         self._http = h11.Connection(h11.SERVER)
         self.forwarded_for = ""
 
@@ -103,6 +109,8 @@ class Upgrade:
                 raise UpgradeError(400, "the request is missing")
             method = request.method
             self.forwarded_for = _forwarded_for(request)
+            if self._serve_console and _is_plain(request):
+                return self._page(request)
             key = self._check(request)
             # The peer may send neither a body, nor frames before it has the response.
             if not isinstance(self._http.next_event(), h11.EndOfMessage) or self._http.trailing_data[0]:
@@ -148,20 +156,39 @@ class Upgrade:
         )
         return self._http.send(switch) or b""
 
+    def _page(self, request: h11.Request) -> Response:
+        # Imported only if a browser asks for it.
+        from mq9fast.network.websocket.console import page
+
+        headers = _Headers(request)
+        status, fields, body = page(
+            request.target.decode("latin-1"),
+            accepts_gzip=headers.list_has(b"accept-encoding", b"gzip"),
+            known_etags=(headers.first(b"if-none-match") or b"").decode("latin-1"),
+        )
+        length = () if status == HTTPStatus.NOT_MODIFIED else (("content-length", str(len(body))),)
+        shown = b"" if request.method == b"HEAD" else body
+        return Response(self._respond(status, (*fields, *length, ("connection", "close")), shown), "", True)
+
     def _refuse(self, method: bytes, refused: UpgradeError) -> Response:
         body = f"This port serves NATS over WebSocket: {refused}.\n".encode()
-        headers = [
+        headers = (
             ("content-type", "text/plain; charset=utf-8"),
             ("content-length", str(len(body))),
             ("connection", "close"),
             ("sec-websocket-version", "13"),
+        )
+        shown = b"" if method == b"HEAD" else body
+        return Response(self._respond(refused.status, headers, shown), f"{refused.status}, {refused}")
+
+    def _respond(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> bytes:
+        reason = HTTPStatus(status).phrase.encode()
+        parts = [
+            self._http.send(h11.Response(status_code=status, headers=list(headers), reason=reason)),
+            self._http.send(h11.Data(body)) if body else None,
+            self._http.send(h11.EndOfMessage()),
         ]
-        reason = HTTPStatus(refused.status).phrase.encode()
-        parts = [self._http.send(h11.Response(status_code=refused.status, headers=headers, reason=reason))]
-        if method != b"HEAD":
-            parts.append(self._http.send(h11.Data(body)))
-        parts.append(self._http.send(h11.EndOfMessage()))
-        return Response(b"".join(part for part in parts if part), f"{refused.status}, {refused}")
+        return b"".join(part for part in parts if part)
 
 
 class _Headers:
@@ -177,6 +204,13 @@ class _Headers:
         """Whether a comma-separated header has the entry `wanted`, in any case."""
         values = b",".join(value for key, value in self._pairs if key == name)
         return any(value.strip(b" \t").lower() == wanted for value in values.split(b","))
+
+
+def _is_plain(request: h11.Request) -> bool:
+    """Whether the request asks for a page, and not for a WebSocket."""
+    if request.method not in (b"GET", b"HEAD") or request.target.startswith(OTHER_PATHS):
+        return False
+    return not any(name in (b"upgrade", b"sec-websocket-key") for name, _ in request.headers)
 
 
 def _forwarded_for(request: h11.Request) -> str:
