@@ -35,7 +35,9 @@ print(int(kept), before, after, resident - resident_kib())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_that_is_kept_costs_no_page_faults_until_it_is_trimmed() -> None:
-    output = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True
+    ).stdout
     kept, before, after, trimmed_kib = map(int, output.split())
     if not kept:
         pytest.skip("the C library is not glibc")

@@ -30,7 +30,7 @@ cdef enum:
 
 
 def keep_freed_memory() -> bool:
-    """Have the process keep its freed memory for what is allocated next. Returns whether the C library can."""
+    """Keep the freed memory of the process for what is allocated next. Returns whether the C library can."""
     return set_thresholds(HEAP_BYTES, MAPPED_BYTES)
 
 

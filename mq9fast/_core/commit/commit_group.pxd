@@ -110,8 +110,8 @@ cdef class CommitGroup:
     cdef set replaced_pushes
     cdef readonly list unwritten_skips
     cdef readonly bint skips_wait     # they have to be written before the group before is released
-    # The keys of messages of the write batch: key of their row -> index in puts, or (kind, msg_id) of a delayed
-    # message.
+    # The keys of messages of the write batch: key of their row -> index in puts, or (kind, msg_id) of a
+    # delayed message.
     cdef dict keys
     cdef set replacing                # uids of mailboxes in which messages of this group replaced stored ones
     cdef readonly bint has_written    # the store has written a part of the group
