@@ -9,7 +9,7 @@ import typer
 from mq9fast.cli.client_command import Mq9, Output, client_command
 from mq9fast.cli.output import cell
 from mq9fast.client import ApprovalRequest, ListedMessage
-from mq9fast.client.approval import Decided, decision_body
+from mq9fast.client.approval import decision_on
 
 SKIP, QUIT = "skip", "quit"
 
@@ -81,12 +81,8 @@ async def _decide(
     decision: str,
     reason: str,
 ) -> None:
-    if decision not in request.choices:
-        raise typer.BadParameter(
-            f"'{cell(decision)}' is not offered: {', '.join(map(cell, request.choices))}"
-        )
-    decided = Decided(decision=decision, reason=reason or None, action_digest=request.action_digest)
-    settled = await mq9.reply(address, message.msg_id, decision_body(decided))
+    body = decision_on(request, decision, reason or None)
+    settled = await mq9.reply(address, message.msg_id, body)
     if output.as_json:
         output.row({"msg_id": message.msg_id, "decision": decision, "counts": settled.deleted})
     output.text(

@@ -16,6 +16,7 @@ from mq9fast.client.transport import Delivery, Subscription, Transport
 T = TypeVar("T")
 
 ANSWERED = "answered"
+IN_REPLY_TO = "Mq9-In-Reply-To"
 # Of how many questions that ended without an answer a client knows it, for those who ask later.
 MAX_ENDED = 10_000
 
@@ -104,7 +105,8 @@ class Answers:
         body = msgspec.json.encode({"key": ticket.question})
         reply = await self._transport.request(LIST + self.address, body, self._timeout, again=True)
         for message in read_reply(reply, Page).messages:
-            if message.data is not None:
+            # The key alone proves nothing: clients may use any. Only the broker sets this header.
+            if message.data is not None and message.headers.get(IN_REPLY_TO) == ticket.question:
                 headers = {name: str(value) for name, value in message.headers.items()}
                 to_delete = f"{DELETE}{self.address}.{message.msg_id}"
                 priority = "" if message.priority == "normal" else f".{message.priority}"
@@ -124,8 +126,10 @@ class Answers:
         if "Mq9-Receipt" in headers:
             self._receive_receipt(delivery)
             return
-        for name in (headers.get("Mq9-In-Reply-To", ""), headers.get("Mq9-Correlation-Id", "")):
-            self._resolve(name, delivery)
+        # Only the broker sets this header, so that no client can forge an answer.
+        if question := headers.get(IN_REPLY_TO):
+            for name in (question, headers.get("Mq9-Correlation-Id", "")):
+                self._resolve(name, delivery)
 
     def _receive_receipt(self, delivery: Delivery) -> None:
         """What became of a question. Its answer says by itself that it is answered, so that receipt goes."""

@@ -13,6 +13,7 @@ from mq9fast.client.errors import InvalidBody, WrongAction
 
 REQUESTED, DECIDED = "approval.requested", "approval.decided"
 CHOICES = ("approve", "deny")
+APPROVING = ("approve", "edit")
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -41,9 +42,10 @@ class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=DECIDED):
-    """The body of the answer."""
+    """The body of the answer. `action`: what was asked for, as the client that decided saw it."""
 
     decision: str
+    action: Action | None = None
     reason: str | None = None
     edited_arguments: Mapping[str, Any] | None = None
     action_digest: str | None = None
@@ -53,36 +55,65 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`by`: the name of who decided, as the broker proves it, or None where nobody signs in.
 
-    `decision`: one of the choices; `expired` if nobody decided in time. `arguments`: those that were edited.
+    `decision`: one of the choices; `expired` if nobody decided in time. `action`: what was asked for, if the
+    client that decided says it. `arguments`: those that were edited, to use instead of those of the action.
     """
 
     decision: str
+    action: Action | None = None
     reason: str | None = None
     by: str | None = None
     arguments: Mapping[str, Any] | None = None
 
     @property
     def approved(self) -> bool:
-        return self.decision in ("approve", "edit")
+        """Whether the action may be done: as it was asked for, or with the edited `arguments`."""
+        return self.decision in APPROVING
 
 
 def digest(action: Action) -> str:
-    """The SHA-256 of an action: a decision names it, so that it counts for this action and no other."""
+    """`sha256:` and the SHA-256 of an action in hex, as JSON without blanks and with sorted arguments."""
     return "sha256:" + hashlib.sha256(msgspec.json.encode(action, order="deterministic")).hexdigest()
 
 
-def decision_body(decided: Decided) -> bytes:
-    return msgspec.json.encode(decided)
+def decision_on(
+    request: ApprovalRequest, decision: str, reason: str | None, arguments: Mapping[str, Any] | None = None
+) -> bytes:
+    """The body of a decision. Raises InvalidBody if it is not offered, or the request names another action
+    than it shows."""
+    if decision not in request.choices:
+        raise InvalidBody(f"'{decision}' is not offered: choose one of {', '.join(request.choices)}.")
+    if request.action_digest != digest(request.action):
+        raise InvalidBody("The request has the digest of another action than the one that it shows.")
+    return msgspec.json.encode(
+        Decided(
+            decision=decision,
+            action=request.action,
+            reason=reason,
+            edited_arguments=arguments,
+            action_digest=request.action_digest,
+        )
+    )
 
 
-def read_decision(data: bytes, by: str | None, action_digest: str | None) -> Decision:
-    """`action_digest`: of the action that was asked about, if known. Raises InvalidBody and WrongAction."""
+def read_decision(data: bytes, by: str | None, action_digest: str) -> Decision:
+    """`action_digest`: of the action that was asked about. Raises InvalidBody and WrongAction.
+
+    A decision that approves must name this digest.
+    """
     try:
         decided = msgspec.json.decode(data, type=Decided)
     except msgspec.DecodeError as error:
         raise InvalidBody(f"The answer is no decision: {error}.") from None
-    if action_digest is not None and decided.action_digest not in (None, action_digest):
-        raise WrongAction("The decision is about another action than the one that was asked about.")
+    is_named = decided.action_digest == action_digest
+    if not is_named and (decided.action_digest is not None or decided.decision in APPROVING):
+        raise WrongAction("The decision is not about the action that was asked about.")
+    if decided.action is not None and digest(decided.action) != action_digest:
+        raise WrongAction("The decision shows another action than the one that was asked about.")
     return Decision(
-        decision=decided.decision, reason=decided.reason, by=by, arguments=decided.edited_arguments
+        decision=decided.decision,
+        action=decided.action,
+        reason=decided.reason,
+        by=by,
+        arguments=decided.edited_arguments,
     )

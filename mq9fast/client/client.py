@@ -3,8 +3,8 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from mq9fast.client.approvals import Approvals
 from mq9fast.client.mailbox import Mailbox, Status
-from mq9fast.client.questions import Questions
 from mq9fast.client.server import Server, find_server
 from mq9fast.client.stream import Events, Member, Stream, Watcher
 from mq9fast.client.transport import Transport
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _S = TypeVar("_S", bound=Stream[Any])
 
 
-class Mq9(Questions):
+class Mq9(Approvals):
     """A connection to a broker: `async with mq9fast.connect() as mq9:`, or `connect` and `close`.
 
     All methods raise subclasses of Mq9Error. One client serves any number of tasks of one event loop.

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mq9fast.client import tracing
-from mq9fast.client.approval import Decided, decision_body
+from mq9fast.client.approval import decision_on
 from mq9fast.client.body import check_answer, encode
-from mq9fast.client.errors import ClientClosed, GiveBack, InvalidBody, Reject
+from mq9fast.client.errors import ClientClosed, GiveBack, Reject
 from mq9fast.client.names import check_headers
 from mq9fast.client.received import Received
 from mq9fast.client.replies import Settled, read_reply
@@ -87,15 +87,10 @@ class Message(Received[T]):
     ) -> Settled:
         """Answer a request for approval. `arguments`: those to use instead of the ones asked for.
 
-        Raises InvalidBody if the message is no such request or does not offer this decision.
+        Raises InvalidBody if the message is no such request, does not offer this decision, or has the digest
+        of another action than the one that it shows.
         """
-        request = self.approval()
-        if decision not in request.choices:
-            raise InvalidBody(f"'{decision}' is not offered: choose one of {', '.join(request.choices)}.")
-        decided = Decided(
-            decision=decision, reason=reason, edited_arguments=arguments, action_digest=request.action_digest
-        )
-        return await self.reply(decision_body(decided))
+        return await self.reply(decision_on(self.approval(), decision, reason, arguments))
 
     async def _settle(self, order: bytes) -> None:
         await self._transport.publish(self._reply, order)

@@ -1,16 +1,14 @@
-"""Questions and requests for approval: sent once, answered at any time, read with a ticket."""
+"""Questions: sent once, answered at any time, read with a ticket."""
 
 import asyncio
 import contextlib
-import time
 import uuid
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from mq9fast.client.answers import Answer, Answers
-from mq9fast.client.approval import CHOICES, Action, ApprovalRequest, Decision, Risk, digest, read_decision
+from mq9fast.client.approval import read_decision
 from mq9fast.client.commands import Commands
-from mq9fast.client.errors import Mq9Error, NoAnswer, NoAnswerYet
+from mq9fast.client.errors import Mq9Error, NoAnswerYet
 from mq9fast.client.ticket import Ticket
 from mq9fast.client.transport import Transport
 
@@ -64,6 +62,17 @@ class Questions(Commands):
         has an `id`: then a program that was killed asks again with this `id` and gets the same answer, until
         that is done. Raises NoAnswerYet with the ticket, and NoAnswer if the question expired or was deleted.
         """
+        return await self._ask(to, body, of, timeout, options)
+
+    async def _ask(
+        self,
+        to: str,
+        body: object,
+        of: Any,
+        timeout: float | None,
+        options: Any,
+        action_digest: str | None = None,
+    ) -> Answer[Any]:
         keep = "id" in options
         self._has_tickets |= keep
         correlation = options.setdefault("correlation_id", uuid.uuid4().hex)
@@ -71,7 +80,7 @@ class Questions(Commands):
         await answers.start()
         future, names = answers.expect(correlation), [correlation]
         try:
-            ticket, is_new = await self._send_question(to, body, answers.address, options)
+            ticket, is_new = await self._send_question(to, body, answers.address, options, action_digest)
             if is_new:
                 answers.expect(ticket.question, future)
                 names.append(ticket.question)
@@ -107,66 +116,18 @@ class Questions(Commands):
     ) -> Answer[Any]:
         """Wait for the answer to a question that any process sent. It stays until `answer.done()`.
 
-        Raises NoAnswerYet, NoAnswer, InvalidTicket, and MailboxNotFound if its mailbox has expired.
+        Raises NoAnswerYet, NoAnswer, InvalidTicket, and MailboxNotFound if its mailbox has expired. With the
+        ticket of a request for approval it raises what `decision` does.
         """
         parsed = Ticket.parse(ticket)
-        return await self._box(parsed.answers).read(parsed, of, timeout)
+        answer = await self._box(parsed.answers).read(parsed, of, timeout)
+        if parsed.action_digest is not None:
+            read_decision(answer.data, answer.by, parsed.action_digest)
+        return answer
 
-    async def approve(
-        self,
-        to: str,
-        title: str,
-        action: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        timeout: float | None = None,
-        expires: float | None = None,
-        choices: Sequence[str] = CHOICES,
-        risk: str | None = None,
-        schema: dict[str, Any] | None = None,
-        **options: "Unpack[SendOptions]",
-    ) -> Decision:
-        """Ask whether an action may be done, and wait for the decision.
-
-        `expires`: seconds, after which the decision is `expired`. `choices`: the decisions that are offered.
-        `risk`: such as "high". `schema`: a JSON Schema of arguments that may be edited. Raises NoAnswerYet
-        with the ticket, NoAnswer, WrongAction, and InvalidBody if the answer is no decision.
-        """
-        request = _request(title, action, arguments, expires, choices, risk, schema)
-        try:
-            answer = await self.ask(
-                to, request, of=bytes, timeout=timeout, **_approval_options(options, expires)
-            )
-        except NoAnswer as error:
-            return _expired(error)
-        return read_decision(answer.data, answer.by, request.action_digest)
-
-    async def send_approval_request(
-        self,
-        to: str,
-        title: str,
-        action: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        expires: float | None = None,
-        choices: Sequence[str] = CHOICES,
-        risk: str | None = None,
-        schema: dict[str, Any] | None = None,
-        **options: "Unpack[SendOptions]",
-    ) -> Ticket:
-        """As `approve`, but do not wait: `decision(ticket)` waits for the decision."""
-        request = _request(title, action, arguments, expires, choices, risk, schema)
-        return await self.send_question(to, request, **_approval_options(options, expires))
-
-    async def decision(self, ticket: Ticket | str, *, timeout: float | None = None) -> Decision:
-        """Wait for the decision on a request that any process sent. The answer stays in its mailbox."""
-        try:
-            answer = await self.answer(ticket, of=bytes, timeout=timeout)
-        except NoAnswer as error:
-            return _expired(error)
-        return read_decision(answer.data, answer.by, None)
-
-    async def _send_question(self, to: str, body: object, answers: str, options: Any) -> tuple[Ticket, bool]:
+    async def _send_question(
+        self, to: str, body: object, answers: str, options: Any, action_digest: str | None = None
+    ) -> tuple[Ticket, bool]:
         """The ticket, and whether the question is new."""
         # The broker tells the same mailbox if the question ends without an answer.
         options = {"receipt_to": answers, **options, "reply_to": answers}
@@ -174,7 +135,7 @@ class Questions(Commands):
         options.setdefault("id", uuid.uuid4().hex)
         sent = await self.send(to, body, **options)
         # A question with a new id is new, although it may have been sent twice.
-        return Ticket(to, sent.msg_id, answers), not (is_named and sent.duplicate)
+        return Ticket(to, sent.msg_id, answers, action_digest), not (is_named and sent.duplicate)
 
     async def _answers_in(self, reply_to: str | None) -> Answers:
         """The mailbox for answers; creates the one of this client."""
@@ -199,36 +160,3 @@ class Questions(Commands):
         if address not in self._answers:
             self._answers[address] = Answers(self._transport, self.timeout, address)
         return self._answers[address]
-
-
-def _request(
-    title: str,
-    action: str,
-    arguments: Mapping[str, Any] | None,
-    expires: float | None,
-    choices: Sequence[str],
-    risk: str | None,
-    schema: dict[str, Any] | None,
-) -> ApprovalRequest:
-    what = Action(action, arguments or {})
-    return ApprovalRequest(
-        title=title,
-        action=what,
-        action_digest=digest(what),
-        choices=list(choices),
-        risk=Risk(risk) if risk else None,
-        schema=schema,
-        expires_at=None if expires is None else round(time.time() + expires, 3),
-    )
-
-
-def _approval_options(options: Any, expires: float | None) -> Any:
-    """A request that expires leaves the mailbox of the approver. It is urgent if nothing else is said."""
-    options = {"priority": "urgent", **options}
-    return options if expires is None else {"ttl": max(expires, 1), **options}
-
-
-def _expired(error: NoAnswer) -> Decision:
-    if error.event != "expired":
-        raise error
-    return Decision(decision="expired")

@@ -14,7 +14,7 @@ from tests.support.client import connect
 from tests.support.waiting import WAIT_SECONDS
 
 PAGE = Path(__file__).parents[2] / "docs/client.md"
-SNIPPETS = 8
+SNIPPETS = 9
 
 
 def snippets() -> list[str]:
