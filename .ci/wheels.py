@@ -144,7 +144,7 @@ def named_musl(compiler: str, machine: str) -> str:
     source.write_text("char mq9fast_empty;")
     name = f"libc.musl-{machine}.so.1"
     run(*compiler.split(), "-shared", "-nostdlib", f"-Wl,-soname,{name}", "-o", library, source)
-    return f"-nostdlib -lcompiler_rt -Wl,--no-as-needed -L{folder} -lmusl"
+    return f"-nostdlib -lcompiler_rt -Wl,--gc-sections,--no-as-needed -L{folder} -lmusl"
 
 
 def builder(python: Python) -> str:
