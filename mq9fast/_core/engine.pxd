@@ -32,6 +32,7 @@ cdef class Engine:
 
     # Python objects; see the constructor.
     cdef object commands              # commands(rest, payload, client, reply) runs the other commands
+    cdef public object system_requests  # answers $SYS.REQ.: (client, subject, payload, reply) -> bool
     cdef object pipeline              # commit() and clients_stalled(): see Engine
     cdef object loop                  # the event loop: call_soon, call_exception_handler
     cdef int ready_descriptor         # readable while any socket is; -1 where there is none
@@ -51,6 +52,7 @@ cdef class Engine:
     cdef readonly bint after_gap      # no deadline passes until the sockets are read: see update_clock
 
     cdef int publish_to_mailboxes(self, Client client, const Operation* op) except -1
+    cdef bint answer_system_request(self, Client client, const Operation* op) except *
     cdef bint begin_read(self) noexcept
     cdef int end_read(self, bint at_once) except -1
     cpdef void update_clock(self) noexcept

@@ -75,6 +75,23 @@ cdef class Engine:
             client.stall()
         return 0
 
+    cdef bint answer_system_request(self, Client client, const Operation* op) except *:
+        """Handle a publish to a subject that begins with `$SYS.REQ.`; whether the broker serves this one."""
+        if self.system_requests is None:
+            return False
+        self.pending_work.schedule_end()
+        self.pending_work.cost += CLOCK_CHECK_COST
+        return self.system_requests(client, to_bytes(op.subject), to_bytes(op.payload), to_bytes(op.reply))
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message, headers included, in bytes."""
+        return self.bounds.payload_bytes
+
+    @max_payload.setter
+    def max_payload(self, Py_ssize_t size) -> None:
+        self.bounds.payload_bytes = size
+
     cpdef void update_clock(self) noexcept:
         """Read the clock for this turn.
 

@@ -53,7 +53,7 @@ cdef class Session(Client):
     cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue)
     cdef int unsubscribe(self, const Operation* op) except -1
     cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
-    cdef int refuse_subscription(self, View subject, View queue, bytes sid=*) except -1
+    cdef int refuse_subscription(self, View subject, View queue, bytes end=*) except -1
     cdef int close_if_invalid(self, Outcome outcome, const Operation* op) except -1
     cdef int trace_too_large(self, const Operation* op) except -1
     cdef int ponged(self) except -1

@@ -10,7 +10,7 @@ from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
 from mq9fast._core.protocol.literals cimport (
-    EVENT_PREFIX, MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_QUEUE
+    EVENT_PREFIX, MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_PREFIX, SYSTEM_QUEUE
 )
 from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
@@ -18,7 +18,7 @@ from mq9fast._core.protocol.parser cimport (
 )
 from mq9fast._core.protocol.read_buffer cimport ReadBuffer
 from mq9fast._core.protocol.subject cimport (
-    has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
+    count_tokens, has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
 )
 from mq9fast._core.pubsub.client cimport (
     CLOCK_CHECK_COST, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED, PAUSE_STOPPING, Client, PauseReason,
@@ -26,6 +26,7 @@ from mq9fast._core.pubsub.client cimport (
 )
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
 from mq9fast._core.pubsub.permissions cimport Permissions, SubjectFilter
+from mq9fast._core.pubsub.responses cimport responses_for
 
 
 cdef enum:
@@ -206,6 +207,7 @@ cdef class Session(Client):
             # Repeated CONNECTs must not walk all subscriptions.
             return
         self.permissions = permissions
+        self.responses = responses_for(permissions, self.responses)
         for subscription in list(self.subscriptions.values()):
             subject = view_of(subscription.subject)
             queue = empty_view() if subscription.queue is None else view_of(subscription.queue)
@@ -217,7 +219,7 @@ cdef class Session(Client):
                 del self.subscriptions[subscription.sid]
                 self.engine.unsubscribed += 1
                 self.engine.remove_subscription(subscription)
-                self.refuse_subscription(subject, queue, subscription.sid)
+                self.refuse_subscription(subject, queue, b' (sid "' + subscription.sid + b'")')
 
     cdef int handle(self, const Operation* op) except -1:
         if op.verb == VERB_PUB or op.verb == VERB_HPUB:
@@ -281,8 +283,11 @@ cdef class Session(Client):
             if not self.check_publish(op):
                 return 0
         self.ok()
-        if is_mq9_subject(op.subject):
-            return self.engine.publish_to_mailboxes(self, op)
+        if op.subject.size and op.subject.data[0] == c'$':
+            if is_mq9_subject(op.subject):
+                return self.engine.publish_to_mailboxes(self, op)
+            if starts_with(op.subject, SYSTEM_PREFIX) and self.engine.answer_system_request(self, op):
+                return 0
         return self.engine.router.publish(self, op)
 
     cdef bint publish_traced(self, const Operation* op) except *:
@@ -323,7 +328,10 @@ cdef class Session(Client):
         return violation is None
 
     cdef bint permits_publish(self, View subject) except *:
-        return self.permissions is None or self.permissions.may_publish(subject)
+        return (
+            self.permissions is None or self.permissions.may_publish(subject)
+            or self.responses is not None and self.responses.allows(subject, self.pending_work.now_ms)
+        )
 
     cdef bint may_name(self, View address) except *:
         return self.permissions is None or self.permissions.may_name(address)
@@ -378,6 +386,8 @@ cdef class Session(Client):
             return self.refuse_subscription(op.subject, op.queue)
         if self.permissions is not None and not self.permissions.may_subscribe(op.subject, op.queue):
             return self.refuse_subscription(op.subject, op.queue)
+        if 0 < self.limits.max_subscription_tokens < count_tokens(op.subject):
+            return self.refuse_subscription(op.subject, empty_view(), b", too many tokens")
         if not valid_subject(op.subject):
             self.error(b"Invalid Subject")
             return 0
@@ -420,14 +430,12 @@ cdef class Session(Client):
         self.pending_work.cost += CLOCK_CHECK_COST
         return self.engine.delivery.attach(self, sid, to_bytes(op.subject), queue, address, ranks)
 
-    cdef int refuse_subscription(self, View subject, View queue, bytes sid=None) except -1:
-        """Send -ERR for a forbidden subscription; `sid` if it existed."""
+    cdef int refuse_subscription(self, View subject, View queue, bytes end=b"") except -1:
+        """Send -ERR for a forbidden subscription, with `end` as the end of the sentence."""
         sentence = b'Permissions Violation for Subscription to "' + to_bytes(subject) + b'"'
         if queue.size:
             sentence += b' using queue "' + to_bytes(queue) + b'"'
-        if sid is not None:
-            sentence += b' (sid "' + sid + b'")'
-        return self.violate(sentence)
+        return self.violate(sentence + end)
 
     cdef int unsubscribe(self, const Operation* op) except -1:
         """UNSUB sid [max]. The maximum counts all deliveries of the subscription."""

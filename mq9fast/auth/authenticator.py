@@ -8,7 +8,7 @@ This module does no input or output; `auth/passwords.py` compares passwords, som
 import base64
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -29,6 +29,11 @@ class Credentials(msgspec.Struct):
     nkey: str | None = None
     sig: str | None = None
 
+    @property
+    def are_empty(self) -> bool:
+        """Whether they say nothing, as those of a client that signs in as no_auth_user."""
+        return not (self.user or self.password or self.auth_token or self.nkey)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Link:
@@ -44,11 +49,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """Who a client is. `kind`: "user", "token" or "nkey"; "anonymous" if the broker requires no credentials;
-    "unverified" for `UNVERIFIED`; "unknown" for the user that stands for all unknown names.
+    """Who a client is. `kind`: "user", "token" or "nkey"; "default" for a client without credentials that is
+    the user no_auth_user; "anonymous" if the broker requires no credentials; "unverified" for `UNVERIFIED`;
+    "unknown" for the user that stands for all unknown names.
 
     `name`: the user's name or public NKEY. `secret`: the password, bcrypt hash or token of the settings.
-    `permissions`: None allows everything. `sender_block`: see `Client.sender_block`.
+    `permissions`: None allows everything. `sender_block`: see `Client.sender_block`. `link_types`: the types
+    of links by which the user may connect; none means all.
     """
 
     kind: str
@@ -56,11 +63,18 @@ class Identity:
     secret: str = ""
     permissions: Permissions | None = None
     sender_block: bytes | None = None
+    link_types: frozenset[str] = frozenset()
+
+    def may_use(self, link: Link) -> bool:
+        """Whether the user may connect by this link."""
+        return not self.link_types or link.type in self.link_types
 
 
 ANONYMOUS = Identity("anonymous")
 # The result of `recheck` for a client that may have the right password, but has to send it again.
 UNVERIFIED = Identity("unverified")
+# By nats-server's connection types, which the settings have.
+LINK_TYPES = {"STANDARD": "nats", "WEBSOCKET": "websocket"}
 # A bcrypt hash is "$2b$12$...": characters 4 and 5 are the cost. The salt follows, then the digest.
 COST = slice(4, 6)
 DIGEST_CHARACTERS = 31
@@ -86,10 +100,12 @@ class Authenticator:
             self._users[settings.user] = _named("user", settings.user, settings.password or "")
         for user in settings.users:
             allowed = make_permissions(user.permissions or settings.default_permissions, seed)
+            links = frozenset(LINK_TYPES[each] for each in user.allowed_connection_types)
             if user.nkey is not None:
-                self._keys[user.nkey] = _named("nkey", user.nkey, permissions=allowed)
+                self._keys[user.nkey] = _named("nkey", user.nkey, "", allowed, links)
             else:
-                self._users[user.name] = _named("user", user.name, user.password or "", allowed)
+                self._users[user.name] = _named("user", user.name, user.password or "", allowed, links)
+        self._default = _default_user({**self._users, **self._keys}.get(settings.no_auth_user or ""))
         self._by_certificate = CertificateUsers(self._users) if settings.tls_verify_and_map else None
         self._unknown_user = Identity("unknown", secret=self._secret_of_unknown_user())
         passwords.forget_all_but({identity.secret for identity in self._users.values()})
@@ -98,6 +114,18 @@ class Authenticator:
     def required(self) -> bool:
         """Whether a client must send credentials."""
         return self._token is not None or bool(self._users) or bool(self._keys)
+
+    @property
+    def optional(self) -> bool:
+        """Whether a client may do without credentials: if none are required, or by no_auth_user."""
+        return not self.required or self._default is not None
+
+    def without_credentials(self, link: Link) -> Identity | None:
+        """Who a client is that gives no credentials; None if it has to."""
+        if not self.required:
+            return ANONYMOUS
+        user = self._default
+        return user if user is not None and not self._maps(link) and user.may_use(link) else None
 
     @property
     def needs_nonce(self) -> bool:
@@ -111,10 +139,11 @@ class Authenticator:
         `on_result` in a later turn of the event loop, or not at all if `still_needed()` was false when that
         check was to begin.
         """
-        if not self.required:
-            on_result(ANONYMOUS)
+        default = self.without_credentials(link)
+        if default is not None and (default is ANONYMOUS or given.are_empty):
+            on_result(default)
         elif given.nkey and self._keys:
-            on_result(self._verify_signature(given, link.nonce))
+            on_result(self._verify_signature(given, link))
         elif self._token is not None:
             self._compare(self._token, given.auth_token, on_result, still_needed)
         else:
@@ -122,12 +151,16 @@ class Authenticator:
             expected = self._user(given.user or "", link) or self._unknown_user
             self._compare(expected, given.password, on_result, still_needed)
 
+    def _maps(self, link: Link) -> bool:
+        """Whether the client's certificate says which user it is."""
+        return self._by_certificate is not None and (link.type == "nats" or link.certificate is not None)
+
     def _user(self, name: str, link: Link) -> Identity | None:
         """The user that a client's certificate names, or else the user `name`, which needs a password."""
-        if self._by_certificate is not None and (link.type == "nats" or link.certificate is not None):
-            return self._by_certificate.find(link.certificate or {}, lambda _: True)
+        if self._by_certificate is not None and self._maps(link):
+            return self._by_certificate.find(link.certificate or {}, lambda user: user.may_use(link))
         found = self._users.get(name)
-        return found if found is not None and found.secret else None
+        return found if found is not None and found.secret and found.may_use(link) else None
 
     def recheck(self, known: Identity, link: Link, on_result: OnResult, still_needed: StillNeeded) -> None:
         """Authenticate a client that earlier settings let in, without its password, which is not kept.
@@ -139,14 +172,19 @@ class Authenticator:
           (an NKEY has none), or with a hash of the old plain-text password, or with the plain-text password
           of the old hash
         - UNVERIFIED if one bcrypt hash replaced another, so that the password cannot be compared
+        - the identity of a client without credentials, if the client had none
         - None in all other cases: the user, token or NKEY is gone, its secret is another one, or the client
           had no credentials and they are required now
         """
         found = self._keys.get(known.name) if known.kind == "nkey" else None
+        if found is not None and not found.may_use(link):
+            found = None
         if known.kind == "token":
             found = self._token
         elif known.kind == "user":
             found = self._user(known.name, link)
+        elif known.kind in {"anonymous", "default"}:
+            found = self.without_credentials(link)
         if not self.required:
             on_result(ANONYMOUS)
         elif found is None or found.secret == known.secret:
@@ -171,17 +209,17 @@ class Authenticator:
 
         self._passwords.check(expected.secret, given or "", compared, still_needed)
 
-    def _verify_signature(self, given: Credentials, nonce: str) -> Identity | None:
+    def _verify_signature(self, given: Credentials, link: Link) -> Identity | None:
         """The identity of the NKEY that signed the nonce; None if the signature is not valid."""
         from nacl.exceptions import BadSignatureError
         from nacl.signing import VerifyKey
 
         identity = self._keys.get(given.nkey or "")
         # The nonce is "" if the client connected before a reload added the first NKEY.
-        if identity is None or not nonce:
+        if identity is None or not link.nonce or not identity.may_use(link):
             return None
         try:
-            VerifyKey(decode_nkey(identity.name)).verify(nonce.encode(), _decode_base64(given.sig or ""))
+            VerifyKey(decode_nkey(identity.name)).verify(link.nonce.encode(), _decode_base64(given.sig or ""))
         except (BadSignatureError, ValueError):
             return None
         return identity
@@ -196,9 +234,20 @@ class Authenticator:
         return costliest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
 
 
-def _named(kind: str, name: str, secret: str = "", permissions: Permissions | None = None) -> Identity:
+def _named(
+    kind: str,
+    name: str,
+    secret: str,
+    permissions: Permissions | None = None,
+    link_types: frozenset[str] = frozenset(),
+) -> Identity:
     """The identity of clients that sign in with a name: it is in what they send to mailboxes."""
-    return Identity(kind, name, secret, permissions, sender_block(name.encode()))
+    return Identity(kind, name, secret, permissions, sender_block(name.encode()), link_types)
+
+
+def _default_user(user: Identity | None) -> Identity | None:
+    """The identity of clients that are this user without credentials."""
+    return None if user is None else replace(user, kind="default", secret="")
 
 
 def _is_hash(secret: str) -> bool:

@@ -113,6 +113,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_verify_and_map: Annotated[
         bool, Meta(description="as --tls-verify, and the certificate names the user that signs in")
     ] = False
+    allow_non_tls: Annotated[
+        bool, Meta(description="with --tls-cert, accept clients without TLS on the port for NATS clients too")
+    ] = False
     tls_handshake_first: Annotated[
         Literal["off", "on", "auto"],
         Meta(description="TLS before INFO: off, on, or auto for clients that start TLS at once"),
@@ -131,6 +134,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: Annotated[Count, Meta(description="maximum number of connections")] = 65536
     max_subscriptions: Annotated[
         Limit, Meta(description="maximum number of subscriptions of one connection, 0 is no limit")
+    ] = 0
+    max_subscription_tokens: Annotated[
+        int,
+        Meta(ge=0, le=255, description="maximum number of tokens in a subscription's subject, 0 is no limit"),
     ] = 0
     max_pending: Annotated[
         Count,
@@ -168,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # These can only be set in the TOML file.
     users: tuple[User, ...] = ()
     default_permissions: PermissionLists | None = None
+    no_auth_user: str | None = None
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -178,8 +186,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError("token and user are both set: use only one of them")
         if self.users and (self.token or self.user):
             raise SettingsError("users are listed, and user or token is set too: use only one of them")
+        if self.allow_non_tls and self.tls_handshake_first != "off":
+            raise SettingsError("allow_non_tls and tls_handshake_first are both set: use only one of them")
         check_user_name(self.user or "")
-        check_users(self.users, passwords=not self.tls_verify_and_map)
+        if self.no_auth_user and self.no_auth_user not in {user.name for user in self.users}:
+            raise SettingsError(f"no_auth_user: {self.no_auth_user!r} is not in the list of users")
+        check_users(self.users, self.no_auth_user, passwords=not self.tls_verify_and_map)
         check_permissions(self.default_permissions, "default_permissions")
         check_password(self.password or "", "password")
         check_password(self.token or "", "token")
@@ -219,6 +231,7 @@ _NEEDS = (
     ("tls_verify_and_map", "tls_cert"),
     ("tls_verify_and_map", "tls_ca"),
     ("tls_handshake_first", "tls_cert"),
+    ("allow_non_tls", "tls_cert"),
 )
 
 
@@ -240,6 +253,7 @@ _FIXED = {
     "max_control_line",
     "tls_verify",
     "tls_verify_and_map",
+    "allow_non_tls",
     "tls_handshake_first",
     "server_name",
 }
@@ -301,7 +315,7 @@ def _table() -> tuple[Setting, ...]:
     hints = get_type_hints(Settings, include_extras=True)
     rows = []
     for field in info.fields:
-        if not isinstance(field.type, Metadata):  # `users`, `default_permissions` and `given`
+        if not isinstance(field.type, Metadata):  # those of the file only, and `given`
             continue
         kind, extra = field.type.type, field.type.extra or {}
         rows.append(

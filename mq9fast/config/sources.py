@@ -26,7 +26,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 # Settings with a structure that a flag or a variable cannot express.
-FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists}
+FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists, "no_auth_user": str}
 _BY_NAME = {row.name: row for row in SETTINGS}
 # What the variables of the package begin with, and those that are no settings: for builds and tests.
 VARIABLE_PREFIX = "MQ9FAST_"

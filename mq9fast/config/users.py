@@ -8,7 +8,7 @@ import binascii
 import re
 import unicodedata
 from base64 import b32decode
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -26,6 +26,8 @@ PUBLIC_KEY_BYTES = 32
 NOT_IN_NAMES = {"Cc", "Cs"}
 SUBJECT = re.compile(r"[^\s\x00-\x1f\x7f]+")
 
+# nats-server's names for the ports of clients.
+ConnectionType = Literal["STANDARD", "WEBSOCKET"]
 NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Subjects = str | tuple[str, ...]
 SubscribeEntry = tuple[bytes, bytes | None]
@@ -49,23 +51,36 @@ class SubjectLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _as_tuple(self.deny)
 
 
+class ResponseLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many messages a user may publish to the reply subject of a message, and for how many seconds."""
+
+    max: Annotated[int, msgspec.Meta(ge=0, le=2**32)] = 1
+    expires: Annotated[float, msgspec.Meta(ge=0, le=2**32)] = 120.0
+
+
 class PermissionLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a user may publish and subscribe to. A subject or list of subjects is allowed; None allows all."""
+    """What a user may publish and subscribe to. A subject or list of subjects is allowed; None allows all.
+
+    `allow_responses`: also the reply subject of each message that the user receives. Nothing else is allowed
+    for publishing then, unless `publish` allows it.
+    """
 
     publish: Subjects | SubjectLists | None = None
     subscribe: Subjects | SubjectLists | None = None
+    allow_responses: bool | ResponseLimits = False
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One user: a name and a password, which may be a bcrypt hash, or else a public NKEY.
 
-    With tls_verify_and_map a user with a name needs no password.
+    With tls_verify_and_map a user with a name needs no password, nor does no_auth_user.
     """
 
     user: NotEmpty | None = None
     password: NotEmpty | None = None
     nkey: NotEmpty | None = None
     permissions: PermissionLists | None = None
+    allowed_connection_types: tuple[ConnectionType, ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,20 +88,25 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.user or self.nkey or ""
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
-        return [("user", self.user), ("nkey", self.nkey), ("permissions", self.permissions)]
+        shown = ("user", "nkey", "permissions", "allowed_connection_types")
+        return [(name, getattr(self, name)) for name in shown]
 
     def __repr__(self) -> str:
         return f"User({self.name!r})"
 
 
-def check_users(users: tuple[User, ...], *, passwords: bool) -> None:
-    """Raise SettingsError for the first user that is not valid. `passwords`: whether a user needs one."""
+def check_users(users: tuple[User, ...], no_auth_user: str | None, *, passwords: bool) -> None:
+    """Raise SettingsError for the first user that is not valid.
+
+    `passwords`: whether a user other than `no_auth_user` needs one.
+    """
     names = set()
     for number, user in enumerate(users, 1):
         if (user.nkey is None) == (user.user is None):
             raise SettingsError(f"user {number} needs either user and password, or nkey")
         has_name, has_password = user.user is not None, user.password is not None
-        if has_name != has_password and (has_password or passwords):
+        needs_password = passwords and user.name != no_auth_user
+        if has_name != has_password and (has_password or needs_password):
             raise SettingsError(
                 f"user {user.name!r} needs a password with user, and must have none with nkey"
             )
@@ -152,13 +172,23 @@ def make_permissions(lists: PermissionLists | None, seed: int) -> Permissions | 
     if lists is None:
         return None
     publish, subscribe = subject_lists(lists.publish), subject_lists(lists.subscribe)
+    may_publish = () if publish.allowed is None and lists.allow_responses else publish.allowed
     return Permissions(
-        None if publish.allowed is None else tuple(entry.encode() for entry in publish.allowed),
+        None if may_publish is None else tuple(entry.encode() for entry in may_publish),
         tuple(entry.encode() for entry in publish.denied),
         None if subscribe.allowed is None else tuple(map(_split_queue, subscribe.allowed)),
         tuple(map(_split_queue, subscribe.denied)),
         seed,
+        _responses(lists.allow_responses),
     )
+
+
+def _responses(allowed: bool | ResponseLimits) -> tuple[int, int] | None:
+    """The number of messages and the time in milliseconds; None if no responses are allowed."""
+    if not allowed:
+        return None
+    limits = allowed if isinstance(allowed, ResponseLimits) else ResponseLimits()
+    return limits.max, int(limits.expires * 1000)
 
 
 def subject_lists(rules: Subjects | SubjectLists | None) -> SubjectLists:

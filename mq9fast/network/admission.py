@@ -26,6 +26,8 @@ log = logging.getLogger("mq9fast.admission")
 
 # The time that the broker waits for TLS with tls_handshake_first = "auto". nats-server's default.
 FALLBACK_SECONDS = 0.05
+# The first byte of a TLS handshake.
+TLS_HANDSHAKE = b"\x16"
 # Accepting fails without file descriptors. They come back when connections close.
 ACCEPT_RETRY_SECONDS = 0.1
 # TLS handshakes that start in one turn of the event loop. Each takes up to a millisecond of CPU.
@@ -36,9 +38,9 @@ class Admission:
     """Accepts connections on the sockets of `listeners`, and creates a protocol for each with `connect()`.
 
     It receives a PROXY header if `proxy_protocol` is set, and does a TLS handshake if there is a `context`.
-    `handshake_first` is the setting tls_handshake_first. If INFO comes before TLS, it is sent before the
-    transport exists, so that TLS reads everything that the client sends. The PROXY header, the start of the
-    TLS handshake and its end may take `handshake_seconds()` each.
+    `handshake_first` is the setting tls_handshake_first, and `allow_non_tls` the one of that name. If INFO
+    comes before TLS, it is sent before the transport exists, so that TLS reads everything that the client
+    sends. The PROXY header, the start of the TLS handshake and its end may take `handshake_seconds()` each.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Admission:
         proxy_protocol: bool,
         handshake_seconds: Callable[[], float],
         handshake_first: str,
+        allow_non_tls: bool,
         backlog: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -58,6 +61,7 @@ class Admission:
         self._proxy_protocol = proxy_protocol
         self._handshake_seconds = handshake_seconds
         self._handshake_first = handshake_first
+        self._allow_non_tls = allow_non_tls
         self._handshake_limiter = TurnLimiter(HANDSHAKES_PER_TURN)
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners = listeners
@@ -125,6 +129,9 @@ class Admission:
             return
         if not tls_first and isinstance(protocol, Connection):
             await self._loop.sock_sendall(client, protocol.first_info())
+        if self._allow_non_tls and not tls_first and not await self._wants_tls(client):
+            await self._loop.connect_accepted_socket(lambda: protocol, client)
+            return
         await self._client_hello(client)
         handshake_socket.set(client)
         await self._loop.connect_accepted_socket(
@@ -143,6 +150,14 @@ class Admission:
     def _drop(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
         protocol.connection_lost(None)
         client.close()
+
+    async def _wants_tls(self, client: socket.socket) -> bool:
+        """Whether the client begins a TLS handshake after INFO. One that sends nothing in time does not."""
+        try:
+            await asyncio.wait_for(wait_readable(client), self._handshake_seconds())
+        except asyncio.TimeoutError:
+            return False
+        return client.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE
 
     async def _starts_tls(self, client: socket.socket) -> bool:
         """Whether the client sends something before it receives INFO."""

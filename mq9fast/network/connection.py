@@ -16,7 +16,7 @@ from mq9fast._core.delivery.events import EventSubscription
 from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
 from mq9fast.auth.authenticator import ANONYMOUS, Link
-from mq9fast.network.handshake import Handshake
+from mq9fast.network.handshake import Handshake, set_identity
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.socket_options import limit_unsent_bytes, set_tcp_options, unacked_bytes
 
@@ -101,10 +101,11 @@ class Connection(asyncio.BufferedProtocol):
             self.peer = peer_of(transport.get_extra_info("peername"))
         if not self._info_sent:
             transport.write(self.first_info())
-        self.session.authorized = not self._handshake.auth_required
-        self.session.identity = ANONYMOUS
+        identity = self._handshake.without_credentials(self.link)
+        self.session.authorized = identity is not None
+        set_identity(self.session, identity or ANONYMOUS)
         self.session.resume_writing()
-        self._auth_pending = self._handshake.auth_required
+        self._auth_pending = identity is None
         if self._auth_pending:
             self._timer = self._loop.call_later(self._handshake.auth_timeout, self._close_unauthorized)
         else:

@@ -69,6 +69,7 @@ class Handshake:
         """Use these settings from now on."""
         self._authenticator = Authenticator(settings, self._passwords)
         self.auth_required = self._authenticator.required
+        self.without_credentials = self._authenticator.without_credentials
         self.auth_timeout = settings.auth_timeout
         self.write_deadline = settings.write_deadline
         self.ping_interval = settings.ping_interval
@@ -85,8 +86,9 @@ class Handshake:
             "port": self._port,
             "headers": True,
             "max_payload": settings.max_payload,
-            "auth_required": self.auth_required,
-            "tls_required": self.tls is not None,
+            "auth_required": not self._authenticator.optional,
+            "tls_required": self.tls is not None and not settings.allow_non_tls,
+            "tls_available": self.tls is not None and settings.allow_non_tls,
             "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
             "connect_urls": settings.advertised,
         }

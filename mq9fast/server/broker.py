@@ -194,6 +194,7 @@ class Broker:
             proxy_protocol=proxy_protocol,
             handshake_seconds=lambda: self.handshake.auth_timeout,
             handshake_first=handshake_first,
+            allow_non_tls=self.settings.allow_non_tls and handshake_first == "off",
             backlog=BACKLOG,
         )
         self._admissions.append(admission)
@@ -212,8 +213,10 @@ class Broker:
             self._admit(listeners, websocket.protocol, tls, "on")
         # `connect_urls` has addresses of the client port: WebSocket clients do not get them.
         own = {"host": settings.ws_host, "port": port, "connect_urls": None}
-        without_tls = {"tls_required": None, "tls_verify": None}
-        self.handshake.info_overrides["websocket"] = own if tls is not None else {**own, **without_tls}
+        without_tls = {"tls_required": None, "tls_available": None, "tls_verify": None}
+        self.handshake.info_overrides["websocket"] = (
+            {**own, "tls_required": True} if tls is not None else {**own, **without_tls}
+        )
         self.websocket = websocket
         scheme = "ws" if tls is None else "wss"
         log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)

@@ -32,6 +32,7 @@ class SettingsKeywords(TypedDict, total=False):
     tls_ca: str | PathLike[str]
     tls_verify: bool
     tls_verify_and_map: bool
+    allow_non_tls: bool
     tls_handshake_first: Literal["off", "on", "auto"]
     server_name: str
     advertise: str
@@ -39,6 +40,7 @@ class SettingsKeywords(TypedDict, total=False):
     max_control_line: int
     max_connections: int
     max_subscriptions: int
+    max_subscription_tokens: int
     max_pending: int
     write_deadline: float
     max_mailboxes: int
@@ -52,3 +54,4 @@ class SettingsKeywords(TypedDict, total=False):
     busy_poll: int
     users: Sequence[Mapping[str, Any]]
     default_permissions: Mapping[str, Any]
+    no_auth_user: str

@@ -10,6 +10,7 @@ FROM_SETTINGS = (
     "max_mailbox_bytes",
     "max_store_bytes",
     "max_subscriptions",
+    "max_subscription_tokens",
     "max_pending",
     "min_free",
     "busy_poll",

@@ -36,6 +36,7 @@ DEFAULTS = {
     "tls_ca": None,
     "tls_verify": False,
     "tls_verify_and_map": False,
+    "allow_non_tls": False,
     "tls_handshake_first": "off",
     "server_name": None,
     "advertise": None,
@@ -43,6 +44,7 @@ DEFAULTS = {
     "max_control_line": 4096,
     "max_connections": 65536,
     "max_subscriptions": 0,
+    "max_subscription_tokens": 0,
     "max_pending": 67108864,
     "write_deadline": 10.0,
     "max_mailboxes": 0,
@@ -64,6 +66,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "tls_ca": {"tls_cert": "c", "tls_key": "k"},
     "tls_verify": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
     "tls_verify_and_map": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
+    "allow_non_tls": {"tls_cert": "c", "tls_key": "k"},
     "tls_handshake_first": {"tls_cert": "c", "tls_key": "k"},
 }
 LOW_AND_HIGH: dict[str, tuple[float, float]] = {

@@ -15,6 +15,7 @@ cdef class Limits:
     cdef public uint64_t max_mailbox_bytes
     cdef public uint64_t max_store_bytes
     cdef public Py_ssize_t max_subscriptions    # per connection
+    cdef public Py_ssize_t max_subscription_tokens    # of the subject of a subscription
     cdef public Py_ssize_t max_connections      # 0 = none may connect
     cdef public Py_ssize_t max_pending          # unwritten output of one connection; 0 = none
     cdef public Py_ssize_t min_free             # of the disk of the data directory

@@ -4,6 +4,7 @@ class Limits:
     max_mailbox_bytes: int
     max_store_bytes: int
     max_subscriptions: int
+    max_subscription_tokens: int
     max_connections: int
     max_pending: int
     min_free: int

@@ -31,6 +31,7 @@ cdef extern from *:
     const View ROUTED_REPLY_PREFIX 'MQ9FAST_LITERAL("_GR_.")'
     const View OLD_ROUTED_REPLY_PREFIX 'MQ9FAST_LITERAL("$GR.")'
     const View RAFT_PREFIX 'MQ9FAST_LITERAL("$NRG.")'
+    const View SYSTEM_PREFIX 'MQ9FAST_LITERAL("$SYS.REQ.")'
     const View SYSTEM_QUEUE 'MQ9FAST_LITERAL("_sys_")'
 
     # Verbs.

@@ -50,6 +50,7 @@ cdef inline bint is_reserved(View subject) noexcept:
 
 
 cdef bint valid_subject(View subject) noexcept
+cdef Py_ssize_t count_tokens(View subject) noexcept
 cdef bint has_empty_token(View subject) noexcept
 cdef bint has_wildcard(View subject) noexcept
 cdef bint covers(View pattern, View subject) noexcept

@@ -25,6 +25,14 @@ cdef bint valid_subject(View subject) noexcept:
     return tokens <= MAX_TOKENS
 
 
+cdef Py_ssize_t count_tokens(View subject) noexcept:
+    cdef Py_ssize_t tokens = 1
+    cdef Py_ssize_t i
+    for i in range(subject.size):
+        tokens += subject.data[i] == c'.'
+    return tokens
+
+
 cdef bint has_empty_token(View subject) noexcept:
     cdef Py_ssize_t i
     for i in range(1, subject.size):

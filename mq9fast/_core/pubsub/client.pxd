@@ -11,6 +11,7 @@ from mq9fast._core.base.limits cimport Limits
 from mq9fast._core.base.view cimport View
 from mq9fast._core.protocol.write_buffer cimport WriteBuffer
 from mq9fast._core.pubsub.permissions cimport SubjectFilter
+from mq9fast._core.pubsub.responses cimport Responses
 
 
 cdef enum:
@@ -69,6 +70,7 @@ cdef class Client:
     cdef public object connection
     cdef readonly dict subscriptions      # sid -> Subscription
     cdef dict awaiting_answers            # keys: ended subscriptions with messages in flight
+    cdef Responses responses              # None unless its permissions allow responses
 
     # A header block with its name as Mq9-From, for what it sends to mailboxes; None if it signed in without a
     # name.

@@ -329,6 +329,8 @@ cdef class Subscription:
         at = put_byte(put(at, sid), c' ')
         if reply.size:
             at = put_byte(put(at, reply), c' ')
+            if client.responses is not None:
+                client.responses.note(reply, client.pending_work.now_ms)
         if header.size:
             at = put_byte(put_decimal(at, <uint64_t>header.size), c' ')
         at = put_crlf(put_decimal(at, <uint64_t>(header.size + payload.size)))

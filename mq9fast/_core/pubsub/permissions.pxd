@@ -30,6 +30,9 @@ cdef class Permissions:
     cdef tuple deny                   # for SUB: pairs (pattern, queue or None)
     cdef dict filters                 # tuple of denied patterns -> the SubjectFilter shared by subscriptions
     cdef uint64_t seed
+    cdef bint allows_responses             # see responses.pxd
+    cdef uint64_t max_responses            # to each reply subject; 0 = no limit
+    cdef uint64_t responses_expire_ms      # 0 = never
 
     cdef bint may_publish(self, View subject) except *
     cdef bint may_subscribe(self, View subject, View queue) except *

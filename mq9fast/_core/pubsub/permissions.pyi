@@ -9,4 +9,5 @@ class Permissions:
         subscribe_allow: tuple[tuple[bytes, bytes | None], ...] | None,
         subscribe_deny: tuple[tuple[bytes, bytes | None], ...],
         seed: int,
+        responses: tuple[int, int] | None = None,
     ) -> None: ...

@@ -72,11 +72,14 @@ cdef class Permissions:
 
     Entries for subscriptions are pairs (pattern, queue). An entry with a queue, which may have wildcards too,
     concerns only subscriptions in such queue groups. An `allow` of None allows everything.
+
+    `responses`: None, or how many messages may be published to the reply subject of each message received,
+    and for how many milliseconds; 0 means no limit. It needs a `publish_allow`.
     """
 
     def __cinit__(
         self, tuple publish_allow, tuple publish_deny not None, tuple subscribe_allow,
-        tuple subscribe_deny not None, uint64_t seed,
+        tuple subscribe_deny not None, uint64_t seed, tuple responses=None,
     ):
         if publish_allow is not None or publish_deny:
             self.publish = SubjectFilter(publish_allow, publish_deny, seed)
@@ -84,6 +87,9 @@ cdef class Permissions:
         self.deny = subscribe_deny
         self.filters = {}
         self.seed = seed
+        if responses is not None:
+            self.allows_responses = True
+            self.max_responses, self.responses_expire_ms = responses
 
     cdef bint may_publish(self, View subject) except *:
         return self.publish is None or self.publish.allows(subject)
