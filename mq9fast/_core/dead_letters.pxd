@@ -1,8 +1,8 @@
 """Moves messages that nobody can do to the mailbox for dead letters, in the commit that removes them.
 
 Queue groups call `bury` when a message has failed too often, `MailboxWriter` calls `terminate` for `+TERM`,
-`Expirer` calls `bury_found` for messages that expire, and `EndedMessages` calls `add` for those of mailboxes
-that have ended.
+`Expirer` calls `bury_found` for messages that expire and `retry` for those that found no room, and
+`EndedMessages` calls `add` for those of mailboxes that have ended.
 """
 
 from libc.stdint cimport uint64_t
@@ -41,6 +41,8 @@ cdef class DeadLetters:
     cdef readonly uint64_t moved
     cdef readonly uint64_t dropped       # without a mailbox for dead letters, or dead for the second time
 
+    cdef int retry(self, Mailbox mailbox) except -1
+    cdef bint move_dead(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef Burial terminate(self, Mailbox mailbox, uint64_t place, View said) except *
     cdef Burial bury_message(
         self, Mailbox mailbox, uint64_t place, bytes reason, bytes text, uint64_t deliveries

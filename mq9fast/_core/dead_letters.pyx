@@ -1,5 +1,7 @@
 """Moves messages to the mailbox for dead letters; the contract is in dead_letters.pxd."""
 
+from itertools import islice
+
 from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.base.view cimport View, to_bytes, view_of
@@ -7,9 +9,10 @@ from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
 from mq9fast._core.deleter cimport Deleter
 from mq9fast._core.delivery.events cimport Events
+from mq9fast._core.delivery.failures cimport RETRY_MS, Failures
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.queue_group cimport QueueGroup
-from mq9fast._core.mailbox.failed_deliveries cimport Failure
+from mq9fast._core.mailbox.failed_deliveries cimport FailedDeliveries, Failure
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport read_message_at
@@ -23,6 +26,10 @@ from mq9fast._core.storage.row_format cimport HAS_RECEIPT_TO, HAS_REPLY_TO
 cdef enum:
     MAX_TEXT_BYTES = 512
     ALL_ROWS = 1 << 30
+    # What one call of `retry` does: rows that it loads, messages that it moves, and how many are refused.
+    ROWS_AT_ONCE = 1024
+    MOVED_AT_ONCE = 64
+    REFUSED_AT_ONCE = 16
 
 cdef bytes MAX_DELIVER = b"max_deliver"
 cdef bytes TERMINATED = b"terminated"
@@ -85,15 +92,52 @@ cdef class DeadLetters:
         self.create = create
 
     def bury(self, Mailbox mailbox not None, uint64_t msg_id, uint64_t deliveries) -> bool:
-        """A message has failed as often as it may, or +TERM made it a dead letter: move it. False if its
-        target is full: try again later. Raises what the store raises."""
-        cdef bytes text = None if mailbox.failed is None else mailbox.failed.text_of(msg_id)
+        """A message has failed as often as it may: move it. False if its target is full: then no client gets
+        it any more, and it is moved later. Raises what the store raises."""
+        if self.bury_message(mailbox, msg_id, MAX_DELIVER, None, deliveries) != TARGET_FULL:
+            return True
+        self.deleter.failures.keep_dead(mailbox, msg_id, <uint32_t>deliveries, None)
+        return False
+
+    cdef int retry(self, Mailbox mailbox) except -1:
+        """Move dead messages of a mailbox whose target was full. The due row that called for this is gone.
+        Raises what the store raises."""
+        cdef Failures failures = self.deleter.failures
+        cdef uint64_t now_ms = self.mailbox_index.now_ms
+        cdef Py_ssize_t refused = 0
+        cdef uint64_t msg_id
+        if not failures.load(mailbox, ROWS_AT_ONCE):
+            return failures.retry_later(mailbox, now_ms)
+        if mailbox.failed is None or mailbox.failed.retry_ms > now_ms:
+            # There are none any more, or another due row calls for them.
+            return 0
+        for msg_id in list(islice(mailbox.failed.dead, MOVED_AT_ONCE)):
+            if not self.move_dead(mailbox, msg_id):
+                refused += 1
+                if refused == REFUSED_AT_ONCE:
+                    break
+            if mailbox.failed is None:
+                return 0
+        if len(mailbox.failed.dead) == 0:
+            return 0
+        return failures.retry_later(mailbox, now_ms + (RETRY_MS if refused else 0))
+
+    cdef bint move_dead(self, Mailbox mailbox, uint64_t msg_id) except -1:
+        """Move a message that is kept as dead. If its target is still full, others come first the next
+        time."""
+        cdef FailedDeliveries failed = mailbox.failed
+        cdef const Failure* failure = failed.find(msg_id)
+        cdef bytes text = failed.dead[msg_id]
         cdef bytes reason = MAX_DELIVER if text is None else TERMINATED
-        return self.bury_message(mailbox, msg_id, reason, text, deliveries) != TARGET_FULL
+        cdef Burial outcome = self.bury_message(mailbox, msg_id, reason, text, failure.count)
+        failed.dead.pop(msg_id, None)
+        if outcome == TARGET_FULL:
+            failed.dead[msg_id] = text
+        return outcome != TARGET_FULL
 
     cdef Burial terminate(self, Mailbox mailbox, uint64_t place, View said) except *:
-        """+TERM: the message becomes a dead letter at once. If its target is full, no group gets it any more,
-        and groups try again. Raises what the store raises."""
+        """+TERM: the message becomes a dead letter at once. If its target is full, no client gets it any
+        more, and it is moved later. Raises what the store raises."""
         cdef QueueGroup group
         cdef InFlight* entry
         cdef Failure* failure
@@ -112,7 +156,7 @@ cdef class DeadLetters:
         deliveries += <uint64_t>len(holders)
         outcome = self.bury_message(mailbox, place, TERMINATED, text, deliveries)
         if outcome == TARGET_FULL and not self.accumulator.store_failed:
-            self.deleter.failures.terminate(mailbox, place, <uint32_t>deliveries, text)
+            self.deleter.failures.keep_dead(mailbox, place, <uint32_t>deliveries, text)
             for group in holders:
                 group.refuse(group.in_flight.find(place), 0)
         return outcome

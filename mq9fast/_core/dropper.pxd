@@ -2,8 +2,9 @@
 
 `Discarder` chooses what a full mailbox drops, and `Replacer` what a message with the same key replaces. A
 message that is not written yet is dropped from the write batch; a stored or delayed one is deleted in the
-commit group of the message that replaces it. `MessageAdder` and housekeeping call `tell_all` when they have
-dropped what they wanted to: receipts are messages, so they may make other mailboxes drop messages in turn.
+commit group of the message that replaces it. `MessageAdder`, `Delayer` and housekeeping call `tell_all` when
+they have dropped what they wanted to: receipts are messages, so they may make other mailboxes drop messages
+in turn.
 """
 
 from libc.stdint cimport uint8_t, uint64_t

@@ -58,8 +58,9 @@ cdef class EndedMessages:
     cdef uint64_t deliveries(self, uint64_t uid, uint64_t msg_id) except? 0:
         """How many deliveries of a message failed."""
         cdef Failure failure
+        cdef bint is_dead
         value = self.store.get(failure_key(uid, msg_id))
         if value is None:
             return 0
-        unpack_failure(value, &failure)
+        unpack_failure(value, &failure, &is_dead)
         return failure.count

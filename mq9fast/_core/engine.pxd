@@ -62,4 +62,5 @@ cdef class Engine:
     cpdef void busy_poll(self) noexcept
     cdef int end_subscriptions_at_maximum(self) except -1
     cdef int remove_subscription(self, Subscription subscription) except -1
+    cdef int give_back(self, Client client, bytes sid) except -1
     cdef int end_at_maximum(self, Subscription subscription) except -1

@@ -193,6 +193,17 @@ cdef class Engine:
             return self.delivery.events.detach(<EventSubscription>subscription)
         return self.router.unsubscribe(subscription)
 
+    cdef int give_back(self, Client client, bytes sid) except -1:
+        """UNSUB of a subscription that has ended: what it still holds goes back to its group, unless
+        `ack_wait` lets it keep that."""
+        cdef MailboxSubscription subscription
+        self.pending_work.cost += CLOCK_CHECK_COST
+        for subscription in list(client.awaiting_answers):
+            if subscription.sid == sid:
+                del client.awaiting_answers[subscription]
+                self.delivery.detach(subscription)
+        return 0
+
     cdef int end_at_maximum(self, Subscription subscription) except -1:
         """End a subscription that reached its maximum, and remove it from its client."""
         del subscription.client.subscriptions[subscription.sid]

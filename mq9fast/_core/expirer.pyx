@@ -24,7 +24,7 @@ from mq9fast._core.storage.due_row cimport DueRow, due_row_key, due_time_in, unp
 from mq9fast._core.storage.expiry_rule cimport is_exempt
 from mq9fast._core.storage.record cimport StoredMessage, message_key, name_of
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
-from mq9fast._core.storage.row_format cimport DELAYED_RANK, DUE_ROWS, read_u64
+from mq9fast._core.storage.row_format cimport DELAYED_RANK, DUE_ROWS, FAILURES_RANK, read_u64
 
 from mq9fast._core.delivery.failures import failed_deliveries
 from mq9fast._core.storage.record import CorruptRecord
@@ -217,7 +217,7 @@ cdef class Expirer:
         cdef Py_ssize_t i
         unpack_due_row(key, value, &row)
         mailbox = self.mailbox_index.look_up(row.address)
-        if mailbox is not None and mailbox.uid == row.uid and mailbox.times is not None:
+        if mailbox is not None and mailbox.uid == row.uid:
             if mailbox.needs_reload:
                 return False
             try:
@@ -231,6 +231,10 @@ cdef class Expirer:
 
     cdef int do_message(self, Mailbox mailbox, int kind, uint64_t msg_id) except -1:
         """Do what a due row says of one message."""
+        if kind == FAILURES_RANK:
+            return self.dead_letters.retry(mailbox)
+        if mailbox.times is None:
+            return 0
         if kind < RANKS:
             return self.expire_own_life(mailbox, kind, msg_id)
         if DELAYED_RANK <= kind < DELAYED_RANK + RANKS and mailbox.times.delayed:

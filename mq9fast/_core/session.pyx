@@ -442,13 +442,16 @@ cdef class Session(Client):
         cdef bytes sid = to_bytes(op.sid)
         cdef Subscription subscription = self.subscriptions.get(sid)
         self.control_operations += 1
-        if subscription is not None and not subscription.max_reached():
-            if op.maximum:
-                self.end_after(subscription, op.maximum)
-            else:
-                del self.subscriptions[sid]
-                self.engine.unsubscribed += 1
-                self.engine.remove_subscription(subscription)
+        if subscription is None:
+            if self.awaiting_answers and not op.maximum:
+                self.engine.give_back(self, sid)
+        elif not op.maximum:
+            del self.subscriptions[sid]
+            self.engine.unsubscribed += 1
+            self.engine.remove_subscription(subscription)
+            self.active_ms = self.pending_work.now_ms
+        elif not subscription.max_reached():
+            self.end_after(subscription, op.maximum)
             self.active_ms = self.pending_work.now_ms
         return self.ok()
 

@@ -143,6 +143,19 @@ def test_without_ack_wait_unsub_gives_back_at_once(wire: Wire, address: str, mem
     assert other.message(2).header == b""
 
 
+def test_member_at_its_max_keeps_what_it_holds_after_unsub(wire: Wire, address: str, member: Connect) -> None:
+    wire.create(name=address, ack_wait=1)
+    fill_mailbox(wire, address, "n0")
+    one = member(unsub_after=1)
+    held = one.message()
+    one.send("UNSUB 1\r\n")
+    other = member()
+    assert other.silent(0.3)
+    answer(one, held, "+WPI")
+    assert other.silent(0.8)
+    assert texts([other.message()]) == ["n0"]
+
+
 def test_member_that_hangs_gets_one_message_at_a_time(wire: Wire, address: str, member: Connect) -> None:
     """And only if no other member has room, after a pause. An answer ends this."""
     wire.create(name=address, ack_wait=0.6)

@@ -225,6 +225,39 @@ def test_member_at_its_max_can_still_reply(wire: Wire, address: str, member: Con
     assert other.silent(0.03)
 
 
+def test_member_at_its_max_gives_back_what_it_holds_with_unsub(
+    wire: Wire, address: str, member: Connect
+) -> None:
+    """At once, and not as failed deliveries. Other subscriptions that reached their maximum keep theirs."""
+    fill_mailbox(wire, address, "n0", "n1", "n2")
+    one = member(unsub_after=2)
+    assert texts(one.messages(2)) == ["n0", "n1"]
+    one.send(f"SUB {MSG}{address} g 7\r\nUNSUB 7 1\r\n")
+    assert texts(one.messages(1)) == ["n2"]
+    other = member()
+    one.send("UNSUB 1 5\r\nUNSUB 8\r\n")
+    assert other.silent(0.05)
+    one.send("UNSUB 1\r\n")
+    messages = other.messages(2)
+    assert texts(messages) == ["n0", "n1"]
+    assert not any(message.header for message in messages)
+    assert other.silent(0.03)
+    one.send("UNSUB 7\r\nUNSUB 7\r\n")
+    assert texts(other.messages(1)) == ["n2"]
+
+
+def test_maximum_and_unsub_in_one_read(wire: Wire, address: str, broker: Broker) -> None:
+    """The maximum is reached by the UNSUB before, and the turn has not ended yet."""
+    fill_mailbox(wire, address, "n0")
+    with Wire(broker.port) as one, Wire(broker.port) as other:
+        one.sub(MSG + address, "1", "g")
+        assert texts(one.messages(1)) == ["n0"]
+        other.sub(MSG + address, "1", "g")
+        other.ping()
+        one.send("UNSUB 1 1\r\nUNSUB 1\r\n")
+        assert texts(other.messages(1)) == ["n0"]
+
+
 def test_fetching_one_by_one_delivers_each_message_once(wire: Wire, address: str, broker: Broker) -> None:
     """A client fetches one message at a time: SUB, UNSUB with max 1, reply."""
     fill_mailbox(wire, address, *(f"n{n}" for n in range(30)))

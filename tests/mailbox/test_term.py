@@ -67,6 +67,8 @@ def test_full_target_and_a_restart(start_broker: Callable[..., Broker], kill: bo
     with Wire(broker.port) as wire:
         wire.subscribe("tasks", queue="g")
         assert wire.silent(0.3)
+        wire.subscribe("tasks")
+        assert wire.silent(0.3)
         wire.create(name="dead", max_messages=2)
         wait_until(lambda: wire.list("tasks")["total"] == 0)
         dead = wire.list("dead")["messages"][1]

@@ -78,3 +78,33 @@ def test_term_with_a_full_target_and_a_failure(faulty_broker: BrokerOnFaultyStor
         wait_until(lambda: wire.create(name="dead", max_messages=0).get("is_new") is False)
         wait_until(lambda: wire.list("dead").get("total") == 2 or member.received or not member.silent(0.1))
         assert len(wire.list("dead")["messages"]) + len(wire.list("tasks")["messages"]) == 2
+
+
+@pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])
+def test_dead_message_with_a_full_target_and_a_failure(
+    faulty_broker: BrokerOnFaultyStore, fault: str
+) -> None:
+    """While it waits for room, no group and no reader gets it again. It is moved once."""
+    with Wire(faulty_broker.port) as wire, Wire(faulty_broker.port) as member:
+        wire.create(name="dead", max_messages=1)
+        wire.msg("dead", "in the way")
+        wire.create(name="tasks", dead_letter="dead", max_deliver=1)
+        wire.msg("tasks", "n0")
+        member.subscribe("tasks", queue="g")
+        message = member.message()
+        setattr(faulty_broker.faults, fault, 1)
+        refuse(member, message)
+        wait_until(lambda: getattr(faulty_broker.faults, fault) == 0)
+        wait_until(lambda: wire.create(name="tasks").get("is_new") is False)
+        member.subscribe("tasks", queue="other")
+        wire.subscribe("tasks")
+        assert member.silent(1.2)
+        assert wire.silent(0)
+        setattr(faulty_broker.faults, fault, 1)
+        wait_until(lambda: wire.create(name="dead", max_messages=0).get("is_new") is False)
+        wait_until(lambda: wire.list("dead").get("total") == 2)
+        wait_until(lambda: wire.list("tasks").get("total") == 0)
+        dead = wire.list("dead")["messages"][1]
+        assert dead["headers"]["Mq9-Deliveries"] == "1"
+        assert member.silent(1.2)
+        assert wire.list("dead")["total"] == 2

@@ -9,6 +9,7 @@ are kept in memory for it. `Delivery` calls consumers; `queue_group.pyx` uses th
 from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.base.view cimport View
+from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.pubsub.client cimport Client, Subscription
 from mq9fast._core.storage.record cimport StoredMessage
@@ -19,6 +20,7 @@ cdef enum:
     SUBJECT_CAPACITY = 224        # the longest subject of a delivery, with slack
     FRAME_BYTES = 24              # of a frame, without subjects, header and payload
     CATCH_UP_BYTES = 196608       # what one consumer gets in one turn, at least one message
+    LOADED_AT_ONCE = 1024         # rows of failed deliveries that one turn loads for a consumer
     OUTPUT_BYTES = 262144         # a client with this much unwritten output gets nothing from consumers
 
 
@@ -85,6 +87,7 @@ cdef class Consumer:
 
 cdef class PlainConsumer(Consumer):
     cdef Subscription subscription
+    cdef Failures failures
     cdef int ranks            # the set of ranks that it subscribed to
 
     cdef Py_ssize_t unsent_bytes(self) except -1

@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.view cimport View, put, put_byte, put_decimal, view, view_of
+from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.stored_messages cimport durable_messages
 from mq9fast._core.protocol.literals cimport DELETE_PREFIX, MSG_PREFIX, NORMAL, PRIORITIES, RANKS
@@ -87,9 +88,13 @@ cdef class Consumer:
 cdef class PlainConsumer(Consumer):
     """A subscription without a queue group: it gets every message of its ranks."""
 
-    def __cinit__(self, Mailbox mailbox not None, Subscription subscription not None, int ranks):
+    def __cinit__(
+        self, Mailbox mailbox not None, Subscription subscription not None, Failures failures not None,
+        int ranks,
+    ):
         self.mailbox = mailbox
         self.subscription = subscription
+        self.failures = failures
         self.ranks = ranks
         self.live_from_id = mailbox.next_id
 
@@ -127,6 +132,8 @@ cdef class PlainConsumer(Consumer):
         cdef Py_ssize_t cost
         cdef RecordBatchReader reader
         cdef int rank
+        if self.mailbox.has_failure_rows and not self.failures.load(self.mailbox, LOADED_AT_ONCE):
+            return MORE_TO_GIVE
         for rank in range(RANKS):
             reader = self.scan(store, rank) if (self.ranks >> rank) & 1 else None
             if reader is None:
@@ -137,6 +144,8 @@ cdef class PlainConsumer(Consumer):
                     return NO_RECEIVER
                 if budget <= 0 or not accepts_more(client):
                     return MORE_TO_GIVE
+                if self.mailbox.failed is not None and self.mailbox.failed.is_dead(reader.msg_id):
+                    continue
                 fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
                 cost = cost_of(&frame)
                 if cost > budget and budget < share:

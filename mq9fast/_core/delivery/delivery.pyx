@@ -88,7 +88,9 @@ cdef class Delivery:
         if mailbox.consumers is None:
             mailbox.consumers = {}
         if queue is None:
-            subscription.reader = PlainConsumer(mailbox, subscription, ranks)
+            subscription.reader = PlainConsumer(
+                mailbox, subscription, self.group_work.failures, ranks
+            )
             mailbox.consumers[subscription.reader] = None
             self.catch_up_queue.add(subscription.reader)
             return subscription

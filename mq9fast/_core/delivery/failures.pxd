@@ -1,7 +1,8 @@
 """Counts the failed deliveries of messages, in memory and in the commit group that gathers.
 
-Queue groups call it when a delivery fails and before they give out a message, `Deleter` when a message is
-deleted, and LIST to show the count.
+Queue groups call it when a delivery fails and before they give out a message, plain subscriptions to pass
+over what is dead, `DeadLetters` for what it cannot move now, `Deleter` when a message is deleted, and LIST to
+show the count.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -14,6 +15,7 @@ from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 
 cdef enum:
     NO_DELAY_GIVEN = -1
+    RETRY_MS = 1000       # between two attempts to move dead letters to a full mailbox
 
 
 cdef class Failures:
@@ -28,6 +30,7 @@ cdef class Failures:
         self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms, uint32_t* counted
     ) except -1
     cdef Failure* add(self, Mailbox mailbox, uint64_t msg_id) except NULL
-    cdef int put_row(self, Mailbox mailbox, const Failure* failure, bytes text) except -1
-    cdef int terminate(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1
+    cdef int put_row(self, Mailbox mailbox, const Failure* failure) except -1
+    cdef int keep_dead(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1
+    cdef int retry_later(self, Mailbox mailbox, uint64_t due_ms) except -1
     cdef int forget(self, Mailbox mailbox, uint64_t msg_id) except -1

@@ -15,6 +15,9 @@ from mq9fast._core.storage.row_format cimport FAILURES_RANK, MessageKeyLayout, r
 cdef enum:
     ALL_ROWS = 1 << 30
 
+cdef extern from *:
+    const uint64_t NO_MESSAGES "(UINT64_C(1) << 63)"
+
 
 cdef class Failures:
     """One for each broker."""
@@ -30,6 +33,7 @@ cdef class Failures:
         cdef FailedDeliveries failed = mailbox.failed
         cdef Failure row
         cdef Failure* failure
+        cdef bint is_dead = False
         cdef bytes key, value
         if failed is None:
             if not mailbox.has_failure_rows:
@@ -42,12 +46,12 @@ cdef class Failures:
             if most == 0:
                 return False
             most -= 1
-            text = unpack_failure(value, &row)
+            text = unpack_failure(value, &row, &is_dead)
             row.msg_id = read_u64((<const MessageKeyLayout*>PyBytes_AS_STRING(key)).msg_id)
             failure = failed.add(row.msg_id)
             failure[0] = row
-            if text is not None:
-                failed.terminated[row.msg_id] = text
+            if is_dead:
+                failed.dead[row.msg_id] = text
             failed.next_row = row.msg_id + 1
         failed.loaded = True
         return True
@@ -68,28 +72,40 @@ cdef class Failures:
         that value: the store may have the count all the same.
         """
         cdef Failure* failure = self.add(mailbox, msg_id)
-        if msg_id in mailbox.failed.terminated:
+        if mailbox.failed.is_dead(msg_id):
             return False
         if counted[0] and failure.count >= counted[0]:
-            self.put_row(mailbox, failure, None)
+            self.put_row(mailbox, failure)
             return failure.due_ms != 0
         failure.count += 1
         counted[0] = failure.count
         if delay_ms < 0:
             delay_ms = 0 if mailbox.options is None else <int64_t>mailbox.options.backoff_ms(failure.count)
         failure.due_ms = self.mailbox_index.now_ms + <uint64_t>delay_ms if delay_ms else 0
-        self.put_row(mailbox, failure, None)
+        self.put_row(mailbox, failure)
         self.counted += 1
         return delay_ms != 0
 
-    cdef int terminate(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1:
-        """+TERM made the message a dead letter, after so many deliveries, but it cannot be moved now: no
-        queue group gets it any more. Raises what the store raises."""
+    cdef int keep_dead(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1:
+        """The message is dead, after so many deliveries, and cannot be moved now: no client gets it any more,
+        and it is tried again. `text`: that of +TERM, None if it failed too often. Raises what the store
+        raises."""
         cdef Failure* failure = self.add(mailbox, msg_id)
         failure.count = max(deliveries, <uint32_t>1)
         failure.due_ms = 0
-        mailbox.failed.terminated[msg_id] = text
-        return self.put_row(mailbox, failure, text)
+        mailbox.failed.dead[msg_id] = text
+        self.put_row(mailbox, failure)
+        if mailbox.failed.retry_ms <= self.mailbox_index.now_ms:
+            self.retry_later(mailbox, self.mailbox_index.now_ms + RETRY_MS)
+        return 0
+
+    cdef int retry_later(self, Mailbox mailbox, uint64_t due_ms) except -1:
+        """Have `Expirer` call `DeadLetters.retry` for the mailbox at this time, by a due row."""
+        mailbox.failed.retry_ms = due_ms
+        # The key of a due row ends in an id. No message has this one, and no other due row.
+        return self.accumulator.group.agenda.add(
+            mailbox, FAILURES_RANK, NO_MESSAGES + self.mailbox_index.now_ms, due_ms
+        )
 
     cdef Failure* add(self, Mailbox mailbox, uint64_t msg_id) except NULL:
         """The entry of a message, which the caller then counts if it is a new one."""
@@ -99,10 +115,12 @@ cdef class Failures:
             mailbox.failed.loaded = True
         return mailbox.failed.add(msg_id)
 
-    cdef int put_row(self, Mailbox mailbox, const Failure* failure, bytes text) except -1:
+    cdef int put_row(self, Mailbox mailbox, const Failure* failure) except -1:
+        cdef bint is_dead = mailbox.failed.is_dead(failure.msg_id)
+        cdef bytes text = mailbox.failed.dead[failure.msg_id] if is_dead else None
         mailbox.has_failure_rows = True
         self.accumulator.group.put_raw(
-            failure_key(mailbox.uid, failure.msg_id), pack_failure(failure, text)
+            failure_key(mailbox.uid, failure.msg_id), pack_failure(failure, is_dead, text)
         )
         return self.accumulator.group.touch(mailbox)
 
@@ -127,6 +145,7 @@ def failed_deliveries(store, Mailbox mailbox not None, uint64_t msg_id) -> int:
     """How many deliveries of a message failed. Raises what the store raises, and CorruptRecord."""
     cdef Failure* found
     cdef Failure row
+    cdef bint is_dead
     if not mailbox.has_failure_rows:
         return 0
     if mailbox.failed is not None and mailbox.failed.loaded:
@@ -135,5 +154,5 @@ def failed_deliveries(store, Mailbox mailbox not None, uint64_t msg_id) -> int:
     value = store.get(failure_key(mailbox.uid, msg_id))
     if value is None:
         return 0
-    unpack_failure(value, &row)
+    unpack_failure(value, &row, &is_dead)
     return row.count

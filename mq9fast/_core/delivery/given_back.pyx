@@ -19,7 +19,6 @@ cdef enum:
     SHARE = 256           # failed deliveries that one turn stores
     RUNG_AT_ONCE = 1024   # messages of one group that become due together
     SHARE_ENTRY_BYTES = 48
-    RETRY_MS = 1000       # between two attempts to move a dead letter to a full mailbox
 
 
 cdef bytes with_deliveries(View header, uint32_t deliveries):
@@ -153,14 +152,20 @@ cdef class GivenBack(Timed):
     cdef bint must_wait(self, InFlight* entry) except -1:
         """Whether no group may get the message yet, or ever. If it waits, so does its entry."""
         cdef const Failure* failure = self.work.failures.find(self.mailbox, entry.item.minor)
-        cdef uint64_t retry_ms
+        cdef Share share
+        cdef uint32_t count
         if failure is not NULL and self.is_dead(failure):
-            if not self.bury(entry.item.minor):
-                retry_ms = self.work.catch_up_queue.mailbox_index.now_ms + RETRY_MS
-                self.table.wait(entry, retry_ms)
-                self.work.timers.set(self, retry_ms)
-            elif entry.state != DELETING:
-                self.table.drop(entry, NULL)
+            count = failure.count
+            if self.mailbox.failed.is_dead(entry.item.minor) or self.bury(entry.item.minor):
+                if entry.state != DELETING:
+                    self.table.drop(entry, NULL)
+                return True
+            # It leaves the group when it is durable that it is dead.
+            entry.counted = count
+            self.table.begin_storing(entry, True)
+            share = Share(self)
+            share.ids.append(entry.item.minor)
+            self.work.failures.accumulator.group.defer(share, SHARE_ENTRY_BYTES)
             return True
         if failure is NULL or failure.due_ms <= self.work.catch_up_queue.mailbox_index.expiry_clock_ms:
             return False
@@ -171,15 +176,15 @@ cdef class GivenBack(Timed):
     cdef bint is_dead(self, const Failure* failure) except -1:
         """Whether the message has failed as often as it may, or +TERM made it a dead letter."""
         cdef MailboxOptions options = self.mailbox.options
-        if self.mailbox.failed.text_of(failure.msg_id) is not None:
+        if self.mailbox.failed.is_dead(failure.msg_id):
             return True
         return options is not None and options.max_deliver > 0 and failure.count >= options.max_deliver
 
     cdef bint bury(self, uint64_t msg_id) except -1:
-        """Make the message a dead letter if it is to be one. False if that is to be tried
-        again."""
+        """Make the message a dead letter if it is to be one. False if there is no room now: then it is kept
+        as dead."""
         cdef const Failure* failure = self.work.failures.find(self.mailbox, msg_id)
-        if failure is NULL or not self.is_dead(failure):
+        if failure is NULL or not self.is_dead(failure) or self.mailbox.failed.is_dead(msg_id):
             return True
         self.work.catch_up_queue.pending_work.schedule_end()
         return self.work.bury(self.mailbox, msg_id, failure.count)
@@ -187,20 +192,12 @@ cdef class GivenBack(Timed):
     cdef int ring(self, uint64_t now_ms) except -1:
         cdef HeapItem* item = self.table.waiting.first()
         cdef Py_ssize_t left = RUNG_AT_ONCE
-        cdef const Failure* failure
-        try:
-            while item is not NULL and item.major <= now_ms and left > 0:
-                failure = self.work.failures.find(self.mailbox, item.minor)
-                if failure is NULL or not self.is_dead(failure):
-                    self.table.return_to_group(<InFlight*>item.owner, NULL)
-                elif not self.must_wait(<InFlight*>item.owner):
-                    break
-                item = self.table.waiting.first()
-                left -= 1
-        finally:
+        while item is not NULL and item.major <= now_ms and left > 0:
+            self.table.return_to_group(<InFlight*>item.owner, NULL)
             item = self.table.waiting.first()
-            if item is not NULL:
-                self.work.timers.set(self, max(item.major, now_ms + 1))
+            left -= 1
+        if item is not NULL:
+            self.work.timers.set(self, max(item.major, now_ms + 1))
         self.group.caught_up = False
         return self.work.catch_up_queue.add(self.group)
 

@@ -6,7 +6,7 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, view_of
 from mq9fast._core.delivery.consumer cimport (
-    CATCH_UP_BYTES, CAUGHT_UP, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, DeliveryFrame,
+    CATCH_UP_BYTES, CAUGHT_UP, LOADED_AT_ONCE, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, DeliveryFrame,
     begin_frame, cost_of, fill_frame
 )
 from mq9fast._core.delivery.given_back cimport with_deliveries
@@ -27,7 +27,6 @@ cdef enum:
     # write. Of messages up to SMALL_BYTES it gets as many as with one member: they cost more time.
     MAX_SHARES = 4
     SMALL_BYTES = 256
-    LOADED_AT_ONCE = 1024      # rows of failed deliveries that one turn loads for a group
     EXAMINED_FOR_SUSPECTS = 64  # returned messages that one look for such a member examines
 
 

@@ -15,7 +15,9 @@ from mq9fast._core.storage.record import CorruptRecord
 
 cdef enum:
     MIN_CAPACITY = 16
-    TERMINATED = 1        # FailureLayout.flags
+    # FailureLayout.flags.
+    TERMINATED = 1
+    FAILED_TOO_OFTEN = 2
 
 
 cdef inline uint64_t first_slot(uint64_t msg_id, uint64_t capacity) noexcept:
@@ -27,37 +29,42 @@ cdef bytes failure_key(uint64_t uid, uint64_t msg_id):
     return message_key(uid, FAILURES_RANK, msg_id)
 
 
-cdef bytes pack_failure(const Failure* failure, bytes text):
+cdef bytes pack_failure(const Failure* failure, bint is_dead, bytes text):
     """The row of a message with failed deliveries. `text`: that of +TERM, or None."""
     cdef bytes value = PyBytes_FromStringAndSize(NULL, FAILURE_BYTES)
     cdef FailureLayout* fixed = <FailureLayout*>PyBytes_AS_STRING(value)
     fixed.version = FAILURE_VERSION
-    fixed.flags = 0 if text is None else TERMINATED
+    fixed.flags = 0
+    if is_dead:
+        fixed.flags = FAILED_TOO_OFTEN if text is None else TERMINATED
     memset(fixed.reserved, 0, sizeof(fixed.reserved))
     put_u32(fixed.count, failure.count)
     put_u64(fixed.due_ms, failure.due_ms)
     return value if text is None else value + text
 
 
-cdef bytes unpack_failure(bytes value, Failure* failure):
+cdef bytes unpack_failure(bytes value, Failure* failure, bint* is_dead):
     """Read a row; returns the text of +TERM, or None. CorruptRecord if it is not such a row."""
     cdef const FailureLayout* fixed = <const FailureLayout*>PyBytes_AS_STRING(value)
     if PyBytes_GET_SIZE(value) < FAILURE_BYTES or <uint8_t>fixed.version != FAILURE_VERSION:
         raise CorruptRecord(f"a stored row of {len(value)} bytes is not a row of failed deliveries")
-    if <uint8_t>fixed.flags > TERMINATED or (fixed.flags == 0 and PyBytes_GET_SIZE(value) > FAILURE_BYTES):
+    if fixed.flags not in (0, TERMINATED, FAILED_TOO_OFTEN) or (
+        fixed.flags != TERMINATED and PyBytes_GET_SIZE(value) > FAILURE_BYTES
+    ):
         raise CorruptRecord("a row of failed deliveries has unknown flags")
     failure.count = read_u32(fixed.count)
     failure.due_ms = read_u64(fixed.due_ms)
     if failure.count == 0:
         raise CorruptRecord("a row of failed deliveries counts none")
-    return value[FAILURE_BYTES:] if fixed.flags else None
+    is_dead[0] = fixed.flags != 0
+    return value[FAILURE_BYTES:] if fixed.flags == TERMINATED else None
 
 
 cdef class FailedDeliveries:
     """A hash table by msg_id, with linear probing."""
 
     def __cinit__(self):
-        self.terminated = {}
+        self.dead = {}
 
     def __dealloc__(self):
         PyMem_Free(self.slots)
@@ -107,12 +114,8 @@ cdef class FailedDeliveries:
                 hole = i
         self.slots[hole].count = 0
         self.size -= 1
-        if self.terminated:
-            self.terminated.pop(msg_id, None)
-
-    cdef bytes text_of(self, uint64_t msg_id):
-        """The text of the +TERM that made a message a dead letter, or None."""
-        return self.terminated.get(msg_id) if self.terminated else None
+        if self.dead:
+            self.dead.pop(msg_id, None)
 
     cdef int grow(self) except -1:
         cdef uint64_t capacity = max(<uint64_t>MIN_CAPACITY, 2 * self.capacity)

@@ -96,15 +96,16 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
     +------+-------+---+-------+---------+------+
     | 7    | flags | 0 | count | due_ms  | text |    no queue group gets the message before due_ms, in broker
     +------+-------+---+-------+---------+------+    time
-    flags: bit 0: no queue group gets it at all, because +TERM made it a dead letter, with this text. Its
-    mailbox for dead letters was full.
+    flags: 1: it is dead because of +TERM, with this text; 2: because it failed too often. Its mailbox for
+    dead letters was full, and no client gets it.
 
     due row
     0      1   2                4       8
     +------+---+----------------+-------+---------+---------------------------------+
     | 8    | 0 | address length | count | address | count times: kind(1) msg_id(8)  |
     +------+---+----------------+-------+---------+---------------------------------+
-    kind: the rank of a message whose life ends, or 8 + the rank of a delayed message. due_ms is the end
+    kind: the rank of a message whose life ends, or 8 + the rank of a delayed message; 4: dead messages of the
+    mailbox are to be moved, and msg_id is of none. due_ms is the end
     of a step of DUE_STEP_MS. A due row may be of a mailbox that has ended, and of messages that are deleted.
 
     names
