@@ -39,12 +39,14 @@ class Credentials(msgspec.Struct):
 class Link:
     """How a client is connected. `type`: "nats" or "websocket". `nonce`: the one of its INFO, "" for none.
 
-    `certificate`: the verified certificate that it showed, None without one.
+    `certificate`: the verified certificate that it showed, None without one. `cookies`: credentials that a
+    browser sent in them, for what its CONNECT leaves out.
     """
 
     type: str
     nonce: str = ""
     certificate: Certificate | None = None
+    cookies: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,8 +12,8 @@ from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.config.sources import FILE_ONLY, unknown_variables
 from mq9fast.errors import StartError
-from mq9fast.network.tls import tls_context
-from mq9fast.network.websocket.upgrade import Origins
+from mq9fast.network.tls import of_websocket_port, tls_context
+from mq9fast.network.websocket.origins import Origins
 
 
 def command(arguments: Arguments = None, as_json: Json = False) -> None:
@@ -25,7 +25,8 @@ def command(arguments: Arguments = None, as_json: Json = False) -> None:
     settings, sources = read(arguments)
     try:
         tls_context(settings)
-        Origins(settings.ws_origins)
+        tls_context(of_websocket_port(settings))
+        Origins(settings)
     except StartError as error:
         raise CliError(str(error)) from None
     Output(as_json=as_json).table(("setting", "value", "source"), _rows(settings, sources))

@@ -75,9 +75,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=-1, le=65535, description="port for WebSocket clients, 0 picks a free port, -1 turns it off"),
     ] = -1
     ws_tls: Annotated[bool, Meta(description="with --tls-cert, use TLS on the WebSocket port too")] = True
+    ws_tls_cert: Annotated[
+        PathText | None, Meta(description="certificate of the WebSocket port, if it has its own TLS, PEM")
+    ] = None
+    ws_tls_key: Annotated[PathText | None, Meta(description="PEM file with the key of --ws-tls-cert")] = None
+    ws_tls_ca: Annotated[
+        PathText | None,
+        Meta(description="PEM file with the authorities that sign certificates of WebSocket clients"),
+    ] = None
+    ws_tls_verify: Annotated[
+        bool, Meta(description="require a certificate signed by --ws-tls-ca of WebSocket clients")
+    ] = False
     ws_origins: Annotated[
         Text | None,
         Meta(description="origins of web pages that may connect, such as https://a.org,https://b.org:8443"),
+    ] = None
+    ws_same_origin: Annotated[
+        bool, Meta(description="only web pages of the WebSocket port's own origin may connect")
+    ] = False
+    ws_username_cookie: Annotated[
+        Text | None, Meta(description="name of the cookie with the user name of a WebSocket client")
+    ] = None
+    ws_password_cookie: Annotated[
+        Text | None, Meta(description="name of the cookie with the password of a WebSocket client")
+    ] = None
+    ws_token_cookie: Annotated[
+        Text | None, Meta(description="name of the cookie with the token of a WebSocket client")
     ] = None
     ws_forwarded_for: Annotated[
         bool, Meta(description="take the address of a WebSocket client from the X-Forwarded-For header")
@@ -232,6 +255,10 @@ _NEEDS = (
     ("tls_verify_and_map", "tls_ca"),
     ("tls_handshake_first", "tls_cert"),
     ("allow_non_tls", "tls_cert"),
+    ("ws_tls_cert", "ws_tls_key"),
+    ("ws_tls_key", "ws_tls_cert"),
+    ("ws_tls_ca", "ws_tls_cert"),
+    ("ws_tls_verify", "ws_tls_ca"),
 )
 
 
@@ -249,6 +276,7 @@ _FIXED = {
     "ws_host",
     "ws_port",
     "ws_tls",
+    "ws_tls_verify",
     "max_payload",
     "max_control_line",
     "tls_verify",

@@ -32,6 +32,9 @@ TLS_HANDSHAKE = b"\x16"
 ACCEPT_RETRY_SECONDS = 0.1
 # TLS handshakes that start in one turn of the event loop. Each takes up to a millisecond of CPU.
 HANDSHAKES_PER_TURN = 8
+# The first bytes of a request, as many as a TLS record has before its content.
+HTTP_STARTS = (b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO")
+REQUEST_BYTES = 65536
 
 
 class Admission:
@@ -40,7 +43,8 @@ class Admission:
     It receives a PROXY header if `proxy_protocol` is set, and does a TLS handshake if there is a `context`.
     `handshake_first` is the setting tls_handshake_first, and `allow_non_tls` the one of that name. If INFO
     comes before TLS, it is sent before the transport exists, so that TLS reads everything that the client
-    sends. The PROXY header, the start of the TLS handshake and its end may take `handshake_seconds()` each.
+    sends. The PROXY header, the start of the TLS handshake and its end may take `handshake_seconds()` each. A
+    peer that speaks HTTP instead of TLS gets `http_refusal`.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Admission:
         handshake_first: str,
         allow_non_tls: bool,
         backlog: int,
+        http_refusal: bytes = b"",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
@@ -62,6 +67,7 @@ class Admission:
         self._handshake_seconds = handshake_seconds
         self._handshake_first = handshake_first
         self._allow_non_tls = allow_non_tls
+        self._http_refusal = http_refusal
         self._handshake_limiter = TurnLimiter(HANDSHAKES_PER_TURN)
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners = listeners
@@ -133,6 +139,8 @@ class Admission:
             await self._loop.connect_accepted_socket(lambda: protocol, client)
             return
         await self._client_hello(client)
+        if self._http_refusal:
+            await self._refuse_http(client)
         handshake_socket.set(client)
         await self._loop.connect_accepted_socket(
             lambda: protocol, client, ssl=context, ssl_handshake_timeout=self._handshake_seconds()
@@ -146,6 +154,15 @@ class Admission:
         except asyncio.TimeoutError:
             raise ConnectionAbortedError(f"the client did not start it within {seconds:g} seconds") from None
         await self._handshake_limiter.wait()
+
+    async def _refuse_http(self, client: socket.socket) -> None:
+        """Answer a peer that speaks HTTP, and raise ConnectionAbortedError."""
+        start = client.recv(max(map(len, HTTP_STARTS)), socket.MSG_PEEK)
+        if start and any(each.startswith(start) for each in HTTP_STARTS):
+            # Bytes that nobody has read would make the system reset the connection instead of ending it.
+            client.recv(REQUEST_BYTES)
+            await self._loop.sock_sendall(client, self._http_refusal)
+            raise ConnectionAbortedError("the client speaks HTTP without TLS")
 
     def _drop(self, protocol: "Connection | Refusal | WebSocket", client: socket.socket) -> None:
         protocol.connection_lost(None)

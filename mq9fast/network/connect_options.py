@@ -41,6 +41,12 @@ class ConnectOptions(Credentials, forbid_unknown_fields=True):
     remote_account: str | None = None
     proxy_sig: str | None = None
 
+    def complete(self, cookies: Credentials) -> None:
+        """Take what is missing or empty from the cookies, as nats-server does."""
+        self.user = self.user or cookies.user
+        self.password = self.password or cookies.password
+        self.auth_token = self.auth_token or cookies.auth_token
+
     @property
     def has_credentials(self) -> bool:
         """Whether CONNECT has a user, password, token or NKEY."""

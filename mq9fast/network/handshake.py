@@ -129,6 +129,8 @@ class Handshake:
         except ValueError:
             session.close_with(None)
             return
+        if link.cookies is not None:
+            options.complete(link.cookies)
 
         def on_result(identity: Identity | None) -> None:
             if not session.closing:

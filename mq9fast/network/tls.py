@@ -11,6 +11,8 @@ import ssl
 from contextvars import ContextVar
 from typing import Any
 
+from msgspec.structs import replace
+
 from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
@@ -20,6 +22,16 @@ from mq9fast.errors import StartError
 handshake_socket: ContextVar[socket.socket | None] = ContextVar("handshake_socket", default=None)
 # OpenSSL's reasons for an error if the peer does not speak TLS. Such a peer gets no alert.
 NOT_TLS_REASONS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
+# The settings of the client port's TLS, turned off.
+NO_TLS: dict[str, Any] = {
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_ca": None,
+    "tls_verify": False,
+    "tls_verify_and_map": False,
+    "tls_handshake_first": "off",
+    "allow_non_tls": False,
+}
 
 
 class AlertingSSLObject(ssl.SSLObject):
@@ -52,6 +64,14 @@ class AlertingContext(ssl.SSLContext):
         wrapped = super().wrap_bio(incoming, outgoing, *args, **named)
         wrapped.outgoing_bio = outgoing  # type: ignore[attr-defined]
         return wrapped
+
+
+def of_websocket_port(settings: Settings) -> Settings:
+    """The settings with the TLS of the WebSocket port instead of the client port's."""
+    if settings.ws_tls_cert is None:
+        return settings if settings.ws_tls else replace(settings, **NO_TLS)
+    own = {name: getattr(settings, f"ws_{name}") for name in ("tls_cert", "tls_key", "tls_ca", "tls_verify")}
+    return replace(settings, **{**NO_TLS, **own})
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -24,7 +24,7 @@ from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
-from mq9fast.network.tls import tls_context
+from mq9fast.network.tls import of_websocket_port, tls_context
 from mq9fast.server.compose import compose
 from mq9fast.server.housekeeping import Housekeeping
 from mq9fast.server.limits import set_limits
@@ -96,6 +96,9 @@ class Broker:
     async def start(self) -> None:
         """Open the store, load its mailboxes, and listen."""
         tls = tls_context(self.settings)
+        websocket_tls = tls if self.settings.ws_tls else None
+        if self.settings.ws_tls_cert is not None:
+            websocket_tls = tls_context(of_websocket_port(self.settings))
         self._passwords = Passwords()
         self._store = self._open_store(
             self.data_dir, accept_loss=self.settings.accept_loss, max_files=self.max_tables
@@ -131,7 +134,7 @@ class Broker:
                 raise StartError(f"the data directory {data_dir} cannot be used: {error}") from error
             undo.callback(self._listeners.clear)
             undo.callback(self._stop_listening)
-            await self._listen(tls)
+            await self._listen(tls, websocket_tls)
             undo.pop_all()
         self._store.begin_compacting()
         self.housekeeping = Housekeeping(
@@ -160,7 +163,7 @@ class Broker:
             log.error("%d mailboxes are missing: accept_loss is set, and the broker goes on", mailboxes)
             self.health.report(MISSING, f"{mailboxes} mailboxes are missing")
 
-    async def _listen(self, tls: ssl.SSLContext | None) -> None:
+    async def _listen(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
         settings = self.settings
         clients = await self._bind(self._connect, settings.host, settings.port)
         port = port_of(clients)
@@ -168,7 +171,7 @@ class Broker:
         self.handshake = Handshake(settings, port, tls, self._passwords)
         self.engine.tracer.report = TraceReports(self.handshake.server_identity(settings.host))
         if settings.ws_port >= 0:
-            await self._listen_for_websockets(tls if settings.ws_tls else None)
+            await self._listen_for_websockets(websocket_tls)
         if tls is not None or settings.proxy_protocol:
             first = settings.tls_handshake_first
             self._admit(clients, self._connect, tls, first, proxy_protocol=settings.proxy_protocol)
@@ -185,6 +188,7 @@ class Broker:
         handshake_first: str,
         *,
         proxy_protocol: bool = False,
+        http_refusal: bytes = b"",
     ) -> None:
         """Let `Admission` accept the connections of bound ports, for TLS or a PROXY header."""
         admission = Admission(
@@ -195,6 +199,7 @@ class Broker:
             handshake_seconds=lambda: self.handshake.auth_timeout,
             handshake_first=handshake_first,
             allow_non_tls=self.settings.allow_non_tls and handshake_first == "off",
+            http_refusal=http_refusal,
             backlog=BACKLOG,
         )
         self._admissions.append(admission)
@@ -202,25 +207,28 @@ class Broker:
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         # Imported only if there is such a port, because imports are a large part of a start.
         from mq9fast.network.websocket.connection import WebSocketConnection, WebSocketRefusal
-        from mq9fast.network.websocket.port import WebSocketPort
+        from mq9fast.network.websocket.port import PLAIN_HTTP, WebSocketPort
 
         settings = self.settings
         connect = functools.partial(self._connection, WebSocketConnection, WebSocketRefusal)
-        websocket = WebSocketPort(settings, connect, self._free_connections)
+        websocket = WebSocketPort(settings, connect, self._free_connections, tls)
         listeners = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
         port = port_of(listeners)
         if tls is not None:
-            self._admit(listeners, websocket.protocol, tls, "on")
+            self._admit(listeners, websocket.protocol, tls, "on", http_refusal=PLAIN_HTTP)
         # `connect_urls` has addresses of the client port: WebSocket clients do not get them.
-        own = {"host": settings.ws_host, "port": port, "connect_urls": None}
-        without_tls = {"tls_required": None, "tls_available": None, "tls_verify": None}
-        self.handshake.info_overrides["websocket"] = (
-            {**own, "tls_required": True} if tls is not None else {**own, **without_tls}
-        )
+        self.handshake.info_overrides["websocket"] = {
+            "host": settings.ws_host,
+            "port": port,
+            "connect_urls": None,
+            "tls_required": tls is not None,
+            "tls_available": None,
+            "tls_verify": tls is not None and tls.verify_mode == ssl.CERT_REQUIRED,
+        }
         self.websocket = websocket
         scheme = "ws" if tls is None else "wss"
         log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
-        if websocket.origins.all and not self.handshake.auth_required:
+        if websocket.rules.origins.all and not self.handshake.auth_required:
             log.warning(
                 "any web page in a browser that reaches the WebSocket port may connect: see ws_origins"
             )

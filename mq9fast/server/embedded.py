@@ -63,8 +63,7 @@ class Broker:
         websocket = self._running.handshake.info_overrides.get("websocket")
         if websocket is None:
             return None
-        secure = self._settings.tls_cert is not None and self._settings.ws_tls
-        return f"{'wss' if secure else 'ws'}://{_reachable(self._settings.ws_host)}:{websocket['port']}"
+        return f"{'wss' if websocket['tls_required'] else 'ws'}://{_reachable(self._settings.ws_host)}:{websocket['port']}"
 
     @property
     def console_url(self) -> str | None:

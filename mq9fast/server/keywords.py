@@ -20,7 +20,15 @@ class SettingsKeywords(TypedDict, total=False):
     ws_host: str
     ws_port: int
     ws_tls: bool
+    ws_tls_cert: str | PathLike[str]
+    ws_tls_key: str | PathLike[str]
+    ws_tls_ca: str | PathLike[str]
+    ws_tls_verify: bool
     ws_origins: str
+    ws_same_origin: bool
+    ws_username_cookie: str
+    ws_password_cookie: str
+    ws_token_cookie: str
     ws_forwarded_for: bool
     console: bool
     max_payload: int

@@ -13,7 +13,7 @@ from mq9fast.errors import SettingsError
 from mq9fast.network.connection import TOO_MANY_CONNECTIONS, Connection
 from mq9fast.network.descriptors import raise_descriptor_limit
 from mq9fast.network.handshake import set_identity
-from mq9fast.network.tls import reload_certificates
+from mq9fast.network.tls import of_websocket_port, reload_certificates
 from mq9fast.server.broker import Broker
 from mq9fast.server.limits import set_limits
 
@@ -28,16 +28,19 @@ def reload(broker: Broker, settings: Settings) -> None:
     """
     _check_fixed(broker.settings, settings)
     # Imported late, because a start must be quick.
-    from mq9fast.network.websocket.upgrade import Origins
+    from mq9fast.network.websocket.origins import Origins
 
-    Origins(settings.ws_origins)
+    Origins(settings)
+    websocket = broker.websocket
+    if websocket is not None and websocket.tls not in {None, broker.handshake.tls}:
+        reload_certificates(websocket.tls, of_websocket_port(settings))
     if broker.handshake.tls is not None:
         reload_certificates(broker.handshake.tls, settings)
     advertised, broker.settings = broker.settings.advertised, settings
     broker.settings_loaded_ms = time.time_ns() // 1_000_000
     broker.handshake.apply(settings)
-    if broker.websocket is not None:
-        broker.websocket.apply(settings)
+    if websocket is not None:
+        websocket.apply(settings)
     set_limits(broker.limits, settings, raise_descriptor_limit(settings.max_connections, broker.max_tables))
     for connection in list(broker.connections.values()):
         if settings.advertised != advertised:
@@ -52,7 +55,7 @@ def _check_fixed(old: Settings, new: Settings) -> None:
     for row in SETTINGS:
         if row.fixed and getattr(old, row.name) != getattr(new, row.name):
             raise SettingsError(f"{row.name} cannot change while the broker runs")
-    if (old.tls_cert is None) != (new.tls_cert is None):
+    if any((getattr(old, it) is None) != (getattr(new, it) is None) for it in ("tls_cert", "ws_tls_cert")):
         raise SettingsError("TLS cannot be turned on or off while the broker runs")
 
 

@@ -1,7 +1,8 @@
 """Servers with a WebSocket port: mq9fast, and nats-server to compare it with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -27,6 +28,35 @@ class Ports(NamedTuple):
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def websocket_port(server: NatsServer) -> int:
+    """The WebSocket port of a nats-server that has started."""
+    wait_until(lambda: NATS_LINE.search(server.log.read_text()), START_SECONDS)
+    return int(NATS_LINE.findall(server.log.read_text())[0])
+
+
+@pytest.fixture
+def start_websocket(
+    server: str, start_broker: Callable[..., Broker], tmp_path: Path
+) -> Iterator[Callable[..., int]]:
+    """Starts either server; returns the WebSocket port. Arguments: flags of mq9fast, lines of the `websocket`
+    block of nats-server, and other settings of it, which are flags of mq9fast too."""
+    servers: list[NatsServer] = []
+
+    def start(flags: Sequence[str], block: str, **settings: str) -> int:
+        if server == "mq9fast":
+            more = [text for name, value in settings.items() for text in (f"--{name}", value)]
+            return start_broker("--ws-port", "0", *flags, *more).ws_port
+        if NATS_SERVER is None:
+            pytest.skip("nats-server is not installed")
+        lines = f'{{ listen: "127.0.0.1:-1", {block} }}'
+        servers.append(NatsServer(tmp_path, {"websocket": lines, **settings}))
+        return websocket_port(servers[-1])
+
+    yield start
+    for each in servers:
+        each.end()
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +89,12 @@ def ports(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Por
             "ping_max": "1",
         },
     ]
-    found, servers = [], []
+    servers = []
     for number, options in enumerate(sets):
         path = directory / str(number)
         path.mkdir()
         servers.append(NatsServer(path, options))
-        log = servers[-1].log
-        wait_until(lambda log=log: NATS_LINE.search(log.read_text()), START_SECONDS)
-        found.append(int(NATS_LINE.findall(log.read_text())[0]))
-    yield Ports(*found)
+    yield Ports(*map(websocket_port, servers))
     for nats_server in servers:
         nats_server.end()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
-from mq9fast.network.websocket.upgrade import Origins
+from mq9fast.network.websocket.origins import Origins
 from tests.support.broker import Broker, start_error
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.websocket_client import WebWire, is_closed_without_data
@@ -36,7 +37,7 @@ def test_the_error_for_a_port_in_use_names_ws_port(tmp_path: Path) -> None:
 )
 def test_the_error_for_a_wrong_origin_names_ws_origins(tmp_path: Path, origin: str) -> None:
     with pytest.raises(StartError, match=r"^ws_origins: .* is not an origin"):
-        Origins(origin)
+        Origins(Settings(ws_origins=origin))
     if origin == "example.org":
         data = ("--data-dir", tmp_path / "data")
         assert "example.org" in start_error("--port", "0", "--ws-port", "0", "--ws-origins", origin, *data)

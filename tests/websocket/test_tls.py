@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.broker import Broker
+from tests.support.broker import Broker, start_error
 from tests.support.certificates import Certificates
 from tests.support.nats_server import NATS_SERVER, NatsServer
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
@@ -94,7 +94,7 @@ def test_a_peer_that_does_not_speak_tls_is_closed_without_a_reply(
         (tmp_path / "uvloop.py").write_text('raise ImportError("there is no uvloop")')
     broker = start_wss("--auth-timeout", "2", env={"PYTHONPATH": str(tmp_path)})
     address = ("127.0.0.1", broker.ws_port)
-    junk = (request(), b"", b"\x16\x03\x01\x00\x05hello", b"\x00" * 1000)
+    junk = (b"PING\r\n", b"", b"GE", b"\x16\x03\x01\x00\x05hello", b"\x00" * 1000)
     for data in junk:
         with socket.create_connection(address, timeout=WAIT_SECONDS) as peer:
             peer.sendall(data)
@@ -102,7 +102,7 @@ def test_a_peer_that_does_not_speak_tls_is_closed_without_a_reply(
             with contextlib.suppress(ConnectionError):
                 while more := peer.recv(65536):
                     received += more
-            assert b"HTTP" not in received
+            assert data == b"GE" or b"HTTP" not in received
             assert b"INFO" not in received
     # A peer that does not finish its upgrade after TLS is closed too.
     with (
@@ -114,6 +114,61 @@ def test_a_peer_that_does_not_speak_tls_is_closed_without_a_reply(
         assert peer.recv(65536) == b""
     use(broker.ws_port, certificates.client_context(), "box")
     assert broker.stop() == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+def test_http_without_tls_gets_status_400(
+    start_websocket: Callable[..., int], certificates: Certificates, method: str
+) -> None:
+    cert, key = certificates.cert_path("server"), certificates.key_path("server")
+    port = start_websocket(
+        ["--ws-tls-cert", cert, "--ws-tls-key", key], f'tls {{ cert_file: "{cert}", key_file: "{key}" }}'
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as peer:
+        peer.sendall(request(f"{method} / HTTP/1.1"))
+        received = b""
+        while more := peer.recv(65536):
+            received += more
+    assert received.startswith(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+
+def test_the_port_has_tls_of_its_own_beside_a_plain_client_port(
+    start_broker: Start, certificates: Certificates
+) -> None:
+    broker = start_broker(
+        *("--ws-port", "0", "--ws-tls-cert", certificates.cert_path("server")),
+        *("--ws-tls-key", certificates.key_path("server")),
+    )
+    assert f"wss://127.0.0.1:{broker.ws_port}" in broker.log.read_text()
+    info = use(broker.ws_port, certificates.client_context(), "box")
+    assert (info["tls_required"], info.get("tls_verify")) == (True, None)
+    with Wire(broker.port) as plain:
+        assert "tls_required" not in plain.info
+        plain.ping()
+
+
+def test_the_port_has_other_certificates_than_the_client_port(
+    start_wss: Start, certificates: Certificates
+) -> None:
+    own = ("--ws-tls-cert", certificates.cert_path("client"), "--ws-tls-key", certificates.key_path("client"))
+    verify = ("--ws-tls-ca", certificates.cert_path("other"), "--ws-tls-verify")
+    broker = start_wss(*own, *verify)
+    context = certificates.client_context("stranger")
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    assert use(broker.ws_port, context, "box")["tls_verify"] is True
+    with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+        WebWire(broker.ws_port, tls=certificates.client_context("client"))
+    with Wire(broker.port, None) as plain:
+        assert plain.info["tls_required"] is True
+        assert "tls_verify" not in plain.info
+
+
+def test_the_error_for_files_that_cannot_be_used_names_them(tmp_path: Path) -> None:
+    missing = ("--ws-tls-cert", str(tmp_path / "no.pem"), "--ws-tls-key", str(tmp_path / "no.key"))
+    error = start_error("--port", "0", "--ws-port", "0", *missing, "--data-dir", tmp_path / "data")
+    assert "no.pem" in error
+    assert "cannot be used" in error
 
 
 def test_a_handshake_that_fails_ends_with_an_alert(start_wss: Start) -> None:

@@ -4,8 +4,11 @@
 this module adds those of INFO and the close frame.
 """
 
+from dataclasses import replace
+
 from mq9fast._core.websocket.frame_writer import frame
 from mq9fast._core.websocket_session import WebSocketSession
+from mq9fast.auth.authenticator import Credentials, Link
 from mq9fast.network.connection import Connection, Refusal
 
 BINARY, CLOSE = 0x2, 0x8
@@ -44,6 +47,13 @@ class WebSocketConnection(Connection):
     client_type = "websocket"
     session_type = WebSocketSession
     session: WebSocketSession
+    # The credentials of the upgrade's cookies.
+    cookies: Credentials | None = None
+
+    @property
+    def link(self) -> Link:
+        """What authenticates the client besides the credentials of its CONNECT."""
+        return replace(super().link, cookies=self.cookies)
 
     def first_info(self) -> bytes:
         """The first INFO, in a frame."""
@@ -68,6 +78,7 @@ class WebSocketRefusal(Refusal):
     """A connection past max_connections."""
 
     client_type = "websocket"
+    cookies: Credentials | None = None
 
     def output(self) -> bytes:
         """All that is sent, and the close frame."""

@@ -7,13 +7,16 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from typing import cast
 
 from mq9fast.config.settings import Settings
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.websocket.connection import WebSocketConnection, WebSocketRefusal
-from mq9fast.network.websocket.upgrade import Origins, Upgrade
+from mq9fast.network.websocket.cookies import cookie_names
+from mq9fast.network.websocket.origins import Origins
+from mq9fast.network.websocket.upgrade import Upgrade, UpgradeRules
 
 log = logging.getLogger("mq9fast.websocket")
 
@@ -21,6 +24,8 @@ log = logging.getLogger("mq9fast.websocket")
 READ_BYTES = 65536
 # This many upgrades may run even if the broker is full: those clients get an -ERR that says so.
 MIN_UPGRADES = 64
+# What a peer gets that speaks HTTP without TLS on a port with TLS, as from nats-server.
+PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\n\r\nThis port serves HTTPS and WebSocket over TLS (wss) only.\n"
 # How long a browser may take to read a page of the console.
 PAGE_SECONDS = 60.0
 
@@ -30,7 +35,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def __init__(self, port: "WebSocketPort") -> None:
         self._port = port
-        self._upgrade = Upgrade(port.origins, serve_console=port.serve_console)
+        self._upgrade = Upgrade(port.rules)
         self._timer: asyncio.TimerHandle | None = None
         self.peer = UNKNOWN_PEER
 
@@ -75,6 +80,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._end_upgrade()
         connection = self._port.connect()
         connection.peer = peer
+        connection.cookies = self._upgrade.credentials
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
 
@@ -94,8 +100,8 @@ class WebSocketPort:
     """What the WebSockets of one port share. `connect()` creates the connection for an upgraded peer.
 
     An upgrade must finish within auth_timeout. At most max(free_connections(), MIN_UPGRADES) upgrades run at
-    a time, where `free_connections()` is how many more connections the broker accepts. Raises StartError if
-    ws_origins is wrong.
+    a time, where `free_connections()` is how many more connections the broker accepts. `tls`: None without
+    TLS. Raises StartError if ws_origins is wrong.
     """
 
     def __init__(
@@ -103,8 +109,10 @@ class WebSocketPort:
         settings: Settings,
         connect: Callable[[], WebSocketConnection | WebSocketRefusal],
         free_connections: Callable[[], int],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.connect = connect
+        self.tls = tls
         self._free_connections = free_connections
         self.upgrading: set[WebSocket] = set()
         # All peers share it: a read is handled before the next one starts.
@@ -114,9 +122,13 @@ class WebSocketPort:
 
     def apply(self, settings: Settings) -> None:
         """Use these settings from now on. Raises StartError, and changes nothing, if ws_origins is wrong."""
-        self.origins = Origins(settings.ws_origins)
+        self.rules = UpgradeRules(
+            origins=Origins(settings),
+            secure=self.tls is not None,
+            serve_console=settings.console,
+            cookies=cookie_names(settings),
+        )
         self.forwarded_for = settings.ws_forwarded_for
-        self.serve_console = settings.console
         self.upgrade_seconds = settings.auth_timeout
 
     def protocol(self) -> WebSocket:

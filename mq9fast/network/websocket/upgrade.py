@@ -1,21 +1,23 @@
 """The HTTP upgrade request of a WebSocket (RFC 6455, 4.2), accepted and refused as by nats-server.
 
 `port.py` feeds an `Upgrade` with what a peer sends, and gets the bytes of the response. It does no input or
-output. A reload checks the setting ws_origins with `Origins`.
+output.
 """
 
 import base64
 import binascii
 import hashlib
 import ipaddress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import h11
 
-from mq9fast.errors import StartError
+from mq9fast.auth.authenticator import Credentials
 from mq9fast.network.listen import address_text
+from mq9fast.network.websocket.cookies import CookieNames, read_cookies
+from mq9fast.network.websocket.origins import Origins
 
 KEY_BYTES = 16
 # With the client's key, it is hashed for the Sec-WebSocket-Accept header.
@@ -43,59 +45,30 @@ class UpgradeError(Exception):
         super().__init__(reason)
 
 
-class Origins:
-    """Which web pages may connect: those with an origin in `listed` (comma-separated), or all if it is empty.
-
-    As on nats-server, scheme, host and port must be equal, and a client without an Origin header may connect.
-    Raises StartError if `listed` has an entry that is not an origin.
+@dataclass(frozen=True, kw_only=True)
+class UpgradeRules:
+    """What the settings say about upgrades. `secure`: whether the port has TLS. `serve_console`: whether a
+    plain GET gets the console instead of a refusal. `cookies`: where a browser may keep credentials.
     """
 
-    def __init__(self, listed: str | None) -> None:
-        self._allowed = set()
-        for text in (listed or "").split(",") if listed else ():
-            origin = _origin(text.strip())
-            if origin is None:
-                raise StartError(
-                    f"ws_origins: {text.strip()!r} is not an origin (example: https://example.org)"
-                )
-            self._allowed.add(origin)
-
-    @property
-    def all(self) -> bool:
-        """Whether every web page may connect."""
-        return not self._allowed
-
-    def allow(self, origin: str | None) -> bool:
-        """Whether a page of this origin may connect."""
-        return self.all or origin is None or _origin(origin) in self._allowed
-
-
-def _origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an origin; None if `text` is not one."""
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if not parts.scheme or not host or parts.path not in {"", "/"} or parts.query or parts.fragment:
-        return None
-    if port is None:
-        port = 443 if parts.scheme == "https" else 80
-    return parts.scheme, host, port
+    origins: Origins
+    secure: bool
+    serve_console: bool
+    cookies: CookieNames
 
 
 class Upgrade:
     """The request of one peer. h11 parses it, and keeps at most 16 KiB of it while it is incomplete.
 
-    `forwarded_for` is the client's address from X-Forwarded-For, "" if the request has none.
-    `serve_console`: whether a plain GET gets the console instead of a refusal.
+    `forwarded_for` is the client's address from X-Forwarded-For, "" if the request has none. `credentials`
+    are those of its cookies.
     """
 
-    def __init__(self, origins: Origins, *, serve_console: bool) -> None:
-        self._origins = origins
-        self._serve_console = serve_console
+    def __init__(self, rules: UpgradeRules) -> None:
+        self._rules = rules
         self._http = h11.Connection(h11.SERVER)
         self.forwarded_for = ""
+        self.credentials: Credentials | None = None
 
     def receive(self, data: bytes) -> Response | None:
         """Feed it with received data. Returns the response once the request is complete or wrong."""
@@ -109,7 +82,7 @@ class Upgrade:
                 raise UpgradeError(400, "the request is missing")
             method = request.method
             self.forwarded_for = _forwarded_for(request)
-            if self._serve_console and _is_plain(request):
+            if self._rules.serve_console and _is_plain(request):
                 return self._page(request)
             key = self._check(request)
             # The peer may send neither a body, nor frames before it has the response.
@@ -128,7 +101,8 @@ class Upgrade:
         if request.method != b"GET":
             raise UpgradeError(405, "the method must be GET")
         headers = _Headers(request)
-        if not headers.first(b"host"):
+        host = headers.first(b"host")
+        if not host:
             raise UpgradeError(400, "the Host header is missing")
         if not headers.list_has(b"upgrade", b"websocket"):
             raise UpgradeError(400, "the Upgrade header must be websocket")
@@ -139,10 +113,11 @@ class Upgrade:
             raise UpgradeError(400, "the Sec-WebSocket-Key header must be 16 bytes in base64")
         if not headers.list_has(b"sec-websocket-version", b"13"):
             raise UpgradeError(400, "the Sec-WebSocket-Version header must be 13")
-        origin_bytes = headers.first(b"origin")
-        origin = None if origin_bytes is None else origin_bytes.decode("latin-1")
-        if not self._origins.allow(origin):
-            raise UpgradeError(403, f"the origin {origin!r} is not in ws_origins")
+        found = headers.first(b"origin") or headers.first(b"sec-websocket-origin")
+        origin = None if not found else found.decode("latin-1")
+        if not self._rules.origins.allow(origin, host.decode("latin-1"), secure=self._rules.secure):
+            raise UpgradeError(403, f"the origin {origin!r} is not allowed")
+        self.credentials = read_cookies(headers.all(b"cookie"), self._rules.cookies)
         return key
 
     def _accept(self, key: bytes) -> bytes:
@@ -200,9 +175,12 @@ class _Headers:
     def first(self, name: bytes) -> bytes | None:
         return next((value for key, value in self._pairs if key == name), None)
 
+    def all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._pairs if key == name]
+
     def list_has(self, name: bytes, wanted: bytes) -> bool:
         """Whether a comma-separated header has the entry `wanted`, in any case."""
-        values = b",".join(value for key, value in self._pairs if key == name)
+        values = b",".join(self.all(name))
         return any(value.strip(b" \t").lower() == wanted for value in values.split(b","))
 
 
