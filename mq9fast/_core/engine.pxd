@@ -52,7 +52,7 @@ cdef class Engine:
     cdef readonly bint after_gap      # no deadline passes until the sockets are read: see update_clock
 
     cdef int publish_to_mailboxes(self, Client client, const Operation* op) except -1
-    cdef bint answer_system_request(self, Client client, const Operation* op) except *
+    cdef int publish_to_broker(self, Client client, const Operation* op) except -1
     cdef bint begin_read(self) noexcept
     cdef int end_read(self, bint at_once) except -1
     cpdef void update_clock(self) noexcept

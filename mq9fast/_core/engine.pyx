@@ -4,16 +4,17 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.broker_time cimport BrokerTime
 from mq9fast._core.base.clock cimport is_readable, monotonic_ns, poll_busily
-from mq9fast._core.base.view cimport View, slice_from, to_bytes
+from mq9fast._core.base.view cimport View, slice_from, starts_with, to_bytes
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.commit_group cimport CommitGroup
 from mq9fast._core.delivery.delivery cimport Delivery, MailboxSubscription
 from mq9fast._core.delivery.events cimport EventSubscription
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox_writer cimport MailboxWriter
-from mq9fast._core.protocol.literals cimport MAILBOX_PREFIX
+from mq9fast._core.protocol.literals cimport MAILBOX_PREFIX, SYSTEM_PREFIX
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.protocol.read_buffer cimport Scratch
+from mq9fast._core.protocol.subject cimport is_mq9_subject
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, Client, PendingWork, Subscription
 from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
@@ -75,13 +76,16 @@ cdef class Engine:
             client.stall()
         return 0
 
-    cdef bint answer_system_request(self, Client client, const Operation* op) except *:
-        """Handle a publish to a subject that begins with `$SYS.REQ.`; whether the broker serves this one."""
-        if self.system_requests is None:
-            return False
-        self.pending_work.schedule_end()
-        self.pending_work.cost += CLOCK_CHECK_COST
-        return self.system_requests(client, to_bytes(op.subject), to_bytes(op.payload), to_bytes(op.reply))
+    cdef int publish_to_broker(self, Client client, const Operation* op) except -1:
+        """Handle a publish to a subject that begins with `$`. It may be for the broker itself."""
+        if is_mq9_subject(op.subject):
+            return self.publish_to_mailboxes(client, op)
+        if self.system_requests is not None and starts_with(op.subject, SYSTEM_PREFIX):
+            self.pending_work.schedule_end()
+            self.pending_work.cost += CLOCK_CHECK_COST
+            if self.system_requests(client, to_bytes(op.subject), to_bytes(op.payload), to_bytes(op.reply)):
+                return 0
+        return self.router.publish(client, op)
 
     @property
     def max_payload(self) -> int:

@@ -10,7 +10,7 @@ from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
 from mq9fast._core.protocol.literals cimport (
-    EVENT_PREFIX, MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_PREFIX, SYSTEM_QUEUE
+    EVENT_PREFIX, MSG_PREFIX, OK_LINE, PING_LINE, PONG_LINE, SYSTEM_QUEUE
 )
 from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
@@ -250,9 +250,8 @@ cdef class Session(Client):
     def time_round_trip(self) -> None:
         """Measure the round trip if it is unknown and the client answers PINGs."""
         # A client without `lang` may be a human on telnet: do not ping it.
-        if self.rtt_ns or self.ping_is_out or self.lang is None or not self.past_first_ping:
-            return
-        if not self.closing:
+        known = self.rtt_ns != 0 or self.ping_is_out
+        if not known and self.past_first_ping and self.lang is not None and not self.closing:
             self.ping()
 
     cdef int ponged(self) except -1:
@@ -269,6 +268,7 @@ cdef class Session(Client):
 
     cdef int publish(self, const Operation* op) except -1:
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)
+        cdef bint needs_check
         self.in_messages += 1
         self.in_bytes += size
         self.engine.in_messages += 1
@@ -279,15 +279,12 @@ cdef class Session(Client):
             self.error(b"Invalid Publish Subject")
         if op.header.size and asks_for_trace(op.header) and self.publish_traced(op):
             return 0
-        if self.permissions is not None or is_reserved(op.subject) or is_routed_reply(op.reply):
-            if not self.check_publish(op):
-                return 0
+        needs_check = self.permissions is not None or is_reserved(op.subject) or is_routed_reply(op.reply)
+        if needs_check and not self.check_publish(op):
+            return 0
         self.ok()
         if op.subject.size and op.subject.data[0] == c'$':
-            if is_mq9_subject(op.subject):
-                return self.engine.publish_to_mailboxes(self, op)
-            if starts_with(op.subject, SYSTEM_PREFIX) and self.engine.answer_system_request(self, op):
-                return 0
+            return self.engine.publish_to_broker(self, op)
         return self.engine.router.publish(self, op)
 
     cdef bint publish_traced(self, const Operation* op) except *:
@@ -501,7 +498,6 @@ cdef class Session(Client):
         self.out.discard()
         subscriptions, self.subscriptions = self.subscriptions, {}
         self.engine.unsubscribed += <uint64_t>len(subscriptions)
-        self.awaiting_answers = {}
-        self.parked = {}
+        self.awaiting_answers, self.parked = {}, {}
         for subscription in [*subscriptions.values(), *awaiting_answers]:
             self.engine.remove_subscription(subscription)

@@ -57,7 +57,8 @@ class Identity:
 
     `name`: the user's name or public NKEY. `secret`: the password, bcrypt hash or token of the settings.
     `permissions`: None allows everything. `sender_block`: see `Client.sender_block`. `link_types`: the types
-    of links by which the user may connect; none means all.
+    of links by which the user may connect; none means all. `system`: whether `$SYS.REQ.` requests about the
+    server are answered.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class Identity:
     permissions: Permissions | None = None
     sender_block: bytes | None = None
     link_types: frozenset[str] = frozenset()
+    system: bool = False
 
     def may_use(self, link: Link) -> bool:
         """Whether the user may connect by this link."""
@@ -103,10 +105,9 @@ class Authenticator:
         for user in settings.users:
             allowed = make_permissions(user.permissions or settings.default_permissions, seed)
             links = frozenset(LINK_TYPES[each] for each in user.allowed_connection_types)
-            if user.nkey is not None:
-                self._keys[user.nkey] = _named("nkey", user.nkey, "", allowed, links)
-            else:
-                self._users[user.name] = _named("user", user.name, user.password or "", allowed, links)
+            kind, known = ("user", self._users) if user.nkey is None else ("nkey", self._keys)
+            secret = user.password or ""
+            known[user.name] = _named(kind, user.name, secret, allowed, links, system=user.system)
         self._default = _default_user({**self._users, **self._keys}.get(settings.no_auth_user or ""))
         self._by_certificate = CertificateUsers(self._users) if settings.tls_verify_and_map else None
         self._unknown_user = Identity("unknown", secret=self._secret_of_unknown_user())
@@ -242,9 +243,11 @@ def _named(
     secret: str,
     permissions: Permissions | None = None,
     link_types: frozenset[str] = frozenset(),
+    *,
+    system: bool = False,
 ) -> Identity:
     """The identity of clients that sign in with a name: it is in what they send to mailboxes."""
-    return Identity(kind, name, secret, permissions, sender_block(name.encode()), link_types)
+    return Identity(kind, name, secret, permissions, sender_block(name.encode()), link_types, system)
 
 
 def _default_user(user: Identity | None) -> Identity | None:

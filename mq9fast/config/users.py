@@ -74,6 +74,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One user: a name and a password, which may be a bcrypt hash, or else a public NKEY.
 
     With tls_verify_and_map a user with a name needs no password, nor does no_auth_user.
+    `system`: the user may send `$SYS.REQ.` requests about the server, as one of nats-server's system account.
     """
 
     user: NotEmpty | None = None
@@ -81,6 +82,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nkey: NotEmpty | None = None
     permissions: PermissionLists | None = None
     allowed_connection_types: tuple[ConnectionType, ...] = ()
+    system: bool = False
 
     @property
     def name(self) -> str:
@@ -88,7 +90,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.user or self.nkey or ""
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
-        shown = ("user", "nkey", "permissions", "allowed_connection_types")
+        shown = ("user", "nkey", "permissions", "allowed_connection_types", "system")
         return [(name, getattr(self, name)) for name in shown]
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """The attributes of a broker that the monitoring pages read, as a `typing.Protocol`.
 
-`server.broker.Broker` has these attributes and passes itself to `routes.Monitor`. The pages only read them.
+`server.broker.Broker` has these attributes and passes itself to `routes.Pages`. The pages only read them.
 So monitoring imports nothing of `server/`, and a test can pass a stand-in.
 """
 
@@ -23,6 +23,8 @@ class BrokerView(Protocol):
     settings: Settings
     # When the settings were loaded last, in Unix milliseconds.
     settings_loaded_ms: int
+    # When the broker began to serve, in broker time.
+    started_ms: int
     # Host and port of the client port.
     address: tuple[str, int]
     # Open connections, by client id.

@@ -1,7 +1,7 @@
 """The HTTP server of the monitoring port: it listens, bounds its connections, and finds the page for a
 request.
 
-`routes.Monitor` creates it with the pages. It knows no page's content. `http_connection.py` speaks HTTP with
+`monitor.py` creates it with the pages. It knows no page's content. `http_connection.py` speaks HTTP with
 a client.
 """
 
@@ -22,12 +22,14 @@ ALLOW_HEADER = (("allow", ", ".join(METHODS)),)
 
 
 class HttpServer:
-    """Serves `routes`, by path. `start` raises StartError if it cannot listen."""
+    """Serves `routes`, by path. `start` raises StartError if it cannot listen.
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    `requests`: counts the requests that each path gets.
+    """
+
+    def __init__(self, routes: Mapping[str, Route], requests: Counter[str]) -> None:
         self.routes = routes
-        # How many requests each path got.
-        self.requests: Counter[str] = Counter()
+        self.requests = requests
         # One response at a time makes pieces of its page, so that many requests slow the broker no more than
         # one.
         self.slice_lock = asyncio.Lock()

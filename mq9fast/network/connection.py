@@ -175,6 +175,10 @@ class Connection(asyncio.BufferedProtocol):
         certificate = None if self._transport is None else self._transport.get_extra_info("peercert")
         return Link(self.client_type, self._nonce, certificate or None)
 
+    def kick(self) -> None:
+        """Close it because a user with `system` said so."""
+        self.session.close_with(None)
+
     def close(self) -> None:
         """Write the remaining output and close. If the client does not read it in time, abort."""
         transport = self._transport

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mq9fast._core.base.limits import Limits
+from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.auth.passwords import Passwords
 from mq9fast.config.paths import utf8_path
@@ -34,7 +35,9 @@ from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import OpenStore
 
 if TYPE_CHECKING:
-    from mq9fast.monitoring.routes import Monitor
+    from mq9fast.monitoring.monitor import Monitor
+    from mq9fast.monitoring.routes import Pages
+    from mq9fast.monitoring.system_requests import SystemRequests
     from mq9fast.network.websocket.port import WebSocket, WebSocketPort
 
 log = logging.getLogger("mq9fast.broker")
@@ -83,7 +86,12 @@ class Broker:
         self.lame_duck = False
         self.serving = False
         self.settings_loaded_ms = time.time_ns() // 1_000_000
+        self.started_ms = 0
         self.monitor: Monitor | None = None
+        # Reloads the settings; None if nothing can load them again. Raises StartError.
+        self.reload_settings: Callable[[], None] | None = None
+        self._pages: Pages | None = None
+        self._system_requests: SystemRequests | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []
         self._admissions: list[Admission] = []
@@ -155,6 +163,8 @@ class Broker:
             self.data_dir,
         )
         self._compaction = parts.compaction
+        self.engine.system_requests = self._answer_system_request
+        self.started_ms = self.engine.time.now_ms
         self.serving = True
         await self._start_monitor()
 
@@ -250,14 +260,36 @@ class Broker:
         if self.websocket is not None:
             self.websocket.close()
 
+    @property
+    def pages(self) -> "Pages":
+        """The pages of monitoring, made when they are first needed."""
+        if self._pages is None:
+            from mq9fast.monitoring.routes import Pages
+
+            self._pages = Pages(self, self._store)
+        return self._pages
+
+    def _answer_system_request(self, client: Session, subject: bytes, payload: bytes, reply: bytes) -> bool:
+        if self._system_requests is None:
+            # Imported late, to start faster: few clients send such requests.
+            from mq9fast.monitoring.system_requests import SystemRequests
+
+            self._system_requests = SystemRequests(self, self.pages.routes, self._reload)
+        return self._system_requests(client, subject, payload, reply)
+
+    def _reload(self) -> None:
+        if self.reload_settings is None:
+            raise StartError("this broker runs inside another program, which set its settings")
+        self.reload_settings()
+
     async def _start_monitor(self) -> None:
         """Open the monitoring port. If the default port is in use, the broker starts without it."""
         settings = self.settings
         if settings.monitor_port < 0:
             return
-        from mq9fast.monitoring.routes import Monitor
+        from mq9fast.monitoring.monitor import Monitor
 
-        monitor = Monitor(self, self._store)
+        monitor = Monitor(self.pages)
         try:
             await monitor.start(settings.monitor_host, settings.monitor_port)
         except StartError as error:
@@ -300,6 +332,8 @@ class Broker:
         self._stop_listening()
         if self.monitor is not None:
             self.monitor.close()
+        if self._system_requests is not None:
+            self._system_requests.close()
         self.housekeeping.stop()
         self._read_retry.stop()
         self._passwords.close()

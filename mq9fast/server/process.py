@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from mq9fast._core.base.heap_memory import keep_freed_memory
 from mq9fast.config.permission_warnings import permission_warnings
@@ -59,6 +60,7 @@ async def serve(settings: Settings, load: Callable[[], Settings], manager: Servi
     loop.add_signal_handler(signal.SIGUSR2, lame_duck.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    broker.reload_settings = partial(_load_and_apply, broker, load, manager)
     await broker.start()
     if reload_after_start.is_set():
         _reload(broker, load, manager)
@@ -86,15 +88,21 @@ async def serve(settings: Settings, load: Callable[[], Settings], manager: Servi
 
 
 def _reload(broker: Broker, load: Callable[[], Settings], manager: ServiceManager) -> None:
+    try:
+        _load_and_apply(broker, load, manager)
+    except StartError as error:
+        log.error("reload failed, settings unchanged: %s", error)
+
+
+def _load_and_apply(broker: Broker, load: Callable[[], Settings], manager: ServiceManager) -> None:
+    """Reload the settings. Raises StartError, and changes nothing, if that is not possible."""
     manager.reloading()
     try:
         settings = load()
         reload(broker, settings)
-    except StartError as error:
-        log.error("reload failed, settings unchanged: %s", error)
-    else:
         _warn_of_permissions(settings)
-    manager.ready()
+    finally:
+        manager.ready()
 
 
 async def _run_lame_duck(

@@ -31,7 +31,6 @@ class Varz:
         self._broker = broker
         self.http_port = 0
         self._requests = requests
-        self._started_ms = broker.engine.time.now_ms
         self._cpu = CpuMeter()
 
     def page(self, _query: str) -> Page:
@@ -74,9 +73,9 @@ class Varz:
         broker, engine = self._broker, self._broker.engine
         now_ms, wall_ms = engine.time.now_ms, engine.time.wall_ms
         return {
-            "start": timestamp(wall_ms(self._started_ms)),
+            "start": timestamp(wall_ms(broker.started_ms)),
             "now": timestamp(wall_ms(now_ms)),
-            "uptime": uptime((now_ms - self._started_ms) // 1000),
+            "uptime": uptime((now_ms - broker.started_ms) // 1000),
             "mem": memory_bytes(),
             "cores": os.cpu_count() or 1,
             "cpu": self._cpu.percent(),
