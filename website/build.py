@@ -1,7 +1,8 @@
 """Builds the documentation's site: copies docs/ and what its pages link to, and runs Zensical on the copy.
 
 `make site` calls it. A link that leads out of docs/, such as to an example, leads to a copy of that file
-below `files/`. The site also gets `llms.txt`, a list of the pages for language models.
+below `files/`. `reference.py` writes the page of the Python API. The site also gets `llms.txt`, a list of
+the pages for language models.
 """
 
 import posixpath
@@ -11,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from reference import Reference
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -128,6 +131,11 @@ def main() -> int:
     shutil.copyfile(config, PLACE / config.name)
     copy = Copy(docs)
     copy.add("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").iterdir())))
+    reference = Reference(ROOT)
+    if reference.undocumented:
+        print("No docstring:", ", ".join(reference.undocumented), file=sys.stderr)
+        return 1
+    (docs / "reference.md").write_text(reference.text)
     zensical = Path(sys.executable).with_name("zensical")
     status = subprocess.run([zensical, "build", "--strict"], cwd=PLACE, check=False).returncode
     if status == 0:

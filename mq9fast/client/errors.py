@@ -18,6 +18,8 @@ class BadRequest(Mq9Error):
 
 
 class InvalidAddress(Mq9Error):
+    """This is not the address of a mailbox."""
+
     code = "invalid_address"
     hint = "An address is tokens of a-z, 0-9, - and _, joined by single dots, such as 'agent.writer'."
 
@@ -30,11 +32,15 @@ class MailboxNotFound(Mq9Error):
 
 
 class MailboxConflict(Mq9Error):
+    """The mailbox exists with another `public`."""
+
     code = "mailbox_conflict"
     hint = "A mailbox stays public or private: give the same 'public' as before, or take another address."
 
 
 class MessageNotFound(Mq9Error):
+    """The mailbox has no such message."""
+
     code = "message_not_found"
 
 
@@ -60,6 +66,8 @@ class StoreUnavailable(Mq9Error):
 
 
 class UnknownCommand(Mq9Error):
+    """The broker does not know this command."""
+
     code = "unknown_command"
     hint = "The broker may be older than this client."
 
@@ -111,6 +119,8 @@ class BadContext(Mq9Error):
 
 
 class InvalidTicket(Mq9Error):
+    """The text is not a ticket, or not one of a request for approval where that is needed."""
+
     code = "invalid_ticket"
     hint = "A ticket looks like 'approvals/17@agent.answers'."
 

@@ -102,24 +102,31 @@ class Mailbox(Generic[T]):
         return await self.__aiter__().next(timeout)
 
     def group(self, name: str, *, prefetch: int = 1) -> Member[T]:
+        """A member of this queue group of the mailbox. See `Mq9.group`."""
         return self._mq9._member(self.address, name, self._of, "", prefetch)
 
     def watch(self) -> Watcher[T]:
+        """Every message of the mailbox, also those that others receive."""
         return self._mq9._watcher(self.address, self._of, "")
 
     async def send(self, body: object, **options: "Unpack[SendOptions]") -> Sent:
+        """Store a message in the mailbox. See `Mq9.send`."""
         return await self._mq9.send(self.address, body, **options)
 
     def list(self, *, newest_first: bool = False, meta_only: bool = False) -> AsyncIterator[ListedMessage]:
+        """All messages of the mailbox, page after page."""
         return self._mq9.list(self.address, newest_first=newest_first, meta_only=meta_only)
 
     async def info(self) -> MailboxInfo:
+        """What is known of the mailbox, without its messages."""
         return await self._mq9.info(self.address)
 
     async def delete(self, msg_id: int) -> bool:
+        """Delete a message; whether it was there."""
         return await self._mq9.delete(self.address, msg_id)
 
     def events(self, *, messages: bool = False) -> Events:
+        """What becomes of the mailbox, and with `messages` of each message."""
         return self._mq9.events(self.address, messages=messages)
 
 

@@ -62,6 +62,7 @@ class Received(Generic[T]):
 
     @property
     def key(self) -> str | None:
+        """A later message with this key replaces this one; None without a key."""
         return self._header("mq9-key")
 
     @property
@@ -71,6 +72,7 @@ class Received(Generic[T]):
 
     @property
     def correlation_id(self) -> str | None:
+        """What the sender wrote to tell its questions apart; the answer has it too."""
         return self._header("mq9-correlation-id")
 
     def _header(self, name: str) -> str | None:

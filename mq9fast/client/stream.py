@@ -236,6 +236,7 @@ class Member(Stream[Message[T]]):
         self._held.clear()
 
     async def close(self) -> None:
+        """Leave the group, and give back what is held."""
         if self._beating is not None:
             self._beating.cancel()
         if self._error is None and self._transport.is_connected:

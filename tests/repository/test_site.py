@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"]
-DIRECTORIES = ["docs", "examples", "deploy", "website", "bench"]
+DIRECTORIES = ["docs", "examples", "deploy", "website", "bench", "mq9fast"]
+COMPILED = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def clone(tmp_path: Path) -> Path:
     for name in SOURCES:
         shutil.copyfile(ROOT / name, tmp_path / name)
     for name in DIRECTORIES:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=COMPILED)
     return tmp_path
 
 
@@ -39,6 +40,16 @@ def test_every_page_is_in_the_site(clone: Path) -> None:
         assert (site / page).with_suffix(".html").exists(), page
     text = (site / "scenarios.html").read_text()
     assert "delete_all" in text  # the programs are on the page
+    reference = (site / "reference.html").read_text()
+    for name in (
+        "connect_sync",
+        "Mq9.send_question",
+        "SyncMessage",
+        "Broker.url",
+        "mq9_broker",
+        "WrongAction",
+    ):
+        assert f">{name}<" in reference, name
 
 
 def test_pages_load_nothing_from_other_sites(clone: Path) -> None:
@@ -48,6 +59,17 @@ def test_pages_load_nothing_from_other_sites(clone: Path) -> None:
             r"<(?:script|link|img)[^>]*\b(?:src|href)=\"?(https?://[^\s\">]+)", page.read_text()
         )
         assert loaded == [], page
+
+
+def test_a_public_name_without_docstring_fails_the_build(clone: Path) -> None:
+    with (clone / "mq9fast" / "client" / "sync" / "client.py").open("a") as module:
+        module.write("\n\nclass Undocumented:\n    def method(self): ...\n")
+    exports = clone / "mq9fast" / "client" / "__init__.py"
+    text = exports.read_text().replace("import SyncMq9, ", "import SyncMq9, Undocumented, ")
+    exports.write_text(text.replace('    "connect",\n', '    "Undocumented",\n    "connect",\n'))
+    built = build(clone)
+    assert built.returncode == 1
+    assert "client.Undocumented," in built.stderr and "client.Undocumented.method" in built.stderr
 
 
 @pytest.mark.parametrize(
