@@ -1,6 +1,7 @@
 """Commands that talk to a broker: the flags that say where it is, the connection, and errors as sentences."""
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
@@ -54,11 +55,11 @@ def _connection(
 
 
 def client_command(
-    *, until_interrupted: bool = False
+    *, until_interrupted: bool = False, connects: bool = True
 ) -> Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., None]]:
     """Make a command of a coroutine function whose first parameters are the client and the output.
 
-    `until_interrupted`: Ctrl-C is how it ends, and no failure.
+    `until_interrupted`: Ctrl-C is how it ends, and no failure. `connects`: whether the client is connected.
     """
 
     def decorate(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -71,7 +72,7 @@ def client_command(
         def command(**values: Any) -> None:
             flags = {each.name: values.pop(each.name) for each in shared}
             output = Output(as_json=values.pop("as_json"))
-            _run(function, output, flags, values, until_interrupted)
+            _run(function, output, flags, values, until_interrupted, connects)
 
         command.__signature__ = inspect.Signature([*named, as_json])  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in (*named, as_json)}
@@ -86,9 +87,10 @@ def _run(
     flags: dict[str, Any],
     values: dict[str, Any],
     until_interrupted: bool,
+    connects: bool,
 ) -> None:
     try:
-        asyncio.run(_connected(function, output, flags, values))
+        asyncio.run(_with_client(function, output, flags, values, connects))
     except Mq9Error as error:
         raise _failure(error) from error
     except KeyboardInterrupt:
@@ -96,16 +98,18 @@ def _run(
             raise
 
 
-async def _connected(
+async def _with_client(
     function: Callable[..., Coroutine[Any, Any, None]],
     output: Output,
     flags: dict[str, Any],
     values: dict[str, Any],
+    connects: bool,
 ) -> None:
     patience = flags.pop("patience")
     url = flags.pop("server")
     options = {name.removeprefix("tls_"): value for name, value in flags.items()}
-    async with connect(url or None, name="mq9fast CLI", timeout=patience, **options) as mq9:
+    mq9 = connect(url or None, name="mq9fast CLI", timeout=patience, **options)
+    async with mq9 if connects else contextlib.nullcontext():
         await function(mq9, output, **values)
 
 

@@ -6,10 +6,14 @@ when the connection ends, however it ends.
 
 import asyncio
 import contextlib
+import logging
+import time
 from collections import deque
 from typing import Any
 
 from mq9fast.client import Message, Mq9, Mq9Error, PermissionDenied, TimedOut
+
+logger = logging.getLogger("mq9fast.mcp")
 
 GROUP = "inbox"
 # Seconds that answers wait for this agent, after the last one came.
@@ -17,6 +21,8 @@ ANSWERS_TTL = 30 * 24 * 3600
 # How long `receive` waits at least for what is stored, and then for one more message.
 MIN_SECONDS = 0.5
 MORE_SECONDS = 0.05
+# How long it takes at most to notice that a caller is idle.
+MAX_PAUSE = 30.0
 
 
 class NotHeldError(Mq9Error):
@@ -39,6 +45,7 @@ class Agent:
         # Came after the caller had stopped waiting.
         self._late: deque[Message[Any]] = deque()
         self._late_tasks: set[asyncio.Task[Message[Any]]] = set()
+        self._last_call = time.monotonic()
 
     @classmethod
     async def create(cls, mq9: Mq9, address: str) -> "Agent":
@@ -93,6 +100,23 @@ class Agent:
         self._late_tasks.discard(task)
         with contextlib.suppress(Mq9Error, asyncio.CancelledError):
             self._late.append(task.result())
+
+    def begin_call(self) -> None:
+        """The caller is alive."""
+        self._last_call = time.monotonic()
+
+    async def give_back_when_idle(self, seconds: float) -> None:
+        """Give back what it holds whenever no call has come for so long, until this is cancelled.
+
+        A caller over HTTP that dies says nothing.
+        """
+        while True:
+            await asyncio.sleep(min(seconds / 4, MAX_PAUSE))
+            if self._held and time.monotonic() >= self._last_call + seconds:
+                logger.warning("%s: no call came for %g s, so what it held goes back", self.address, seconds)
+                for msg_id in list(self._held):
+                    with contextlib.suppress(Mq9Error):
+                        await self.take_held(msg_id).give_back(0)
 
     def take_held(self, msg_id: int) -> Message[Any]:
         """A message to settle; it is not held any more. Raises NotHeldError."""

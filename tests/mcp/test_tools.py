@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.peers.servers import free_port, listens
 from tests.support.broker import Broker
-from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.mcp_client import call, failure
+from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import Wire
 
 pytest.importorskip("mcp")
@@ -41,19 +40,6 @@ def with_agent(
             await use(client)
 
     asyncio.run(asyncio.wait_for(run(), 2 * WAIT_SECONDS))
-
-
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(f"mq9_{tool}", arguments)
-    assert not result.is_error, result.content
-    structured: dict[str, Any] = result.structured_content
-    return structured
-
-
-async def failure(client: Client, tool: str, **arguments: Any) -> str:
-    result = await client.call_tool(f"mq9_{tool}", arguments)
-    assert result.is_error
-    return str(result.content[0].text)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -233,19 +219,17 @@ def test_killed_process_loses_nothing_that_it_held(broker: Broker) -> None:
     with_agent(broker, "agent.killed", use)
 
 
-def test_tools_over_http(broker: Broker, tmp_path: Path) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "mq9fast", "mcp", "agent.http", "--http", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, env={**os.environ, "NATS_URL": broker.url}) as process:
-        try:
-            wait_until(lambda: listens(port))
+def test_inbox_and_board_are_resources(broker: Broker) -> None:
+    with Wire(broker.port) as wire:
+        wire.create(name="board.shown", public=True, desc="seen by all")
 
-            async def run() -> None:
-                async with Client(f"http://127.0.0.1:{port}/mcp") as client:
-                    assert (await call(client, "whoami"))["address"] == "agent.http"
+    async def use(client: Client) -> None:
+        listed = {str(each.uri) for each in (await client.list_resources()).resources}
+        assert listed == {"mq9://inbox", "mq9://board"}
+        await call(client, "send", to="agent.resources", body="hello")
+        inbox = json.loads((await client.read_resource("mq9://inbox")).contents[0].text)
+        assert [each["body"] for each in inbox["messages"]] == ["hello"] and inbox["unread"] == 1
+        board = json.loads((await client.read_resource("mq9://board")).contents[0].text)
+        assert "board.shown" in [each["address"] for each in board["mailboxes"]]
 
-            asyncio.run(asyncio.wait_for(run(), WAIT_SECONDS))
-        finally:
-            process.send_signal(signal.SIGINT)
-            status = process.wait(WAIT_SECONDS)
-    assert status == 0
+    with_agent(broker, "agent.resources", use)
