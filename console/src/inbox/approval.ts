@@ -45,9 +45,13 @@ export function readRequest(data: Uint8Array): ApprovalRequest | null {
 // Whether the digest is that of the action which the page shows; null if the browser cannot compute it.
 export async function isDigestRight({ action, digest }: ApprovalRequest): Promise<boolean | null> {
   if (!keepsDigits || !globalThis.crypto?.subtle) return null;
-  const text = `{"name":${JSON.stringify(action.name)},"arguments":${canonicalJson(action.arguments)}}`;
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(actionJson(action))));
   return digest === `sha256:${[...hash].map((each) => each.toString(16).padStart(2, "0")).join("")}`;
+}
+
+// The JSON that a digest covers.
+function actionJson({ name, arguments: args }: ApprovalRequest["action"]): string {
+  return `{"name":${JSON.stringify(name)},"arguments":${canonicalJson(args)}}`;
 }
 
 // The body of a decision. `edited`: the JSON of other arguments, as the person wrote it.
@@ -55,7 +59,7 @@ export function decisionBody(request: ApprovalRequest, decision: string, reason:
   const parts = [`"type":"approval.decided"`, `"decision":${JSON.stringify(decision)}`];
   if (reason !== "") parts.push(`"reason":${JSON.stringify(reason)}`);
   if (edited !== null) parts.push(`"edited_arguments":${edited}`);
-  parts.push(`"action_digest":${JSON.stringify(request.digest)}`);
+  parts.push(`"action_digest":${JSON.stringify(request.digest)}`, `"action":${actionJson(request.action)}`);
   if (request.correlationId !== null) parts.push(`"correlation_id":${JSON.stringify(request.correlationId)}`);
   return `{${parts.join(",")}}`;
 }
