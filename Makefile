@@ -26,7 +26,7 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console sdist site clean
+.PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console screenshots sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -87,6 +87,10 @@ test-debug: debug $(VENV)/ready-to-test
 # The pages that the broker serves to browsers.
 console: $(CONSOLE)
 	test -e $(CONSOLE)
+
+# The pictures of docs/console.md, by a real browser.
+screenshots: build-for-tests $(NODE_MODULES)/ready $(CONSOLE)
+	$(BIN)/python -m tests.console.screenshots
 
 # The documentation, in build/website/site.
 site: $(VENV)/ready-to-test

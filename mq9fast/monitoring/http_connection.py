@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import h11
 
-from mq9fast.monitoring.page import JSON, HttpError, Page
+from mq9fast.monitoring.page import JSON, PROMETHEUS, HttpError, Page
 from mq9fast.network.listen import peer_of
 from mq9fast.text import printable
 
@@ -179,8 +179,8 @@ class HttpConnection(asyncio.Protocol):
         headers = [*page.headers]
         if page.content_type:
             headers.append(("content-type", page.content_type))
-        if page.content_type == JSON:
-            # As on nats-server, so that a page of another origin can show them.
+        if page.content_type in (JSON, PROMETHEUS):
+            # As on nats-server, so that a page of another origin, such as the console, can show them.
             headers.append(("access-control-allow-origin", "*"))
         if length is not None and page.status != HTTPStatus.NO_CONTENT:
             headers.append(("content-length", str(length)))

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 JSON = "application/json"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 MAX_PARAMETERS = 32
 DEFAULT_LIMIT = 1024

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import Page, Route, json_page
+from mq9fast.monitoring.page import PROMETHEUS, Page, Route, json_page
 from mq9fast.monitoring.pages.absent import absent_pages
 from mq9fast.monitoring.pages.accstatz import Accstatz
 from mq9fast.monitoring.pages.connz import Connz
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 HTML = "text/html; charset=utf-8"
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Pages:

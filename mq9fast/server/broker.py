@@ -23,7 +23,7 @@ from mq9fast.health import Health
 from mq9fast.network.admission import Admission
 from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.handshake import Handshake
-from mq9fast.network.listen import in_url, listen, port_of
+from mq9fast.network.listen import EVERY_ADDRESS, in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
 from mq9fast.network.tls import of_websocket_port, tls_context
 from mq9fast.server.compose import compose
@@ -221,7 +221,7 @@ class Broker:
 
         settings = self.settings
         connect = functools.partial(self._connection, WebSocketConnection, WebSocketRefusal)
-        websocket = WebSocketPort(settings, connect, self._free_connections, tls)
+        websocket = WebSocketPort(settings, connect, self._free_connections, self._monitor_url, tls)
         listeners = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
         port = port_of(listeners)
         if tls is not None:
@@ -320,6 +320,13 @@ class Broker:
 
     def _free_connections(self) -> int:
         return self.limits.max_connections - len(self.connections)
+
+    def _monitor_url(self, host: str) -> str:
+        """The URL of the monitoring port for a browser that reaches this broker as `host`; "" without one."""
+        if self.monitor is None:
+            return ""
+        bound = self.settings.monitor_host
+        return f"http://{host if bound in EVERY_ADDRESS else in_url(bound)}:{self.monitor.port}"
 
     def _closed(self, connection: Connection) -> None:
         self.connections.pop(connection.session.cid, None)

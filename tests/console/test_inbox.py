@@ -1,6 +1,7 @@
 """The inbox: requests arrive, are read, and are decided once."""
 
 import json
+import shutil
 
 from tests.console.conftest import Open, sign_in
 from tests.support.approvals import AGENT, ask, decisions, send
@@ -170,6 +171,26 @@ def test_the_broker_is_killed_with_a_card_open(open_console: Open, agent: Wire, 
         page.sees("After", ".card")
         assert page.count(".card") == 1
         assert [(each["decision"], each["by"]) for each in decisions(back)] == [("approve", "zhang")]
+
+
+def test_another_message_with_the_same_number_is_shown(
+    open_console: Open, agent: Wire, web_broker: Broker
+) -> None:
+    """The broker comes back with an empty store: what is decided must be what the page shows."""
+    ask(agent, "Old")
+    page = open_console("zhang", ZHANG)
+    page.sees("Old", ".card")
+    web_broker.kill()
+    shutil.rmtree(web_broker.data_dir)
+    web_broker.start()
+    with Wire(web_broker.port, AGENT) as back:
+        back.create(name=ZHANG)
+        back.create(name="agent.a")
+        assert ask(back, "New") == 0
+        page.sees("New", ".card")
+        page.sees_count(".card", 1)
+        page.click("Deny")
+        wait_until(lambda: len(decisions(back)) == 1, WAIT_SECONDS)
 
 
 def test_who_decides_is_kept_in_a_mailbox(open_console: Open, agent: Wire) -> None:

@@ -12,6 +12,7 @@ USERS = """
 [[users]]
 user = "agent"
 password = "agent-password"
+system = true
 
 [[users]]
 user = "zhang"

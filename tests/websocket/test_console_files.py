@@ -129,6 +129,29 @@ def test_it_is_served_over_tls(start_broker: Callable[..., Broker], certificates
     assert get(broker.ws_port, tls=certificates.client_context()).status == 200
 
 
+@needs_console
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_page_may_read_the_monitoring_port_and_nothing_else(
+    start_broker: Callable[..., Broker], host: str
+) -> None:
+    broker = start_broker("--ws-port", "0", "--monitor-port", "0", "--monitor-host", host)
+    name = "127.0.0.1" if host == "127.0.0.1" else "broker.example"
+    url = f"http://{name}:{broker.monitor_url.rpartition(':')[2]}"
+    found = get(broker.ws_port, "/monitor.json", Host="broker.example:1234")
+    assert found.body.decode() == f'"{url}"'
+    assert f"connect-src 'self' {url};" in found.headers["content-security-policy"]
+    # What is no host name stays out of the policy.
+    wrong = get(broker.ws_port, "/monitor.json", Host="evil *; script-src *")
+    assert "evil" not in wrong.headers["content-security-policy"]
+
+
+@needs_console
+def test_without_a_monitoring_port_the_page_reads_its_own_origin_only(ws_broker: Broker) -> None:
+    found = get(ws_broker.ws_port, "/monitor.json")
+    assert found.body == b'""'
+    assert "connect-src 'self';" in found.headers["content-security-policy"]
+
+
 def test_without_the_built_files_a_sentence_says_how_to_build_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "files", dict)
     found = console.page("/", accepts_gzip=True, known_etags="")

@@ -80,7 +80,7 @@ class Peer:
         self.core = Core(max_pending_bytes=1 << 20)
         self.handshake = Handshake(Settings(), 4222, None, Passwords())
         self.handshake.info_overrides["websocket"] = {"port": 8080}
-        self.port = WebSocketPort(Settings(), self._connect, lambda: 1)
+        self.port = WebSocketPort(Settings(), self._connect, lambda: 1, lambda host: "")
         self.transport = FakeTransport()
         self.transport.set_protocol(self.port.protocol())
         self.transport.protocol.connection_made(self.transport)

@@ -49,8 +49,12 @@ export class MailboxWatch {
   private receive(message: Msg): void {
     const card = new Card(this.address, message);
     this.isAbsent = false;
-    // After a reconnect the broker sends everything again.
-    if (this.known.has(card.id) || Number.isNaN(card.id)) return;
+    if (Number.isNaN(card.id)) return;
+    const before = this.known.get(card.id);
+    // After a reconnect the broker sends everything again. If the mailbox was created anew meanwhile, another message
+    // may have the number.
+    if (before !== undefined && isSame(before, card)) return;
+    if (before !== undefined) this.forget(card.id);
     this.known.set(card.id, card);
     this.watcher.arrived(card);
   }
@@ -109,6 +113,14 @@ export class MailboxWatch {
     this.problem = problem;
     this.watcher.changed();
   }
+}
+
+function isSame(a: Card, b: Card): boolean {
+  return (
+    a.data.length === b.data.length &&
+    a.data.every((each, at) => each === b.data[at]) &&
+    JSON.stringify(a.headers) === JSON.stringify(b.headers)
+  );
 }
 
 function pick({ by, answer }: MailboxEvent): Omit<SettledEvent, "how"> {

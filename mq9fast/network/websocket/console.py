@@ -7,6 +7,8 @@ that ask for no upgrade. The page speaks NATS over the same port, with the permi
 import functools
 import gzip
 import hashlib
+import json
+import re
 from importlib import resources
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ TYPES = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
 }
+JSON = "application/json"
 PLAIN_TEXT = "text/plain; charset=utf-8"
 NOT_BUILT = (
     b"The console is not built in this source tree: run `make console`, which installs Node by itself. "
@@ -28,12 +31,14 @@ NOT_BUILT = (
 NOT_FOUND = b"There is no such file: the console is at /.\n"
 # Scripts and styles of this origin only, none in the page; messages never become HTML.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{monitor}; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'"
 )
+# Tells the page where the monitoring port is, which its policy allows it to read.
+MONITOR = "monitor.json"
+MONITOR_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 ALWAYS: Headers = (
-    ("content-security-policy", POLICY),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
@@ -58,18 +63,30 @@ class File(NamedTuple):
     etag: str
 
 
-def page(target: str, *, accepts_gzip: bool, known_etags: str) -> Page:
-    """The response to a GET of `target`. `known_etags`: the header If-None-Match, "" if there is none."""
+def page(target: str, *, accepts_gzip: bool, known_etags: str, monitor: str = "") -> Page:
+    """The response to a GET of `target`. `known_etags`: the header If-None-Match, "" if there is none.
+
+    `monitor`: the URL of the monitoring port, "" if there is none.
+    """
+    monitor = monitor if MONITOR_URL.fullmatch(monitor) else ""
+    status, headers, body = _page(target, accepts_gzip, known_etags, monitor)
+    policy = POLICY.format(monitor=f" {monitor}" if monitor else "")
+    return Page(status, (("content-security-policy", policy), *ALWAYS, *headers), body)
+
+
+def _page(target: str, accepts_gzip: bool, known_etags: str, monitor: str) -> Page:
     found = files()
     name = target.partition("?")[0].removeprefix("/") or INDEX
     if INDEX not in found:
         return _text(NOT_BUILT)
+    if name == MONITOR:
+        headers: Headers = (("content-type", JSON), ("cache-control", "no-store"))
+        return Page(200, headers, json.dumps(monitor).encode())
     if name not in found:
         return _text(NOT_FOUND)
     compressed, etag = found[name]
     etag = f'"{etag}"' if accepts_gzip else f'"{etag}-plain"'
     headers = (
-        *ALWAYS,
         ("content-type", TYPES[name.rpartition(".")[2]]),
         ("cache-control", REVALIDATE if name == INDEX else IMMUTABLE),
         ("etag", etag),
@@ -99,4 +116,4 @@ def _file(compressed: bytes) -> File:
 
 
 def _text(body: bytes) -> Page:
-    return Page(404, (*ALWAYS, ("content-type", PLAIN_TEXT), ("cache-control", REVALIDATE)), body)
+    return Page(404, (("content-type", PLAIN_TEXT), ("cache-control", REVALIDATE)), body)

@@ -100,8 +100,9 @@ class WebSocketPort:
     """What the WebSockets of one port share. `connect()` creates the connection for an upgraded peer.
 
     An upgrade must finish within auth_timeout. At most max(free_connections(), MIN_UPGRADES) upgrades run at
-    a time, where `free_connections()` is how many more connections the broker accepts. `tls`: None without
-    TLS. Raises StartError if ws_origins is wrong.
+    a time, where `free_connections()` is how many more connections the broker accepts. `monitor_url(host)`:
+    the URL of the monitoring port for browsers, "" if there is none; `host` is the broker's name for them.
+    `tls`: None without TLS. Raises StartError if ws_origins is wrong.
     """
 
     def __init__(
@@ -109,11 +110,13 @@ class WebSocketPort:
         settings: Settings,
         connect: Callable[[], WebSocketConnection | WebSocketRefusal],
         free_connections: Callable[[], int],
+        monitor_url: Callable[[str], str],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.connect = connect
         self.tls = tls
         self._free_connections = free_connections
+        self.monitor_url = monitor_url
         self.upgrading: set[WebSocket] = set()
         # All peers share it: a read is handled before the next one starts.
         self.read_buffer = memoryview(bytearray(READ_BYTES))
@@ -127,6 +130,7 @@ class WebSocketPort:
             secure=self.tls is not None,
             serve_console=settings.console,
             cookies=cookie_names(settings),
+            monitor_url=self.monitor_url,
         )
         self.forwarded_for = settings.ws_forwarded_for
         self.upgrade_seconds = settings.auth_timeout

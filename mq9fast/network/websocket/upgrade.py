@@ -8,6 +8,8 @@ import base64
 import binascii
 import hashlib
 import ipaddress
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
@@ -49,12 +51,14 @@ class UpgradeError(Exception):
 class UpgradeRules:
     """What the settings say about upgrades. `secure`: whether the port has TLS. `serve_console`: whether a
     plain GET gets the console instead of a refusal. `cookies`: where a browser may keep credentials.
+    `monitor_url(host)`: the URL of the monitoring port, for browsers that call the broker `host`; may be "".
     """
 
     origins: Origins
     secure: bool
     serve_console: bool
     cookies: CookieNames
+    monitor_url: Callable[[str], str]
 
 
 class Upgrade:
@@ -136,10 +140,12 @@ class Upgrade:
         from mq9fast.network.websocket.console import page
 
         headers = _Headers(request)
+        host = re.sub(r":\d*$", "", (headers.first(b"host") or b"").decode("latin-1"))
         status, fields, body = page(
             request.target.decode("latin-1"),
             accepts_gzip=headers.list_has(b"accept-encoding", b"gzip"),
             known_etags=(headers.first(b"if-none-match") or b"").decode("latin-1"),
+            monitor=self._rules.monitor_url(host),
         )
         length = () if status == HTTPStatus.NOT_MODIFIED else (("content-length", str(len(body))),)
         shown = b"" if request.method == b"HEAD" else body
