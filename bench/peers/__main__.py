@@ -17,6 +17,7 @@ from bench.peers import (
     rows_priority,
     rows_read,
     rows_send,
+    rows_websocket,
     versions,
 )
 from bench.peers.comparison import Comparison
@@ -26,7 +27,16 @@ from bench.peers.report import markdown
 from bench.peers.rounds import run, tell
 
 ROOT = Path(__file__).parents[2]
-MODULES = [rows_core, rows_send, rows_read, rows_large, rows_memory, rows_priority, rows_features]
+MODULES = [
+    rows_core,
+    rows_send,
+    rows_read,
+    rows_large,
+    rows_memory,
+    rows_priority,
+    rows_features,
+    rows_websocket,
+]
 QUICK_SCALE = 0.05
 QUICK_ROUNDS = 2
 ROUNDS = 5

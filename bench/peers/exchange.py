@@ -16,6 +16,8 @@ READ_BYTES = 1 << 20
 # One send fits into the cache of the processor.
 CHUNK_BYTES = 256 << 10
 TIMEOUT_SECONDS = 60
+# Of a WebSocket frame from a server.
+MAX_HEADER_BYTES = 10
 # With this flag Linux drops the received bytes without copying them.
 DISCARD = socket.MSG_TRUNC if sys.platform == "linux" else 0
 
@@ -54,6 +56,39 @@ class Bytes:
         """Receive once. Return False when all bytes have arrived."""
         self.left -= _receive_some(self.socket, self.buffer, DISCARD)
         return self.left > 0
+
+
+class FramedBytes(Bytes):
+    """Receives `size` bytes in WebSocket frames of any sizes, without reading them."""
+
+    def __init__(self, connection: socket.socket, size: int) -> None:
+        super().__init__(connection, size)
+        self.rest = 0  # of the frame that is being received
+        self.header = b""  # the received part of an unfinished header
+
+    def take(self) -> bool:
+        size, at = _receive_some(self.socket, self.buffer), 0
+        while at < size:
+            if self.rest == 0 and not (at := self._header(at, size)):
+                break
+            count = min(self.rest, size - at)
+            self.rest -= count
+            self.left -= count
+            at += count
+        return self.left > 0
+
+    def _header(self, at: int, size: int) -> int:
+        """Read the header at `at` of the buffer. Return its end, 0 if it is not complete."""
+        header = self.header + self.buffer[at : min(size, at + MAX_HEADER_BYTES - len(self.header))]
+        length = header[1] & 0x7F if len(header) > 1 else 0
+        end = 2 if length < 126 else 4 if length == 126 else 10
+        if len(header) < end:
+            self.header = header
+            return 0
+        self.rest = length if end == 2 else int.from_bytes(header[2:end], "big")
+        end -= len(self.header)
+        self.header = b""
+        return at + end
 
 
 class Marks:

@@ -41,6 +41,7 @@ cdef class FrameReader:
     # Read `size` bytes at `data`. Returns how many bytes of payload are at `data` now.
     cdef Py_ssize_t read(self, char* data, Py_ssize_t size) except -1
 
+    cdef Py_ssize_t read_small(self, char** to, const char* data, Py_ssize_t size) noexcept
     cdef Py_ssize_t read_header(self, const char* data, Py_ssize_t size) except -1
     cdef Py_ssize_t parse_header(self, const unsigned char* header, Py_ssize_t size) except -1
     cdef bint check_start(self, int opcode, bint is_final, uint64_t payload) except *

@@ -1,6 +1,6 @@
 """Reads the WebSocket frames of a client; the contract is in frame_reader.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from mq9fast._core.base.check cimport check
@@ -8,10 +8,14 @@ from mq9fast._core.websocket.frames cimport (
     BINARY, CLOSE, CONTINUATION, FIN, INVALID_TEXT, KEY_BYTES, MASK, MAX_CONTROL_BYTES, MAX_HEADER_BYTES,
     NO_STATUS, OPCODE, PING, PONG, PROTOCOL_ERROR, RESERVED, SIZE, SIZE_IN_2_BYTES, TEXT, Opcode
 )
-from mq9fast._core.websocket.unmask cimport unmask
+from mq9fast._core.websocket.unmask cimport unmask, unmask_words
 from mq9fast._core.websocket.utf8 cimport continue_utf8
 
 cdef enum:
+    # The header of a frame with at most as many bytes.
+    SMALL_HEADER_BYTES = 6
+    MAX_SMALL_BYTES = 125
+    WORD_BYTES = 8
     # Codes of close frames that are assigned or free to use; all others are refused.
     FIRST_CODE = 1000
     LAST_ASSIGNED_CODE = 1013
@@ -47,6 +51,9 @@ cdef class FrameReader:
         cdef Py_ssize_t count
         while at < end and not self.close_code:
             if not self.in_frame:
+                at += self.read_small(&out, at, end - at)
+                if at == end:
+                    break
                 at += self.read_header(at, end - at)
                 if not self.in_frame:
                     continue
@@ -69,6 +76,31 @@ cdef class FrameReader:
             if self.left == 0:
                 self.end_frame()
         return out - data
+
+    cdef Py_ssize_t read_small(self, char** to, const char* data, Py_ssize_t size) noexcept:
+        """Read the small frames at `data` that are whole binary messages, as most are, up to the first other
+        one. Moves `to` behind their payloads. Returns how many bytes the frames have."""
+        cdef char* out = to[0]
+        cdef const char* at = data
+        cdef const char* end = data + size
+        cdef Py_ssize_t payload
+        cdef uint32_t key
+        if self.in_message or self.header_size:
+            return 0
+        while end - at >= SMALL_HEADER_BYTES and <unsigned char>at[0] == FIN | BINARY:
+            payload = <unsigned char>at[1] ^ MASK
+            if payload > MAX_SMALL_BYTES or payload > end - at - SMALL_HEADER_BYTES:
+                break
+            memcpy(&key, at + 2, KEY_BYTES)
+            at += SMALL_HEADER_BYTES
+            if at - out >= WORD_BYTES and end - at >= payload + WORD_BYTES:
+                unmask_words(out, at, payload, key)
+            else:
+                unmask(out, at, payload, key)
+            out += payload
+            at += payload
+        to[0] = out
+        return at - data
 
     cdef Py_ssize_t read_header(self, const char* data, Py_ssize_t size) except -1:
         """Read a header, or what there is of it. Returns how many bytes of `data` belong to it."""

@@ -32,3 +32,20 @@ cdef inline uint32_t unmask(char* to, const char* source, Py_ssize_t size, uint3
         i += 1
     memcpy(&half, key_bytes + (size & 3), 4)
     return half
+
+
+cdef inline void unmask_words(char* to, const char* source, Py_ssize_t size, uint32_t key) noexcept:
+    """As `unmask`, and up to seven bytes more on both sides, so that no bytes are left to do one by one.
+
+    Those seven must be readable, and `to` must be eight bytes or more before `source`: then only bytes are
+    written that were read before.
+    """
+    cdef uint64_t word
+    cdef uint64_t twice = key | <uint64_t>key << 32
+    cdef Py_ssize_t i = 0
+    check(to + 8 <= source, b"no byte is overwritten that is still to be read")
+    while i < size:
+        memcpy(&word, source + i, 8)
+        word ^= twice
+        memcpy(to + i, &word, 8)
+        i += 8
