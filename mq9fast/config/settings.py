@@ -93,6 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ws_same_origin: Annotated[
         bool, Meta(description="only web pages of the WebSocket port's own origin may connect")
     ] = False
+    ws_compression: Annotated[
+        bool, Meta(description="compress messages of WebSocket clients that offer it")
+    ] = False
     ws_username_cookie: Annotated[
         Text | None, Meta(description="name of the cookie with the user name of a WebSocket client")
     ] = None

@@ -26,6 +26,7 @@ class SettingsKeywords(TypedDict, total=False):
     ws_tls_verify: bool
     ws_origins: str
     ws_same_origin: bool
+    ws_compression: bool
     ws_username_cookie: str
     ws_password_cookie: str
     ws_token_cookie: str

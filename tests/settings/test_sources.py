@@ -29,6 +29,7 @@ DEFAULTS = {
     "ws_tls_ca": None,
     "ws_tls_verify": False,
     "ws_same_origin": False,
+    "ws_compression": False,
     "ws_username_cookie": None,
     "ws_password_cookie": None,
     "ws_token_cookie": None,

@@ -364,10 +364,10 @@ class Core:
 class Peer:
     """A session and its connection."""
 
-    def __init__(self, core: Core, cid: int, headers: bool) -> None:
+    def __init__(self, core: Core, cid: int, headers: bool, session_type: type[Session] = Session) -> None:
         self.core = core
         self.connection = FakeConnection()
-        self.session = Session(core.pending_work, cid, core.engine, self.connection)
+        self.session = session_type(core.pending_work, cid, core.engine, self.connection)
         self.session.authorized = True
         self.session.verbose = self.session.pedantic = False
         self.session.headers = headers

@@ -4,6 +4,8 @@ All connections of a broker read into the same memory, the `Scratch` of the `Eng
 of its own only while it has received a part of a frame.
 """
 
+from mq9fast._core.base.view cimport View
+
 
 cdef class Scratch:
     """Memory that every connection of a broker reads into, one after the other."""
@@ -24,6 +26,9 @@ cdef class ReadBuffer:
     cdef object next_buffer(self, bint small)
     cdef bint appends_to_partial(self) noexcept
     cdef bint add_read(self, Py_ssize_t count) noexcept
+    # Instead of a read: append bytes that do not come from the socket.
+    cdef int append(self, View more) except -1
+    cdef int reallocate(self, Py_ssize_t capacity) except -1
     cdef int keep_unparsed(self, Py_ssize_t used, Py_ssize_t needed) except -1
 
     # DANGER: the bytes to parse, valid from `add_read` to `keep_unparsed`.

@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memmove
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from mq9fast._core.base.view cimport View, put
 
 cdef enum:
     MIN_READ_BYTES = 4096
@@ -69,6 +70,26 @@ cdef class ReadBuffer:
         """Whether the unfinished frame is so large that the next read appends to it."""
         return self.partial_bytes > self.scratch.capacity // 2
 
+    cdef int append(self, View more) except -1:
+        """Put bytes behind the unfinished frame, to be parsed as those of a read are."""
+        cdef Py_ssize_t size = self.partial_bytes + more.size
+        if self.partial_capacity < size:
+            self.reallocate(max(size, 2 * self.partial_bytes))
+        put(self.partial + self.partial_bytes, more)
+        self.data = self.partial
+        self.size = size
+        return 0
+
+    cdef int reallocate(self, Py_ssize_t capacity) except -1:
+        cdef char* grown = <char*>PyMem_Realloc(self.partial, <size_t>capacity)
+        if grown is NULL:
+            raise MemoryError
+        if self.data == self.partial:
+            self.data = grown
+        self.partial = grown
+        self.partial_capacity = capacity
+        return 0
+
     cdef int keep_unparsed(self, Py_ssize_t used, Py_ssize_t needed) except -1:
         """Keep the bytes after the first `used` for the next read.
 
@@ -77,7 +98,6 @@ cdef class ReadBuffer:
         """
         cdef Py_ssize_t rest = self.size - used
         cdef Py_ssize_t capacity
-        cdef char* grown
         check(0 <= used <= self.size, b"no more is parsed than was read")
         if rest == 0:
             PyMem_Free(self.partial)
@@ -90,13 +110,7 @@ cdef class ReadBuffer:
         if rest > self.scratch.capacity // 2:
             capacity = max(min(needed, 2 * rest), rest) + MIN_READ_BYTES
         if self.partial_capacity < capacity:
-            grown = <char*>PyMem_Realloc(self.partial, <size_t>capacity)
-            if grown is NULL:
-                raise MemoryError
-            if self.data == self.partial:
-                self.data = grown
-            self.partial = grown
-            self.partial_capacity = capacity
+            self.reallocate(capacity)
         if self.data != self.partial:
             memcpy(self.partial, self.data + used, <size_t>rest)
         self.partial_bytes = rest

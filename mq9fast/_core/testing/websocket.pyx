@@ -24,11 +24,24 @@ def unmasked(bytes data not None, bytes key not None, Py_ssize_t gap) -> tuple:
 cdef class ExposedFrameReader(FrameReader):
     """A FrameReader with methods for Python."""
 
+    def compress(self, Py_ssize_t limit) -> None:
+        """Accept compressed messages that become at most `limit` bytes."""
+        self.allow_compression(limit)
+
     def feed(self, bytes data not None) -> bytes:
         """Read `data`; returns the payloads of data frames in it."""
         cdef bytearray memory = bytearray(data)
-        cdef Py_ssize_t size = self.read(PyByteArray_AS_STRING(memory), len(data))
-        return bytes(memory[:size])
+        cdef char* start = PyByteArray_AS_STRING(memory)
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t size
+        cdef list parts = []
+        while at < len(data) and not self.close_code:
+            size = self.read(start + at, len(data) - at)
+            parts.append(start[at:at + size])
+            at += self.used
+            while self.has_pieces():
+                parts.append(self.next_piece())
+        return b"".join(parts)
 
     def take_ping(self) -> bytes | None:
         """The payload of the last ping that was not taken; None if there is none."""
@@ -48,6 +61,10 @@ cdef class ExposedFrameWriter(FrameWriter):
     def pong(self, bytes payload not None) -> None:
         """Append a pong."""
         self.append_pong(payload, len(payload))
+
+    def compress_messages(self) -> None:
+        """Compress messages from now on."""
+        self.compresses = True
 
     def taken(self) -> bytes:
         """Return the frames since the last call, and start a new buffer."""

@@ -1,13 +1,17 @@
 """Reads the WebSocket frames of a client; the contract is in frame_reader.pxd."""
 
+import zlib
+
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.websocket.frames cimport (
-    BINARY, CLOSE, CONTINUATION, FIN, INVALID_TEXT, KEY_BYTES, MASK, MAX_CONTROL_BYTES, MAX_HEADER_BYTES,
-    NO_STATUS, OPCODE, PING, PONG, PROTOCOL_ERROR, RESERVED, SIZE, SIZE_IN_2_BYTES, TEXT, Opcode
+    BINARY, CLOSE, COMPRESSED, CONTINUATION, FIN, INVALID_DATA, KEY_BYTES, MASK, MAX_CONTROL_BYTES,
+    MAX_HEADER_BYTES, NO_STATUS, OPCODE, PING, PONG, PROTOCOL_ERROR, RESERVED, SIZE, SIZE_IN_2_BYTES,
+    TEXT, TOO_BIG, Opcode
 )
+from mq9fast._core.websocket.inflater cimport Inflater
 from mq9fast._core.websocket.unmask cimport unmask, unmask_words
 from mq9fast._core.websocket.utf8 cimport continue_utf8
 
@@ -44,12 +48,17 @@ cdef inline uint64_t big_endian(const unsigned char* at, int size) noexcept:
 cdef class FrameReader:
     """What one client has sent: the frame, and the message, that its next byte belongs to."""
 
+    cdef int allow_compression(self, Py_ssize_t limit) except -1:
+        """Accept compressed messages that become at most `limit` bytes."""
+        self.inflater = Inflater(limit)
+        return 0
+
     cdef Py_ssize_t read(self, char* data, Py_ssize_t size) except -1:
         cdef char* at = data
         cdef char* end = data + size
         cdef char* out = data
         cdef Py_ssize_t count
-        while at < end and not self.close_code:
+        while at < end and not self.close_code and not self.has_pieces():
             if not self.in_frame:
                 at += self.read_small(&out, at, end - at)
                 if at == end:
@@ -64,18 +73,44 @@ cdef class FrameReader:
                 check(self.control_size + count <= MAX_CONTROL_BYTES, b"a control frame is short")
                 self.key = unmask(self.control + self.control_size, at, count, self.key)
                 self.control_size += count
+            elif self.is_compressed:
+                self.key = unmask(at, at, count, self.key)
+                self.inflater.add(at[:count])
             else:
                 check(out <= at, b"a payload moves to the front")
                 self.key = unmask(out, at, count, self.key)
-                if self.is_text and not continue_utf8(&self.text, out, count):
-                    self.end(INVALID_TEXT, b"a text message is not UTF-8")
-                    break
+                if self.is_text:
+                    self.check_text(out, count, False)
+                    if self.close_code:
+                        break
                 out += count
             at += count
             self.left -= <uint64_t>count
             if self.left == 0:
                 self.end_frame()
+        self.used = at - data
         return out - data
+
+    cdef bytes next_piece(self):
+        cdef bytes piece = b""
+        try:
+            piece = self.inflater.next_piece()
+        except zlib.error:
+            self.end(INVALID_DATA, b"a compressed message cannot be inflated")
+        if self.is_too_big():
+            self.end(TOO_BIG, b"Maximum Message Payload Exceeded")
+        elif self.is_text:
+            self.check_text(piece, len(piece), not self.in_message and not self.inflater.has_more)
+        if self.close_code:
+            self.inflater.stop()
+            return b""
+        return piece
+
+    cdef int check_text(self, const char* data, Py_ssize_t size, bint ends) except -1:
+        """Check the next bytes of a text message. `ends`: the message ends with them."""
+        if not continue_utf8(&self.text, data, size) or (ends and self.text.missing):
+            self.end(INVALID_DATA, b"a text message is not UTF-8")
+        return 0
 
     cdef Py_ssize_t read_small(self, char** to, const char* data, Py_ssize_t size) noexcept:
         """Read the small frames at `data` that are whole binary messages, as most are, up to the first other
@@ -136,7 +171,7 @@ cdef class FrameReader:
             if payload < SIZE_IN_2_BYTES or (at > 4 and (payload < 1 << 16 or payload >> 63)):
                 self.end(PROTOCOL_ERROR, b"the size of a frame is not in its shortest form")
                 return size
-        if header[0] & RESERVED:
+        if header[0] & RESERVED and not self.may_be_compressed(header[0]):
             self.end(PROTOCOL_ERROR, b"a reserved bit is set")
             return size
         if not header[1] & MASK:
@@ -146,7 +181,7 @@ cdef class FrameReader:
             return 0
         memcpy(&self.key, header + at, KEY_BYTES)
         self.left = payload
-        self.begin_frame(<Opcode>(header[0] & OPCODE), header[0] & FIN != 0)
+        self.begin_frame(<Opcode>(header[0] & OPCODE), header[0] & FIN != 0, header[0] & RESERVED != 0)
         return at + KEY_BYTES
 
     cdef bint check_start(self, int opcode, bint is_final, uint64_t payload) except *:
@@ -159,7 +194,13 @@ cdef class FrameReader:
             self.end(PROTOCOL_ERROR, b"a control frame is too long")
         return self.close_code == 0
 
-    cdef int begin_frame(self, Opcode opcode, bint is_final) except -1:
+    cdef bint may_be_compressed(self, unsigned char first) noexcept:
+        """Whether the first byte of a frame says that a compressed message begins, and one may."""
+        if self.inflater is None or first & RESERVED != COMPRESSED:
+            return False
+        return first & OPCODE == TEXT or first & OPCODE == BINARY
+
+    cdef int begin_frame(self, Opcode opcode, bint is_final, bint is_compressed) except -1:
         """Begin a frame of the message that is open, or of a new one, or a control frame."""
         if opcode == CONTINUATION:
             if not self.in_message:
@@ -169,6 +210,7 @@ cdef class FrameReader:
                 return self.end(PROTOCOL_ERROR, b"a message begins before the last one ended")
             self.in_message = True
             self.is_text = opcode == TEXT
+            self.is_compressed = is_compressed
         self.opcode = opcode
         self.is_final = is_final
         self.control_size = 0
@@ -186,8 +228,10 @@ cdef class FrameReader:
             self.ping_waits = True
         elif self.opcode < CLOSE and self.is_final:
             self.in_message = False
-            if self.is_text and self.text.missing:
-                return self.end(INVALID_TEXT, b"a text message is not UTF-8")
+            if self.is_compressed:
+                return self.inflater.add_end()
+            if self.is_text:
+                return self.check_text(NULL, 0, True)
         return 0
 
     cdef int receive_close(self) except -1:
@@ -202,7 +246,7 @@ cdef class FrameReader:
         try:
             payload[2:].decode()
         except UnicodeDecodeError:
-            return self.end(INVALID_TEXT, b"the text of a close frame is not UTF-8")
+            return self.end(INVALID_DATA, b"the text of a close frame is not UTF-8")
         return self.end(code, payload[2:])
 
     cdef int end(self, int code, bytes text) except -1:

@@ -32,4 +32,5 @@ cdef enum CloseCode:
     NO_CODE = 0             # the connection goes on
     PROTOCOL_ERROR = 1002
     NO_STATUS = 1005        # the peer's close frame had none
-    INVALID_TEXT = 1007
+    INVALID_DATA = 1007
+    TOO_BIG = 1009

@@ -81,6 +81,8 @@ class WebSocket(asyncio.BufferedProtocol):
         connection = self._port.connect()
         connection.peer = peer
         connection.cookies = self._upgrade.credentials
+        if self._upgrade.compressed and isinstance(connection, WebSocketConnection):
+            connection.session.use_compression()
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
 
@@ -131,6 +133,7 @@ class WebSocketPort:
             serve_console=settings.console,
             cookies=cookie_names(settings),
             monitor_url=self.monitor_url,
+            compression=settings.ws_compression,
         )
         self.forwarded_for = settings.ws_forwarded_for
         self.upgrade_seconds = settings.auth_timeout

@@ -24,6 +24,10 @@ from mq9fast.network.websocket.origins import Origins
 KEY_BYTES = 16
 # With the client's key, it is hashed for the Sec-WebSocket-Accept header.
 ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+# Compression of each message by itself (RFC 7692). The client may choose a smaller window.
+DEFLATE = b"permessage-deflate"
+NO_CONTEXT = (b"server_no_context_takeover", b"client_no_context_takeover")
+WINDOW_OF_CLIENT = b"client_max_window_bits"
 # On these paths nats-server serves other protocols than the client protocol.
 OTHER_PATHS = (b"/mqtt", b"/leafnode")
 
@@ -52,6 +56,7 @@ class UpgradeRules:
     """What the settings say about upgrades. `secure`: whether the port has TLS. `serve_console`: whether a
     plain GET gets the console instead of a refusal. `cookies`: where a browser may keep credentials.
     `monitor_url(host)`: the URL of the monitoring port, for browsers that call the broker `host`; may be "".
+    `compression`: whether messages are compressed if the client offers it.
     """
 
     origins: Origins
@@ -59,13 +64,14 @@ class UpgradeRules:
     serve_console: bool
     cookies: CookieNames
     monitor_url: Callable[[str], str]
+    compression: bool
 
 
 class Upgrade:
     """The request of one peer. h11 parses it, and keeps at most 16 KiB of it while it is incomplete.
 
     `forwarded_for` is the client's address from X-Forwarded-For, "" if the request has none. `credentials`
-    are those of its cookies.
+    are those of its cookies. `compressed`: messages may be compressed from now on.
     """
 
     def __init__(self, rules: UpgradeRules) -> None:
@@ -73,6 +79,7 @@ class Upgrade:
         self._http = h11.Connection(h11.SERVER)
         self.forwarded_for = ""
         self.credentials: Credentials | None = None
+        self.compressed = False
 
     def receive(self, data: bytes) -> Response | None:
         """Feed it with received data. Returns the response once the request is complete or wrong."""
@@ -121,6 +128,7 @@ class Upgrade:
         origin = None if not found else found.decode("latin-1")
         if not self._rules.origins.allow(origin, host.decode("latin-1"), secure=self._rules.secure):
             raise UpgradeError(403, f"the origin {origin!r} is not allowed")
+        self.compressed = self._rules.compression and _offers_deflate(headers)
         self.credentials = read_cookies(headers.all(b"cookie"), self._rules.cookies)
         return key
 
@@ -130,6 +138,8 @@ class Upgrade:
             (b"Connection", b"Upgrade"),
             (b"Sec-WebSocket-Accept", _accept_token(key)),
         ]
+        if self.compressed:
+            headers.append((b"Sec-WebSocket-Extensions", b"; ".join((DEFLATE, *NO_CONTEXT))))
         switch = h11.InformationalResponse(
             status_code=HTTPStatus.SWITCHING_PROTOCOLS, headers=headers, reason=b"Switching Protocols"
         )
@@ -206,6 +216,16 @@ def _forwarded_for(request: h11.Request) -> str:
     except ValueError:
         return ""
     return "" if "%" in last else address_text(address)
+
+
+def _offers_deflate(headers: _Headers) -> bool:
+    """Whether the client offers compression without a parameter that the broker would have to follow."""
+    for offer in b",".join(headers.all(b"sec-websocket-extensions")).split(b","):
+        name, *parameters = (part.strip(b" \t").lower() for part in offer.split(b";"))
+        known = (each in NO_CONTEXT or each.partition(b"=")[0] == WINDOW_OF_CLIENT for each in parameters)
+        if name == DEFLATE and all(known):
+            return True
+    return False
 
 
 def _accept_token(key: bytes) -> bytes:
