@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import signal
-import socket
 import threading
 import webbrowser
 from pathlib import Path
@@ -72,25 +71,19 @@ def _start(
     except StartError:
         if None not in (port, ws_port):
             raise
-    return running.enter_context(_broker(given, port, ws_port, 0, _free_port()))
+    return running.enter_context(_broker(given, port, ws_port, 0, 0))
 
 
 def _broker(
     given: dict[str, Any], port: int | None, ws_port: int | None, default: int, ws_default: int
 ) -> Broker:
-    web = _own_pages(ws_default) if ws_port is None else {"ws_port": ws_port}
-    return Broker(**given, **web, port=default if port is None else port)
-
-
-def _own_pages(port: int) -> dict[str, Any]:
-    """The WebSocket port for the console alone: nobody signs in, so other web pages may not connect."""
-    return {"ws_port": port, "ws_origins": f"http://127.0.0.1:{port},http://localhost:{port}"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return Broker(
+        **given,
+        port=default if port is None else port,
+        ws_port=ws_default if ws_port is None else ws_port,
+        # Nobody signs in, so other web pages may connect only if somebody asked for the port.
+        ws_same_origin=ws_port is None,
+    )
 
 
 def _stop_on_signals() -> threading.Event:

@@ -166,7 +166,7 @@ def test_web_pages_other_than_the_console_may_not_connect(start: type[Dev]) -> N
     port = int(ready["ws_url"].rpartition(":")[2])
     for origin, expected in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
         with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as peer:
-            peer.sendall(request(Origin=origin))
+            peer.sendall(request(Host=f"127.0.0.1:{port}", Origin=origin))
             assert int(peer.recv(65536).split()[1]) == expected
 
 

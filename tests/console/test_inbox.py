@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 from tests.console.conftest import Open, sign_in
 from tests.support.approvals import AGENT, ask, decisions, send
@@ -171,6 +172,42 @@ def test_the_broker_is_killed_with_a_card_open(open_console: Open, agent: Wire, 
         page.sees("After", ".card")
         assert page.count(".card") == 1
         assert [(each["decision"], each["by"]) for each in decisions(back)] == [("approve", "zhang")]
+
+
+def test_a_card_outlives_a_killed_broker(open_console: Open, agent: Wire, web_broker: Broker) -> None:
+    ask(agent, "Deploy?")
+    page = open_console("zhang", ZHANG)
+    page.sees("Deploy?", ".card")
+    web_broker.restart(kill=True)
+    with Wire(web_broker.port, AGENT) as back:
+        ask(back, "Another?", "normal")
+        page.sees("Another?", ".card")
+        assert [page.text(f".card:nth-child({at}) h2") for at in (1, 2)] == ["Deploy?", "Another?"]
+        page.click("Approve", ".card")
+        page.sees_count(".card", 1)
+        assert [(each["decision"], each["by"]) for each in decisions(back)] == [("approve", "zhang")]
+
+
+def test_a_broker_killed_while_it_decides_decides_once(
+    open_console: Open, agent: Wire, web_broker: Broker
+) -> None:
+    """The page sends the decision again, and knows its own decision if the first one counted."""
+    delays = (0.0, 0.005, 0.02, 0.1)
+    for number in range(len(delays)):
+        ask(agent, f"Question {number}?")
+    page = open_console("zhang", ZHANG)
+    page.sees_count(".card", len(delays))
+    for number, delay in enumerate(delays):
+        page.evaluate("document.querySelector('[data-choice=approve]').click()")
+        time.sleep(delay)
+        web_broker.restart(kill=True)
+        page.sees_count(".card", len(delays) - number - 1)
+    page.click(f"Decided ({len(delays)})")
+    shown = page.run("return page.locator('.decided li').allInnerTexts()")
+    assert all("approve" in each and "by zhang (you)" in each for each in shown), shown
+    with Wire(web_broker.port, AGENT) as back:
+        keys = [message["key"] for message in back.list("agent.a")["messages"]]
+        assert keys == [f"{ZHANG}/{number}" for number in range(len(delays))]
 
 
 def test_another_message_with_the_same_number_is_shown(
