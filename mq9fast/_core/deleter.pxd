@@ -1,15 +1,18 @@
 """Adds deletions of single messages to the commit group, wherever the messages are.
 
-A message may be in flight in queue groups, in the store, or not written yet. `MailboxWriter` calls `delete`
-for DELETE, `Answerer` calls `find` and `delete_found` for answers, `Expirer` calls `delete_found`, and
-`Dropper` calls `remove` for messages that others replace.
+A message may be in flight in queue groups, in the store, or not written yet. `MailboxWriter` calls `find` and
+`delete_found` for DELETE, and `delete_held` for the usual one. `Answerer` calls `find` and `delete_found` for
+answers, `Expirer` calls `delete_found`, and `Dropper` calls `remove` for messages that others replace.
 """
 
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.commit.batch_deletes cimport FoundMessage
+from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
+from mq9fast._core.delivery.in_flight cimport InFlight
+from mq9fast._core.delivery.queue_group cimport QueueGroup
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.names cimport Names
@@ -31,8 +34,11 @@ cdef class Deleter:
     cdef bint has_expired(self, Mailbox mailbox, const FoundMessage* found) except -1
     cdef bint find_in_flight(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
     cdef bint find_stored(self, Mailbox mailbox, uint64_t msg_id, FoundMessage* found) except -1
-    cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef bint delete_found(self, Mailbox mailbox, const FoundMessage* found) except -1
     cdef bint remove(self, Mailbox mailbox, const FoundMessage* found) except -1
+    cdef bint delete_held(self, Mailbox mailbox, QueueGroup group, InFlight* entry) except -1
+    cdef bint note_removal(
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t place, uint64_t size, bint in_flight
+    ) except -1
     cdef bint begin_deletion(self, Mailbox mailbox, uint64_t msg_id) except -1
     cdef int skip_push(self, Mailbox mailbox, uint64_t msg_id) except -1

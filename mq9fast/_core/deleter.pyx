@@ -7,7 +7,7 @@ from mq9fast._core.commit.batch_deletes cimport BatchDeletes, FoundMessage
 from mq9fast._core.commit.row_deletions cimport RowDeletions
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.in_flight cimport DELETING, InFlight
-from mq9fast._core.delivery.queue_group cimport QueueGroup
+from mq9fast._core.delivery.queue_group cimport QueueGroup, next_group
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.mailbox.stored_messages cimport read_message_at
@@ -60,9 +60,11 @@ cdef class Deleter:
         """Find a message that a queue group has in flight; false if none has it."""
         cdef QueueGroup group
         cdef InFlight* entry
+        cdef Py_ssize_t position = 0
         if not mailbox.groups:
             return False
-        for group in mailbox.groups.values():
+        for _ in range(len(mailbox.groups)):
+            group = next_group(mailbox.groups, &position)
             entry = group.in_flight.find(msg_id)
             if entry is not NULL and entry.state != DELETING:
                 found.rank = entry.rank
@@ -94,11 +96,6 @@ cdef class Deleter:
             self.pending_work.cost += CLOCK_CHECK_COST
         return is_there
 
-    cdef bint delete(self, Mailbox mailbox, uint64_t msg_id) except -1:
-        """Add the deletion of a message to the commit group; false if there is no such message."""
-        cdef FoundMessage found
-        return self.find(mailbox, msg_id, &found) and self.delete_found(mailbox, &found)
-
     cdef bint delete_found(self, Mailbox mailbox, const FoundMessage* found) except -1:
         """Add the deletion of a message that was just found to the commit group; false if it is deleted
         already. Live consumers that did not get it yet do not get it any more."""
@@ -112,7 +109,6 @@ cdef class Deleter:
         cdef RowDeletions row = self.accumulator.group.deletes.row(
             mailbox.uid, found.rank, &found.location, self.store
         )
-        cdef uint64_t dead_before = mailbox.dead_bytes
         cdef int index = found.location.index
         cdef bint in_flight
         if has_bit(row.deleted, index):
@@ -121,12 +117,30 @@ cdef class Deleter:
             self.names.forget(mailbox, found.name)
         # From here on nothing is read.
         in_flight = self.begin_deletion(mailbox, found.place)
-        self.accumulator.group.add_delete(mailbox, row, index, found.place, found.size, in_flight)
+        return self.note_removal(mailbox, row, index, found.place, found.size, in_flight)
+
+    cdef bint delete_held(self, Mailbox mailbox, QueueGroup group, InFlight* entry) except -1:
+        """As `delete_found`, a message that a member of the only group of the mailbox holds, and whose place
+        is its name."""
+        cdef RowDeletions row = self.accumulator.group.deletes.row(
+            mailbox.uid, entry.rank, &entry.location, self.store
+        )
+        if has_bit(row.deleted, entry.location.index):
+            return False
+        group.begin_deletion(entry)
+        return self.note_removal(mailbox, row, entry.location.index, entry.item.minor, entry.size, True)
+
+    cdef bint note_removal(
+        self, Mailbox mailbox, RowDeletions row, int index, uint64_t place, uint64_t size, bint in_flight
+    ) except -1:
+        """Add the deletion of a message of this row to the commit group, and count it."""
+        cdef uint64_t dead_before = mailbox.dead_bytes
+        self.accumulator.group.add_delete(mailbox, row, index, place, size, in_flight)
         self.mailbox_index.dead_bytes_changed(mailbox, dead_before)
-        self.mailbox_index.message_removed(mailbox, found.rank, found.place, found.size)
+        self.mailbox_index.message_removed(mailbox, row.rank, place, size)
         if mailbox.has_failure_rows:
-            self.failures.forget(mailbox, found.place)
-        if mailbox.total() == 0 and mailbox.times is not None:
+            self.failures.forget(mailbox, place)
+        if mailbox.times is not None and mailbox.total() == 0:
             mailbox.times.has_names = False
         self.mailbox_index.queue_if_sparse(mailbox)
         self.mailbox_index.queue_if_stale_keys(mailbox)
@@ -138,8 +152,10 @@ cdef class Deleter:
         cdef QueueGroup group
         cdef InFlight* entry
         cdef bint in_flight = False
+        cdef Py_ssize_t position = 0
         if mailbox.groups:
-            for group in mailbox.groups.values():
+            for _ in range(len(mailbox.groups)):
+                group = next_group(mailbox.groups, &position)
                 entry = group.in_flight.find(msg_id)
                 if entry is not NULL and entry.state != DELETING:
                     group.begin_deletion(entry)

@@ -4,7 +4,7 @@ The engine calls `publish` for each publish to a `$mq9.` subject. If that return
 `mailbox/commands.py`. `Session` calls `refuse`.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from mq9fast._core.answerer cimport Answerer
 from mq9fast._core.base.limits cimport Limits
@@ -60,6 +60,7 @@ cdef class MailboxWriter:
     cdef int add_message(self, Client client, const Operation* op, View rest) except -1
     cdef int delete(self, Client client, const Operation* op, View rest) except -1
     cdef int refuse(self, Client client, View reply, str code) except -1
+    cdef bint is_plain(self, Mailbox mailbox, uint8_t flags, ControlWord word) noexcept
     cdef bint find_by_name(
         self, Mailbox mailbox, uint64_t name, uint64_t place, FoundMessage* found
     ) except -1

@@ -24,7 +24,7 @@ from mq9fast._core.delivery.failures cimport NO_DELAY_GIVEN
 from mq9fast._core.delivery.holds cimport Hold, find_hold, note_answer
 from mq9fast._core.delivery.in_flight cimport HELD, InFlight
 from mq9fast._core.delivery.member cimport Member
-from mq9fast._core.delivery.queue_group cimport QueueGroup
+from mq9fast._core.delivery.queue_group cimport QueueGroup, sole_group
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.message_adder cimport MessageAdder
@@ -44,7 +44,7 @@ from mq9fast._core.protocol.nak cimport read_nak_delay
 from mq9fast._core.protocol.parser cimport Operation
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, PendingWork, Client
 from mq9fast._core.receipts cimport Receipts, settled_details, valid_receipt_events
-from mq9fast._core.storage.record cimport NewMessage, empty_message
+from mq9fast._core.storage.record cimport NewMessage, content_bytes, empty_message
 from mq9fast._core.storage.row_format cimport HAS_NAME, HAS_RECEIPT_TO, HAS_REPLY_TO
 
 cdef enum:
@@ -176,8 +176,10 @@ cdef class MailboxWriter:
                 return 0
         if self.accumulator.disk_full or self.accumulator.store_failed:
             return self.refuse(client, op.reply, "store_unavailable")
-        if not self.make_room(client, op.reply, mailbox, &message):
-            return 0
+        self.adder.emptied = None
+        if message.key.size or not self.adder.has_room(mailbox, <uint64_t>content_bytes(&message)):
+            if not self.make_room(client, op.reply, mailbox, &message):
+                return 0
         if mailbox is None:
             self.pending_work.cost += CLOCK_CHECK_COST
             mailbox = self.create(to_bytes(address))
@@ -263,31 +265,35 @@ cdef class MailboxWriter:
         cdef Py_ssize_t dot = last_dot(rest)
         cdef View address = view(rest.data, max(dot, 0))
         cdef View id_text = slice_from(rest, dot + 1)
-        cdef View token = cut_token(&id_text)
+        cdef View token = empty_view()
         cdef uint64_t msg_id = 0
         cdef ControlWord word = control_word(op.payload)
         cdef uint64_t place
-        cdef Mailbox mailbox
+        cdef Mailbox mailbox = self.mailbox_index.look_up(address)
         cdef MessageHeaders headers
         cdef QueueGroup group = None
         cdef Hold hold
+        cdef InFlight* entry
         cdef FoundMessage found
         cdef bytes block = None
         cdef bint has_receipts
         if not read_decimal(id_text, LARGEST_ID, &msg_id):
-            return self.refuse(client, op.reply, "bad_request")
-        if not valid_address(address):
+            token = cut_token(&id_text)
+            if not token.size or not read_decimal(id_text, LARGEST_ID, &msg_id):
+                return self.refuse(client, op.reply, "bad_request")
+        if mailbox is None and not valid_address(address):
             return self.refuse(client, op.reply, "invalid_address")
         headers.block = empty_view()
         if op.header.size and not self.accept_headers(client, op, &headers):
             return 0
-        mailbox = self.mailbox_index.look_up(address)
         if mailbox is None:
             return self.refuse(client, op.reply, "mailbox_not_found")
-        try:
-            place = self.delayer.names.place_of(mailbox, msg_id)
-        except self.store_errors:
-            return self.refuse(client, op.reply, "store_unavailable")
+        place = msg_id
+        if mailbox.times is not None and mailbox.times.has_names:
+            try:
+                place = self.delayer.names.place_of(mailbox, msg_id)
+            except self.store_errors:
+                return self.refuse(client, op.reply, "store_unavailable")
         if mailbox.has_suspects:
             note_answer(mailbox, client)
         if token.size:
@@ -306,6 +312,14 @@ cdef class MailboxWriter:
         if word == TERMINATE_WORD:
             return self.terminate(client, op, mailbox, place)
         try:
+            group = sole_group(mailbox.groups)
+            if group is not None:
+                entry = group.in_flight.find(place)
+                if entry is not NULL and entry.state == HELD and self.is_plain(mailbox, entry.flags, word):
+                    if not self.deleter.delete_held(mailbox, group, entry):
+                        return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
+                    self.deleted += 1
+                    return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
             if not self.find_by_name(mailbox, msg_id, place, &found):
                 return self.cancel(client, op.reply, mailbox, msg_id)
             has_receipts = mailbox.wants_receipts(found.flags)
@@ -319,9 +333,17 @@ cdef class MailboxWriter:
                 return self.accumulator.group.add_reply(client, op.reply, REPLY_NOT_DELETED, 0, None)
         except self.store_errors:
             return self.refuse(client, op.reply, "store_unavailable")
-        self.tell(client, mailbox, msg_id, has_receipts, block, None)
+        if has_receipts or self.delivery.events.watched:
+            self.tell(client, mailbox, msg_id, has_receipts, block, None)
         self.deleted += 1
         return self.accumulator.group.add_reply(client, op.reply, REPLY_DELETED, 0, None)
+
+    cdef bint is_plain(self, Mailbox mailbox, uint8_t flags, ControlWord word) noexcept:
+        """Whether a DELETE of a message with these MessageFlags does nothing but delete it."""
+        return (
+            mailbox.times is None and len(self.delivery.events.watched) == 0
+            and not mailbox.wants_receipts(flags) and not (word == NO_WORD and flags & HAS_REPLY_TO)
+        )
 
     cdef bint find_by_name(
         self, Mailbox mailbox, uint64_t name, uint64_t place, FoundMessage* found

@@ -19,7 +19,7 @@ from mq9fast._core.delivery.events cimport Events
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.delivery.given_back cimport GroupWork
 from mq9fast._core.delivery.member cimport Member
-from mq9fast._core.delivery.queue_group cimport QueueGroup
+from mq9fast._core.delivery.queue_group cimport QueueGroup, next_group
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.mailbox_index cimport MailboxIndex
 from mq9fast._core.protocol.literals cimport DUPLICATE_REPLY_END, MSG_ID_REPLY, RANKS
@@ -247,18 +247,21 @@ cdef class Delivery:
         cdef Mailbox mailbox
         cdef QueueGroup group
         cdef bint loose
+        cdef Py_ssize_t position
         for i in range(first, commit_group.pending_deletes.count):
             pending_delete = commit_group.pending_delete(i)
             mailbox = <Mailbox>pending_delete.mailbox
             if not mailbox.groups or mailbox.uid != pending_delete.uid:
                 continue
             loose = False
-            for group in mailbox.groups.values():
+            position = 0
+            for _ in range(len(mailbox.groups)):
+                group = next_group(mailbox.groups, &position)
                 if durable:
                     group.deletion_durable(pending_delete.msg_id)
                 else:
                     group.deletion_failed(pending_delete.msg_id)
-                loose = loose or not durable or not group.is_needed()
+                loose = loose or not durable or (len(group.members) == 0 and not group.is_needed())
             if loose:
                 for group in list(mailbox.groups.values()):
                     if not durable or not group.is_needed():

@@ -191,6 +191,8 @@ cdef class InFlightTable:
 
     cdef void take_out(self, InFlight* entry) noexcept:
         """Remove an entry from the heap in which its state has it, if any. The caller sets another state."""
+        if entry.state == HELD or entry.state == DELETING:
+            return
         if entry.state == RETURNED:
             self.returned(<uint64_t>entry.rank).remove(&entry.item)
         elif entry.state == UNSTORED:

@@ -7,7 +7,7 @@ from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, view_of
 from mq9fast._core.delivery.consumer cimport (
     CATCH_UP_BYTES, CAUGHT_UP, LOADED_AT_ONCE, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, DeliveryFrame,
-    begin_frame, cost_of, fill_frame
+    begin_frame, fill_frame
 )
 from mq9fast._core.delivery.given_back cimport with_deliveries
 from mq9fast._core.delivery.group_members cimport GroupMembers
@@ -23,10 +23,6 @@ from mq9fast._core.storage.record import CorruptRecord
 
 
 cdef enum:
-    # A group with several members gets more large messages in a turn, so that each of them gets some with one
-    # write. Of messages up to SMALL_BYTES it gets as many as with one member: they cost more time.
-    MAX_SHARES = 4
-    SMALL_BYTES = 256
     EXAMINED_FOR_SUSPECTS = 64  # returned messages that one look for such a member examines
 
 
@@ -53,7 +49,9 @@ cdef class QueueGroup(GroupMembers):
             entry.delivery = 0
         if not self.has_room(member):
             self.free.remove(member)
-        failure = self.work.failures.find(self.mailbox, frame.msg_id)
+        failure = NULL
+        if self.mailbox.failed is not None:
+            failure = self.mailbox.failed.find(frame.msg_id)
         if failure is not NULL:
             header = with_deliveries(frame.header, failure.count + 1)
             frame.header = view_of(header)
@@ -187,11 +185,9 @@ cdef class QueueGroup(GroupMembers):
             self.give(member, entry, &frame)
             budget[0] -= self.share_of(&frame)
 
-    cdef Py_ssize_t share_of(self, const DeliveryFrame* frame) noexcept:
-        """What a delivery takes of the group's share of a turn."""
-        cdef Py_ssize_t cost = cost_of(frame)
+    cdef Py_ssize_t share_of_large(self, Py_ssize_t cost) noexcept:
         cdef Py_ssize_t shares = min(<Py_ssize_t>len(self.members), <Py_ssize_t>MAX_SHARES)
-        return max(cost // max(shares, 1), min(cost, <Py_ssize_t>SMALL_BYTES))
+        return max(cost // max(shares, 1), <Py_ssize_t>SMALL_BYTES)
 
     cdef bint open_row(self, RecordBatch batch, const InFlight* entry, object store) except -1:
         """Open the row of a message, unless it is open. Returns false if the row does not exist."""

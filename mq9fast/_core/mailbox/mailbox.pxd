@@ -97,7 +97,10 @@ cdef class Mailbox:
 
     cdef inline bint is_sparse(self) noexcept:
         """Whether deleted messages take so much space that its record batches should be thinned."""
-        cdef uint64_t live_bytes = self.size_bytes + self.total() * MESSAGE_OVERHEAD_BYTES
+        cdef uint64_t live_bytes
+        if self.dead_bytes <= MIN_DEAD_BYTES:
+            return False
+        live_bytes = self.size_bytes + self.total() * MESSAGE_OVERHEAD_BYTES
         return self.dead_bytes > MAX_DEAD_RATIO * live_bytes + MIN_DEAD_BYTES
 
     cdef inline bint has_stale_keys(self) noexcept:
