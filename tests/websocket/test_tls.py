@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import socket
 import ssl
 from collections.abc import Callable
@@ -162,6 +163,30 @@ def test_the_port_has_other_certificates_than_the_client_port(
     with Wire(broker.port, None) as plain:
         assert plain.info["tls_required"] is True
         assert "tls_verify" not in plain.info
+
+
+def test_a_reload_reads_the_certificate_of_the_port_again(
+    start_broker: Start, certificates: Certificates, tmp_path: Path
+) -> None:
+    cert, key = tmp_path / "ws.pem", tmp_path / "ws.key"
+
+    def install(name: str) -> None:
+        cert.write_bytes(Path(certificates.cert_path(name)).read_bytes())
+        key.write_bytes(Path(certificates.key_path(name)).read_bytes())
+
+    def shown() -> str:
+        return ssl.get_server_certificate(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS).strip()
+
+    install("server")
+    broker = start_broker("--ws-port", "0", "--ws-tls-cert", str(cert), "--ws-tls-key", str(key))
+    assert shown() == cert.read_text().strip()
+    install("client")
+    broker.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: shown() == cert.read_text().strip())
+    cert.write_text("none")
+    broker.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "reload failed, settings unchanged" in broker.log.read_text())
+    assert shown() == Path(certificates.cert_path("client")).read_text().strip()
 
 
 def test_the_error_for_files_that_cannot_be_used_names_them(tmp_path: Path) -> None:
