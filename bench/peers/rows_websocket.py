@@ -49,19 +49,17 @@ def comparisons(scale: float) -> list[Comparison]:
     def count(full: int) -> int:
         return max(1, round(full * scale / 10_000)) * 10_000
 
-    def against_nats(row: str, work) -> Comparison:  # type: ignore[no-untyped-def]
+    def against_nats(row: str, ratio: float, work) -> Comparison:  # type: ignore[no-untyped-def]
         doing = partial(work, row=row)
         sides = [
             Side(Setup("mq9fast", "--ws-port", lambda place: Mq9fast(place, "--ws-port", "0")), doing),
             Side(Setup(NATS, "websocket, no_tls", start_nats_server), doing),
         ]
-        return Comparison([Row(row, RATE, {NATS: 3.0})], sides)
+        return Comparison([Row(row, RATE, {NATS: ratio})], sides)
 
+    from_all = partial(publish, count=count(5_000_000), size=16, senders=CLIENTS)
     return [
-        against_nats("WebSocket, 1 → 1, 16 B", partial(publish, count=count(5_000_000), size=16)),
-        against_nats(
-            f"WebSocket, {CLIENTS} → 1, 16 B",
-            partial(publish, count=count(5_000_000), size=16, senders=CLIENTS),
-        ),
-        against_nats("WebSocket, 1 → 1, 16 KiB", partial(publish, count=count(100_000), size=16 << 10)),
+        against_nats("WebSocket, 1 → 1, 16 B", 3.0, partial(publish, count=count(5_000_000), size=16)),
+        against_nats(f"WebSocket, {CLIENTS} → 1, 16 B", 3.0, from_all),
+        against_nats("WebSocket, 1 → 1, 16 KiB", 1.5, partial(publish, count=count(100_000), size=16 << 10)),
     ]
