@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import mq9fast
 from mq9fast import client
+from mq9fast.client.approval import ApprovalRequest, Decided
 from tests.support.broker import Broker
 from tests.support.client import connect
 from tests.support.waiting import WAIT_SECONDS
@@ -38,6 +41,13 @@ def test_snippets_run(broker: Broker) -> None:
 
     assert len(snippets()) >= SNIPPETS
     asyncio.run(run_all())
+
+
+def test_bodies_of_approvals_are_read() -> None:
+    prose = "\n".join(re.findall(r"^    ( *[{\"].*)$", PAGE.read_text(), re.MULTILINE))
+    request, decided = re.findall(r"^\{.*(?:\n .*)*", prose.replace("…", "0"), re.MULTILINE)
+    assert msgspec.json.decode(request, type=ApprovalRequest).action.name == "deploy"
+    assert msgspec.json.decode(decided, type=Decided).decision == "deny"
 
 
 def test_table_of_errors_has_every_error() -> None:
