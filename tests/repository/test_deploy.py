@@ -81,6 +81,12 @@ def test_the_container_starts_the_broker_with_flags_that_exist() -> None:
     assert (settings.data_dir, settings.host, settings.monitor_port) == ("/data", "0.0.0.0", 8222)
 
 
+def test_the_container_has_an_empty_data_directory() -> None:
+    """The broker refuses a directory with files of others, such as those of a new home."""
+    (useradd,) = re.findall(r"^RUN useradd (.*)$", (DEPLOY / "Containerfile").read_text(), re.MULTILINE)
+    assert "--no-create-home" in useradd and "install -d -o mq9fast /data" in useradd
+
+
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
