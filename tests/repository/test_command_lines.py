@@ -1,4 +1,4 @@
-"""The command lines of README and docs/, which stand in indented blocks: what they name exists."""
+"""The command lines of README and docs/, in indented blocks, and files of settings: what they name exists."""
 
 import itertools
 import re
@@ -49,6 +49,23 @@ def test_command_line_names_what_exists(page: str, line: str) -> None:
         assert flags <= set(options_of(COMMANDS[arguments[0]])) | OF_EACH_COMMAND
     else:
         load_settings(arguments, {})
+
+
+def files_of_settings() -> list[tuple[str, str]]:
+    """The blocks of TOML, except that of mcp.md, which is not for the broker."""
+    return [
+        (page.name, block)
+        for page in PAGES
+        for block in re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        if page.name != "mcp.md"
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), files_of_settings())
+def test_file_of_settings_is_valid(page: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "mq9.toml"
+    file.write_text(text)
+    assert load_settings(["--config", str(file)], {}) != load_settings([], {}), page
 
 
 def test_there_are_command_lines() -> None:
