@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from mq9fast.config.sources import load_settings, unknown_variables
+from mq9fast.config.settings import Settings
+from mq9fast.config.sources import TEST_FLAGS, load_settings, signal_argument, unknown_variables
 from mq9fast.errors import StartError, UsageError
 from mq9fast.log import Log
 
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises SystemExit(0) after printing --help or --version.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    wanted = signal_argument(arguments)
+    if wanted is not None:
+        return _signal(wanted)
     if arguments and not arguments[0].startswith("-"):
         from mq9fast.cli.app import run_command
 
@@ -31,16 +35,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _serve(arguments)
 
 
+def _signal(text: str) -> int:
+    from mq9fast.server.control import send_signal
+
+    try:
+        send_signal(text)
+    except StartError as error:
+        print(f"mq9fast: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
 def _serve(arguments: Sequence[str]) -> int:
     # SIGHUP would end the process while it has no handler. `serve` sets one and unblocks the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    # nats-server reopens its log file on SIGUSR1. This broker has no log file, so it ignores the signal.
+    # SIGUSR1 would end the process while it has no handler. `serve` sets one, which reopens the log file.
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     log = Log()
     try:
         load = partial(load_settings, arguments, os.environ, _commands)
         settings = load()
-        log.begin(settings.log_level)
+        if TEST_FLAGS.intersection(arguments):
+            return _test(settings)
+        log.begin(settings.log_level, settings.log_file, settings.log_format)
         for sentence in unknown_variables(os.environ):
             logging.getLogger("mq9fast").warning("%s", sentence)
         # Imported late, so that --help and errors in the settings do not load the broker.
@@ -58,6 +75,18 @@ def _serve(arguments: Sequence[str]) -> int:
         log.close()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         signal.signal(signal.SIGUSR1, before)
+
+
+def _test(settings: Settings) -> int:
+    """Check what the settings name, without starting a broker. Raises StartError."""
+    from mq9fast.network.tls import of_monitoring_port, of_websocket_port, tls_context
+    from mq9fast.network.websocket.origins import Origins
+
+    for each in (settings, of_websocket_port(settings), of_monitoring_port(settings)):
+        tls_context(each)
+    Origins(settings)
+    print("mq9fast: the settings are valid")
+    return 0
 
 
 def _commands() -> str:

@@ -1,4 +1,4 @@
-"""The log: lines on standard error, written by a thread.
+"""The log: lines on standard error or in a file, written by a thread.
 
 The thread makes the event loop independent of the reader of standard error, which may block. `__main__.py`
 creates one `Log` for the process; all modules log through Python's `logging`. This module replaces handlers
@@ -14,6 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from mq9fast.errors import StartError
+from mq9fast.log_file import LogFile
 
 log = logging.getLogger("mq9fast.log")
 
@@ -102,6 +105,25 @@ class LineWriter:
         return True
 
 
+class JsonFormatter(logging.Formatter):
+    """A JSON object for each record: time, level, logger, message, and exception if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Imported late, to start faster: few brokers need it.
+        import json
+
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        fields = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
 class LogHandler(logging.Handler):
     """Formats log records and passes them to a LineWriter."""
 
@@ -126,14 +148,16 @@ class Log:
 
     def __init__(self) -> None:
         _fill_standard_descriptors()
-        self._format = logging.Formatter(
+        self._format: logging.Formatter = logging.Formatter(
             "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
         )
         self._format.converter = time.gmtime
-        self._writer = LineWriter(STDERR, self._dropped)
+        # For sentences, and for records too unless there is a file.
+        self._errors = LineWriter(STDERR, self._dropped)
+        self._writer = self._errors
+        self._file: LogFile | None = None
         self._hooks = (sys.unraisablehook, threading.excepthook)
-        self._handler = LogHandler(self._writer)
-        self._handler.setFormatter(self._format)
+        self._handler: LogHandler | None = None
         _logs.append(self)
 
     @property
@@ -141,8 +165,19 @@ class Log:
         """Lines that could not be written."""
         return self._writer.dropped
 
-    def begin(self, level: str) -> None:
-        """Make all loggers write here, from the minimum `level` on: "debug" to "error"."""
+    def begin(self, level: str, path: str | None = None, style: str = "text") -> None:
+        """Make all loggers write here, from the minimum `level` on: "debug" to "error".
+
+        `path`: a file to write to instead of standard error. `style`: "text" or "json". Raises StartError if
+        the file cannot be opened.
+        """
+        if path is not None:
+            self._file = LogFile(path)
+            self._writer = LineWriter(self._file.descriptor, self._dropped)
+        if style == "json":
+            self._format = JsonFormatter()
+        self._handler = LogHandler(self._writer)
+        self._handler.setFormatter(self._format)
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(level.upper())
@@ -151,8 +186,21 @@ class Log:
         threading.excepthook = _log_uncaught_in_thread
 
     def write(self, sentence: str) -> None:
-        """Write a line that is not a log record: why the broker did not start."""
-        self._writer.put(sentence)
+        """Write a line that is not a log record to standard error: why the broker did not start."""
+        self._errors.put(sentence)
+
+    def reopen(self) -> None:
+        """Open the file again, if there is one. If that fails, the log goes on in the old file."""
+        if self._file is None:
+            return
+        # Lines from before are in the old file.
+        self.flush()
+        try:
+            self._file.reopen()
+        except StartError as error:
+            log.error("%s", error)
+        else:
+            log.info("the log file was reopened")
 
     def flush(self) -> None:
         """Wait at most CLOSE_SECONDS until all lines are written."""
@@ -161,13 +209,18 @@ class Log:
     def close(self) -> None:
         """Wait at most CLOSE_SECONDS until all lines are written, and undo `begin`."""
         logging.captureWarnings(False)
-        logging.getLogger().removeHandler(self._handler)
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
         sys.unraisablehook, threading.excepthook = self._hooks
-        self._writer.close(CLOSE_SECONDS)
+        self._errors.close(CLOSE_SECONDS)
+        if self._file is not None and self._writer.close(CLOSE_SECONDS):
+            # Otherwise the thread may still write to it.
+            self._file.close()
         _logs.remove(self)
 
     def _dropped(self, count: int) -> str:
-        text = f"{count} log lines were dropped: standard error could not be written"
+        where = "standard error" if self._file is None else "the log file"
+        text = f"{count} log lines were dropped: {where} could not be written"
         return self._format.format(
             logging.LogRecord(log.name, logging.WARNING, __file__, 0, text, None, None)
         )
@@ -210,6 +263,12 @@ _logs: list[Log] = []
 def dropped_lines() -> int:
     """How many log lines this process has dropped."""
     return sum(each.dropped for each in _logs)
+
+
+def reopen_log() -> None:
+    """Open the files of the log again, after another program has renamed them."""
+    for each in _logs:
+        each.reopen()
 
 
 def flush_log() -> None:

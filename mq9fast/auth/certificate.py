@@ -20,6 +20,12 @@ Certificate = Mapping[str, Any]
 # The kinds of alternative names that may be the name of a user, in their order.
 ALTERNATIVES = ("email", "DNS", "URI")
 
+# In the DER of a certificate: the tag of its optional version, and the fields between that and the key.
+VERSION_TAG = 0xA0
+FIELDS_BEFORE_KEY = 5
+# The bit of a size that says that the size is in the bytes that follow.
+LONG_SIZE = 0x80
+
 User = TypeVar("User")
 
 
@@ -69,3 +75,25 @@ def _alternative_names(certificate: Certificate) -> Iterator[str]:
 
 def _sorted(name: Name) -> Name:
     return tuple(sorted(name))
+
+
+def public_key_info(der: bytes) -> bytes:
+    """The SubjectPublicKeyInfo (DER) of a certificate in DER, which the TLS handshake accepted."""
+    _, at, _ = _element(der, 0)  # Certificate
+    _, at, _ = _element(der, at)  # TBSCertificate
+    tag, _, end = _element(der, at)
+    if tag == VERSION_TAG:
+        at = end
+    for _ in range(FIELDS_BEFORE_KEY):
+        at = _element(der, at)[2]
+    return der[at : _element(der, at)[2]]
+
+
+def _element(der: bytes, at: int) -> tuple[int, int, int]:
+    """The tag of the element at `at`, where its content begins, and where the element ends."""
+    tag, size, content = der[at], der[at + 1], at + 2
+    if size & LONG_SIZE:
+        count = size & ~LONG_SIZE
+        size = int.from_bytes(der[content : content + count], "big")
+        content += count
+    return tag, content, content + size

@@ -24,6 +24,8 @@ from mq9fast.errors import SettingsError
 
 _YEAR = 365 * 86400
 _HUGE = 2**63 - 1
+_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
 
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
@@ -69,6 +71,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=-1, le=65535, description="HTTP monitoring port, 0 picks a free port, -1 turns it off"),
     ] = 8222
+    monitor_tls: Annotated[
+        bool, Meta(description="with --tls-cert, HTTPS on the monitoring port instead of HTTP")
+    ] = False
+    monitor_base_path: Annotated[
+        Text | None, Meta(description="path before the paths of all monitoring pages, such as /broker1")
+    ] = None
     ws_host: Annotated[Text, Meta(description="address of the WebSocket port")] = "127.0.0.1"
     ws_port: Annotated[
         int,
@@ -123,6 +131,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="minimum log level")
     ] = "info"
+    log_file: Annotated[
+        PathText | None, Meta(description="file for the log instead of standard error, reopened on SIGUSR1")
+    ] = None
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="lines of text, or a JSON object per line")
+    ] = "text"
+    pid_file: Annotated[PathText | None, Meta(description="file for the process id while it serves")] = None
+    ports_file_dir: Annotated[
+        PathText | None, Meta(description="directory for a file with the ports while it serves")
+    ] = None
     user: Annotated[
         Text | None, Meta(description="user name that every client must give, with --password")
     ] = None
@@ -139,6 +157,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_verify_and_map: Annotated[
         bool, Meta(description="as --tls-verify, and the certificate names the user that signs in")
     ] = False
+    tls_min_version: Annotated[
+        Literal["1.2", "1.3"], Meta(description="oldest version of TLS that is accepted")
+    ] = "1.2"
+    tls_ciphers: Annotated[
+        Text | None, Meta(description="cipher suites for TLS 1.2, in OpenSSL's notation")
+    ] = None
+    tls_pinned_certs: Annotated[
+        Text | None,
+        Meta(description="SHA-256 digests of the keys of the only client certificates accepted, as a,b,c"),
+    ] = None
+    tls_handshake_rate: Annotated[
+        Limit, Meta(description="TLS handshakes that begin in a second at most, 0 is no limit")
+    ] = 0
     allow_non_tls: Annotated[
         bool, Meta(description="with --tls-cert, accept clients without TLS on the port for NATS clients too")
     ] = False
@@ -214,6 +245,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError("users are listed, and user or token is set too: use only one of them")
         if self.allow_non_tls and self.tls_handshake_first != "off":
             raise SettingsError("allow_non_tls and tls_handshake_first are both set: use only one of them")
+        if self.monitor_base_path is not None and _BASE_PATH.fullmatch(self.monitor_base_path) is None:
+            raise SettingsError(
+                f"monitor_base_path: {self.monitor_base_path!r} is not a path such as /broker1"
+            )
+        for digest in self.pinned_certs:
+            if _DIGEST.fullmatch(digest) is None:
+                raise SettingsError(f"tls_pinned_certs: {digest!r} is not a SHA-256 digest, of 64 hex digits")
+        if self.pinned_certs and not (self.tls_verify or self.tls_verify_and_map):
+            raise SettingsError("tls_pinned_certs needs tls_verify or tls_verify_and_map, which are not set")
         check_user_name(self.user or "")
         if self.no_auth_user and self.no_auth_user not in {user.name for user in self.users}:
             raise SettingsError(f"no_auth_user: {self.no_auth_user!r} is not in the list of users")
@@ -230,6 +270,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def advertised(self) -> tuple[str, ...]:
         """The addresses in `advertise`, as host:port."""
         return tuple(map(str.strip, self.advertise.split(","))) if self.advertise else ()
+
+    @property
+    def pinned_certs(self) -> frozenset[str]:
+        """The digests in `tls_pinned_certs`, in lower case."""
+        listed = (self.tls_pinned_certs or "").split(",") if self.tls_pinned_certs else ()
+        return frozenset(digest.strip().lower() for digest in listed)
 
     @property
     def explicit(self) -> frozenset[str]:
@@ -258,6 +304,9 @@ _NEEDS = (
     ("tls_verify_and_map", "tls_ca"),
     ("tls_handshake_first", "tls_cert"),
     ("allow_non_tls", "tls_cert"),
+    ("tls_ciphers", "tls_cert"),
+    ("tls_pinned_certs", "tls_ca"),
+    ("monitor_tls", "tls_cert"),
     ("ws_tls_cert", "ws_tls_key"),
     ("ws_tls_key", "ws_tls_cert"),
     ("ws_tls_ca", "ws_tls_cert"),
@@ -276,17 +325,21 @@ _FIXED = {
     "accept_loss",
     "monitor_host",
     "monitor_port",
+    "monitor_tls",
+    "monitor_base_path",
     "ws_host",
     "ws_port",
     "ws_tls",
     "ws_tls_verify",
-    "max_payload",
     "max_control_line",
-    "tls_verify",
-    "tls_verify_and_map",
+    "tls_ciphers",
     "allow_non_tls",
     "tls_handshake_first",
     "server_name",
+    "log_file",
+    "log_format",
+    "pid_file",
+    "ports_file_dir",
 }
 
 

@@ -37,6 +37,9 @@ OTHER_VARIABLES = {
     "MQ9FAST_ANNOTATE",
     "MQ9FAST_SEED_SCENARIOS",
 }
+# Flags that are no settings: check the settings and exit, and send a signal to a broker that runs.
+TEST_FLAGS = frozenset(("-t", "--test-config"))
+SIGNAL_FLAGS = ("-sl", "--signal")
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -151,9 +154,23 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"mq9fast {VERSION}")
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings (default: none)")
+    parser.add_argument(
+        *sorted(TEST_FLAGS), action="store_true", default=None, help="check the settings, and exit"
+    )
+    signals = "send a signal to a broker that runs: stop, quit, term, reload, reopen or ldm"
+    parser.add_argument(*SIGNAL_FLAGS, metavar="COMMAND[=PID]", help=signals)
     for row in SETTINGS:
         _add_flag(parser, row)
     return parser
+
+
+def signal_argument(argv: Sequence[str]) -> str | None:
+    """The value of --signal on a command line; None if it is not there."""
+    for at, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in SIGNAL_FLAGS:
+            return value if equals else "".join(argv[at + 1 : at + 2])
+    return None
 
 
 def _add_flag(parser: argparse.ArgumentParser, row: Setting) -> None:

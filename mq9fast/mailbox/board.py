@@ -4,6 +4,7 @@
 nothing.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -54,19 +55,24 @@ class BoardEntry(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Board:
-    """Makes pages of at most `page_bytes`, which is the broker's max_payload.
+    """Makes pages of at most `page_bytes()`, which is the broker's max_payload.
 
     `read_bytes`: the size of all headers and payloads that were read so far, and WORK_BYTES for each unit of
     other work.
     """
 
-    def __init__(self, mailbox_index: MailboxIndex, store: Store, page_bytes: int, time: BrokerTime) -> None:
+    def __init__(
+        self, mailbox_index: MailboxIndex, store: Store, page_bytes: Callable[[], int], time: BrokerTime
+    ) -> None:
         self._mailbox_index = mailbox_index
         self._store = store
-        self._most_bytes = min(page_bytes, MAX_PAGE_BYTES) - FRAME_BYTES
+        self._page_bytes = page_bytes
         self._time = time
         self._cursors = BoardCursors()
         self.read_bytes = 0
+
+    def _most_bytes(self) -> int:
+        return min(self._page_bytes(), MAX_PAGE_BYTES) - FRAME_BYTES
 
     def page(self, client: Client, request: BoardRequest) -> bytes:
         """The JSON of one page for a client. Raises CommandError bad_request or store_unavailable."""
@@ -84,7 +90,7 @@ class Board:
         """The encoded mailboxes of a page behind the address `passed`, and the cursor of the next page, None
         if there is none."""
         entries: list[bytes] = []
-        bytes_left = self._most_bytes
+        bytes_left = self._most_bytes()
         read_before = self.read_bytes
         is_shown = True
         prefix = (request.prefix or "").encode()
@@ -118,7 +124,7 @@ class Board:
             expires_at=expires_at(mailbox, self._time),
             create_time=create_time(mailbox, self._time),
         )
-        room = self._most_bytes - len(msgspec.json.encode(entry)) - len('"desc":,"latest":,,')
+        room = self._most_bytes() - len(msgspec.json.encode(entry)) - len('"desc":,"latest":,,')
         if mailbox.description is not None:
             entry.desc = cut_text(mailbox.description.decode(), room // 2 if with_latest else room)
             room -= len(msgspec.json.encode(entry.desc))

@@ -67,7 +67,7 @@ class ListRequest(msgspec.Struct, frozen=True):
 
 
 class Listing:
-    """Makes pages of at most `page_bytes`, which is the broker's max_payload.
+    """Makes pages of at most `page_bytes()`, which is the broker's max_payload.
 
     `find_key(mailbox, key)`: rank and id of the message with a key, or None; the rank of a delayed one is
     DELAYED_RANK more. `read_bytes`: the size of all headers and payloads that were read so far.
@@ -78,7 +78,7 @@ class Listing:
         mailbox_index: MailboxIndex,
         store: Store,
         names: Names,
-        page_bytes: int,
+        page_bytes: Callable[[], int],
         time: BrokerTime,
         find_key: Callable[[Mailbox, bytes], tuple[int, int] | None],
     ) -> None:
@@ -108,7 +108,7 @@ class Listing:
             raise CommandError("store_unavailable") from None
 
     def _page(self, mailbox: Mailbox, request: ListRequest, start: Position) -> bytes:
-        most_bytes = self._page_bytes - FRAME_BYTES - len(mailbox.address)
+        most_bytes = self._page_bytes() - FRAME_BYTES - len(mailbox.address)
         details = None
         if request.cursor is None:
             details = Details(mailbox, self._time, self._oldest(mailbox), most_bytes // DETAILS_SHARE)

@@ -13,6 +13,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.health import Health
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.network.connection import Connection
+from mq9fast.network.connection_record import ClosedConnections
 from mq9fast.network.handshake import Handshake
 
 
@@ -29,6 +30,8 @@ class BrokerView(Protocol):
     address: tuple[str, int]
     # Open connections, by client id.
     connections: dict[int, Connection]
+    # The records of those that were closed last.
+    closed_connections: ClosedConnections
     # Connections accepted since the start.
     total_connections: int
     # Connections refused since the start, because of max_connections.

@@ -6,30 +6,35 @@ a client.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from mq9fast.monitoring.http_connection import HttpConnection
-from mq9fast.monitoring.page import HttpError, Page, Route
+from mq9fast.monitoring.page import HttpError, Page
 from mq9fast.network.descriptors import MONITORING_CONNECTIONS
 from mq9fast.network.listen import listen, port_of
 
+if TYPE_CHECKING:
+    from mq9fast.monitoring.http_connection import HttpConnection
+    from mq9fast.monitoring.routes import Pages
+
 # When there is one more, the connection whose last request is the oldest is closed.
 MAX_CONNECTIONS = MONITORING_CONNECTIONS
+HANDSHAKE_SECONDS = 2.0
 METHODS = ("GET", "HEAD", "OPTIONS")
 ALLOW_HEADER = (("allow", ", ".join(METHODS)),)
 
 
 class HttpServer:
-    """Serves `routes`, by path. `start` raises StartError if it cannot listen.
+    """Serves the pages that `pages()` returns. `start` raises StartError if it cannot listen.
 
-    `requests`: counts the requests that each path gets.
+    `pages` is called for requests only, because a start must be quick. `base_path`: comes before each path.
     """
 
-    def __init__(self, routes: Mapping[str, Route], requests: Counter[str]) -> None:
-        self.routes = routes
-        self.requests = requests
+    def __init__(self, pages: "Callable[[], Pages]", base_path: str = "") -> None:
+        self._pages = pages
+        self._base_path = base_path
         # One response at a time makes pieces of its page, so that many requests slow the broker no more than
         # one.
         self.slice_lock = asyncio.Lock()
@@ -37,18 +42,25 @@ class HttpServer:
         self.connections: dict[HttpConnection, None] = {}
         self._listeners: list[asyncio.Server] = []
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen on `host` and `port` (0 for a free one)."""
-        self._listeners = await listen(lambda: HttpConnection(self), host, port, "monitor_port")
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """Listen on `host` and `port` (0 for a free one), with HTTPS if there is a context."""
+        named = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
+        self._listeners = await listen(self._protocol, host, port, "monitor_port", **named)
         for listener in self._listeners:
             await listener.start_serving()
+
+    def _protocol(self) -> "HttpConnection":
+        # Imported late, to start faster.
+        from mq9fast.monitoring.http_connection import HttpConnection
+
+        return HttpConnection(self)
 
     @property
     def port(self) -> int:
         """The port it listens on."""
         return port_of(self._listeners)
 
-    def mark_active(self, connection: HttpConnection) -> None:
+    def mark_active(self, connection: "HttpConnection") -> None:
         """Note that a connection is new or has a request. Closes another one if there are too many."""
         self.connections.pop(connection, None)
         self.connections[connection] = None
@@ -67,19 +79,30 @@ class HttpServer:
     def page(self, method: str, target: str) -> Page:
         """The response to a request. `target` is a path, a path with a query, or an absolute URI of these."""
         path, query = split_target(target)
-        route = self.routes.get(path)
+        path = self._without_base(path)
+        pages = self._pages()
+        route = pages.routes.get(path)
         if method == "OPTIONS" and (route is not None or path == "*"):
             return Page(204, "", (), ALLOW_HEADER)
         if route is None:
-            return HttpError(404, f"Not found. Try {', '.join(self.routes)}.").page()
+            return HttpError(
+                404, f"Not found. Try {', '.join(self._base_path + it for it in pages.routes)}."
+            ).page()
         if method not in METHODS:
             sentence = f"Method not allowed. Use {', '.join(METHODS)}."
             return HttpError(405, sentence).page()._replace(headers=ALLOW_HEADER)
-        self.requests[path] += 1
+        pages.requests[path] += 1
         try:
             return route(query)
         except HttpError as error:
             return error.page()
+
+    def _without_base(self, path: str) -> str:
+        """The path below the base path; "" if it is not there."""
+        if not self._base_path or path == "*":
+            return path
+        rest = path.removeprefix(self._base_path)
+        return "" if rest == path or rest[:1] not in {"", "/"} else rest or "/"
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -3,21 +3,26 @@
 `server/broker.py` creates and starts the `Monitor`, if there is such a port.
 """
 
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from mq9fast.monitoring.http import HttpServer
-from mq9fast.monitoring.routes import Pages
+
+if TYPE_CHECKING:
+    from mq9fast.monitoring.routes import Pages
 
 
 class Monitor:
     """The monitoring port of one broker. `start` raises StartError if it cannot listen."""
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
-        self._http = HttpServer(pages.routes, pages.requests)
+    def __init__(self, pages: "Callable[[], Pages]", base_path: str = "") -> None:
+        """`pages` is called when there is a request. `base_path` comes before the path of each page."""
+        self._http = HttpServer(pages, base_path)
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen on `host` and `port` (0 for a free one)."""
-        await self._http.start(host, port)
-        self._pages.varz.http_port = self.port
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on `host` and `port` (0 for a free one), with HTTPS if there is a context."""
+        await self._http.start(host, port, tls)
 
     @property
     def port(self) -> int:

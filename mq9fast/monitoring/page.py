@@ -24,6 +24,7 @@ ENTRIES_PER_PIECE = 64
 GoInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 # nats-server's name for its default account. mq9fast has no other.
 ACCOUNT = "$G"
+SYSTEM_ACCOUNT = "$SYS"
 
 
 class Page(NamedTuple):

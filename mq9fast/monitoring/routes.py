@@ -27,17 +27,18 @@ HTML = "text/html; charset=utf-8"
 class Pages:
     """The pages of one broker, as `routes` by path. `requests` counts the HTTP requests of each path."""
 
-    def __init__(self, broker: BrokerView, store: Store) -> None:
+    def __init__(self, broker: BrokerView, store: Store, http_port: int) -> None:
+        """`http_port`: the monitoring port, 0 without one."""
         self._broker = broker
         self._registry: CollectorRegistry | None = None
         self.requests: Counter[str] = Counter()
         privacy = Privacy(broker.mailboxes.mailbox_index)
         subsz = Subsz(broker, privacy)
-        self.varz = Varz(broker, self.requests)
+        varz = Varz(broker, self.requests, http_port)
         self.routes: dict[str, Route] = {
             "/": self._index,
             "/healthz": self._healthz,
-            "/varz": self.varz.page,
+            "/varz": varz.page,
             "/connz": Connz(broker, privacy).page,
             "/subsz": subsz.page,
             "/subscriptionsz": subsz.page,

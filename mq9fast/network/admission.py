@@ -28,6 +28,8 @@ log = logging.getLogger("mq9fast.admission")
 FALLBACK_SECONDS = 0.05
 # The first byte of a TLS handshake.
 TLS_HANDSHAKE = b"\x16"
+# nats-server's words for a client past tls_handshake_rate.
+THROTTLED = b"-ERR 'Connection throttling is active. Please try again later.'\r\n"
 # Accepting fails without file descriptors. They come back when connections close.
 ACCEPT_RETRY_SECONDS = 0.1
 # TLS handshakes that start in one turn of the event loop. Each takes up to a millisecond of CPU.
@@ -56,18 +58,24 @@ class Admission:
         proxy_protocol: bool,
         handshake_seconds: Callable[[], float],
         handshake_first: str,
+        handshake_rate: Callable[[], int],
         allow_non_tls: bool,
         backlog: int,
         http_refusal: bytes = b"",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
-        self._context = context
+        # A reload may replace it, or set None.
+        self.context = context
         self._proxy_protocol = proxy_protocol
         self._handshake_seconds = handshake_seconds
         self._handshake_first = handshake_first
         self._allow_non_tls = allow_non_tls
         self._http_refusal = http_refusal
+        self._handshake_rate = handshake_rate
+        # Handshakes begun in this second, and its end by the loop's clock.
+        self._begun = 0
+        self._second_ends = 0.0
         self._handshake_limiter = TurnLimiter(HANDSHAKES_PER_TURN)
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners = listeners
@@ -105,10 +113,10 @@ class Admission:
         try:
             if self._proxy_protocol:
                 protocol.peer = await receive_header(client, self._handshake_seconds()) or peer
-            if self._context is None:
+            if self.context is None:
                 await self._loop.connect_accepted_socket(lambda: protocol, client)
             else:
-                await self._begin_tls(client, protocol, self._context)
+                await self._begin_tls(client, protocol, self.context)
         except EOFError:
             # The peer closed without sending a byte, as port checks do. This is worth no log line.
             self._drop(protocol, client)
@@ -139,12 +147,26 @@ class Admission:
             await self._loop.connect_accepted_socket(lambda: protocol, client)
             return
         await self._client_hello(client)
+        if not self._allows_another():
+            # Bytes that nobody has read would make the system reset the connection instead of ending it.
+            client.recv(REQUEST_BYTES)
+            if isinstance(protocol, Connection):
+                await self._loop.sock_sendall(client, THROTTLED)
+            raise ConnectionAbortedError("tls_handshake_rate is reached")
         if self._http_refusal:
             await self._refuse_http(client)
         handshake_socket.set(client)
         await self._loop.connect_accepted_socket(
             lambda: protocol, client, ssl=context, ssl_handshake_timeout=self._handshake_seconds()
         )
+
+    def _allows_another(self) -> bool:
+        """Whether another handshake may begin in this second."""
+        now, rate = self._loop.time(), self._handshake_rate()
+        if now >= self._second_ends:
+            self._begun, self._second_ends = 0, now + 1.0
+        self._begun += 1
+        return rate == 0 or self._begun <= rate
 
     async def _client_hello(self, client: socket.socket) -> None:
         """Wait until the client starts its handshake, and the limit of handshakes per turn allows it."""

@@ -16,6 +16,15 @@ from mq9fast._core.delivery.events import EventSubscription
 from mq9fast._core.engine import Engine
 from mq9fast._core.session import Session
 from mq9fast.auth.authenticator import ANONYMOUS, Link
+from mq9fast.auth.certificate import Certificate
+from mq9fast.network.close_reasons import (
+    KICKED,
+    SERVER_SHUTDOWN,
+    SLOW_WRITE,
+    TLS_FAILURE,
+    reason_of_error,
+    reason_of_loss,
+)
 from mq9fast.network.handshake import Handshake, set_identity
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.socket_options import limit_unsent_bytes, set_tcp_options, unacked_bytes
@@ -80,6 +89,8 @@ class Connection(asyncio.BufferedProtocol):
         self._progress_timer: asyncio.TimerHandle | None = None
         self._unacked_bytes = -1
         self._stuck_since = 0.0
+        # Why it ended, in nats-server's words; "" while it is open.
+        self.end_reason = ""
 
     def first_info(self) -> bytes:
         """The first INFO. If it is sent before `connection_made`, `peer` must be set."""
@@ -97,6 +108,8 @@ class Connection(asyncio.BufferedProtocol):
         self.unsent_bytes = transport.get_write_buffer_size
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         set_tcp_options(transport.get_extra_info("socket"))
+        if self._has_wrong_certificate():
+            return
         if self.peer == UNKNOWN_PEER:
             self.peer = peer_of(transport.get_extra_info("peername"))
         if not self._info_sent:
@@ -111,15 +124,31 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._ping_later()
 
+    def _has_wrong_certificate(self) -> bool:
+        """Close the connection of a client with a certificate that is not pinned."""
+        shown = self.peer_certificate
+        if shown is None or self._handshake.accepts_certificate(shown[1]):
+            return False
+        log.info("closing %s:%d: its certificate is not in tls_pinned_certs", *self.peer)
+        self.end_reason = TLS_FAILURE
+        cast(asyncio.Transport, self._transport).abort()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self.session.connection is None:
             return
+        self.end_reason = self.end_reason or self._reason_of_end(exc)
+        self._on_closed(self)
         self._transport = None
         for timer in (self._timer, self._progress_timer):
             if timer is not None:
                 timer.cancel()
         self.session.closed()
-        self._on_closed(self)
+
+    def _reason_of_end(self, exc: Exception | None) -> str:
+        if self._transport is None:
+            return TLS_FAILURE
+        return reason_of_error(self.session.close_reason) if self.session.closing else reason_of_loss(exc)
 
     def pause_writing(self) -> None:
         self.session.pause_writing()
@@ -175,8 +204,18 @@ class Connection(asyncio.BufferedProtocol):
         certificate = None if self._transport is None else self._transport.get_extra_info("peercert")
         return Link(self.client_type, self._nonce, certificate or None)
 
+    @property
+    def peer_certificate(self) -> tuple[Certificate, bytes] | None:
+        """The verified certificate of the client and its DER; None without one."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return None
+        der = tls.getpeercert(binary_form=True)
+        return None if der is None else (tls.getpeercert(), der)
+
     def kick(self) -> None:
         """Close it because a user with `system` said so."""
+        self.end_reason = KICKED
         self.session.close_with(None)
 
     def close(self) -> None:
@@ -184,6 +223,8 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        if not self.session.closing:
+            self.end_reason = SERVER_SHUTDOWN
         transport.write(self.last_output())
         transport.close()
         if self._timer is not None:
@@ -293,6 +334,7 @@ class Connection(asyncio.BufferedProtocol):
             self._unacked_bytes, self._stuck_since = unreceived, now
         elif now - self._stuck_since >= self._handshake.write_deadline:
             log.info("closing %s:%d: it received nothing for %g seconds", *self.peer, now - self._stuck_since)
+            self.end_reason = SLOW_WRITE
             self.session.cut_off()
             return True
         return False

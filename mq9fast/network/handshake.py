@@ -5,6 +5,7 @@ with new settings, then `recheck` for each connected client. A `Handshake` check
 `Authenticator`, and sets the fields of the session that a CONNECT decides.
 """
 
+import hashlib
 import platform
 import secrets
 import ssl
@@ -18,6 +19,7 @@ import msgspec
 
 from mq9fast._core.session import Session
 from mq9fast.auth.authenticator import Authenticator, Identity, Link, OnResult
+from mq9fast.auth.certificate import public_key_info
 from mq9fast.auth.passwords import Passwords
 from mq9fast.config.settings import Settings
 from mq9fast.network.connect_options import ConnectOptions, read_options
@@ -57,11 +59,13 @@ class Handshake:
         self.tls = tls
         self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
         self.server_name = settings.server_name or self.server_id
+        # On nats-server the version of Go.
+        self.language = f"{sys.implementation.name}{platform.python_version()}"
         self._passwords = passwords
         self._port = port
         # Most clients have one of a few languages and versions: their sessions share the strings.
         self._shared_lang = lru_cache(MAX_SHARED_LANGS)(partial(printable, max_length=MAX_LANG_CHARACTERS))
-        # Fields of INFO that differ by client type.
+        # Fields of INFO that differ by client type. `fields` has those of all.
         self.info_overrides: dict[str, dict[str, Any]] = {"nats": {}}
         self.apply(settings)
 
@@ -71,19 +75,23 @@ class Handshake:
         self.auth_required = self._authenticator.required
         self.without_credentials = self._authenticator.without_credentials
         self.auth_timeout = settings.auth_timeout
+        self.tls_handshake_rate = settings.tls_handshake_rate
+        self._pinned_certs = settings.pinned_certs
         self.write_deadline = settings.write_deadline
         self.ping_interval = settings.ping_interval
         self.ping_max = settings.ping_max
-        self._info: dict[str, Any] = {
+        # As on nats-server, clients are told the address that is advertised.
+        host, _, port = settings.advertised[0].rpartition(":") if settings.advertised else ("", "", "")
+        self.fields: dict[str, Any] = {
             "server_id": self.server_id,
             "server_name": self.server_name,
             "version": NATS_SERVER_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
-            # On nats-server the version of Go. Some clients fail without this field.
-            "go": f"{sys.implementation.name}{platform.python_version()}",
-            "host": settings.host,
-            "port": self._port,
+            # Some clients fail without this field.
+            "go": self.language,
+            "host": host.strip("[]") or settings.host,
+            "port": int(port or self._port),
             "headers": True,
             "max_payload": settings.max_payload,
             "auth_required": not self._authenticator.optional,
@@ -92,6 +100,12 @@ class Handshake:
             "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
             "connect_urls": settings.advertised,
         }
+
+    def accepts_certificate(self, der: bytes) -> bool:
+        """Whether a client may show this certificate, in DER, by `tls_pinned_certs`."""
+        if not self._pinned_certs:
+            return True
+        return hashlib.sha256(public_key_info(der)).hexdigest() in self._pinned_certs
 
     def server_identity(self, host: str) -> dict[str, Any]:
         """The fields that describe the broker in a message trace."""
@@ -112,7 +126,7 @@ class Handshake:
     ) -> bytes:
         """The INFO line for one client. `client_type` is "nats" or "websocket"."""
         of_client = {"client_id": client_id, "client_ip": client_ip, "nonce": nonce, "ldm": lame_duck}
-        fields = {**self._info, **self.info_overrides[client_type], **of_client}
+        fields = {**self.fields, **self.info_overrides[client_type], **of_client}
         # As on nats-server, fields that are false or empty are left out.
         return b"INFO " + msgspec.json.encode({name: it for name, it in fields.items() if it}) + b"\r\n"
 

@@ -23,14 +23,21 @@ handshake_socket: ContextVar[socket.socket | None] = ContextVar("handshake_socke
 # OpenSSL's reasons for an error if the peer does not speak TLS. Such a peer gets no alert.
 NOT_TLS_REASONS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 # The settings of the client port's TLS, turned off.
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+# The TLS of a port does not depend on users, but settings with users are checked.
+NO_USERS: dict[str, Any] = {"users": (), "no_auth_user": None}
 NO_TLS: dict[str, Any] = {
     "tls_cert": None,
     "tls_key": None,
     "tls_ca": None,
     "tls_verify": False,
     "tls_verify_and_map": False,
+    "tls_ciphers": None,
+    "tls_pinned_certs": None,
     "tls_handshake_first": "off",
     "allow_non_tls": False,
+    "monitor_tls": False,
+    **NO_USERS,
 }
 
 
@@ -74,26 +81,49 @@ def of_websocket_port(settings: Settings) -> Settings:
     return replace(settings, **{**NO_TLS, **own})
 
 
+def of_monitoring_port(settings: Settings) -> Settings:
+    """The settings with the TLS of the monitoring port, which asks for no client certificates."""
+    if not settings.monitor_tls:
+        return replace(settings, **NO_TLS)
+    no_clients = {"tls_verify": False, "tls_verify_and_map": False, "tls_pinned_certs": None}
+    return replace(settings, **no_clients, **NO_USERS)
+
+
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
     """The context for the settings, None without TLS. Raises StartError if a file cannot be used."""
     if settings.tls_cert is None:
         return None
     context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, settings)
-    if settings.tls_verify or settings.tls_verify_and_map:
-        context.verify_mode = ssl.CERT_REQUIRED
+    _set_rules(context, settings)
     return context
 
 
 def reload_certificates(context: ssl.SSLContext, settings: Settings) -> None:
-    """Read the TLS files again, for later handshakes. Raises StartError, and changes nothing, if one cannot
-    be used.
+    """Read the TLS files again, and require client certificates or not, for later handshakes.
 
-    A certificate authority stays trusted until a restart: OpenSSL cannot remove one.
+    Raises StartError, and changes nothing, if a file cannot be used. A certificate authority stays trusted
+    until a restart: OpenSSL cannot remove one.
     """
-    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
+    tried = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _load(tried, settings)
+    _set_rules(tried, settings)
     _load(context, settings)
+    _set_rules(context, settings)
+
+
+def _set_rules(context: ssl.SSLContext, settings: Settings) -> None:
+    """Set versions, ciphers, and whether clients need a certificate."""
+    context.minimum_version = VERSIONS[settings.tls_min_version]
+    if settings.tls_ciphers is not None:
+        try:
+            context.set_ciphers(settings.tls_ciphers)
+        except ssl.SSLError as error:
+            raise StartError(
+                f"tls_ciphers: OpenSSL knows none of {settings.tls_ciphers!r}: {error}"
+            ) from error
+    required = settings.tls_verify or settings.tls_verify_and_map
+    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_NONE
 
 
 def _load(context: ssl.SSLContext, settings: Settings) -> None:

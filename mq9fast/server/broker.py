@@ -22,10 +22,11 @@ from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.health import Health
 from mq9fast.network.admission import Admission
 from mq9fast.network.connection import Connection, Refusal
+from mq9fast.network.connection_record import ClosedConnections, record_of
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import EVERY_ADDRESS, in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
-from mq9fast.network.tls import of_websocket_port, tls_context
+from mq9fast.network.tls import of_monitoring_port, of_websocket_port, tls_context
 from mq9fast.server.compose import compose
 from mq9fast.server.housekeeping import Housekeeping
 from mq9fast.server.limits import set_limits
@@ -73,6 +74,7 @@ class Broker:
         self.settings = settings
         self.connections: dict[int, Connection] = {}
         self.address = (settings.host, settings.port)
+        self.closed_connections = ClosedConnections()
         self.total_connections = 0
         self.refused_connections = 0
         self.limits = Limits()
@@ -95,6 +97,8 @@ class Broker:
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []
         self._admissions: list[Admission] = []
+        self._client_listeners: list[asyncio.Server] = []
+        self._client_admission: Admission | None = None
 
     @property
     def lost_writes(self) -> int:
@@ -104,6 +108,7 @@ class Broker:
     async def start(self) -> None:
         """Open the store, load its mailboxes, and listen."""
         tls = tls_context(self.settings)
+        self.monitor_tls = tls_context(of_monitoring_port(self.settings))
         websocket_tls = tls if self.settings.ws_tls else None
         if self.settings.ws_tls_cert is not None:
             websocket_tls = tls_context(of_websocket_port(self.settings))
@@ -163,10 +168,10 @@ class Broker:
             self.data_dir,
         )
         self._compaction = parts.compaction
-        self.engine.system_requests = self._answer_system_request
         self.started_ms = self.engine.time.now_ms
         self.serving = True
         await self._start_monitor()
+        self.engine.system_requests = self._answer_system_request
 
     def _note_missing(self, mailboxes: int) -> None:
         if mailboxes:
@@ -175,7 +180,7 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        clients = await self._bind(self._connect, settings.host, settings.port)
+        self._client_listeners = clients = await self._bind(self._connect, settings.host, settings.port)
         port = port_of(clients)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
@@ -183,12 +188,27 @@ class Broker:
         if settings.ws_port >= 0:
             await self._listen_for_websockets(websocket_tls)
         if tls is not None or settings.proxy_protocol:
-            first = settings.tls_handshake_first
-            self._admit(clients, self._connect, tls, first, proxy_protocol=settings.proxy_protocol)
+            self._client_admission = self._admit_clients(tls)
         by_hand = [listener for admission in self._admissions for listener in admission.listeners]
         for listener in self._listeners:
             if listener not in by_hand:
                 await listener.start_serving()
+
+    def _admit_clients(self, tls: ssl.SSLContext | None) -> Admission:
+        first, proxy_protocol = self.settings.tls_handshake_first, self.settings.proxy_protocol
+        return self._admit(self._client_listeners, self._connect, tls, first, proxy_protocol=proxy_protocol)
+
+    def set_tls(self, tls: ssl.SSLContext | None) -> None:
+        """Use this context for clients that connect from now on; None turns TLS off. `settings` are the new
+        ones already."""
+        self.handshake.tls = tls
+        if self._client_admission is not None:
+            self._client_admission.context = tls
+        elif tls is not None:
+            # It accepts on copies of the sockets, and nothing else may.
+            self._client_admission = self._admit_clients(tls)
+            for listener in self._client_listeners:
+                listener.close()
 
     def _admit(
         self,
@@ -199,7 +219,7 @@ class Broker:
         *,
         proxy_protocol: bool = False,
         http_refusal: bytes = b"",
-    ) -> None:
+    ) -> Admission:
         """Let `Admission` accept the connections of bound ports, for TLS or a PROXY header."""
         admission = Admission(
             listeners,
@@ -208,11 +228,13 @@ class Broker:
             proxy_protocol=proxy_protocol,
             handshake_seconds=lambda: self.handshake.auth_timeout,
             handshake_first=handshake_first,
+            handshake_rate=lambda: self.handshake.tls_handshake_rate,
             allow_non_tls=self.settings.allow_non_tls and handshake_first == "off",
             http_refusal=http_refusal,
             backlog=BACKLOG,
         )
         self._admissions.append(admission)
+        return admission
 
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         # Imported only if there is such a port, because imports are a large part of a start.
@@ -266,7 +288,7 @@ class Broker:
         if self._pages is None:
             from mq9fast.monitoring.routes import Pages
 
-            self._pages = Pages(self, self._store)
+            self._pages = Pages(self, self._store, 0 if self.monitor is None else self.monitor.port)
         return self._pages
 
     def _answer_system_request(self, client: Session, subject: bytes, payload: bytes, reply: bytes) -> bool:
@@ -289,9 +311,10 @@ class Broker:
             return
         from mq9fast.monitoring.monitor import Monitor
 
-        monitor = Monitor(self.pages)
+        monitor = Monitor(lambda: self.pages, settings.monitor_base_path or "")
+        tls = self.monitor_tls
         try:
-            await monitor.start(settings.monitor_host, settings.monitor_port)
+            await monitor.start(settings.monitor_host, settings.monitor_port, tls)
         except StartError as error:
             if "monitor_port" in settings.explicit:
                 await self.stop()
@@ -299,7 +322,8 @@ class Broker:
             log.warning("running without monitoring: %s", error)
             return
         self.monitor = monitor
-        log.info("monitoring on http://%s:%d", in_url(settings.monitor_host), monitor.port)
+        scheme = "http" if tls is None else "https"
+        log.info("monitoring on %s://%s:%d", scheme, in_url(settings.monitor_host), monitor.port)
 
     def _connect(self) -> Connection | Refusal:
         """A connection of the client port."""
@@ -329,7 +353,11 @@ class Broker:
         return f"http://{host if bound in EVERY_ADDRESS else in_url(bound)}:{self.monitor.port}"
 
     def _closed(self, connection: Connection) -> None:
-        self.connections.pop(connection.session.cid, None)
+        if self.connections.pop(connection.session.cid, None) is None:
+            return
+        record = record_of(connection)
+        record.stopped_ms, record.reason = self.engine.time.now_ms, connection.end_reason
+        self.closed_connections.add(record)
 
     async def stop(self) -> None:
         """Stop accepting connections, commit and answer what was handled, then close everything."""

@@ -179,8 +179,12 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store_errors=UNREADABLE,
         create=mailboxes.auto_create,
     )
-    listing = Listing(mailbox_index, store, names, settings.max_payload, time, replacer.find_key)
-    board = Board(mailbox_index, store, settings.max_payload, time)
+
+    def page_bytes() -> int:
+        return engine.max_payload
+
+    listing = Listing(mailbox_index, store, names, page_bytes, time, replacer.find_key)
+    board = Board(mailbox_index, store, page_bytes, time)
     engine = Engine(
         pending_work,
         router,

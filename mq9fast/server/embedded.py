@@ -75,7 +75,10 @@ class Broker:
     def monitor_url(self) -> str | None:
         """The URL of the monitoring pages on this machine; None without `monitor_port`."""
         monitor = self._running.monitor
-        return None if monitor is None else f"http://{_reachable(self._settings.monitor_host)}:{monitor.port}"
+        if monitor is None:
+            return None
+        scheme, path = "https" if self._settings.monitor_tls else "http", self._settings.monitor_base_path
+        return f"{scheme}://{_reachable(self._settings.monitor_host)}:{monitor.port}{path or ''}"
 
     @property
     def data_dir(self) -> str:

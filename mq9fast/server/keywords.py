@@ -17,6 +17,8 @@ class SettingsKeywords(TypedDict, total=False):
     accept_loss: bool
     monitor_host: str
     monitor_port: int
+    monitor_tls: bool
+    monitor_base_path: str
     ws_host: str
     ws_port: int
     ws_tls: bool
@@ -41,6 +43,10 @@ class SettingsKeywords(TypedDict, total=False):
     tls_ca: str | PathLike[str]
     tls_verify: bool
     tls_verify_and_map: bool
+    tls_min_version: Literal["1.2", "1.3"]
+    tls_ciphers: str
+    tls_pinned_certs: str
+    tls_handshake_rate: int
     allow_non_tls: bool
     tls_handshake_first: Literal["off", "on", "auto"]
     server_name: str

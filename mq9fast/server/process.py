@@ -17,10 +17,11 @@ from mq9fast._core.base.heap_memory import keep_freed_memory
 from mq9fast.config.permission_warnings import permission_warnings
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
-from mq9fast.log import flush_log, print_line
+from mq9fast.log import flush_log, print_line, reopen_log
 from mq9fast.network.descriptors import max_open_tables, raise_descriptor_limit
 from mq9fast.network.listen import in_url
 from mq9fast.server.broker import Broker
+from mq9fast.server.process_files import ProcessFiles
 from mq9fast.server.reload import reload
 from mq9fast.server.systemd import ServiceManager
 from mq9fast.version import VERSION
@@ -35,7 +36,8 @@ async def serve(settings: Settings, load: Callable[[], Settings], manager: Servi
     """Run a broker until a signal stops it, and tell `manager` its state. Raises StartError.
 
     SIGTERM and SIGINT stop it; a second SIGINT ends the process at once. SIGUSR2 starts lame duck mode, and
-    then stops it. SIGHUP reloads the settings, which `load` returns; `load` raises SettingsError.
+    then stops it. SIGHUP reloads the settings, which `load` returns; `load` raises SettingsError. SIGUSR1
+    reopens the log file.
     """
     loop = asyncio.get_running_loop()
     max_connections = raise_descriptor_limit(settings.max_connections)
@@ -59,9 +61,11 @@ async def serve(settings: Settings, load: Callable[[], Settings], manager: Servi
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGUSR2, lame_duck.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up)
+    loop.add_signal_handler(signal.SIGUSR1, reopen_log)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     broker.reload_settings = partial(_load_and_apply, broker, load, manager)
     await broker.start()
+    files = await _write_files(broker)
     if reload_after_start.is_set():
         _reload(broker, load, manager)
     # If max_connections is not set, its default is no promise, and fewer connections are worth no warning.
@@ -83,8 +87,18 @@ async def serve(settings: Settings, load: Callable[[], Settings], manager: Servi
     await stop.wait()
     lame_duck_task.cancel()
     manager.stopping()
+    files.remove()
     await broker.stop()
     manager.close()
+
+
+async def _write_files(broker: Broker) -> ProcessFiles:
+    """Write the files about the process. If that fails, stop the broker, and raise StartError."""
+    try:
+        return ProcessFiles(broker)
+    except StartError:
+        await broker.stop()
+        raise
 
 
 def _reload(broker: Broker, load: Callable[[], Settings], manager: ServiceManager) -> None:

@@ -6,14 +6,16 @@
 import logging
 import time
 from functools import partial
+from typing import Any
 
 from mq9fast.auth.authenticator import UNVERIFIED, Identity
 from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import SettingsError
+from mq9fast.network.close_reasons import REVOKED
 from mq9fast.network.connection import TOO_MANY_CONNECTIONS, Connection
 from mq9fast.network.descriptors import raise_descriptor_limit
 from mq9fast.network.handshake import set_identity
-from mq9fast.network.tls import of_websocket_port, reload_certificates
+from mq9fast.network.tls import of_monitoring_port, of_websocket_port, reload_certificates, tls_context
 from mq9fast.server.broker import Broker
 from mq9fast.server.limits import set_limits
 
@@ -34,16 +36,24 @@ def reload(broker: Broker, settings: Settings) -> None:
     websocket = broker.websocket
     if websocket is not None and websocket.tls not in {None, broker.handshake.tls}:
         reload_certificates(websocket.tls, of_websocket_port(settings))
-    if broker.handshake.tls is not None:
-        reload_certificates(broker.handshake.tls, settings)
-    advertised, broker.settings = broker.settings.advertised, settings
+    tls = broker.handshake.tls if settings.tls_cert is not None else None
+    if tls is not None:
+        reload_certificates(tls, settings)
+    else:
+        tls = tls_context(settings)
+    if broker.monitor_tls is not None:
+        reload_certificates(broker.monitor_tls, of_monitoring_port(settings))
+    info, broker.settings = _told_again(broker.handshake.fields), settings
     broker.settings_loaded_ms = time.time_ns() // 1_000_000
+    if tls is not broker.handshake.tls:
+        broker.set_tls(tls)
+    broker.engine.max_payload = settings.max_payload
     broker.handshake.apply(settings)
     if websocket is not None:
         websocket.apply(settings)
     set_limits(broker.limits, settings, raise_descriptor_limit(settings.max_connections, broker.max_tables))
     for connection in list(broker.connections.values()):
-        if settings.advertised != advertised:
+        if _told_again(broker.handshake.fields) != info:
             connection.send_info(lame_duck=broker.lame_duck)
         _recheck(broker, connection)
     _close_surplus(broker)
@@ -51,12 +61,18 @@ def reload(broker: Broker, settings: Settings) -> None:
     log.info("settings reloaded")
 
 
+def _told_again(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of INFO that connected clients are told when they change."""
+    return {name: value for name, value in fields.items() if name != "auth_required"}
+
+
 def _check_fixed(old: Settings, new: Settings) -> None:
     for row in SETTINGS:
         if row.fixed and getattr(old, row.name) != getattr(new, row.name):
             raise SettingsError(f"{row.name} cannot change while the broker runs")
-    if any((getattr(old, it) is None) != (getattr(new, it) is None) for it in ("tls_cert", "ws_tls_cert")):
-        raise SettingsError("TLS cannot be turned on or off while the broker runs")
+    websocket = of_websocket_port
+    if new.ws_port >= 0 and (websocket(old).tls_cert is None) != (websocket(new).tls_cert is None):
+        raise SettingsError("TLS of the WebSocket port cannot be turned on or off while the broker runs")
 
 
 def _close_surplus(broker: Broker) -> None:
@@ -89,6 +105,7 @@ def _apply_verdict(connection: Connection, identity: Identity | None) -> None:
             "closing %s:%d: the hash of its password was replaced, so it has to sign in again",
             *connection.peer,
         )
+        connection.end_reason = REVOKED
         session.close_with(None)
         return
     set_identity(session, identity)

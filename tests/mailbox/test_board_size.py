@@ -23,7 +23,7 @@ class CountedBoard(Board):
     """A board of the core in memory. `work`: of each page that was made."""
 
     def __init__(self, core: Core) -> None:
-        super().__init__(core.mailbox_index, core.store, KIB * KIB, BrokerTime())  # type: ignore[arg-type]
+        super().__init__(core.mailbox_index, core.store, lambda: KIB * KIB, BrokerTime())  # type: ignore[arg-type]
         self.client = core.session().session
         self.work: list[int] = []
 

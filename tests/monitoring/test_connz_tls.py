@@ -1,6 +1,7 @@
 """/connz: TLS version and cipher suite of a connection."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from tests.support.broker import Broker
 from tests.support.certificates import Certificates
 from tests.support.monitoring import monitor_port, read
 from tests.support.nats_py import connect
+from tests.support.nats_server import NATS_SERVER, NatsServer
+from tests.support.tls_wire import TlsWire
 from tests.support.websocket_client import WebWire
 
 
@@ -46,3 +49,38 @@ def test_websocket_clients_with_and_without_tls(start_broker: Callable[..., Brok
             assert entry.get("tls_version", "") == ("1.3" if tls else "")
         varz = read(monitor_port(broker), "/varz")
         assert varz["websocket"] == {"host": "127.0.0.1", "port": broker.ws_port}
+
+
+def test_certificate_of_a_client_is_shown_as_by_nats_server(
+    start_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    files = Certificates(tmp_path)
+    files.sign("agent", "ca", "extendedKeyUsage=clientAuth", "/C=DE/O=Acme, Inc/OU=a/OU=b/CN=anna")
+    cert, key, ca = files.cert_path("server"), files.key_path("server"), files.cert_path("ca")
+    flags = ("--tls-cert", cert, "--tls-key", key, "--tls-ca", ca, "--tls-verify", "--monitor-port", "0")
+    broker = start_broker(*flags)
+    found = [shown(broker.port, monitor_port(broker), files)]
+    if NATS_SERVER is not None:
+        tls = f'{{cert_file: "{cert}", key_file: "{key}", ca_file: "{ca}", verify: true}}'
+        server = NatsServer(tmp_path, {"tls": tls, "http": "127.0.0.1:-1"})
+        http = re.search(r"http monitor on 127.0.0.1:(\d+)", server.log.read_text())
+        assert http is not None
+        try:
+            found.append(shown(server.port, int(http[1]), files))
+        finally:
+            server.end()
+    assert all(one == found[0] for one in found)
+    assert found[0]["subject"] == "CN=anna,OU=a+OU=b,O=Acme\\, Inc,C=DE"
+
+
+def shown(port: int, http_port: int, files: Certificates) -> dict[str, Any]:
+    """What /connz shows of the certificate of a client; nothing without auth."""
+    with TlsWire(port, files.client_context("agent")) as wire:
+        wire.ping()
+        (entry,) = read(http_port, "/connz")["connections"]
+        assert "tls_peer_certs" not in entry
+        (entry,) = read(http_port, "/connz?auth=1")["connections"]
+    # nats-server also lists the authorities that the client sends.
+    certificate = entry["tls_peer_certs"][0]
+    assert isinstance(certificate, dict)
+    return certificate

@@ -24,9 +24,7 @@ Fields = dict[str, Any]
 # Fields of nats-server that mq9fast does not have, and its own that nats-server does not have.
 MISSING = {
     "/varz": {
-        *("git_commit", "go", "gomaxprocs", "config_digest", "feature_flags", "system_account"),
-        *("cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"),
-        *("stalled_clients", "disk_io_wait_stats"),
+        *("git_commit", "config_digest", "feature_flags", "stalled_clients", "disk_io_wait_stats"),
     },
     "connection": {"name_tag"},
     "subscription": {"account", "account_tag"},

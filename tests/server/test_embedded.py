@@ -24,7 +24,7 @@ from tests.support.waiting import START_SECONDS, WAIT_SECONDS
 from tests.support.wire_client import Wire
 
 # Settings of a process of its own.
-NOT_EMBEDDED = {"log_level", "lame_duck_duration"}
+NOT_EMBEDDED = {"log_level", "log_file", "log_format", "pid_file", "ports_file_dir", "lame_duck_duration"}
 
 
 def state_of_the_process() -> list[object]:

@@ -26,6 +26,7 @@ from tests.settings.inputs import Inputs, named
         ({"tls_verify": True, "tls_cert": "c", "tls_key": "k"}, ["tls_verify", "tls_ca"]),
         ({"tls_verify_and_map": True}, ["tls_verify_and_map", "tls_cert"]),
         ({"tls_verify_and_map": True, "tls_cert": "c", "tls_key": "k"}, ["tls_verify_and_map", "tls_ca"]),
+        ({"monitor_tls": True}, ["monitor_tls", "tls_cert"]),
         ({"allow_non_tls": True}, ["allow_non_tls", "tls_cert"]),
         (
             {"allow_non_tls": True, "tls_handshake_first": "on", "tls_cert": "c", "tls_key": "k"},

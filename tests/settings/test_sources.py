@@ -22,6 +22,8 @@ DEFAULTS = {
     "monitor_port": 8222,
     "ws_host": "127.0.0.1",
     "ws_port": -1,
+    "monitor_tls": False,
+    "monitor_base_path": None,
     "ws_tls": True,
     "ws_origins": None,
     "ws_tls_cert": None,
@@ -37,6 +39,10 @@ DEFAULTS = {
     "console": True,
     "max_payload": 1048576,
     "log_level": "info",
+    "log_file": None,
+    "log_format": "text",
+    "pid_file": None,
+    "ports_file_dir": None,
     "user": None,
     "password": None,
     "token": None,
@@ -45,6 +51,10 @@ DEFAULTS = {
     "tls_ca": None,
     "tls_verify": False,
     "tls_verify_and_map": False,
+    "tls_min_version": "1.2",
+    "tls_ciphers": None,
+    "tls_pinned_certs": None,
+    "tls_handshake_rate": 0,
     "allow_non_tls": False,
     "tls_handshake_first": "off",
     "server_name": None,
@@ -79,6 +89,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "tls_ca": {"tls_cert": "c", "tls_key": "k"},
     "tls_verify": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
     "tls_verify_and_map": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a"},
+    "tls_ciphers": {"tls_cert": "c", "tls_key": "k"},
+    "tls_pinned_certs": {"tls_cert": "c", "tls_key": "k", "tls_ca": "a", "tls_verify": True},
+    "monitor_tls": {"tls_cert": "c", "tls_key": "k"},
     "allow_non_tls": {"tls_cert": "c", "tls_key": "k"},
     "tls_handshake_first": {"tls_cert": "c", "tls_key": "k"},
 }
@@ -101,6 +114,10 @@ def two_values(row: Setting) -> tuple[Any, Any]:
         return row.choices[1], row.choices[0]
     if isinstance(row.kind, IntType | FloatType):
         return row.default + 1, row.default + 2
+    if row.name == "tls_pinned_certs":
+        return "0" * 64, f"{'a' * 64},{'b' * 64}"
+    if row.name == "monitor_base_path":
+        return "/one", "/two/three"
     if row.name == "advertise":
         return "a.example:4222", "b.example:4222, [::1]:65535"
     return f"{row.name}-1", f"{row.name} = ü#2"

@@ -13,6 +13,7 @@ from mq9fast.errors import SettingsError
 from tests.settings.inputs import Inputs, every_setting, every_source, named, sentence
 
 PATHS = {"data_dir", "tls_cert", "tls_key", "tls_ca", "ws_tls_cert", "ws_tls_key", "ws_tls_ca"}
+PATHS |= {"log_file", "pid_file", "ports_file_dir"}
 WRONG_NUMBERS: dict[str, list[float]] = {
     "port": [-1, 65536],
     "monitor_port": [-2, 65536],

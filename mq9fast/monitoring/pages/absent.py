@@ -6,10 +6,9 @@ Tools for nats-server read them. They answer as a nats-server without these feat
 from typing import Any
 
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import ACCOUNT, Page, Route, json_page
+from mq9fast.monitoring.page import ACCOUNT, SYSTEM_ACCOUNT, Page, Route, json_page
 from mq9fast.monitoring.units import timestamp
 
-SYSTEM_ACCOUNT = "$SYS"
 NO_JETSTREAM: dict[str, Any] = {
     **dict.fromkeys(("memory", "storage", "reserved_memory", "reserved_storage", "accounts", "ha_assets"), 0),
     "api": {"level": 0, "total": 0, "errors": 0},

@@ -1,16 +1,19 @@
-"""/connz: the open connections, sorted and filtered as the query says, with nats-server's fields.
+"""/connz: open and closed connections, sorted and filtered as the query says, with nats-server's fields.
 
 It reads connections and their sessions, and has a session ping its client to measure the round trip.
 """
 
+import hashlib
 import heapq
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
+from mq9fast.auth.certificate import Certificate, public_key_info
+from mq9fast.auth.distinguished_name import subject_text
 from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import (
     ACCOUNT,
@@ -29,11 +32,10 @@ from mq9fast.monitoring.privacy import Privacy
 from mq9fast.monitoring.subscriptions import subscription_infos
 from mq9fast.monitoring.units import duration, timestamp, uptime
 from mq9fast.network.connection import Connection
+from mq9fast.network.connection_record import ConnectionRecord, record_of
 from mq9fast.text import printable
 
 MAX_CID = 2**64 - 1
-# nats-server shows this in place of a token.
-REDACTED = "[REDACTED]"
 # Sorting or skipping this many connections takes less than a millisecond.
 CONNECTIONS_PER_PIECE = 512
 
@@ -42,24 +44,26 @@ Sort = Literal[
     "last", "idle", "uptime", "rtt", "stop", "reason",
 ]  # fmt: skip
 
-# The key of each order, the largest first. "cid" and "start" have none: the dict of connections is in that
-# order. As on nats-server, "uptime" puts the newest connection first.
-SORT_KEYS: dict[str, Callable[[Connection], int]] = {
-    "subs": lambda it: len(it.session.subscriptions),
-    "pending": lambda it: it.pending_bytes,
-    "msgs_to": lambda it: it.session.out_messages,
-    "msgs_from": lambda it: it.session.in_messages,
-    "bytes_to": lambda it: it.session.out_bytes,
-    "bytes_from": lambda it: it.session.in_bytes,
-    "last": lambda it: it.session.active_ms,
-    "idle": lambda it: -it.session.active_ms,
-    "uptime": lambda it: it.session.cid,
-    "rtt": lambda it: it.session.rtt_ns,
+# The key of each order, the smallest first. "cid" and "start" have none: connections are in that order.
+SORT_KEYS: dict[str, Callable[[ConnectionRecord, int], Any]] = {
+    "subs": lambda it, _: -it.subscriptions,
+    "pending": lambda it, _: -it.pending_bytes,
+    "msgs_to": lambda it, _: -it.out_messages,
+    "msgs_from": lambda it, _: -it.in_messages,
+    "bytes_to": lambda it, _: -it.out_bytes,
+    "bytes_from": lambda it, _: -it.in_bytes,
+    "last": lambda it, _: -it.active_ms,
+    "idle": lambda it, now_ms: it.active_ms - (it.stopped_ms or now_ms),
+    # As on nats-server, the connection that was open for the shortest time comes first.
+    "uptime": lambda it, now_ms: ((it.stopped_ms or now_ms) - it.started_ms, -it.cid),
+    "rtt": lambda it, _: -it.rtt_ns,
+    "stop": lambda it, _: (-it.stopped_ms, -it.cid),
+    "reason": lambda it, _: it.reason,
 }
 
 
 class ConnzQuery(Query, frozen=True):
-    """The parameters of /connz. The broker keeps no closed connections: state=closed shows an empty page."""
+    """The parameters of /connz."""
 
     sort: Sort = "cid"
     offset: GoInt = 0
@@ -85,6 +89,14 @@ class ConnzQuery(Query, frozen=True):
     }
 
 
+class PeerCertificate(msgspec.Struct, omit_defaults=True, gc=False):
+    """The certificate of a client: its subject, and SHA-256 digests of its public key and of all of it."""
+
+    subject: str
+    spki_sha256: str
+    cert_sha256: str
+
+
 class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One connection, with nats-server's fields in its order. Fields that are not known are left out."""
 
@@ -95,6 +107,8 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     port: int
     start: str
     last_activity: str
+    stop: str = ""
+    reason: str = ""
     rtt: str = ""
     uptime: str
     idle: str
@@ -109,6 +123,7 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     version: str = ""
     tls_version: str = ""
     tls_cipher_suite: str = ""
+    tls_peer_certs: list[PeerCertificate] = []
     authorized_user: str = ""
 
 
@@ -130,14 +145,23 @@ class Connz:
         return Page(200, JSON, self._pieces(query))
 
     def _pieces(self, query: ConnzQuery) -> Iterator[bytes]:
-        has_any = query.state != "closed" and query.acc in {"", ACCOUNT}
-        total = len(self._broker.connections) if has_any else 0
+        open_ones: list[Connection] = []
+        closed: list[ConnectionRecord] = []
+        if query.acc in {"", ACCOUNT}:
+            open_ones = list(self._broker.connections.values()) if query.state != "closed" else []
+            closed = list(self._broker.closed_connections) if query.state != "open" else []
+        total = len(open_ones) + len(closed)
         limit = 1 if query.cid else query.max_entries
         offset = max(query.offset, 0)
-        selected: list[Connection] = []
-        if has_any and not query.mqtt_client:
-            selected = yield from self._select(query, offset, limit)
         now_ms = self._time.now_ms
+        selected: list[ConnectionRecord] = []
+        if query.cid:
+            closed = [it for it in closed if it.cid == query.cid]
+            found = self._broker.connections.get(query.cid)
+            open_ones = [found] if found is not None and open_ones else []
+        if not query.mqtt_client:
+            first = 0 if query.cid else offset
+            selected = yield from self._select(query, open_ones, closed, first, limit)
         head = {
             "server_id": self._broker.handshake.server_id,
             "now": timestamp(self._time.wall_ms(now_ms)),
@@ -146,31 +170,41 @@ class Connz:
             "offset": offset,
             "limit": limit,
         }
-        entries = (self._entry(connection, query, now_ms) for connection in selected)
+        entries = (self._entry(record, query, now_ms) for record in selected)
         yield from json_object(head, "connections", json_array_of_pieces(entries))
 
-    def _select(self, query: ConnzQuery, offset: int, limit: int) -> Generator[bytes, None, list[Connection]]:
-        """The connections on the page. Clients connect and disconnect between two pieces of this work."""
-        if query.cid:
-            found = self._broker.connections.get(query.cid)
-            return [] if found is None or (query.user and _user(found) != query.user) else [found]
-        connections = list(self._broker.connections.values())
-        if query.user:
-            connections = yield from _of_user(connections, query.user)
-        if query.sort not in SORT_KEYS:
-            return connections[offset : offset + limit]
-        key = SORT_KEYS[query.sort]
+    def _select(
+        self,
+        query: ConnzQuery,
+        open_ones: list[Connection],
+        closed: list[ConnectionRecord],
+        offset: int,
+        limit: int,
+    ) -> Generator[bytes, None, list[ConnectionRecord]]:
+        """The records on the page. Clients connect and disconnect between two pieces of this work."""
+        now_ms = self._time.now_ms
+        key = SORT_KEYS.get(query.sort)
+        if key is None and not query.user and query.state == "open":
+            return [record_of(it) for it in open_ones[offset : offset + limit]]
+        records = [it for it in closed if not query.user or it.user == query.user]
+        for start in range(0, len(open_ones), CONNECTIONS_PER_PIECE):
+            part = [record_of(it) for it in open_ones[start : start + CONNECTIONS_PER_PIECE]]
+            records += [it for it in part if not query.user or it.user == query.user]
+            yield b""
         sorted_parts = []
-        for start in range(0, len(connections), CONNECTIONS_PER_PIECE):
-            # Each key is read once: the counters change while other connections are sorted.
-            part = connections[start : start + CONNECTIONS_PER_PIECE]
-            sorted_parts.append(sorted((-key(it), it.session.cid, it) for it in part))
+        for start in range(0, len(records), CONNECTIONS_PER_PIECE):
+            part = records[start : start + CONNECTIONS_PER_PIECE]
+            sorted_parts.append(sorted((0 if key is None else key(it, now_ms), it.cid, it) for it in part))
             yield b""
         return (yield from _slice(heapq.merge(*sorted_parts), offset, limit))
 
-    def _entry(self, connection: Connection, query: ConnzQuery, now_ms: int) -> Iterator[bytes]:
-        subscriptions = list(connection.session.subscriptions.values()) if query.subs else []
-        info = self._info(connection, now_ms, query.auth)
+    def _entry(self, record: ConnectionRecord, query: ConnzQuery, now_ms: int) -> Iterator[bytes]:
+        connection = None if record.stopped_ms else self._broker.connections.get(record.cid)
+        session = None if connection is None else connection.session
+        subscriptions = list(session.subscriptions.values()) if query.subs and session is not None else []
+        info = self._info(record, now_ms, query.auth)
+        if query.auth and connection is not None and connection.peer_certificate is not None:
+            info.tls_peer_certs = [_shown(*connection.peer_certificate)]
         if not subscriptions:
             yield msgspec.json.encode(info)
         elif query.subs == "detail":
@@ -179,61 +213,53 @@ class Connz:
         else:
             subjects = map(self._privacy.subject, subscriptions)
             yield from json_object(info, "subscriptions_list", json_array(subjects))
-        connection.session.time_round_trip()
+        if session is not None:
+            session.time_round_trip()
 
-    def _info(self, connection: Connection, now_ms: int, auth: bool) -> ConnInfo:
-        session = connection.session
-        user = _user(connection) if auth else ""
-        cipher, tls_version, _ = connection.cipher or ("", "", 0)
+    def _info(self, record: ConnectionRecord, now_ms: int, auth: bool) -> ConnInfo:
+        end_ms = record.stopped_ms or now_ms
         return ConnInfo(
-            cid=session.cid,
+            cid=record.cid,
             kind="Client",
-            type=connection.client_type,
-            ip=connection.peer[0],
-            port=connection.peer[1],
-            start=timestamp(self._time.wall_ms(session.started_ms)),
-            last_activity=timestamp(self._time.wall_ms(session.active_ms)),
-            rtt=duration(session.rtt_ns) if session.rtt_ns else "",
-            uptime=uptime((now_ms - session.started_ms) // 1000),
-            idle=uptime((now_ms - session.active_ms) // 1000),
-            pending_bytes=connection.pending_bytes,
-            in_msgs=session.in_messages,
-            out_msgs=session.out_messages,
-            in_bytes=session.in_bytes,
-            out_bytes=session.out_bytes,
-            subscriptions=len(session.subscriptions),
-            name=self._privacy.name(session.name or ""),
-            lang=self._privacy.name(session.lang or ""),
-            version=self._privacy.name(session.version or ""),
-            tls_version=tls_version.removeprefix("TLSv"),
-            tls_cipher_suite=cipher,
-            authorized_user=self._privacy.name(printable(user)),
+            type=record.type,
+            ip=record.ip,
+            port=record.port,
+            start=timestamp(self._time.wall_ms(record.started_ms)),
+            last_activity=timestamp(self._time.wall_ms(record.active_ms)),
+            stop=timestamp(self._time.wall_ms(record.stopped_ms)) if record.stopped_ms else "",
+            reason=record.reason,
+            rtt=duration(record.rtt_ns) if record.rtt_ns else "",
+            uptime=uptime((end_ms - record.started_ms) // 1000),
+            idle=uptime((end_ms - record.active_ms) // 1000),
+            pending_bytes=record.pending_bytes,
+            in_msgs=record.in_messages,
+            out_msgs=record.out_messages,
+            in_bytes=record.in_bytes,
+            out_bytes=record.out_bytes,
+            subscriptions=record.subscriptions,
+            name=self._privacy.name(record.name),
+            lang=self._privacy.name(record.lang),
+            version=self._privacy.name(record.version),
+            tls_version=record.tls_version,
+            tls_cipher_suite=record.cipher,
+            authorized_user=self._privacy.name(printable(record.user)) if auth else "",
         )
 
 
-def _user(connection: Connection) -> str:
-    """How the client signed in: the user's name, the NKEY, or REDACTED for a token; "" before it did."""
-    session = connection.session
-    if not session.authorized:
-        return ""
-    return REDACTED if session.identity.kind == "token" else str(session.identity.name)
-
-
-def _of_user(connections: list[Connection], user: str) -> Generator[bytes, None, list[Connection]]:
-    """The connections of one user."""
-    found: list[Connection] = []
-    for start in range(0, len(connections), CONNECTIONS_PER_PIECE):
-        found += [it for it in connections[start : start + CONNECTIONS_PER_PIECE] if _user(it) == user]
-        yield b""
-    return found
+def _shown(certificate: Certificate, der: bytes) -> PeerCertificate:
+    return PeerCertificate(
+        subject_text(certificate.get("subject", ())),
+        hashlib.sha256(public_key_info(der)).hexdigest(),
+        hashlib.sha256(der).hexdigest(),
+    )
 
 
 def _slice(
-    ordered: Iterator[tuple[int, int, Connection]], offset: int, limit: int
-) -> Generator[bytes, None, list[Connection]]:
-    """At most `limit` connections after the first `offset`."""
+    ordered: Iterator[tuple[Any, int, ConnectionRecord]], offset: int, limit: int
+) -> Generator[bytes, None, list[ConnectionRecord]]:
+    """At most `limit` records after the first `offset`."""
     passed = 0
-    selected: list[Connection] = []
+    selected: list[ConnectionRecord] = []
     while len(selected) < limit and (part := list(islice(ordered, CONNECTIONS_PER_PIECE))):
         selected += [it for _, _, it in part[max(offset - passed, 0) :]]
         passed += len(part)

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import Page, json_page
+from mq9fast.monitoring.page import SYSTEM_ACCOUNT, Page, json_page
 from mq9fast.monitoring.units import timestamp, uptime
 from mq9fast.network.handshake import NATS_SERVER_VERSION
 from mq9fast.version import VERSION
 
+# What nats-server shows as empty objects if it is not configured.
+ABSENT = ("cluster", "gateway", "leaf", "mqtt", "jetstream")
 # CPU usage is measured over at least this time.
 MIN_CPU_SECONDS = 1.0
 
@@ -24,19 +26,20 @@ MIN_CPU_SECONDS = 1.0
 class Varz:
     """The page of one broker. `requests` counts the HTTP requests of each path.
 
-    `http_port` is the monitoring port, to be set once it is known.
+    `http_port` is the monitoring port, 0 without one.
     """
 
-    def __init__(self, broker: BrokerView, requests: Mapping[str, int]) -> None:
+    def __init__(self, broker: BrokerView, requests: Mapping[str, int], http_port: int) -> None:
         self._broker = broker
-        self.http_port = 0
+        self._http_port = http_port
         self._requests = requests
         self._cpu = CpuMeter()
 
     def page(self, _query: str) -> Page:
         """The page has no parameters."""
         websocket = self._broker.handshake.info_overrides.get("websocket")
-        ports = {} if websocket is None else {"websocket": {key: websocket[key] for key in ("host", "port")}}
+        shown = {} if websocket is None else {key: websocket[key] for key in ("host", "port")}
+        ports = {**{name: {} for name in ABSENT}, "websocket": shown}
         return json_page({**self._settings(), **ports, **self._counters()})
 
     def _settings(self) -> dict[str, object]:
@@ -47,6 +50,8 @@ class Varz:
             "version": NATS_SERVER_VERSION,
             "mq9fast": VERSION,
             "proto": 1,
+            "go": handshake.language,
+            "system_account": SYSTEM_ACCOUNT,
             "host": settings.host,
             "port": broker.address[1],
             "auth_required": handshake.auth_required,
@@ -57,9 +62,9 @@ class Varz:
             "ping_interval": nanoseconds(settings.ping_interval),
             "ping_max": settings.ping_max,
             "http_host": settings.monitor_host,
-            "http_port": self.http_port,
-            "http_base_path": "",
-            "https_port": 0,
+            "http_port": 0 if settings.monitor_tls else self._http_port,
+            "http_base_path": settings.monitor_base_path or "",
+            "https_port": self._http_port if settings.monitor_tls else 0,
             "auth_timeout": settings.auth_timeout,
             "max_control_line": settings.max_control_line,
             "max_payload": settings.max_payload,
@@ -78,6 +83,7 @@ class Varz:
             "uptime": uptime((now_ms - broker.started_ms) // 1000),
             "mem": memory_bytes(),
             "cores": os.cpu_count() or 1,
+            "gomaxprocs": 1,
             "cpu": self._cpu.percent(),
             "connections": len(broker.connections),
             "total_connections": broker.total_connections,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from mq9fast._core.websocket.frame_writer import frame
 from mq9fast._core.websocket_session import WebSocketSession
 from mq9fast.auth.authenticator import Credentials, Link
+from mq9fast.network.close_reasons import CLIENT_CLOSED
 from mq9fast.network.connection import Connection, Refusal
 
 BINARY, CLOSE = 0x2, 0x8
@@ -72,6 +73,10 @@ class WebSocketConnection(Connection):
         else:
             due = CLOSE_FRAMES.get(self.close_reason or b"", PARSE_ERROR)
         return super().last_output() + close_frame(*due)
+
+    def _reason_of_end(self, exc: Exception | None) -> str:
+        left = self.session.frames.close_text is not None
+        return CLIENT_CLOSED if left else super()._reason_of_end(exc)
 
 
 class WebSocketRefusal(Refusal):
