@@ -179,6 +179,7 @@ class CommitPipeline:
             self._after_write(group)
         finally:
             self._pending_work.end_now()
+            self._pending_work.resume_stalled()
 
     def _wait_for_store(self) -> bool:
         """In a write stall, schedule the end of a later turn and return true: nothing may be written now."""

@@ -163,6 +163,7 @@ class Broker:
             parts.replacer,
             functools.partial(parts.thinner.step, self._store, THINNED_BYTES),
             parts.value_cleaner,
+            parts.page_cache_limit,
             parts.compaction,
             self.health,
             self.data_dir,

@@ -33,6 +33,7 @@ from mq9fast._core.pubsub.router import Router
 from mq9fast._core.receipts import Receipts
 from mq9fast._core.replacer import Replacer
 from mq9fast._core.thinner import Thinner
+from mq9fast.commit.page_cache import PageCacheLimit, cache_limit_bytes
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
@@ -69,6 +70,7 @@ class Parts:
     replacer: Replacer
     thinner: Thinner
     value_cleaner: ValueCleaner
+    page_cache_limit: PageCacheLimit
     compaction: Compaction
 
 
@@ -222,5 +224,6 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         replacer,
         Thinner(mailbox_index, accumulator),
         ValueCleaner(store, mailbox_index, accumulator, pipeline.syncer, pipeline.write_batch),
+        PageCacheLimit(store.values, cache_limit_bytes()),
         Compaction(store, mailbox_index, health),
     )

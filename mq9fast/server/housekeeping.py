@@ -18,6 +18,7 @@ from mq9fast._core.engine import Engine
 from mq9fast._core.expirer import Expirer
 from mq9fast._core.replacer import Replacer
 from mq9fast.commit.healing import COMPACTION, WRITES
+from mq9fast.commit.page_cache import PageCacheLimit
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.value_cleaner import ValueCleaner
 from mq9fast.health import Health
@@ -57,6 +58,7 @@ class Housekeeping:
         replacer: Replacer,
         thin: Callable[[], bool],
         value_cleaner: ValueCleaner,
+        page_cache_limit: PageCacheLimit,
         compaction: Compaction,
         health: Health,
         data_dir: Path,
@@ -88,6 +90,7 @@ class Housekeeping:
             Step("looking for orphaned messages", mailboxes.purge_orphans, health),
             Step("rewriting sparse record batches", self._thin, health),
             Step("cleaning the value log", self._clean_values, health),
+            Step("limiting the page cache", page_cache_limit.step, health),
             Step("checking the free disk space", self._check_free_space, health),
             Step("checking the data directory", pipeline.check, health),
             Step("releasing memory", self._release_memory_if_idle, health),

@@ -19,7 +19,7 @@ class Batch(Protocol):
 
 
 class Values(Protocol):
-    """The value log of a store, in segment files, as `commit/value_cleaner.py` cleans it.
+    """The value log of a store, in segment files, for `commit/value_cleaner.py` and `commit/page_cache.py`.
 
     Segments have numbers. A complete one takes no more values.
     """
@@ -30,6 +30,14 @@ class Values(Protocol):
 
     def complete(self) -> dict[int, int]:
         """The size of each complete segment, by number."""
+        ...
+
+    def durable_after(self, number: int) -> list[tuple[int, int]]:
+        """The complete segments with higher numbers that are durable, oldest first: (number, bytes)."""
+        ...
+
+    def file(self, number: int) -> Path:
+        """The file of a segment."""
         ...
 
     def complete_active(self) -> None:

@@ -79,21 +79,22 @@ class ValueLog:
         names. Raises OSError."""
         delete_copies(self._path)
         for number in segment_sizes(self._path).keys() - self._registered:
-            self._file(number).unlink()
+            self.file(number).unlink()
 
     def _sync_file(self, number: int) -> None:
         # A power cut may have taken its first bytes: do not check them.
-        descriptor = os.open(self._file(number), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(self.file(number), os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
 
-    def _file(self, number: int) -> Path:
+    def file(self, number: int) -> Path:
+        """The file of a segment."""
         return self._path / segment_name(number)
 
     def _open_for_reading(self, number: int) -> int:
-        return open_for_reading(self._file(number), number)
+        return open_for_reading(self.file(number), number)
 
     @property
     def missing(self) -> list[int]:
@@ -107,6 +108,17 @@ class ValueLog:
     def complete(self) -> dict[int, int]:
         """The size of each segment that takes no more records, by number."""
         return dict(self._complete)
+
+    def durable_after(self, number: int) -> list[tuple[int, int]]:
+        """The complete segments with higher numbers that are durable, oldest first: (number, bytes)."""
+        end = min(list(self._unsynced), default=self._next)
+        found = []
+        for each in reversed(self._complete):
+            if each <= number:
+                break
+            if each < end:
+                found.append((each, self._complete[each]))
+        return found[::-1]
 
     # Writing.
 
@@ -218,7 +230,7 @@ class ValueLog:
     def close_file(self, number: int) -> Path:
         """Close the file of a complete segment, so that deleting it frees its space at once; returns it."""
         self.reader.close_segment(number)
-        return self._file(number)
+        return self.file(number)
 
     def forget(self, number: int) -> None:
         """Forget a complete segment whose row and file were deleted."""

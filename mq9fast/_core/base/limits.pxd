@@ -6,6 +6,8 @@ from libc.stdint cimport uint64_t
 cdef enum:
     # A client that sends is stalled while a commit group holds more than this and is not durable.
     MAX_GATHERED_BYTES = 8388608
+    # The same while a thread writes the group before it: the thread writes that in a millisecond or two.
+    MAX_GATHERED_WHILE_WRITING = 1048576
 
 
 cdef class Limits:

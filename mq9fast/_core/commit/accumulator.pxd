@@ -6,7 +6,7 @@ pipeline seals it, which begins the next group, and releases it when it is durab
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.limits cimport MAX_GATHERED_BYTES
+from mq9fast._core.base.limits cimport MAX_GATHERED_BYTES, MAX_GATHERED_WHILE_WRITING
 from mq9fast._core.commit.commit_group cimport CommitGroup
 
 
@@ -33,4 +33,6 @@ cdef class Accumulator:
 
     cdef inline bint is_full(self) noexcept:
         """Whether so much has gathered that clients which send more are stalled."""
-        return self.group.bytes > MAX_GATHERED_BYTES
+        if self.group.bytes <= MAX_GATHERED_WHILE_WRITING:
+            return False
+        return self.group.bytes > MAX_GATHERED_BYTES or self.is_writing()
