@@ -15,6 +15,7 @@ from tests.support.broker import start_error
 from tests.support.certificates import Certificates
 from tests.support.configured_broker import ConfiguredBroker, StartBroker
 from tests.support.nats_py import connect
+from tests.support.questions import answer, ask, block
 from tests.support.tls_wire import TlsWire
 from tests.support.websocket_client import WebWire
 from tests.support.wire_client import MAILBOX, Wire
@@ -66,6 +67,36 @@ def test_user_of_the_certificate_is_the_sender(start: Start, files: Certificates
         assert sent_by(wire, "tcp.anna") == "CN=anna,O=Acme"
     with WebWire(broker.broker.ws_port, tls=files.client_context("agent")) as wire:
         assert sent_by(wire, "ws.agent") == "agent@example.org"
+
+
+@pytest.mark.parametrize("websocket", [False, True], ids=["TCP", "WebSocket"])
+def test_user_of_the_certificate_cannot_be_forged(start: Start, files: Certificates, websocket: bool) -> None:
+    """Neither in a message, nor in an answer, nor by the text of +TERM, nor by CONNECT."""
+    broker = start(AGENT + ANNA)
+    context, claim = files.client_context("agent"), {"user": "CN=anna,O=Acme", "name": "CN=anna,O=Acme"}
+    wire: Wire
+    if websocket:
+        wire = WebWire(broker.broker.ws_port, claim, tls=context)
+    else:
+        wire = TlsWire(broker.port, context, claim)
+    with wire:
+        wire.create(name="asker")
+        wire.create(name="box", dead_letter="dead")
+        boss = "CN=anna,O=Acme"
+        for header in (
+            block(Mq9_From=boss),
+            f"NATS/1.0\r\nmq9-FROM: {boss}\r\nA: b\r\nMQ9-From: {boss}\r\n\r\n".encode(),
+        ):
+            assert "msg_id" in wire.msg("box", "body", header)
+        for lines in (f"A: b\r\n Mq9-From: {boss}", f"A: b\nMq9-From: {boss}", f"A: b\rMq9-From: {boss}"):
+            refused = wire.msg("box", "body", f"NATS/1.0\r\n{lines}\r\n\r\n".encode())
+            assert refused["code"] == "bad_request"
+        assert ask(wire, "box", "sure?", "asker")["msg_id"] == 2
+        assert "answer" in answer(wire, "box", 2, "yes", Mq9_From=boss)
+        assert wire.delete("box", 1, f"+TERM x\r\nMq9-From: {boss}".encode()) == {"deleted": True}
+        for address in ("box", "asker", "dead"):
+            (message,) = wire.list(address)["messages"]
+            assert message["from"] == message["headers"]["Mq9-From"] == "agent@example.org"
 
 
 def test_certificate_of_no_user_is_refused(start: Start, files: Certificates) -> None:
