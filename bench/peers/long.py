@@ -6,6 +6,7 @@ memory and disk.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -41,7 +42,7 @@ SHARE_OF_DISK = 0.5
 MAX_BACKLOG_BYTES = 1 << 30
 PROBE = pub(MAILBOX + "MSG.probe", b"x" * 100, b"probed")
 HEADS = ["payload", "readers", "seconds", "median", "slowest", "share", "p50 idle", "p99 beside", "times"]
-HEADS += ["memory early", "memory at the end", "messages", "disk"]
+HEADS += ["memory early", "at the end", "messages", "disk early", "most", "at the end"]
 
 
 class SteadyWindow(Window):
@@ -108,7 +109,12 @@ def probe(wire: Wire, latencies: list[float]) -> None:
 
 
 def disk_bytes(server: Server) -> int:
-    return sum(file.stat().st_blocks * 512 for file in server.place.rglob("*") if file.is_file())
+    # Segments are deleted meanwhile.
+    found = 0
+    for file in server.place.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            found += file.stat().st_blocks * 512
+    return found
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -149,7 +155,7 @@ def watch(
 ) -> dict[str, Any]:
     """Probe the broker until the time, or the disk, is used up. Look at everything once a second."""
     most = shutil.disk_usage(server.place).free * SHARE_OF_DISK / size
-    rates, memory, beside = [], [], []
+    rates, memory, disk, beside = [], [], [], []
     before, at, until = sent.value, time.monotonic(), time.monotonic() + seconds
     while at < until and (readers or sent.value < most):
         while time.monotonic() < at + 1:
@@ -157,6 +163,7 @@ def watch(
         now = time.monotonic()
         rates.append((sent.value - before) / (now - at))
         memory.append(server.rss_bytes())
+        disk.append(disk_bytes(server))
         before, at = sent.value, now
     stored = (sent.value - done.value) * size
     # The first second is not a whole one.
@@ -165,18 +172,19 @@ def watch(
         "memory": memory,
         "beside": percentile(beside, 0.99),
         "stored": stored,
-        "disk": disk_bytes(server),
+        "disk": disk,
     }
 
 
 def line(facts: dict[str, Any]) -> str:
     median, slowest = statistics.median(facts["rates"]), min(facts["rates"])
-    early = facts["memory"][len(facts["memory"]) // 10]
+    memory, disk = facts["memory"], facts["disk"]
+    early = len(memory) // 10
     return table_line(
         [
             size_name(facts["size"]),
             "yes" if facts["readers"] else "no",
-            str(len(facts["memory"])),
+            str(len(memory)),
             f"{median:,.0f}/s",
             f"{slowest:,.0f}/s",
             f"{slowest / median:.2f}",
@@ -185,7 +193,7 @@ def line(facts: dict[str, Any]) -> str:
             f"{facts['beside'] / facts['idle']:.1f}",
             *(
                 f"{each / 1e6:,.0f} MB"
-                for each in (early, facts["memory"][-1], facts["stored"], facts["disk"])
+                for each in (memory[early], memory[-1], facts["stored"], disk[early], max(disk), disk[-1])
             ),
         ]
     )
@@ -194,12 +202,16 @@ def line(facts: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.peers.long", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600, help="default: 600; shorter runs are not kept")
+    parser.add_argument("--kib", type=int, nargs="*", help="payloads, by default 1 and 16")
+    parser.add_argument("--readers", choices=("no", "yes"), help="default: first without, then with readers")
     options = parser.parse_args()
+    sizes = SIZES if options.kib is None else [each << 10 for each in options.kib]
+    readers_of_runs = (False, True) if options.readers is None else (options.readers == "yes",)
     place = ROOT / "build" / "long"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     found = []
-    for size, readers in itertools.product(SIZES, (False, True)):
+    for size, readers in itertools.product(sizes, readers_of_runs):
         tell(f"{size_name(size)}, {'with' if readers else 'without'} readers")
         server = mq9fast("interval").start(place / "server")
         try:
