@@ -46,9 +46,7 @@ cdef class Session(Client):
     subscription to a mailbox.
     """
 
-    def __cinit__(
-        self, PendingWork pending_work, uint64_t cid, Engine engine not None, connection
-    ):
+    def __cinit__(self, PendingWork pending_work, uint64_t cid, Engine engine not None, connection):
         self.engine = engine
         self.connection = connection
         self.read_buffer = ReadBuffer(engine.scratch)
@@ -262,9 +260,7 @@ cdef class Session(Client):
         return 0
 
     cdef int ok(self) except -1:
-        if self.verbose:
-            self.write_line(OK_LINE)
-        return 0
+        return self.write_line(OK_LINE) if self.verbose else 0
 
     cdef int publish(self, const Operation* op) except -1:
         cdef uint64_t size = <uint64_t>(op.header.size + op.payload.size)

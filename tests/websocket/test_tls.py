@@ -166,7 +166,7 @@ def test_the_port_has_other_certificates_than_the_client_port(
 
 
 def test_a_reload_reads_the_certificate_of_the_port_again(
-    start_broker: Start, certificates: Certificates, tmp_path: Path
+    start_wss: Start, certificates: Certificates, tmp_path: Path
 ) -> None:
     cert, key = tmp_path / "ws.pem", tmp_path / "ws.key"
 
@@ -178,7 +178,7 @@ def test_a_reload_reads_the_certificate_of_the_port_again(
         return ssl.get_server_certificate(("127.0.0.1", broker.ws_port), timeout=WAIT_SECONDS).strip()
 
     install("server")
-    broker = start_broker("--ws-port", "0", "--ws-tls-cert", str(cert), "--ws-tls-key", str(key))
+    broker = start_wss("--ws-tls-cert", str(cert), "--ws-tls-key", str(key))
     assert shown() == cert.read_text().strip()
     install("client")
     broker.process.send_signal(signal.SIGHUP)
