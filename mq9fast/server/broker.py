@@ -350,8 +350,10 @@ class Broker:
         """The URL of the monitoring port for a browser that reaches this broker as `host`; "" without one."""
         if self.monitor is None:
             return ""
-        bound = self.settings.monitor_host
-        return f"http://{host if bound in EVERY_ADDRESS else in_url(bound)}:{self.monitor.port}"
+        settings = self.settings
+        scheme, bound = "https" if settings.monitor_tls else "http", settings.monitor_host
+        address = f"{host if bound in EVERY_ADDRESS else in_url(bound)}:{self.monitor.port}"
+        return f"{scheme}://{address}{settings.monitor_base_path or ''}"
 
     def _closed(self, connection: Connection) -> None:
         if self.connections.pop(connection.session.cid, None) is None:

@@ -152,6 +152,18 @@ def test_without_a_monitoring_port_the_page_reads_its_own_origin_only(ws_broker:
     assert "connect-src 'self';" in found.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://a.example:8222/base/path", "https://a.example:8222"),
+        ("http://[::1]:8222", "http://[::1]:8222"),
+    ],
+)
+def test_the_policy_allows_the_origin_of_the_monitoring_port(url: str, origin: str) -> None:
+    found = console.page("/", accepts_gzip=True, known_etags="", monitor=url)
+    assert f"connect-src 'self' {origin};" in dict(found.headers)["content-security-policy"]
+
+
 def test_without_the_built_files_a_sentence_says_how_to_build_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "files", dict)
     found = console.page("/", accepts_gzip=True, known_etags="")

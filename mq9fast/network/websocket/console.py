@@ -37,7 +37,7 @@ POLICY = (
 )
 # Tells the page where the monitoring port is, which its policy allows it to read.
 MONITOR = "monitor.json"
-MONITOR_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
+MONITOR_URL = re.compile(r"(?P<origin>https?://[A-Za-z0-9.:\[\]-]+)(?:/[A-Za-z0-9._~-]+)*")
 ALWAYS: Headers = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -68,9 +68,10 @@ def page(target: str, *, accepts_gzip: bool, known_etags: str, monitor: str = ""
 
     `monitor`: the URL of the monitoring port, "" if there is none.
     """
-    monitor = monitor if MONITOR_URL.fullmatch(monitor) else ""
+    found = MONITOR_URL.fullmatch(monitor)
+    monitor, allowed = (monitor, f" {found['origin']}") if found else ("", "")
     status, headers, body = _page(target, accepts_gzip, known_etags, monitor)
-    policy = POLICY.format(monitor=f" {monitor}" if monitor else "")
+    policy = POLICY.format(monitor=allowed)
     return Page(status, (("content-security-policy", policy), *ALWAYS, *headers), body)
 
 
