@@ -1,6 +1,7 @@
 """Fixtures for all tests: a broker that the tests of a module share, or brokers that one test starts."""
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from tests.support.mailbox import Connect
 from tests.support.wire_client import MAILBOX, Wire
 
 pytest_plugins = ["pytester"]
+
+# A shell starts background jobs with SIGINT ignored. Programs that tests start would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Generated tests are the same in every run, and have no deadline: the machine may be busy.
 settings.register_profile(

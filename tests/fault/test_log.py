@@ -50,7 +50,7 @@ def refuse_upgrades(port: int, count: int) -> None:
     """Send `count` invalid upgrade requests; the broker logs a line for each."""
     for _ in range(count):
         with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as peer:
-            peer.sendall(b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 1000))
+            peer.sendall(b"GET /%b HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n\r\n" % (b"x" * 1000))
             while peer.recv(65536):
                 pass
 
