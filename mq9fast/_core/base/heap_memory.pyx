@@ -1,5 +1,5 @@
 """How much free memory the process keeps. glibc gives freed memory back to the system at once, and each new
-page costs a page fault: a sixth of the time that large messages take.
+page costs a page fault: a sixth of the event loop's time with large messages.
 
 `server/process.py` calls `keep_freed_memory`, `server/housekeeping.py` calls `trim_memory` when the broker is
 idle. With another C library both do nothing.
