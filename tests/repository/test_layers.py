@@ -21,6 +21,7 @@ LAYERS = (
     "network commit",
     "monitoring",
     "server mcp",
+    "cluster",
     "cli",
 )
 # Modules of the package itself that users and tools start from. They import what they need when it is needed.
