@@ -26,6 +26,7 @@ _YEAR = 365 * 86400
 _HUGE = 2**63 - 1
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
 
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
@@ -229,6 +230,54 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lame_duck_duration: Annotated[
         SecondsOrZero, Meta(description="time over which a lame duck closes its clients")
     ] = 30.0
+    cluster_log: Annotated[
+        Text | None,
+        Meta(
+            description="servers of the replicated log, as nats://a,b,c; makes the broker a node of a cluster"
+        ),
+    ] = None
+    node_name: Annotated[Text | None, Meta(description="name of this node, unlike those of the others")] = (
+        None
+    )
+    cluster_name: Annotated[
+        Text, Meta(description="name of the cluster, with which its streams and subjects begin")
+    ] = "MQ9"
+    cluster_log_user: Annotated[Text | None, Meta(description="user name for the servers of the log")] = None
+    cluster_log_password: Annotated[Secret, Meta(description="password for the servers of the log")] = None
+    cluster_log_creds: Annotated[
+        PathText | None, Meta(description="file with the credentials for the servers of the log")
+    ] = None
+    cluster_log_tls_ca: Annotated[
+        PathText | None, Meta(description="PEM file with the authorities that sign the log's servers")
+    ] = None
+    cluster_log_tls_cert: Annotated[
+        PathText | None, Meta(description="certificate that is shown to the log's servers, PEM")
+    ] = None
+    cluster_log_tls_key: Annotated[
+        PathText | None, Meta(description="PEM file with the key of --cluster-log-tls-cert")
+    ] = None
+    cluster_log_monitor: Annotated[
+        Text | None,
+        Meta(
+            description="monitoring ports of the log's servers, as http://a:8222,http://b:8222,http://c:8222"
+        ),
+    ] = None
+    cluster_host: Annotated[Text, Meta(description="address to listen on for nodes that copy the store")] = (
+        "127.0.0.1"
+    )
+    cluster_port: Annotated[
+        int, Meta(ge=0, le=65535, description="port for nodes that copy the store, 0 picks a free port")
+    ] = 0
+    cluster_advertise: Annotated[
+        Text | None, Meta(description="address of that port for the other nodes, as host:port")
+    ] = None
+    cluster_secret: Annotated[
+        Secret, Meta(description="secret of all nodes, without which none copies the store of another")
+    ] = None
+    cluster_copies: Annotated[
+        int,
+        Meta(ge=2, le=9, description="stores that must have a part of the log before it is deleted"),
+    ] = 2
     # These can only be set in the TOML file.
     users: tuple[User, ...] = ()
     default_permissions: PermissionLists | None = None
@@ -261,6 +310,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         check_permissions(self.default_permissions, "default_permissions")
         check_password(self.password or "", "password")
         check_password(self.token or "", "token")
+        for each in (self.node_name or self.cluster_name, self.cluster_name):
+            if _NODE_NAME.fullmatch(each) is None:
+                raise SettingsError(
+                    f"node_name, cluster_name: {each!r} is not 1 to 32 of A-Z, a-z, 0-9, - and _"
+                )
+        if self.cluster_advertise and _ADDRESS.fullmatch(self.cluster_advertise) is None:
+            raise SettingsError(f"cluster_advertise: {self.cluster_advertise!r} is not host:port")
         for address in self.advertised:
             found = _ADDRESS.fullmatch(address)
             if found is None or not 1 <= int(found[1]) <= 65535:
@@ -311,6 +367,13 @@ _NEEDS = (
     ("ws_tls_key", "ws_tls_cert"),
     ("ws_tls_ca", "ws_tls_cert"),
     ("ws_tls_verify", "ws_tls_ca"),
+    ("cluster_log", "node_name"),
+    ("cluster_log", "cluster_log_monitor"),
+    ("cluster_log_user", "cluster_log_password"),
+    ("cluster_log_password", "cluster_log_user"),
+    ("cluster_log_tls_cert", "cluster_log_tls_key"),
+    ("cluster_log_tls_key", "cluster_log_tls_cert"),
+    ("cluster_log_tls_cert", "cluster_log_tls_ca"),
 )
 
 
@@ -340,6 +403,21 @@ _FIXED = {
     "log_format",
     "pid_file",
     "ports_file_dir",
+    "cluster_log",
+    "node_name",
+    "cluster_name",
+    "cluster_log_user",
+    "cluster_log_password",
+    "cluster_log_creds",
+    "cluster_log_tls_ca",
+    "cluster_log_tls_cert",
+    "cluster_log_tls_key",
+    "cluster_log_monitor",
+    "cluster_host",
+    "cluster_port",
+    "cluster_advertise",
+    "cluster_secret",
+    "cluster_copies",
 }
 
 

@@ -12,6 +12,7 @@ from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.config.settings import Settings
 from mq9fast.health import Health
 from mq9fast.mailbox.lifecycle import Mailboxes
+from mq9fast.monitoring.cluster_view import ClusterView
 from mq9fast.network.connection import Connection
 from mq9fast.network.connection_record import ClosedConnections
 from mq9fast.network.handshake import Handshake
@@ -48,6 +49,8 @@ class BrokerView(Protocol):
     expirer: Expirer
     # The counters of commit groups and of failures of the store.
     pipeline: CommitPipeline
+    # The node of which this is the broker, None outside of a cluster.
+    cluster: ClusterView | None
 
     @property
     def lost_writes(self) -> int:

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from mq9fast.monitoring.page import HttpError, Page
+from mq9fast.monitoring.page import HttpError, Page, PageTable
 from mq9fast.network.descriptors import MONITORING_CONNECTIONS
 from mq9fast.network.listen import listen, port_of
 
 if TYPE_CHECKING:
     from mq9fast.monitoring.http_connection import HttpConnection
-    from mq9fast.monitoring.routes import Pages
 
 # When there is one more, the connection whose last request is the oldest is closed.
 MAX_CONNECTIONS = MONITORING_CONNECTIONS
@@ -32,7 +31,7 @@ class HttpServer:
     `pages` is called for requests only, because a start must be quick. `base_path`: comes before each path.
     """
 
-    def __init__(self, pages: "Callable[[], Pages]", base_path: str = "") -> None:
+    def __init__(self, pages: Callable[[], PageTable], base_path: str = "") -> None:
         self._pages = pages
         self._base_path = base_path
         # One response at a time makes pieces of its page, so that many requests slow the broker no more than

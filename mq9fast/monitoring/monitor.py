@@ -5,18 +5,15 @@
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from mq9fast.monitoring.http import HttpServer
-
-if TYPE_CHECKING:
-    from mq9fast.monitoring.routes import Pages
+from mq9fast.monitoring.page import PageTable
 
 
 class Monitor:
     """The monitoring port of one broker. `start` raises StartError if it cannot listen."""
 
-    def __init__(self, pages: "Callable[[], Pages]", base_path: str = "") -> None:
+    def __init__(self, pages: Callable[[], PageTable], base_path: str = "") -> None:
         """`pages` is called when there is a request. `base_path` comes before the path of each page."""
         self._http = HttpServer(pages, base_path)
 

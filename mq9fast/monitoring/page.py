@@ -4,9 +4,10 @@ The modules in `pages/` import it to read their query and to encode JSON. It kno
 nor the broker.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -38,6 +39,13 @@ class Page(NamedTuple):
 
 # Gets the query string, without the question mark. Raises HttpError.
 Route = Callable[[str], Page]
+
+
+class PageTable(Protocol):
+    """The pages of one port, by path. `requests` counts the requests of each."""
+
+    routes: dict[str, Route]
+    requests: Counter[str]
 
 
 class HttpError(Exception):

@@ -45,6 +45,9 @@ class Pages:
             "/mailboxz": Mailboxz(broker, store, privacy).page,
             "/metrics": self._metrics,
         }
+        if broker.cluster is not None:
+            cluster = broker.cluster
+            self.routes["/clusterz"] = lambda _query: json_page(cluster.status())
         self._linked = [path for path in self.routes if path != "/"]
         self.routes |= {"/accstatz": Accstatz(broker).page, **absent_pages(broker)}
 
@@ -68,4 +71,8 @@ class Pages:
         if self._registry is None:
             self._registry = CollectorRegistry()
             self._registry.register(BrokerCollector(self._broker))
+            if self._broker.cluster is not None:
+                from mq9fast.monitoring.pages.cluster_metrics import ClusterCollector
+
+                self._registry.register(ClusterCollector(self._broker.cluster))
         return Page(200, PROMETHEUS, (generate_latest(self._registry),))

@@ -67,6 +67,8 @@ class Handshake:
         self._shared_lang = lru_cache(MAX_SHARED_LANGS)(partial(printable, max_length=MAX_LANG_CHARACTERS))
         # Fields of INFO that differ by client type. `fields` has those of all.
         self.info_overrides: dict[str, dict[str, Any]] = {"nats": {}}
+        # Addresses of other nodes of the cluster, as host:port, which `connect_urls` has besides its own.
+        self.other_urls: tuple[str, ...] = ()
         self.apply(settings)
 
     def apply(self, settings: Settings) -> None:
@@ -98,7 +100,7 @@ class Handshake:
             "tls_required": self.tls is not None and not settings.allow_non_tls,
             "tls_available": self.tls is not None and settings.allow_non_tls,
             "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
-            "connect_urls": settings.advertised,
+            "connect_urls": (*settings.advertised, *self.other_urls),
         }
 
     def accepts_certificate(self, der: bytes) -> bool:

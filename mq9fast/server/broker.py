@@ -9,7 +9,7 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from mq9fast._core.base.limits import Limits
@@ -36,6 +36,7 @@ from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.store import OpenStore
 
 if TYPE_CHECKING:
+    from mq9fast.monitoring.cluster_view import ClusterView
     from mq9fast.monitoring.monitor import Monitor
     from mq9fast.monitoring.routes import Pages
     from mq9fast.monitoring.system_requests import SystemRequests
@@ -60,7 +61,8 @@ class Broker:
     """One broker. `start` raises StartError; `address` is known after it.
 
     `open_store` opens the store. `max_connections` is less than the setting if the system allows fewer file
-    descriptors. `max_tables`: how many table files the store may have open, -1 for any number.
+    descriptors. `max_tables`: how many table files the store may have open, -1 for any number. `cluster`: the
+    node of which this is the broker.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Broker:
         *,
         max_connections: int | None = None,
         max_tables: int = -1,
+        cluster: "ClusterView | None" = None,
     ) -> None:
         self.settings = settings
         self.connections: dict[int, Connection] = {}
@@ -82,6 +85,7 @@ class Broker:
             self.limits, settings, settings.max_connections if max_connections is None else max_connections
         )
         self.max_tables = max_tables
+        self.cluster = cluster
         self._open_store = open_store
         self.health = Health()
         self.data_dir = utf8_path(settings.data_dir)
@@ -198,6 +202,15 @@ class Broker:
     def _admit_clients(self, tls: ssl.SSLContext | None) -> Admission:
         first, proxy_protocol = self.settings.tls_handshake_first, self.settings.proxy_protocol
         return self._admit(self._client_listeners, self._connect, tls, first, proxy_protocol=proxy_protocol)
+
+    def tell_other_urls(self, urls: tuple[str, ...]) -> None:
+        """Tell all clients, as `connect_urls`, the addresses of other nodes: host:port each."""
+        if urls == self.handshake.other_urls:
+            return
+        self.handshake.other_urls = urls
+        self.handshake.fields["connect_urls"] = (*self.settings.advertised, *urls)
+        for connection in list(self.connections.values()):
+            connection.send_info(lame_duck=self.lame_duck)
 
     def set_tls(self, tls: ssl.SSLContext | None) -> None:
         """Use this context for clients that connect from now on; None turns TLS off. `settings` are the new
@@ -362,8 +375,13 @@ class Broker:
         record.stopped_ms, record.reason = self.engine.time.now_ms, connection.end_reason
         self.closed_connections.add(record)
 
-    async def stop(self) -> None:
-        """Stop accepting connections, commit and answer what was handled, then close everything."""
+    async def stop(
+        self, committed: Callable[[], Awaitable[None]] | None = None, *, abandon: bool = False
+    ) -> None:
+        """Stop accepting connections, commit and answer what was handled, then close everything.
+
+        `committed` is called once nothing is left to commit. `abandon`: commit and answer nothing more.
+        """
         if not self._listeners:
             return
         self.serving = False
@@ -378,9 +396,14 @@ class Broker:
         for connection in self.connections.values():
             connection.session.stop_reading()
         self.mailboxes.record_no_orphans()
-        await self.pipeline.finish()
+        if abandon:
+            self.pipeline.close()
+        else:
+            await self.pipeline.finish()
         self.timekeeper.close()
         self.engine.pending_work.flush()
+        if committed is not None:
+            await committed()
         for connection in list(self.connections.values()):
             connection.close()
         with contextlib.suppress(asyncio.TimeoutError):

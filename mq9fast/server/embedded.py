@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import check_settings
-from mq9fast.errors import StartError
+from mq9fast.errors import SettingsError, StartError
 from mq9fast.loop_thread import LoopThread
 from mq9fast.network.descriptors import allowed_connections, max_open_tables
 from mq9fast.network.listen import EVERY_ADDRESS, in_url
@@ -42,6 +42,8 @@ class Broker:
     def __init__(self, **settings: "Unpack[SettingsKeywords]") -> None:
         self._given = {name: _plain(value) for name, value in settings.items()}
         self._settings = check_settings({**DEFAULTS, **self._given})
+        if self._settings.cluster_log is not None:
+            raise SettingsError("cluster_log: a node of a cluster is a process of its own")
         self._broker: ServerBroker | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._thread: LoopThread | None = None

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 from mq9fast._core.base.heap_memory import keep_freed_memory
@@ -149,11 +149,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def run(settings: Settings, load: Callable[[], Settings], manager: ServiceManager) -> int:
+Serve = Callable[[Settings, Callable[[], Settings], ServiceManager], Coroutine[None, None, None]]
+
+
+def run(
+    settings: Settings, load: Callable[[], Settings], manager: ServiceManager, serve: Serve = serve
+) -> int:
     """Run a broker in a new event loop, of uvloop if it is installed. Returns the exit status of the process.
 
-    `load`: returns the current settings, for a reload; raises SettingsError. `manager`: what started the
-    process. Raises StartError.
+    `serve`: runs a broker, or a node of a cluster, until a signal stops it. `load`: returns the current
+    settings, for a reload; raises SettingsError. `manager`: what started the process. Raises StartError.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_freed_memory()

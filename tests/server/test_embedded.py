@@ -25,6 +25,7 @@ from tests.support.wire_client import Wire
 
 # Settings of a process of its own.
 NOT_EMBEDDED = {"log_level", "log_file", "log_format", "pid_file", "ports_file_dir", "lame_duck_duration"}
+NOT_EMBEDDED |= {row.name for row in SETTINGS if row.name.startswith(("cluster_", "node_"))}
 
 
 def state_of_the_process() -> list[object]:
@@ -208,3 +209,8 @@ def test_type_checkers_know_the_exports(tmp_path: Path) -> None:
     assert 'note: Revealed type is "str"' in notes[0].replace("builtins.", "")
     assert 'expected "Literal' in notes[1] and 'Unexpected keyword argument "prot"' in notes[2]
     assert len([note for note in notes if note.startswith("error")]) == 2, ran.stdout
+
+
+def test_a_node_of_a_cluster_is_not_embedded() -> None:
+    with pytest.raises(mq9fast.StartError, match="a process of its own"):
+        mq9fast.Broker(cluster_log="nats://a", node_name="n1", cluster_log_monitor="http://a")

@@ -76,6 +76,21 @@ DEFAULTS = {
     "ping_max": 2,
     "auth_timeout": 2.0,
     "lame_duck_duration": 30.0,
+    "cluster_log": None,
+    "node_name": None,
+    "cluster_name": "MQ9",
+    "cluster_log_user": None,
+    "cluster_log_password": None,
+    "cluster_log_creds": None,
+    "cluster_log_tls_ca": None,
+    "cluster_log_tls_cert": None,
+    "cluster_log_tls_key": None,
+    "cluster_log_monitor": None,
+    "cluster_host": "127.0.0.1",
+    "cluster_port": 0,
+    "cluster_advertise": None,
+    "cluster_secret": None,
+    "cluster_copies": 2,
 }
 COMPANIONS: dict[str, dict[str, Any]] = {
     "user": {"password": "p"},
@@ -94,6 +109,11 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "monitor_tls": {"tls_cert": "c", "tls_key": "k"},
     "allow_non_tls": {"tls_cert": "c", "tls_key": "k"},
     "tls_handshake_first": {"tls_cert": "c", "tls_key": "k"},
+    "cluster_log": {"node_name": "n", "cluster_log_monitor": "m"},
+    "cluster_log_user": {"cluster_log_password": "p"},
+    "cluster_log_password": {"cluster_log_user": "u"},
+    "cluster_log_tls_cert": {"cluster_log_tls_key": "k", "cluster_log_tls_ca": "a"},
+    "cluster_log_tls_key": {"cluster_log_tls_cert": "c", "cluster_log_tls_ca": "a"},
 }
 LOW_AND_HIGH: dict[str, tuple[float, float]] = {
     "port": (0, 65535),
@@ -118,6 +138,10 @@ def two_values(row: Setting) -> tuple[Any, Any]:
         return "0" * 64, f"{'a' * 64},{'b' * 64}"
     if row.name == "monitor_base_path":
         return "/one", "/two/three"
+    if row.name in {"node_name", "cluster_name"}:
+        return "one", "two-2"
+    if row.name == "cluster_advertise":
+        return "a.example:4300", "[::1]:65535"
     if row.name == "advertise":
         return "a.example:4222", "b.example:4222, [::1]:65535"
     return f"{row.name}-1", f"{row.name} = ü#2"

@@ -14,6 +14,7 @@ from tests.settings.inputs import Inputs, every_setting, every_source, named, se
 
 PATHS = {"data_dir", "tls_cert", "tls_key", "tls_ca", "ws_tls_cert", "ws_tls_key", "ws_tls_ca"}
 PATHS |= {"log_file", "pid_file", "ports_file_dir"}
+PATHS |= {f"cluster_log_{name}" for name in ("creds", "tls_ca", "tls_cert", "tls_key")}
 WRONG_NUMBERS: dict[str, list[float]] = {
     "port": [-1, 65536],
     "monitor_port": [-2, 65536],
@@ -35,6 +36,8 @@ WRONG_NUMBERS: dict[str, list[float]] = {
     "ping_max": [0],
     "auth_timeout": [0],
     "lame_duck_duration": [-0.5],
+    "cluster_port": [-1, 65536],
+    "cluster_copies": [1, 10],
 }
 
 
