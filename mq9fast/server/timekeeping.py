@@ -20,11 +20,10 @@ from typing import NamedTuple
 from mq9fast._core.base.broker_time import BrokerTime, read_wall_ms
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
-from mq9fast.storage.state_file import StateFile
+from mq9fast.storage.state_file import CLOCK_FILE, StateFile
 
 log = logging.getLogger("mq9fast.clock")
 
-FILE_NAME = "mq9fast.clock"
 # If the broker seems to have been down for longer, the wall clock is probably wrong.
 MAX_DOWN_MS = 366 * 24 * 3600 * 1000
 # Smaller steps of the wall clock are not logged: NTP makes them all the time.
@@ -100,7 +99,7 @@ class Timekeeper:
     def __init__(self, time: BrokerTime, health: Health, data_dir: Path) -> None:
         self._time = time
         self._health = health
-        self._file = StateFile(data_dir / FILE_NAME)
+        self._file = StateFile(data_dir / CLOCK_FILE)
         self._saved_at = 0.0
         self._saving = False
         # A slow disk must not block the event loop.

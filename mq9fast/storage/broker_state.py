@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from mq9fast.errors import StoreError
-from mq9fast.storage.state_file import StateFile
+from mq9fast.storage.state_file import StateFile, read_record
 from mq9fast.storage.write_ahead_log import first_record_checksum, log_name, log_numbers
 
 STATE_FILE = "mq9fast.state"
@@ -85,8 +85,24 @@ def read_state(file: StateFile) -> BrokerState | None:
     payload = file.read()
     if payload is None:
         return None
+    return _with_sequence(payload, file.read_sequence())
+
+
+def load_state(path: Path) -> BrokerState | None:
+    """The state in the file `path`, None if it is missing or empty. Opens it for reading only. Raises
+    StoreError if the state cannot be read."""
+    try:
+        payload, sequence = read_record(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+    return None if payload is None else _with_sequence(payload, sequence)
+
+
+def _with_sequence(payload: bytes, sequence: int) -> BrokerState:
     state = unpack_state(payload)
-    state.acknowledged = max(state.acknowledged, file.read_sequence())
+    state.acknowledged = max(state.acknowledged, sequence)
     return state
 
 

@@ -112,15 +112,25 @@ def read_manifest(path: Path) -> Manifest:
 
     An incomplete last edit is ignored, as RocksDB does: it never took effect.
     """
+    return parse_manifest(path, *manifest_content(path))[0]
+
+
+def manifest_content(path: Path) -> tuple[str, bytes]:
+    """The name and the content of the MANIFEST of the directory `path`. Raises StartError or OSError."""
     found = _CURRENT.fullmatch((path / "CURRENT").read_bytes())
     if found is None:
         raise bad_file_error(path, "CURRENT", "is damaged")
     name = found[0].decode().strip()
     if not (path / name).is_file():
         raise bad_file_error(path, name, "is missing")
+    return name, (path / name).read_bytes()
+
+
+def parse_manifest(path: Path, name: str, content: bytes) -> tuple[Manifest, int]:
+    """The Manifest in `content`, and where its last complete edit ends. Raises StartError, which names
+    `path` and `name`."""
     damaged = bad_file_error(path, name, "is damaged")
     reader = PayloadReader()
-    content = (path / name).read_bytes()
     if not reader.feed(content) and not reader.torn and any(content[reader.end :]):
         raise damaged
     edits = _Edits()
@@ -131,4 +141,5 @@ def read_manifest(path: Path) -> Manifest:
         raise damaged from None
     if min(edits.first_log, edits.next_file, edits.flushed) < 0:
         raise damaged
-    return Manifest(name, edits.store_id, edits.first_log, edits.next_file, edits.flushed, edits.tables)
+    manifest = Manifest(name, edits.store_id, edits.first_log, edits.next_file, edits.flushed, edits.tables)
+    return manifest, reader.end

@@ -20,6 +20,7 @@ from mq9fast._core.storage.value_reader import ValueReader
 from mq9fast.errors import ReadError, StartError, StoreError, bad_file_error
 from mq9fast.storage import layout
 from mq9fast.storage.broker_state import BrokerState, StateWriter, boot_id
+from mq9fast.storage.checkpoint import checkpoint
 from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepare_reopen
 from mq9fast.storage.directory_checks import make_directory
 from mq9fast.storage.manifest import read_manifest
@@ -313,6 +314,13 @@ class RocksStore:
                 db.compact_range(first, end, options)
         except Exception as error:
             raise StoreError(str(error)) from error
+
+    def checkpoint(self, target: Path) -> None:
+        try:
+            self._db.flush(True)
+        except Exception as error:
+            raise StoreError(str(error)) from error
+        checkpoint(self._path, target)
 
     def get(self, key: bytes) -> bytes | None:
         value = self.get_stored(key)

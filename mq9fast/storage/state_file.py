@@ -21,6 +21,8 @@ from pathlib import Path
 
 from mq9fast.errors import StoreError
 
+# The file of `server/timekeeping.py`.
+CLOCK_FILE = "mq9fast.clock"
 SLOT_BYTES = 4096
 _HEADER = struct.Struct(">4sQI")
 _CRC = struct.Struct(">I")
@@ -56,16 +58,10 @@ class StateFile:
 
     def read(self) -> bytes | None:
         """The newest complete record; None if the file is empty. StoreError if no record is complete."""
-        try:
-            slots = [os.pread(self._descriptor, SLOT_BYTES, at) for at in (0, SLOT_BYTES)]
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
-        records = [record for record in map(_unpack, slots) if record is not None]
-        if not records:
-            if any(slot.strip(b"\0") for slot in slots):
-                raise StoreError(f"{self.path} is damaged")
+        found = _read_newest(self._descriptor, self.path)
+        if found is None:
             return None
-        self._number, payload = max(records)
+        self._number, payload = found
         return payload
 
     def write(self, payload: bytes) -> None:
@@ -95,12 +91,7 @@ class StateFile:
 
     def read_sequence(self) -> int:
         """The sequence number; 0 if none is complete."""
-        try:
-            found = os.pread(self._descriptor, _SEQUENCE.size, _SEQUENCE_AT)
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error.strerror}") from error
-        number, complement = _SEQUENCE.unpack(found.ljust(_SEQUENCE.size, b"\0"))
-        return number if number == complement ^ _COMPLEMENT else 0
+        return _read_sequence(self._descriptor, self.path)
 
     def _allocate(self) -> None:
         """Extend the file to its full size: only the first write can meet a full disk. Raises OSError."""
@@ -121,6 +112,41 @@ class StateFile:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+
+def read_record(path: Path) -> tuple[bytes | None, int]:
+    """The newest complete record of a file, None if it is empty, and its sequence number, 0 if none is
+    complete. Opens the file for reading only. Raises StoreError if no record is complete, and OSError if the
+    file cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = _read_newest(descriptor, path)
+        return None if found is None else found[1], _read_sequence(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _read_newest(descriptor: int, path: Path) -> tuple[int, bytes] | None:
+    """The number and payload of the newest complete record."""
+    try:
+        slots = [os.pread(descriptor, SLOT_BYTES, at) for at in (0, SLOT_BYTES)]
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    records = [record for record in map(_unpack, slots) if record is not None]
+    if not records:
+        if any(slot.strip(b"\0") for slot in slots):
+            raise StoreError(f"{path} is damaged")
+        return None
+    return max(records)
+
+
+def _read_sequence(descriptor: int, path: Path) -> int:
+    try:
+        found = os.pread(descriptor, _SEQUENCE.size, _SEQUENCE_AT)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    number, complement = _SEQUENCE.unpack(found.ljust(_SEQUENCE.size, b"\0"))
+    return number if number == complement ^ _COMPLEMENT else 0
 
 
 def _unpack(slot: bytes) -> tuple[int, bytes] | None:

@@ -158,6 +158,14 @@ class Store(Protocol):
         """
         ...
 
+    def checkpoint(self, target: Path) -> None:
+        """Copy the store as it is now, or a little later, into the new or empty directory `target`.
+
+        Another thread may call it; it releases the GIL, and writes go on. The copy opens as a data directory.
+        If this fails, nothing of the copy is left.
+        """
+        ...
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, None if there is none."""
         ...

@@ -1,0 +1,26 @@
+"""Checks a history against the contract."""
+
+from tests.fault.history.history import History
+from tests.fault.history.model import Model
+from tests.fault.history.records import Violation
+from tests.fault.history.rules import (
+    answers,
+    dead_letters,
+    delays,
+    groups,
+    ids,
+    lifetimes,
+    listings,
+    order,
+    presence,
+    receipts,
+    repeats,
+)
+
+RULES = (ids, presence, lifetimes, listings, order, groups, delays, dead_letters, receipts, answers, repeats)
+
+
+def find_violations(history: History) -> list[Violation]:
+    """What the broker did that it must not do. Each rule is a module of `rules/`."""
+    model = Model(history)
+    return [violation for rule in RULES for violation in rule.check(model)]
