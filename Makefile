@@ -20,13 +20,24 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire
 
+# Where the sanitized core is built, tested and fuzzed, and how long fuzzing and a soak take.
+SANITIZED := build/sanitized-core
+SANITIZED_TESTS := tests/core tests/wire tests/websocket tests/network
+SECONDS ?= 60
+SEED ?= $(shell date +%s)
+ASAN = $(shell $${CC:-cc} -print-file-name=libasan.so)
+# Python never frees all it has, so leaks show in the counts of the debug core and in `make soak` instead.
+SANITIZE = cd $(SANITIZED) && env PYTHONPATH="$$PWD" PYTHONMALLOC=malloc \
+	LD_PRELOAD="$(ASAN) $(abspath $(SANITIZED))/coverage.so" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 $(abspath $(BIN))/python
+
 # Interpreters to build wheels for, by default the one of $(VENV): PYTHONS="python3.10 python3.12"
 PYTHONS ?=
 MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test wheels try-wheel quicktest test-debug lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console screenshots sdist site clean
+.PHONY: run test wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console screenshots sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -83,6 +94,24 @@ debug: $(VENV)/ready
 # Not the tests that take what a release takes, or that all of the repository is about.
 test-debug: debug $(VENV)/ready-to-test
 	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest $(IN_PARALLEL) --capture=sys $(DEBUG_TESTS) $(ARGS)
+
+# The sanitizers for addresses and undefined behaviour end the process at their first finding.
+sanitized-core: $(VENV)/ready-to-test
+	mkdir -p $(SANITIZED)
+	find $(SANITIZED) -type f -name '*.p[xy]*' ! -name '*.pyc' -delete
+	tar -cf - --exclude='*.so' --exclude='_core/*.c' --exclude=node_modules $(DEBUG_SOURCES) | tar -xf - -C $(SANITIZED)
+	cd $(SANITIZED) && MQ9FAST_SANITIZE=1 MQ9FAST_TESTING=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	$${CC:-cc} -shared -fPIC -O2 $(SANITIZED)/tests/fuzz/coverage.c -o $(SANITIZED)/coverage.so
+
+sanitize: sanitized-core
+	$(SANITIZE) -m pytest $(IN_PARALLEL) --capture=sys $(SANITIZED_TESTS) $(ARGS)
+	$(SANITIZE) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+
+fuzz: sanitized-core
+	$(SANITIZE) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+soak: build-for-tests
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 # The pages that the broker serves to browsers.
 console: $(CONSOLE)

@@ -2,6 +2,7 @@
 
 MQ9FAST_TESTING=1 also compiles `_core/testing`, which only tests and benchmarks use; no wheel contains it.
 MQ9FAST_DEBUG=1 builds with assertions, which mq9fast/_core/base/check.pxd describes.
+MQ9FAST_SANITIZE=1 builds with the sanitizers for addresses and undefined behaviour, and counts branches.
 MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
 """
 
@@ -18,7 +19,12 @@ IN_PLACE = "--inplace" in sys.argv or "editable_wheel" in sys.argv
 DEBUG = os.environ.get("MQ9FAST_DEBUG") == "1"
 TESTING = os.environ.get("MQ9FAST_TESTING") == "1"
 PROCESSES = os.cpu_count() or 1
+SANITIZE = os.environ.get("MQ9FAST_SANITIZE") == "1"
 OPTIMIZE = ["-O0", "-g"] if DEBUG else ["-O3", "-g0", *(["-fno-plt"] if sys.platform == "linux" else [])]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if SANITIZE else []
+# Python's own flags let integers wrap, which would hide an overflow.
+COUNT_BRANCHES = "-fsanitize-coverage=trace-pc"  # for tests/fuzz/coverage.c
+INSTRUMENT = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-wrapv", COUNT_BRANCHES, *SANITIZERS]
 PACKAGES = "apt install gcc python3-dev, dnf install gcc python3-devel, or xcode-select --install"
 # What only asks for names and files compiles nothing, and needs no compiler.
 COMPILES = not {"egg_info", "dist_info", "sdist", "clean"} & set(sys.argv)
@@ -44,7 +50,8 @@ extensions = [
     Extension(
         ".".join(path.with_suffix("").parts),
         [str(path)],
-        extra_compile_args=[*OPTIMIZE, "-fno-strict-aliasing"],
+        extra_compile_args=[*OPTIMIZE, *(INSTRUMENT if SANITIZE else []), "-fno-strict-aliasing"],
+        extra_link_args=SANITIZERS,
         define_macros=[] if DEBUG else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
     )
     for path in sorted(Path("mq9fast/_core").rglob("*.pyx"))

@@ -18,6 +18,7 @@ from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.mailbox.options import MailboxOptions
 from mq9fast._core.mailbox.uid_set import UidSet
+from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.errors import CommandError
 from mq9fast.mailbox.address import check_address, generate_address
 from mq9fast.mailbox.options import OptionFields
@@ -109,12 +110,17 @@ class Mailboxes:
         return missing
 
     def _reserve_used_uids(self) -> None:
-        """Reserve every uid that has messages in the store, even if the stored next uid is too small."""
+        """Reserve every uid that has messages in the store, even if the stored next uid is too small.
+
+        Raises CorruptRecord for a key that no broker writes."""
         end = layout.prefix_end(layout.MESSAGES)
         while row := next(
             self._store.scan_stored(layout.messages_of(self.mailbox_index.next_uid)[0], end), None
         ):
-            self.mailbox_index.reserve_uids(layout.uid_of(row[0]) + 1)
+            uid = layout.uid_of(row[0])
+            if len(row[0]) < layout.MIN_MESSAGE_KEY_BYTES or uid == layout.LARGEST_UID:
+                raise CorruptRecord(f"a key of {len(row[0])} bytes is not that of a message")
+            self.mailbox_index.reserve_uids(uid + 1)
 
     def _purge_orphan(self, uid: int) -> None:
         purge = Purge(uid, ANY_MESSAGES, 0)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.ended_messages import EndedMessages
-from mq9fast._core.storage.record import DELAYED_RANK
+from mq9fast._core.storage.record import DELAYED_RANK, CorruptRecord
 from mq9fast.errors import UNREADABLE
 from mq9fast.storage import layout
 from mq9fast.storage.store import Store
@@ -87,9 +87,12 @@ class Purges:
         return len(self._waiting) + len(self._blocked) + self._committing
 
     def load(self) -> list[int]:
-        """Read the purges in the store at a start; returns their uids. Raises StoreError."""
+        """Read the purges in the store at a start; returns their uids. Raises StoreError or CorruptRecord."""
         for key, value in self._store.scan(layout.PURGES, layout.prefix_end(layout.PURGES)):
-            self._waiting.append(_unpack(key, value))
+            purge = _unpack(key, value)
+            if layout.purge_key(purge.uid) != key or purge.uid == layout.LARGEST_UID:
+                raise CorruptRecord(f"a key of {len(key)} bytes is not that of a purge")
+            self._waiting.append(purge)
         return [purge.uid for purge in self._waiting]
 
     def put_row(self, purge: Purge) -> None:

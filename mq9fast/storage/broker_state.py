@@ -111,7 +111,7 @@ def unpack_state(payload: bytes) -> BrokerState:
     if len(payload) < _FIXED.size or payload[0] != _FORMAT or (len(payload) - _FIXED.size) % _LOG_FILE.size:
         raise StoreError(f"{STATE_FILE} has an unknown format")
     _, served, clean, sync, id_epoch, acknowledged, synced, store_id, boot = _FIXED.unpack_from(payload)
-    if sync >= len(SYNC_MODES):
+    if sync >= len(SYNC_MODES) or not (store_id + boot).isascii():
         raise StoreError(f"{STATE_FILE} has an unknown format")
     return BrokerState(
         served,

@@ -37,6 +37,9 @@ FIRST_FORMAT_WITH_COUNT = 3
 ID_EPOCH_KEY = b"j"
 # Priorities of messages.
 RANKS = 3
+# The key of a single message: no other key under MESSAGES is shorter.
+MIN_MESSAGE_KEY_BYTES = 18
+LARGEST_UID = (1 << 64) - 1
 # Greater than every key of an mq9fast store.
 LAST_KEY = b"\xff"
 
@@ -58,7 +61,8 @@ def segment_key(number: int) -> bytes:
 
 def messages_of(uid: int) -> tuple[bytes, bytes]:
     """The key range of the messages of a mailbox: the first key, and the first key behind the range."""
-    return MESSAGES + number(uid), MESSAGES + number(uid + 1)
+    end = prefix_end(MESSAGES) if uid == LARGEST_UID else MESSAGES + number(uid + 1)
+    return MESSAGES + number(uid), end
 
 
 def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, bytes]:
@@ -104,7 +108,7 @@ def has_messages(key: bytes) -> bool:
 
 def is_bitmap(value: bytes) -> bool:
     """Whether it is the deletion bitmap of the record batch that follows."""
-    return value[0] == DELETION_BITMAP_VERSION
+    return value[:1] == bytes([DELETION_BITMAP_VERSION])
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -21,7 +21,7 @@ UNITS = {
     "m": Fraction(60),
     "h": Fraction(3600),
 }
-NUMBER = r"(\d+\.?\d*|\.\d+)"
+NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 TERM = re.compile(NUMBER + "(" + "|".join(UNITS) + ")", re.ASCII)
 
 

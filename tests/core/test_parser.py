@@ -365,8 +365,8 @@ def reference_frame(rest: bytes, line_limit: int, limit: int) -> tuple[Operation
     if verb == UNSUB and len(words) in (1, 2):
         maximum = number(words[1]) if len(words) == 2 else 0
         return operation(UNSUB, sid=words[0], maximum=maximum or 0), FOUND, used
-    sizes = {PUB: 1, HPUB: 2}.get(verb, 9)
-    if len(words) not in (sizes + 1, sizes + 2):
+    sizes = {PUB: 1, HPUB: 2}.get(verb, 0)
+    if not sizes or len(words) not in (sizes + 1, sizes + 2):
         return None, BAD_ARGUMENTS, 0
     if any(len(word) > 9 for word in words[-sizes:]):
         return None, BAD_ARGUMENTS, 0

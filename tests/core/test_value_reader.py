@@ -164,3 +164,13 @@ def test_scanner_of_random_bytes_stops_within_them(data: bytes, more: int) -> No
     content = segment_of(1, [RECORDS[0], data])
     found = scan(content, len(content) + more)
     assert found == [FOUND[0]] if not data and not more else found == [FOUND[0], None]
+
+
+def test_pointer_to_a_value_longer_than_its_segment_reserves_no_memory(segments: Segments) -> None:
+    reader = ValueReader(segments.open, 4)
+    pointer = bytearray(value_pointer(VALUES[0], 1, OFFSETS[0]))
+    pointer[20:24] = b"\xff\xff\xff\xff"
+    with pytest.raises(CorruptRecord, match="ends before a value of 4294967295 bytes"):
+        reader.resolve(bytes(pointer))
+    assert not reader.is_readable(bytes(pointer))
+    reader.close()

@@ -15,8 +15,8 @@ def test_unpacked_state_equals_the_packed_one(sync: str) -> None:
 
 @pytest.mark.parametrize(
     ("offset", "value"),
-    [(0, 0), (0, 2), (3, len(SYNC_MODES)), (3, 255)],
-    ids=["old", "new", "sync", "sync-255"],
+    [(0, 0), (0, 2), (3, len(SYNC_MODES)), (3, 255), (24, 0xD5), (95, 0x80)],
+    ids=["old", "new", "sync", "sync-255", "store-id", "boot-id"],
 )
 def test_state_of_an_unknown_format_is_refused(offset: int, value: int) -> None:
     payload = bytearray(pack_state(BrokerState()))

@@ -69,8 +69,9 @@ cdef HeaderKind kind_of(View name) noexcept:
 
 
 cdef inline View first_line(View lines) noexcept:
-    """The first line of a valid block's rest, with its CR LF."""
-    return view(lines.data, <const char*>memchr(lines.data, c'\n', <size_t>lines.size) - lines.data + 1)
+    """The first line of a block's rest, with its CR LF; all of the rest if that has no line end."""
+    cdef const char* end = <const char*>memchr(lines.data, c'\n', <size_t>lines.size)
+    return lines if end is NULL else view(lines.data, end - lines.data + 1)
 
 
 cdef View name_of(View line) noexcept:
@@ -165,14 +166,17 @@ cdef HeaderFault read_headers(View block, MessageHeaders* headers) noexcept:
     return fault
 
 
+# These read blocks of the store as well. One that is damaged is read as what it says, within its bytes.
+
+
 cdef View without_first_line(View block) noexcept:
     """A valid block without its NATS/1.0 line, to be stored behind headers of the broker."""
-    return slice_from(block, HEADER_VERSION_LINE.size)
+    return slice_from(block, min(HEADER_VERSION_LINE.size, block.size))
 
 
 cdef bytes without_last_line(bytes block):
     """A valid block without the blank line at its end, so that more headers can follow."""
-    return to_bytes(view(PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block) - CRLF.size))
+    return to_bytes(view(PyBytes_AS_STRING(block), max(PyBytes_GET_SIZE(block) - CRLF.size, 0)))
 
 
 cdef View find_option(View block, HeaderKind kind) noexcept:
@@ -183,7 +187,8 @@ cdef View find_option(View block, HeaderKind kind) noexcept:
         line = first_line(rest)
         name = name_of(line)
         if kind_of(name) == kind:
-            return without_blanks(view(line.data + name.size + 1, line.size - name.size - 1 - CRLF.size))
+            line = slice_from(line, name.size + 1)
+            return without_blanks(view(line.data, max(line.size - CRLF.size, 0)))
         rest = slice_from(rest, line.size)
     return empty_view()
 

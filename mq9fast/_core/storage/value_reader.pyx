@@ -11,6 +11,11 @@ from mq9fast._core.storage.value_format cimport ValuePointer, is_value_pointer, 
 
 from mq9fast._core.storage.record import CorruptRecord
 
+cdef enum:
+    # Longer values are compared with the size of the segment first: damage must not ask for gigabytes.
+    MAX_UNCHECKED_BYTES = 1 << 20
+
+
 cdef extern from "<unistd.h>" nogil:
     Py_ssize_t pread(int descriptor, void* at, size_t size, off_t offset)
 
@@ -58,10 +63,14 @@ cdef class ValueReader:
         cdef int descriptor = self.descriptor(pointer.segment)
         cdef Py_ssize_t size = <Py_ssize_t>pointer.size, found
         cdef off_t offset = pointer.offset
-        cdef bytes value = PyBytes_FromStringAndSize(NULL, size)
-        cdef char* at = PyBytes_AS_STRING(value)
+        cdef bytes value
+        cdef char* at
         cdef bint same = False
         cdef int failure
+        if size > MAX_UNCHECKED_BYTES and offset + size > os.fstat(descriptor).st_size:
+            raise CorruptRecord(f"segment {pointer.segment} ends before a value of {size} bytes")
+        value = PyBytes_FromStringAndSize(NULL, size)
+        at = PyBytes_AS_STRING(value)
         with nogil:
             found = read_at(descriptor, at, size, offset)
             failure = errno

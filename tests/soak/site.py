@@ -1,0 +1,78 @@
+"""A broker with all its ports, and what it holds: memory, descriptors, threads, connections, mailboxes."""
+
+import random
+import re
+import signal
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.broker import Broker
+from tests.support.certificates import Certificates
+from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.wire_client import Wire
+
+# Memory of the store goes back after two seconds without a write.
+IDLE_SECONDS = 5.0
+# Mailboxes that several clients use at once.
+NAMES = [f"soak.{number}" for number in range(6)]
+GAUGES = ("connections", "subscriptions", "mailboxes", "mailbox_messages", "mailbox_bytes", "remembered_ids")
+
+
+class Sample(NamedTuple):
+    """What the broker holds when nobody is connected."""
+
+    rss_bytes: int
+    descriptors: int
+    threads: int
+    gauges: dict[str, int]
+
+
+class Site:
+    """A broker on free ports: plain and TLS on one, WebSocket with compression, monitoring. A reload changes
+    its settings."""
+
+    def __init__(self, directory: Path, certificates: Certificates) -> None:
+        self.config = directory / "mq9.toml"
+        self._write_config(1)
+        tls = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
+        flags = ("--config", str(self.config), "--monitor-port", "0", "--ws-port", "0", "--ws-compression")
+        self.broker = Broker(directory / "data", *flags, *tls, "--allow-non-tls", "--sync", "interval")
+        self.tls = certificates.client_context()
+        self.port, self.ws_port = self.broker.port, self.broker.ws_port
+        self.monitor_url = self.broker.monitor_url
+        self.monitor_port = int(self.monitor_url.rpartition(":")[2])
+
+    def _write_config(self, number: int) -> None:
+        self.config.write_text(f"max_subscriptions = {1000 + number}\nmax_mailboxes = {5000 + number}\n")
+
+    def reload(self, chance: random.Random) -> None:
+        self._write_config(chance.randrange(1000))
+        self.broker.process.send_signal(signal.SIGHUP)
+
+    def sample(self) -> Sample:
+        """Wait until all clients have left and what was theirs is gone, then look."""
+        wait_until(lambda: self._gauges()["connections"] == 0, WAIT_SECONDS)
+        with Wire(self.port) as wire:
+            while remove_mailboxes(wire):
+                time.sleep(1.5)
+        wait_until(lambda: set(self._gauges().values()) == {0}, WAIT_SECONDS)
+        time.sleep(IDLE_SECONDS)
+        threads = len(list(Path(f"/proc/{self.broker.process.pid}/task").iterdir()))
+        return Sample(self.broker.rss_bytes, self.broker.open_descriptors, threads, self._gauges())
+
+    def _gauges(self) -> dict[str, int]:
+        with urllib.request.urlopen(f"{self.monitor_url}/metrics", timeout=WAIT_SECONDS) as answer:
+            text = answer.read().decode()
+        found = dict(re.findall(r"^mq9fast_(\w+) (\S+)$", text, re.MULTILINE))
+        return {name: int(float(found[name])) for name in GAUGES}
+
+
+def remove_mailboxes(wire: Wire) -> list[str]:
+    """Let mailboxes expire, with nothing sent to others for it. Returns those that are still there."""
+    left = [name for name in NAMES if "total" in wire.list(name, limit=1)]
+    for name in left:
+        for public in (True, False):
+            wire.create(name=name, public=public, ttl=1, dead_letter="", receipts_to="")
+    return left
