@@ -112,8 +112,7 @@ class Healer:
 
     async def _try(self, error: StoreError) -> None:
         """Reopen the store if that is needed, and accept writes again. Raises StoreError if that fails."""
-        await self._syncer.run(self._store.probe)
-        if not await self._syncer.run(self._store.has_recovered):
+        if not await self._syncer.recover():
             while not self._abandon(error):  # noqa: ASYNC110 (an fsync is under way, and fails soon)
                 await asyncio.sleep(0.01)
             self._store.detach()

@@ -21,7 +21,7 @@ from mq9fast.commit.interval_sync import IntervalSync
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
 from mq9fast.commit.states import FAILED, NEXT_STATES, RELEASED, SYNCING, WRITING, WRITTEN, GroupState
-from mq9fast.commit.syncer import Syncer
+from mq9fast.commit.syncer import NewSyncer
 from mq9fast.errors import UNREADABLE, CommandError, StoreError
 from mq9fast.health import Health
 from mq9fast.periodic import FAILURE_LOG_SECONDS
@@ -53,6 +53,7 @@ class CommitPipeline:
         read_retry: ReadRetry,
         health: Health,
         *,
+        new_syncer: NewSyncer,
         sync: str,
         sync_interval: float,
     ) -> None:
@@ -64,8 +65,10 @@ class CommitPipeline:
         self._read_retry = read_retry
         self._sync_each_group = sync == "always"
         self._loop = asyncio.get_running_loop()
-        self.syncer = Syncer(self._loop, store)
-        self._loop.add_reader(store.write_ended, self._write_ended)
+        self.syncer = new_syncer(self._loop, store)
+        self._write_ended_at = store.write_ended
+        if self._write_ended_at >= 0:
+            self._loop.add_reader(self._write_ended_at, self._write_ended)
         self._writing: Batch | None = None  # of the sealed group, while a thread writes its large values
         self.healer = Healer(
             pending_work,
@@ -118,7 +121,7 @@ class CommitPipeline:
     def _catch_up(self) -> None:
         """Read from the store for consumers that are behind. Deletions are written first, so that no consumer
         gets a deleted message."""
-        if self._wait_for_store():
+        if self._wait_for_store() or self._wait_for_lease():
             return
         self.write_batch()
         try:
@@ -160,7 +163,7 @@ class CommitPipeline:
             return False  # `write` fails too
 
     def _after_write(self, group: CommitGroup) -> None:
-        if group.has_written and self._sync_each_group:
+        if (group.has_written and self._sync_each_group) or not self.syncer.may_read():
             self._set_state(group, SYNCING)
             self.syncer.request(self._synced)
         else:
@@ -168,7 +171,7 @@ class CommitPipeline:
 
     def _write_ended(self) -> None:
         """The thread has written the large values of the sealed group."""
-        os.read(self._store.write_ended, 1)
+        os.read(self._write_ended_at, 1)
         self.finish_write()
         group = self._accumulator.sealed
         assert group is not None
@@ -184,6 +187,14 @@ class CommitPipeline:
     def _wait_for_store(self) -> bool:
         """In a write stall, schedule the end of a later turn and return true: nothing may be written now."""
         if self._finishing or not self._store.write_stalled():
+            return False
+        self._write_stall_timer.start(WRITE_STALL_SECONDS)
+        return True
+
+    def _wait_for_lease(self) -> bool:
+        """If another node may own the log now, schedule the end of a later turn and return true: what is
+        stored here may be out of date."""
+        if self.syncer.may_read():
             return False
         self._write_stall_timer.start(WRITE_STALL_SECONDS)
         return True
@@ -339,5 +350,6 @@ class CommitPipeline:
             timer.stop()
         if self._interval is not None:
             self._interval.stop()
-        self._loop.remove_reader(self._store.write_ended)
+        if self._write_ended_at >= 0:
+            self._loop.remove_reader(self._write_ended_at)
         self.syncer.stop()

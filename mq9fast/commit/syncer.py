@@ -1,8 +1,9 @@
-"""Syncs the store, so that the event loop never waits for the disk.
+"""Makes commit groups durable: the interface, and the implementation that syncs the store's files.
 
-`commit/pipeline.py` creates one `Syncer` and requests syncs. Most of them run in threads of the store, which
-do not need the interpreter. The others run in the syncer's thread. `commit/healing.py` uses that thread to
-reopen the store, so that no sync runs at the same time.
+`commit/pipeline.py` requests syncs. `DiskSyncer` never lets the event loop wait for the disk. Most of its
+syncs run in threads of the store, which do not need the interpreter. The others run in the syncer's thread.
+`commit/healing.py` uses that thread to reopen the store, so that no sync runs at the same time. In a cluster,
+`cluster/log_syncer.py` appends to the replicated log instead.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mq9fast.errors import StoreError
 from mq9fast.storage.store import Store
@@ -20,11 +21,43 @@ T = TypeVar("T")
 Done = Callable[[StoreError | None], None]
 
 
-class Syncer:
-    """Runs requests one at a time and in order. Its methods are called in the event loop.
+class Syncer(Protocol):
+    """Runs requests one at a time and in order. Its methods are called in the event loop."""
 
-    `syncs`, `sync_seconds`: how many syncs there were, and how long they took in total.
-    """
+    syncs: int
+    """How many syncs there were."""
+
+    sync_seconds: float
+    """How long they took in total."""
+
+    def request(self, done: Done) -> None:
+        """Make all written changes durable. Then `done(failure)` is called in the event loop, with None on
+        success."""
+        ...
+
+    def may_read(self) -> bool:
+        """Whether clients may be told what is stored, without a sync before it."""
+        ...
+
+    def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Call `work()` in a thread, while no sync runs. The future gets its result or exception."""
+        ...
+
+    async def recover(self) -> bool:
+        """After a failure: whether the store accepts writes again without being reopened. Raises StoreError
+        if it could not be reopened now either."""
+        ...
+
+    def stop(self) -> None:
+        """Wait until all requests are done, and end all threads."""
+        ...
+
+
+NewSyncer = Callable[[asyncio.AbstractEventLoop, Store], Syncer]
+
+
+class DiskSyncer:
+    """Implements `Syncer` with the fsyncs of a store."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         self._loop = loop
@@ -41,21 +74,24 @@ class Syncer:
         loop.add_reader(store.sync_ended, self._sync_ended)
 
     def request(self, done: Done) -> None:
-        """Sync all written changes. Then `done(failure)` is called in the event loop, with None on
-        success."""
         if self._begun is None and not self._in_thread and self._store.begin_sync():
             self._begun, self._begun_at = done, time.perf_counter()
         else:
             self._put(lambda: self._sync_in_thread(done))
 
+    def may_read(self) -> bool:
+        return True
+
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        """Call `work()` in the thread, between two syncs. The future gets its result or exception."""
         future = self._loop.create_future()
         self._put(lambda: self._answer(_settle, future, *_outcome(work)))
         return future
 
+    async def recover(self) -> bool:
+        await self.run(self._store.probe)
+        return await self.run(self._store.has_recovered)
+
     def stop(self) -> None:
-        """Wait until all requests are done, and end the thread."""
         self._loop.remove_reader(self._store.sync_ended)
         if self._begun is not None:
             self._finish_sync()

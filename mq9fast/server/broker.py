@@ -16,6 +16,7 @@ from mq9fast._core.base.limits import Limits
 from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.auth.passwords import Passwords
+from mq9fast.commit.syncer import DiskSyncer, NewSyncer
 from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import ReadError, StartError, StoreError
@@ -60,9 +61,9 @@ STOP_SECONDS = 3.0
 class Broker:
     """One broker. `start` raises StartError; `address` is known after it.
 
-    `open_store` opens the store. `max_connections` is less than the setting if the system allows fewer file
-    descriptors. `max_tables`: how many table files the store may have open, -1 for any number. `cluster`: the
-    node of which this is the broker.
+    `open_store` opens the store, and `new_syncer` makes what makes it durable. `max_connections` is less than
+    the setting if the system allows fewer file descriptors. `max_tables`: how many table files the store may
+    have open, -1 for any number. `cluster`: the node of which this is the broker.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Broker:
         settings: Settings,
         open_store: OpenStore = RocksStore,
         *,
+        new_syncer: NewSyncer = DiskSyncer,
         max_connections: int | None = None,
         max_tables: int = -1,
         cluster: "ClusterView | None" = None,
@@ -87,6 +89,7 @@ class Broker:
         self.max_tables = max_tables
         self.cluster = cluster
         self._open_store = open_store
+        self._new_syncer = new_syncer
         self.health = Health()
         self.data_dir = utf8_path(settings.data_dir)
         self.lame_duck = False
@@ -128,7 +131,7 @@ class Broker:
             try:
                 version = check_format(self._store, data_dir)
                 self._store.begin(self.settings.sync)
-                parts = compose(self.settings, self.limits, self._store, self.health)
+                parts = compose(self.settings, self.limits, self._store, self.health, self._new_syncer)
                 self.engine, self.mailboxes = parts.engine, parts.mailboxes
                 self.expirer = parts.expirer
                 self.pipeline, self._read_retry = parts.pipeline, parts.read_retry

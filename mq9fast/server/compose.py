@@ -37,6 +37,7 @@ from mq9fast.commit.page_cache import PageCacheLimit, cache_limit_bytes
 from mq9fast.commit.pipeline import CommitPipeline
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
+from mq9fast.commit.syncer import NewSyncer
 from mq9fast.commit.value_cleaner import ValueCleaner
 from mq9fast.config.settings import Settings
 from mq9fast.errors import UNREADABLE, refusals
@@ -74,7 +75,13 @@ class Parts:
     compaction: Compaction
 
 
-def compose(settings: Settings, limits: Limits, store: Store, health: Health) -> Parts:
+def compose(
+    settings: Settings,
+    limits: Limits,
+    store: Store,
+    health: Health,
+    new_syncer: NewSyncer,
+) -> Parts:
     """Build the parts in the running event loop. No mailbox is read from the store yet. Raises StoreError."""
     loop = asyncio.get_running_loop()
     pending_work = PendingWork(limits)
@@ -103,6 +110,7 @@ def compose(settings: Settings, limits: Limits, store: Store, health: Health) ->
         store,
         read_retry,
         health,
+        new_syncer=new_syncer,
         sync=settings.sync,
         sync_interval=settings.sync_interval,
     )

@@ -26,6 +26,8 @@ NEXT_UID_KEY = b"u"
 COUNT_KEY = b"n"
 NO_ORPHANS_KEY = b"s"
 HASH_KEY = b"h"
+# Of a node of a cluster: see cluster/record.py.
+POSITION_KEY = b"r"
 HASH_KEY_BYTES = 16
 PURGES = b"p"
 SEGMENTS = b"l"
@@ -123,7 +125,7 @@ def check_format(store: Store, directory: Path) -> int:
     """
     version = check_version(store, directory)
     if version == 0:
-        if next(store.scan(b"", LAST_KEY), None) is not None:
+        if any(key != POSITION_KEY for key, _ in store.scan(b"", LAST_KEY)):
             raise not_mq9fast(directory)
         _put_format(store, 0, id_epoch=0)
     return version

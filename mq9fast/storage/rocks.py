@@ -7,20 +7,16 @@ except `mq9fast.clock`. rocksdict raises bare Exception; the methods here turn t
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, cast
 
-from rocksdict import CompactOptions, Rdict, ReadOptions, WriteBatch
+from rocksdict import Rdict, WriteBatch
 
-from mq9fast._core.storage.live_values import points_to
-from mq9fast._core.storage.row_iterator import RowIterator
 from mq9fast._core.storage.value_batch import ValueBatch
-from mq9fast._core.storage.value_reader import ValueReader
-from mq9fast.errors import ReadError, StartError, StoreError, bad_file_error
+from mq9fast.errors import StartError, StoreError, bad_file_error
 from mq9fast.storage import layout
 from mq9fast.storage.broker_state import BrokerState, StateWriter, boot_id
-from mq9fast.storage.checkpoint import checkpoint
 from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepare_reopen
 from mq9fast.storage.directory_checks import make_directory
 from mq9fast.storage.manifest import read_manifest
@@ -28,6 +24,7 @@ from mq9fast.storage.parallel_sync import ParallelSync
 from mq9fast.storage.presence import Presence, probe
 from mq9fast.storage.replay import replay
 from mq9fast.storage.rocks_database import describe_open_error, open_database, read_format_version
+from mq9fast.storage.rocks_reader import RocksReader
 from mq9fast.storage.segment import segment_name
 from mq9fast.storage.store import Batch
 from mq9fast.storage.value_log import ValueLog
@@ -35,17 +32,13 @@ from mq9fast.storage.value_recovery import drop_lost_rows
 
 log = logging.getLogger("mq9fast.store")
 
-# Smaller memtables are not worth a table of their own.
-MIN_FLUSH_BYTES = 4 << 20
-# About how much one call of compact_range compacts. A broker that stops waits for it to end.
-COMPACTION_RANGE_BYTES = 128 << 20
 # Fewer bytes are written to the value log before another thread has woken up.
 MIN_THREAD_BYTES = 128 << 10
 # RocksDB's text for a full disk.
 DISK_FULL = "No space left on device"
 
 
-class RocksStore:
+class RocksStore(RocksReader):
     """The database in one data directory, opened by one process. `path` is created if it is missing.
 
     Raises StartError if the directory cannot be used, if another broker uses it, or if acknowledged changes
@@ -54,12 +47,11 @@ class RocksStore:
     """
 
     def __init__(self, path: Path, *, accept_loss: bool = False, max_files: int = -1) -> None:
-        self.read_failed: Callable[[bytes, bytes, str], None] | None = None
+        super().__init__()
         self._path = path
         self._max_files = max_files
         self._failure = ""
         self._recovers = False
-        self._compaction_on = True
         self._old: Rdict | None = None
         self._new: Rdict | None = None
         self._new_segments: list[int] = []
@@ -68,6 +60,7 @@ class RocksStore:
         self._completed: Batch | None = None
         self._completion_error: StoreError | None = None
         self.values = ValueLog(path, max_files)
+        self._reader = self.values.reader
         self._parallel_sync = ParallelSync(path, self.values)
         self._begun_sequence = 0
         self._directory = DataDirectory(path, accept_loss=accept_loss)
@@ -279,109 +272,6 @@ class RocksStore:
         self._failure = str(error) or type(error).__name__
         return StoreError(self._failure)
 
-    def write_stalled(self) -> bool:
-        try:
-            return bool(self._db.property_int_value("rocksdb.is-write-stopped"))
-        except Exception:
-            # The next write reports the error.
-            return False
-
-    def flush_memtables(self) -> None:
-        try:
-            memtable_bytes = self._db.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
-            if memtable_bytes > MIN_FLUSH_BYTES:
-                self._db.flush(False)
-        except Exception as error:
-            raise StoreError(str(error)) from error
-
-    def table_bytes(self) -> int:
-        try:
-            return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
-        except Exception as error:
-            raise StoreError(str(error)) from error
-
-    def compact(self, stop: Callable[[], bool]) -> None:
-        if not self._compaction_on:
-            return
-        db, options = self._db, CompactOptions()
-        # Automatic compactions may run at the same time.
-        options.set_exclusive_manual_compaction(False)
-        try:
-            db.flush(True)
-            for first, end in _compaction_ranges(db):
-                if stop():
-                    return
-                db.compact_range(first, end, options)
-        except Exception as error:
-            raise StoreError(str(error)) from error
-
-    def checkpoint(self, target: Path) -> None:
-        try:
-            self._db.flush(True)
-        except Exception as error:
-            raise StoreError(str(error)) from error
-        checkpoint(self._path, target)
-
-    def get(self, key: bytes) -> bytes | None:
-        value = self.get_stored(key)
-        try:
-            return self.values.reader.resolve(value)
-        except Exception as error:
-            raise self._unreadable(key, key + b"\0", error) from error
-
-    def get_stored(self, key: bytes) -> bytes | None:
-        self._complete()
-        try:
-            return cast("bytes | None", self._db.get(key))
-        except Exception as error:
-            raise self._unreadable(key, key + b"\0", error) from error
-
-    def points_to(self, key: bytes, segment: int, offset: int) -> bool:
-        return points_to(self.get_stored(key), segment, offset)
-
-    def scan(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        self._complete()
-        return self._iterate(self._db, first, end, self.values.reader)
-
-    def scan_stored(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        self._complete()
-        return self._iterate(self._db, first, end, values=None)
-
-    def _iterate(
-        self, db: Rdict, first: bytes, end: bytes, values: ValueReader | None
-    ) -> Iterator[tuple[bytes, bytes]]:
-        # DANGER: the iterator points into `options` but does not keep them alive; RowIterator does.
-        options = ReadOptions()
-        options.set_iterate_upper_bound(end)
-        try:
-            iterator = db.iter(options)
-            iterator.seek(first)
-        except Exception as error:
-            raise self._unreadable(first, end, error) from error
-        return RowIterator(iterator, options, first, end, self._unreadable, values)
-
-    def scan_back(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        # rocksdict cannot set a lower bound. An iterator that went on below the first pair might have to pass
-        # any number of deleted keys.
-        lowest = next(self.scan_stored(first, end), None)
-        if lowest is None:
-            return iter(())
-        first = lowest[0]
-        options = ReadOptions()
-        options.set_iterate_upper_bound(end)
-        try:
-            iterator = self._db.iter(options)
-            iterator.seek_to_last()
-        except Exception as error:
-            raise self._unreadable(first, end, error) from error
-        return RowIterator(iterator, options, first, end, self._unreadable, self.values.reader, True)
-
-    def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
-        """Report a failed read of the keys from `first` up to `end`. Returns the error to raise."""
-        if self.read_failed is not None:
-            self.read_failed(first, end, str(error))
-        return ReadError(str(error))
-
     # Recovery from a failure; see mq9fast/commit/healing.py.
 
     def probe(self) -> None:
@@ -478,16 +368,3 @@ class _Closed:
 
     def __getattr__(self, _name: str) -> NoReturn:
         raise StoreError("the store is being reopened")
-
-
-def _compaction_ranges(db: Rdict) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Key ranges that cover all keys. In each, tables of about COMPACTION_RANGE_BYTES begin."""
-    first: bytes | None = None
-    range_bytes = 0
-    for table in sorted(db.live_files(), key=lambda table: cast(bytes, table["start_key"])):
-        start = cast(bytes, table["start_key"])
-        if range_bytes >= COMPACTION_RANGE_BYTES and start != first:
-            yield first, start
-            first, range_bytes = start, 0
-        range_bytes += cast(int, table["size"])
-    yield first, None

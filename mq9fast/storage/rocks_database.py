@@ -1,7 +1,6 @@
 """Opens RocksDB databases through rocksdict: the options, the path, and the errors of opening.
 
-`rocks.py`, which implements the store, and `replay.py` call this module. Only it and `rocks.py` import
-rocksdict.
+`rocks.py` and `unlogged.py`, which implement the store, and `replay.py` call this module.
 """
 
 import errno

@@ -96,7 +96,8 @@ class Store(Protocol):
 
     @property
     def write_ended(self) -> int:
-        """A descriptor that has one byte to read after each batch that the thread has written."""
+        """A descriptor that has one byte to read after each batch that the thread has written; -1 without
+        such a thread."""
         ...
 
     def begin_write(self, batch: Batch) -> bool:

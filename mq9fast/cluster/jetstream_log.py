@@ -1,0 +1,147 @@
+"""The log on NATS JetStream: a stream with three replicas, whose servers fsync before they acknowledge.
+
+An append names the sequence number that it expects to follow (`Nats-Expected-Last-Sequence`). The header
+`Nats-Expected-Last-Msg-Id` is never sent: in nats-server 2.15.1 one refused publish with it leaves a stream
+of several replicas without a leader.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator
+
+from mq9fast.cluster.appender import Appender, Found, PlaceTaken, Stored
+from mq9fast.cluster.connection import Access, Connection
+from mq9fast.cluster.jetstream_reader import JetStreamReader
+from mq9fast.cluster.log import LogError, LogFull
+from mq9fast.cluster.wire import Message
+
+ASK_SECONDS = 5.0
+# max_payload counts the header of a message too.
+HEADER_BYTES = 256
+# Codes of JetStream's API.
+NAME_IN_USE = 10058
+WRONG_LAST_SEQUENCE = (10071, 10164)
+# Of the stream, of the account, and of the servers.
+NO_SPACE = (10077, 10023, 10047)
+
+
+class JetStreamLog:
+    """Implements `Log` with the stream `stream`. Call `connect` first, and `create` if it may be missing."""
+
+    def __init__(self, access: Access, stream: str) -> None:
+        self._stream = stream
+        self._subject = stream.encode() + b".log"
+        self._reader: JetStreamReader | None = None
+        self._appender = Appender(self)
+        self._connection = Connection(access, self._connected)
+        self.append = self._appender.append
+        self.fence = self._appender.fence
+        self.max_record = 0
+
+    async def connect(self) -> None:
+        """Connect to a server, and wait for one. Raises LogError if they refuse."""
+        await self._connection.connect()
+        self.max_record = self._connection.max_payload - HEADER_BYTES
+
+    async def create(self, *, replicas: int = 3, max_bytes: int = -1) -> None:
+        """Make the stream if it is missing. Raises LogError, also if there is another one of that name."""
+        config = {
+            "name": self._stream,
+            "subjects": [self._subject.decode()],
+            "num_replicas": replicas,
+            "retention": "limits",
+            "storage": "file",
+            # A full log refuses. It never drops records that a store may need.
+            "discard": "new",
+            "max_bytes": max_bytes,
+            "allow_direct": True,
+            "deny_delete": True,
+            "duplicate_window": 100_000_000,
+        }
+        answer = await self._connection.ask(f"$JS.API.STREAM.CREATE.{self._stream}", config, ASK_SECONDS)
+        error = answer.get("error")
+        if error is None:
+            return
+        if error.get("err_code") != NAME_IN_USE:
+            raise LogError(f"the stream {self._stream} cannot be made: {error.get('description')}")
+        found = await self._connection.ask(f"$JS.API.STREAM.INFO.{self._stream}", {}, ASK_SECONDS)
+        for name in ("subjects", "retention", "storage", "discard", "allow_direct"):
+            if found.get("config", {}).get(name) != config[name]:
+                raise LogError(f"the stream {self._stream} is not one of mq9fast: {name} differs")
+
+    def end(self) -> int:
+        return self._appender.end
+
+    @property
+    def unanswered_since(self) -> float | None:
+        return self._appender.unanswered_since
+
+    async def read(self, first: int) -> AsyncIterator[tuple[int, bytes]]:
+        reader = JetStreamReader(self._connection, self._stream, first)
+        self._reader = reader
+        try:
+            async for record in reader.records():
+                yield record
+        finally:
+            self._reader = None
+            reader.close()
+
+    async def trim(self, upto: int) -> None:
+        body = {"seq": upto}
+        answer = await self._connection.ask(f"$JS.API.STREAM.PURGE.{self._stream}", body, ASK_SECONDS)
+        if "error" in answer:
+            raise LogError(f"the log cannot be trimmed: {answer['error'].get('description')}")
+
+    async def close(self) -> None:
+        self._appender.close()
+        await self._connection.close()
+
+    def _connected(self) -> None:
+        self._appender.resend()
+        if self._reader is not None:
+            self._reader.restart()
+
+    # For the appender.
+
+    def store(self, record: bytes, expected: int | None, answer: Stored) -> None:
+        def receive(message: Message) -> None:
+            self._connection.forget(reply)
+            answer(_stored(message, 0 if expected is None else expected))
+
+        reply = self._connection.reply_subject(receive)
+        header = b"" if expected is None else b"Nats-Expected-Last-Sequence: %d\r\n" % expected
+        self._connection.publish(self._subject, record, reply=reply, header=header)
+
+    def find(self, sequence: int, answer: Found) -> None:
+        def receive(message: Message) -> None:
+            self._connection.forget(reply)
+            if message.status:
+                missing = message.status == b"404"
+                answer(None if missing else LogError(f"status {message.status.decode()}"))
+            else:
+                answer(message.payload)
+
+        reply = self._connection.reply_subject(receive)
+        subject = b"$JS.API.DIRECT.GET." + self._stream.encode()
+        self._connection.publish(subject, b'{"seq":%d}' % sequence, reply=reply)
+
+
+def _stored(message: Message, expected: int) -> int | LogError:
+    """What the answer to a publish says."""
+    if message.status:
+        # 503: nobody leads the stream now.
+        return LogError(f"status {message.status.decode()}")
+    try:
+        found = json.loads(message.payload)
+    except ValueError:
+        return LogError("the answer to an append is not JSON")
+    error = found.get("error")
+    if error is None:
+        return int(found["seq"])
+    code, description = error.get("err_code"), str(error.get("description"))
+    if code in WRONG_LAST_SEQUENCE:
+        last = re.search(r"\d+$", description)
+        return PlaceTaken(int(last[0]) if last else expected)
+    if code in NO_SPACE and ("maximum" in description or "insufficient" in description):
+        return LogFull(f"the replicated log is full: {description}")
+    return LogError(description)

@@ -1,0 +1,131 @@
+"""Reads a stream of JetStream in order, and goes on with each new record.
+
+A consumer on the servers sends the records, numbered. If one is missing, or nothing comes for too long,
+another consumer is made that goes on behind the last record. Consumers keep nothing on disk.
+"""
+
+import asyncio
+import collections
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator
+
+from mq9fast.cluster.connection import Connection
+from mq9fast.cluster.wire import Message
+
+log = logging.getLogger("mq9fast.cluster")
+
+HEARTBEAT_SECONDS = 0.5
+# Without any sign of the consumer for this long, another one is made.
+SILENT_SECONDS = 1.5
+# The servers forget a consumer that nobody listens to.
+FORGET_SECONDS = 5
+NANOSECONDS = 1_000_000_000
+
+
+class JetStreamReader:
+    """Reads the records from the sequence number `first` on. `records` is used once."""
+
+    def __init__(self, connection: Connection, stream: str, first: int) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._next = first
+        self._delivered = 0  # by the consumer
+        self._sid = self._answer = b""
+        self._queue: collections.deque[Message] = collections.deque()
+        self._arrived = asyncio.Event()
+        self._must_restart = True
+
+    async def records(self) -> AsyncIterator[tuple[int, bytes]]:
+        """The records, each with its sequence number, until `close`."""
+        while True:
+            if self._must_restart:
+                self._start()
+            while self._queue and not self._must_restart:
+                message = self._queue.popleft()
+                if message.status:
+                    self._control(message)
+                    continue
+                sequence, delivered = _numbers(message.reply)
+                if delivered != self._delivered + 1:
+                    self._must_restart = True
+                    break
+                self._delivered = delivered
+                self._next = sequence + 1
+                yield sequence, message.payload
+            if not self._must_restart:
+                await self._wait()
+
+    def restart(self) -> None:
+        """The connection is another one now: make another consumer."""
+        self._must_restart = True
+        self._arrived.set()
+
+    def close(self) -> None:
+        """Receive nothing more."""
+        self._connection.unsubscribe(self._sid)
+        self._connection.forget(self._answer)
+
+    async def _wait(self) -> None:
+        self._arrived.clear()
+        if self._queue:
+            return
+        try:
+            await asyncio.wait_for(self._arrived.wait(), SILENT_SECONDS)
+        except asyncio.TimeoutError:
+            self._must_restart = True
+
+    def _start(self) -> None:
+        """Make a consumer. If that fails, nothing comes of it, and another one follows."""
+        self._must_restart = False
+        self.close()
+        self._queue.clear()
+        self._delivered = 0
+        subject, self._sid = self._connection.subscribe(self._receive)
+        name = f"mq9-{secrets.token_hex(8)}"
+        config = {
+            "name": name,
+            "deliver_subject": subject.decode(),
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._next,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "flow_control": True,
+            "idle_heartbeat": int(HEARTBEAT_SECONDS * NANOSECONDS),
+            "inactive_threshold": FORGET_SECONDS * NANOSECONDS,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "max_deliver": 1,
+        }
+        create = f"$JS.API.CONSUMER.CREATE.{self._stream}.{name}"
+        body = json.dumps({"stream_name": self._stream, "config": config})
+        self._answer = self._connection.reply_subject(self._created)
+        self._connection.publish(create.encode(), body.encode(), reply=self._answer)
+
+    def _created(self, message: Message) -> None:
+        if message.status or b'"error"' in message.payload:
+            log.debug("no consumer of the log: %s", (message.header + message.payload).decode())
+
+    def _receive(self, message: Message) -> None:
+        self._queue.append(message)
+        self._arrived.set()
+
+    def _control(self, message: Message) -> None:
+        """A heartbeat, or the question whether everything before it was taken."""
+        if message.reply:
+            self._connection.publish(message.reply, b"")
+        elif stalled := message.field(b"Nats-Consumer-Stalled"):
+            self._connection.publish(stalled, b"")
+        last = message.field(b"Nats-Last-Consumer")
+        with contextlib.suppress(ValueError):
+            if last and int(last) != self._delivered:
+                self._must_restart = True
+
+
+def _numbers(reply: bytes) -> tuple[int, int]:
+    """The number of a record in the stream, and among those of the consumer, in its reply subject."""
+    words = reply.split(b".")
+    at = 5 if len(words) == 9 else 7  # with a domain and an account
+    return int(words[at]), int(words[at + 1])

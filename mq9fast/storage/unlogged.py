@@ -1,0 +1,166 @@
+"""The part of a store on RocksDB without a write-ahead log of its own: a replicated log takes its place.
+
+After a kill the store is what RocksDB had flushed: everything up to some batch, and nothing of later ones.
+`cluster/replicated_store.py` adds the position in the replicated log to each batch, and reads on from there.
+Large values are in RocksDB like small ones.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import NoReturn, cast
+
+from rocksdict import WriteBatch, WriteOptions
+
+from mq9fast.errors import StartError, StoreError
+from mq9fast.storage.directory_checks import file_names, in_use, make_directory
+from mq9fast.storage.presence import Presence, probe
+from mq9fast.storage.rocks_database import describe_open_error, open_database
+from mq9fast.storage.rocks_reader import RocksReader
+from mq9fast.storage.store import Batch
+from mq9fast.storage.write_ahead_log import sync_directory
+
+# Marks the directory of a node of a cluster. The node locks it.
+MARKER = "mq9fast.replica"
+
+
+class NoValues:
+    """The value log of a store that has none: see `Values` of `storage/store.py`."""
+
+    def size_bytes(self) -> int:
+        return 0
+
+    def complete(self) -> dict[int, int]:
+        return {}
+
+    def durable_after(self, number: int) -> list[tuple[int, int]]:
+        return []
+
+    def complete_active(self) -> None:
+        pass
+
+    def file(self, number: int) -> NoReturn:
+        raise KeyError(number)
+
+    close_file = forget = file
+
+
+class UnloggedRocks(RocksReader):
+    """The database in the directory `path`, which is created if it is missing. Raises StartError.
+
+    `flushed`: everything up to this change survives a power cut. All changes have numbers, as RocksDB counts.
+    """
+
+    def __init__(self, path: Path, *, max_files: int = -1) -> None:
+        super().__init__()
+        self.path = self._path = path
+        self._failure = ""
+        self.values = NoValues()
+        self._lock = _claim(path)
+        try:
+            self._db = open_database(path, max_files, compact=False)
+            self._presence = Presence(path)
+        except Exception as error:  # rocksdict raises bare Exception
+            os.close(self._lock)
+            raise StartError(describe_open_error(path, error)) from error
+        self._write_options = WriteOptions()
+        # The stub of rocksdict has a method here, and the class an attribute.
+        self._write_options.disable_wal = True  # type: ignore[method-assign, assignment]
+        self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
+
+    def new_rows(self) -> Batch:
+        """An empty write batch of RocksDB, for `write_rows`."""
+        return cast(Batch, WriteBatch(True))
+
+    def write_rows(self, rows: Batch) -> None:
+        """Write a batch that `new_rows` returned. Raises StoreError."""
+        self._check()
+        try:
+            self._db.write(cast(WriteBatch, rows), self._write_options)
+        except Exception as error:
+            raise self._fail(error) from error
+        self.written_sequence = self._db.latest_sequence_number()
+
+    def begin_compacting(self) -> None:
+        try:
+            self._db.set_options({"disable_auto_compactions": "false"})
+        except Exception as error:
+            self._fail(error)
+
+    def flush(self) -> None:
+        """Make everything written so far survive a power cut. Any thread may call it; it releases the GIL.
+        Raises StoreError."""
+        try:
+            self._db.flush(True)
+            self._presence.check()
+        except Exception as error:
+            raise self._fail(error) from error
+
+    def check(self) -> None:
+        self._check()
+        try:
+            self._presence.check()
+            if self._db.property_int_value("rocksdb.background-errors"):
+                self._db.write(WriteBatch(True), self._write_options)
+        except Exception as error:
+            raise self._fail(error) from error
+
+    def refuse(self, error: StoreError) -> None:
+        if not self._failure:
+            self._fail(error)
+
+    def _check(self) -> None:
+        if self._failure:
+            raise StoreError(self._failure)
+
+    def _fail(self, error: Exception) -> StoreError:
+        self._failure = str(error) or type(error).__name__
+        return StoreError(self._failure)
+
+    def probe(self) -> None:
+        self._presence.check()
+        probe(self._path)
+
+    def has_recovered(self) -> bool:
+        """Whether RocksDB accepts writes, as it does by itself once a full disk has space."""
+        try:
+            self._db.write(WriteBatch(True), self._write_options)
+        except Exception:
+            return False
+        return True
+
+    def resume(self) -> None:
+        self._failure = ""
+
+    def close(self) -> None:
+        """Flush everything and close the store. Raises StoreError."""
+        self._presence.close()
+        try:
+            self._db.close()
+        except Exception as error:
+            raise StoreError(str(error)) from error
+        finally:
+            os.close(self._lock)
+
+
+def _claim(path: Path) -> int:
+    """Lock the directory of a node, and mark a new one. Returns the descriptor of the lock."""
+    try:
+        make_directory(path)
+        names = file_names(path)
+        if names and MARKER not in names:
+            raise StartError(
+                f"the data directory {path} is not that of a node of a cluster: "
+                "set data_dir to another directory"
+            )
+        descriptor = os.open(path / MARKER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(describe_open_error(path, error)) from error
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not names:
+            sync_directory(path)
+    except OSError:
+        os.close(descriptor)
+        raise StartError(in_use(path)) from None
+    return descriptor
