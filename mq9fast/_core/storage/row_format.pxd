@@ -28,7 +28,7 @@ Numbers are unsigned and big-endian, so that the order of bytes is the order of 
                                                                      if receipts or dead letters are wanted
     't' due_ms(8) uid(8) last_id(8)          a due row: messages of one mailbox that are due at this time
     'l' segment(8)                           nothing                a segment of the value log
-    'r'                                      a position             the place of a node of a cluster in the log
+    'r'                                      a position             of a node of a cluster, in the log
 
     A value of messages of MIN_LOGGED_BYTES or more is in the value log, and its row has a value pointer
     instead (`value_format`).
