@@ -1,7 +1,9 @@
 """Fixtures for all tests: a broker that the tests of a module share, or brokers that one test starts."""
 
 import itertools
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,9 @@ settings.register_profile(
     "mq9fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("mq9fast")
+
+# A file system of its own.
+SHARED_MEMORY = Path("/dev/shm")
 
 _names = itertools.count()
 
@@ -85,3 +90,13 @@ def member(broker: Broker, address: str) -> Iterator[Connect]:
     yield connect
     for wire in wires:
         wire.close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A directory on another file system than `tmp_path`."""
+    if not SHARED_MEMORY.is_dir() or SHARED_MEMORY.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("/dev/shm is no file system of its own here")
+    path = Path(tempfile.mkdtemp(dir=SHARED_MEMORY, prefix="mq9fast-"))
+    yield path
+    shutil.rmtree(path)

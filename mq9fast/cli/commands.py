@@ -13,7 +13,8 @@ class Command(NamedTuple):
 
     `name`: the word on the command line. `module`: the module with its function `command`. `summary`: one
     line of help. `example`: lines of shell at the end of its help, which a test runs in an empty directory
-    beside a broker that `NATS_URL` names and that has the mailbox `task.queue`. `until_interrupted`: the
+    beside a broker that `NATS_URL` names, whose data directory is `DATA_DIR`, and that has the mailbox
+    `task.queue`. `until_interrupted`: the
     command goes on until Ctrl-C. `extra`: the extra packages of mq9fast that it needs.
     """
 
@@ -108,6 +109,30 @@ COMMANDS = {
             "Show mailboxes and their traffic, again and again.",
             "mq9fast top task.queue --interval 1s",
             until_interrupted=True,
+        ),
+        Command(
+            "backup",
+            "mq9fast.cli.backup",
+            "Copy a data directory, also of a running broker, and verify the copy.",
+            "mq9fast backup ./monday --data-dir $DATA_DIR",
+        ),
+        Command(
+            "restore",
+            "mq9fast.cli.restore",
+            "Verify a backup, and make a data directory of it.",
+            "mq9fast backup ./monday --data-dir $DATA_DIR\nmq9fast restore ./monday ./restored",
+        ),
+        Command(
+            "check",
+            "mq9fast.cli.check",
+            "Say what a data directory holds, and what is wrong with it.",
+            "mq9fast backup ./monday --data-dir $DATA_DIR\nmq9fast check ./monday",
+        ),
+        Command(
+            "salvage",
+            "mq9fast.cli.salvage",
+            "Copy what can be read of a damaged data directory.",
+            "mq9fast backup ./monday --data-dir $DATA_DIR\nmq9fast salvage ./monday ./salvaged",
         ),
         Command(
             "mcp",

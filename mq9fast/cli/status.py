@@ -11,5 +11,7 @@ class Status(IntEnum):
     USAGE = 2
     NO_BROKER = 3
     TIMED_OUT = 4
+    # A data directory has lost something, or something in it is wrong.
+    DAMAGED = 5
     # As shells report a program that SIGINT ended.
     INTERRUPTED = 130

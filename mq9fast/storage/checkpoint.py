@@ -12,11 +12,12 @@ command in another process can make it, too. It works because of what RocksDB an
 """
 
 import contextlib
+import errno
 import filecmp
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mq9fast.errors import StartError, StoreError, bad_file_error
@@ -25,7 +26,7 @@ from mq9fast.storage.layout import MAX_ID_EPOCH
 from mq9fast.storage.manifest import Manifest, manifest_content, parse_manifest
 from mq9fast.storage.new_directory import NewDirectory
 from mq9fast.storage.segment import segment_name, segment_sizes
-from mq9fast.storage.state_file import CLOCK_FILE, StateFile, read_record
+from mq9fast.storage.state_file import CLOCK_FILE, StateFile, read_record, write_record
 from mq9fast.storage.write_ahead_log import log_name, log_numbers, read_log, truncate_at_break
 
 # A file that has gone may have been deleted because a newer one replaces it. After so many attempts, it is
@@ -45,11 +46,15 @@ class Checkpoint:
 
     `base`: an earlier copy. A file that has the same content there is linked to it instead of copied, where
     the copy cannot be linked to `source`. `raise_ids`: ids that the copy gives are above those that `source`
-    goes on to give. `linked_bytes`, `copied_bytes`: how much the copy shares with others, and its own.
+    goes on to give. `may_link`: whether files may be linked to those in `source`. `linked_bytes`,
+    `copied_bytes`: how much the copy shares with others, and its own.
     """
 
-    def __init__(self, source: Path, *, base: Path | None = None, raise_ids: bool = False) -> None:
+    def __init__(
+        self, source: Path, *, base: Path | None = None, raise_ids: bool = False, may_link: bool = True
+    ) -> None:
         self._source = source
+        self._may_link = may_link
         self._base = base
         self._raise_ids = raise_ids
         self._placed: dict[str, bool] = {}  # whether the file is linked, by name
@@ -57,13 +62,18 @@ class Checkpoint:
         self.linked_bytes = 0
         self.copied_bytes = 0
 
-    def write(self, target: Path) -> None:
-        """Write the copy into the new or empty directory `target`. Raises StoreError, and leaves nothing of
-        it, if anything fails."""
+    def write(self, target: Path, verify: Callable[[Path], None] | None = None) -> None:
+        """Write the copy into the new or empty directory `target`.
+
+        Raises StoreError, and leaves nothing of it, if anything fails. `verify`: called with the directory
+        of the finished copy before it is in place; raises StoreError.
+        """
         if target.absolute().is_relative_to(self._source.absolute()):
             raise StoreError(f"{target} is in the data directory itself: give another place")
         with NewDirectory(target) as work:
             self._write_into(work)
+            if verify is not None:
+                verify(work)
             for name in self._placed:
                 size = (work / name).stat().st_size
                 if self._placed[name]:
@@ -139,6 +149,8 @@ class Checkpoint:
         source, target = self._source / name, work / name
         target.unlink(missing_ok=True)
         try:
+            if not self._may_link:
+                raise OSError(errno.EXDEV, "files may not be linked")
             target.hardlink_to(source)
             self._placed[name] = True
         except FileNotFoundError:
@@ -198,7 +210,7 @@ class Checkpoint:
                 (work / file.name).write_bytes(file.read_bytes())
         clock = self._source / CLOCK_FILE
         if clock.exists() and (saved := read_record(clock)[0]) is not None:
-            _write_record(work / CLOCK_FILE, saved)
+            write_record(work / CLOCK_FILE, saved)
         (work / "CURRENT").write_bytes(f"{manifest.name}\n".encode())
 
     def _write_state(self, work: Path, manifest: Manifest, state: BrokerState | None) -> None:
@@ -246,16 +258,6 @@ def _copy_open(descriptor: int, target: Path) -> None:
             at, left = at + len(data), left - len(data)
 
 
-def _write_record(path: Path, payload: bytes) -> None:
-    path.unlink(missing_ok=True)
-    file = StateFile(path)
-    try:
-        file.write(payload)
-        file.sync()
-    finally:
-        file.close()
-
-
 def _clause(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename:
         missing = Path(error.filename)
@@ -263,14 +265,10 @@ def _clause(error: Exception) -> str:
     return str(error)
 
 
-def checkpoint(
-    source: Path, target: Path, *, base: Path | None = None, raise_ids: bool = False
-) -> Checkpoint:
+def checkpoint(source: Path, target: Path) -> None:
     """Copy the store in `source`, which a broker may be serving, into the new or empty directory `target`.
 
     Nothing that was acknowledged before the call is missing. Raises StoreError, and leaves nothing in
-    `target`, if anything fails. Returns the copy, with its sizes. `base`, `raise_ids`: as for `Checkpoint`.
+    `target`, if anything fails.
     """
-    copy = Checkpoint(source, base=base, raise_ids=raise_ids)
-    copy.write(target)
-    return copy
+    Checkpoint(source).write(target)

@@ -73,7 +73,7 @@ class DataDirectory:
         if self.state is None or self.state.served:
             checks.check_same_store(path, manifest, self.state)
             synced = self.state.synced if self.state is not None else 0
-            check_values = self.state is None or _may_have_lost_values(self.state)
+            check_values = self.state is None or may_have_lost_values(self.state)
             self.unsynced_tables = check_values and manifest.flushed > synced
             found = read_log(path, manifest, values.is_readable if check_values else None, synced)
             self._judge(measure_loss(found, self.state, boot_id()), found)
@@ -176,7 +176,7 @@ def missing_changes(path: Path, count: int) -> StoreError:
     return StoreError(f"the data directory {path} has lost {count} acknowledged changes: restart the broker")
 
 
-def _may_have_lost_values(state: BrokerState) -> bool:
+def may_have_lost_values(state: BrokerState) -> bool:
     """Whether values that were not synced may be lost, although nothing that was acknowledged is.
 
     A failed fsync may lose values as a power cut does. Under `always`, nothing after it was acknowledged.

@@ -128,7 +128,7 @@ def check_rocksdb_lock(path: Path) -> None:
     A broker of a version without a state file holds that lock only.
     """
     try:
-        with (path / "LOCK").open("r+b") as file:
+        with (path / "LOCK").open("rb") as file:
             request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
             answer = fcntl.fcntl(file.fileno(), fcntl.F_GETLK, request)
     except FileNotFoundError:

@@ -24,7 +24,8 @@ class Manifest(NamedTuple):
     """The content of a MANIFEST.
 
     `name`: its file name. `first_log`: the number of the first file of the log. `next_file`: the number of
-    the next new file. `flushed`: the tables hold every change up to this sequence number.
+    the next new file. `flushed`: the tables hold every change up to this sequence number. `bounds`: of each
+    table, its level, its first key, and its last key.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Manifest(NamedTuple):
     next_file: int
     flushed: int
     tables: dict[int, int]  # file number: bytes
+    bounds: dict[int, tuple[int, bytes, bytes]]
 
 
 class _Edits:
@@ -42,6 +44,7 @@ class _Edits:
         self.store_id = ""
         self.first_log = self.next_file = self.flushed = -1
         self.tables: dict[int, int] = {}
+        self.bounds: dict[int, tuple[int, bytes, bytes]] = {}
 
     def apply(self, edit: bytes) -> None:
         """Apply one edit. Raises ValueError or IndexError if it is malformed or has an unknown tag."""
@@ -54,7 +57,9 @@ class _Edits:
             self._new_file()
         elif tag == _DELETED_FILE:
             self._number()
-            self.tables.pop(self._number(), None)
+            number = self._number()
+            self.tables.pop(number, None)
+            self.bounds.pop(number, None)
         elif tag == _COMPARATOR:
             self._text()
         elif tag == _STORE_ID:
@@ -79,10 +84,9 @@ class _Edits:
             raise ValueError(f"unknown tag {tag}")
 
     def _new_file(self) -> None:
-        self._number()
-        number, size = self._number(), self._number()
-        self._text()
-        self._text()
+        level, number, size = self._number(), self._number(), self._number()
+        # Behind each key are 8 bytes with its sequence number.
+        self.bounds[number] = level, self._text()[:-8], self._text()[:-8]
         self._number()
         self.flushed = max(self.flushed, self._number())
         while self._number() != _END_OF_FIELDS:
@@ -141,5 +145,5 @@ def parse_manifest(path: Path, name: str, content: bytes) -> tuple[Manifest, int
         raise damaged from None
     if min(edits.first_log, edits.next_file, edits.flushed) < 0:
         raise damaged
-    manifest = Manifest(name, edits.store_id, edits.first_log, edits.next_file, edits.flushed, edits.tables)
-    return manifest, reader.end
+    numbers = edits.first_log, edits.next_file, edits.flushed
+    return Manifest(name, edits.store_id, *numbers, edits.tables, edits.bounds), reader.end

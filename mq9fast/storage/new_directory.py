@@ -19,7 +19,7 @@ UNFINISHED = "mq9fast.unfinished"
 # What a half-made store may consist of.
 _OWN = re.compile(
     r"\d+\.(sst|log)|values-\d+\.seg|MANIFEST-\d+|OPTIONS-\d+|IDENTITY|mq9fast\.(state|clock)|"
-    r"rocksdict-config\.json"
+    r"rocksdict-config\.json|LOCK|LOG(\.old\.\d+)?"
 )
 
 

@@ -3,8 +3,11 @@
 `rocks.py` and `unlogged.py`, which implement the store, and `replay.py` call this module.
 """
 
+import contextlib
 import errno
 import os
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -40,7 +43,7 @@ LEVEL_ZERO_STOP_FILES = 60
 INFO_LOG_FILES = 4
 INFO_LOG_TOTAL_BYTES = 4 << 20
 # RocksDB and rocksdict write these even when they open a database for reading only.
-_FILES_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
+FILES_WRITTEN_BY_READERS = ("LOCK", "LOG", "rocksdict-config.json")
 
 
 def open_database(path: Path, max_files: int, *, create: bool = True, compact: bool = True) -> Rdict:
@@ -53,7 +56,7 @@ def open_database(path: Path, max_files: int, *, create: bool = True, compact: b
     options.set_max_open_files(max_files)
     # The options of the column family are passed explicitly. Otherwise rocksdict takes them from the last
     # OPTIONS file, which has neither the deletion collector nor the cache.
-    return Rdict(_utf8_path(path), options, {"default": options})
+    return Rdict(utf8_path(path), options, {"default": options})
 
 
 def _options(*, create: bool, compact: bool) -> Options:
@@ -66,6 +69,8 @@ def _options(*, create: bool, compact: bool) -> Options:
     options.set_level_zero_stop_writes_trigger(LEVEL_ZERO_STOP_FILES)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+    # What it checks costs nothing that can be measured; docs/design.md says which checks do.
+    options.set_paranoid_checks(True)
     options.add_compact_on_deletion_collector_factory(
         DELETION_WINDOW, int(DELETION_WINDOW * DELETION_RATIO), DELETION_RATIO
     )
@@ -79,29 +84,44 @@ def _options(*, create: bool, compact: bool) -> Options:
     return options
 
 
+def reader_options(max_files: int, *, skip_damage: bool) -> Options:
+    """The options to read a database that may be damaged. `skip_damage`: what follows a damaged place of the
+    log is read, too."""
+    options = _options(create=False, compact=False)
+    options.set_max_open_files(max_files)
+    options.set_paranoid_checks(False)
+    if skip_damage:
+        options.set_wal_recovery_mode(DBRecoveryMode.skip_any_corrupted_record())
+    return options
+
+
+@contextlib.contextmanager
+def links_to(path: Path, names: Iterable[str] | None = None) -> Iterator[Path]:
+    """A temporary directory with links to the files of `path`, or only to those of these names. Raises
+    OSError."""
+    with tempfile.TemporaryDirectory(prefix="mq9fast-") as name:
+        links = Path(name)
+        for each in names if names is not None else (file.name for file in path.iterdir()):
+            if each not in FILES_WRITTEN_BY_READERS:
+                (links / each).symlink_to((path / each).absolute())
+        yield links
+
+
 def read_format_version(path: Path) -> int | None:
     """The format of the mq9fast store in `path`, 0 if it is empty; None for a database of another program.
 
     Raises StartError if RocksDB cannot open it. Changes no file in `path`. This is slow, so only a store
     without a state file, which an older version wrote, is opened like this.
     """
-    import tempfile
-
     options = Options(raw_mode=True)
     options.create_if_missing(False)
-    with tempfile.TemporaryDirectory() as name:
-        # Put symbolic links to the store's files into a temporary directory and open that. rocksdict and
-        # RocksDB then write their own files there.
-        links = Path(name)
-        for file in path.iterdir():
-            if file.name not in _FILES_WRITTEN_BY_READERS:
-                (links / file.name).symlink_to(file.absolute())
+    with links_to(path) as links:
         try:
-            db = Rdict(_utf8_path(links), options, access_type=AccessType.read_only(False))
+            db = Rdict(utf8_path(links), options, access_type=AccessType.read_only(False))
         except Exception as error:
             if "does not match existing comparator" in str(error):
                 return None
-            text = str(error).replace(name, str(path))
+            text = str(error).replace(str(links), str(path))
             raise StartError(f"the data directory {path} cannot be opened: {text}") from error
         try:
             version = db.get(layout.VERSION_KEY)
@@ -112,7 +132,7 @@ def read_format_version(path: Path) -> int | None:
             db.close()
 
 
-def _utf8_path(path: Path) -> str:
+def utf8_path(path: Path) -> str:
     """The path as rocksdict takes it: its bytes, decoded as UTF-8. Raises StartError if they are not."""
     try:
         return os.fsencode(path).decode()

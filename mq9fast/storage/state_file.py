@@ -126,6 +126,17 @@ def read_record(path: Path) -> tuple[bytes | None, int]:
         os.close(descriptor)
 
 
+def write_record(path: Path, payload: bytes) -> None:
+    """Write a new file with one record, and sync it. Raises StoreError."""
+    path.unlink(missing_ok=True)
+    file = StateFile(path)
+    try:
+        file.write(payload)
+        file.sync()
+    finally:
+        file.close()
+
+
 def _read_newest(descriptor: int, path: Path) -> tuple[int, bytes] | None:
     """The number and payload of the newest complete record."""
     try:

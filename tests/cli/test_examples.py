@@ -17,10 +17,12 @@ every_command = pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row
 
 @pytest.fixture(scope="module")
 def environment(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of an example: `mq9fast` is this one, and NATS_URL names the broker."""
+    """The environment of an example: `mq9fast` is this one, NATS_URL names the broker, and DATA_DIR its data
+    directory."""
     with Wire(broker.port) as wire:
         wire.create(name="task.queue")
-    return shell_environment(broker.url, tmp_path_factory.mktemp("programs"))
+    programs = tmp_path_factory.mktemp("programs")
+    return {**shell_environment(broker.url, programs), "DATA_DIR": str(broker.data_dir)}
 
 
 @every_command

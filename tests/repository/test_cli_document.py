@@ -29,7 +29,7 @@ def test_snippets_run(broker: Broker, tmp_path: Path) -> None:
 
 def test_commands_and_flags_exist() -> None:
     commands = re.findall(r"^\| `(\w+) ", PAGE, re.MULTILINE)
-    assert set(commands) <= set(COMMANDS) and len(commands) == 9
+    assert set(commands) <= set(COMMANDS) and len(commands) == 13
     flags = {flag for name in commands for flag in options_of(COMMANDS[name])}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE.partition("An error is a sentence")[0]))
     assert named - flags == {"--help"}

@@ -17,7 +17,7 @@ LAYERS = (
     "_core",
     "",
     "client config storage",
-    "auth mailbox",
+    "auth mailbox maintenance",
     "network commit",
     "monitoring",
     "server mcp",

@@ -1,19 +1,17 @@
 """Copies of a store that a broker serves: consistent, complete, and all or nothing."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mq9fast.errors import StoreError
-from mq9fast.storage.checkpoint import checkpoint
+from mq9fast.storage.checkpoint import Checkpoint, checkpoint
 from mq9fast.storage.new_directory import UNFINISHED
 from mq9fast.storage.rocks import RocksStore
 from tests.support.broker import Broker, start_error
@@ -24,17 +22,6 @@ from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
 StartBroker = Callable[..., Broker]
-SHARED_MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory on another file system than `tmp_path`."""
-    if not SHARED_MEMORY.is_dir() or SHARED_MEMORY.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("/dev/shm is no file system of its own here")
-    path = Path(tempfile.mkdtemp(dir=SHARED_MEMORY, prefix="mq9fast-"))
-    yield path
-    shutil.rmtree(path)
 
 
 class Load:
@@ -103,7 +90,8 @@ def test_copy_of_a_stopped_store_equals_it(start_broker: StartBroker, tmp_path: 
     send_each(broker.port, "large", 5, "x" * 30_000)
     broker.stop()
     before = file_hashes(broker.data_dir)
-    copy = checkpoint(broker.data_dir, tmp_path / "copy")
+    copy = Checkpoint(broker.data_dir)
+    copy.write(tmp_path / "copy")
     assert copy.linked_bytes + copy.copied_bytes > 150_000
     assert file_hashes(broker.data_dir) == before
     assert sorted(file.name for file in (tmp_path / "copy").iterdir() if file.name not in before) == []
@@ -116,7 +104,7 @@ def test_copy_of_a_stopped_store_equals_it(start_broker: StartBroker, tmp_path: 
 def test_copy_and_store_go_on_apart(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = start_broker()
     send_each(broker.port, "large", 3, "x" * 30_000)
-    checkpoint(broker.data_dir, tmp_path / "copy", raise_ids=True)
+    Checkpoint(broker.data_dir, raise_ids=True).write(tmp_path / "copy")
     send_each(broker.port, "large", 2, "y" * 30_000)
     copy = start_broker(data_dir=tmp_path / "copy")
     with Wire(copy.port) as wire:
@@ -132,10 +120,12 @@ def test_copy_on_another_file_system(elsewhere: Path, start_broker: StartBroker)
     send_each(broker.port, "large", 5, "x" * 30_000)
     broker.restart()
     send_each(broker.port, "large", 5, "y" * 30_000)
-    first = checkpoint(broker.data_dir, elsewhere / "first")
+    first = Checkpoint(broker.data_dir)
+    first.write(elsewhere / "first")
     assert first.linked_bytes == 0
     send_each(broker.port, "large", 1, "z")
-    second = checkpoint(broker.data_dir, elsewhere / "second", base=elsewhere / "first")
+    second = Checkpoint(broker.data_dir, base=elsewhere / "first")
+    second.write(elsewhere / "second")
     assert second.linked_bytes > 150_000
     copy = start_broker(data_dir=elsewhere / "second")
     assert len(read_stored(copy.port, "large")) == 11

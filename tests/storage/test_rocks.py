@@ -27,3 +27,17 @@ def test_write_stalled_is_false_when_rocksdb_cannot_be_queried(tmp_path: Path) -
     store = RocksStore(tmp_path)
     store.close()
     assert not store.write_stalled()
+
+
+def test_checks_that_cost_nothing_are_on(tmp_path: Path) -> None:
+    RocksStore(tmp_path).close()
+    (options,) = tmp_path.glob("OPTIONS-*")
+    found = set(options.read_text().split())
+    assert {
+        "paranoid_checks=true",
+        "force_consistency_checks=true",
+        "verify_sst_unique_id_in_manifest=true",
+        "flush_verify_memtable_count=true",
+        "compaction_verify_record_count=true",
+        "checksum=kXXH3",
+    } <= found
