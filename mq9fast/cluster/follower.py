@@ -99,13 +99,15 @@ class Follower:
         position = self._store.position
         self._parts = []  # the rest of that record will not come
         if not self._is_checked:
-            if header_of(fence).epoch != position.chain.epoch or sequence != position.sequence:
+            # The same fence may come twice, the second time in the place of a record of its owner.
+            is_same = position.at_fence and header_of(fence).epoch == position.chain.epoch
+            if not is_same or sequence != position.sequence:
                 raise self._not_in_log(position)
             self._is_checked = True
             return
         chain = position.chain.after_fence(fence)
         self._epoch = chain.epoch
-        self._store.apply((), Position(sequence, chain, sequence))
+        self._store.apply((), Position(sequence, chain, sequence, at_fence=True))
 
     def _apply(self, header: Header, body: memoryview, last: int) -> None:
         position = self._store.position

@@ -25,7 +25,7 @@ BATCHES = 1
 FENCE = 2
 _HEADER = struct.Struct(">BxHHQQII")
 _SIZE = struct.Struct(">I")
-_POSITION = struct.Struct(">QQQIQ")
+_POSITION = struct.Struct(">QQQIQ?")
 
 
 class Damaged(LogError):  # noqa: N818
@@ -52,24 +52,25 @@ class Position(NamedTuple):
     """The row of a store that says which batch it was written with.
 
     `sequence`: of the first part of the record that has this batch, or would have it. `confirmed`: the log
-    had a record with this number.
+    had a record with this number. `at_fence`: the record is a fence.
     """
 
     sequence: int = 0
     chain: Chain = Chain()
     confirmed: int = 0
+    at_fence: bool = False
 
     def pack(self) -> bytes:
         """The value of the row."""
-        return _POSITION.pack(self.sequence, *self.chain, self.confirmed)
+        return _POSITION.pack(self.sequence, *self.chain, self.confirmed, self.at_fence)
 
     @staticmethod
     def unpack(value: bytes) -> "Position":
         """The position in the value of the row. Raises Damaged."""
         if len(value) != _POSITION.size:
             raise Damaged(f"the position of the store has {len(value)} bytes")
-        sequence, epoch, turn, crc, confirmed = _POSITION.unpack(value)
-        return Position(sequence, Chain(epoch, turn, crc), confirmed)
+        sequence, epoch, turn, crc, confirmed, at_fence = _POSITION.unpack(value)
+        return Position(sequence, Chain(epoch, turn, crc), confirmed, at_fence)
 
 
 class Header(NamedTuple):

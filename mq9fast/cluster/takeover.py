@@ -1,6 +1,6 @@
 """The step from a standby to the owner of the log."""
 
-from mq9fast.cluster.follower import Follower
+from mq9fast.cluster.follower import Diverged, Follower
 from mq9fast.cluster.log import Log, LogRegressed
 from mq9fast.cluster.log_writer import LogWriter
 from mq9fast.cluster.record import fence_record
@@ -11,11 +11,15 @@ async def take_over(log: Log, store: ReplicatedStore, follower: Follower, epoch:
     """Append a fence, and apply everything before it; `store` then writes to the log, as its owner.
 
     `epoch`: higher than that of each owner before. `follower` runs, and the caller stops it afterwards.
-    Raises LogError.
+    Raises LogError, such as Diverged and LogRegressed.
     """
-    confirmed = store.position.confirmed
+    position = store.position
     fence = await log.fence(fence_record(epoch, node_name))
-    if fence <= confirmed:
-        raise LogRegressed(f"the log had record {confirmed}, and a record that was added now is {fence}")
+    if fence <= position.confirmed:
+        raise LogRegressed(
+            f"the log had record {position.confirmed}, and a record that was added now is {fence}"
+        )
+    if fence <= position.sequence:
+        raise Diverged(f"the store has changes as record {position.sequence}, which the log never got")
     await follower.reach(fence)
     store.writer = LogWriter(log, store.position.chain)

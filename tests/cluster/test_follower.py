@@ -189,6 +189,35 @@ def test_log_that_went_backwards(open_store: Open) -> None:
     run(case)
 
 
+def test_batches_behind_a_fence_are_found_at_once(open_store: Open) -> None:
+    async def case(records: MemoryRecords) -> None:
+        log, store = MemoryLog(records, max_record=100), open_store("a")
+        await become_owner(log, store, 1)
+        write(store, a="1" * 500)
+        assert store.writer is not None
+        store.writer.append(lambda error: None)
+        write(store, b="early, behind a record of eight parts")
+        await log.close()
+        store.writer = None
+        with pytest.raises(Diverged, match="which the log never got"):
+            await become_owner(MemoryLog(records), store, 2)
+
+    run(case)
+
+
+def test_second_fence_in_the_place_of_a_record(open_store: Open) -> None:
+    async def case(records: MemoryRecords) -> None:
+        log, store = MemoryLog(records), open_store("a")
+        await become_owner(log, store, 1)
+        write(store, a="never appended")
+        store.writer = None
+        await MemoryLog(records).fence(fence_record(1, "n1"))
+        with pytest.raises(Diverged):
+            await catch_up(log, store, 2)
+
+    run(case)
+
+
 def test_log_that_was_trimmed_too_far(open_store: Open) -> None:
     async def case(records: MemoryRecords) -> None:
         log, store, late, new = MemoryLog(records), open_store("a"), open_store("b"), open_store("c")
