@@ -43,7 +43,7 @@ class LogSyncer:
         self._store = store
         self._writer: LogWriter = store.writer
         self._health = health
-        self.may_read = may_read
+        self._may_read = may_read
         self._lost = lost
         self._waiting: list[Done] = []
         self._begun: list[Done] | None = None
@@ -59,6 +59,9 @@ class LogSyncer:
         self._waiting.append(done)
         if self._begun is None:
             self._append()
+
+    def may_read(self) -> bool:
+        return self._final is None and self._may_read()
 
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         return self._loop.run_in_executor(None, work)

@@ -57,7 +57,7 @@ class Command:
 
 
 class Commands:
-    """The table of commands of one broker."""
+    """The table of commands of one broker. `may_read()`: see `Syncer`."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Commands:
         mailboxes: Mailboxes,
         listing: Listing,
         board: Board,
+        may_read: Callable[[], bool] = lambda: True,
     ) -> None:
         self._pending_work = pending_work
         self._accumulator = accumulator
@@ -74,6 +75,7 @@ class Commands:
         self._mailboxes = mailboxes
         self._listing = listing
         self._board = board
+        self._may_read = may_read
         self._listed_group = 0
         self._listed_bytes = 0
         # By the verb, and the dot behind it.
@@ -139,8 +141,12 @@ class Commands:
     ) -> None:
         """Answer with a page that `reader` makes once the commit group is durable."""
 
-        def answer(_durable: bool) -> None:
+        def answer(durable: bool) -> None:
             if client.closing:
+                return
+            if not durable and not self._may_read():
+                # Another node owns the mailboxes now, perhaps.
+                self._router.reply(client, reply, CommandError("store_unavailable").reply())
                 return
             if self._accumulator.group_number != self._listed_group:
                 self._listed_group, self._listed_bytes = self._accumulator.group_number, 0

@@ -203,7 +203,9 @@ def compose(
         accumulator,
         time,
         pipeline=pipeline,
-        commands=Commands(pending_work, accumulator, router, mailboxes, listing, board),
+        commands=Commands(
+            pending_work, accumulator, router, mailboxes, listing, board, pipeline.syncer.may_read
+        ),
         loop=loop,
         ready_descriptor=ready_descriptor(loop),
         read_bytes=READ_BYTES,
