@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.broker import Broker
+from tests.support.broker import HAS_LOG, Broker
 from tests.support.certificates import Certificates
 from tests.support.mailbox import Connect
 from tests.support.wire_client import MAILBOX, Wire
@@ -31,6 +31,14 @@ settings.load_profile("mq9fast")
 SHARED_MEMORY = Path("/dev/shm")
 
 _names = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def standbys_agree() -> Iterator[None]:
+    """With a replicated log (`make test-log`): after each test, each standby has the rows of its owner."""
+    yield
+    for broker in list(Broker.running) if HAS_LOG else ():
+        broker.check_standby()
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,19 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
-from tests.support.waiting import START_SECONDS, WAIT_SECONDS
+from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
+
+# With MQ9FAST_TEST_LOG=1 each broker is the owner of a replicated log: see logged_broker.py.
+HAS_LOG = os.environ.get("MQ9FAST_TEST_LOG") == "1"
+MODULE = "tests.support.logged_broker" if HAS_LOG else "mq9fast"
 
 
 class Broker:
     """`python -m mq9fast` on a free port, in its own data directory."""
+
+    running: ClassVar[list["Broker"]] = []
 
     def __init__(
         self,
@@ -39,7 +46,7 @@ class Broker:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mq9fast", *self.flags],
+                [sys.executable, "-m", MODULE, *self.flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **self.env},
@@ -53,6 +60,17 @@ class Broker:
             self.kill()
             raise AssertionError(f"the broker did not start: {line!r} {self.log.read_text()}")
         self.port = int(found[2])
+        self.running.append(self)
+
+    def check_standby(self) -> None:
+        """Check that the standby of an owner of a log has the same rows, once it has everything."""
+        compared = self.data_dir.with_name(f"{self.data_dir.name}.compared")
+        if self.process.poll() is not None:
+            return
+        compared.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGRTMIN)
+        wait_until(lambda: self.process.poll() is not None or compared.exists())
+        assert not compared.exists() or compared.read_text() == "", compared.read_text()
 
     def _limit(self) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
@@ -140,6 +158,8 @@ class Broker:
         assert "Traceback" not in log and "check failed" not in log, log
 
     def _close_output(self) -> None:
+        if self in self.running:
+            self.running.remove(self)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
