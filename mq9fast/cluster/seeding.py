@@ -38,7 +38,7 @@ def is_unfinished(directory: Path) -> bool:
 
 def throw_away(directory: Path) -> None:
     """Remove all that is in a directory, which a marker announces first, and leave the marker. OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(0o700, parents=True, exist_ok=True)
     (directory / MARKER).touch()
     _sync(directory)
     for path in directory.iterdir():

@@ -34,13 +34,13 @@ _BEFORE_CURRENT = re.compile(r"LOCK|LOG(\.old\..*)?|IDENTITY|MANIFEST-\d+|\d+\.d
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory and its missing parents, durably. Raises OSError."""
+    """Create a directory, which only its user may read, and its missing parents, durably. Raises OSError."""
     created = []
     missing = path
     while not missing.exists():
         created.append(missing)
         missing = missing.parent
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(0o700, parents=True, exist_ok=True)
     for directory in reversed(created):
         sync_directory(directory.parent)
 

@@ -354,6 +354,18 @@ def test_non_ascii_path_works_in_the_c_locale(tmp_path: Path, by: str) -> None:
     assert printed == b""
 
 
+def test_only_the_user_of_the_broker_may_read_a_new_directory(tmp_path: Path) -> None:
+    check_serves(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o750)
+    check_serves(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o750
+
+
 def test_path_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/d\xe4t\xe4"
     done = subprocess.run(
