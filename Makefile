@@ -18,7 +18,7 @@ BUILD_REQUIRES := $(shell sed -n 's/^requires = \[\(.*\)\]$$/\1/p' pyproject.tom
 # Where the debug core is built and tested.
 DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
-DEBUG_TESTS := tests/core tests/wire
+DEBUG_TESTS := tests/core tests/wire tests/fuzz
 
 # Where the sanitized core is built, tested and fuzzed, and how long fuzzing and a soak take.
 SANITIZED := build/sanitized-core
