@@ -11,11 +11,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mq9fast.config.settings import Settings
 from mq9fast.config.sources import TEST_FLAGS, load_settings, signal_argument, unknown_variables
 from mq9fast.errors import StartError, UsageError
 from mq9fast.log import Log
+
+if TYPE_CHECKING:
+    from mq9fast.server.process import Serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +68,8 @@ def _serve(arguments: Sequence[str]) -> int:
         from mq9fast.server.process import run
         from mq9fast.server.systemd import ServiceManager
 
+        if settings.cluster_log is not None:
+            return run(settings, load, ServiceManager(os.environ), _node_server())
         return run(settings, load, ServiceManager(os.environ))
     except StartError as error:
         log.write(f"mq9fast: {error}")
@@ -75,6 +81,17 @@ def _serve(arguments: Sequence[str]) -> int:
         log.close()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         signal.signal(signal.SIGUSR1, before)
+
+
+def _node_server() -> "Serve":
+    """What runs a node of a cluster. Raises StartError if a package for that is missing."""
+    try:
+        from mq9fast.cluster.process import serve_node
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "mq9fast":
+            raise
+        raise StartError("cluster_log is set, which needs: pip install 'mq9fast[cluster]'") from None
+    return serve_node
 
 
 def _test(settings: Settings) -> int:

@@ -141,6 +141,14 @@ COMMANDS = {
             """echo '{"jsonrpc": "2.0", "id": 1, "method": "ping"}' | mq9fast mcp agent.writer""",
             extra="mcp",
         ),
+        Command(
+            "cluster",
+            "mq9fast.cli.cluster",
+            "Run one node of a cluster, or show its nodes.",
+            "mq9fast cluster start --name n1 --peers n1,n2,n3 --port 14222",
+            until_interrupted=True,
+            extra="cluster",
+        ),
         Command("version", "mq9fast.cli.version", "Print the version.", "mq9fast version"),
     )
 }

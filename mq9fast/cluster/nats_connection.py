@@ -5,12 +5,14 @@
 
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
+from mq9fast.cluster.connection import Access
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
 
@@ -84,3 +86,16 @@ async def connect_to_log(settings: Settings) -> Client:
     except NATS_ERRORS as error:
         raise StartError(f"cluster_log: {error}") from error
     return client
+
+
+def log_access(settings: Settings) -> Access:
+    """How the log is reached by the connection that appends. Raises StartError."""
+    creds = settings.cluster_log_creds
+    return Access(
+        servers(settings),
+        name=f"mq9fast {settings.node_name}",
+        tls=log_tls(settings),
+        user=settings.cluster_log_user,
+        password=settings.cluster_log_password,
+        creds=None if creds is None else Path(creds),
+    )

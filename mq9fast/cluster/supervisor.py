@@ -12,6 +12,7 @@ import signal
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -58,11 +59,15 @@ class Supervisor:
         )
         self._stopping = asyncio.Event()
 
-    async def run(self) -> int:
-        """Run until a signal, or until a child ends with an error; returns the exit status."""
+    async def run(self, begun: Callable[[], None]) -> int:
+        """Run until a signal, or until a child ends with an error; returns the exit status.
+
+        `begun` is called once signals are heard.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        begun()
         tasks = [
             loop.create_task(self._keep(self._log_server, "nats-server")),
             loop.create_task(self._keep(self._broker, "the broker")),

@@ -315,6 +315,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(
                     f"node_name, cluster_name: {each!r} is not 1 to 32 of A-Z, a-z, 0-9, - and _"
                 )
+        if self.cluster_log and self.sync != "always":
+            raise SettingsError("cluster_log and sync: a cluster syncs each acknowledgement, with always")
         if self.cluster_advertise and _ADDRESS.fullmatch(self.cluster_advertise) is None:
             raise SettingsError(f"cluster_advertise: {self.cluster_advertise!r} is not host:port")
         for address in self.advertised:

@@ -1,0 +1,147 @@
+"""The store of this node with its place in the log: opened, seeded if it cannot follow, following, owning.
+
+`cluster/node.py` opens one, uses it as a standby and as the owner, and closes it before it opens another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from mq9fast.cluster import seeding
+from mq9fast.cluster.follower import Diverged, Follower, TooOld
+from mq9fast.cluster.log import Log, LogError
+from mq9fast.cluster.replicated_store import ReplicatedStore
+from mq9fast.cluster.takeover import take_over
+from mq9fast.cluster.transfer_protocol import TransferError
+
+log = logging.getLogger("mq9fast.cluster")
+
+# Between two looks for a node whose store can be copied.
+SOURCE_SECONDS = 0.5
+
+
+class Replica:
+    """The store in one directory, on one log. `close` ends all of it.
+
+    `source()` returns the address of a node whose store can be copied, or None while there is none.
+    """
+
+    def __init__(self, path: Path, max_files: int, secret: str, source: Callable[[], str | None]) -> None:
+        self._path = path
+        self._max_files = max_files
+        self._secret = secret
+        self._source = source
+        self.store: ReplicatedStore | None = None
+        self.follower: Follower | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._is_given = False
+
+    @property
+    def applied(self) -> int:
+        """The last record of the log that the store has."""
+        if self.store is None:
+            return 0
+        read = 0 if self.follower is None else self.follower.read
+        return max(self.store.position.confirmed, read)
+
+    @property
+    def durable(self) -> int:
+        """The record from which on the store needs the log after a power cut."""
+        return 0 if self.store is None else self.store.flushed.sequence
+
+    async def open(self, records: Log, seeding_begins: Callable[[], None]) -> None:
+        """Open the store, from a copy of another node's if that is needed, and begin to follow.
+
+        Raises StartError, StoreError, OSError, and LogError if the store cannot follow the log.
+        """
+        if await asyncio.to_thread(seeding.is_unfinished, self._path):
+            seeding_begins()
+            await self._seed()
+        while True:
+            self.store = ReplicatedStore(self._path, max_files=self._max_files)
+            self.follower = Follower(records, self.store)
+            self._following = asyncio.get_running_loop().create_task(self.follower.run())
+            try:
+                await self._first_record()
+                return
+            except (Diverged, TooOld) as error:
+                log.warning("%s; it is thrown away, and copied from another node", error)
+                await self.close()
+                seeding_begins()
+                await self._seed()
+
+    async def _first_record(self) -> None:
+        """Wait until the follower has found its place in the log, or has seen that there is none."""
+        assert self.store is not None and self.follower is not None and self._following is not None
+        if self.store.position.sequence == 0 and self._source() is None:
+            return  # a new node, and perhaps a new log
+        reached = asyncio.get_running_loop().create_task(self.follower.reach(1))
+        try:
+            await asyncio.wait((reached, self._following), return_when=asyncio.FIRST_COMPLETED)
+            if self._following.done():
+                self._following.result()
+        finally:
+            reached.cancel()
+
+    async def _seed(self) -> None:
+        while True:
+            address = self._source()
+            if address is not None:
+                try:
+                    await seeding.seed(self._path, address, self._secret)
+                    return
+                except TransferError as error:
+                    log.warning("the store was not copied, the node tries again: %s", error)
+            await asyncio.sleep(SOURCE_SECONDS)
+
+    async def follow(self) -> None:
+        """Wait until the follower ends, which it does only if it fails. Raises what it failed with."""
+        assert self._following is not None
+        await asyncio.shield(self._following)
+        raise LogError("the log has no more records")
+
+    async def take_over(self, records: Log, epoch: int, node: str) -> ReplicatedStore:
+        """Own the log from now on: fence it, and catch up. Raises LogError, or why the follower failed."""
+        assert self.store is not None and self.follower is not None and self._following is not None
+        taking = asyncio.get_running_loop().create_task(
+            take_over(records, self.store, self.follower, epoch, node)
+        )
+        try:
+            await asyncio.wait((taking, self._following), return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                self._following.result()
+            taking.result()
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+        await self._stop_following()
+        return self.store
+
+    def give(self) -> None:
+        """The broker that starts with this store closes it, too."""
+        self._is_given = True
+
+    async def checkpoint(self, path: Path) -> None:
+        """Make a copy of the store as it is now. Raises StoreError."""
+        if self.store is None:
+            raise TransferError("the store is not open")
+        await asyncio.to_thread(self.store.checkpoint, path)
+
+    async def flush(self) -> None:
+        """Have the store need less of the log after a power cut. Raises StoreError."""
+        if self.store is not None:
+            await asyncio.to_thread(self.store.flush)
+
+    async def _stop_following(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+            self._following = None
+
+    async def close(self) -> None:
+        """Stop following, and close the store, unless the broker of the owner has closed it."""
+        await self._stop_following()
+        store, self.store, self.follower = self.store, None, None
+        if store is not None and not self._is_given:
+            await asyncio.to_thread(store.close)
