@@ -20,6 +20,9 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire tests/fuzz
 
+# The tests that are about more than one disk.
+LOG_TESTS := tests/mailbox tests/auth tests/wire
+
 # Where the sanitized core is built, tested and fuzzed, and how long fuzzing and a soak take.
 SANITIZED := build/sanitized-core
 SANITIZED_TESTS := tests/core tests/wire tests/websocket tests/network
@@ -37,13 +40,17 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console screenshots sdist site clean
+.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console screenshots sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
 
 test: build-for-tests lint $(NODE_MODULES)/ready $(CONSOLE)
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
+
+# The broker as the owner of a replicated log: after each test its standby has the same rows.
+test-log: build-for-tests
+	MQ9FAST_TEST_LOG=1 $(BIN)/python -m pytest $(IN_PARALLEL) $(LOG_TESTS) $(ARGS)
 
 quicktest: build-for-tests $(NODE_MODULES)/ready $(CONSOLE)
 	$(BIN)/python -m pytest $(IN_PARALLEL) -x --ignore=tests/fault $(ARGS)
@@ -61,6 +68,9 @@ bench: build-for-tests
 
 bench-peers: build-for-tests $(VENV)/ready-to-draw
 	$(BIN)/python -m bench.peers $(ARGS)
+
+bench-cluster: build-for-tests
+	$(BIN)/python -m bench.cluster $(ARGS)
 
 bench-growth: build-for-tests
 	$(BIN)/python -m bench.peers.growth $(ARGS)

@@ -88,9 +88,9 @@ def publish(queue: bytes, body: bytes) -> bytes:
 
 
 class Amqp:
-    """A connection with channel 1 open, confirms on, and a durable queue."""
+    """A connection with channel 1 open, confirms on, and a durable queue. `arguments`: packed, of that."""
 
-    def __init__(self, port: int, queue: bytes) -> None:
+    def __init__(self, port: int, queue: bytes, arguments: bytes = b"") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         wait_in_kernel(self.socket)
         self.socket.sendall(b"AMQP\0\0\x09\x01")
@@ -101,7 +101,8 @@ class Amqp:
         self.socket.sendall(method((10, 31), struct.pack(">HIH", CHANNELS, 131072, 0), 0))
         self.call((10, 40), short(b"/") + short(b"") + b"\0", channel=0, answer=(10, 41))
         self.call((20, 10), short(b""), answer=(20, 11))
-        declare = struct.pack(">H", 0) + short(queue) + bytes([DURABLE]) + struct.pack(">I", 0)
+        declare = struct.pack(">H", 0) + short(queue) + bytes([DURABLE])
+        declare += struct.pack(">I", len(arguments)) + arguments
         self.call((50, 10), declare, answer=(50, 11))
         self.call((85, 10), b"\0", answer=(85, 11))
 

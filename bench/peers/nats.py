@@ -35,7 +35,10 @@ def delivered_bytes(subject: str, sid: str, size: int) -> int:
 
 
 class NatsServer(Server):
-    """nats-server with the lines of a configuration. `{place}` in them stands for its directory."""
+    """nats-server with the lines of a configuration. `{place}` in them stands for its directory. `replicas`:
+    of its streams."""
+
+    replicas = 1
 
     def __init__(self, place: Path, lines: Sequence[str] = ()) -> None:
         self.lines = lines
@@ -88,13 +91,20 @@ class Stream:
     name = "BENCH"
     window = JETSTREAM_WINDOW
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, replicas: int = 1) -> None:
         self.wire = wire
+        self.replicas = replicas
 
     def make(self, names: Sequence[str] = (), **config: Any) -> None:
         self.call(
             f"STREAM.CREATE.{self.name}",
-            {"name": self.name, "subjects": ["js.>"], "storage": "file", "num_replicas": 1, **config},
+            {
+                "name": self.name,
+                "subjects": ["js.>"],
+                "storage": "file",
+                "num_replicas": self.replicas,
+                **config,
+            },
         )
 
     def stored(self, names: Sequence[str] = ()) -> int:
@@ -126,7 +136,7 @@ Keeper = Mailboxes | Stream
 
 
 def keeper(server: Server, wire: Wire) -> Keeper:
-    return Stream(wire) if isinstance(server, NatsServer) else Mailboxes(wire)
+    return Stream(wire, server.replicas) if isinstance(server, NatsServer) else Mailboxes(wire)
 
 
 def acknowledged(
