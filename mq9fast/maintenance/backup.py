@@ -11,7 +11,7 @@ from mq9fast.errors import StoreError
 from mq9fast.maintenance.check import check_directory
 from mq9fast.maintenance.report import Report
 from mq9fast.storage.checkpoint import Checkpoint
-from mq9fast.storage.unlogged import MARKER as NODE_MARKER
+from mq9fast.storage.directory_checks import REPLICA_FILE
 
 # So many problems are named in an error.
 NAMED_PROBLEMS = 3
@@ -32,7 +32,7 @@ def back_up(data_dir: Path, target: Path, base: Path | None = None) -> Copied:
     `base`: an earlier backup. Files that are still the same are linked to it. Raises StoreError, and leaves
     nothing in `target`, if anything fails or the copy is not sound.
     """
-    if (data_dir / NODE_MARKER).exists():
+    if (data_dir / REPLICA_FILE).exists():
         # Its last changes are in the cluster's log only.
         raise StoreError(
             f"{data_dir} is the directory of a node of a cluster, and the other nodes are its copies: for a "

@@ -15,12 +15,12 @@ from mq9fast.maintenance.unused import unused
 from mq9fast.storage import directory_checks as checks
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, boot_id, load_state
 from mq9fast.storage.data_directory import FIRST_FORMAT_WITH_STATE, may_have_lost_values
+from mq9fast.storage.directory_checks import REPLICA_FILE
 from mq9fast.storage.loss import describe_end, is_power_cut, measure_loss
 from mq9fast.storage.manifest import Manifest, manifest_content, parse_manifest
 from mq9fast.storage.read_only import ReadOnlyStore
 from mq9fast.storage.rocks_database import links_to
 from mq9fast.storage.segment import segment_name
-from mq9fast.storage.unlogged import MARKER as NODE_MARKER
 from mq9fast.storage.write_ahead_log import WriteAheadLog, read_log
 
 
@@ -73,7 +73,7 @@ class _Check:
             leave_out_tables(links, self._path, manifest, content[:end], report.problems)
             self._end_log(links, log)
             self._check_rows(links)
-        needs_state = (report.format or 0) >= FIRST_FORMAT_WITH_STATE and NODE_MARKER not in self._names
+        needs_state = (report.format or 0) >= FIRST_FORMAT_WITH_STATE and REPLICA_FILE not in self._names
         if state is None and STATE_FILE not in self._names and needs_state:
             self._problem("is missing", STATE_FILE)
         return report

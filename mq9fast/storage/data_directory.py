@@ -61,6 +61,7 @@ class DataDirectory:
         """
         path = self.path
         names = checks.file_names(path)
+        checks.check_not_replica(path, names)
         self._lock()
         if "CURRENT" not in names:
             checks.check_new(path, names, self.state)

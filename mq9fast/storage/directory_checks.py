@@ -21,6 +21,8 @@ from mq9fast.storage.write_ahead_log import (
     sync_directory,
 )
 
+# Marks the directory of a node of a cluster. The node locks it.
+REPLICA_FILE = "mq9fast.replica"
 # RocksDB numbers its files upwards. A number so far above the MANIFEST's next one is not RocksDB's.
 MAX_FILES_AHEAD = 1_000_000
 
@@ -49,6 +51,15 @@ def file_names(path: Path) -> list[str]:
     """The sorted names in a directory, without those of file systems and desktops. Raises OSError."""
     names = (file.name for file in path.iterdir())
     return sorted(name for name in names if not _SYSTEM_FILES.fullmatch(name))
+
+
+def check_not_replica(path: Path, names: list[str]) -> None:
+    """Raise StartError if the directory, which holds `names`, is that of a node of a cluster."""
+    if REPLICA_FILE in names:
+        raise StartError(
+            f"the data directory {path} is that of a node of a cluster: start it as a node of that cluster, "
+            "or set data_dir to another directory"
+        )
 
 
 def check_new(path: Path, names: list[str], state: BrokerState | None) -> None:

@@ -13,15 +13,12 @@ from typing import NoReturn, cast
 from rocksdict import Checkpoint, WriteBatch, WriteOptions
 
 from mq9fast.errors import StartError, StoreError
-from mq9fast.storage.directory_checks import file_names, in_use, make_directory
+from mq9fast.storage.directory_checks import REPLICA_FILE, file_names, in_use, make_directory
 from mq9fast.storage.presence import Presence, probe
 from mq9fast.storage.rocks_database import describe_open_error, open_database
 from mq9fast.storage.rocks_reader import RocksReader
 from mq9fast.storage.store import Batch
 from mq9fast.storage.write_ahead_log import sync_directory
-
-# Marks the directory of a node of a cluster. The node locks it.
-MARKER = "mq9fast.replica"
 
 
 class NoValues:
@@ -159,12 +156,12 @@ def _claim(path: Path) -> int:
     try:
         make_directory(path)
         names = file_names(path)
-        if names and MARKER not in names:
+        if names and REPLICA_FILE not in names:
             raise StartError(
                 f"the data directory {path} is not that of a node of a cluster: "
                 "set data_dir to another directory"
             )
-        descriptor = os.open(path / MARKER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path / REPLICA_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartError(describe_open_error(path, error)) from error
     try:
