@@ -100,7 +100,7 @@ class UnloggedRocks(RocksReader):
         """
         try:
             Checkpoint(self._db).create_checkpoint(str(target))
-            (target / MARKER).touch()
+            (target / REPLICA_FILE).touch()
         except Exception as error:
             raise StoreError(f"the store cannot be copied: {error}") from error
 

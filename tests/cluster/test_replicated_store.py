@@ -94,7 +94,6 @@ def test_checkpoint_has_the_position(tmp_path: Path) -> None:
     batch.put(b"key", bytes(100_000))
     store.apply([memoryview(batch.changes)], Position(7, Chain(2, 5, 3), 7))
     store.checkpoint(tmp_path / "b")
-    (tmp_path / "b" / "mq9fast.replica").touch()
     copy = ReplicatedStore(tmp_path / "b")
     assert (rows_of(copy), copy.position) == (rows_of(store), store.position)
     copy.close()
