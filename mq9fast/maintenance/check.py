@@ -147,8 +147,11 @@ class _Check:
             name = segment_name(number)
             try:
                 self._segments.scan(number)
-            except CorruptRecord as error:
-                self._report.notes.append(f"{name}: {error}; what a row points to is checked on its own")
+            except CorruptRecord:
+                if not any(problem.file == name for problem in self._report.problems):
+                    self._report.notes.append(
+                        f"{name} has a record that is not whole and that no row needs: a kill may leave one"
+                    )
         leftovers = self._segments.sizes.keys() - registered
-        if leftovers:
+        if leftovers and self._report.is_sound:
             self._report.notes.append(f"a start deletes {len(leftovers)} segments that no row names")

@@ -33,7 +33,9 @@ class Problem(msgspec.Struct, omit_defaults=True):
         about += [f"{self.messages} messages" if self.messages is not None else ""]
         about += [f"{self.bytes} bytes" if self.bytes is not None else ""]
         where = ", ".join(filter(None, about))
-        return f"{where}: {self.reason}" if where else self.reason
+        # A reason such as "is missing" has the file as its subject.
+        join = " " if self.reason.startswith(("is ", "has ")) else ": "
+        return where + join + self.reason if where else self.reason
 
     def _ids(self) -> str:
         if self.last_id is None:

@@ -39,7 +39,9 @@ class RowCheck:
         self._mailboxes: dict[int, tuple[str, MailboxRow]] = {}
         self._ended: set[int] = set()
         self._counted: dict[int, Counted] = {}
-        self._waiting: set[tuple[int, int, int]] = set()  # delayed messages: uid, kind, msg_id
+        # Messages that are due at a time, in ms: by uid, kind and msg_id.
+        self._waiting: dict[tuple[int, int, int], int] = {}
+        self._newest_ms = 0
         self._gaps = 0
         self._lost_rows = LostRows(report.problems)
         self._lost_uids: set[int] = set()
@@ -135,9 +137,11 @@ class RowCheck:
             counted.newest_id = max(counted.newest_id, message.msg_id)
             if row.is_delayed:
                 counted.delayed += 1
-                self._waiting.add((row.uid, row.rank, message.msg_id))
             else:
                 counted.counts[rank] += 1
+            if due_ms := message.next_ms(is_delayed=row.is_delayed):
+                self._waiting[row.uid, row.rank, message.msg_id] = due_ms
+            self._newest_ms = max(self._newest_ms, message.created_ms)
             if row.uid in self._mailboxes:
                 self._report.holds.count(layout.RANKS if row.is_delayed else rank, message.size)
 
@@ -148,22 +152,27 @@ class RowCheck:
     def _read_due_rows(self) -> None:
         for key, value in self._rows(stored_rows.DUE_ROWS):
             try:
-                self._waiting.difference_update(stored_rows.due_entries(key, value))
+                for entry in stored_rows.due_entries(key, value):
+                    self._waiting.pop(entry, None)
             except CorruptRecord as error:
                 self._add(error)
 
     def _compare(self) -> None:
         """Compare the records of mailboxes with their rows."""
-        for uid, kind, msg_id in sorted(self._waiting):
-            self._add(
-                "the delayed message would never be due: its due row is missing",
-                mailbox=self._address(uid),
-                priority=PRIORITIES[kind - DELAYED_RANK],
-                first_id=msg_id,
-                last_id=msg_id,
-            )
+        for (uid, kind, msg_id), due_ms in sorted(self._waiting.items()):
+            is_delayed = kind >= DELAYED_RANK
+            # Of a message whose life has ended the broker deletes the due row first, if a member holds it.
+            if is_delayed or due_ms > self._newest_ms:
+                self._add(
+                    f"its due row is missing: it would never {'be due' if is_delayed else 'expire'}",
+                    mailbox=self._address(uid),
+                    priority=PRIORITIES[kind % DELAYED_RANK],
+                    first_id=msg_id,
+                    last_id=msg_id,
+                    loses=is_delayed,
+                )
         orphans = self._counted.keys() - self._mailboxes.keys()
-        if orphans:
+        if orphans and self._report.is_sound:
             self._report.notes.append(f"there are messages of {len(orphans)} mailboxes that have no record")
         for uid, (address, row) in self._mailboxes.items():
             self._compare_mailbox(uid, address, row)

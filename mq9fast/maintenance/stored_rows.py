@@ -28,6 +28,7 @@ _BATCH, _THINNED, _BITMAP, _VALUE_POINTER, _DUE_ROW = 2, 4, 3, 5, 8
 _TAG_LIFE, _TAG_DUE = 1, 3
 _TAG_DELAYED, _TAG_KEY_ROWS = 64, 65
 _DUE_STEP_MS = 250
+_ENDLESS = (1 << 64) - 1
 
 
 class MailboxRow:
@@ -75,6 +76,12 @@ class Message(NamedTuple):
     created_ms: int
     due_ms: int
     life_ms: int
+
+    def next_ms(self, *, is_delayed: bool) -> int:
+        """When something is due: it takes its place if `is_delayed`, else its own life ends. 0: never."""
+        if is_delayed:
+            return self.due_ms
+        return self.created_ms + self.life_ms if 0 < self.life_ms < _ENDLESS else 0
 
 
 class Row(NamedTuple):

@@ -36,6 +36,8 @@ def test_running_broker_is_backed_up_and_restored(start_broker: StartBroker, tmp
     send_each(broker.port, "small", 5, "later")
     before = file_hashes(backup)
     assert run("restore", backup, restored).returncode == 0
+    # What is in it is no one else's business.
+    assert backup.stat().st_mode & 0o777 == restored.stat().st_mode & 0o777 == 0o700
     assert file_hashes(backup) == before
     again = start_broker("--sync", "interval", data_dir=restored)
     with Wire(again.port) as wire:
@@ -141,3 +143,14 @@ def test_killed_copy_can_be_made_again(diverse: Diverse, tmp_path: Path, command
     assert (target / UNFINISHED).exists()
     assert run(command, *arguments).returncode == 0
     assert check_directory(target).holds.messages == diverse.total
+
+
+@pytest.mark.parametrize("command", ["restore", "salvage"])
+def test_copy_survives_a_power_cut(diverse: Diverse, tmp_path: Path, command: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    shim = Shim(tmp_path, watched=disk)
+    assert run(command, diverse.path, disk / "copy", **shim.env).returncode == 0
+    shim.cut_power(lose_names=True)
+    report = check_directory(disk / "copy")
+    assert report.is_sound and report.holds.messages == diverse.total

@@ -20,7 +20,7 @@ from tests.support.data_directory import (
     rows_of,
     truncate,
 )
-from tests.support.diverse import Diverse, damaged_files, flip_in_the_middle
+from tests.support.diverse import DELAYED, Diverse, damaged_files, flip_in_the_middle
 from tests.support.mailbox import send_each
 
 StartBroker = Callable[..., Broker]
@@ -48,7 +48,7 @@ def test_sound_store_is_counted_and_not_changed(diverse: Diverse) -> None:
     assert (report.format, report.sync, report.ended) == (4, "always", "killed")
     assert report.holds.mailboxes == 3
     assert report.holds.messages == diverse.total
-    assert report.holds.delayed == 3
+    assert report.holds.delayed == DELAYED
     assert min(report.tables, report.log_files, report.segments, report.log_bytes) > 0
     assert report.lost == report.not_durable == 0
 
@@ -98,16 +98,18 @@ def test_lost_messages_are_named(damaged: Path) -> None:
     assert (count.mailbox, count.priority, count.messages) == ("large", "normal", 1)
 
 
-def test_rows_are_compared(damaged: Path) -> None:
+def test_rows_are_compared(diverse: Diverse, damaged: Path) -> None:
     record = MailboxRow(rows_of(damaged, b"b")[b"bmixed"])
     record.counts[2] += 7
-    (due,) = [key for key, value in rows_of(damaged, b"t").items() if b"mixed" in value][:1]
-    change_rows(damaged, {b"bmixed": record.pack(), layout.COUNT_KEY: layout.number(5)}, (due,))
+    due = tuple(rows_of(damaged, b"t"))
+    change_rows(damaged, {b"bmixed": record.pack(), layout.COUNT_KEY: layout.number(5)}, due)
     change_state(damaged, acknowledged=0, synced=0, log_checksums={})
     found = " ".join(sentences(damaged))
     assert "5 mailboxes were stored, but only 3 were found" in found
     assert "mailbox mixed, normal, 7 messages: the mailbox counts" in found
-    assert "the delayed message would never be due" in found
+    assert found.count("it would never be due") == DELAYED
+    lives = list(diverse.stored["mixed"].values()).count("with a life")
+    assert found.count("it would never expire") == lives > 0
 
 
 def test_corrupt_message_and_record_are_named(start_broker: StartBroker) -> None:
@@ -153,7 +155,7 @@ def test_directory_in_use_is_refused(start_broker: StartBroker, tmp_path: Path) 
 
 def test_what_check_calls_damaged_a_broker_refuses(damaged: Path) -> None:
     damaged_files(damaged)["state"].unlink()
-    assert sentences(damaged) == ["mq9fast.state: is missing"]
+    assert sentences(damaged) == ["mq9fast.state is missing"]
     assert "mq9fast.state" in start_error("--data-dir", damaged)
 
 
