@@ -90,7 +90,7 @@ class Purges:
         """Read the purges in the store at a start; returns their uids. Raises StoreError or CorruptRecord."""
         for key, value in self._store.scan(layout.PURGES, layout.prefix_end(layout.PURGES)):
             purge = _unpack(key, value)
-            if layout.purge_key(purge.uid) != key or purge.uid == layout.LARGEST_UID:
+            if len(key) != len(layout.purge_key(0)) or purge.uid == layout.LARGEST_UID:
                 raise CorruptRecord(f"a key of {len(key)} bytes is not that of a purge")
             self._waiting.append(purge)
         return [purge.uid for purge in self._waiting]

@@ -85,7 +85,7 @@ FIELDS = (*NUMBERS, "head0", "head1", "head2")
 
 @MANY
 @given(
-    st.dictionaries(st.sampled_from(FIELDS), st.integers(0, 2**53)),
+    st.dictionaries(st.sampled_from(FIELDS), st.integers(0, 2**50 - 1)),
     st.lists(st.integers(0, 2**40), min_size=3, max_size=3),
     st.booleans(),
     st.binary(max_size=40),
@@ -106,6 +106,14 @@ def test_mailbox_record_is_loaded_and_written_unchanged(
     core.accumulator.group.touch_mailbox(mailbox)
     core.pipeline.write_batch()
     assert core.store.pairs == {b"ba.b": record}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"ttl_seconds": 2**50}, {"renewed_ms": 2**60}, {"uid": 2**64 - 1}], ids=repr
+)
+def test_mailbox_record_with_a_number_out_of_range_is_corrupt(fields: dict[str, int]) -> None:
+    with pytest.raises(CorruptRecord, match="out of range"):
+        load_mailbox(Core().mailbox_index, b"a.b", mailbox_record(b"", **fields))
 
 
 @MANY

@@ -1,5 +1,6 @@
 """The core in memory with all that a broker does to mailboxes: commands, expiry, thinning, purges."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -7,13 +8,15 @@ from mq9fast._core.ended_messages import EndedMessages
 from mq9fast._core.expirer import Expirer
 from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.stored_messages import delayed_messages, stored_messages
+from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.thinner import Thinner
+from mq9fast.errors import StoreError
 from mq9fast.mailbox.board import Board
 from mq9fast.mailbox.commands import Commands
 from mq9fast.mailbox.lifecycle import Mailboxes
 from mq9fast.mailbox.listing import Listing
 from tests.support import in_memory
-from tests.support.in_memory import KIB, Core
+from tests.support.in_memory import KIB, Core, Peer
 
 # More than any input asks for.
 MAX_STEPS = 1000
@@ -31,6 +34,7 @@ class WholeCore(Core):
 
     def __init__(self, rows: dict[bytes, bytes] | None = None) -> None:
         super().__init__()
+        self.peers: list[Peer] = []
         store: Any = self.store
         store.new_batch = in_memory.MemoryBatch
         store.pairs = dict(rows or {})
@@ -74,6 +78,17 @@ class WholeCore(Core):
         ]
         if rows is not None:
             self.mailboxes.load(accept_loss=True)
+
+    def session(self, *, headers: bool = True) -> Peer:
+        self.peers.append(super().session(headers=headers))
+        return self.peers[-1]
+
+    def end(self) -> None:
+        """All clients leave: the garbage collector does not see a mailbox that has consumers."""
+        for peer in self.peers:
+            peer.session.closed()
+        with contextlib.suppress(CorruptRecord, StoreError):
+            self.keep_house()
 
     def keep_house(self) -> None:
         """What the broker does between turns, until nothing is left to do. Raises CorruptRecord."""

@@ -13,6 +13,8 @@ from tests.fuzz.whole_core import WholeCore
         b"m\x10",
         b"m" + b"\xff" * 8 + b"\x02" + bytes(8),
         b"p\x01",
+        b"p" + bytes(8) + b"\x01",
+        b"p\x01" + bytes(8),
         b"p" + b"\xff" * 8,
     ],
     ids=repr,

@@ -404,6 +404,7 @@ CODES = (
     "bad_request",
     "invalid_address",
     "mailbox_not_found",
+    "permission_denied",
     "limit_exceeded",
     "store_unavailable",
     "unknown_command",

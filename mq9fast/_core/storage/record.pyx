@@ -35,6 +35,9 @@ cdef enum:
     FLAG_FAILURE_ROWS = 16
     FLAG_RECEIPTS = 32
     FLAG_REPLACED = 64
+    # Sums of times with fewer bits fit into 64.
+    MAX_TIME_BITS = 60
+    MAX_TTL_BITS = 50
 
 
 class CorruptRecord(Exception):
@@ -196,8 +199,8 @@ cdef bytes pack_mailbox(const MailboxRecord* record):
 
 
 cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
-    """Unpack a mailbox record. DANGER: `record` points into `value`. CorruptRecord if a length is wrong. The
-    attributes in `options` are not checked."""
+    """Unpack a mailbox record. DANGER: `record` points into `value`. CorruptRecord if a length, a
+    uid or a time is wrong. The attributes in `options` are not checked."""
     cdef const MailboxLayout* fixed = <const MailboxLayout*>PyBytes_AS_STRING(value)
     cdef AttributeReader reader
     cdef int rank
@@ -231,6 +234,8 @@ cdef int unpack_mailbox(bytes value, MailboxRecord* record) except -1:
     record.next_id = read_u64(fixed.next_id)
     record.renewed_ms = read_u64(fixed.renewed_ms)
     record.ttl_seconds = read_u64(fixed.ttl_seconds)
+    if record.renewed_ms >> MAX_TIME_BITS or record.ttl_seconds >> MAX_TTL_BITS or record.uid + 1 == 0:
+        raise CorruptRecord("a mailbox record has a uid or a time that is out of range")
     for rank in range(RANKS):
         record.head[rank] = read_u64(fixed.head[rank])
         record.count[rank] = read_u64(fixed.count[rank])

@@ -4,13 +4,14 @@ from importlib import import_module
 from typing import cast
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import files, protocol, rows, session, text, websocket
+from tests.fuzz.targets import files, permissions, protocol, rows, session, text, websocket
 
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         *protocol.TARGETS,
         session.TARGET,
+        permissions.TARGET,
         *websocket.TARGETS,
         *rows.TARGETS,
         *files.TARGETS,

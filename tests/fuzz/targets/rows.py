@@ -132,6 +132,7 @@ def _check(core: WholeCore, turn: Callable[[], None]) -> None:
     turn()
     assert b'{"msg_id":0}' in client.output()
     assert not core.loop.failures, core.loop.failures
+    core.end()
 
 
 def _seeds() -> list[bytes]:

@@ -56,7 +56,7 @@ def _play(pieces: list[bytes], *, splits: bool) -> list[bytes]:
         else:
             core.advance(700 if piece == ADVANCE else 0)
             core.keep_house()
-    _check(core, clients, witness)
+    _check(core, witness)
     return [_RANDOM.sub(b"", client.output()) for client in clients]
 
 
@@ -68,16 +68,14 @@ def _feed(client: Peer, data: bytes, most: int | None) -> None:
         client.feed(data[at : at + (most or len(data))])
 
 
-def _check(core: WholeCore, clients: list[Peer], witness: Peer) -> None:
+def _check(core: WholeCore, witness: Peer) -> None:
     witness.output()
     witness.feed(b"SUB witness.reply 9\r\n" + pub(b"witness.reply", b"served") + b"PING\r\n")
     witness.feed(pub(_MAILBOX + b"CREATE", b'{"name":"witness"}'))
     witness.feed(pub(_MAILBOX + b"MSG.witness", b"stored", b"witness.reply"))
     received = witness.after_turn()
     assert b"served\r\n" in received and b"PONG\r\n" in received and b'{"msg_id":' in received, received
-    for client in clients:
-        client.session.closed()
-    core.keep_house()
+    core.end()
     assert not core.loop.failures, core.loop.failures
     core.check_counts()
 

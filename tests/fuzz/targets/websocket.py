@@ -59,6 +59,7 @@ def serve(data: bytes) -> None:
     other.feed(pub(b"a", b"served") + b"PING\r\n")
     core.end_turn()
     assert other.output() == b"MSG a 1 6\r\nserved\r\nPONG\r\n"
+    other.session.closed()
 
 
 _TEXT = "aé€😀".encode()
