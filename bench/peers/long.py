@@ -1,7 +1,8 @@
 """`python -m bench.peers.long`: minutes at full speed, second by second.
 
-One connection sends pipelined, and another one message at a time. Then the same with a queue group that
-answers, and so deletes, every message. Look at the slowest second, at the latency beside the load, and at
+One connection sends pipelined, and another one message at a time. A queue group answers, and so deletes,
+every message; or, without readers, the sender fills one mailbox after the other, and the oldest ones end, so
+that the disk is not full after a minute. Look at the slowest second, at the latency beside the load, and at
 memory and disk.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers import versions
-from bench.peers.batches import batches
+from bench.peers.batches import Batch, batches
 from bench.peers.exchange import Window, wait_in_kernel
 from bench.peers.machine import describe
 from bench.peers.nats import END, JETSTREAM_WINDOW, pub
@@ -36,8 +37,11 @@ ROOT = Path(__file__).parents[2]
 SIZES = (1 << 10, 16 << 10)
 MEMBERS = 2
 IDLE_SECONDS = 5
-# A run without readers ends when the messages take this share of the free disk.
-SHARE_OF_DISK = 0.5
+# Without readers: what a mailbox takes before the next one is filled, and how many full ones are kept.
+MAILBOX_BYTES = 2 << 30
+FULL_MAILBOXES = 4
+# Seconds that an ended mailbox has still to live, the least that CREATE accepts.
+ENDED_TTL = 1
 # The sender waits while the readers are this far behind.
 MAX_BACKLOG_BYTES = 1 << 30
 PROBE = pub(MAILBOX + "MSG.probe", b"x" * 100, b"probed")
@@ -48,12 +52,14 @@ HEADS += ["memory early", "at the end", "messages", "disk early", "most", "at th
 class SteadyWindow(Window):
     """Sends for ever, but waits while `sent` is more than `most` ahead of `done`, unless `most` is 0.
 
-    `sent` counts the replies; other processes read it.
+    `sent` counts the replies; other processes read it. `next_batch` returns what is sent next.
     """
 
-    def __init__(self, wire: Wire, frames: list[bytes], window: int, sent: Any, done: Any, most: int) -> None:
-        super().__init__(wire.socket, frames, 1, END, window)
-        self.batches = itertools.cycle(batches(frames, 1, window // 4))
+    def __init__(
+        self, wire: Wire, next_batch: Callable[[], Batch], window: int, sent: Any, done: Any, most: int
+    ) -> None:
+        super().__init__(wire.socket, [b""], 1, END, window)
+        self.batches = iter(next_batch, None)
         self.batch = next(self.batches)
         self.left = self.unsent = 1 << 60
         self.first = self.left
@@ -67,6 +73,41 @@ class SteadyWindow(Window):
         return True
 
 
+class Turns:
+    """Gives batches for one mailbox until it is full, then for the next one, and ends the oldest one.
+
+    `control`: creates the mailboxes and ends them. `full`: messages of a full mailbox.
+    """
+
+    def __init__(self, control: Wire, size: int, window: int) -> None:
+        self.control, self.full, self.given = control, MAILBOX_BYTES // size, 0
+        names = [f"bench.{n}" for n in range(FULL_MAILBOXES + 2)]
+        self.names = itertools.cycle(names)
+        self.batches = {
+            name: itertools.cycle(batches(frames_for(name, size), 1, window // 4)) for name in names
+        }
+        self.filled: list[str] = []
+        self.begin()
+
+    def begin(self) -> None:
+        self.name = next(self.names)
+        created = self.control.create(name=self.name, ttl=0)
+        assert created["is_new"], f"{self.name} still exists"
+        self.given = 0
+
+    def next_batch(self) -> Batch:
+        if self.given >= self.full:
+            self.filled.append(self.name)
+            if len(self.filled) > FULL_MAILBOXES:
+                oldest = self.filled.pop(0)
+                stored = self.control.create(name=oldest, ttl=ENDED_TTL)
+                assert not stored["is_new"], f"{oldest} has ended before its time"
+            self.begin()
+        batch = next(self.batches[self.name])
+        self.given += batch.count
+        return batch
+
+
 class CountingWorker(SkippingWorker):
     """A member that counts its messages for other processes."""
 
@@ -78,12 +119,22 @@ class CountingWorker(SkippingWorker):
         self.counter.value += self.done - before
 
 
+def frames_for(name: str, size: int) -> list[bytes]:
+    return [pub(f"{MAILBOX}MSG.{name}", body, b"acks") for body in payloads(size)]
+
+
 def send(port: int, size: int, sent: Any, done: Any, most: int) -> None:
-    with Wire(port) as wire:
+    """Send to the mailbox `bench`, or if `most` is 0, to one mailbox after the other."""
+    with Wire(port) as wire, Wire(port) as control:
         wire.sub("acks", "acks")
         wire.ping()
-        frames = [pub(MAILBOX + "MSG.bench", body, b"acks") for body in payloads(size)]
-        window = SteadyWindow(wire, frames, bounded(JETSTREAM_WINDOW, size), sent, done, most)
+        count = bounded(JETSTREAM_WINDOW, size)
+        if most:
+            cycle = itertools.cycle(batches(frames_for("bench", size), 1, count // 4))
+            next_batch: Callable[[], Batch] = cycle.__next__
+        else:
+            next_batch = Turns(control, size, count).next_batch
+        window = SteadyWindow(wire, next_batch, count, sent, done, most)
         wait_in_kernel(wire.socket)
         window.feed()
         while window.take():
@@ -143,6 +194,7 @@ def run(server: Server, size: int, seconds: float, *, readers: bool) -> dict[str
             process.start()
         try:
             facts = watch(server, wire, size, seconds, sent, done, readers=readers)
+            assert all(process.is_alive() for process in processes), "a client has failed"
         finally:
             for process in processes:
                 process.kill()
@@ -153,11 +205,10 @@ def run(server: Server, size: int, seconds: float, *, readers: bool) -> dict[str
 def watch(
     server: Server, wire: Wire, size: int, seconds: float, sent: Any, done: Any, *, readers: bool
 ) -> dict[str, Any]:
-    """Probe the broker until the time, or the disk, is used up. Look at everything once a second."""
-    most = shutil.disk_usage(server.place).free * SHARE_OF_DISK / size
+    """Probe the broker until the time is up. Look at everything once a second."""
     rates, memory, disk, beside = [], [], [], []
     before, at, until = sent.value, time.monotonic(), time.monotonic() + seconds
-    while at < until and (readers or sent.value < most):
+    while at < until:
         while time.monotonic() < at + 1:
             probe(wire, beside)
         now = time.monotonic()
@@ -166,6 +217,8 @@ def watch(
         disk.append(disk_bytes(server))
         before, at = sent.value, now
     stored = (sent.value - done.value) * size
+    if not readers:
+        stored = min(stored, FULL_MAILBOXES * MAILBOX_BYTES + stored % MAILBOX_BYTES)
     # The first second is not a whole one.
     return {
         "rates": rates[1:],
@@ -227,8 +280,8 @@ def main() -> int:
         [
             f"# Minutes at full speed, {facts['date']}",
             "",
-            f"Commit {facts['commit']}, {facts['machine']['processor']}, `--sync interval`. A run without",
-            "readers ends early when it has filled half of the free disk.",
+            f"Commit {facts['commit']}, {facts['machine']['processor']}, `--sync interval`. Without readers",
+            f"the last {FULL_MAILBOXES} mailboxes of {MAILBOX_BYTES >> 30} GiB are kept, which is what *messages* says.",
             "",
             *table_head(HEADS),
             *(line(each) for each in found),
