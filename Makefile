@@ -40,7 +40,7 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf build build-for-tests debug console screenshots sdist site clean
+.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts build build-for-tests debug console screenshots sdist site clean
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -86,6 +86,10 @@ bench-cores: build-for-tests
 
 perf: build-for-tests
 	$(BIN)/python -m bench.regression $(ARGS)
+
+# Power cuts at 200 times as many moments as the tests try: about an hour.
+power-cuts: build-for-tests
+	MQ9FAST_TEST_POWER_CUTS=200 $(BIN)/python -m pytest -q -k power_cut_at_any_moment tests/fault/test_value_sync.py $(ARGS)
 
 build: $(VENV)/ready
 	$(BIN)/python setup.py -q build_ext --inplace

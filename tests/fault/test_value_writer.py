@@ -1,6 +1,7 @@
 """A thread writes large values to a segment: nothing else waits, and what follows a failure fails too."""
 
 import errno
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,10 @@ from tests.support.wire_client import MAILBOX, Wire, read_messages
 
 LARGE = "x" * (512 << 10)
 SLOW_SECONDS = 0.5
+# Less than the 8 MiB that a group may take while nothing is written.
+FLOOD_BYTES, FLOOD_COUNT = 64 << 10, 100
+# Senders wait from the first of these on. They were read up to half a MiB at a time.
+ONE_GROUP_BYTES, MOST_READ_BYTES = 900_000, 2 << 20
 SEGMENTS = "values-*.seg"
 
 Start = Callable[..., Broker]
@@ -42,6 +47,30 @@ def test_broker_serves_while_large_values_are_written_slowly(start: Start, shim:
             send(sender, "small", "in.small")
             assert [next(answers).subject for _ in range(2)] == ["in.large", "in.small"]
         assert len(list_all(other, "box")) == 3
+
+
+def test_senders_wait_while_the_group_before_is_written(start: Start, shim: Shim, mode: str) -> None:
+    """Otherwise the next group would take 8 MiB, and a client with one message would wait for all of it."""
+    broker = start("--sync", mode)
+    with Wire(broker.port) as wire, Wire(broker.port) as flooding:
+        wire.create(name="box")
+        assert "msg_id" in wire.msg("box", LARGE)
+        with shim.failing("write", SEGMENTS, wait=4 * SLOW_SECONDS, most=1) as rule:
+            send(wire, LARGE, "in.large")
+            wait_until(lambda: rule.seen)
+            before = broker.metric("mq9fast_in_bytes_total")
+            frame = f"PUB {MAILBOX}MSG.box {FLOOD_BYTES}\r\n{LARGE[:FLOOD_BYTES]}\r\n".encode()
+            sending = threading.Thread(target=flooding.send, args=(frame * FLOOD_COUNT,))
+            sending.start()
+            wait_until(lambda: broker.metric("mq9fast_in_bytes_total") > before + ONE_GROUP_BYTES)
+            # Without the limit, the broker would read the rest within milliseconds.
+            time.sleep(SLOW_SECONDS)
+            read = broker.metric("mq9fast_in_bytes_total") - before
+            # On a slow machine the write may have ended, and says nothing.
+            assert read < MOST_READ_BYTES or rule.seen > 1
+        sending.join()
+        flooding.ping()
+        assert wire.list("box")["total"] == 2 + FLOOD_COUNT
 
 
 def test_message_is_deleted_while_it_is_written(start: Start, shim: Shim, mode: str) -> None:
