@@ -54,7 +54,7 @@ cdef class Engine:
     cdef int publish_to_mailboxes(self, Client client, const Operation* op) except -1
     cdef int publish_to_broker(self, Client client, const Operation* op) except -1
     cdef bint begin_read(self) noexcept
-    cdef int end_read(self, bint at_once) except -1
+    cdef int end_read(self, bint at_once, Py_ssize_t read_bytes) except -1
     cpdef void update_clock(self) noexcept
     cpdef void resume_expiry(self) noexcept
     cpdef int end_turn(self) except -1

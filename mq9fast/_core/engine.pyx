@@ -23,6 +23,8 @@ cdef enum:
     # A turn is back-to-back if it begins less than this factor times `busy_poll` after the last turn ended.
     # The time to wake up counts.
     BACK_TO_BACK_FACTOR = 2
+    # After a larger read the broker does not poll: it would read what follows in small pieces.
+    MAX_POLLED_BYTES = 16384
     # The clock is read at least four times a second. A longer step means that the broker did not run.
     LONGEST_GAP_MS = 500
 
@@ -128,7 +130,7 @@ cdef class Engine:
         self.pending_work.in_read = True
         return True
 
-    cdef int end_read(self, bint at_once) except -1:
+    cdef int end_read(self, bint at_once, Py_ssize_t read_bytes) except -1:
         """End the turn now if `at_once` and no other socket is readable; else once the loop has read them."""
         self.pending_work.in_read = False
         if not self.pending_work.end_scheduled:
@@ -142,7 +144,7 @@ cdef class Engine:
             # Raising here would close the connection that was read, which is not at fault.
             self.loop.call_exception_handler({"message": "a turn failed", "exception": error})
         self.ended_ns = monotonic_ns()
-        if self.back_to_back:
+        if self.back_to_back and read_bytes < MAX_POLLED_BYTES:
             self.loop.call_soon(self.busy_poll)
         return 0
 

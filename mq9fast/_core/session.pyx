@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.check cimport check
 from mq9fast._core.base.clock cimport monotonic_ns
-from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view_of
+from mq9fast._core.base.view cimport View, empty_view, same, slice_from, starts_with, to_bytes, view, view_of
 from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.address cimport split_filter
 from mq9fast._core.protocol.literals cimport (
@@ -62,7 +62,7 @@ cdef class Session(Client):
             self.receive(nbytes)
         finally:
             if ends_turn:
-                self.engine.end_read(not self.paused & PAUSE_SHARE)
+                self.engine.end_read(not self.paused & PAUSE_SHARE, nbytes)
 
     cpdef int receive(self, Py_ssize_t nbytes) except -1:
         """Handle the frames that were read."""
@@ -120,6 +120,7 @@ cdef class Session(Client):
             return self.handle_frames(resumed)
         except Exception:
             self.working = False
+            self.pending_work.end_lending()
             self.begin_close(None)
             raise
 
@@ -138,6 +139,7 @@ cdef class Session(Client):
         cdef PendingWork pending_work = self.pending_work
         cdef bint share_used = not resumed and pending_work.end_scheduled and now_ns >= pending_work.ends_ns
         op.frame = 0
+        self.pending_work.lend(view(data, size))
         self.working = True
         self.pending_work.cost = 0
         while used < size and not self.closing and not self.connect_pending:
@@ -170,6 +172,7 @@ cdef class Session(Client):
         if self.closing:
             used = self.read_buffer.size
         self.working = False
+        self.pending_work.end_lending()
         self.read_buffer.keep_unparsed(used, op.frame if outcome == NEED_MORE else 0)
         if self.connect_pending and self.read_buffer.partial_bytes > MAX_READ_AHEAD_BYTES:
             self.pause(PAUSE_CONNECT)
@@ -491,6 +494,7 @@ cdef class Session(Client):
         cdef dict awaiting_answers = self.awaiting_answers
         self.closing = True
         self.connection = None
+        self.descriptor = -1
         self.out.discard()
         subscriptions, self.subscriptions = self.subscriptions, {}
         self.engine.unsubscribed += <uint64_t>len(subscriptions)

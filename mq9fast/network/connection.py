@@ -58,6 +58,8 @@ class Connection(asyncio.BufferedProtocol):
 
     client_type = "nats"
     session_type = Session
+    # Whether the session's output is what the client gets, unless TLS encrypts it.
+    writes_plainly = True
 
     def __init__(
         self,
@@ -107,7 +109,10 @@ class Connection(asyncio.BufferedProtocol):
         self.write = transport.write
         self.unsent_bytes = transport.get_write_buffer_size
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
-        set_tcp_options(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        set_tcp_options(connection)
+        if connection is not None and self.writes_plainly and self.cipher is None:
+            self.session.descriptor = connection.fileno()
         if self._has_wrong_certificate():
             return
         if self.peer == UNKNOWN_PEER:
@@ -225,6 +230,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not self.session.closing:
             self.end_reason = SERVER_SHUTDOWN
+        self.session.descriptor = -1
         transport.write(self.last_output())
         transport.close()
         if self._timer is not None:

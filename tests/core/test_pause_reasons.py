@@ -58,3 +58,57 @@ def test_4_kib_are_read_ahead_while_connect_is_pending() -> None:
     peer.session.proceed()
     assert peer.connection.reading
     assert peer.output() == b"PONG\r\n" * (KIB + 1)
+
+
+def receiver_with_a_full_socket(core: Core, subject: bytes) -> Peer:
+    receiver = core.session()
+    receiver.feed(b"SUB %s 1\r\n" % subject)
+    receiver.session.pause_writing()
+    return receiver
+
+
+def stalled_for(core: Core, subject: bytes) -> Peer:
+    """A client that sent more to the subject than its receiver may wait for."""
+    sender = core.session()
+    sender.feed(pub(subject, bytes(KIB * KIB)) * 2)
+    assert not sender.connection.reading
+    return sender
+
+
+def test_senders_go_on_when_the_transport_of_their_receiver_takes_its_output() -> None:
+    """They do not wait for the timer, in which an empty socket would have nothing to send."""
+    core = Core(payload_bytes=2 * KIB * KIB)
+    slow, _ = (receiver_with_a_full_socket(core, subject) for subject in (b"slow", b"stuck"))
+    senders = [stalled_for(core, b"slow"), stalled_for(core, b"slow")]
+    others = [stalled_for(core, b"stuck")]
+    core.end_turn()
+    assert not any(each.connection.reading for each in (*senders, *others))
+    slow.session.resume_writing()
+    core.end_turn()
+    assert len(slow.output()) > 4 * KIB * KIB
+    assert all(each.connection.reading for each in senders)
+    assert not others[0].connection.reading
+    core.pending_work.resume_stalled()
+    assert others[0].connection.reading
+
+
+def test_sender_that_is_over_its_share_as_well_waits_for_its_turn() -> None:
+    core = Core(payload_bytes=2 * KIB * KIB)
+    slow = receiver_with_a_full_socket(core, b"slow")
+    sender = stalled_for(core, b"slow")
+    sender.session.use_up_share()
+    slow.session.resume_writing()
+    core.pending_work.flush()
+    assert not sender.connection.reading
+    core.end_turn()
+    assert sender.connection.reading
+
+
+def test_receiver_that_leaves_does_not_keep_its_senders_waiting() -> None:
+    core = Core(payload_bytes=2 * KIB * KIB)
+    slow = receiver_with_a_full_socket(core, b"slow")
+    sender = stalled_for(core, b"slow")
+    slow.session.closed()
+    core.end_turn()
+    core.pending_work.resume_stalled()
+    assert sender.connection.reading

@@ -1,5 +1,8 @@
 """Tests of `protocol/write_buffer`."""
 
+import os
+import random
+import socket
 import sys
 
 import pytest
@@ -92,3 +95,66 @@ def test_buffer_is_usable_after_memory_error(failing: str, already: int) -> None
     assert len(buffer) == 0
     buffer.write(b"again")
     assert buffer.taken() == b"again"
+
+
+@MANY
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=200), st.integers(0, 6000)), max_size=20))
+def test_lent_bytes_are_written_in_order_or_kept(parts: list[tuple[bytes, int]]) -> None:
+    """Each part is bytes that are copied, and the size of what is lent until the write."""
+    buffer, wanted = ExposedWriteBuffer(), b""
+    lent = [random.Random(size).randbytes(size) for _, size in parts]
+    for (copied, _), data in zip(parts, lent, strict=True):
+        buffer.write(copied)
+        buffer.lend(data)
+        wanted += copied + data
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        # The least that the system allows: it takes a part of what is more.
+        writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        writer.setblocking(False)
+        buffer.write_to(writer.fileno())
+        lent.clear()
+        writer.shutdown(socket.SHUT_WR)
+        written = b"".join(iter(lambda: reader.recv(1 << 16), b""))
+    assert len(buffer) == len(wanted) - len(written)
+    assert written + buffer.taken() == wanted
+
+
+def test_full_socket_takes_a_part() -> None:
+    buffer, lent = ExposedWriteBuffer(), b"lent" * 100_000
+    buffer.write(b"copied")
+    buffer.lend(lent)
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        writer.setblocking(False)
+        buffer.write_to(writer.fileno())
+        assert 0 < len(buffer) < len(lent)
+        first = len(buffer)
+        buffer.write(b"more")
+        buffer.lend(lent)
+        # It is full now.
+        buffer.write_to(writer.fileno())
+        assert len(buffer) == first + 4 + len(lent)
+
+
+def test_lent_bytes_are_kept_if_the_socket_is_broken() -> None:
+    buffer = ExposedWriteBuffer()
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffer.write(b"copied")
+    lent = b"lent" * 1000
+    buffer.lend(lent)
+    buffer.write_to(writer)
+    os.close(writer)
+    assert buffer.taken() == b"copied" + lent
+
+
+def test_taken_bytes_contain_what_is_lent() -> None:
+    buffer = ExposedWriteBuffer()
+    lent = b"lent" * 1000
+    buffer.write(b"before ")
+    buffer.lend(lent)
+    buffer.write(b" after")
+    assert buffer.taken() == b"before " + lent + b" after"
+    assert buffer.taken() == b""

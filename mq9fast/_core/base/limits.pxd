@@ -8,6 +8,9 @@ cdef enum:
     MAX_GATHERED_BYTES = 8388608
     # The same while a thread writes the group before it: the thread writes that in a millisecond or two.
     MAX_GATHERED_WHILE_WRITING = 1048576
+    # Output of a receiver at which its senders are stalled. They go on as soon as its transport takes that. The
+    # kernel has megabytes more for it; a larger output would only leave the processor's cache.
+    MAX_RECEIVER_BYTES = 1048576
 
 
 cdef class Limits:
@@ -26,4 +29,4 @@ cdef class Limits:
 
     cdef inline Py_ssize_t max_receiver_bytes(self) noexcept:
         """A client that sends to a receiver with more unwritten output than this is stalled."""
-        return min(MAX_GATHERED_BYTES, self.max_pending // 2)
+        return min(MAX_RECEIVER_BYTES, self.max_pending // 2)

@@ -19,7 +19,9 @@ from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocatio
 cdef enum:
     SUBJECT_CAPACITY = 224        # the longest subject of a delivery, with slack
     FRAME_BYTES = 24              # of a frame, without subjects, header and payload
-    CATCH_UP_BYTES = 196608       # what one consumer gets in one turn, at least one message
+    # What one consumer gets in one turn, at least one message. A second message of more than half of it may
+    # take half as much more, so that two of 128 KiB are one turn.
+    CATCH_UP_BYTES = 196608
     LOADED_AT_ONCE = 1024         # rows of failed deliveries that one turn loads for a consumer
     OUTPUT_BYTES = 262144         # a client with this much unwritten output gets nothing from consumers
 

@@ -112,7 +112,7 @@ cdef class PlainConsumer(Consumer):
     cdef int give(self, DeliveryFrame* frame) except -1:
         check(self.cursor[frame.rank] <= frame.msg_id, b"a consumer is given each message once, in order")
         check(frame.msg_id < self.mailbox.durable_id, b"only durable messages are delivered")
-        self.subscription.send(frame.subject, frame.reply, frame.header, frame.payload)
+        self.subscription.send_lending(frame.subject, frame.reply, frame.header, frame.payload)
         self.cursor[frame.rank] = frame.msg_id + 1
         return 0
 
@@ -149,7 +149,9 @@ cdef class PlainConsumer(Consumer):
                 fill_frame(&frame, reader.msg_id, &reader.message, reader.batch.location(reader.index))
                 cost = cost_of(&frame)
                 if cost > budget and budget < share:
-                    return MORE_TO_GIVE
+                    # Two messages of more than half a share are given together.
+                    if cost <= share // 2 or cost > budget + share // 2:
+                        return MORE_TO_GIVE
                 self.give(&frame)
                 budget -= cost
             check(self.cursor[rank] <= self.mailbox.durable_id, b"a cursor goes back at a restart only")

@@ -55,7 +55,7 @@ cdef class QueueGroup(GroupMembers):
         if failure is not NULL:
             header = with_deliveries(frame.header, failure.count + 1)
             frame.header = view_of(header)
-        return member.subscription.send(frame.subject, reply, frame.header, frame.payload)
+        return member.subscription.send_lending(frame.subject, reply, frame.header, frame.payload)
 
     cdef int give_new_message(self, Member member, DeliveryFrame* frame) except -1:
         """Give out a new message."""

@@ -41,6 +41,8 @@ cdef class PendingWork:
     cdef Client first_dirty                 # first of a linked list of clients with output: see next_dirty
     cdef list closing                       # clients to close
     cdef list stalled                       # clients that are paused for PAUSE_STALLED
+    cdef View lendable                      # DANGER: what output may borrow now; empty if there is none
+    cdef list borrowers                     # clients whose output borrows from it
     cdef list max_reached                   # subscriptions that reached their maximum
     cdef object over_share  # a deque of clients that are paused for PAUSE_SHARE, the longest waiting first
     cdef bint end_scheduled                 # the end of the turn will run
@@ -62,6 +64,9 @@ cdef class PendingWork:
     cdef int close_clients(self) except -1
     cdef int resume_over_share(self) except -1
     cdef void note_output(self, Client client) noexcept
+    cdef void lend(self, View lendable) noexcept
+    cdef int end_lending(self) except -1
+    cdef int resume_senders(self, Client receiver) except -1
 
 
 cdef class Client:
@@ -91,12 +96,15 @@ cdef class Client:
     # Its output.
     cdef PendingWork pending_work
     cdef WriteBuffer out
+    cdef public int descriptor               # of a socket that takes the output as it is, or -1
     cdef readonly bint writable              # false while the transport holds more than its high-water mark
     cdef readonly bint closing               # nothing more is handled or delivered
     cdef readonly bytes close_reason         # the text of the -ERR before the close; None = there was none
     cdef bint dirty                          # on PendingWork's list of clients with output
     cdef Client next_dirty                   # the next client on that list
     cdef int paused                          # the set of PauseReasons
+    cdef Client waits_for                    # the receiver for which it is stalled, or None
+    cdef bint is_waited_for                  # clients may be stalled for it
     cdef readonly bint connect_pending       # its CONNECT is being checked: later operations wait
     cdef Limits limits
     cdef uint64_t out_messages_at_pause      # out_messages when `writable` became false
@@ -114,9 +122,13 @@ cdef class Client:
     cdef uint64_t noted_bytes
 
     cdef int touch(self) except -1
+    cdef bint may_borrow(self, View payload) except *
+    cdef bint begin_borrowing(self) except *
+    cdef int write_borrowed(self) except -1
     cdef int write_line(self, View line) except -1
     cdef int begin_close(self, bytes error) except -1
     cdef int stall(self) except -1
+    cdef int stall_for(self, Client receiver) except -1
     cdef int pause(self, PauseReason reason) except -1
     cdef int resume(self, PauseReason reason) except -1
     cdef int continue_work(self, PauseReason reason) except -1
@@ -137,6 +149,7 @@ cdef class Subscription:
 
     cdef int write(self, View subject, View reply, View header, View payload) except -1
     cdef int send(self, View subject, View reply, View header, View payload) except -1
+    cdef int send_lending(self, View subject, View reply, View header, View payload) except -1
 
     cdef inline bint max_reached(self) noexcept:
         return self.maximum != 0 and self.delivered >= self.maximum

@@ -29,6 +29,7 @@ class PendingWork:
 class Client:
     def __init__(self, pending_work: PendingWork, cid: int, *_: Any, **__: Any) -> None: ...
     connection: _Connection | None
+    descriptor: int
     sender_block: bytes | None
     name: str | None
     lang: str | None

@@ -7,12 +7,14 @@ from libc.stdint cimport uint64_t
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.base.clock cimport monotonic_ns
 from mq9fast._core.base.limits cimport Limits
-from mq9fast._core.base.view cimport View, put, put_byte, put_crlf, put_decimal, view, view_of
+from mq9fast._core.base.view cimport View, empty_view, put, put_byte, put_crlf, put_decimal, view, view_of
 from mq9fast._core.protocol.literals cimport HMSG_START, MSG_START
-from mq9fast._core.protocol.write_buffer cimport WriteBuffer
+from mq9fast._core.protocol.write_buffer cimport MAX_BORROWED, WriteBuffer
 
 cdef enum:
     MAX_NUMBERS_BYTES = 64      # verb, sizes, spaces and line ends of one frame
+    MIN_BORROWED_BYTES = 8192   # copying a smaller payload costs less than a piece of its own in a write
+    MIN_LENDING_BYTES = 65536
 
 
 cdef void check_dirty_list(PendingWork pending_work) noexcept:
@@ -32,6 +34,7 @@ cdef class PendingWork:
         self.limits = limits
         self.closing = []
         self.stalled = []
+        self.borrowers = []
         self.max_reached = []
         self.over_share = deque()
         self.turn_ns = TURN_NS
@@ -82,6 +85,7 @@ cdef class PendingWork:
         try:
             while stalled:
                 client = stalled.pop()
+                client.waits_for = None
                 if client.paused & PAUSE_SHARE:
                     client.resume(PAUSE_STALLED)
                 elif resumed < MAX_RESUMED and monotonic_ns() < end_ns:
@@ -94,6 +98,24 @@ cdef class PendingWork:
             self.stalled += stalled
             if self.over_share or self.stalled:
                 self.schedule_end()
+
+    cdef int resume_senders(self, Client receiver) except -1:
+        """The transport of the receiver took its output: continue with the clients that were stalled for it."""
+        cdef Client client
+        cdef list others = []
+        receiver.is_waited_for = False
+        for client in self.stalled:
+            if client.waits_for is not receiver:
+                others.append(client)
+                continue
+            client.waits_for = None
+            if client.paused & PAUSE_SHARE:
+                client.resume(PAUSE_STALLED)
+            else:
+                client.paused ^= PAUSE_STALLED | PAUSE_SHARE
+                self.over_share.append(client)
+        self.stalled = others
+        return 0
 
     cdef int note_dirty(self, Client client) except -1:
         """The client has output: add it to the list."""
@@ -112,6 +134,21 @@ cdef class PendingWork:
             client.noted_messages = client.out_messages
             client.noted_bytes = client.out_bytes
             client.active_ms = self.now_ms
+
+    cdef void lend(self, View lendable) noexcept:
+        """Let the output of clients borrow from these bytes until `end_lending`, if they are many: a write
+        costs more than copying a few."""
+        if lendable.size >= MIN_LENDING_BYTES:
+            self.lendable = lendable
+
+    cdef int end_lending(self) except -1:
+        """The bytes are about to go: write what is borrowed of them."""
+        cdef Client client
+        self.lendable = empty_view()
+        while self.borrowers:
+            client = self.borrowers.pop()
+            client.write_borrowed()
+        return 0
 
     cpdef int flush(self) except -1:
         """One write for each client whose transport accepts it. Others wait for `Delivery.writable_again`."""
@@ -133,6 +170,8 @@ cdef class PendingWork:
                     client.connection.write(client.out.take())
                     if client.writable:
                         client.mailbox_bytes_unsent = False
+                    if client.is_waited_for:
+                        self.resume_senders(client)
         finally:
             # A write has raised: the next turn writes to the rest.
             if self.first_dirty is not None:
@@ -170,6 +209,7 @@ cdef class Client:
         self.parked = {}
         self.awaiting_answers = {}
         self.out = WriteBuffer()
+        self.descriptor = -1
         self.writable = True
         self.started_ms = self.active_ms = pending_work.now_ms
         # nats-server's defaults until CONNECT.
@@ -191,6 +231,36 @@ cdef class Client:
         else:
             self.drop_slow_consumer()
         return 0
+
+    cdef bint may_borrow(self, View payload) except *:
+        """Whether the output may borrow this payload instead of copying it: it is large, stays in place until
+        `end_lending`, and the socket is likely to take it then."""
+        cdef View lendable = self.pending_work.lendable
+        return (
+            payload.size >= MIN_BORROWED_BYTES and self.descriptor >= 0
+            and lendable.data <= payload.data and payload.data + payload.size <= lendable.data + lendable.size
+            and self.out.borrowed_count < MAX_BORROWED
+            and (self.out.borrowed_count > 0 or self.begin_borrowing())
+        )
+
+    cdef bint begin_borrowing(self) except *:
+        if not self.writable or self.connection is None or self.out.size >= MIN_LENDING_BYTES:
+            return False
+        if self.connection.unsent_bytes():
+            return False
+        self.pending_work.borrowers.append(self)
+        return True
+
+    cdef int write_borrowed(self) except -1:
+        """Write the output before what it borrows goes. The transport gets what the socket does not take."""
+        if self.out.borrowed_count == 0:
+            return 0
+        try:
+            self.out.write_borrowed(self.descriptor)
+        except MemoryError:
+            # A part of a message may be lost.
+            return self.begin_close(None)
+        return self.touch() if self.out.size else 0
 
     cdef int drop_slow_consumer(self) except -1:
         self.out.discard()
@@ -238,6 +308,13 @@ cdef class Client:
             self.pause(PAUSE_STALLED)
             self.pending_work.stalled.append(self)
             self.pending_work.schedule_end()
+        return 0
+
+    cdef int stall_for(self, Client receiver) except -1:
+        """The same, until the transport of the receiver takes its output, if that is sooner."""
+        self.stall()
+        self.waits_for = receiver
+        receiver.is_waited_for = True
         return 0
 
     cdef int continue_work(self, PauseReason reason) except -1:
@@ -314,15 +391,27 @@ cdef class Subscription:
             self.client.pending_work.max_reached.append(self)
         return self.write(subject, reply, header, payload)
 
+    cdef int send_lending(self, View subject, View reply, View header, View payload) except -1:
+        """`send`. A large payload is written to the socket at once, instead of being copied."""
+        if payload.size < MIN_LENDING_BYTES:
+            return self.send(subject, reply, header, payload)
+        self.client.pending_work.lend(payload)
+        try:
+            return self.send(subject, reply, header, payload)
+        finally:
+            self.client.pending_work.end_lending()
+
     cdef int write(self, View subject, View reply, View header, View payload) except -1:
         """Write one MSG, or HMSG if there is a header and the client accepts headers."""
         cdef Client client = self.client
         cdef View sid = view_of(self.sid)
+        cdef bint borrows = client.may_borrow(payload)
+        cdef Py_ssize_t copied = 0 if borrows else payload.size
         cdef char* at
         if not client.headers:
             header = view(NULL, 0)
         at = client.out.reserve(
-            subject.size + sid.size + reply.size + header.size + payload.size + MAX_NUMBERS_BYTES
+            subject.size + sid.size + reply.size + header.size + copied + MAX_NUMBERS_BYTES
         )
         at = put(at, HMSG_START if header.size else MSG_START)
         at = put_byte(put(at, subject), c' ')
@@ -334,8 +423,13 @@ cdef class Subscription:
         if header.size:
             at = put_byte(put_decimal(at, <uint64_t>header.size), c' ')
         at = put_crlf(put_decimal(at, <uint64_t>(header.size + payload.size)))
-        at = put_crlf(put(put(at, header), payload))
-        client.out.commit(at)
+        at = put(at, header)
+        if borrows:
+            client.out.commit(at)
+            client.out.borrow(payload)
+        else:
+            at = put(at, payload)
+        client.out.commit(put_crlf(at))
         client.out_messages += 1
         client.out_bytes += <uint64_t>(header.size + payload.size)
         return client.touch()

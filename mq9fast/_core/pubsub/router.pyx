@@ -147,7 +147,7 @@ cdef class Router:
         if sender is None or receiver.writable:
             return 0
         if receiver.out.size > self.limits.max_receiver_bytes():
-            sender.stall()
+            sender.stall_for(receiver)
         return 0
 
     cdef int report_no_responders(self, Client sender, const Operation* op) except -1:

@@ -78,6 +78,15 @@ cdef class ExposedWriteBuffer(WriteBuffer):
         """Append a copy of `data`."""
         self.append(view_of(data))
 
+    def lend(self, bytes data not None) -> None:
+        """Append `data` without a copy. It must live until `write_to` or `taken`. Something was written before,
+        and at most MAX_BORROWED pieces are lent."""
+        self.borrow(view_of(data))
+
+    def write_to(self, int descriptor) -> None:
+        """Write everything to a socket, and keep what it does not take."""
+        self.write_borrowed(descriptor)
+
     def taken(self) -> bytes:
         """Return the bytes written since the last call, and start a new buffer."""
         return self.take()

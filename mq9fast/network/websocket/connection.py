@@ -47,6 +47,7 @@ class WebSocketConnection(Connection):
 
     client_type = "websocket"
     session_type = WebSocketSession
+    writes_plainly = False
     session: WebSocketSession
     # The credentials of the upgrade's cookies.
     cookies: Credentials | None = None
