@@ -281,7 +281,7 @@ def main() -> int:
             f"# Minutes at full speed, {facts['date']}",
             "",
             f"Commit {facts['commit']}, {facts['machine']['processor']}, `--sync interval`. Without readers",
-            f"the last {FULL_MAILBOXES} mailboxes of {MAILBOX_BYTES >> 30} GiB are kept, which is what *messages* says.",
+            f"the last {FULL_MAILBOXES} mailboxes of {MAILBOX_BYTES >> 30} GiB are kept: *messages*.",
             "",
             *table_head(HEADS),
             *(line(each) for each in found),
