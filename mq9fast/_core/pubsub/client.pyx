@@ -100,7 +100,7 @@ cdef class PendingWork:
                 self.schedule_end()
 
     cdef int resume_senders(self, Client receiver) except -1:
-        """The transport of the receiver took its output: continue with the clients that were stalled for it."""
+        """The transport of the receiver took its output: continue with the clients that waited for that."""
         cdef Client client
         cdef list others = []
         receiver.is_waited_for = False

@@ -79,8 +79,8 @@ cdef class ExposedWriteBuffer(WriteBuffer):
         self.append(view_of(data))
 
     def lend(self, bytes data not None) -> None:
-        """Append `data` without a copy. It must live until `write_to` or `taken`. Something was written before,
-        and at most MAX_BORROWED pieces are lent."""
+        """Append `data` without a copy. It must live until `write_to` or `taken`. Something was written
+        before, and at most MAX_BORROWED pieces are lent."""
         self.borrow(view_of(data))
 
     def write_to(self, int descriptor) -> None:
