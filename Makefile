@@ -40,7 +40,7 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts build build-for-tests debug console screenshots sdist site clean
+.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts build build-for-tests debug console screenshots sdist site clean cluster-kills
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -77,6 +77,11 @@ bench-growth: build-for-tests
 
 bench-memory: build-for-tests
 	$(BIN)/python -m bench.peers.memory
+
+# Kills owners of a cluster under load: KILLS=100 takes about ten minutes.
+KILLS ?= 100
+cluster-kills: build-for-tests
+	$(BIN)/python -m tests.cluster.kills $(KILLS)
 
 bench-long: build-for-tests
 	$(BIN)/python -m bench.peers.long $(ARGS)

@@ -26,7 +26,7 @@ class ClusterStatus:
             epoch=node.state.epoch,
             nodes=len(nodes),
             applied=applied,
-            lag_records=max((each.applied for each in nodes), default=applied) - applied,
+            lag_records=max(max(each.applied for each in nodes) - applied, 0),
             lag_seconds=node.state.lag_seconds,
             takeovers=node.takeovers,
             appends=0 if syncer is None else syncer.syncs,

@@ -22,6 +22,7 @@ from mq9fast.cluster.cluster_status import ClusterStatus
 from mq9fast.cluster.election import Election
 from mq9fast.cluster.jetstream_log import JetStreamLog
 from mq9fast.cluster.jetstream_registry import REPLICAS, JetStreamRegistry
+from mq9fast.cluster.lag import Lag
 from mq9fast.cluster.lease import Lease
 from mq9fast.cluster.log import LogError, LogRegressed
 from mq9fast.cluster.log_checks import check_log_servers
@@ -33,6 +34,9 @@ from mq9fast.cluster.replica import Replica
 from mq9fast.cluster.standby_monitor import StandbyMonitor
 from mq9fast.cluster.transfer_protocol import TransferError
 from mq9fast.cluster.transfer_server import TransferServer
+from mq9fast.cluster.trimming import KEEP_SECONDS, Trimmer
+from mq9fast.cluster.upkeep import Upkeep
+from mq9fast.commit.healing import WRITES
 from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StoreError
@@ -91,7 +95,9 @@ class Node:
         self.presence: Presence | None = None
         self._client: Client | None = None
         self._transfers: TransferServer | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._lag = Lag()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._trimmer: Trimmer | None = None
         self._data_dir = utf8_path(settings.data_dir)
         self._deposed = asyncio.Event()
         self._stop = asyncio.Event()
@@ -127,7 +133,9 @@ class Node:
         host = settings.cluster_host
         self.state.transfer = settings.cluster_advertise or f"{host}:{self._transfers.port}"
         self.state.client_urls = settings.advertised or (f"{settings.host}:{settings.port}",)
-        self._telling = asyncio.get_running_loop().create_task(self._tell())
+        upkeep = Upkeep(lambda: self.replica, lambda: self._trimmer, self._nodes)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._tell()), loop.create_task(upkeep.run())]
 
     async def _create_registry(self) -> None:
         while True:
@@ -154,6 +162,9 @@ class Node:
         state.faults = tuple(health.reasons)
         if replica is not None:
             state.applied, state.durable = replica.applied, replica.durable
+            end = max(each.applied for each in self._nodes())
+            state.lag_seconds = self._lag.seconds(replica.applied, end)
+        state.log_full = self.broker is not None and health.has(WRITES)
 
     def _tell_clients(self) -> None:
         """Tell clients the addresses of the other nodes that are there."""
@@ -283,6 +294,7 @@ class Node:
             self.broker = broker
             self.takeovers += 1
             self._set_role("owner")
+            self._trimmer = Trimmer(records, self._nodes, self.settings.cluster_copies, KEEP_SECONDS)
             self._tell_clients()
             self._serving()
             await self._until_deposed_or_stop()
@@ -291,7 +303,6 @@ class Node:
 
     def _append_failed(self, error: LogError) -> None:
         """The log refuses what this node appends."""
-        self._failure = error
         log.warning("this node is not the owner any more: %s", error)
         self._deposed.set()
 
@@ -306,7 +317,7 @@ class Node:
 
     async def _end_owning(self, lease: Lease) -> None:
         """Hand over if the node stops, and drop everything if it was deposed."""
-        broker, self.broker = self.broker, None
+        broker, self.broker, self._trimmer = self.broker, None, None
         self._not_serving()
         if self._deposed.is_set() or broker is None:
             self._set_role("deposed")
@@ -338,8 +349,8 @@ class Node:
         self._monitor.close()
         if self._client is None:
             return
-        if self._telling is not None:
-            self._telling.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._transfers is not None:
             self._transfers.close()
         await self._client.close()

@@ -24,8 +24,9 @@ class NodeState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a node tells.
 
     `client_urls`: addresses for clients, as host:port. `transfer`: host:port from which its store can be
-    copied, "" if it cannot. `applied`, `durable`: the last record of the log that its store has, and that a
-    power cut leaves it. `lag_seconds`: how old the oldest record is that it has not applied.
+    copied, "" if it cannot. `applied`, `durable`: the last record of the log that its store has, and from
+    which on it needs the log after a power cut. `lag_seconds`: how long ago other nodes had the oldest record
+    that it lacks. `log_full`: it is the owner, and the log refuses its records.
     """
 
     node: str
@@ -37,9 +38,9 @@ class NodeState(msgspec.Struct, kw_only=True, omit_defaults=True):
     transfer: str = ""
     applied: int = 0
     durable: int = 0
-    log_end: int = 0
-    lag_seconds: float = 0.0
     faults: tuple[str, ...] = ()
+    lag_seconds: float = 0.0
+    log_full: bool = False
 
 
 class Presence:

@@ -130,7 +130,7 @@ class Replica:
 
     async def flush(self) -> None:
         """Have the store need less of the log after a power cut. Raises StoreError."""
-        if self.store is not None:
+        if self.store is not None and self.store.flushed != self.store.position:
             await asyncio.to_thread(self.store.flush)
 
     async def _stop_following(self) -> None:

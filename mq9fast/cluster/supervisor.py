@@ -33,7 +33,7 @@ RESTART_SECONDS = 0.5
 BROKER_STOP_SECONDS = 20.0
 LOG_STOP_SECONDS = 15.0
 RELEASE_SECONDS = 1.0
-# A child that ends by itself before this time could not start, and has said why.
+# A child that ends with an error before this time could not start, and has said why.
 START_SECONDS = 10.0
 
 
@@ -98,9 +98,10 @@ class Supervisor:
             status = await child.ended()
             if self._stopping.is_set():
                 return 0
-            log.error("%s ended with status %d", name, status)
-            if status >= 0 and time.monotonic() - started < START_SECONDS:
-                return status or 1
+            if status > 0 and time.monotonic() - started < START_SECONDS:
+                log.error("%s ended with status %d", name, status)
+                return status
+            log.error("%s ended with status %d, and starts again", name, status)
             if child is self._broker:
                 await self._release()
             await asyncio.sleep(RESTART_SECONDS)

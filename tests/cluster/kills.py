@@ -1,0 +1,70 @@
+"""Kills the owner again and again under full load, and checks everything that clients were told.
+
+python -m tests.cluster.kills [KILLS]        make cluster-kills KILLS=100
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support.counted_sends import CountedSends
+from tests.support.local_cluster import BROKER, LocalCluster
+from tests.support.waiting import wait_until
+
+SENDERS = 200
+# Sends between two checks of the mailbox.
+KILLS_PER_CHECK = 10
+
+
+def kill_owner(cluster: LocalCluster, chance: random.Random) -> str:
+    """Kill the owner at a random moment, in one of two ways; returns which."""
+    owner = cluster.owner()
+    time.sleep(chance.random())
+    if chance.random() < 0.8:
+        cluster.signal(owner, BROKER, signal.SIGKILL)
+        kind = "SIGKILL"
+    else:
+        pid = cluster.signal(owner, BROKER, signal.SIGSTOP)
+        wait_until(lambda: cluster.owner() != owner)
+        os.kill(pid, signal.SIGCONT)
+        kind = "SIGSTOP"
+    wait_until(lambda: cluster.owner() != owner)
+    return kind
+
+
+async def round_of_kills(cluster: LocalCluster, number: int, kills: int, chance: random.Random) -> int:
+    """Kill so many owners, then check the mailbox; returns how many messages were acknowledged."""
+    sends = CountedSends(cluster, f"kills.round{number}", SENDERS)
+    async with sends.running():
+        for _ in range(kills):
+            await sends.more(500)
+            sends.longest_gap = 0.0
+            kind = await asyncio.to_thread(kill_owner, cluster, chance)
+            await sends.more(500)
+            print(f"  {kind}: no reply for {sends.longest_gap:.2f} s", flush=True)
+            await asyncio.to_thread(cluster.wait_until_whole)
+    await sends.check()
+    return len(sends.stored)
+
+
+def main(kills: int, seed: int) -> None:
+    chance = random.Random(seed)
+    total = 0
+    with tempfile.TemporaryDirectory(prefix="mq9fast-kills-") as name:
+        cluster = LocalCluster(Path(name))
+        try:
+            for number, begun in enumerate(range(0, kills, KILLS_PER_CHECK)):
+                count = min(KILLS_PER_CHECK, kills - begun)
+                total += asyncio.run(round_of_kills(cluster, number, count, chance))
+                print(f"{begun + count} kills, {total} acknowledged messages, none lost", flush=True)
+        finally:
+            cluster.end()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100, int(os.environ.get("SEED", "1")))
