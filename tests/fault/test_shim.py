@@ -2,6 +2,8 @@
 
 import errno
 import os
+import random
+import shutil
 import subprocess
 import sys
 import time
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults.shim import Shim
+from tests.support.faults.shim import KILL, Shim
 
 # Runs commands from its input, and prints the result of each.
 PROGRAM = """
@@ -139,3 +141,92 @@ def test_power_cut_loses_what_was_not_fsynced(tmp_path: Path, directory: Path) -
     shim.cut_power(lose_names=True)
     assert state.read_bytes() == b"first"
     assert not (directory / "new").exists()
+
+
+def test_power_cut_undoes_what_was_done_in_a_directory_since_its_fsync(
+    tmp_path: Path, directory: Path
+) -> None:
+    directory.mkdir()
+    for name in ("kept", "renamed", "replaced", "unlinked"):
+        (directory / name).write_text(name)
+    shim = Shim(tmp_path, directory)
+    process = Process(shim)
+    changes = [
+        f"os.unlink({str(directory / 'unlinked')!r})",
+        f"os.replace({str(directory / 'renamed')!r}, {str(directory / 'replaced')!r})",
+        f"fd = os.open({str(directory / 'new')!r}, os.O_RDWR | os.O_CREAT)",
+        "os.pwrite(fd, b'new', 0), os.fsync(fd)",
+    ]
+    try:
+        for change in changes:
+            assert process.do(change) == "ok"
+        assert {path.name: path.read_text() for path in directory.iterdir()} == {
+            "kept": "kept", "replaced": "renamed", "new": "new"
+        }  # fmt: skip
+    finally:
+        process.kill()
+    shim.cut_power(lose_names=True)
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {
+        name: name for name in ("kept", "renamed", "replaced", "unlinked")
+    }
+    process = Process(shim)
+    try:
+        for change in (*changes, f"os.fsync(os.open({str(directory)!r}, os.O_RDONLY))"):
+            assert process.do(change) == "ok"
+    finally:
+        process.kill()
+    shim.cut_power(lose_names=True)
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {
+        "kept": "kept", "replaced": "renamed", "new": "new"
+    }  # fmt: skip
+
+
+def test_power_cut_with_chance_tears_files_and_keeps_the_order_in_a_directory(
+    tmp_path: Path, directory: Path
+) -> None:
+    seen, names = set(), set()
+    for seed in range(40):
+        directory.mkdir()
+        (directory / "file").write_bytes(b"a" * 8192)
+        shim = Shim(tmp_path, directory)
+        process = Process(shim)
+        try:
+            process.do(f"fd = os.open({str(directory / 'file')!r}, os.O_RDWR)")
+            assert process.do("os.pwrite(fd, b'b' * 16384, 0)") == "ok"
+            for number in range(3):
+                process.do(f"os.rename({str(directory / 'file')!r}, {str(directory / 'other')!r})")
+                process.do(f"os.rename({str(directory / 'other')!r}, {str(directory / 'file')!r})")
+                process.do(f"os.close(os.open({str(directory / str(number))!r}, os.O_CREAT | os.O_WRONLY))")
+        finally:
+            process.kill()
+        shim.cut_power(chance=random.Random(seed))
+        left = {path.name: path.read_bytes() for path in directory.iterdir()}
+        # A rename is whole, and what came later is not there without what came before.
+        assert len({"file", "other"} & left.keys()) == 1
+        created = sorted(left.keys() - {"file", "other"})
+        assert created == [str(number) for number in range(len(created))]
+        names.add(len(created))
+        content = left.get("file") or left["other"]
+        seen.add(bytes(content[at] for at in range(0, len(content), 4096)))
+        shutil.rmtree(directory)
+    assert names == {0, 1, 2, 3}
+    # Whole pages of the new file without those before them, and the file of any length between the two.
+    assert {b"aa", b"bbbb"} < seen and any(pages.startswith(b"ab") for pages in seen)
+    assert {len(pages) for pages in seen} == {2, 3, 4}
+
+
+def test_rules_apply_to_a_share_of_calls_and_kill(tmp_path: Path) -> None:
+    shim = Shim(tmp_path)
+    process = Process(shim)
+    path = str(tmp_path / "file")
+    try:
+        process.do(f"fd = os.open({path!r}, os.O_RDWR | os.O_CREAT)")
+        with shim.failing("write", "file", errno.ENOSPC, share=0.3, seed=1):
+            results = [process.do("os.write(fd, b'x')") for _ in range(200)]
+        assert 30 < sum("No space left" in result for result in results) < 90
+        shim.fail("written", "file", KILL, skip=1)
+        assert process.do("os.write(fd, b'1')") == "ok"
+        assert process.do("os.write(fd, b'2')") == ""
+    finally:
+        process.kill()
+    assert Path(path).read_bytes().endswith(b"12")

@@ -9,13 +9,15 @@ with shim.failing("pread", "*.sst", errno.EIO):
 import contextlib
 import itertools
 import mmap
-import shutil
+import random
 import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from tests.support.faults.power import Fsynced
 
 CALLS = {
     name: 1 << bit
@@ -31,14 +33,19 @@ CALLS = {
             ("ftruncate",),
             ("unlink",),
             ("thread",),
+            ("written",),
+            ("synced",),
         )
     )
     for name in names
 }
 # As struct rule in shim.c.
 RULES = 32
-RULE = struct.Struct("=iiiiqqq216s")
+RULE = struct.Struct("=iiiiqqqii208s")
 SEEN_OFFSET = 32
+# As an error: the broker is killed instead.
+KILL = -1
+MILLION = 1_000_000
 
 
 @cache
@@ -82,24 +89,37 @@ class Shim:
             self._rules = mmap.mmap(file.fileno(), 0)
         self._numbers = itertools.count()
         self.env = {"LD_PRELOAD": str(library()), "FAULT_RULES": str(rules)}
-        self._watched = watched
-        self._fsynced = tmp_path / "shim-fsynced"
+        self._fsynced: Fsynced | None = None
         if watched is not None:
-            self._fsynced.mkdir()
-            self._keep_all(watched)
-            self.env |= {"FAULT_WATCHED": str(watched.resolve()), "FAULT_FSYNCED": str(self._fsynced)}
+            kept = tmp_path / "shim-fsynced"
+            kept.mkdir(exist_ok=True)
+            self._fsynced = Fsynced(watched, kept)
+            self._fsynced.keep_all()
+            self.env |= {"FAULT_WATCHED": str(watched.resolve()), "FAULT_FSYNCED": str(kept)}
 
     def fail(
-        self, call: str, pattern: str, error: int = 0, *, wait: float = 0, skip: int = 0, most: int = 0
+        self,
+        call: str,
+        pattern: str,
+        error: int = 0,
+        *,
+        wait: float = 0,
+        skip: int = 0,
+        most: int = 0,
+        share: float = 0,
+        seed: int = 0,
     ) -> Rule:
         """Make calls fail with the errno `error`, or, if that is 0, delay them by `wait` seconds.
 
         `call`: one of CALLS; "read" is pread and fread as well, "write" is pwrite and pwritev, "thread" is a
         new thread, which has no file. `pattern`: as in a shell, of the file's name,
         or of its path if the pattern contains a slash. The rule lets the first `skip` matching calls through,
-        and applies to the next `most` calls, or to all further calls if `most` is 0.
+        and applies to the next `most` calls, or to all further calls if `most` is 0. `share`: of these, it
+        applies only to this part, chosen by the seed. The error KILL ends the broker by SIGKILL: before the
+        call, or, for the calls "written" and "synced", after a write or an fsync that has succeeded.
         """
-        values = (CALLS[call], error, int(wait * 1000), skip, most, 0, pattern.encode())
+        chosen = int(share * MILLION), seed
+        values = (CALLS[call], error, int(wait * 1000), skip, most, 0, *chosen, pattern.encode())
         return Rule(self._rules, next(self._numbers) % RULES, *values)
 
     @contextlib.contextmanager
@@ -111,36 +131,19 @@ class Shim:
         finally:
             rule.end()
 
-    def cut_power(self, *, lose_names: bool = False) -> None:
-        """Restore every watched file to its last fsync. The broker must be dead.
+    def cut_power(self, *, lose_names: bool = False, chance: random.Random | None = None) -> None:
+        """Restore every watched file to its last fsync. A file that was never fsynced becomes empty.
 
-        A file that was never fsynced becomes empty. `lose_names`: also remove each file
-        whose directory was not fsynced after the file was created or renamed.
+        `lose_names`: undo also what was done in directories since their last fsync: files created, renamed
+        and unlinked. The broker must be dead. `chance`: a disk has some of what was not fsynced, at random.
         """
-        assert self._watched is not None
-        for path in self._watched.rglob("*"):
-            if not path.is_file():
-                continue
-            if lose_names and path.name not in self._names(path.parent):
-                path.unlink()
-                continue
-            copy = self._copy(path)
-            # In place: open files keep their inode, and hard links show the same content.
-            path.write_bytes(copy.read_bytes() if copy.exists() else b"")
+        assert self._fsynced is not None
+        if lose_names or chance is not None:
+            self._fsynced.restore(chance)
+        else:
+            self._fsynced.restore_contents()
 
-    def _copy(self, path: Path) -> Path:
-        return self._fsynced / str(path.stat().st_ino)
-
-    def _names(self, directory: Path) -> list[str]:
-        copy = self._copy(directory)
-        return copy.read_text().splitlines() if copy.exists() else []
-
-    def _keep_all(self, watched: Path) -> None:
-        """Treat everything that exists now as fsynced."""
-        if not watched.exists():
-            return
-        for path in (watched, *watched.rglob("*")):
-            if path.is_dir():
-                self._copy(path).write_text("".join(f"{entry.name}\n" for entry in path.iterdir()))
-            else:
-                shutil.copyfile(path, self._copy(path))
+    def has_power_again(self) -> None:
+        """Treat everything in the directory as fsynced: a test has changed it."""
+        assert self._fsynced is not None
+        self._fsynced.keep_all()

@@ -22,16 +22,24 @@ size_t fread_unlocked(void *to, size_t size, size_t count, FILE *file)
     return fails_at(READ, fileno(file)) ? 0 : REAL(fread_unlocked)(to, size, count, file);
 }
 
+static ssize_t written(int fd, off_t at, ssize_t size)
+{
+    note_write(fd, at, size);
+    if (size > 0)
+        fails_at(WRITTEN, fd);
+    return size;
+}
+
 ssize_t write(int fd, const void *from, size_t size)
 {
     FAIL_AT(WRITE, fd);
-    return note_write(fd, -1, REAL(write)(fd, from, size));
+    return written(fd, -1, REAL(write)(fd, from, size));
 }
 
 ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
 {
     FAIL_AT(WRITE, fd);
-    return note_write(fd, at, REAL(pwrite)(fd, from, size, at));
+    return written(fd, at, REAL(pwrite)(fd, from, size, at));
 }
 
 ssize_t pwrite64(int, const void *, size_t, off_t) __attribute__((alias("pwrite")));
@@ -39,15 +47,17 @@ ssize_t pwrite64(int, const void *, size_t, off_t) __attribute__((alias("pwrite"
 ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at)
 {
     FAIL_AT(WRITE, fd);
-    return note_write(fd, at, REAL(pwritev)(fd, pieces, count, at));
+    return written(fd, at, REAL(pwritev)(fd, pieces, count, at));
 }
 
 ssize_t pwritev64(int, const struct iovec *, int, off_t) __attribute__((alias("pwritev")));
 
 static int synced(int fd, int result)
 {
-    if (!result)
+    if (!result) {
         note_sync(fd);
+        fails_at(SYNCED, fd);
+    }
     return result;
 }
 
@@ -69,6 +79,16 @@ int sync_file_range(int fd, off64_t at, off64_t size, unsigned flags)
     return REAL(sync_file_range)(fd, at, size, flags);
 }
 
+static int opened(const char *path, int is_new, int fd)
+{
+    if (is_new && fd >= 0) {
+        pthread_mutex_lock(&lock);
+        note_name(path);
+        pthread_mutex_unlock(&lock);
+    }
+    return fd;
+}
+
 int openat(int directory, const char *path, int flags, ...)
 {
     va_list rest;
@@ -76,7 +96,8 @@ int openat(int directory, const char *path, int flags, ...)
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
     va_end(rest);
     FAIL(OPEN, path);
-    return REAL(openat)(directory, path, flags, mode);
+    int is_new = flags & O_CREAT && is_below_watched(path) && access(path, F_OK);
+    return opened(path, is_new, REAL(openat)(directory, path, flags, mode));
 }
 
 int open(const char *path, int flags, ...)
@@ -86,7 +107,8 @@ int open(const char *path, int flags, ...)
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
     va_end(rest);
     FAIL(OPEN, path);
-    return REAL(open)(path, flags, mode);
+    int is_new = flags & O_CREAT && is_below_watched(path) && access(path, F_OK);
+    return opened(path, is_new, REAL(open)(path, flags, mode));
 }
 
 int openat64(int, const char *, int, ...) __attribute__((alias("openat")));
@@ -136,13 +158,17 @@ int fcntl64(int, int, ...) __attribute__((alias("fcntl")));
 int rename(const char *from, const char *to)
 {
     FAIL(RENAME, to);
-    note_end(to);
-    return REAL(rename)(from, to);
+    pthread_mutex_lock(&lock);
+    note_rename(from, to);
+    int result = REAL(rename)(from, to);
+    pthread_mutex_unlock(&lock);
+    return result;
 }
 
 int ftruncate(int fd, off_t size)
 {
     FAIL_AT(TRUNCATE, fd);
+    note_truncate(fd, size);
     return REAL(ftruncate)(fd, size);
 }
 
@@ -151,8 +177,11 @@ int ftruncate64(int, off_t) __attribute__((alias("ftruncate")));
 int unlink(const char *path)
 {
     FAIL(UNLINK, path);
-    note_end(path);
-    return REAL(unlink)(path);
+    pthread_mutex_lock(&lock);
+    note_unlink(path);
+    int result = REAL(unlink)(path);
+    pthread_mutex_unlock(&lock);
+    return result;
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
