@@ -40,7 +40,7 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts build build-for-tests debug console screenshots sdist site clean cluster-kills
+.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts fault build build-for-tests debug console screenshots sdist site clean cluster-kills
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -98,6 +98,14 @@ power-cuts: build-for-tests
 
 build: $(VENV)/ready
 	$(BIN)/python setup.py -q build_ext --inplace
+
+# RUNS, PHASES and FAULTS say what `make fault` does within SECONDS.
+RUNS ?= 0
+PHASES ?= 12
+FAULTS ?=
+
+fault: build-for-tests
+	$(BIN)/python -m tests.fault.harness --seconds $(SECONDS) --seed $(SEED) --runs $(RUNS) --phases $(PHASES) --faults "$(FAULTS)"
 
 # With what only tests and benchmarks use of the core.
 build-for-tests: $(VENV)/ready-to-test

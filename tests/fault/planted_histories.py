@@ -193,7 +193,7 @@ def delayed_is_late(on: Builder) -> None:
     seen = on.send(0, headers={"Mq9-Delay": "1"})
     seen.is_delayed = True
     on.pass_time(2.1)
-    on.list(seen)
+    on.list(seen, is_final=True)
 
 
 def list_is_out_of_order(on: Builder) -> None:

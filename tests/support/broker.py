@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,9 +33,12 @@ class Broker:
         env: dict[str, str] | None = None,
         monitor: bool = False,
         descriptors: int = 0,
+        command: Sequence[str] | None = None,
     ) -> None:
-        """`monitor`: keep the default monitoring port; otherwise it is off unless a flag sets it.
+        """`command`: starts the broker, instead of `python -m mq9fast`.
+        `monitor`: keep the default monitoring port; otherwise it is off unless a flag sets it.
         `descriptors`: the limit of open file descriptors (RLIMIT_NOFILE), if not 0."""
+        self.command = command or (sys.executable, "-m", MODULE)
         self.descriptors = descriptors
         self.data_dir = data_dir
         self.log = data_dir.with_name(data_dir.name + ".log")
@@ -46,7 +50,7 @@ class Broker:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, *self.flags],
+                [*self.command, *self.flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **self.env},

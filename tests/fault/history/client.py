@@ -66,6 +66,8 @@ class RecordingClient:
                 await self._nats.connect(
                     url,
                     allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0.01,
                     connect_timeout=self.patience,
                     error_cb=self._on_error,
                 )

@@ -6,7 +6,7 @@ at some moment between invocation and reply. What got no reply may have happened
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -113,11 +113,12 @@ class Model:
 
     def __init__(self, history: History) -> None:
         self.history = history
+        requests = [self._as_known(request) for request in history.requests]
         self.mailboxes: dict[str, Mailbox] = {}
         self.messages: dict[str, Message] = {}
         self.subscriptions = {one.number: one for one in history.subscriptions}
         self.deliveries = {one.number: one for one in history.deliveries}
-        for request in history.requests:
+        for request in requests:
             self._add_request(request)
         for listing in history.listings:
             self.mailbox(listing.address).listings.append(listing)
@@ -126,7 +127,7 @@ class Model:
         for delivery in sorted(history.deliveries, key=lambda one: one.time):
             self.mailbox(delivery.seen.address).deliveries.append(delivery)
         # Answers are sent to the mailbox that their question names.
-        for request in history.requests:
+        for request in requests:
             if request.verb == "answer" and request.asked["uid"]:
                 self._add_answer(request)
 
@@ -175,6 +176,15 @@ class Model:
                 is_refused=request.reply is not None and not stored,
             )
         )
+
+    def _as_known(self, request: Request) -> Request:
+        """The request, or one of unknown outcome: the broker ended before it could undo what failed."""
+        if request.reply is None or request.reply.get("code") != "store_unavailable":
+            return request
+        for fault in self.history.faults:
+            if fault.ends_connections and fault.begun <= request.ended and request.begun <= fault.ended:
+                return replace(request, reply=None, ended=None)
+        return request
 
     def _add_message(self, message: Message) -> None:
         self.messages[message.uid] = message

@@ -1,0 +1,85 @@
+"""A machine with one broker, whose disk, power and clock fail when a fault says so."""
+
+import asyncio
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.broker import Broker
+from tests.support.data_directory import pretend_reboot
+from tests.support.faults.clocks import Clocks
+from tests.support.faults.shim import Shim
+from tests.support.waiting import wait_until
+
+SMALL_STORE = (sys.executable, "-m", "tests.fault.harness.small_store")
+
+
+class Machine:
+    """`is_small`: the store has small files, so that it flushes and compacts all the time."""
+
+    def __init__(self, directory: Path, *flags: str, is_small: bool) -> None:
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.shim = Shim(directory, self.data_dir)
+        self.clocks = Clocks(directory)
+        libraries = f"{self.shim.env['LD_PRELOAD']} {self.clocks.env['LD_PRELOAD']}"
+        env = {**self.shim.env, **self.clocks.env, "LD_PRELOAD": libraries}
+        fixed = ("--monitor-port", "0", "--min-free", "0", *flags)
+        command = SMALL_STORE if is_small else None
+        self.broker = Broker(self.data_dir, *fixed, env=env, command=command)
+
+    @property
+    def urls(self) -> list[str]:
+        return [self.broker.url]
+
+    @property
+    def is_running(self) -> bool:
+        return self.broker.process.poll() is None
+
+    async def start(self) -> None:
+        """Start the broker. Raises AssertionError if it does not serve."""
+        await asyncio.to_thread(self.broker.start)
+
+    async def start_or_fail(self) -> bool:
+        """Start the broker under a fault. Returns whether it serves."""
+        try:
+            await self.start()
+        except AssertionError:
+            return False
+        return True
+
+    async def restart(self, *, kill: bool = True) -> None:
+        self.broker.kill() if kill else await asyncio.to_thread(self.broker.stop)
+        await self.start()
+
+    def cut_power(self, chance: random.Random | None) -> None:
+        """Kill the broker, and leave of its files what a disk has after a power cut."""
+        self.broker.kill()
+        self.shim.cut_power(lose_names=True, chance=chance)
+        if (self.data_dir / "mq9fast.state").exists():
+            pretend_reboot(self.data_dir)
+            self.shim.has_power_again()
+
+    async def wait_until_killed(self, seconds: float) -> bool:
+        """Wait until a rule has killed the broker. Returns whether one did so in time."""
+        try:
+            await asyncio.to_thread(self.broker.process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    async def wait_until_healthy(self) -> None:
+        """Wait until /healthz shows no error. Raises AssertionError if it does not within a minute."""
+        await asyncio.to_thread(wait_until, lambda: not self.broker.health)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.broker.process.send_signal(number)
+
+    def copy(self, name: str) -> Path:
+        """A copy of the data directory."""
+        to = self.directory / name
+        shutil.rmtree(to, ignore_errors=True)
+        return Path(shutil.copytree(self.data_dir, to))
