@@ -28,6 +28,12 @@ def mailbox_is_gone(on: Builder) -> None:
     on.list(code="mailbox_not_found")
 
 
+def mailbox_is_made_again(on: Builder) -> None:
+    on.create()
+    on.send(0)
+    on.create()
+
+
 def delete_does_not_find_it(on: Builder) -> None:
     on.create()
     on.delete(on.send(0), deleted=False)
@@ -372,9 +378,9 @@ def newest_of_a_key_is_gone(on: Builder) -> None:
 
 PLANTED: dict[str, list[Build]] = {
     "lost": [
-        acknowledged_is_gone, delivered_without_a_reply_is_gone, mailbox_is_gone, delete_does_not_find_it,
-        newest_is_discarded, newest_of_a_key_is_gone, answer_is_lost, message_dies_before_its_ttl,
-        mailbox_dies_before_its_ttl,
+        acknowledged_is_gone, delivered_without_a_reply_is_gone, mailbox_is_gone, mailbox_is_made_again,
+        delete_does_not_find_it, newest_is_discarded, newest_of_a_key_is_gone, answer_is_lost,
+        message_dies_before_its_ttl, mailbox_dies_before_its_ttl,
     ],
     "returned": [deleted_is_back, deleted_is_delivered],
     "ended twice": [deleted_twice],

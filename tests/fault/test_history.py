@@ -7,7 +7,7 @@ import pytest
 from tests.fault.history.checker import find_violations
 from tests.fault.history.history import History
 from tests.fault.history.payload import make_payload, read_uid
-from tests.fault.history.records import Sighting
+from tests.fault.history.records import Fault, Sighting
 from tests.fault.history_builder import Builder, dead, receipt
 from tests.fault.planted_histories import PLANTED, Build
 
@@ -122,6 +122,20 @@ def test_a_second_delivery_is_allowed_after_the_end_of_a_broker(kind: str) -> No
         on.deliver(two, seen)
 
     assert not rules_broken_by(build)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_refused_message_may_be_stored_only_if_the_broker_ended_then(ends: bool) -> None:
+    """It could not undo what it had written before the failure."""
+
+    def build(on: Builder) -> None:
+        on.create()
+        seen = on.send(0, reply={"error": "", "code": "store_unavailable"})
+        if ends:
+            on.history.add(Fault("power", on.time - 0.02, on.time))
+        on.list(seen)
+
+    assert rules_broken_by(build) == (set() if ends else {"refused"})
 
 
 def test_damaged_payload_has_no_uid() -> None:

@@ -22,9 +22,9 @@ def sleep_until(unix_seconds: float) -> None:
     time.sleep(max(0.0, unix_seconds - time.time()))
 
 
-async def wait_until_async(condition: Callable[[], Awaitable[bool]]) -> None:
+async def wait_until_async(condition: Callable[[], Awaitable[bool]], timeout: float = WAIT_SECONDS) -> None:
     """`wait_until` for an asynchronous condition."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + timeout
     while not await condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
         await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tests.fault.harness.actors import Actor, Answerer, Make, Sender, Subscriber, Visitor, worker
@@ -10,7 +11,7 @@ from tests.fault.harness.boxes import GROUPS, OPTIONS, options_of
 from tests.fault.history.client import RecordingClient
 from tests.fault.history.history import History
 from tests.fault.history.records import Listing
-from tests.support.waiting import wait_until_async
+from tests.support.waiting import WAIT_SECONDS, wait_until_async
 
 # Expiry, delays, time-outs and backoff of the mailboxes end within this time.
 SETTLE_SECONDS = 3.2
@@ -76,22 +77,24 @@ class Workload:
                 found[box] = listing
         return found
 
-    async def finish(self) -> None:
-        """Wait until nothing happens any more, and see that subscribers get what LIST shows."""
-        await asyncio.sleep(SETTLE_SECONDS)
+    async def finish(self, settle: float = SETTLE_SECONDS, patience: float = WAIT_SECONDS) -> None:
+        """Wait until nothing happens any more, and see that subscribers get what LIST shows.
+
+        `settle`: how long to wait for expiry, delays and time-outs. `patience`: and for deliveries that do
+        not come.
+        """
+        await asyncio.sleep(settle)
         async with await self.connect("reader") as client:
+            before = len(self.history.deliveries)
             subscriptions = {box: await client.subscribe(f"{self.prefix}.{box}") for box in OPTIONS}
             wanted = await self.list_all()
 
             async def all_delivered() -> bool:
-                got: dict[int, int] = {}
-                for delivery in self.history.deliveries:
-                    got[delivery.subscription] = got.get(delivery.subscription, 0) + 1
+                got = Counter(one.subscription for one in self.history.deliveries[before:])
                 return all(
-                    got.get(subscriptions[box].number, 0) >= len(listing.messages)
-                    for box, listing in wanted.items()
+                    got[subscriptions[box].number] >= len(listing.messages) for box, listing in wanted.items()
                 )
 
             with contextlib.suppress(AssertionError):  # the rules say what is missing
-                await wait_until_async(all_delivered)
+                await wait_until_async(all_delivered, patience)
             await self.list_all(is_final=True)

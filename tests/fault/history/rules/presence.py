@@ -1,5 +1,6 @@
 """What was acknowledged or shown stays until something ends it; what has ended does not come back."""
 
+import itertools
 from collections.abc import Iterator
 
 from tests.fault.history.excuses import Excuses, ends
@@ -23,6 +24,9 @@ def _mailbox_kept(model: Model, mailbox: Mailbox) -> Iterator[Violation]:
         certain = [create for create in mailbox.creates if create.is_ok and create.ended <= listing.begun]
         if certain and listing.ended < model.earliest_mailbox_end(mailbox, listing.begun):
             yield Violation("lost", f"mailbox {mailbox.address} is gone", [certain[-1], listing])
+    for life, next_life in itertools.pairwise(sorted(mailbox.lives, key=lambda one: one.begun)):
+        if next_life.ended < model.earliest_mailbox_end(mailbox, next_life.begun):
+            yield Violation("lost", f"mailbox {mailbox.address} was made again", [life, next_life])
 
 
 def _nothing_lost(model: Model, excuses: Excuses) -> Iterator[Violation]:
