@@ -184,7 +184,8 @@ class Connection:
             await asyncio.wait_for(asyncio.shield(wire.pong), CONNECT_SECONDS)
         except BaseException as error:
             wire.abort("")
-            if isinstance(error, LogError) and "auth" in str(error).lower():
+            is_refused = isinstance(error, LogError) and "auth" in str(error).lower()
+            if is_refused or isinstance(error, ssl.SSLCertVerificationError):
                 raise PermissionError(str(error)) from error
             raise
         self.max_payload = int(info.get("max_payload", self.max_payload))
@@ -221,6 +222,8 @@ class Connection:
     def _lost(self, wire: Wire, reason: str) -> None:
         if wire is self._wire:
             self._wire = None
+            # Whoever waits for an answer asks again.
+            self._receivers.clear()
             self._ended.set()
             log.info("the connection to a server of the log was lost: %s", reason)
 

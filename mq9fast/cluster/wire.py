@@ -5,11 +5,14 @@ nats-py would do it too, but costs an append and each record that is read severa
 
 import asyncio
 import json
+import logging
 import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from mq9fast.cluster.log import LogError
+
+log = logging.getLogger("mq9fast.cluster")
 
 # The size of MSG's longest line, and more.
 MAX_LINE_BYTES = 65536
@@ -127,3 +130,4 @@ class Wire(asyncio.Protocol):
                 self.pong.set_result(None)
         elif line.startswith(b"-ERR"):
             self._error = line[4:].strip(b" '").decode(errors="replace")
+            log.warning("a server of the log says: %s", self._error)
