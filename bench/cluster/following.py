@@ -1,44 +1,62 @@
-"""How fast a standby applies what it has missed."""
+"""How far a standby is behind under load, and how fast it applies what it has missed."""
 
 import os
 import shutil
 import signal
+import statistics
+import threading
 import time
 from pathlib import Path
 
+from bench.cluster.node import STREAM
 from bench.cluster.servers import Replicated
 from bench.peers.rows_send import send
+from tests.support.wire_client import Wire
 
 MESSAGES = 1_000_000
+POLL_SECONDS = 0.05
 
 
 def measure_follower(place: Path, scale: float) -> list[str]:
     """Lines with the results."""
+    count = round(MESSAGES * scale / 1000) * 1000
     server = Replicated(place)
     try:
-        count = round(MESSAGES * scale / 1000) * 1000
-        standby = server.standby
-        assert standby is not None
-        server.ask_standby()
-        os.kill(standby.pid, signal.SIGSTOP)
-        send(server, row="", count=count)
-        os.kill(standby.pid, signal.SIGCONT)
-        began, applied, cpu = time.perf_counter(), 0, 0.0
-        last = -1
-        while True:
-            time.sleep(0.05)
-            reached, more, used = server.ask_standby()
-            applied, cpu = applied + more, cpu + used
-            if reached == last and applied:
-                break
-            last = reached
-        seconds = time.perf_counter() - began
+        return ["", f"The standby: {_behind(server, count)} {_catches_up(server, count)}"]
     finally:
         server.end()
         shutil.rmtree(place)
-    return [
-        "",
-        f"A standby that was stopped while {count:,} messages were sent applied {applied / 1e6:.0f} MB in "
-        f"{seconds:.2f} s: {applied / seconds / 1e6:.0f} MB/s, with {cpu:.2f} s of a core: "
-        f"{applied / cpu / 1e6:.0f} MB per CPU second.",
-    ]
+
+
+def _behind(server: Replicated, count: int) -> str:
+    sending = threading.Thread(target=send, args=(server,), kwargs={"row": "", "count": count})
+    behind = []
+    with Wire(server.log.ports[0]) as wire:
+        sending.start()
+        while sending.is_alive():
+            # The log goes on between the two questions: this is more than it was.
+            last, _, _ = server.ask_standby()
+            state = wire.request(f"$JS.API.STREAM.INFO.{STREAM}").json["state"]
+            behind.append(int(state["last_seq"]) - last)
+            time.sleep(POLL_SECONDS)
+        sending.join()
+    return f"Under load it is {statistics.median(behind):.0f} records behind, at most {max(behind)}."
+
+
+def _catches_up(server: Replicated, count: int) -> str:
+    assert server.standby is not None
+    os.kill(server.standby.pid, signal.SIGSTOP)
+    send(server, row="", count=count, names=2)
+    os.kill(server.standby.pid, signal.SIGCONT)
+    began, last, applied, cpu, ended = time.perf_counter(), -1, 0, 0.0, 0.0
+    while True:
+        reached, more, used = server.ask_standby()
+        if reached == last and applied:
+            break
+        applied, cpu, last, ended = applied + more, cpu + used, reached, time.perf_counter()
+        time.sleep(POLL_SECONDS)
+    seconds = ended - began
+    return (
+        f"Stopped while {count:,} messages came, it then applied {applied / 1e6:.0f} MB in {seconds:.2f} s: "
+        f"{applied / seconds / 1e6:.0f} MB/s, and {applied / cpu / 1e6:.0f} MB in each second of its core."
+    )

@@ -68,8 +68,14 @@ class Connection:
     async def connect(self) -> None:
         """Connect to one of the servers, and stay connected until `close`.
 
-        Waits until one of them is there. Raises LogError if they all refuse this client.
+        Waits until one of them is there. Raises LogError if they all refuse this client, or if its
+        credentials cannot be read.
         """
+        if self._access.creds is not None:
+            try:
+                sign(self._access.creds, "")
+            except (OSError, ValueError) as error:
+                raise LogError(f"the credentials for the log cannot be read: {error}") from error
         refused = 0
         while refused < len(self._access.servers):
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.cluster.connection import Access, Connection, sign
+from mq9fast.cluster.connection import Access, Connection
 from mq9fast.cluster.log import LogError
 from mq9fast.cluster.wire import Message
 from tests.support.certificates import Certificates
@@ -87,8 +87,9 @@ def test_file_of_credentials(start: Start, tmp_path: Path) -> None:
 
 def test_damaged_credentials(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    with pytest.raises(ValueError, match="is not a file of credentials"):
-        sign(tmp_path / "empty", "nonce")
+    for name, reason in (("empty", "is not a file of credentials"), ("none", "No such file")):
+        with pytest.raises(LogError, match=f"cannot be read: .*{reason}"):
+            asyncio.run(connects(Access(url(1), creds=tmp_path / name)))
 
 
 def test_tls(start: Start, certificates: Certificates) -> None:
