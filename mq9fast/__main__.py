@@ -5,6 +5,7 @@ first argument is a word, it is the name of a command, which `cli/app.py` runs. 
 knows the command line and the environment of the process.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -13,12 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mq9fast.config.settings import Settings
-from mq9fast.config.sources import TEST_FLAGS, load_settings, signal_argument, unknown_variables
-from mq9fast.errors import StartError, UsageError
-from mq9fast.log import Log
-
 if TYPE_CHECKING:
+    from mq9fast.config.settings import Settings
     from mq9fast.server.process import Serve
 
 
@@ -29,17 +26,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises SystemExit(0) after printing --help or --version.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    wanted = signal_argument(arguments)
-    if wanted is not None:
-        return _signal(wanted)
+    # A start makes little garbage, and looking for it takes a tenth of its time. `serve` turns it on again.
+    gc.disable()
+    try:
+        return _run(arguments)
+    finally:
+        gc.enable()
+
+
+def _run(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         from mq9fast.cli.app import run_command
 
+        gc.enable()
         return run_command(arguments)
-    return _serve(arguments)
+    from mq9fast.config.flags import signal_argument
+
+    wanted = signal_argument(arguments)
+    return _serve(arguments) if wanted is None else _signal(wanted)
 
 
 def _signal(text: str) -> int:
+    from mq9fast.errors import StartError, UsageError
     from mq9fast.server.control import send_signal
 
     try:
@@ -55,6 +63,12 @@ def _serve(arguments: Sequence[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # SIGUSR1 would end the process while it has no handler. `serve` sets one, which reopens the log file.
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    from mq9fast.config.flags import TEST_FLAGS
+    from mq9fast.config.sources import load_settings, unknown_variables
+    from mq9fast.errors import StartError, UsageError
+    from mq9fast.log import Log
+
     log = Log()
     try:
         load = partial(load_settings, arguments, os.environ, _commands)
@@ -69,6 +83,8 @@ def _serve(arguments: Sequence[str]) -> int:
         from mq9fast.server.systemd import ServiceManager
 
         if settings.cluster_log is not None:
+            # A node starts to serve at some time, or never.
+            gc.enable()
             return run(settings, load, ServiceManager(os.environ), _node_server())
         return run(settings, load, ServiceManager(os.environ))
     except StartError as error:
@@ -85,6 +101,8 @@ def _serve(arguments: Sequence[str]) -> int:
 
 def _node_server() -> "Serve":
     """What runs a node of a cluster. Raises StartError if a package for that is missing."""
+    from mq9fast.errors import StartError
+
     try:
         from mq9fast.cluster.process import serve_node
     except ModuleNotFoundError as error:
@@ -94,7 +112,7 @@ def _node_server() -> "Serve":
     return serve_node
 
 
-def _test(settings: Settings) -> int:
+def _test(settings: "Settings") -> int:
     """Check what the settings name, without starting a broker. Raises StartError."""
     from mq9fast.network.tls import of_monitoring_port, of_websocket_port, tls_context
     from mq9fast.network.websocket.origins import Origins

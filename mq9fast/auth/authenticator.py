@@ -8,9 +8,9 @@ This module does no input or output; `auth/passwords.py` compares passwords, som
 import base64
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from mq9fast._core.protocol.headers import sender_block
 from mq9fast._core.pubsub.permissions import Permissions
@@ -35,8 +35,7 @@ class Credentials(msgspec.Struct):
         return not (self.user or self.password or self.auth_token or self.nkey)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """How a client is connected. `type`: "nats" or "websocket". `nonce`: the one of its INFO, "" for none.
 
     `certificate`: the verified certificate that it showed, None without one. `cookies`: credentials that a
@@ -48,9 +47,11 @@ class Link:
     certificate: Certificate | None = None
     cookies: Credentials | None = None
 
+    # A log must not show what it holds.
+    __repr__ = object.__repr__
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Identity:
+
+class Identity(msgspec.Struct, frozen=True):
     """Who a client is. `kind`: "user", "token" or "nkey"; "default" for a client without credentials that is
     the user no_auth_user; "anonymous" if the broker requires no credentials; "unverified" for `UNVERIFIED`;
     "unknown" for the user that stands for all unknown names.
@@ -68,6 +69,9 @@ class Identity:
     sender_block: bytes | None = None
     link_types: frozenset[str] = frozenset()
     system: bool = False
+
+    # A log must not show what it holds.
+    __repr__ = object.__repr__
 
     def may_use(self, link: Link) -> bool:
         """Whether the user may connect by this link."""
@@ -109,7 +113,8 @@ class Authenticator:
             secret = user.password or ""
             known[user.name] = _named(kind, user.name, secret, allowed, links, system=user.system)
         self._default = _default_user({**self._users, **self._keys}.get(settings.no_auth_user or ""))
-        self._by_certificate = CertificateUsers(self._users) if settings.tls_verify_and_map else None
+        self._by_certificate = CertificateUsers(self._users)
+        self._mapped_link_types = _mapped_link_types(settings)
         self._unknown_user = Identity("unknown", secret=self._secret_of_unknown_user())
         passwords.forget_all_but({identity.secret for identity in self._users.values()})
 
@@ -156,11 +161,13 @@ class Authenticator:
 
     def _maps(self, link: Link) -> bool:
         """Whether the client's certificate says which user it is."""
-        return self._by_certificate is not None and (link.type == "nats" or link.certificate is not None)
+        mapped = link.type in self._mapped_link_types
+        # A WebSocket port without TLS has no certificates.
+        return mapped and (link.type == "nats" or link.certificate is not None)
 
     def _user(self, name: str, link: Link) -> Identity | None:
         """The user that a client's certificate names, or else the user `name`, which needs a password."""
-        if self._by_certificate is not None and self._maps(link):
+        if self._maps(link):
             return self._by_certificate.find(link.certificate or {}, lambda user: user.may_use(link))
         found = self._users.get(name)
         return found if found is not None and found.secret and found.may_use(link) else None
@@ -263,3 +270,11 @@ def _decode_base64(text: str) -> bytes:
     """Decode base64 of either alphabet, with or without padding. Raises ValueError."""
     text = text.rstrip("=").replace("-", "+").replace("_", "/")
     return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def _mapped_link_types(settings: Settings) -> set[str]:
+    """The types of links whose client's certificate says which user it is."""
+    has_own_tls = settings.ws_tls_cert is not None
+    of_websocket = settings.ws_tls_verify_and_map if has_own_tls else settings.tls_verify_and_map
+    by_type = {"nats": settings.tls_verify_and_map, "websocket": of_websocket}
+    return {name for name, maps in by_type.items() if maps}

@@ -11,7 +11,7 @@ import typer
 from mq9fast.cli.app import options_of
 from mq9fast.cli.commands import COMMANDS
 from mq9fast.cli.output import write
-from mq9fast.config.sources import server_flags
+from mq9fast.config.flag_parser import server_flags
 
 
 class Shell(str, Enum):

@@ -1,29 +1,23 @@
 """Reads the settings: flags win over environment variables, and these win over the TOML file.
 
-`__main__.py` calls `load_settings` at the start and for each reload. This module reads the TOML file and, for
-`--help` and `--version`, writes to standard output.
+`__main__.py` calls `load_settings` at the start and for each reload. This module reads the TOML file;
+`flags.py` reads the command line.
 """
 
-import argparse
 import codecs
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from msgspec.inspect import BoolType, FloatType, IntType
 
+from mq9fast.config.flags import read_flags
 from mq9fast.config.settings import SETTINGS, Setting, Settings
 from mq9fast.config.users import PermissionLists, User
-from mq9fast.errors import SettingsError, UsageError
+from mq9fast.errors import SettingsError
 from mq9fast.text import did_you_mean
-from mq9fast.version import VERSION
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
 # Settings with a structure that a flag or a variable cannot express.
 FILE_ONLY = {"users": tuple[User, ...], "default_permissions": PermissionLists, "no_auth_user": str}
@@ -37,9 +31,6 @@ OTHER_VARIABLES = {
     "MQ9FAST_ANNOTATE",
     "MQ9FAST_SEED_SCENARIOS",
 }
-# Flags that are no settings: check the settings and exit, and send a signal to a broker that runs.
-TEST_FLAGS = frozenset(("-t", "--test-config"))
-SIGNAL_FLAGS = ("-sl", "--signal")
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -52,22 +43,12 @@ def load_settings(
     Raises UsageError if the command line cannot be read, SettingsError if anything else is not valid.
     Raises SystemExit(0) after printing --help or --version.
     """
-    return _load(_read_flags(argv, more_help), environ)[0]
+    return _load(read_flags(argv, more_help), environ)[0]
 
 
 def load_with_sources(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     """Like `load_settings`; also returns by name what gave a setting, such as "flag --port"."""
-    return _load(_read_flags(argv, str), environ)
-
-
-def server_flags() -> dict[str, str]:
-    """The help text of each flag of the broker."""
-    return {
-        flag: action.help or ""
-        for action in _parser()._actions
-        for flag in action.option_strings
-        if flag.startswith("--")
-    }
+    return _load(read_flags(argv, str), environ)
 
 
 def _load(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
@@ -113,90 +94,6 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
             yield f"the variable {name} is not a setting{did_you_mean(name, known)}"
 
 
-class _Parser(argparse.ArgumentParser):
-    more_help: Callable[[], str] = str
-
-    @property
-    def flags(self) -> list[str]:
-        return list(self._option_string_actions)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-    def format_help(self) -> str:
-        return super().format_help() + self.more_help()
-
-
-def _read_flags(argv: Sequence[str], more_help: Callable[[], str]) -> dict[str, str]:
-    parser = _parser()
-    parser.more_help = more_help
-    found, rest = parser.parse_known_args(argv)
-    # Another argument may be a part of a secret: show nothing but the name of a flag.
-    for argument in rest:
-        if argument.startswith("--"):
-            flag = argument.partition("=")[0]
-            hint = did_you_mean(flag, parser.flags) or ": see --help"
-            raise UsageError(f"unknown flag {flag!r}{hint}")
-    if rest:
-        raise UsageError("an argument on the command line does not belong to any flag: see --help")
-    return {name: str(value) for name, value in vars(found).items() if value is not None}
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="mq9fast",
-        usage="mq9fast [--config FILE] [--SETTING VALUE ...]\n       mq9fast COMMAND ...",
-        description="A message broker with mailboxes, for any NATS client.",
-        epilog="Each setting can also come from an environment variable (MQ9FAST_MAX_PAYLOAD) or the TOML "
-        "file (max_payload = 1048576). A flag wins over a variable, a variable over the file. "
-        "Other users can see flags in the process list: give secrets by variable or file.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"mq9fast {VERSION}")
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings (default: none)")
-    parser.add_argument(
-        *sorted(TEST_FLAGS), action="store_true", default=None, help="check the settings, and exit"
-    )
-    signals = "send a signal to a broker that runs: stop, quit, term, reload, reopen or ldm"
-    parser.add_argument(*SIGNAL_FLAGS, metavar="COMMAND[=PID]", help=signals)
-    for row in SETTINGS:
-        _add_flag(parser, row)
-    return parser
-
-
-def signal_argument(argv: Sequence[str]) -> str | None:
-    """The value of --signal on a command line; None if it is not there."""
-    for at, argument in enumerate(argv):
-        flag, equals, value = argument.partition("=")
-        if flag in SIGNAL_FLAGS:
-            return value if equals else "".join(argv[at + 1 : at + 2])
-    return None
-
-
-def _add_flag(parser: argparse.ArgumentParser, row: Setting) -> None:
-    text = f"{row.help} (default: {_default_text(row)})".replace("%", "%%")
-    if isinstance(row.kind, BoolType):
-        parser.add_argument(row.flag, action=argparse.BooleanOptionalAction, help=text)
-    else:
-        parser.add_argument(row.flag, metavar=_metavar(row), help=text)
-
-
-def _default_text(row: Setting) -> str:
-    if row.default is None:
-        return "none"
-    if isinstance(row.default, bool):
-        return str(row.default).lower()
-    return f"{row.default} {row.unit}".rstrip()
-
-
-def _metavar(row: Setting) -> str:
-    if row.choices:
-        return "|".join(row.choices)
-    if isinstance(row.kind, IntType):
-        return row.unit.upper() or "N"
-    return row.unit.upper() or "TEXT"
-
-
 def _read_file(path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in _read_toml(path).items():
@@ -222,6 +119,11 @@ def _convert(key: str, value: Any, source: str) -> Any:
 
 
 def _read_toml(path: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:

@@ -6,9 +6,8 @@ so it never reports a change that could still be lost.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -44,8 +43,7 @@ class CreateRequest(OptionFields, frozen=True):
     desc: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command: the type of its request, and the function `run(tail, request, client, reply)`.
 
     `tail`: the subject after the verb and a dot, "" if the command has none. `client`: who sent the request.

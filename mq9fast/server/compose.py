@@ -5,7 +5,7 @@
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mq9fast._core.answerer import Answerer
 from mq9fast._core.base.broker_time import BrokerTime
@@ -56,8 +56,7 @@ from mq9fast.storage.store import Store
 READ_BYTES = 524288
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """The parts that `Broker` uses directly."""
 
     engine: Engine

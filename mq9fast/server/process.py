@@ -1,10 +1,11 @@
 """Runs one broker as a process: its event loop, its signals, and the line on standard output.
 
 `__main__.py` calls `run`. Only this module changes the process: signal handlers, the limit of open files, the
-switch interval of threads, the free memory that it keeps.
+switch interval of threads, the free memory that it keeps, the collection of garbage.
 """
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -82,6 +83,9 @@ async def serve(settings: Settings, load: Callable[[], Settings], manager: Servi
     flush_log()
     if not print_line(f"mq9fast {VERSION} listening on nats://{in_url(host)}:{port}"):
         log.warning("listening on nats://%s:%d: standard output could not be written", in_url(host), port)
+    # What a start made stays: no collection has to look at it again.
+    gc.freeze()
+    gc.enable()
     manager.ready()
     lame_duck_task = loop.create_task(_run_lame_duck(lame_duck, broker, stop, manager))
     await stop.wait()

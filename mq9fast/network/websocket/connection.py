@@ -4,7 +4,7 @@
 this module adds those of INFO and the close frame.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from mq9fast._core.websocket.frame_writer import frame
 from mq9fast._core.websocket_session import WebSocketSession
