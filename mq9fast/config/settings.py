@@ -95,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ws_tls_verify: Annotated[
         bool, Meta(description="require a certificate signed by --ws-tls-ca of WebSocket clients")
     ] = False
+    ws_tls_verify_and_map: Annotated[
+        bool, Meta(description="like --ws-tls-verify, and the certificate says which user the client is")
+    ] = False
     ws_origins: Annotated[
         Text | None,
         Meta(description="origins of web pages that may connect, such as https://a.org,https://b.org:8443"),
@@ -306,7 +309,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         check_user_name(self.user or "")
         if self.no_auth_user and self.no_auth_user not in {user.name for user in self.users}:
             raise SettingsError(f"no_auth_user: {self.no_auth_user!r} is not in the list of users")
-        check_users(self.users, self.no_auth_user, passwords=not self.tls_verify_and_map)
+        by_certificate = self.tls_verify_and_map or self.ws_tls_verify_and_map
+        check_users(self.users, self.no_auth_user, passwords=not by_certificate)
         check_permissions(self.default_permissions, "default_permissions")
         check_password(self.password or "", "password")
         check_password(self.token or "", "token")
@@ -369,6 +373,7 @@ _NEEDS = (
     ("ws_tls_key", "ws_tls_cert"),
     ("ws_tls_ca", "ws_tls_cert"),
     ("ws_tls_verify", "ws_tls_ca"),
+    ("ws_tls_verify_and_map", "ws_tls_ca"),
     ("cluster_log", "node_name"),
     ("cluster_log", "cluster_log_monitor"),
     ("cluster_log_user", "cluster_log_password"),
@@ -394,11 +399,7 @@ _FIXED = {
     "monitor_base_path",
     "ws_host",
     "ws_port",
-    "ws_tls",
-    "ws_tls_verify",
     "max_control_line",
-    "tls_ciphers",
-    "allow_non_tls",
     "tls_handshake_first",
     "server_name",
     "log_file",

@@ -65,12 +65,12 @@ class Admission:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
-        # A reload may replace it, or set None.
+        # A reload may replace these, and set no context.
         self.context = context
+        self.allow_non_tls = allow_non_tls
         self._proxy_protocol = proxy_protocol
         self._handshake_seconds = handshake_seconds
         self._handshake_first = handshake_first
-        self._allow_non_tls = allow_non_tls
         self._http_refusal = http_refusal
         self._handshake_rate = handshake_rate
         # Handshakes begun in this second, and its end by the loop's clock.
@@ -143,7 +143,7 @@ class Admission:
             return
         if not tls_first and isinstance(protocol, Connection):
             await self._loop.sock_sendall(client, protocol.first_info())
-        if self._allow_non_tls and not tls_first and not await self._wants_tls(client):
+        if self.allow_non_tls and not tls_first and not await self._wants_tls(client):
             await self._loop.connect_accepted_socket(lambda: protocol, client)
             return
         await self._client_hello(client)

@@ -1,8 +1,8 @@
 """The TLS context that the settings describe. A handshake that fails with it ends with an alert, which tells
 the peer the reason.
 
-`server/broker.py` creates the context, `server/reload.py` reloads its certificates, and `admission.py` uses
-it for handshakes. This module reads the certificate files.
+`server/broker.py` and `server/reload.py` create contexts, and `admission.py` uses them for handshakes. This
+module reads the certificate files.
 """
 
 import contextlib
@@ -77,7 +77,8 @@ def of_websocket_port(settings: Settings) -> Settings:
     """The settings with the TLS of the WebSocket port instead of the client port's."""
     if settings.ws_tls_cert is None:
         return settings if settings.ws_tls else replace(settings, **NO_TLS)
-    own = {name: getattr(settings, f"ws_{name}") for name in ("tls_cert", "tls_key", "tls_ca", "tls_verify")}
+    names = ("tls_cert", "tls_key", "tls_ca", "tls_verify", "tls_verify_and_map")
+    own = {name: getattr(settings, f"ws_{name}") for name in names}
     return replace(settings, **{**NO_TLS, **own})
 
 

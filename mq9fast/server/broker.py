@@ -106,6 +106,8 @@ class Broker:
         self._admissions: list[Admission] = []
         self._client_listeners: list[asyncio.Server] = []
         self._client_admission: Admission | None = None
+        self._websocket_listeners: list[asyncio.Server] = []
+        self._websocket_admission: Admission | None = None
 
     @property
     def lost_writes(self) -> int:
@@ -116,9 +118,7 @@ class Broker:
         """Open the store, load its mailboxes, and listen."""
         tls = tls_context(self.settings)
         self.monitor_tls = tls_context(of_monitoring_port(self.settings))
-        websocket_tls = tls if self.settings.ws_tls else None
-        if self.settings.ws_tls_cert is not None:
-            websocket_tls = tls_context(of_websocket_port(self.settings))
+        websocket_tls = None if self.settings.ws_port < 0 else tls_context(of_websocket_port(self.settings))
         self._passwords = Passwords()
         self._store = self._open_store(
             self.data_dir, accept_loss=self.settings.accept_loss, max_files=self.max_tables
@@ -215,17 +215,25 @@ class Broker:
         for connection in list(self.connections.values()):
             connection.send_info(lame_duck=self.lame_duck)
 
-    def set_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Use this context for clients that connect from now on; None turns TLS off. `settings` are the new
+    def set_tls(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
+        """Use these contexts for clients that connect from now on; None turns TLS off. `settings` are the new
         ones already."""
         self.handshake.tls = tls
         if self._client_admission is not None:
             self._client_admission.context = tls
+            self._client_admission.allow_non_tls = self.settings.allow_non_tls
         elif tls is not None:
-            # It accepts on copies of the sockets, and nothing else may.
             self._client_admission = self._admit_clients(tls)
-            for listener in self._client_listeners:
-                listener.close()
+            _close(self._client_listeners)
+        if self.websocket is None:
+            return
+        self.websocket.tls = websocket_tls
+        self.handshake.info_overrides["websocket"] |= _tls_fields(websocket_tls)
+        if self._websocket_admission is not None:
+            self._websocket_admission.context = websocket_tls
+        elif websocket_tls is not None:
+            self._websocket_admission = self._admit_websockets(self.websocket, websocket_tls)
+            _close(self._websocket_listeners)
 
     def _admit(
         self,
@@ -246,7 +254,7 @@ class Broker:
             handshake_seconds=lambda: self.handshake.auth_timeout,
             handshake_first=handshake_first,
             handshake_rate=lambda: self.handshake.tls_handshake_rate,
-            allow_non_tls=self.settings.allow_non_tls and handshake_first == "off",
+            allow_non_tls=self.settings.allow_non_tls,
             http_refusal=http_refusal,
             backlog=BACKLOG,
         )
@@ -256,23 +264,23 @@ class Broker:
     async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
         # Imported only if there is such a port, because imports are a large part of a start.
         from mq9fast.network.websocket.connection import WebSocketConnection, WebSocketRefusal
-        from mq9fast.network.websocket.port import PLAIN_HTTP, WebSocketPort
+        from mq9fast.network.websocket.port import WebSocketPort
 
         settings = self.settings
         connect = functools.partial(self._connection, WebSocketConnection, WebSocketRefusal)
         websocket = WebSocketPort(settings, connect, self._free_connections, self._monitor_url, tls)
         listeners = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
+        self._websocket_listeners = listeners
         port = port_of(listeners)
         if tls is not None:
-            self._admit(listeners, websocket.protocol, tls, "on", http_refusal=PLAIN_HTTP)
+            self._websocket_admission = self._admit_websockets(websocket, tls)
         # `connect_urls` has addresses of the client port: WebSocket clients do not get them.
         self.handshake.info_overrides["websocket"] = {
             "host": settings.ws_host,
             "port": port,
             "connect_urls": None,
-            "tls_required": tls is not None,
             "tls_available": None,
-            "tls_verify": tls is not None and tls.verify_mode == ssl.CERT_REQUIRED,
+            **_tls_fields(tls),
         }
         self.websocket = websocket
         scheme = "ws" if tls is None else "wss"
@@ -281,6 +289,11 @@ class Broker:
             log.warning(
                 "any web page in a browser that reaches the WebSocket port may connect: see ws_origins"
             )
+
+    def _admit_websockets(self, port: "WebSocketPort", tls: ssl.SSLContext) -> Admission:
+        from mq9fast.network.websocket.port import PLAIN_HTTP
+
+        return self._admit(self._websocket_listeners, port.protocol, tls, "on", http_refusal=PLAIN_HTTP)
 
     async def _bind(
         self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, setting: str = "port"
@@ -439,3 +452,15 @@ class Broker:
         for connection in connections:
             await asyncio.sleep(pause)
             connection.session.close_with(b"Server Shutdown")
+
+
+def _tls_fields(tls: ssl.SSLContext | None) -> dict[str, bool]:
+    """The fields of INFO about TLS."""
+    verifies = tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
+    return {"tls_required": tls is not None, "tls_verify": verifies}
+
+
+def _close(listeners: list[asyncio.Server]) -> None:
+    """Stop accepting on sockets that an `Admission` has copied: nothing else may accept on them."""
+    for listener in listeners:
+        listener.close()

@@ -26,6 +26,7 @@ class SettingsKeywords(TypedDict, total=False):
     ws_tls_key: str | PathLike[str]
     ws_tls_ca: str | PathLike[str]
     ws_tls_verify: bool
+    ws_tls_verify_and_map: bool
     ws_origins: str
     ws_same_origin: bool
     ws_compression: bool

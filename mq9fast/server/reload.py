@@ -14,7 +14,7 @@ from mq9fast.errors import SettingsError
 from mq9fast.network.close_reasons import REVOKED
 from mq9fast.network.connection import TOO_MANY_CONNECTIONS, Connection
 from mq9fast.network.descriptors import raise_descriptor_limit
-from mq9fast.network.handshake import set_identity
+from mq9fast.network.handshake import Handshake, set_identity
 from mq9fast.network.tls import of_monitoring_port, of_websocket_port, reload_certificates, tls_context
 from mq9fast.server.broker import Broker
 from mq9fast.server.limits import set_limits
@@ -33,27 +33,23 @@ def reload(broker: Broker, settings: Settings) -> None:
     from mq9fast.network.websocket.origins import Origins
 
     Origins(settings)
-    websocket = broker.websocket
-    if websocket is not None and websocket.tls not in {None, broker.handshake.tls}:
-        reload_certificates(websocket.tls, of_websocket_port(settings))
-    tls = broker.handshake.tls if settings.tls_cert is not None else None
-    if tls is not None:
-        reload_certificates(tls, settings)
-    else:
-        tls = tls_context(settings)
+    tls, websocket_tls = tls_context(settings), None
+    if broker.websocket is not None:
+        websocket_tls = tls_context(of_websocket_port(settings))
+    # Last of what may fail: it changes the context that the port uses.
     if broker.monitor_tls is not None:
         reload_certificates(broker.monitor_tls, of_monitoring_port(settings))
-    info, broker.settings = _told_again(broker.handshake.fields), settings
+    told, broker.settings = _told_again(broker.handshake), settings
     broker.settings_loaded_ms = time.time_ns() // 1_000_000
-    if tls is not broker.handshake.tls:
-        broker.set_tls(tls)
+    broker.set_tls(tls, websocket_tls)
     broker.engine.max_payload = settings.max_payload
     broker.handshake.apply(settings)
-    if websocket is not None:
-        websocket.apply(settings)
+    if broker.websocket is not None:
+        broker.websocket.apply(settings)
     set_limits(broker.limits, settings, raise_descriptor_limit(settings.max_connections, broker.max_tables))
+    tell = _told_again(broker.handshake)
     for connection in list(broker.connections.values()):
-        if _told_again(broker.handshake.fields) != info:
+        if tell[connection.client_type] != told[connection.client_type]:
             connection.send_info(lame_duck=broker.lame_duck)
         _recheck(broker, connection)
     _close_surplus(broker)
@@ -61,18 +57,16 @@ def reload(broker: Broker, settings: Settings) -> None:
     log.info("settings reloaded")
 
 
-def _told_again(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of INFO that connected clients are told when they change."""
-    return {name: value for name, value in fields.items() if name != "auth_required"}
+def _told_again(handshake: Handshake) -> dict[str, dict[str, Any]]:
+    """The fields of INFO that connected clients are told when they change, by the type of the client."""
+    fields = {name: value for name, value in handshake.fields.items() if name != "auth_required"}
+    return {client_type: {**fields, **own} for client_type, own in handshake.info_overrides.items()}
 
 
 def _check_fixed(old: Settings, new: Settings) -> None:
     for row in SETTINGS:
         if row.fixed and getattr(old, row.name) != getattr(new, row.name):
             raise SettingsError(f"{row.name} cannot change while the broker runs")
-    websocket = of_websocket_port
-    if new.ws_port >= 0 and (websocket(old).tls_cert is None) != (websocket(new).tls_cert is None):
-        raise SettingsError("TLS of the WebSocket port cannot be turned on or off while the broker runs")
 
 
 def _close_surplus(broker: Broker) -> None:
