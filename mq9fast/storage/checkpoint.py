@@ -32,7 +32,7 @@ from mq9fast.storage.write_ahead_log import log_name, log_numbers, read_log, tru
 # A file that has gone may have been deleted because a newer one replaces it. After so many attempts, it is
 # missing.
 ATTEMPTS = 20
-RETRY_SECONDS = 0.05
+RETRY_SECONDS = 0.02
 COPY_BYTES = 1 << 20
 _COPIED = re.compile(r"IDENTITY|OPTIONS-\d+|rocksdict-config\.json")
 

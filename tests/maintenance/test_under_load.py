@@ -13,7 +13,7 @@ from tests.fault.harness.workload import Workload
 from tests.fault.history.history import History
 from tests.support.broker import Broker
 
-PHASES = 3
+PHASES = 2
 COPIES_IN_A_PHASE = 3
 WORK_SECONDS = 0.4
 
