@@ -38,5 +38,5 @@ def _findings(settings: Settings | None, failed: CliError | None) -> list[dict[s
         found.append(machine.Finding("settings", "ok", "all valid"))
     found += ports.ports(settings)
     found += [machine.open_files(settings), machine.clock(), *machine.disk(settings)]
-    found += tls.certificate(settings)
+    found += tls.certificates(settings)
     return [row._asdict() for row in found]

@@ -17,7 +17,7 @@ import pytest
 from tests.support.command import MQ9FAST, error
 from tests.support.nats_py import connect
 from tests.support.node import MODULES, NODE, needs_node
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.websocket_client import request
 from tests.support.wire_client import Wire
 
@@ -25,14 +25,14 @@ from tests.support.wire_client import Wire
 class Dev:
     """A running `mq9fast dev`."""
 
-    def __init__(self, *flags: str, cwd: Path) -> None:
+    def __init__(self, *flags: str, cwd: Path, **env: str) -> None:
         self.process = subprocess.Popen(
             [*MQ9FAST, "dev", *flags],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(cwd)},
+            env={**os.environ, "TMPDIR": str(cwd), **env},
         )
         assert self.process.stdout is not None
         self.lines: list[str] = []
@@ -69,8 +69,8 @@ class Dev:
 def start(tmp_path: Path) -> Iterator[type[Dev]]:
     started: list[Dev] = []
 
-    def begin(*flags: str) -> Dev:
-        started.append(Dev(*flags, cwd=tmp_path))
+    def begin(*flags: str, **env: str) -> Dev:
+        started.append(Dev(*flags, cwd=tmp_path, **env))
         return started[-1]
 
     yield begin  # type: ignore[misc]
@@ -159,6 +159,23 @@ def test_the_console_is_named_unless_there_is_no_port_for_it(start: type[Dev]) -
         r"console on http://127.0.0.1:\d+/, WebSocket clients on ws://.*", start("--port", "0").lines[2]
     )
     assert start("--port", "0", "--ws-port", "-1").lines[2] == ""
+
+
+def test_open_starts_the_browser_with_the_console(start: type[Dev], tmp_path: Path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    dev = start("--open", "--json", "--port", "0", "--ws-port", "0", BROWSER=f"{browser} %s")
+    wait_until(opened.exists)
+    assert opened.read_text().strip() == json.loads(dev.lines[-1])["console_url"]
+
+
+def test_no_browser_is_started_without_open(start: type[Dev], tmp_path: Path) -> None:
+    (tmp_path / "browser").write_text(f"#!/bin/sh\ntouch {tmp_path}/opened\n")
+    (tmp_path / "browser").chmod(0o755)
+    dev = start("--json", "--port", "0", "--ws-port", "0", BROWSER=f"{tmp_path}/browser %s")
+    dev.interrupt()
+    assert not (tmp_path / "opened").exists()
 
 
 def test_web_pages_other_than_the_console_may_not_connect(start: type[Dev]) -> None:

@@ -63,6 +63,9 @@ def test_certificates_end(certificates: Certificates, tmp_path: Path) -> None:
         "certificate"
     ]
     assert row["state"] == "error"
+    own = ("--ws-tls-cert", cert, "--ws-tls-key")
+    assert "for 1 days" in found(*FREE, *own, key)["ws certificate"]["detail"]
+    assert found(*FREE, *own, certificates.key_path("client"), status=1)["ws certificate"]["state"] == "error"
 
 
 def test_a_certificate_that_has_ended(tmp_path: Path) -> None:

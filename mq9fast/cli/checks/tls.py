@@ -1,4 +1,4 @@
-"""Whether the certificate of the settings is valid now, and until when."""
+"""Whether the certificates of the settings are valid now, and until when."""
 
 import ssl
 import time
@@ -8,13 +8,20 @@ from mq9fast.cli.checks.machine import Finding
 from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
-from mq9fast.network.tls import tls_context
+from mq9fast.network.tls import of_websocket_port, tls_context
 
 SOON_DAYS = 21
 DAY_SECONDS = 86400
 
 
-def certificate(settings: Settings) -> Iterator[Finding]:
+def certificates(settings: Settings) -> Iterator[Finding]:
+    """A finding for each certificate: of the client port, and of the WebSocket port if it has its own."""
+    yield from _certificate("certificate", settings)
+    if settings.ws_tls_cert is not None:
+        yield from _certificate("ws certificate", of_websocket_port(settings))
+
+
+def _certificate(check: str, settings: Settings) -> Iterator[Finding]:
     """A finding about the certificate; none without TLS."""
     if settings.tls_cert is None:
         return
@@ -22,14 +29,14 @@ def certificate(settings: Settings) -> Iterator[Finding]:
         tls_context(settings)
         end = _valid_until(settings)
     except StartError as error:
-        yield Finding("certificate", "error", str(error))
+        yield Finding(check, "error", str(error))
     except ssl.SSLCertVerificationError as error:
-        yield Finding("certificate", "warning", f"{settings.tls_cert}: {error.verify_message}")
+        yield Finding(check, "warning", f"{settings.tls_cert}: {error.verify_message}")
     else:
         days = int((end - time.time()) // DAY_SECONDS)
         state = "warning" if days < SOON_DAYS else "ok"
         date = time.strftime("%Y-%m-%d", time.gmtime(end))
-        yield Finding("certificate", state, f"{settings.tls_cert} is valid until {date}, for {days} days")
+        yield Finding(check, state, f"{settings.tls_cert} is valid until {date}, for {days} days")
 
 
 def _valid_until(settings: Settings) -> float:
