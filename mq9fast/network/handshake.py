@@ -63,6 +63,8 @@ class Handshake:
         self.language = f"{sys.implementation.name}{platform.python_version()}"
         self._passwords = passwords
         self._port = port
+        # Called for each CONNECT that is accepted.
+        self.signed_in: Callable[[Session], None] = lambda _session: None
         # Most clients have one of a few languages and versions: their sessions share the strings.
         self._shared_lang = lru_cache(MAX_SHARED_LANGS)(partial(printable, max_length=MAX_LANG_CHARACTERS))
         # Fields of INFO that differ by client type. `fields` has those of all.
@@ -213,6 +215,7 @@ class Handshake:
         if session.no_responders and not session.headers:
             session.close_with(b"no responders requires headers support")
             return
+        self.signed_in(session)
         session.proceed()
 
     def _keep_client_info(self, session: Session, options: ConnectOptions) -> None:

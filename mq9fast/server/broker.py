@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mq9fast.monitoring.cluster_view import ClusterView
     from mq9fast.monitoring.monitor import Monitor
     from mq9fast.monitoring.routes import Pages
+    from mq9fast.monitoring.system_events import SystemEvents
     from mq9fast.monitoring.system_requests import SystemRequests
     from mq9fast.network.websocket.port import WebSocket, WebSocketPort
 
@@ -101,6 +102,7 @@ class Broker:
         self.reload_settings: Callable[[], None] | None = None
         self._pages: Pages | None = None
         self._system_requests: SystemRequests | None = None
+        self._system_events: SystemEvents | None = None
         self.websocket: WebSocketPort | None = None
         self._listeners: list[asyncio.Server] = []
         self._admissions: list[Admission] = []
@@ -180,6 +182,7 @@ class Broker:
         self.serving = True
         await self._start_monitor()
         self.engine.system_requests = self._answer_system_request
+        self.handshake.signed_in = self._signed_in
 
     def _note_missing(self, mailboxes: int) -> None:
         if mailboxes:
@@ -329,6 +332,18 @@ class Broker:
             self._system_requests = SystemRequests(self, self.pages.routes, self._reload)
         return self._system_requests(client, subject, payload, reply)
 
+    def _signed_in(self, session: Session) -> None:
+        """Tell system users of a client, if there are such users."""
+        if self._system_events is None:
+            if not any(user.system for user in self.settings.users):
+                return
+            from mq9fast.monitoring.system_events import SystemEvents
+
+            self._system_events = SystemEvents(self, self.pages.routes)
+        connection = self.connections.get(session.cid)
+        if connection is not None:
+            self._system_events.connected(connection)
+
     def _reload(self) -> None:
         if self.reload_settings is None:
             raise StartError("this broker runs inside another program, which set its settings")
@@ -390,6 +405,8 @@ class Broker:
         record = record_of(connection)
         record.stopped_ms, record.reason = self.engine.time.now_ms, connection.end_reason
         self.closed_connections.add(record)
+        if self._system_events is not None:
+            self._system_events.disconnected(record)
 
     async def stop(
         self, committed: Callable[[], Awaitable[None]] | None = None, *, abandon: bool = False
@@ -406,6 +423,9 @@ class Broker:
             self.monitor.close()
         if self._system_requests is not None:
             self._system_requests.close()
+        if self._system_events is not None:
+            self._system_events.stopping("SHUTDOWN")
+            self._system_events.close()
         self.housekeeping.stop()
         self._read_retry.stop()
         self._passwords.close()
@@ -445,6 +465,8 @@ class Broker:
         self.lame_duck = True
         log.info("lame duck: closing %d connections", len(self.connections))
         self._stop_listening()
+        if self._system_events is not None:
+            self._system_events.stopping("LAMEDUCK")
         connections = list(self.connections.values())
         for connection in connections:
             connection.send_info(lame_duck=True)
