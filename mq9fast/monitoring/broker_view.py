@@ -4,6 +4,7 @@
 So monitoring imports nothing of `server/`, and a test can pass a stand-in.
 """
 
+from pathlib import Path
 from typing import Protocol
 
 from mq9fast._core.engine import Engine
@@ -29,6 +30,8 @@ class BrokerView(Protocol):
     started_ms: int
     # Host and port of the client port.
     address: tuple[str, int]
+    # The directory of the store.
+    data_dir: Path
     # Open connections, by client id.
     connections: dict[int, Connection]
     # The records of those that were closed last.

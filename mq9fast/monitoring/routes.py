@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import PROMETHEUS, Page, Route, json_page
 from mq9fast.monitoring.pages.absent import absent_pages
+from mq9fast.monitoring.pages.accountz import Accountz
 from mq9fast.monitoring.pages.accstatz import Accstatz
 from mq9fast.monitoring.pages.connz import Connz
 from mq9fast.monitoring.pages.mailboxz import Mailboxz
@@ -49,7 +50,8 @@ class Pages:
             cluster = broker.cluster
             self.routes["/clusterz"] = lambda _query: json_page(cluster.status())
         self._linked = [path for path in self.routes if path != "/"]
-        self.routes |= {"/accstatz": Accstatz(broker).page, **absent_pages(broker)}
+        self.routes |= {"/accstatz": Accstatz(broker).page, "/accountz": Accountz(broker).page}
+        self.routes |= absent_pages(broker)
 
     def _index(self, _query: str) -> Page:
         links = "".join(f'<li><a href=".{path}">{path}</a>' for path in self._linked)

@@ -4,14 +4,19 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from mq9fast._core.engine import Engine
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.monitoring.privacy import Privacy
 from mq9fast.text import printable
 
 
-class SubscriptionInfo(msgspec.Struct, omit_defaults=True, gc=False):
-    """One subscription. `msgs` counts deliveries; the subscription ends after `max` of them (0: no limit)."""
+class SubscriptionInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """One subscription. `account` and `account_tag`: "" if they are not shown. `msgs` counts deliveries; the
+    subscription ends after `max` of them (0: no limit).
+    """
 
+    account: str = ""
+    account_tag: str = ""
     subject: str
     sid: str
     msgs: int
@@ -20,11 +25,15 @@ class SubscriptionInfo(msgspec.Struct, omit_defaults=True, gc=False):
     max: int = 0
 
 
-def subscription_infos(subscriptions: Iterable[Subscription], privacy: Privacy) -> Iterator[SubscriptionInfo]:
+def subscription_infos(
+    subscriptions: Iterable[Subscription], privacy: Privacy, account: str = ""
+) -> Iterator[SubscriptionInfo]:
     """Every field of each subscription, with private addresses masked."""
     for subscription in subscriptions:
         queue = "" if subscription.queue is None else printable(subscription.queue.decode("utf-8", "replace"))
         yield SubscriptionInfo(
+            account=account,
+            account_tag=account,
             subject=privacy.subject(subscription),
             sid=privacy.name(printable(subscription.sid.decode("utf-8", "replace"))),
             msgs=subscription.delivered,
@@ -32,3 +41,19 @@ def subscription_infos(subscriptions: Iterable[Subscription], privacy: Privacy) 
             qgroup=privacy.name(queue),
             max=subscription.maximum,
         )
+
+
+def sublist_stats(engine: Engine) -> dict[str, float]:
+    """The counters of all subscriptions."""
+    sublist = engine.router.sublist
+    cached, max_fanout, matched = sublist.fanout()
+    return {
+        "num_subscriptions": engine.subscribed - engine.unsubscribed,
+        "num_cache": cached,
+        "num_inserts": engine.subscribed,
+        "num_removes": engine.unsubscribed,
+        "num_matches": sublist.lookups,
+        "cache_hit_rate": 1 - sublist.misses / sublist.lookups if sublist.lookups else 0.0,
+        "max_fanout": max_fanout,
+        "avg_fanout": matched / cached if cached else 0.0,
+    }

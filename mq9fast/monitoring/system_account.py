@@ -10,7 +10,8 @@ from mq9fast.auth.authenticator import Identity
 from mq9fast.config.settings import Settings
 from mq9fast.config.users import PermissionLists, ResponseLimits, SubjectLists, subject_lists
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import ACCOUNT, Route
+from mq9fast.monitoring.page import ACCOUNT, SYSTEM_ACCOUNT, Route
+from mq9fast.monitoring.subscriptions import sublist_stats
 from mq9fast.monitoring.units import timestamp
 from mq9fast.network.handshake import NATS_SERVER_VERSION
 
@@ -54,18 +55,22 @@ def server_stats(broker: BrokerView, routes: Mapping[str, Route]) -> dict[str, A
     }
 
 
-def account_info(broker: BrokerView) -> dict[str, Any]:
-    """The one account."""
-    engine = broker.engine
+def account_info(broker: BrokerView, name: str) -> dict[str, Any]:
+    """The account of all clients, or the system account, which has none."""
+    is_system = name == SYSTEM_ACCOUNT
+    stats = {} if is_system else {"sublist_stats": sublist_stats(broker.engine)}
     return {
-        "account_name": ACCOUNT,
+        "account_name": name,
         "update_time": timestamp(broker.settings_loaded_ms),
+        **({"is_system": True} if is_system else {}),
         "expired": False,
         "complete": True,
         "jetstream_enabled": False,
         "leafnode_connections": 0,
-        "client_connections": len(broker.connections),
-        "subscriptions": engine.subscribed - engine.unsubscribed,
+        "client_connections": 0 if is_system else len(broker.connections),
+        "subscriptions": 0 if is_system else broker.engine.subscribed - broker.engine.unsubscribed,
+        "name_tag": name,
+        **stats,
     }
 
 

@@ -94,7 +94,7 @@ class SystemRequests:
         for account in ("PING", ACCOUNT):
             for name, path in ACCOUNT_PAGES.items():
                 self._answers[f"ACCOUNT.{account}.{name}"] = self._of_page(path)
-        self._answers[f"ACCOUNT.{ACCOUNT}.INFO"] = lambda *_: json_page(account_info(broker))
+        self._answers[f"ACCOUNT.{ACCOUNT}.INFO"] = lambda *_: json_page(account_info(broker, ACCOUNT))
         own = f"SERVER.{broker.handshake.server_id}."
         for server in ("SERVER.PING.", own):
             for name, path in SERVER_PAGES.items():

@@ -1,8 +1,14 @@
 """/metrics: what is counted, under which names and labels."""
 
+import math
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from mq9fast.monitoring.pages.metrics import free_bytes
 from tests.support.broker import Broker
 from tests.support.monitoring import get, metrics, monitor_port
 from tests.support.wire_client import Wire
@@ -72,3 +78,9 @@ def test_requests_past_each_limit_are_counted(start_broker: Callable[..., Broker
             assert refused.closed()
         assert [exceeded(kind) for kind in kinds] == [1, 1, 1, 1]
     assert metrics(port)["mq9fast_store_healthy"] == 1
+
+
+def test_free_disk_space(monitored: Broker, port: int, tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    assert metrics(port)["mq9fast_disk_free_bytes"] == pytest.approx(free, rel=0.5)
+    assert math.isnan(free_bytes(tmp_path / "gone"))

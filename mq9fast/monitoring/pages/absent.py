@@ -1,4 +1,4 @@
-"""The pages of nats-server about what this broker does not have: JetStream, clusters, and several accounts.
+"""The pages of nats-server about what this broker does not have: JetStream and clusters.
 
 Tools for nats-server read them. They answer as a nats-server without these features does.
 """
@@ -6,7 +6,7 @@ Tools for nats-server read them. They answer as a nats-server without these feat
 from typing import Any
 
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import ACCOUNT, SYSTEM_ACCOUNT, Page, Route, json_page
+from mq9fast.monitoring.page import Page, Route, json_page
 from mq9fast.monitoring.units import timestamp
 
 NO_JETSTREAM: dict[str, Any] = {
@@ -26,7 +26,6 @@ def absent_pages(broker: BrokerView) -> dict[str, Route]:
         "/routez": {**name, "num_routes": 0, "routes": []},
         "/gatewayz": {"outbound_gateways": {}, "inbound_gateways": {}},
         "/leafz": {"leafnodes": 0, "leafs": []},
-        "/accountz": {"system_account": SYSTEM_ACCOUNT, "accounts": [SYSTEM_ACCOUNT, ACCOUNT]},
     }
     return {path: _page(broker, body) for path, body in fields.items()}
 

@@ -125,6 +125,7 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     tls_cipher_suite: str = ""
     tls_peer_certs: list[PeerCertificate] = []
     authorized_user: str = ""
+    name_tag: str = ""
 
 
 class Connz:
@@ -243,6 +244,7 @@ class Connz:
             tls_version=record.tls_version,
             tls_cipher_suite=record.cipher,
             authorized_user=self._privacy.name(printable(record.user)) if auth else "",
+            name_tag=ACCOUNT if auth else "",
         )
 
 

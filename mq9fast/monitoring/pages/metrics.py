@@ -4,8 +4,11 @@
 process.
 """
 
+import math
+import shutil
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
@@ -138,9 +141,18 @@ class BrokerCollector:
             ("mq9fast_mailbox_bytes", "Bytes of headers and payloads stored now", mailbox_index.size_bytes),
             ("mq9fast_remembered_ids", "Values of Nats-Msg-Id in memory now", mailbox_index.remembered_ids),
             ("mq9fast_store_healthy", "1 while /healthz reports no fault", int(broker.health.ok)),
+            ("mq9fast_disk_free_bytes", "Bytes free on the disk of the store", free_bytes(broker.data_dir)),
             # prometheus-client's own process metrics also count open files, which is slow with many
             # connections.
             ("process_resident_memory_bytes", "Resident memory", memory_bytes()),
             ("process_start_time_seconds", "Start of the broker, Unix seconds", self._started),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
+
+
+def free_bytes(directory: Path) -> float:
+    """The bytes that the broker may still write; not a number if the system does not tell."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return math.nan

@@ -24,7 +24,7 @@ from mq9fast.monitoring.page import (
     wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.subscriptions import subscription_infos
+from mq9fast.monitoring.subscriptions import sublist_stats, subscription_infos
 from mq9fast.monitoring.units import timestamp
 
 # As nats-server shows an account that does not exist.
@@ -77,19 +77,10 @@ class Subsz:
 
     def _counters(self, query: SubszQuery, total: int) -> dict[str, object]:
         engine = self._broker.engine
-        sublist = engine.router.sublist
-        cached, max_fanout, matched = sublist.fanout()
         return {
             "server_id": self._broker.handshake.server_id,
             "now": timestamp(engine.time.wall_ms(engine.time.now_ms)),
-            "num_subscriptions": engine.subscribed - engine.unsubscribed,
-            "num_cache": cached,
-            "num_inserts": engine.subscribed,
-            "num_removes": engine.unsubscribed,
-            "num_matches": sublist.lookups,
-            "cache_hit_rate": 1 - sublist.misses / sublist.lookups if sublist.lookups else 0.0,
-            "max_fanout": max_fanout,
-            "avg_fanout": matched / cached if cached else 0.0,
+            **sublist_stats(engine),
             "total": total,
             "offset": max(query.offset, 0),
             "limit": query.max_entries,
@@ -106,7 +97,7 @@ class Subsz:
                 selected += islice(part, start, min(start + limit - len(selected), len(part)))
             total += len(part)
             yield b""
-        listed = json_array(subscription_infos(selected, self._privacy))
+        listed = json_array(subscription_infos(selected, self._privacy, ACCOUNT))
         yield from json_object(self._counters(query, total), "subscriptions_list", listed)
 
     def _matching(self, test: bytes) -> Iterator[Collection[Subscription]]:

@@ -4,6 +4,7 @@
 nats-server for what mq9fast does not have, such as accounts, clusters and JetStream, are left out.
 """
 
+import hashlib
 import os
 import resource
 import sys
@@ -11,6 +12,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
+from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import SYSTEM_ACCOUNT, Page, json_page
 from mq9fast.monitoring.units import timestamp, uptime
@@ -72,6 +76,7 @@ class Varz:
             "tls_timeout": settings.auth_timeout,
             "write_deadline": nanoseconds(settings.write_deadline),
             "config_load_time": timestamp(broker.settings_loaded_ms),
+            "config_digest": digest(settings),
         }
 
     def _counters(self) -> dict[str, object]:
@@ -105,6 +110,14 @@ class Varz:
             "subscriptions": engine.subscribed - engine.unsubscribed,
             "http_req_stats": dict(self._requests),
         }
+
+
+def digest(settings: Settings) -> str:
+    """The SHA-256 digest of the settings, in hex. It tells whether two brokers have the same; of users it
+    covers the names. Secrets are left out, because a digest would let anybody try passwords."""
+    shown = [(row.name, getattr(settings, row.name)) for row in SETTINGS if not row.secret]
+    names = [user.name for user in settings.users]
+    return "sha256:" + hashlib.sha256(msgspec.json.encode([shown, names])).hexdigest()
 
 
 def nanoseconds(seconds: float) -> int:
