@@ -20,8 +20,9 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire tests/fuzz
 
-# The tests that are about more than one disk.
-LOG_TESTS := tests/mailbox tests/auth tests/wire
+# What a standby must have as well: LOG_TESTS="tests/mailbox tests/auth tests/wire" for all of it, which takes minutes.
+LOG_TESTS ?= $(patsubst %,tests/mailbox/test_%.py,answers broker_messages create dead_letters deduplication delay delete discard \
+	failed_deliveries keys list message_ttl options queue_group receipts replaced send subscribe term)
 
 # Where the sanitized core is built, tested and fuzzed, and how long fuzzing and a soak take.
 SANITIZED := build/sanitized-core
