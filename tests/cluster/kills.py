@@ -17,6 +17,8 @@ from tests.support.local_cluster import BROKER, LocalCluster
 from tests.support.waiting import wait_until
 
 SENDERS = 200
+# Short, because all senders wait for a reply when the owner is killed, and the pause is measured by the next.
+PATIENCE_SECONDS = 0.3
 # Sends between two checks of the mailbox.
 KILLS_PER_CHECK = 10
 
@@ -39,7 +41,7 @@ def kill_owner(cluster: LocalCluster, chance: random.Random) -> str:
 
 async def round_of_kills(cluster: LocalCluster, number: int, kills: int, chance: random.Random) -> int:
     """Kill so many owners, then check the mailbox; returns how many messages were acknowledged."""
-    sends = CountedSends(cluster, f"kills.round{number}", SENDERS)
+    sends = CountedSends(cluster, f"kills.round{number}", SENDERS, PATIENCE_SECONDS)
     async with sends.running():
         for _ in range(kills):
             await sends.more(500)

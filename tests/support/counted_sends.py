@@ -41,10 +41,13 @@ class CountedSends:
     """Sends of several tasks to one mailbox. `stored`: the msg_id that each body was told. `refusals`: the
     codes of errors. `longest_gap`: seconds without any reply that tells of a stored message."""
 
-    def __init__(self, cluster: LocalCluster, address: str, senders: int = 8) -> None:
+    def __init__(
+        self, cluster: LocalCluster, address: str, senders: int = 8, patience: float = PATIENCE_SECONDS
+    ) -> None:
         self._cluster = cluster
         self._address = address
         self._senders = senders
+        self._patience = patience
         self.stored: dict[str, int] = {}
         self.in_order: list[list[int]] = [[] for _ in range(senders)]
         self.sent: set[str] = set()
@@ -86,7 +89,7 @@ class CountedSends:
             body = f"{sender}-{len(self.sent)}"
             self.sent.add(body)
             try:
-                answer = await client.request(MSG + self._address, body.encode(), timeout=PATIENCE_SECONDS)
+                answer = await client.request(MSG + self._address, body.encode(), timeout=self._patience)
             except (nats.errors.Error, OSError):
                 await asyncio.sleep(0.02)
                 continue

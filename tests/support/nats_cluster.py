@@ -43,6 +43,10 @@ class NatsCluster:
     def urls(self) -> list[str]:
         return [f"nats://127.0.0.1:{port}" for port in self.ports]
 
+    @property
+    def monitor_urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}" for port in self._monitors]
+
     def _configure(self, i: int, *, sync_always: bool, max_payload: int) -> None:
         routes = ", ".join(f"nats://127.0.0.1:{port}" for port in self._routes)
         sync = "sync_interval: always" if sync_always else ""
