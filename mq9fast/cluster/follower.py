@@ -83,6 +83,9 @@ class Follower:
             return
         if header.kind == FENCE:
             self._fence(sequence, part)
+        elif not self._is_checked and (header.epoch > self._epoch or header.part != len(self._parts)):
+            # The fence, or the beginning of the record, is before the place that the store has given itself.
+            raise self._not_in_log(self._store.position)
         elif header.epoch > self._epoch:
             raise Damaged(f"record {sequence} of the log has the epoch {header.epoch}, before a fence")
         elif header.part != len(self._parts):

@@ -116,6 +116,31 @@ def test_what_the_log_never_got_is_found(open_store: Open) -> None:
     run(case)
 
 
+def test_batch_that_was_gathered_behind_a_refused_record(open_store: Open) -> None:
+    """The owner was deposed while one record was under way and the next one gathered. Its store says that it
+    stands at the next one's place, where the new owner has a record already."""
+
+    async def case(records: MemoryRecords) -> None:
+        old, store = MemoryLog(records), open_store("a")
+        await become_owner(old, store, 1)
+        write(store, a="1")
+        await append(store)
+        old.is_away = True
+        write(store, a="2")
+        under_way = asyncio.create_task(append(store))
+        await asyncio.sleep(0)
+        write(store, a="3")
+        other = open_store("b")
+        await become_owner(MemoryLog(records), other, 2)
+        write(other, b="4")
+        await append(other)
+        under_way.cancel()
+        with pytest.raises(Diverged):
+            await catch_up(MemoryLog(records), store, 4)
+
+    run(case)
+
+
 def test_another_batch_in_the_same_place_is_found(open_store: Open) -> None:
     async def case(records: MemoryRecords) -> None:
         log, one, two = MemoryLog(records), open_store("a"), open_store("b")
