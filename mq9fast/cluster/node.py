@@ -319,6 +319,8 @@ class Node:
         """Hand over if the node stops, and drop everything if it was deposed."""
         broker, self.broker, self._trimmer = self.broker, None, None
         self._not_serving()
+        if self.replica is not None:
+            await self.replica.end_use()
         if self._deposed.is_set() or broker is None:
             self._set_role("deposed")
             if broker is not None:

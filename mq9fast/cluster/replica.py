@@ -36,6 +36,9 @@ class Replica:
         self.follower: Follower | None = None
         self._following: asyncio.Task[None] | None = None
         self._is_given = False
+        # Held while a thread uses the store, which nobody may close meanwhile.
+        self._in_use = asyncio.Lock()
+        self._is_ending = False
 
     @property
     def applied(self) -> int:
@@ -59,6 +62,7 @@ class Replica:
             seeding_begins()
             await self._seed()
         while True:
+            self._is_ending = False
             self.store = ReplicatedStore(self._path, max_files=self._max_files)
             self.follower = Follower(records, self.store)
             self._following = asyncio.get_running_loop().create_task(self.follower.run())
@@ -124,14 +128,22 @@ class Replica:
 
     async def checkpoint(self, path: Path) -> None:
         """Make a copy of the store as it is now. Raises StoreError."""
-        if self.store is None:
-            raise TransferError("the store is not open")
-        await asyncio.to_thread(self.store.checkpoint, path)
+        async with self._in_use:
+            if self.store is None or self._is_ending:
+                raise TransferError("the store is not open")
+            await asyncio.to_thread(self.store.checkpoint, path)
 
     async def flush(self) -> None:
         """Have the store need less of the log after a power cut. Raises StoreError."""
-        if self.store is not None and self.store.flushed != self.store.position:
+        async with self._in_use:
+            if self.store is None or self._is_ending or self.store.flushed == self.store.position:
+                return
             await asyncio.to_thread(self.store.flush)
+
+    async def end_use(self) -> None:
+        """Wait until no thread uses the store, and let none begin: it is about to be closed."""
+        async with self._in_use:
+            self._is_ending = True
 
     async def _stop_following(self) -> None:
         if self._following is not None:
@@ -142,6 +154,7 @@ class Replica:
     async def close(self) -> None:
         """Stop following, and close the store, unless the broker of the owner has closed it."""
         await self._stop_following()
+        await self.end_use()
         store, self.store, self.follower = self.store, None, None
         if store is not None and not self._is_given:
             await asyncio.to_thread(store.close)
