@@ -234,6 +234,8 @@ class CommitPipeline:
         return True
 
     def _synced(self, failure: StoreError | None) -> None:
+        if self._closed:
+            return  # a deposed owner has abandoned the group
         group = self._accumulator.sealed
         assert group is not None
         try:
