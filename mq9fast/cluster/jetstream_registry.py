@@ -5,11 +5,11 @@ from nats.aio.client import Client
 from nats.js.api import Header, KeyValueConfig, StorageType
 from nats.js.errors import APIError, NotFoundError
 
+from mq9fast.cluster.log_checks import REPLICAS, check_replicas
 from mq9fast.cluster.nats_connection import NATS_ERRORS
 from mq9fast.cluster.registry import Entry, Outdated, OwnerRecord, RegistryError
 
 KEY = "owner"
-REPLICAS = 3
 # An answer that takes longer counts as none. The owner then has time for another renewal.
 TIMEOUT_SECONDS = 0.7
 # Creating a bucket takes an election of its leader.
@@ -22,18 +22,20 @@ class JetStreamRegistry:
     """The record of one cluster, in the bucket `{name}_OWNER`."""
 
     def __init__(self, client: Client, name: str) -> None:
+        self._client = client
         self._js = client.jetstream(timeout=TIMEOUT_SECONDS)
         self._creating = client.jetstream(timeout=CREATE_SECONDS)
         self._bucket = f"{name}_OWNER"
         self._subject = f"$KV.{self._bucket}.{KEY}"
 
     async def create(self) -> None:
-        """Create the bucket, if it is missing. Raises RegistryError."""
+        """Create the bucket, if it is missing. Raises RegistryError, and StartError if it is another one."""
         config = KeyValueConfig(
             bucket=self._bucket, history=1, replicas=REPLICAS, storage=StorageType.FILE, direct=False
         )
         try:
             await self._creating.create_key_value(config)
+            await check_replicas(self._client, f"KV_{self._bucket}")
         except NATS_ERRORS as error:
             raise RegistryError(f"the bucket {self._bucket} cannot be created: {error}") from error
 

@@ -9,9 +9,12 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from nats.aio.client import Client
+
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
 
+REPLICAS = 3
 ASK_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 # So long a start waits for servers that do not answer. They may be starting, too.
@@ -38,6 +41,16 @@ async def check_log_servers(settings: Settings) -> None:
         if asyncio.get_running_loop().time() > deadline:
             raise StartError(f"cluster_log_monitor: {failures[0]}")
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def check_replicas(client: Client, stream: str) -> None:
+    """Raises StartError if a stream has fewer replicas than the promise of a cluster needs, NATS_ERRORS."""
+    found = (await client.jetstream(timeout=ASK_SECONDS).stream_info(stream)).config.num_replicas or 1
+    if found < REPLICAS:
+        raise StartError(
+            f"the stream {stream} has {found} replicas instead of {REPLICAS}: "
+            f"nats stream edit {stream} --replicas {REPLICAS}"
+        )
 
 
 def _ask(url: str) -> dict[str, Any] | str:

@@ -21,13 +21,13 @@ from nats.aio.client import Client
 from mq9fast.cluster.cluster_status import ClusterStatus
 from mq9fast.cluster.election import Election
 from mq9fast.cluster.jetstream_log import JetStreamLog
-from mq9fast.cluster.jetstream_registry import REPLICAS, JetStreamRegistry
+from mq9fast.cluster.jetstream_registry import JetStreamRegistry
 from mq9fast.cluster.lag import Lag
 from mq9fast.cluster.lease import Lease
 from mq9fast.cluster.log import LogError, LogRegressed
-from mq9fast.cluster.log_checks import check_log_servers
+from mq9fast.cluster.log_checks import REPLICAS, check_log_servers, check_replicas
 from mq9fast.cluster.log_syncer import LogSyncer
-from mq9fast.cluster.nats_connection import connect_to_log, log_access
+from mq9fast.cluster.nats_connection import NATS_ERRORS, connect_to_log, log_access
 from mq9fast.cluster.presence import TELL_SECONDS, NodeState, Presence
 from mq9fast.cluster.registry import RegistryError
 from mq9fast.cluster.replica import Replica
@@ -221,8 +221,10 @@ class Node:
         while True:
             try:
                 await records.create(replicas=REPLICAS)
+                assert self._client is not None
+                await check_replicas(self._client, f"{self.settings.cluster_name}_LOG")
                 return
-            except LogError as error:
+            except (LogError, *NATS_ERRORS) as error:
                 log.info("waiting for the log: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
