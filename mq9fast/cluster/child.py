@@ -17,9 +17,13 @@ def _die_with_parent() -> None:
 class Child:
     """A program that runs until `stop`, or until it ends by itself. `status` is negative after a signal."""
 
-    def __init__(self, command: list[str], log: Path | None = None) -> None:
-        """`log`: the file to which its standard error goes, instead of that of this process."""
+    def __init__(
+        self, command: list[str], log: Path | None = None, env: dict[str, str] | None = None
+    ) -> None:
+        """`log`: the file to which its standard error goes, instead of that of this process. `env`: its
+        environment, instead of that of this process."""
         self.command = command
+        self._env = env
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
 
@@ -30,7 +34,11 @@ class Child:
         with contextlib.ExitStack() as files:
             errors = None if self._log is None else files.enter_context(self._log.open("ab"))
             self._process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=asyncio.subprocess.DEVNULL, stderr=errors, preexec_fn=preexec
+                *self.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+                env=self._env,
+                preexec_fn=preexec,
             )
 
     async def ended(self) -> int:

@@ -7,6 +7,7 @@ releases the lease at once, so that another node need not wait until it runs out
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -33,6 +34,7 @@ RESTART_SECONDS = 0.5
 BROKER_STOP_SECONDS = 20.0
 LOG_STOP_SECONDS = 15.0
 RELEASE_SECONDS = 1.0
+SECRET_VARIABLE = "MQ9FAST_CLUSTER_SECRET"
 # A child that ends with an error before this time could not start, and has said why.
 START_SECONDS = 10.0
 
@@ -53,7 +55,9 @@ class Supervisor:
         config = ["--config", str(files.broker_config), *arguments]
         # Also checks the settings, before anything is started.
         self._settings: Settings = load_settings(config, {})
-        self._broker = Child([sys.executable, "-m", "mq9fast", *config])
+        # The file has what is derived from the secret, and the environment would win.
+        env = {name: value for name, value in os.environ.items() if name != SECRET_VARIABLE}
+        self._broker = Child([sys.executable, "-m", "mq9fast", *config], env=env)
         self._log_server = Child(
             [nats_server(), "-c", str(files.log_config)], files.directory / "nats-server.log"
         )
