@@ -34,7 +34,7 @@ RESTART_SECONDS = 0.5
 BROKER_STOP_SECONDS = 20.0
 LOG_STOP_SECONDS = 15.0
 RELEASE_SECONDS = 1.0
-SECRET_VARIABLE = "MQ9FAST_CLUSTER_SECRET"
+SECRET_VARIABLE = "MQ9FAST_CLUSTER_SECRET"  # noqa: S105 (its name)
 # A child that ends with an error before this time could not start, and has said why.
 START_SECONDS = 10.0
 

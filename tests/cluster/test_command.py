@@ -1,10 +1,7 @@
-"""The command `mq9fast cluster`: what it refuses, and what it shows of a node."""
+"""The command `mq9fast cluster`: what it refuses. `test_failover.py` shows the nodes of a real cluster."""
 
-import http.server
-import json
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -35,34 +32,3 @@ def test_what_is_refused(tmp_path: Path, arguments: tuple[str, ...], sentence: s
     assert done.returncode != 0 and done.stdout == ""
     assert sentence in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_status_shows_each_node(tmp_path: Path) -> None:
-    nodes = [
-        {"node": name, "role": role, "epoch": 3, "applied": applied, "durable": 5, "lag_seconds": 0.0}
-        | {"client_urls": ["127.0.0.1:4222"], "faults": []}
-        for name, role, applied in (("n1", "owner", 9), ("n2", "standby", 7))
-    ]
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"nodes": nodes}).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        done = run("status", "--monitor", f"http://127.0.0.1:{server.server_port}", "--json", cwd=tmp_path)
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["node"], row["role"], row["behind"]) for row in rows] == [
-        ("n1", "owner", 0),
-        ("n2", "standby", 2),
-    ]

@@ -1,8 +1,11 @@
 """Three nodes on this machine, and what kills and stops of each of their processes do to clients."""
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 from tests.support.counted_sends import CountedSends
 from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
-from tests.support.waiting import wait_until
+from tests.support.waiting import START_SECONDS, wait_until
 
 pytestmark = [
     pytest.mark.skipif(
@@ -57,6 +60,21 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def another_owner(cluster: LocalCluster, former: str) -> None:
     wait_until(lambda: cluster.owner() != former)
+
+
+def test_status_shows_each_node(cluster: LocalCluster) -> None:
+    urls = [f"http://127.0.0.1:{cluster.peers[name].monitor_port}" for name in NAMES]
+    done = subprocess.run(
+        [sys.executable, "-m", "mq9fast", "cluster", "status", "--json", "--monitor", ",".join(urls)],
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["node"] for row in rows] == list(NAMES)
+    assert {row["role"] for row in rows} <= {"owner", "standby", "taking over"}
+    assert all(row["behind"] >= 0 and row["faults"] == "" for row in rows)
 
 
 def test_killed_owner(cluster: LocalCluster) -> None:
