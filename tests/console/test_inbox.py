@@ -138,8 +138,11 @@ def test_any_message_can_be_answered_or_discarded(open_console: Open, agent: Wir
     send(agent, b"just text", "normal", reply_to=None)
     page = open_console("zhang", ZHANG)
     page.sees("cost $50", ".card")
-    page.fill("Answer", "+ACK no", ".card")
-    page.sees("An answer cannot begin with this word.", ".card")
+    for order in ("+ACK", "-NAK", "+WPI", "+TERM", "+NXT"):
+        page.fill("Answer", f"{order} no", ".card")
+        page.sees("An answer cannot begin with this word.", ".card")
+        page.fill("Answer", f"no {order}", ".card")
+        page.sees_count(".card [role=alert]", 0)
     page.fill("Answer", "yes", ".card")
     page.press("Enter")
     page.sees_count(".card", 1)

@@ -22,7 +22,9 @@ from tests.fuzz.target import Target
 from tests.support.rocks_log import log_of, write_batch
 from tests.support.stored_rows import mailbox_record, segment_head, value_pointer, value_record
 
-SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))
+# Removed at the end of the process.
+_DIRECTORY = tempfile.TemporaryDirectory(prefix="fuzz-")
+SCRATCH = Path(_DIRECTORY.name)
 
 
 def read_log(data: bytes) -> None:

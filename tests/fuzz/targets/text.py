@@ -21,7 +21,9 @@ from tests.support.in_memory import Core
 from tests.support.proxy_headers import BAD, GOOD
 
 FILES = Path(__file__).parents[2]
-SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))
+# Removed at the end of the process.
+_DIRECTORY = tempfile.TemporaryDirectory(prefix="fuzz-")
+SCRATCH = Path(_DIRECTORY.name)
 
 
 def load_config(data: bytes) -> None:
