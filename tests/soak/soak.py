@@ -13,8 +13,8 @@ from tests.soak.site import Sample, Site
 from tests.soak.witness import Witness
 
 CLIENTS = 6
-# So much varies in an idle broker: the store compacts, the heap has gaps, threads start when they are needed.
-NOISE_BYTES = 12 << 20
+# So much varies in an idle broker: caches fill, the heap has gaps, threads start when they are needed.
+NOISE_BYTES = 24 << 20
 NOISE_DESCRIPTORS = 8
 NOISE_THREADS = 4
 
