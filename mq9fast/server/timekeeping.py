@@ -1,9 +1,9 @@
 """Keeps broker time running across restarts, and follows the wall clock.
 
-While a broker runs, broker time advances with a clock that nobody can set. While the broker is down, only the
-wall clock measures the time. So the broker saves broker time and wall time together, every few seconds, in
-the file `mq9fast.clock`. A start adds the time that the wall clock has advanced since, unless that is
-implausible.
+While a broker runs, broker time advances with a clock that nobody can set: the time since the machine booted.
+The broker saves broker time, that clock and the wall clock together, every few seconds, in the file
+`mq9fast.clock`. A start adds the time that has passed since. If the machine has booted meanwhile, only the
+wall clock measures that, and counts unless it is implausible.
 
 `server/broker.py` creates one `Timekeeper`; `server/housekeeping.py` calls its `tick`. This module writes
 that file only, in a thread.
@@ -12,6 +12,7 @@ that file only, in a thread.
 import asyncio
 import logging
 import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import NamedTuple
 from mq9fast._core.base.broker_time import BrokerTime, read_wall_ms
 from mq9fast.errors import StoreError
 from mq9fast.health import Health
+from mq9fast.storage.broker_state import boot_id
 from mq9fast.storage.state_file import CLOCK_FILE, StateFile
 
 log = logging.getLogger("mq9fast.clock")
@@ -38,27 +40,60 @@ SAVE_SECONDS = 5.0
 CLOCK = "clock"
 
 
+class Uptime(NamedTuple):
+    """The milliseconds since the machine booted, and the id of this boot."""
+
+    ms: int
+    boot_id: bytes
+
+
+def read_uptime(boot: str) -> Uptime | None:
+    """`boot`: the id of this boot. None where the system does not tell one of the two."""
+    if not hasattr(time, "CLOCK_BOOTTIME") or not boot:
+        return None
+    return Uptime(time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000, boot.encode())
+
+
 class SavedTime(NamedTuple):
-    """Broker time and wall time at one moment, in milliseconds. Wall time counts from 1970."""
+    """Broker time and the clocks at one moment, in milliseconds. Wall time counts from 1970."""
 
     broker_ms: int
     wall_ms: int
+    uptime: Uptime | None = None
 
     def pack(self) -> bytes:
         """The bytes in the file."""
-        return _SAVED_TIME.pack(*self)
+        clocks = _CLOCKS.pack(self.broker_ms, self.wall_ms)
+        return clocks if self.uptime is None else clocks + _UPTIME.pack(*self.uptime)
 
 
-_SAVED_TIME = struct.Struct(">QQ")
+_CLOCKS = struct.Struct(">QQ")
+_UPTIME = struct.Struct(">Q36s")
 
 
-def resume_time(saved: SavedTime | None, newest_ms: int, wall_ms: int) -> tuple[int, str | None]:
+def unpack_saved(stored: bytes | None) -> SavedTime | None:
+    """The time in the file. Earlier versions did not save the uptime."""
+    if stored is None or len(stored) not in (_CLOCKS.size, _CLOCKS.size + _UPTIME.size):
+        return None
+    has_uptime = len(stored) > _CLOCKS.size
+    uptime = Uptime(*_UPTIME.unpack_from(stored, _CLOCKS.size)) if has_uptime else None
+    broker_ms, wall_ms = _CLOCKS.unpack_from(stored)
+    return SavedTime(broker_ms, wall_ms, uptime)
+
+
+def resume_time(
+    saved: SavedTime | None, newest_ms: int, wall_ms: int, uptime: Uptime | None = None
+) -> tuple[int, str | None]:
     """Broker time at a start, and a warning or None.
 
     `saved`: the last saved time, if known. `newest_ms`: the newest broker time in the store, 0 if it is
-    empty. `wall_ms`: the wall clock now. If that is implausible, the time for which the broker was down
-    counts as 0.
+    empty. `wall_ms`, `uptime`: the clocks now. If the machine has booted since, and the wall clock is
+    implausible, the time for which the broker was down counts as 0.
     """
+    if saved is not None and saved.uptime is not None and uptime is not None:
+        down_ms = uptime.ms - saved.uptime.ms
+        if uptime.boot_id == saved.uptime.boot_id and down_ms >= 0:
+            return max(saved.broker_ms + down_ms, newest_ms), None
     if saved is None:
         if newest_ms == 0:
             return wall_ms, None
@@ -96,10 +131,11 @@ class Timekeeper:
     All methods are called in the event loop, except `close`, which may block.
     """
 
-    def __init__(self, time: BrokerTime, health: Health, data_dir: Path) -> None:
-        self._time = time
+    def __init__(self, broker_time: BrokerTime, health: Health, data_dir: Path) -> None:
+        self._time = broker_time
         self._health = health
         self._file = StateFile(data_dir / CLOCK_FILE)
+        self._boot_id = boot_id()
         self._saved_at = 0.0
         self._saving = False
         # A slow disk must not block the event loop.
@@ -114,11 +150,8 @@ class Timekeeper:
                 "the last saved time cannot be read, so the newest write in the store is used: %s", error
             )
             stored = None
-        saved = None
-        if stored is not None and len(stored) == _SAVED_TIME.size:
-            saved = SavedTime(*_SAVED_TIME.unpack(stored))
         wall_ms = read_wall_ms()
-        now_ms, warning = resume_time(saved, newest_ms, wall_ms)
+        now_ms, warning = resume_time(unpack_saved(stored), newest_ms, wall_ms, read_uptime(self._boot_id))
         self._time.start(now_ms, wall_ms)
         if warning is not None:
             log.warning("%s", warning)
@@ -135,12 +168,12 @@ class Timekeeper:
         saving.add_done_callback(self._saved)
 
     def _follow_wall(self) -> bool:
-        time = self._time
-        before_ms, wall_ms, after_ms = time.now_ms, read_wall_ms(), time.now_ms
-        expected_ms = time.wall_ms(after_ms)
+        clock = self._time
+        before_ms, wall_ms, after_ms = clock.now_ms, read_wall_ms(), clock.now_ms
+        expected_ms = clock.wall_ms(after_ms)
         if after_ms - before_ms > MAX_READING_MS or abs(wall_ms - expected_ms) < MIN_STEP_MS:
             return False
-        time.set_wall_offset(wall_ms - after_ms)
+        clock.set_wall_offset(wall_ms - after_ms)
         log.warning(
             "the wall clock was set from %s to %s: this does not change when mailboxes expire",
             _shown(expected_ms),
@@ -152,7 +185,7 @@ class Timekeeper:
         now_ms, wall_ms = self._time.now_ms, read_wall_ms()
         expected_ms = self._time.wall_ms(now_ms)
         same = abs(wall_ms - expected_ms) < MIN_DIFFERENCE_MS
-        return SavedTime(now_ms, expected_ms if same else wall_ms).pack()
+        return SavedTime(now_ms, expected_ms if same else wall_ms, read_uptime(self._boot_id)).pack()
 
     def _write(self, saved: bytes, durably: bool) -> StoreError | None:
         try:

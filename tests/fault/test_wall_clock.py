@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.data_directory import pretend_reboot
 from tests.support.faults.clocks import Clocks
 from tests.support.faults.shim import Shim
 from tests.support.mailbox import exists
@@ -88,6 +89,7 @@ def test_machine_without_a_clock_keeps_mailboxes_when_the_time_is_set(
     assert message_count(broker, "box") == 1
     # The machine boots again, and NTP has not set the clock yet.
     broker.stop()
+    pretend_reboot(broker.data_dir)
     clocks.set_wall(50)
     broker.start()
     assert message_count(broker, "box") == 1
@@ -101,15 +103,37 @@ def test_machine_without_a_clock_keeps_mailboxes_when_the_time_is_set(
         wait_until(lambda: not exists(wire, "box"))
 
 
-def test_clock_step_not_saved_because_of_a_kill_expires_no_mailbox(start: Starter, clocks: Clocks) -> None:
+def test_clock_step_not_saved_because_of_a_power_cut_expires_no_mailbox(
+    start: Starter, clocks: Clocks
+) -> None:
     clocks.set_wall(100)
     broker = start()
     create_mailboxes(broker, "box")
     broker.kill()
+    pretend_reboot(broker.data_dir)
     clocks.set_wall(time.time())
     broker.start()
     assert message_count(broker, "box") == 1
     assert "more than a year after the last saved time" in warnings(broker)[-1]
+
+
+@pytest.mark.parametrize("step", [HOUR + 60, -HOUR, 2 * YEAR])
+@pytest.mark.parametrize("kill", [True, False])
+def test_clock_that_is_set_while_the_broker_is_down_expires_no_mailbox(
+    start: Starter, clocks: Clocks, kill: bool, step: int
+) -> None:
+    """While the machine runs on, the time since it booted tells how long the broker was down."""
+    broker = start()
+    create_mailboxes(broker, "box")
+    broker.kill() if kill else broker.stop()
+    clocks.step_wall(step)
+    broker.start()
+    assert message_count(broker, "box") == 1
+    assert warnings(broker) == []
+    broker.stop()
+    clocks.pass_time(HOUR + 60)
+    broker.start()
+    assert message_count(broker, "box") == 0
 
 
 @pytest.mark.parametrize("kill", [True, False])
@@ -132,6 +156,7 @@ def test_implausible_wall_clock_expires_no_mailbox(
     broker = start()
     create_mailboxes(broker, "box")
     broker.stop()
+    pretend_reboot(broker.data_dir)
     clocks.step_wall(step)
     broker.start()
     (warning,) = warnings(broker)

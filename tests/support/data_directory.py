@@ -1,5 +1,6 @@
 """Read, change and damage the data directory of a stopped broker."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -8,11 +9,15 @@ from typing import Any
 
 from rocksdict import Options, Rdict
 
+from mq9fast.errors import StoreError
+from mq9fast.server.timekeeping import Uptime, unpack_saved
 from mq9fast.storage import broker_state, layout
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, pack_state
 from mq9fast.storage.rocks import RocksStore
-from mq9fast.storage.state_file import StateFile
+from mq9fast.storage.state_file import CLOCK_FILE, StateFile
 from tests.support.broker import Broker, start_error
+
+OTHER_BOOT = "00000000-0000-0000-0000-000000000000"
 
 
 def file_hashes(directory: Path) -> dict[str, str]:
@@ -74,8 +79,14 @@ def change_state(data_dir: Path, **changes: Any) -> None:
 
 
 def pretend_reboot(data_dir: Path) -> None:
-    """Change the boot id in the state file, as if the machine had rebooted since."""
-    change_state(data_dir, boot_id="00000000-0000-0000-0000-000000000000")
+    """Change the saved boot ids, as if the machine had rebooted since."""
+    change_state(data_dir, boot_id=OTHER_BOOT)
+    clock = StateFile(data_dir / CLOCK_FILE)
+    with contextlib.suppress(StoreError):
+        saved = unpack_saved(clock.read())
+        if saved is not None and saved.uptime is not None:
+            clock.write(saved._replace(uptime=Uptime(saved.uptime.ms, OTHER_BOOT.encode())).pack())
+    clock.close()
 
 
 def copy_of(broker: Broker, to: Path) -> Path:
