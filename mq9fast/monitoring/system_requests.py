@@ -50,6 +50,7 @@ class Options(msgspec.Struct):
     limit: int = 0
     cid: int = 0
     mqtt_client: str = ""
+    filter_subject: str = ""
     state: int = 0
     user: str = ""
     acc: str = ""
@@ -67,6 +68,7 @@ class Options(msgspec.Struct):
             "limit": self.limit,
             "cid": self.cid,
             "mqtt_client": self.mqtt_client,
+            "filter_subject": "" if self.filter_subject == ">" else self.filter_subject,
             "state": STATES[self.state] if 0 <= self.state < len(STATES) else self.state,
             "user": self.user,
             "acc": self.acc or self.account,

@@ -244,3 +244,19 @@ def test_answer_that_is_too_large(tmp_path: Path) -> None:
         assert ask(broker.port, "sys", "SERVER.PING.HEALTHZ")["data"]["status"] == "ok"
     finally:
         broker.end()
+
+
+FILTERS = {"a.b": 1, "a.*": 1, "*.b": 1, "a.>": 1, "a": 0, "a.b.c": 0, "b.>": 0, "x.y.z": 1, "x": 0, ">": 2}
+
+
+@pytest.mark.parametrize("filtered", FILTERS)
+def test_connections_by_subject(ports: tuple[int, int], filtered: str) -> None:
+    """anna subscribes to two subjects, another connection to none."""
+    for port, account in zip(ports, ("$G", "A"), strict=True):
+        with sign_in(port, "anna") as anna, sign_in(port, "anna"):
+            anna.sub("a.b", "1")
+            anna.sub("x.*.>", "2")
+            anna.ping()
+            options = {"filter_subject": filtered, "acc": account, "user": "anna"}
+            page = ask(port, "sys", "SERVER.PING.CONNZ", options)["data"]
+            assert page["num_connections"] == FILTERS[filtered], (account, page)

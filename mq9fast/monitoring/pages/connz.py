@@ -6,7 +6,7 @@ It reads connections and their sessions, and has a session ping its client to me
 import hashlib
 import heapq
 from collections.abc import Callable, Generator, Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -73,6 +73,7 @@ class ConnzQuery(Query, frozen=True):
     user: str = ""
     acc: str = ""
     mqtt_client: str = ""
+    filter_subject: str = ""
     state: Literal["open", "closed", "any", "all"] = "open"
 
     expected: ClassVar[dict[str, str]] = {
@@ -85,6 +86,7 @@ class ConnzQuery(Query, frozen=True):
         "user": "the name of a user",
         "acc": "the name of an account",
         "mqtt_client": "the name of an MQTT client",
+        "filter_subject": "a subject, wildcards allowed",
         "state": "open, closed or any",
     }
 
@@ -151,6 +153,8 @@ class Connz:
         if query.acc in {"", ACCOUNT}:
             open_ones = list(self._broker.connections.values()) if query.state != "closed" else []
             closed = list(self._broker.closed_connections) if query.state != "open" else []
+        if query.filter_subject:
+            open_ones = yield from self._interested(open_ones, query.filter_subject)
         total = len(open_ones) + len(closed)
         limit = 1 if query.cid else query.max_entries
         offset = max(query.offset, 0)
@@ -173,6 +177,19 @@ class Connz:
         }
         entries = (self._entry(record, query, now_ms) for record in selected)
         yield from json_object(head, "connections", json_array_of_pieces(entries))
+
+    def _interested(
+        self, connections: list[Connection], subject: str
+    ) -> Generator[bytes, None, list[Connection]]:
+        """The connections with a subscription that `subject` may reach. Private addresses are compared as
+        they are shown, so that nobody finds one by trying."""
+        found = []
+        for connection in connections:
+            shown = map(self._privacy.subject, list(connection.session.subscriptions.values()))
+            if any(collide(subject, each) for each in shown):
+                found.append(connection)
+            yield b""
+        return found
 
     def _select(
         self,
@@ -254,6 +271,18 @@ def _shown(certificate: Certificate, der: bytes) -> PeerCertificate:
         hashlib.sha256(public_key_info(der)).hexdigest(),
         hashlib.sha256(der).hexdigest(),
     )
+
+
+def collide(one: str, other: str) -> bool:
+    """Whether there is a subject that two subjects match, both of which may have wildcards."""
+    for a, b in zip_longest(one.split("."), other.split(".")):
+        if a is None or b is None:
+            return False
+        if ">" in {a, b}:
+            return True
+        if a != b and "*" not in {a, b}:
+            return False
+    return True
 
 
 def _slice(
