@@ -8,6 +8,7 @@ import pytest
 from mq9fast.errors import StoreError
 from mq9fast.maintenance.check import check_directory
 from mq9fast.maintenance.stored_rows import MailboxRow
+from mq9fast.maintenance.unused import unused
 from mq9fast.storage import layout
 from tests.support.broker import Broker, start_error
 from tests.support.data_directory import (
@@ -166,3 +167,8 @@ def test_unreadable_directory_is_an_error(damaged: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         check_directory(damaged)
     assert not list(segment.iterdir())
+
+
+def test_no_broker_starts_on_a_directory_that_is_read(damaged: Path) -> None:
+    with unused(damaged):
+        assert "is in use by another broker" in start_error("--data-dir", damaged)
