@@ -73,7 +73,7 @@ def test_status_shows_each_node(cluster: LocalCluster) -> None:
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["node"] for row in rows] == list(NAMES)
-    assert {row["role"] for row in rows} <= {"owner", "standby", "taking over"}
+    assert sum(row["role"] == "owner" for row in rows) <= 1  # the others tell their roles twice a second
     assert all(row["behind"] >= 0 and row["faults"] == "" for row in rows)
 
 
