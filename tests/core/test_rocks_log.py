@@ -60,7 +60,7 @@ def write_logs(path: Path, **files: list[bytes]) -> Manifest:
     """Write log files, named by number, of a store whose tables contain everything up to sequence 10."""
     for name, payloads in files.items():
         (path / f"{int(name[1:]):06d}.log").write_bytes(log_of(payloads))
-    return Manifest("MANIFEST-000001", "", 4, 100, 10, {})
+    return Manifest("MANIFEST-000001", "", 4, 100, 10, {}, {})
 
 
 def test_sequence_is_followed_through_several_files(tmp_path: Path) -> None:
