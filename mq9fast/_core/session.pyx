@@ -133,15 +133,14 @@ cdef class Session(Client):
         cdef Py_ssize_t min_used = MIN_WORK_BYTES       # handled even if the turn's time is up
         cdef Py_ssize_t next_check = MIN_WORK_BYTES     # of the clock
         cdef uint64_t before = self.in_messages
-        cdef uint64_t now_ns = monotonic_ns()
-        cdef uint64_t end_ns = now_ns + self.pending_work.turn_ns // 2
-        cdef bint subscribed = False
         cdef PendingWork pending_work = self.pending_work
+        cdef uint64_t now_ns = monotonic_ns(), end_ns = now_ns + pending_work.turn_ns // 2
+        cdef bint subscribed = False
         cdef bint share_used = not resumed and pending_work.end_scheduled and now_ns >= pending_work.ends_ns
         op.frame = 0
-        self.pending_work.lend(view(data, size))
+        pending_work.lend(view(data, size))
         self.working = True
-        self.pending_work.cost = 0
+        pending_work.cost = 0
         while used < size and not self.closing and not self.connect_pending:
             if not self.authorized and (data[used] | 0x20) != c'c':
                 self.begin_close(b"Authorization Violation")
@@ -162,17 +161,17 @@ cdef class Session(Client):
             subscribed = op.verb == VERB_SUB
             self.handle(&op)
             check(self.read_buffer.data == data, b"what was read stays in place until it is parsed")
-            if used >= next_check or self.pending_work.cost >= CLOCK_CHECK_COST:
+            if used >= next_check or pending_work.cost >= CLOCK_CHECK_COST:
                 next_check = used + CLOCK_CHECK_BYTES
-                if self.pending_work.time_is_up() or monotonic_ns() >= end_ns:
+                if pending_work.time_is_up() or monotonic_ns() >= end_ns:
                     share_used = True
                     min_used = 0
         if self.in_messages != before:
-            self.active_ms = self.pending_work.now_ms
+            self.active_ms = pending_work.now_ms
         if self.closing:
             used = self.read_buffer.size
         self.working = False
-        self.pending_work.end_lending()
+        pending_work.end_lending()
         self.read_buffer.keep_unparsed(used, op.frame if outcome == NEED_MORE else 0)
         if self.connect_pending and self.read_buffer.partial_bytes > MAX_READ_AHEAD_BYTES:
             self.pause(PAUSE_CONNECT)
@@ -475,10 +474,9 @@ cdef class Session(Client):
 
     cdef int trace_too_large(self, const Operation* op) except -1:
         """Trace a message larger than max_payload, if the part that was read has the header."""
-        cdef Trace trace
-        if op.header.size == 0 or not self.headers or not asks_for_trace(op.header):
-            return 0
-        trace = read_trace(self, op)
+        cdef Trace trace = None
+        if op.header.size and self.headers and asks_for_trace(op.header):
+            trace = read_trace(self, op)
         if trace is not None and self.permits_publish(view_of(trace.destination)):
             trace.error = "maximum payload exceeded"
             self.engine.tracer.send(trace)
@@ -491,13 +489,12 @@ cdef class Session(Client):
     def closed(self) -> None:
         """The connection is closed: end its subscriptions. What it had in flight goes back to its groups."""
         cdef Subscription subscription
-        cdef dict awaiting_answers = self.awaiting_answers
         self.closing = True
         self.connection = None
         self.descriptor = -1
         self.out.discard()
         subscriptions, self.subscriptions = self.subscriptions, {}
         self.engine.unsubscribed += <uint64_t>len(subscriptions)
-        self.awaiting_answers, self.parked = {}, {}
+        awaiting_answers, self.awaiting_answers, self.parked = self.awaiting_answers, {}, {}
         for subscription in [*subscriptions.values(), *awaiting_answers]:
             self.engine.remove_subscription(subscription)
