@@ -22,6 +22,7 @@ def command_lines() -> list[tuple[str, str]]:
     lines = []
     for page in PAGES:
         prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        prose = re.sub(r" \\\n +", " ", prose)  # a line that goes on
         for line in re.findall(r"^    (\S.*)$", prose, re.MULTILINE):
             line = re.sub(r"^MQ9FAST_TOKEN=\.\.\. ", "", line)
             # A synopsis has brackets, and a line of the log or of output has a colon or a version.
