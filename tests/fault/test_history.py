@@ -54,6 +54,16 @@ def a_lease(on: Builder) -> None:
     )
 
 
+def a_late_nak(on: Builder) -> None:
+    on.create()
+    one, two = on.subscribe("g"), on.subscribe("g")
+    seen = on.send(0)
+    held = on.deliver(one, seen)
+    one.ended = on.time
+    on.answer(held, '-NAK {"delay": 1000000000}')
+    on.deliver(two, seen)
+
+
 def lives_and_delays(on: Builder) -> None:
     on.create(ttl=2)
     seen = on.send(0, headers={"Nats-TTL": "1s"})
@@ -92,7 +102,7 @@ def repeats(on: Builder) -> None:
     on.list(seen, on.send(2, headers={"Mq9-Key": "k"}))
 
 
-@pytest.mark.parametrize("build", [a_day, a_lease, lives_and_delays, questions, repeats])
+@pytest.mark.parametrize("build", [a_day, a_lease, a_late_nak, lives_and_delays, questions, repeats])
 def test_right_history_has_no_violation(build: Build, tmp_path: Path) -> None:
     builder = Builder()
     build(builder)

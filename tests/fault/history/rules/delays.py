@@ -34,6 +34,9 @@ def _places(model: Model, mailbox: Mailbox) -> Iterator[Violation]:
 def _waits(model: Model, mailbox: Mailbox, nak: Request) -> Iterator[Violation]:
     if mailbox.options.get("ack_wait") or nak.reply is None:
         return  # it may have come too late to count
+    holder = model.subscriptions[model.deliveries[nak.asked["delivery"]].subscription]
+    if holder.ended is not None and holder.ended <= nak.ended:
+        return  # the member had given the message back before
     delay = json.loads(nak.asked["body"][5:])["delay"] / 1e9
     due = nak.begun + delay - CLOCK_ERROR
     if any(
