@@ -113,6 +113,8 @@ class Model:
 
     def __init__(self, history: History) -> None:
         self.history = history
+        # Where a message may have dropped others. Such a message is kept, if it was stored.
+        self._dropping = {one.address for one in history.requests if one.asked.get("discard") == "old"}
         requests = [self._as_known(request) for request in history.requests]
         self.mailboxes: dict[str, Mailbox] = {}
         self.messages: dict[str, Message] = {}
@@ -178,9 +180,13 @@ class Model:
         )
 
     def _as_known(self, request: Request) -> Request:
-        """The request, or one of unknown outcome: the broker ended before it could undo what failed."""
+        """The request, or one of unknown outcome: of what failed to become durable, the broker only undoes
+        messages that replace nothing, and those not if it ends before."""
         if request.reply is None or request.reply.get("code") != "store_unavailable":
             return request
+        replaces = request.address in self._dropping or "Mq9-Key" in request.asked.get("headers", ())
+        if request.verb in ("delete", "answer") or replaces:
+            return replace(request, reply=None, ended=None)
         for fault in self.history.faults:
             if fault.ends_connections and fault.begun <= request.ended and request.begun <= fault.ended:
                 return replace(request, reply=None, ended=None)
