@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import cached_property
 
-from tests.fault.history.model import FOREVER, Mailbox, Message, Model, Stored
+from tests.fault.history.model import FOREVER, Mailbox, Message, Model, Stored, span
 from tests.fault.history.records import Request
 
 WORDS_THAT_KEEP = ("-NAK", "+WPI")
@@ -26,14 +26,28 @@ class Excuses:
         self._model = model
 
     def takes_place_within(self, stored: Stored, begun: float, ended: float) -> bool:
-        """Whether a delayed message may take its place between two pages, and so be on neither."""
+        """Whether a delayed message may take its place between two pages, and so be on neither.
+
+        While the store fails, it takes its place later. If it is seen later, it was not lost.
+        """
         message = stored.message
-        return (
-            message is not None
-            and "Mq9-Delay" in message.headers
-            and self._model.earliest_place(message) < ended
-            and begun < self._model.latest_place(message)
-        )
+        if (
+            message is None
+            or "Mq9-Delay" not in message.headers
+            or self._model.earliest_place(message) > ended
+        ):
+            return False
+        return begun < self._model.latest_place(message) or ended < self._last_seen.get(message.uid, 0)
+
+    @cached_property
+    def _last_seen(self) -> dict[str, float]:
+        """When each message was shown for the last time, by uid."""
+        last: dict[str, float] = {}
+        for mailbox in self._model.mailboxes.values():
+            for seen, by in mailbox.sightings():
+                if seen.uid is not None:
+                    last[seen.uid] = max(last.get(seen.uid, 0), span(by)[1])
+        return last
 
     def may_be_gone(self, stored: Stored, until: float) -> bool:
         """Whether the message may have left its mailbox before the moment `until`."""
