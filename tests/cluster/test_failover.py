@@ -62,7 +62,7 @@ def another_owner(cluster: LocalCluster, former: str) -> None:
     wait_until(lambda: cluster.owner() != former)
 
 
-def test_status_shows_each_node(cluster: LocalCluster) -> None:
+def status_of(cluster: LocalCluster) -> list[dict[str, Any]]:
     urls = [f"http://127.0.0.1:{cluster.peers[name].monitor_port}" for name in NAMES]
     done = subprocess.run(
         [sys.executable, "-m", "mq9fast", "cluster", "status", "--json", "--monitor", ",".join(urls)],
@@ -71,10 +71,14 @@ def test_status_shows_each_node(cluster: LocalCluster) -> None:
         timeout=START_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["node"] for row in rows] == list(NAMES)
-    assert sum(row["role"] == "owner" for row in rows) <= 1  # the others tell their roles twice a second
-    assert all(row["behind"] >= 0 and row["faults"] == "" for row in rows)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_status_shows_each_node(cluster: LocalCluster) -> None:
+    # The nodes tell each other their states twice a second.
+    wait_until(lambda: [row["node"] for row in status_of(cluster)] == list(NAMES))
+    wait_until(lambda: sum(row["role"] == "owner" for row in status_of(cluster)) == 1)
+    assert all(row["behind"] >= 0 and row["faults"] == "" for row in status_of(cluster))
 
 
 def test_killed_owner(cluster: LocalCluster) -> None:

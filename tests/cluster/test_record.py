@@ -20,9 +20,11 @@ from mq9fast.cluster.record import (
     pack_record,
 )
 from mq9fast.cluster.replicated_store import ReplicatedStore
+from mq9fast.storage.layout import LAST_KEY, POSITION_KEY
 from tests.support.owner import rows_of
 
-keys = st.binary(min_size=1, max_size=6)
+# Those that a store may have besides its place in the log.
+keys = st.binary(min_size=1, max_size=6).filter(lambda key: key < LAST_KEY and key != POSITION_KEY)
 values = st.one_of(st.binary(max_size=20), st.integers(0, 3000).map(bytes))
 changes = st.one_of(
     st.tuples(st.just("put"), keys, values),
