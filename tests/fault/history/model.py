@@ -259,7 +259,9 @@ class Model:
 
     def earliest_mailbox_end(self, mailbox: Mailbox, before: float) -> float:
         """The mailbox that lives before a moment does not expire before the time returned."""
-        ttl = mailbox.options.get("ttl") or FOREVER
+        ttl = mailbox.options.get("ttl")
+        if not ttl:
+            return FOREVER
         creates = [create.begun for create in mailbox.creates if create.is_ok]
         sends = [message.begun for message in mailbox.messages if message.is_stored]
         return max((begun for begun in creates + sends if begun < before), default=0.0) + ttl - CLOCK_ERROR

@@ -10,14 +10,14 @@ from tests.fault.history.records import Sighting, Violation
 def check(model: Model) -> Iterator[Violation]:
     found: dict[str, dict[str, int]] = {}  # by mailbox: the id by its origin
     for mailbox in model.mailboxes.values():
-        for seen, _ in mailbox.sightings():
+        for seen, by in mailbox.sightings():
             origin = seen.headers.get("Mq9-Dead-From")
             if origin is None:
                 continue
             known = found.setdefault(mailbox.address, {}).setdefault(origin, seen.msg_id)
             if known != seen.msg_id:
                 yield Violation("dead letter", f"{origin} is in {mailbox.address} twice", [seen])
-            yield from _belongs(model, mailbox, origin, seen)
+            yield from _belongs(model, mailbox, origin, seen, span(by)[1])
     for mailbox in model.mailboxes.values():
         target = mailbox.options.get("dead_letter")
         if target:
@@ -25,7 +25,10 @@ def check(model: Model) -> Iterator[Violation]:
             yield from _gone_is_dead(model, mailbox, model.mailbox(target), found.get(target, {}))
 
 
-def _belongs(model: Model, mailbox: Mailbox, origin: str, seen: Sighting) -> Iterator[Violation]:
+def _belongs(
+    model: Model, mailbox: Mailbox, origin: str, seen: Sighting, until: float
+) -> Iterator[Violation]:
+    """`until`: when the client had been shown the dead letter."""
     address, _, msg_id = origin.rpartition("/")
     source, message = model.mailbox(address), model.messages.get(seen.uid or "")
     if message is None or message.address != address or message.msg_id not in (None, int(msg_id)):
@@ -33,11 +36,13 @@ def _belongs(model: Model, mailbox: Mailbox, origin: str, seen: Sighting) -> Ite
         return
     if source.options.get("dead_letter") != mailbox.address:
         yield Violation("dead letter", f"{origin} does not belong into {mailbox.address}", [seen])
-    if not _has_reason(model, source, message, int(msg_id), seen):
+    if not _has_reason(model, source, message, int(msg_id), seen, until):
         yield Violation("dead letter", f"{origin} has no reason to be dead", [message.request, seen])
 
 
-def _has_reason(model: Model, source: Mailbox, message: Message, msg_id: int, seen: Sighting) -> bool:
+def _has_reason(
+    model: Model, source: Mailbox, message: Message, msg_id: int, seen: Sighting, until: float
+) -> bool:
     reason, options = seen.headers.get("Mq9-Dead-Reason"), source.options
     if reason == "max_deliver":
         return (
@@ -48,8 +53,7 @@ def _has_reason(model: Model, source: Mailbox, message: Message, msg_id: int, se
             may_end(request) and request.asked.get("body", "").startswith("+TERM")
             for request in source.endings.get(msg_id, ())
         )
-    first = min(span(by)[1] for one, by in model.mailbox(seen.address).sightings() if one.uid == seen.uid)
-    is_over = first >= min(model.earliest_end(message), model.earliest_mailbox_end(source, first))
+    is_over = until >= min(model.earliest_end(message), model.earliest_mailbox_end(source, until))
     return reason == "expired" and bool(options.get("dead_letter_expired")) and is_over
 
 
