@@ -1,8 +1,9 @@
 """The store of a node of a cluster: a state machine that the batches of the log change.
 
 A standby applies the records that it reads. The owner writes each batch to its store first and to the log
-second, so that commands find what their turn has written; nobody is told before the log has it. If the owner
-is deposed, its store may have batches that the log never got: `opening.py` finds that out.
+second, so that commands find what their turn has written. No client gets a reply before the log has it. If
+the owner is deposed, its store may have batches that the log never got: `follower.py` and `takeover.py` find
+that out.
 """
 
 import contextlib
