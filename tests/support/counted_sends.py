@@ -109,6 +109,7 @@ class CountedSends:
         target = len(self.stored) + count
 
         async def enough() -> bool:
+            assert "mailbox_not_found" not in self.refusals, "the mailbox, which was created, is lost"
             return len(self.stored) >= target
 
         await wait_until_async(enough)
