@@ -26,6 +26,7 @@ def main() -> int:
             print(f"to repeat it: {_command(arguments, seed)}", flush=True)
         total.add(result)
         seed, runs = seed + 1, runs + 1
+        print(f"{_sums(total)} after {runs} runs", flush=True)
     print_table(total, arguments.seed, runs)
     return 1 if total.broken else 0
 
@@ -48,6 +49,12 @@ def _arguments() -> argparse.Namespace:
 def _command(arguments: argparse.Namespace, seed: int) -> str:
     faults = f' FAULTS="{arguments.faults}"' if arguments.faults else ""
     return f"make fault SEED={seed} RUNS=1 PHASES={arguments.phases}{faults}"
+
+
+def _sums(total: Result) -> str:
+    counts = total.counts.values()
+    injected, operations = sum(one.injected for one in counts), sum(one.operations for one in counts)
+    return f"{injected} faults, {operations} operations, {sum(one.violations for one in counts)} violations"
 
 
 def print_table(total: Result, seed: int, runs: int) -> None:

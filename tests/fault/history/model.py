@@ -4,6 +4,7 @@ The rules ask it only for what is certain, or for what is possible. The broker d
 at some moment between invocation and reply. What got no reply may have happened or not.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -82,8 +83,15 @@ class Mailbox:
 
     def life_at(self, begun: float, ended: float) -> int | None:
         """The life, counted from 0, in which something happened. None if more than one is possible."""
-        before = sum(life.ended <= begun for life in self.lives)
-        return before if before == sum(life.begun < ended for life in self.lives) else None
+        begins, ends = self._limits_of_lives
+        before = bisect_right(ends, begun)
+        return before if before == bisect_left(begins, ended) else None
+
+    @cached_property
+    def _limits_of_lives(self) -> tuple[list[float], list[float]]:
+        """When the CREATEs that made the mailbox began and ended."""
+        begins = sorted(life.begun for life in self.lives)
+        return begins, sorted(life.ended for life in self.lives if life.ended is not None)
 
     def sightings(self) -> Iterator[tuple[Sighting, Listing | Delivery]]:
         for listing in self.listings:
