@@ -18,8 +18,8 @@ from tests.support.faults.shim import KILL, Rule
 
 # Of the write-ahead log, the value log, tables, the manifest, and the broker's own files.
 FILES = ("*.log", "*.log", "*.seg", "*.sst", "MANIFEST-*", "mq9fast.*")
-# How long a broker may take to come to the call at which it is killed, and to the first one of its kind. After
-# that it is killed wherever it is.
+# How long a broker may take to come to the call at which it is killed, and to the first one of that kind.
+# After that it is killed wherever it is.
 POINT_SECONDS = 1.5
 FIRST_CALL_SECONDS = 0.3
 

@@ -4,10 +4,11 @@ import asyncio
 import random
 import shutil
 import signal
+import subprocess
 import sys
-import time
 from pathlib import Path
 
+from mq9fast.maintenance.check import check_directory
 from tests.support.broker import Broker
 from tests.support.data_directory import pretend_reboot
 from tests.support.faults.clocks import Clocks
@@ -17,6 +18,10 @@ from tests.support.waiting import wait_until
 # Only a restart ends it, once a table could not be read.
 LASTING = "compaction is off until a restart"
 SMALL_STORE = (sys.executable, "-m", "tests.fault.harness.small_store")
+
+
+class UnsoundDirectoryError(Exception):
+    """`mq9fast check` finds something wrong in the directory of a broker that was killed."""
 
 
 class Machine:
@@ -44,8 +49,16 @@ class Machine:
         return self.broker.process.poll() is None
 
     async def start(self) -> None:
-        """Start the broker. Raises AssertionError if it does not serve."""
+        """Check the data directory, and start the broker. Raises UnsoundDirectoryError, and AssertionError if
+        it does not serve."""
+        await asyncio.to_thread(self._check_directory)
         await asyncio.to_thread(self.broker.start)
+
+    def _check_directory(self) -> None:
+        """What a fault of the machine leaves is sound for `mq9fast check`, too."""
+        report = check_directory(self.data_dir)
+        if not report.is_sound:
+            raise UnsoundDirectoryError("\n".join(problem.sentence for problem in report.problems))
 
     async def start_or_fail(self) -> bool:
         """Start the broker under a fault. Returns whether it serves."""
@@ -69,10 +82,11 @@ class Machine:
 
     async def wait_until_killed(self, seconds: float) -> bool:
         """Wait until a rule has killed the broker. Returns whether one did so in time."""
-        deadline = time.monotonic() + seconds
-        while self.is_running and time.monotonic() < deadline:
-            await asyncio.sleep(0.005)
-        return not self.is_running
+        try:
+            await asyncio.to_thread(self.broker.process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     async def wait_until_healthy(self) -> None:
         """Wait until /healthz shows no error but one that lasts. Raises AssertionError after a minute."""
