@@ -21,10 +21,10 @@ from mq9fast.storage.data_directory import DataDirectory, missing_changes, prepa
 from mq9fast.storage.directory_checks import make_directory
 from mq9fast.storage.manifest import read_manifest
 from mq9fast.storage.parallel_sync import ParallelSync
-from mq9fast.storage.presence import Presence, probe
+from mq9fast.storage.presence import Presence
 from mq9fast.storage.replay import replay
 from mq9fast.storage.rocks_database import describe_open_error, open_database, read_format_version
-from mq9fast.storage.rocks_reader import RocksReader
+from mq9fast.storage.rocks_writer import RocksWriter
 from mq9fast.storage.segment import segment_name
 from mq9fast.storage.store import Batch
 from mq9fast.storage.value_log import ValueLog
@@ -34,11 +34,9 @@ log = logging.getLogger("mq9fast.store")
 
 # Fewer bytes are written to the value log before another thread has woken up.
 MIN_THREAD_BYTES = 128 << 10
-# RocksDB's text for a full disk.
-DISK_FULL = "No space left on device"
 
 
-class RocksStore(RocksReader):
+class RocksStore(RocksWriter):
     """The database in one data directory, opened by one process. `path` is created if it is missing.
 
     Raises StartError if the directory cannot be used, if another broker uses it, or if acknowledged changes
@@ -50,8 +48,6 @@ class RocksStore(RocksReader):
         super().__init__()
         self._path = path
         self._max_files = max_files
-        self._failure = ""
-        self._recovers = False
         self._old: Rdict | None = None
         self._new: Rdict | None = None
         self._new_segments: list[int] = []
@@ -147,12 +143,6 @@ class RocksStore(RocksReader):
         writer.begin()
         self._state_writer = writer
 
-    def begin_compacting(self) -> None:
-        try:
-            self._db.set_options({"disable_auto_compactions": "false"})
-        except Exception as error:
-            self._fail(error)
-
     def new_batch(self) -> ValueBatch:
         # True is raw mode. A keyword argument would double the cost.
         return ValueBatch(WriteBatch(True))
@@ -165,7 +155,7 @@ class RocksStore(RocksReader):
         try:
             self.values.begin(batch)
         except Exception as error:
-            raise self._fail(error, recovers=DISK_FULL in str(error)) from error
+            raise self._fail_write(error) from error
         self._begun = batch
         return True
 
@@ -200,7 +190,7 @@ class RocksStore(RocksReader):
         try:
             if batch.large:
                 self.values.append(batch)
-            self._db.write(cast(WriteBatch, batch.rows))
+            self._write_rows(batch.rows)
             self._parallel_sync.note_write()
             if batch.has_values:
                 self.values.note_written()
@@ -208,8 +198,7 @@ class RocksStore(RocksReader):
             if self._state_writer is not None:
                 self._state_writer.record_write(self.written_sequence)
         except Exception as error:
-            # After a full disk RocksDB recovers by itself: it starts a new log once there is space.
-            raise self._fail(error, recovers=DISK_FULL in str(error)) from error
+            raise self._fail_write(error) from error
 
     @property
     def sync_ended(self) -> int:
@@ -247,42 +236,13 @@ class RocksStore(RocksReader):
             raise self._fail(error) from error
         self.synced_sequence = sequence
 
-    def check(self) -> None:
-        self._check()
-        try:
-            self._presence.check()
-            if self._db.property_int_value("rocksdb.background-errors"):
-                # Unless RocksDB has recovered, an empty write raises the background error.
-                self._db.write(WriteBatch(True))
-        except Exception as error:
-            raise self._fail(error) from error
-
-    def refuse(self, error: StoreError) -> None:
-        if not self._failure:
-            self._fail(error)
-
-    def _check(self) -> None:
-        if self._failure:
-            raise StoreError(self._failure)
-
-    def _fail(self, error: Exception, *, recovers: bool = False) -> StoreError:
-        """Stop writes: it is unknown whether the failed one took effect. Returns the error to raise."""
-        # A sync may fail in the other thread just before: that failure needs more than space.
-        self._recovers = recovers and (self._recovers or not self._failure)
-        self._failure = str(error) or type(error).__name__
-        return StoreError(self._failure)
-
     # Recovery from a failure; see mq9fast/commit/healing.py.
-
-    def probe(self) -> None:
-        self._presence.check()
-        probe(self._path)
 
     def has_recovered(self) -> bool:
         if not self._recovers:
             return False
         try:
-            self._db.write(WriteBatch(True))
+            self._write_nothing()
             self.values.sync()
             self._db.flush_wal(True)
         except Exception:
@@ -335,10 +295,6 @@ class RocksStore(RocksReader):
         self._parallel_sync.reopened()
         self._db, self._new = self._new, None
 
-    def resume(self) -> None:
-        self._failure = ""
-        self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
-
     def close(self) -> None:
         try:
             if self._state_writer is not None:
@@ -356,9 +312,7 @@ class RocksStore(RocksReader):
         elif self._old is not None:
             self._db, self._old = self._old, None
         try:
-            self._db.close()
-        except Exception as error:
-            raise StoreError(str(error)) from error
+            self._close_database()
         finally:
             self._directory.close()
 

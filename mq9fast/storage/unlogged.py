@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 from typing import NoReturn, cast
 
-from rocksdict import Checkpoint, WriteBatch, WriteOptions
+from rocksdict import Checkpoint, WriteBatch
 
 from mq9fast.errors import StartError, StoreError
 from mq9fast.storage.directory_checks import REPLICA_FILE, file_names, in_use, make_directory
-from mq9fast.storage.presence import Presence, probe
+from mq9fast.storage.presence import Presence
 from mq9fast.storage.rocks_database import describe_open_error, open_database
-from mq9fast.storage.rocks_reader import RocksReader
+from mq9fast.storage.rocks_writer import RocksWriter
 from mq9fast.storage.store import Batch
 from mq9fast.storage.write_ahead_log import sync_directory
 
@@ -42,7 +42,7 @@ class NoValues:
     close_file = forget = file
 
 
-class UnloggedRocks(RocksReader):
+class UnloggedRocks(RocksWriter):
     """The database in the directory `path`, which is created if it is missing. Raises StartError.
 
     `flushed`: everything up to this change survives a power cut. All changes have numbers, as RocksDB counts.
@@ -51,7 +51,6 @@ class UnloggedRocks(RocksReader):
     def __init__(self, path: Path, *, max_files: int = -1) -> None:
         super().__init__()
         self.path = self._path = path
-        self._failure = ""
         self.values = NoValues()
         self._lock = _claim(path)
         try:
@@ -60,7 +59,6 @@ class UnloggedRocks(RocksReader):
         except Exception as error:  # rocksdict raises bare Exception
             os.close(self._lock)
             raise StartError(describe_open_error(path, error)) from error
-        self._write_options = WriteOptions()
         # The stub of rocksdict has a method here, and the class an attribute.
         self._write_options.disable_wal = True  # type: ignore[method-assign, assignment]
         self.written_sequence = self.synced_sequence = self._db.latest_sequence_number()
@@ -73,16 +71,10 @@ class UnloggedRocks(RocksReader):
         """Write a batch that `new_rows` returned. Raises StoreError."""
         self._check()
         try:
-            self._db.write(cast(WriteBatch, rows), self._write_options)
+            self._write_rows(rows)
         except Exception as error:
-            raise self._fail(error) from error
+            raise self._fail_write(error) from error
         self.written_sequence = self._db.latest_sequence_number()
-
-    def begin_compacting(self) -> None:
-        try:
-            self._db.set_options({"disable_auto_compactions": "false"})
-        except Exception as error:
-            self._fail(error)
 
     def flush(self) -> None:
         """Make everything written so far survive a power cut. Any thread may call it; it releases the GIL.
@@ -104,49 +96,19 @@ class UnloggedRocks(RocksReader):
         except Exception as error:
             raise StoreError(f"the store cannot be copied: {error}") from error
 
-    def check(self) -> None:
-        self._check()
-        try:
-            self._presence.check()
-            if self._db.property_int_value("rocksdb.background-errors"):
-                self._db.write(WriteBatch(True), self._write_options)
-        except Exception as error:
-            raise self._fail(error) from error
-
-    def refuse(self, error: StoreError) -> None:
-        if not self._failure:
-            self._fail(error)
-
-    def _check(self) -> None:
-        if self._failure:
-            raise StoreError(self._failure)
-
-    def _fail(self, error: Exception) -> StoreError:
-        self._failure = str(error) or type(error).__name__
-        return StoreError(self._failure)
-
-    def probe(self) -> None:
-        self._presence.check()
-        probe(self._path)
-
     def has_recovered(self) -> bool:
         """Whether RocksDB accepts writes, as it does by itself once a full disk has space."""
         try:
-            self._db.write(WriteBatch(True), self._write_options)
+            self._write_nothing()
         except Exception:
             return False
         return True
-
-    def resume(self) -> None:
-        self._failure = ""
 
     def close(self) -> None:
         """Flush everything and close the store. Raises StoreError."""
         self._presence.close()
         try:
-            self._db.close()
-        except Exception as error:
-            raise StoreError(str(error)) from error
+            self._close_database()
         finally:
             os.close(self._lock)
 
