@@ -1,18 +1,16 @@
 """RabbitMQ: three nodes, and a quorum queue with a replica on each."""
 
-import os
 import selectors
 import struct
-import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
-from bench.peers import process
-from bench.peers.amqp import Amqp, Confirms, program, publish, short
+from bench.peers.amqp import Amqp, Confirms, RabbitNode, node_name, program, publish, short, start_mapper
 from bench.peers.comparison import Figure, Lap, percentiles
 from bench.peers.exchange import Source, exchange
 from bench.peers.rows_send import BODY
-from bench.peers.servers import START_SECONDS, Server, Setup, free_port, listens
+from bench.peers.servers import Server, Setup, free_port
 
 NODES = 3
 QUEUE = b"bench"
@@ -20,65 +18,53 @@ ARGUMENTS = short(b"x-queue-type") + b"S" + struct.pack(">I", len(b"quorum")) + 
 COOKIE = "bench"
 
 
+class QuorumNode(RabbitNode):
+    """One node of a cluster. `ports`: of all its nodes."""
+
+    def __init__(self, place: Path, mapper_port: int, port: int, ports: list[int]) -> None:
+        self.port = port
+        self._ports = ports
+        super().__init__(place, mapper_port)
+
+    def choose_port(self) -> int:
+        return self.port
+
+    def command(self) -> list[str]:
+        cookie = self.place / ".erlang.cookie"
+        cookie.write_text(COOKIE)
+        cookie.chmod(0o400)
+        nodes = "\n".join(
+            f"cluster_formation.classic_config.nodes.{i} = {node_name(each)}"
+            for i, each in enumerate(self._ports, 1)
+        )
+        (self.place / "rabbitmq.conf").write_text(
+            f"cluster_formation.peer_discovery_backend = classic_config\n{nodes}\n"
+        )
+        return super().command()
+
+
 class RabbitCluster(Server):
     """Clients connect to the first node."""
 
     def start(self) -> None:
-        self.mapper_port = free_port()
-        command = ["epmd", "-port", str(self.mapper_port), "-address", "127.0.0.1"]
-        self.mapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        mapper_port = free_port()
+        self.mapper = start_mapper(mapper_port)
+        self.nodes: list[QuorumNode] = []
         ports = [free_port() for _ in range(NODES)]
-        self.nodes: list[subprocess.Popen[bytes]] = []
-        for port in ports:
-            self.nodes.append(self._run(port, ports))
-            self._wait_for(port)
-        self.port, self.process = ports[0], self.nodes[0]
-
-    def _run(self, port: int, ports: list[int]) -> "subprocess.Popen[bytes]":
-        place = self.place / str(port)
-        place.mkdir(parents=True)
-        cookie = place / ".erlang.cookie"
-        cookie.write_text(COOKIE)
-        cookie.chmod(0o400)
-        nodes = "\n".join(
-            f"cluster_formation.classic_config.nodes.{i} = bench{each}@localhost"
-            for i, each in enumerate(ports, 1)
-        )
-        (place / "rabbitmq.conf").write_text(
-            f"cluster_formation.peer_discovery_backend = classic_config\n{nodes}\n"
-        )
-        environment = {
-            **os.environ,
-            "HOME": str(place),
-            "ERL_EPMD_PORT": str(self.mapper_port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_NODENAME": f"bench{port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(port),
-            "RABBITMQ_MNESIA_BASE": str(place),
-            "RABBITMQ_LOG_BASE": str(place),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
-            "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq"),
-        }
-        with (place / "log").open("ab") as log:
-            return subprocess.Popen([str(program())], stdout=log, stderr=log, env=environment, cwd=place)
-
-    def _wait_for(self, port: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not listens(port):
-            if time.monotonic() > deadline:
-                self.end()
-                raise RuntimeError(f"RabbitMQ did not start: {(self.place / str(port) / 'log').read_text()}")
-            time.sleep(0.05)
+        try:
+            for port in ports:
+                self.nodes.append(QuorumNode(self.place / str(port), mapper_port, port, ports))
+        except RuntimeError:
+            self.end()
+            raise
+        self.port, self.process = ports[0], self.nodes[0].process
 
     def cpu_seconds(self) -> float:
-        return sum(process.cpu_seconds(each) for node in self.nodes for each in process.family(node.pid))
+        return sum(node.cpu_seconds() for node in self.nodes)
 
     def end(self) -> None:
         for node in self.nodes:
-            for each in process.family(node.pid):
-                os.kill(each, 9)
-            node.wait()
+            node.end()
         self.mapper.kill()
         self.mapper.wait()
 

@@ -25,34 +25,56 @@ def program() -> Path | None:
     return found[-1] if found and shutil.which("epmd") else None
 
 
-class RabbitServer(Server):
-    """One node with a separate port mapper, so that no process that it starts outlives it."""
+def start_mapper(port: int) -> "subprocess.Popen[bytes]":
+    """Start the port mapper of Erlang, and wait until it listens."""
+    command = ["epmd", "-port", str(port), "-address", "127.0.0.1"]
+    mapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not listens(port):
+        pass
+    return mapper
 
-    def start(self) -> None:
-        self.mapper_port = free_port()
-        self.mapper = subprocess.Popen(
-            ["epmd", "-port", str(self.mapper_port), "-address", "127.0.0.1"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while not listens(self.mapper_port):
-            pass
-        super().start()
+
+def node_environment(place: Path, port: int, mapper_port: int) -> dict[str, str]:
+    """The environment of a node that listens on `port` and keeps everything in `place`."""
+    return {
+        "HOME": str(place),
+        "ERL_EPMD_PORT": str(mapper_port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_NODENAME": node_name(port),
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_MNESIA_BASE": str(place),
+        "RABBITMQ_LOG_BASE": str(place),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
+        "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq"),
+    }
+
+
+def node_name(port: int) -> str:
+    return f"bench{port}@localhost"
+
+
+class RabbitNode(Server):
+    """One node, with the port mapper that listens on `mapper_port`."""
+
+    def __init__(self, place: Path, mapper_port: int) -> None:
+        self.mapper_port = mapper_port
+        super().__init__(place)
 
     def command(self) -> list[str]:
-        self.environment = {
-            "HOME": str(self.place),
-            "ERL_EPMD_PORT": str(self.mapper_port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_NODENAME": f"bench{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_MNESIA_BASE": str(self.place),
-            "RABBITMQ_LOG_BASE": str(self.place),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.place / "plugins"),
-            "RABBITMQ_CONFIG_FILE": str(self.place / "rabbitmq"),
-        }
+        self.environment = node_environment(self.place, self.port, self.mapper_port)
         return [str(program())]
+
+
+class RabbitServer(RabbitNode):
+    """One node with a separate port mapper, so that no process that it starts outlives it."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place, free_port())
+
+    def start(self) -> None:
+        self.mapper = start_mapper(self.mapper_port)
+        super().start()
 
     def end(self) -> None:
         super().end()

@@ -29,10 +29,13 @@ class Server:
     def command(self) -> list[str]:
         raise NotImplementedError
 
+    def choose_port(self) -> int:
+        return free_port()
+
     def start(self) -> None:
         """Start the process. Return when it accepts connections."""
         self.place.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = self.choose_port()
         command = self.command()
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(
