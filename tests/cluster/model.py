@@ -19,10 +19,13 @@ from tests.support.memory_log import MemoryRecords
 LEASE_SECONDS = 2.0
 TRUST_SECONDS = 1.8
 NODES = 3
+# Keys that an owner deletes now and then, all at once.
+DROPPED = b"d", b"e"
 
 
 class UnsureLog:
-    """Implements `Log` and `Records`: each message to and from the log may be late, lost, or come twice."""
+    """Implements `Records`, and `Log` without `trim`. Each message to and from the log may be late, lost, or
+    come twice."""
 
     appender_type = Appender
 
@@ -63,9 +66,6 @@ class UnsureLog:
                 yield sequence, record
                 sequence += 1
 
-    async def trim(self, upto: int) -> None:
-        raise NotImplementedError
-
     async def close(self) -> None:
         self.appender.close()
 
@@ -85,7 +85,8 @@ class ModelStore:
         self.rows.pop(key, None)
 
     def delete_range(self, first: bytes, end: bytes) -> None:
-        raise NotImplementedError
+        for key in [key for key in self.rows if first <= key < end]:
+            del self.rows[key]
 
     def apply(self, batches: Iterable[memoryview], position: Position) -> None:
         for changes in batches:
@@ -176,6 +177,9 @@ class Node:
             batch = LoggedBatch(self.store)
             keys.append(model.new_key())
             batch.put(keys[-1], bytes(model.chance.randrange(60)))
+            if model.chance.random() < 0.2:
+                batch.delete_range(*DROPPED)
+            batch.put(DROPPED[0] + keys[-1], b"")
             position = writer.place(batch.changes)
             writer.add(batch.changes, position)
             self.store.position = position

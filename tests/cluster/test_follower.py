@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mq9fast.cluster.follower import Diverged, TooOld
-from mq9fast.cluster.log import LogError, LogRegressed
+from mq9fast.cluster.log import Deposed, LogError, LogRegressed
 from mq9fast.cluster.log_writer import LogWriter
 from mq9fast.cluster.record import Damaged, fence_record, pack_record
 from mq9fast.cluster.replicated_store import ReplicatedStore
@@ -192,6 +192,19 @@ def test_record_of_a_deposed_owner_is_skipped(open_store: Open) -> None:
             await follower.reach(3)
             assert follower.skipped_records == 1
         assert copy.position.chain.epoch == 2
+
+    run(case)
+
+
+def test_fence_that_comes_behind_a_later_one(open_store: Open) -> None:
+    """The other nodes skip it: what its node would append under it would be lost, or end their following."""
+
+    async def case(records: MemoryRecords) -> None:
+        first, late = open_store("a"), open_store("b")
+        await become_owner(MemoryLog(records), first, 2)
+        with pytest.raises(Deposed, match="epoch 2 began before the fence of epoch 1"):
+            await become_owner(MemoryLog(records), late, 1)
+        assert late.writer is None
 
     run(case)
 
