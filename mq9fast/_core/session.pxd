@@ -8,26 +8,21 @@ messages to the router, mailbox messages to the engine, and subscriptions to the
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View
-from mq9fast._core.engine cimport Engine
 from mq9fast._core.protocol.parser cimport Operation, Outcome
 from mq9fast._core.protocol.read_buffer cimport ReadBuffer
-from mq9fast._core.pubsub.client cimport Client, PauseReason, Subscription
+from mq9fast._core.pubsub.client cimport PauseReason
 from mq9fast._core.pubsub.message_trace cimport Trace
-from mq9fast._core.pubsub.permissions cimport Permissions
+from mq9fast._core.subscriber cimport Subscriber
 
 
-cdef class Session(Client):
-    cdef Engine engine
+cdef class Session(Subscriber):
     cdef ReadBuffer read_buffer
     cdef public bint authorized                # false: only CONNECT is accepted
     cdef public object identity                # set by the handshake; the core does not use it
-    cdef Permissions permissions               # None = everything
     cdef bint working
     cdef bint has_unhandled                    # a part of its last read is not handled yet
     cdef bint leaving                          # it sent a WebSocket close: close it when all is handled
-    cdef bint reads_mailboxes                  # it has subscribed to a mailbox
     cdef readonly uint64_t received_bytes      # read from its socket
-    cdef readonly uint64_t control_operations  # its PINGs, SUBs and UNSUBs
     cdef readonly bint past_first_ping         # it sent a PING or PONG: from then on it accepts a PING
     cdef bint ping_is_out                      # the last PING to it is not answered
     cdef readonly uint64_t pinged_ns  # when the last PING was sent, by the monotonic clock; 0 = never
@@ -47,14 +42,6 @@ cdef class Session(Client):
     cdef bint check_publish(self, const Operation* op) except *
     cdef bint permits_publish(self, View subject) except *
     cdef bytes publish_violation(self, const Operation* op)
-    cdef int violate(self, bytes sentence) except -1
-    cdef int subscribe(self, const Operation* op) except -1
-    cdef bint is_full(self) except *
-    cdef Subscription subscribe_to_mailbox(self, const Operation* op, bytes sid, bytes queue)
-    cdef int unsubscribe(self, const Operation* op) except -1
-    cdef int end_after(self, Subscription subscription, uint64_t maximum) except -1
-    cdef int refuse_subscription(self, View subject, View queue, bytes end=*) except -1
     cdef int close_if_invalid(self, Outcome outcome, const Operation* op) except -1
     cdef int trace_too_large(self, const Operation* op) except -1
     cdef int ponged(self) except -1
-    cdef int ok(self) except -1

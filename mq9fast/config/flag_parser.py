@@ -7,7 +7,8 @@ from typing import NoReturn
 from msgspec.inspect import BoolType, IntType
 
 from mq9fast.config.flags import SIGNAL_FLAGS, TEST_FLAGS
-from mq9fast.config.settings import SETTINGS, Setting
+from mq9fast.config.setting import Setting
+from mq9fast.config.settings import SETTINGS
 from mq9fast.errors import UsageError
 from mq9fast.text import did_you_mean
 from mq9fast.version import VERSION

@@ -5,29 +5,17 @@ from them; `config/sources.py` makes flags, variables and the keys of the TOML f
 the broker's `Settings` by another one. This module does no input or output.
 """
 
-import re
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, StructType, Type, UnionType
 
-from mq9fast.config.users import (
-    PermissionLists,
-    User,
-    check_password,
-    check_permissions,
-    check_user_name,
-    check_users,
-)
-from mq9fast.errors import SettingsError
+from mq9fast.config.rules import check_rules
+from mq9fast.config.setting import table_of
+from mq9fast.config.users import PermissionLists, User
 
 _YEAR = 365 * 86400
 _HUGE = 2**63 - 1
-_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/@\[\]]+):([0-9]{1,5})")
 
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f\ud800-\udfff]+\Z")]
 # A path may contain bytes that the locale cannot decode: Python represents them as surrogates.
@@ -288,45 +276,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        for name, needed in _NEEDS:
-            if getattr(self, name) not in _UNSET and not getattr(self, needed):
-                raise SettingsError(f"{name} needs {needed}, which is not set")
-        if self.token and self.user:
-            raise SettingsError("token and user are both set: use only one of them")
-        if self.users and (self.token or self.user):
-            raise SettingsError("users are listed, and user or token is set too: use only one of them")
-        if self.allow_non_tls and self.tls_handshake_first != "off":
-            raise SettingsError("allow_non_tls and tls_handshake_first are both set: use only one of them")
-        if self.monitor_base_path is not None and _BASE_PATH.fullmatch(self.monitor_base_path) is None:
-            raise SettingsError(
-                f"monitor_base_path: {self.monitor_base_path!r} is not a path such as /broker1"
-            )
-        for digest in self.pinned_certs:
-            if _DIGEST.fullmatch(digest) is None:
-                raise SettingsError(f"tls_pinned_certs: {digest!r} is not a SHA-256 digest, of 64 hex digits")
-        if self.pinned_certs and not (self.tls_verify or self.tls_verify_and_map):
-            raise SettingsError("tls_pinned_certs needs tls_verify or tls_verify_and_map, which are not set")
-        check_user_name(self.user or "")
-        if self.no_auth_user and self.no_auth_user not in {user.name for user in self.users}:
-            raise SettingsError(f"no_auth_user: {self.no_auth_user!r} is not in the list of users")
-        by_certificate = self.tls_verify_and_map or self.ws_tls_verify_and_map
-        check_users(self.users, self.no_auth_user, passwords=not by_certificate)
-        check_permissions(self.default_permissions, "default_permissions")
-        check_password(self.password or "", "password")
-        check_password(self.token or "", "token")
-        for each in (self.node_name or self.cluster_name, self.cluster_name):
-            if _NODE_NAME.fullmatch(each) is None:
-                raise SettingsError(
-                    f"node_name, cluster_name: {each!r} is not 1 to 32 of A-Z, a-z, 0-9, - and _"
-                )
-        if self.cluster_log and self.sync != "always":
-            raise SettingsError("cluster_log and sync: a cluster syncs each acknowledgement, with always")
-        if self.cluster_advertise and _ADDRESS.fullmatch(self.cluster_advertise) is None:
-            raise SettingsError(f"cluster_advertise: {self.cluster_advertise!r} is not host:port")
-        for address in self.advertised:
-            found = _ADDRESS.fullmatch(address)
-            if found is None or not 1 <= int(found[1]) <= 65535:
-                raise SettingsError(f"advertise: {address!r} is not host:port")
+        check_rules(self)
 
     @property
     def advertised(self) -> tuple[str, ...]:
@@ -353,148 +303,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
-_UNSET = (None, False, "", "off")
-_NEEDS = (
-    ("user", "password"),
-    ("password", "user"),
-    ("tls_cert", "tls_key"),
-    ("tls_key", "tls_cert"),
-    ("tls_ca", "tls_cert"),
-    ("tls_verify", "tls_cert"),
-    ("tls_verify", "tls_ca"),
-    ("tls_verify_and_map", "tls_cert"),
-    ("tls_verify_and_map", "tls_ca"),
-    ("tls_handshake_first", "tls_cert"),
-    ("allow_non_tls", "tls_cert"),
-    ("tls_ciphers", "tls_cert"),
-    ("tls_pinned_certs", "tls_ca"),
-    ("monitor_tls", "tls_cert"),
-    ("ws_tls_cert", "ws_tls_key"),
-    ("ws_tls_key", "ws_tls_cert"),
-    ("ws_tls_ca", "ws_tls_cert"),
-    ("ws_tls_verify", "ws_tls_ca"),
-    ("ws_tls_verify_and_map", "ws_tls_ca"),
-    ("cluster_log", "node_name"),
-    ("cluster_log", "cluster_log_monitor"),
-    ("cluster_log_user", "cluster_log_password"),
-    ("cluster_log_password", "cluster_log_user"),
-    ("cluster_log_tls_cert", "cluster_log_tls_key"),
-    ("cluster_log_tls_key", "cluster_log_tls_cert"),
-    ("cluster_log_tls_cert", "cluster_log_tls_ca"),
-)
-
-
-# Settings of listeners and of the store, and values in INFO. A reload can change all other settings.
-_FIXED = {
-    "host",
-    "port",
-    "proxy_protocol",
-    "data_dir",
-    "sync",
-    "sync_interval",
-    "accept_loss",
-    "monitor_host",
-    "monitor_port",
-    "monitor_tls",
-    "monitor_base_path",
-    "ws_host",
-    "ws_port",
-    "max_control_line",
-    "tls_handshake_first",
-    "server_name",
-    "log_file",
-    "log_format",
-    "pid_file",
-    "ports_file_dir",
-    "cluster_log",
-    "node_name",
-    "cluster_name",
-    "cluster_log_user",
-    "cluster_log_password",
-    "cluster_log_creds",
-    "cluster_log_tls_ca",
-    "cluster_log_tls_cert",
-    "cluster_log_tls_key",
-    "cluster_log_monitor",
-    "cluster_host",
-    "cluster_port",
-    "cluster_advertise",
-    "cluster_secret",
-    "cluster_copies",
-}
-
-
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table, derived from a field of `Settings`.
-
-    `hint`: the annotation of the field. `kind`: its type without None. `unit`: "" if it has none.
-    """
-
-    name: str
-    hint: Any
-    kind: Type
-    default: Any
-    help: str
-    unit: str
-    secret: bool
-
-    @property
-    def fixed(self) -> bool:
-        """Whether a change needs a restart."""
-        return self.name in _FIXED
-
-    @property
-    def flag(self) -> str:
-        """The flag, such as --max-payload."""
-        return f"--{self.name.replace('_', '-')}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable, such as MQ9FAST_MAX_PAYLOAD."""
-        return f"MQ9FAST_{self.name.upper()}"
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The allowed values in their order; () if it is not a choice."""
-        return get_args(get_args(self.hint)[0]) if isinstance(self.kind, LiteralType) else ()
-
-    @property
-    def expected(self) -> str:
-        """The allowed values in words, for the end of an error sentence."""
-        kind = self.kind
-        if isinstance(kind, BoolType):
-            return "true or false"
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        if isinstance(kind, IntType):
-            return f"a whole number from {kind.ge} to {kind.le}"
-        if isinstance(kind, FloatType):
-            low = f"above {kind.gt:g}" if kind.ge is None else f"of at least {kind.ge:g}"
-            return f"a number of {self.unit} {low} and at most {kind.le}"
-        return "text of at least one character, without control characters"
-
-
-def _table() -> tuple[Setting, ...]:
-    info = msgspec.inspect.type_info(Settings)
-    assert isinstance(info, StructType)
-    hints = get_type_hints(Settings, include_extras=True)
-    rows = []
-    for field in info.fields:
-        if not isinstance(field.type, Metadata):  # those of the file only, and `given`
-            continue
-        kind, extra = field.type.type, field.type.extra or {}
-        rows.append(
-            Setting(
-                name=field.name,
-                hint=hints[field.name],
-                kind=kind.types[0] if isinstance(kind, UnionType) else kind,
-                default=field.default,
-                help=(field.type.extra_json_schema or {})["description"],
-                unit=extra.get("unit", ""),
-                secret=extra.get("secret", False),
-            )
-        )
-    return tuple(rows)
-
-
-SETTINGS = _table()
+SETTINGS = table_of(Settings)

@@ -14,7 +14,8 @@ import msgspec
 from msgspec.inspect import BoolType, FloatType, IntType
 
 from mq9fast.config.flags import read_flags
-from mq9fast.config.settings import SETTINGS, Setting, Settings
+from mq9fast.config.setting import Setting
+from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.config.users import PermissionLists, User
 from mq9fast.errors import SettingsError
 from mq9fast.text import did_you_mean

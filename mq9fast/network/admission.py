@@ -1,7 +1,7 @@
 """Accepts connections on ports with a PROXY header or TLS before the protocol of the client.
 
-`server/broker.py` creates an `Admission` for each such port; asyncio accepts on all others. An `Admission`
-reads the socket itself until the PROXY header is complete and TLS can start. Then a transport takes over.
+`server/client_ports.py` creates an `Admission` for each such port; asyncio accepts on all others. It reads
+the socket itself until the PROXY header is complete and TLS can start. Then a transport takes over.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Binds sockets to all addresses of a host and to one port, and formats addresses.
 
-`server/broker.py` and `monitoring/http.py` listen with it; other modules of `network/` format addresses with
+`server/` and `monitoring/http.py` listen with it; other modules of `network/` format addresses with
 it. It touches nothing but the sockets that it opens.
 """
 
@@ -20,6 +20,8 @@ log = logging.getLogger("mq9fast.listen")
 EVERY_ADDRESS = {"0.0.0.0", "::"}
 MAPPED_PREFIX = "::ffff:"
 UNKNOWN_PEER = ("", 0)
+# Connections that the system keeps until the broker accepts them.
+BACKLOG = 4096
 # Errors for an address family or an address that the system does not have.
 ABSENT = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 # A port that is free on one address may be in use on another. Then another port is tried, up to this many

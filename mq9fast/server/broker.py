@@ -21,13 +21,13 @@ from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.health import Health
-from mq9fast.network.admission import Admission
 from mq9fast.network.connection import Connection, Refusal
 from mq9fast.network.connection_record import ClosedConnections, record_of
 from mq9fast.network.handshake import Handshake
-from mq9fast.network.listen import EVERY_ADDRESS, in_url, listen, port_of
+from mq9fast.network.listen import BACKLOG, EVERY_ADDRESS, in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
 from mq9fast.network.tls import of_monitoring_port, of_websocket_port, tls_context
+from mq9fast.server.client_ports import ClientPorts
 from mq9fast.server.compose import compose
 from mq9fast.server.housekeeping import Housekeeping
 from mq9fast.server.limits import set_limits
@@ -42,14 +42,13 @@ if TYPE_CHECKING:
     from mq9fast.monitoring.routes import Pages
     from mq9fast.monitoring.system_events import SystemEvents
     from mq9fast.monitoring.system_requests import SystemRequests
-    from mq9fast.network.websocket.port import WebSocket, WebSocketPort
+    from mq9fast.network.websocket.port import WebSocketPort
 
 log = logging.getLogger("mq9fast.broker")
 
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 AnyRefusal = TypeVar("AnyRefusal", bound=Refusal)
 
-BACKLOG = 4096
 # Bytes of record batches that one call of the thinner reads.
 THINNED_BYTES = 256 << 10
 # Faults that /healthz shows after a start with accept_loss that found a loss.
@@ -103,13 +102,7 @@ class Broker:
         self._pages: Pages | None = None
         self._system_requests: SystemRequests | None = None
         self._system_events: SystemEvents | None = None
-        self.websocket: WebSocketPort | None = None
-        self._listeners: list[asyncio.Server] = []
-        self._admissions: list[Admission] = []
-        self._client_listeners: list[asyncio.Server] = []
-        self._client_admission: Admission | None = None
-        self._websocket_listeners: list[asyncio.Server] = []
-        self._websocket_admission: Admission | None = None
+        self._ports: ClientPorts | None = None
 
     @property
     def lost_writes(self) -> int:
@@ -154,8 +147,7 @@ class Broker:
                 ) from error
             except StoreError as error:
                 raise StartError(f"the data directory {data_dir} cannot be used: {error}") from error
-            undo.callback(self._listeners.clear)
-            undo.callback(self._stop_listening)
+            undo.callback(self._drop_ports)
             await self._listen(tls, websocket_tls)
             undo.pop_all()
         self._store.begin_compacting()
@@ -191,23 +183,22 @@ class Broker:
 
     async def _listen(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
         settings = self.settings
-        self._client_listeners = clients = await self._bind(self._connect, settings.host, settings.port)
-        port = port_of(clients)
+        listeners = await listen(self._connect, settings.host, settings.port, backlog=BACKLOG)
+        port = port_of(listeners)
         self.address = (settings.host, port)
         self.handshake = Handshake(settings, port, tls, self._passwords)
         self.engine.tracer.report = TraceReports(self.handshake.server_identity(settings.host))
+        self._ports = ClientPorts(settings, self.handshake, listeners, self._connect)
         if settings.ws_port >= 0:
-            await self._listen_for_websockets(websocket_tls)
-        if tls is not None or settings.proxy_protocol:
-            self._client_admission = self._admit_clients(tls)
-        by_hand = [listener for admission in self._admissions for listener in admission.listeners]
-        for listener in self._listeners:
-            if listener not in by_hand:
-                await listener.start_serving()
+            await self._ports.open_websocket(
+                websocket_tls, self._connection, self._free_connections, self._monitor_url
+            )
+        await self._ports.start(tls)
 
-    def _admit_clients(self, tls: ssl.SSLContext | None) -> Admission:
-        first, proxy_protocol = self.settings.tls_handshake_first, self.settings.proxy_protocol
-        return self._admit(self._client_listeners, self._connect, tls, first, proxy_protocol=proxy_protocol)
+    @property
+    def websocket(self) -> "WebSocketPort | None":
+        """The WebSocket port, None without one."""
+        return None if self._ports is None else self._ports.websocket
 
     def tell_other_urls(self, urls: tuple[str, ...]) -> None:
         """Tell all clients, as `connect_urls`, the addresses of other nodes: host:port each."""
@@ -221,99 +212,16 @@ class Broker:
     def set_tls(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
         """Use these contexts for clients that connect from now on; None turns TLS off. `settings` are the new
         ones already."""
-        self.handshake.tls = tls
-        if self._client_admission is not None:
-            self._client_admission.context = tls
-            self._client_admission.allow_non_tls = self.settings.allow_non_tls
-        elif tls is not None:
-            self._client_admission = self._admit_clients(tls)
-            _close(self._client_listeners)
-        if self.websocket is None:
-            return
-        self.websocket.tls = websocket_tls
-        self.handshake.info_overrides["websocket"] |= _tls_fields(websocket_tls)
-        if self._websocket_admission is not None:
-            self._websocket_admission.context = websocket_tls
-        elif websocket_tls is not None:
-            self._websocket_admission = self._admit_websockets(self.websocket, websocket_tls)
-            _close(self._websocket_listeners)
+        if self._ports is not None:
+            self._ports.set_tls(self.settings, tls, websocket_tls)
 
-    def _admit(
-        self,
-        listeners: list[asyncio.Server],
-        connect: Callable[[], "Connection | Refusal | WebSocket"],
-        tls: ssl.SSLContext | None,
-        handshake_first: str,
-        *,
-        proxy_protocol: bool = False,
-        http_refusal: bytes = b"",
-    ) -> Admission:
-        """Let `Admission` accept the connections of bound ports, for TLS or a PROXY header."""
-        admission = Admission(
-            listeners,
-            connect,
-            tls,
-            proxy_protocol=proxy_protocol,
-            handshake_seconds=lambda: self.handshake.auth_timeout,
-            handshake_first=handshake_first,
-            handshake_rate=lambda: self.handshake.tls_handshake_rate,
-            allow_non_tls=self.settings.allow_non_tls,
-            http_refusal=http_refusal,
-            backlog=BACKLOG,
-        )
-        self._admissions.append(admission)
-        return admission
-
-    async def _listen_for_websockets(self, tls: ssl.SSLContext | None) -> None:
-        # Imported only if there is such a port, because imports are a large part of a start.
-        from mq9fast.network.websocket.connection import WebSocketConnection, WebSocketRefusal
-        from mq9fast.network.websocket.port import WebSocketPort
-
-        settings = self.settings
-        connect = functools.partial(self._connection, WebSocketConnection, WebSocketRefusal)
-        websocket = WebSocketPort(settings, connect, self._free_connections, self._monitor_url, tls)
-        listeners = await self._bind(websocket.protocol, settings.ws_host, settings.ws_port, "ws_port")
-        self._websocket_listeners = listeners
-        port = port_of(listeners)
-        if tls is not None:
-            self._websocket_admission = self._admit_websockets(websocket, tls)
-        # `connect_urls` has addresses of the client port: WebSocket clients do not get them.
-        self.handshake.info_overrides["websocket"] = {
-            "host": settings.ws_host,
-            "port": port,
-            "connect_urls": None,
-            "tls_available": None,
-            **_tls_fields(tls),
-        }
-        self.websocket = websocket
-        scheme = "ws" if tls is None else "wss"
-        log.info("listening for WebSocket clients on %s://%s:%d", scheme, in_url(settings.ws_host), port)
-        if websocket.rules.origins.all and not self.handshake.auth_required:
-            log.warning(
-                "any web page in a browser that reaches the WebSocket port may connect: see ws_origins"
-            )
-
-    def _admit_websockets(self, port: "WebSocketPort", tls: ssl.SSLContext) -> Admission:
-        from mq9fast.network.websocket.port import PLAIN_HTTP
-
-        return self._admit(self._websocket_listeners, port.protocol, tls, "on", http_refusal=PLAIN_HTTP)
-
-    async def _bind(
-        self, protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, setting: str = "port"
-    ) -> list[asyncio.Server]:
-        """Bind a port, without serving on it yet."""
-        listeners = await listen(protocol, host, port, setting, backlog=BACKLOG)
-        self._listeners += listeners
-        return listeners
+    def _drop_ports(self) -> None:
+        self._stop_listening()
+        self._ports = None
 
     def _stop_listening(self) -> None:
-        """Stop accepting connections, including peers still in a TLS or WebSocket handshake."""
-        for listener in self._listeners:
-            listener.close()
-        for admission in self._admissions:
-            admission.close()
-        if self.websocket is not None:
-            self.websocket.close()
+        if self._ports is not None:
+            self._ports.close()
 
     @property
     def pages(self) -> "Pages":
@@ -415,7 +323,7 @@ class Broker:
 
         `committed` is called once nothing is left to commit. `abandon`: commit and answer nothing more.
         """
-        if not self._listeners:
+        if self._ports is None:
             return
         self.serving = False
         self._stop_listening()
@@ -460,7 +368,7 @@ class Broker:
 
     async def enter_lame_duck(self) -> None:
         """Lame duck: accept no connections, send INFO with ldm, and close clients over lame_duck_duration."""
-        if self.lame_duck or not self._listeners:
+        if self.lame_duck or self._ports is None:
             return
         self.lame_duck = True
         log.info("lame duck: closing %d connections", len(self.connections))
@@ -474,15 +382,3 @@ class Broker:
         for connection in connections:
             await asyncio.sleep(pause)
             connection.session.close_with(b"Server Shutdown")
-
-
-def _tls_fields(tls: ssl.SSLContext | None) -> dict[str, bool]:
-    """The fields of INFO about TLS."""
-    verifies = tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
-    return {"tls_required": tls is not None, "tls_verify": verifies}
-
-
-def _close(listeners: list[asyncio.Server]) -> None:
-    """Stop accepting on sockets that an `Admission` has copied: nothing else may accept on them."""
-    for listener in listeners:
-        listener.close()

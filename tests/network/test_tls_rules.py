@@ -155,7 +155,7 @@ def test_handshakes_per_second(
             answer += data
         refused = [answer.decode().strip()]
     assert refused == [THROTTLED]
-    assert "tls_handshake_rate is reached" in broker.log.read_text()
+    wait_until(lambda: "tls_handshake_rate is reached" in broker.log.read_text())
 
     if first == "off":
         wait_until(lambda: is_accepted(broker.port, certificates.client_context()))

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from mq9fast.config.settings import SETTINGS, Setting
+from mq9fast.config.setting import Setting
+from mq9fast.config.settings import SETTINGS
 from mq9fast.config.sources import load_settings
 from mq9fast.config.users import PermissionLists
 

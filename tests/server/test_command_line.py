@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mq9fast.__main__ import main
-from mq9fast.config.settings import SETTINGS, Setting, Settings
+from mq9fast.config.setting import Setting
+from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.errors import StartError
 from mq9fast.version import VERSION
 from tests.support.waiting import START_SECONDS

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mq9fast.config.settings import SETTINGS, Setting, Settings
+from mq9fast.config.setting import Setting
+from mq9fast.config.settings import SETTINGS, Settings
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast.config.settings import SETTINGS, Setting
+from mq9fast.config.setting import Setting
+from mq9fast.config.settings import SETTINGS
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
 from tests.settings.inputs import sentence, toml

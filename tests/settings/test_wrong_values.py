@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.inspect import BoolType, FloatType, IntType
 
-from mq9fast.config.settings import Setting
+from mq9fast.config.setting import Setting
 from mq9fast.config.sources import load_settings
 from mq9fast.errors import SettingsError
 from tests.settings.inputs import Inputs, every_setting, every_source, named, sentence

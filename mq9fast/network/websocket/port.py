@@ -1,6 +1,6 @@
 """The WebSocket port: a peer's HTTP request, and then NATS in WebSocket frames (RFC 6455).
 
-`server/broker.py` creates a `WebSocketPort`, if it is configured, and listens with its `protocol`. A
+`server/client_ports.py` creates a `WebSocketPort`, if it is configured, and listens with its `protocol`. A
 `WebSocket` is the protocol of a transport until the peer's upgrade is accepted. After it a
 `WebSocketConnection` is.
 """
