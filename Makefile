@@ -41,7 +41,7 @@ MACHINES ?= x86_64 aarch64
 # C libraries: glibc, musl
 LIBCS ?= glibc
 
-.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts fault build build-for-tests debug console screenshots sdist site clean cluster-kills
+.PHONY: run test test-log wheels try-wheel quicktest test-debug sanitized-core sanitize fuzz soak lint bench bench-peers bench-cluster bench-growth bench-memory bench-long bench-cores perf power-cuts fault build build-for-tests debug console screenshots sdist site clean cluster-kills cluster-faults
 
 run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
@@ -83,6 +83,10 @@ bench-memory: build-for-tests
 KILLS ?= 100
 cluster-kills: build-for-tests
 	$(BIN)/python -m tests.cluster.kills $(KILLS)
+
+# The random work of `make fault` on a cluster, whose processes are killed and whose links are cut.
+cluster-faults: build-for-tests
+	$(BIN)/python -m tests.cluster.harness --seconds $(SECONDS) --seed $(SEED) --runs $(RUNS) --phases $(PHASES) --faults "$(FAULTS)"
 
 bench-long: build-for-tests
 	$(BIN)/python -m bench.peers.long $(ARGS)

@@ -1,20 +1,31 @@
 """Three nodes on this machine, and what kills and stops of each of their processes do to clients."""
 
-import asyncio
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.counted_sends import CountedSends
-from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster
+from tests.cluster.harness.check import survives
+from tests.cluster.harness.failures import (
+    forget_standby,
+    hand_over,
+    kill_everything,
+    kill_log_leader,
+    kill_owner,
+    kill_standby,
+    lose_owner,
+    stop_log_leader,
+    stop_majority_of_log,
+    stop_owner,
+    stop_standby,
+)
+from tests.cluster.harness.scene import Scene
+from tests.fault.history.history import History
+from tests.support.local_cluster import NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
 from tests.support.waiting import START_SECONDS, wait_until
 
@@ -25,9 +36,6 @@ pytestmark = [
     # nats-py leaves the socket of a connection that it has lost to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-# Longer than a lease.
-STOPPED_SECONDS = 3.0
-Fault = Callable[[LocalCluster], None]
 
 
 @pytest.fixture(scope="module")
@@ -35,31 +43,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     cluster = LocalCluster(tmp_path_factory.mktemp("cluster"))
     yield cluster
     cluster.end()
-
-
-def sends_survive(cluster: LocalCluster, address: str, *faults: Fault) -> CountedSends:
-    """Send all the time while the faults happen, one after the other; check what is stored afterwards."""
-    sends = CountedSends(cluster, address)
-
-    async def test() -> None:
-        async with sends.running():
-            for fault in faults:
-                await sends.more()
-                await asyncio.to_thread(fault, cluster)
-                await sends.more()
-        await asyncio.to_thread(cluster.wait_until_whole)
-        await sends.check()
-
-    run(test)
-    return sends
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 300))
-
-
-def another_owner(cluster: LocalCluster, former: str) -> None:
-    wait_until(lambda: cluster.owner() != former)
 
 
 def status_of(cluster: LocalCluster) -> list[dict[str, Any]]:
@@ -82,114 +65,54 @@ def test_status_shows_each_node(cluster: LocalCluster) -> None:
 
 
 def test_killed_owner(cluster: LocalCluster) -> None:
-    def kill(cluster: LocalCluster) -> None:
-        owner = cluster.owner()
-        cluster.signal(owner, BROKER, signal.SIGKILL)
-        another_owner(cluster, owner)
-
-    sends_survive(cluster, "killed.owner", kill, kill, kill)
+    survives(cluster, "killed.owner", kill_owner, kill_owner)
 
 
 def test_handover(cluster: LocalCluster) -> None:
-    def stop(cluster: LocalCluster) -> None:
-        owner = cluster.owner()
-        cluster.signal(owner, BROKER, signal.SIGTERM)
-        another_owner(cluster, owner)
-
-    sends = sends_survive(cluster, "handover", stop)
-    assert sends.refusals == []
+    history = survives(cluster, "handover", hand_over).history
+    codes = {request.reply["code"] for request in history.requests if request.is_refused}
+    assert "store_unavailable" not in codes
 
 
 def test_stopped_owner_that_goes_on(cluster: LocalCluster) -> None:
-    """The lease runs out. What the old owner does when it goes on is refused by the log."""
-
-    def stop(cluster: LocalCluster) -> None:
-        owner = cluster.owner()
-        pid = cluster.signal(owner, BROKER, signal.SIGSTOP)
-        try:
-            wait_until(lambda: "owner" in {cluster.roles().get(name) for name in NAMES if name != owner})
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        wait_until(lambda: cluster.roles().get(owner) == "standby")
-
-    sends_survive(cluster, "stopped.owner", stop)
+    survives(cluster, "stopped.owner", stop_owner)
 
 
 def test_killed_standby(cluster: LocalCluster) -> None:
-    def kill(cluster: LocalCluster) -> None:
-        owner = cluster.owner()
-        standby = next(name for name in NAMES if name != owner)
-        cluster.signal(standby, BROKER, signal.SIGKILL)
-        cluster.wait_until_whole()
-        assert cluster.owner() == owner
+    survives(cluster, "killed.standby", kill_standby)
 
-    sends_survive(cluster, "killed.standby", kill)
+
+def test_stopped_standby(cluster: LocalCluster) -> None:
+    survives(cluster, "stopped.standby", stop_standby)
 
 
 def test_killed_and_stopped_leader_of_the_log(cluster: LocalCluster) -> None:
-    def kill(cluster: LocalCluster) -> None:
-        cluster.signal(cluster.log_leader(), LOG_SERVER, signal.SIGKILL)
-
-    def stop(cluster: LocalCluster) -> None:
-        leader = cluster.log_leader()
-        pid = cluster.signal(leader, LOG_SERVER, signal.SIGSTOP)
-        try:
-            wait_until(lambda: cluster.log_leader() != leader)
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-    sends_survive(cluster, "leader", kill, stop)
+    survives(cluster, "leader", kill_log_leader, stop_log_leader)
 
 
 def test_majority_of_the_log_stopped(cluster: LocalCluster) -> None:
     """Nothing is acknowledged meanwhile. What was sent is stored, or its sender knows no outcome."""
+    stopped: list[tuple[float, float]] = []
 
-    def stop(cluster: LocalCluster) -> None:
-        leader = cluster.log_leader()
-        others = [name for name in NAMES if name != leader]
-        pids = [cluster.signal(name, LOG_SERVER, signal.SIGSTOP) for name in others]
-        try:
-            time.sleep(STOPPED_SECONDS)
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+    async def stop(scene: Scene) -> None:
+        stopped.append(await stop_majority_of_log(scene))
 
-    sends = sends_survive(cluster, "majority", stop)
-    assert sends.longest_gap > STOPPED_SECONDS / 2
+    history = survives(cluster, "majority", stop).history
+    ((begun, ended),) = stopped
+    assert not any(begun < one.begun and one.ended < ended for one in acknowledged(history))
+
+
+def acknowledged(history: History) -> list[Any]:
+    return [request for request in history.requests if request.verb == "msg" and request.is_ok]
 
 
 def test_lost_machine_of_the_owner(cluster: LocalCluster) -> None:
-    """Nobody releases the lease."""
-
-    def lose(cluster: LocalCluster) -> None:
-        owner = cluster.owner()
-        cluster.kill(owner)
-        another_owner(cluster, owner)
-        cluster.start(owner)
-
-    sends_survive(cluster, "lost.machine", lose)
+    survives(cluster, "lost.machine", lose_owner)
 
 
 def test_everything_killed(cluster: LocalCluster) -> None:
-    def kill(cluster: LocalCluster) -> None:
-        for name in NAMES:
-            cluster.kill(name)
-        for name in NAMES:
-            cluster.start(name)
-        cluster.owner()
-
-    sends_survive(cluster, "everything", kill)
+    survives(cluster, "everything", kill_everything)
 
 
 def test_standby_without_a_store_gets_one(cluster: LocalCluster) -> None:
-    def forget(cluster: LocalCluster) -> None:
-        owner = cluster.owner()
-        standby = next(name for name in NAMES if name != owner)
-        cluster.kill(standby)
-        cluster.forget_data(standby)
-        cluster.start(standby)
-        cluster.wait_until_whole()
-        cluster.signal(owner, BROKER, signal.SIGKILL)
-        another_owner(cluster, owner)
-
-    sends_survive(cluster, "forgotten", forget)
+    survives(cluster, "forgotten", forget_standby)

@@ -1,4 +1,4 @@
-"""Faults that are planted in the code of the nodes: the checks of the failover tests find each of them."""
+"""Faults that are planted in the code of the nodes: the random work and the checker find each of them."""
 
 import asyncio
 import signal
@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.counted_sends import CountedSends
-from tests.support.local_cluster import BROKER, NAMES, LocalCluster
+from tests.cluster.harness.check import Checked
+from tests.cluster.harness.cuts import leave_owner_to_readers
+from tests.cluster.harness.scene import Inject, Scene
+from tests.cluster.harness.workload import ClusterWorkload, QuietWorkload
+from tests.support.local_cluster import BROKER, CLIENTS, NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
+from tests.support.network import Network, NetworkError
 from tests.support.waiting import wait_until
 
 PLANTED = Path(__file__).parents[1] / "support/planted"
+# How long clients may work with the new owner.
+PLANTED_SECONDS = 3.0
 pytestmark = [
     pytest.mark.skipif(
         NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
@@ -21,26 +27,51 @@ pytestmark = [
 ]
 
 
-def test_reply_before_the_append(tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path, PYTHONPATH=str(PLANTED / "reply_before_append"))
+async def kill(scene: Scene) -> None:
+    """Kill the owner. With a fault, the cluster need not serve soon after."""
+    await scene.acknowledged()
+    await scene.work()
+    with scene.history.fault("owner_change"):
+        owner = await scene.owner()
+        await scene.signal(owner, BROKER, signal.SIGKILL)
+        await scene.wait_for_role("owner", *NAMES)
+        await asyncio.sleep(PLANTED_SECONDS)
 
-    async def test() -> None:
-        sends = CountedSends(cluster, "planted", senders=50)
-        # The loss of the mailbox shows at the next send, other losses in the check.
-        with pytest.raises(AssertionError, match=r"(is|are) lost|given twice|is lower"):
-            async with sends.running():
-                for _ in range(3):
-                    await sends.more(200)
-                    owner = await asyncio.to_thread(cluster.owner)
-                    cluster.signal(owner, BROKER, signal.SIGKILL)
-                    await sends.more(200)
-                    await asyncio.to_thread(cluster.wait_until_whole)
-            await sends.check()
 
+def rules_broken(
+    cluster: LocalCluster, workload: type[ClusterWorkload], *faults: Inject, look: bool = True
+) -> set[str]:
+    """The rules that a cluster breaks. `look`: see `Checked.run`."""
+    checked = Checked(cluster, "planted", workload)
     try:
-        asyncio.run(asyncio.wait_for(test(), 300))
+        return {violation.rule for violation in checked.run(*faults, look=look)}
     finally:
         cluster.kill_all()
+
+
+def test_reply_before_the_append(tmp_path: Path) -> None:
+    cluster = LocalCluster(tmp_path, PYTHONPATH=str(PLANTED / "reply_before_append"))
+    broken = rules_broken(cluster, ClusterWorkload, kill, kill)
+    assert broken & {"lost", "ids", "twice"}, broken
+
+
+def test_no_fence_and_nobody_minds(tmp_path: Path) -> None:
+    """A new owner that has not read the whole log tells clients what is no longer true."""
+    cluster = LocalCluster(tmp_path, PYTHONPATH=str(PLANTED / "no_fence_anywhere"))
+    broken = rules_broken(cluster, QuietWorkload, kill, look=False)
+    assert broken & {"lost", "returned"}, broken
+
+
+def test_reads_without_a_lease(tmp_path: Path) -> None:
+    try:
+        network = Network([*NAMES, CLIENTS])
+    except (NetworkError, OSError) as error:
+        pytest.skip(f"no network can be cut here: {error}")
+    try:
+        cluster = LocalCluster(tmp_path, network=network, PYTHONPATH=str(PLANTED / "reads_without_lease"))
+        assert "lost" in rules_broken(cluster, QuietWorkload, leave_owner_to_readers)
+    finally:
+        network.close()
 
 
 def test_no_fence(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.harness.faults import FAULTS
+from tests.fault.harness.faults import BROKER, FAULTS
 from tests.fault.harness.run import Run
 
 # Two runs, so that two processes may work on them.
@@ -16,7 +16,7 @@ SOME = (
 
 @pytest.mark.parametrize("faults", SOME, ids=["first", "second"])
 def test_random_faults_break_no_rule(faults: list[str], tmp_path: Path) -> None:
-    result = Run(1, faults, 4, 60, tmp_path).run()
+    result = Run(BROKER, 1, faults, 4, 60, tmp_path).run()
     assert not result.broken, "\n".join(result.broken)
     assert sum(count.injected for count in result.counts.values()) > 0
     assert sum(count.operations for count in result.counts.values()) > 100

@@ -1,5 +1,6 @@
 """Three nodes on this machine, each by `mq9fast cluster start`: real brokers and nats-servers."""
 
+import contextlib
 import json
 import os
 import random
@@ -9,15 +10,20 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mq9fast.cluster.peers import Peer, read_peers
+from tests.support.network import Network
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 
 NAMES = ("n1", "n2", "n3")
 BROKER, LOG_SERVER = "mq9fast --config", "nats-server -c"
 ASK_SECONDS = 2.0
+# Where nodes have a network, clients are a member of it, too.
+CLIENTS = "clients"
+PORT_IN_NETWORK = 4222
 
 
 def free_base_port() -> int:
@@ -48,14 +54,25 @@ def _ports(peer: Peer) -> tuple[int, ...]:
 class LocalCluster:
     """The nodes run, and one of them serves, when the constructor returns.
 
-    `whole`: wait for that. `env`: more of the environment of the nodes.
+    `whole`: wait for that. `network`: each node is the member of that name, instead of all being on one
+    address of this machine; CLIENTS is the member from which clients connect. `env`: more of the environment
+    of the nodes.
     """
 
-    def __init__(self, directory: Path, *, whole: bool = True, **env: str) -> None:
+    def __init__(
+        self, directory: Path, *, whole: bool = True, network: Network | None = None, **env: str
+    ) -> None:
         self.directory = directory
+        self.network = network
+        self._peers_text = ",".join(NAMES)
+        if network is None:
+            self.port = free_base_port()
+        else:
+            self.port = PORT_IN_NETWORK
+            self._peers_text = ",".join(f"{name}={network.address(name)}" for name in NAMES)
+            env["MQ9FAST_CLUSTER_SECRET"] = "a secret of all nodes"
         self._env = {**os.environ, **env}
-        self.port = free_base_port()
-        self.peers = {peer.name: peer for peer in read_peers(",".join(NAMES), self.port)}
+        self.peers = {peer.name: peer for peer in read_peers(self._peers_text, self.port)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for name in NAMES:
             self.start(name)
@@ -70,9 +87,9 @@ class LocalCluster:
     def start(self, name: str) -> None:
         """Start a node, which may have been killed before."""
         command = (sys.executable, "-m", "mq9fast", "cluster", "start", "--name", name)
-        with (self.directory / f"{name}.log").open("ab") as log:
+        with (self.directory / f"{name}.log").open("ab") as log, self.inside(name):
             self.processes[name] = subprocess.Popen(
-                [*command, "--peers", ",".join(NAMES), "--port", str(self.port)],
+                [*command, "--peers", self._peers_text, "--port", str(self.port)],
                 cwd=self.directory,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -80,21 +97,33 @@ class LocalCluster:
                 stderr=log,
             )
 
+    def inside(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Move this thread to a node, or to CLIENTS, if they have a network."""
+        return contextlib.nullcontext() if self.network is None else self.network.inside(name)
+
     @property
     def urls(self) -> list[str]:
-        return [f"nats://127.0.0.1:{peer.client_port}" for peer in self.peers.values()]
+        return [self.url(name) for name in NAMES]
+
+    def url(self, name: str) -> str:
+        """The address of a node for clients."""
+        return f"nats://{self.peers[name].host}:{self.peers[name].client_port}"
 
     def data_dir(self, name: str) -> Path:
         return self.directory / name / "data"
 
     def status(self, name: str) -> dict[str, Any] | None:
         """What /clusterz of a node says, None if it does not answer."""
-        return _page(self.peers[name].monitor_port, "clusterz")
+        return self._page(name, self.peers[name].monitor_port, "clusterz")
 
-    def roles(self) -> dict[str, str]:
-        """What each node that answers says about itself."""
+    def _page(self, name: str, port: int, path: str) -> dict[str, Any] | None:
+        with self.inside(name):
+            return _page(port, path)
+
+    def roles(self, names: Sequence[str] = NAMES) -> dict[str, str]:
+        """What each of these nodes says about itself, if it answers."""
         found = {}
-        for name in NAMES:
+        for name in names:
             status = self.status(name)
             if status is not None:
                 found[name] = next(each["role"] for each in status["nodes"] if each["node"] == name)
@@ -111,13 +140,13 @@ class LocalCluster:
         wait_until(serves, START_SECONDS)
         return found[0]
 
-    def log_leader(self) -> str:
-        """The node that has the nats-server that leads the log. Waits for one."""
+    def log_leader(self, asked: Sequence[str] = NAMES) -> str:
+        """The node that has the nats-server that leads the log, as one of those asked says. Waits for one."""
         found: list[str] = []
 
         def leads() -> bool:
-            for name in NAMES:
-                page = _page(self.peers[name].log_monitor_port, "jsz?accounts=1&streams=1")
+            for name in asked:
+                page = self._page(name, self.peers[name].log_monitor_port, "jsz?accounts=1&streams=1")
                 for account in (page or {}).get("account_details", ()):
                     for stream in account.get("stream_detail", ()):
                         if stream["name"] == "MQ9_LOG" and stream["cluster"].get("leader"):

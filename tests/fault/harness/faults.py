@@ -9,9 +9,11 @@ import random
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.fault.harness.at_rest import damage_a_copy
 from tests.fault.harness.machine import Machine
+from tests.fault.harness.run import Kind
 from tests.fault.harness.workload import Workload
 from tests.fault.history.history import History
 from tests.support.faults.shim import KILL, Rule
@@ -237,3 +239,10 @@ FAULTS: dict[str, Inject] = {
     "slow fsync": slow_disk,
     "damage at rest": damaged_at_rest,
 }
+
+
+def _start(directory: Path, chance: random.Random) -> Machine:
+    return Machine(directory, is_small=chance.random() < 0.7)
+
+
+BROKER = Kind("fault", _start, Scene, FAULTS)

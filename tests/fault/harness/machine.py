@@ -1,6 +1,7 @@
 """A machine with one broker, whose disk, power and clock fail when a fault says so."""
 
 import asyncio
+import contextlib
 import random
 import shutil
 import signal
@@ -96,6 +97,21 @@ class Machine:
             return not error or LASTING in error
 
         await asyncio.to_thread(wait_until, is_healthy)
+
+    def for_clients(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def end(self) -> None:
+        """Kill the broker, and check its log."""
+        self.broker.end()
+
+    def kill(self) -> None:
+        self.broker.kill()
+
+    def keep(self, to: Path) -> None:
+        """Copy the log and the data directory."""
+        shutil.copy(self.broker.log, to)
+        shutil.copytree(self.data_dir, to / self.data_dir.name)
 
     def signal(self, number: signal.Signals) -> None:
         self.broker.process.send_signal(number)

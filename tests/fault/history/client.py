@@ -1,6 +1,7 @@
 """A NATS client that records what it does and sees. The client library is nats-py."""
 
 import asyncio
+import collections
 import contextlib
 import itertools
 import json
@@ -17,13 +18,46 @@ from tests.support.nats_py import PatientClient
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import MAILBOX
 
+CLOSE_SECONDS = 5
+PROBE_SECONDS = 0.05
 _numbers = itertools.count(1)
 
 
 class _Connection(PatientClient):
-    """nats-py's client, whose closing is seen also where its socket was reset, which it forgets to tell."""
+    """nats-py's client, whose closing is seen also where its socket was reset, which it forgets to tell.
+
+    `read_until`: what the server sent before this moment, this end has read. A server that answers a PING has
+    sent all of it before. Each message has that moment as it was when the message was read, as `since`.
+    """
 
     on_closed: Callable[[], None] | None = None
+    read_until = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pings: collections.deque[float] = collections.deque()
+
+    async def probe(self) -> None:
+        """Move `read_until` on, again and again."""
+        with contextlib.suppress(Exception):  # the connection ended
+            while True:
+                if not self.pings:
+                    await self._send_ping()
+                await asyncio.sleep(PROBE_SECONDS)
+
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        self.pings.append(now())
+        await super()._send_ping(future)
+
+    async def _process_pong(self) -> None:
+        if self.pings:
+            self.read_until = self.pings.popleft()
+        await super()._process_pong()
+
+    def _build_message(self, *arguments: Any) -> Msg:
+        message = super()._build_message(*arguments)
+        message.since = self.read_until
+        return message
 
     async def _close(self, *arguments: Any, **more: Any) -> None:
         try:
@@ -43,15 +77,22 @@ class RecordingClient:
     """One connection. When it ends it is not opened again: make another client.
 
     `name` and the uids that it gives out are different for each client of a history. Without a reply within
-    `patience` seconds, or if the connection ends first, the outcome of a request is unknown.
+    `patience` seconds, or if the connection ends first, the outcome of a request is unknown. `unanswered`:
+    how many requests had no reply in time. A connection ends if the server does not answer pings, which are
+    `ping_seconds` apart.
     """
 
-    def __init__(self, history: History, name: str, *, patience: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self, history: History, name: str, *, patience: float = WAIT_SECONDS, ping_seconds: float = 120
+    ) -> None:
         self.history = history
         self.name = f"{name}-{next(_numbers)}"
         self.patience = patience
+        self.unanswered = 0
+        self._ping_seconds = ping_seconds
         self.ended = asyncio.Event()
         self._nats = _Connection()
+        self._probing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._uids = itertools.count()
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -69,12 +110,15 @@ class RecordingClient:
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0.01,
                     connect_timeout=self.patience,
+                    ping_interval=self._ping_seconds,
+                    max_outstanding_pings=2,
                     error_cb=self._on_error,
                 )
             except Exception as error:  # nats-py raises many kinds
                 failure = error
                 continue
             self._nats.on_closed = self._on_closed
+            self._probing = asyncio.create_task(self._nats.probe())
             await self._nats.subscribe(f"{self.name}.*", cb=self._on_reply)
             return self
         raise OSError(f"no broker accepts connections: {failure!r}") from failure
@@ -89,16 +133,26 @@ class RecordingClient:
         """End the connection, which ends its subscriptions."""
         self._end_subscriptions(is_lost=False)
         with contextlib.suppress(Exception):
-            await self._nats.close()
+            # Over a cut network it would wait for ever until everything is sent.
+            await asyncio.wait_for(self._nats.close(), CLOSE_SECONDS)
+        self._on_closed()
 
     @property
     def is_connected(self) -> bool:
         return self._nats.is_connected and not self.ended.is_set()
 
+    @property
+    def port(self) -> int:
+        """Of this end of the connection."""
+        assert self._nats._transport is not None
+        return int(self._nats._transport._io_writer.get_extra_info("sockname")[1])
+
     async def _on_error(self, _: Exception) -> None:
         """nats-py tells of a lost connection here, and then closes."""
 
     def _on_closed(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
         self._end_subscriptions(is_lost=True)
         self.ended.set()
         for future in self._replies.values():
@@ -208,9 +262,10 @@ class RecordingClient:
             reply_subject = f"{self.name}.{number}" if wants_reply else ""
             await self._nats.publish(MAILBOX + subject, body, reply_subject, headers=headers)
             return await asyncio.wait_for(future, self.patience) if wants_reply else None
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except asyncio.TimeoutError:
+            self.unanswered += 1
+            return None
+        except Exception:
             return None
         finally:
             del self._replies[number]
@@ -260,7 +315,7 @@ class RecordingClient:
         priority = last if last in ("urgent", "critical") else "normal"
         headers = dict(message.headers or {})
         seen = _sighting(subscription.address, int(msg_id), priority, message.data, headers)
-        since = max(subscription.begun, self.history.read_until)
+        since = max(subscription.begun, message.since)
         delivery = Delivery(next(_numbers), subscription.number, seen, now(), since, dash + token)
         self.history.add(delivery)
         return delivery

@@ -1,10 +1,8 @@
 """A history: everything that clients did and saw, in the order in which it began."""
 
-import asyncio
-import collections
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +18,9 @@ from tests.fault.history.records import (
     to_json,
 )
 
-TICK_SECONDS = 0.02
-# So many turns of the event loop are more than enough to take what a socket holds.
-TICKS = 5
-
 
 class History:
-    """The records of one run. Clients of one event loop add to it.
-
-    `ticking` must run while messages are delivered: it measures how late the event loop reads its sockets.
-    """
+    """The records of one run. Clients of one event loop add to it."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -44,7 +35,6 @@ class History:
             Delivery: self.deliveries,
             Listing: self.listings,
         }
-        self._ticks: collections.deque[float] = collections.deque([now()], TICKS)
 
     def add(self, record: Record) -> None:
         """Add a record. Its fields may still change until the history is checked."""
@@ -57,26 +47,6 @@ class History:
         self.add(fault)
         yield fault
         fault.ended = now()
-
-    @contextlib.asynccontextmanager
-    async def ticking(self) -> AsyncIterator[None]:
-        """Note how often the event loop turns, until the end of the `with` block."""
-
-        async def tick() -> None:
-            while True:
-                self._ticks.append(now())
-                await asyncio.sleep(TICK_SECONDS)
-
-        task = asyncio.create_task(tick())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-    @property
-    def read_until(self) -> float:
-        """What was sent to clients before this moment, they have received."""
-        return self._ticks[0]
 
     @property
     def operations(self) -> int:
