@@ -44,6 +44,7 @@ class Purge(NamedTuple):
 
     `address`: that of the mailbox if receipts or dead letters of its messages may be wanted, else empty.
     `receipts_to`: its option. `dead_letter`: where its expired messages go, else empty.
+    `begin`: the key at which the next call goes on, empty for the first key. The store does not have it.
     """
 
     uid: int
@@ -52,6 +53,7 @@ class Purge(NamedTuple):
     address: bytes = b""
     receipts_to: bytes = b""
     dead_letter: bytes = b""
+    begin: bytes = b""
 
     def pack(self) -> bytes:
         """The value of its row in the store."""
@@ -119,20 +121,24 @@ class Purges:
                 break
             purge = self._waiting.popleft()
             try:
-                progress = self._purge_row_by_row(purge, end) if purge.address else self._purge(purge)
+                progress, rest = (
+                    self._purge_row_by_row(purge, end) if purge.address else self._purge(purge)
+                )
             except UNREADABLE:
                 self._waiting.append(purge)
                 raise
             self._committing += 1
-            self._accumulator.group.defer(partial(self._committed, purge, progress))
+            self._accumulator.group.defer(partial(self._committed, purge, progress, rest))
         return bool(self._waiting) or self._committing > 0
 
-    def _purge_row_by_row(self, purge: Purge, end_time: float) -> Progress:
+    def _purge_row_by_row(self, purge: Purge, end_time: float) -> tuple[Progress, Purge]:
         """Delete messages until `end_time`, and add the dead letters and receipts of each to the commit
-        group. The rest is read again when the group is durable."""
+        group. Returns what is left as a purge, for when the group is durable: it begins behind what is
+        deleted, because RocksDB steps over deleted rows one by one."""
         commit_group = self._accumulator.group
         row: list[tuple[bytes, bytes]] = []
-        for key, value in self._store.scan(*layout.messages_of(purge.uid)):
+        first, end = layout.messages_of(purge.uid)
+        for key, value in self._store.scan(purge.begin or first, end):
             row.append((key, value))
             if layout.is_bitmap(value):
                 continue
@@ -146,18 +152,22 @@ class Purges:
                     row,
                 )
                 if done is not None:
-                    if key != layout.bitmap_key(key):
-                        commit_group.put_raw(layout.bitmap_key(key), done)
-                    return Progress.BLOCKED
+                    bitmap_key = layout.bitmap_key(key)
+                    if key != bitmap_key:
+                        commit_group.put_raw(bitmap_key, done)
+                    return Progress.BLOCKED, purge._replace(begin=bitmap_key)
             for each, _ in row:
                 commit_group.delete_raw(each)
             row = []
             if time.perf_counter() >= end_time:
-                return Progress.UNFINISHED
+                return Progress.UNFINISHED, purge._replace(begin=key + b"\0")
+        if purge.begin:
+            # A store that failed in the meantime may have rows again that were deleted.
+            return Progress.UNFINISHED, purge._replace(begin=b"")
         commit_group.delete_raw(layout.purge_key(purge.uid))
-        return Progress.FINISHED
+        return Progress.FINISHED, purge
 
-    def _purge(self, purge: Purge) -> Progress:
+    def _purge(self, purge: Purge) -> tuple[Progress, Purge]:
         commit_group = self._accumulator.group
         first, end = layout.messages_of(purge.uid)
         if purge.messages <= MAX_MESSAGES_BY_KEY and purge.size_bytes <= MAX_BYTES_BY_KEY:
@@ -166,11 +176,13 @@ class Purges:
         else:
             commit_group.delete_range(first, end)
         commit_group.delete_raw(layout.purge_key(purge.uid))
-        return Progress.FINISHED
+        return Progress.FINISHED, purge
 
-    def _committed(self, purge: Purge, progress: Progress, durable: bool) -> None:
+    def _committed(self, purge: Purge, progress: Progress, rest: Purge, durable: bool) -> None:
         self._committing -= 1
-        if durable and progress is Progress.BLOCKED:
-            self._blocked.append((time.monotonic() + BLOCKED_SECONDS, purge))
-        elif not durable or progress is not Progress.FINISHED:
+        if not durable:
             self._waiting.append(purge)
+        elif progress is Progress.BLOCKED:
+            self._blocked.append((time.monotonic() + BLOCKED_SECONDS, rest))
+        elif progress is Progress.UNFINISHED:
+            self._waiting.append(rest)
