@@ -3,21 +3,26 @@
 import random
 import re
 import signal
+import socket
 import time
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+from mq9fast.network.connection_record import MAX_CLOSED
+from mq9fast.storage.rocks_reader import MIN_FLUSH_BYTES
 from tests.support.broker import Broker
 from tests.support.certificates import Certificates
 from tests.support.waiting import WAIT_SECONDS, wait_until
-from tests.support.wire_client import Wire
+from tests.support.wire_client import MAILBOX, Wire
 
 # The broker gives memory back when it has written nothing for four seconds.
 IDLE_SECONDS = 10.0
 STEP_BYTES = 256 << 10
 # Mailboxes that several clients use at once.
 NAMES = [f"soak.{number}" for number in range(6)]
+# Small enough to be stored in RocksDB itself.
+FLUSHED = b"f" * 1000
 GAUGES = ("connections", "subscriptions", "mailboxes", "mailbox_messages", "mailbox_bytes", "remembered_ids")
 
 
@@ -44,6 +49,12 @@ class Site:
         self.port, self.ws_port = self.broker.port, self.broker.ws_port
         self.monitor_url = self.broker.monitor_url
         self.monitor_port = int(self.monitor_url.rpartition(":")[2])
+        self._fill_closed_connections()
+
+    def _fill_closed_connections(self) -> None:
+        """The broker keeps what it knows of the connections that closed last, up to MAX_CLOSED of them."""
+        for _ in range(MAX_CLOSED):
+            socket.create_connection(("127.0.0.1", self.port), WAIT_SECONDS).close()
 
     def _write_config(self, number: int) -> None:
         self.config.write_text(f"max_subscriptions = {1000 + number}\nmax_mailboxes = {5000 + number}\n")
@@ -58,10 +69,16 @@ class Site:
         with Wire(self.port) as wire:
             while remove_mailboxes(wire):
                 time.sleep(1.5)
-        wait_until(lambda: set(self._gauges().values()) == {0}, WAIT_SECONDS)
+        self._wait_until_empty()
+        with Wire(self.port) as wire:
+            flush_memtables(wire)
+        self._wait_until_empty()
         rss_bytes = self._idle_memory()
         threads = len(list(Path(f"/proc/{self.broker.process.pid}/task").iterdir()))
         return Sample(rss_bytes, self.broker.open_descriptors, threads, self._gauges())
+
+    def _wait_until_empty(self) -> None:
+        wait_until(lambda: set(self._gauges().values()) == {0}, WAIT_SECONDS)
 
     def _idle_memory(self) -> int:
         """The memory when it has not fallen for IDLE_SECONDS: purges go on after the clients left."""
@@ -77,6 +94,14 @@ class Site:
             text = answer.read().decode()
         found = dict(re.findall(r"^mq9fast_(\w+) (\S+)$", text, re.MULTILINE))
         return {name: int(float(found[name])) for name in GAUGES}
+
+
+def flush_memtables(wire: Wire) -> None:
+    """Have the store flush its memtables when it is idle: it keeps those that are small in memory."""
+    wire.create(name="flushed", ttl=1)
+    for _ in range(MIN_FLUSH_BYTES // len(FLUSHED) + 100):
+        wire.pub(f"{MAILBOX}MSG.flushed", FLUSHED)
+    wire.ping()
 
 
 def remove_mailboxes(wire: Wire) -> list[str]:

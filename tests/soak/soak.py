@@ -13,9 +13,8 @@ from tests.soak.site import Sample, Site
 from tests.soak.witness import Witness
 
 CLIENTS = 6
-# Caches fill, the heap has gaps, threads start when they are needed. Memory grew by 19 MiB in ten minutes for
-# reasons that are not known: a leak of this size would pass.
-NOISE_BYTES = 24 << 20
+# The store keeps memtables of up to 4 MiB, and the heap has gaps.
+NOISE_BYTES = 8 << 20
 NOISE_DESCRIPTORS = 8
 NOISE_THREADS = 4
 
