@@ -121,9 +121,7 @@ class Purges:
                 break
             purge = self._waiting.popleft()
             try:
-                progress, rest = (
-                    self._purge_row_by_row(purge, end) if purge.address else self._purge(purge)
-                )
+                progress, rest = self._purge_row_by_row(purge, end) if purge.address else self._purge(purge)
             except UNREADABLE:
                 self._waiting.append(purge)
                 raise
