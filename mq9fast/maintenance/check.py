@@ -3,6 +3,7 @@
 Reads only. `check_directory` looks at the files in the order in which a start does, and then at every row.
 """
 
+import contextlib
 from pathlib import Path
 
 from mq9fast._core.storage.record import CorruptRecord
@@ -31,7 +32,9 @@ def check_directory(path: Path) -> Report:
     """
     with unused(path):
         try:
-            return _Check(path).run()
+            check = _Check(path)
+            with contextlib.closing(check.segments.reader):
+                return check.run()
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             raise StoreError(f"{path} cannot be read: {error.strerror or error}{where}") from error
@@ -42,7 +45,7 @@ class _Check:
         self._path = path
         self._names = checks.file_names(path)
         self._report = Report(str(path))
-        self._segments = SegmentFiles(path)
+        self.segments = SegmentFiles(path)
 
     def _problem(self, error: Exception | str, file: str = "", **about: object) -> None:
         text = str(error)
@@ -56,8 +59,8 @@ class _Check:
             name.startswith("MANIFEST-") or name.endswith(".sst") for name in self._names
         ):
             raise StoreError(f"{self._path} holds no store")
-        report.segments = len(self._segments.sizes)
-        report.segment_bytes = sum(self._segments.sizes.values())
+        report.segments = len(self.segments.sizes)
+        report.segment_bytes = sum(self.segments.sizes.values())
         try:
             name, content = manifest_content(self._path)
             manifest, end = parse_manifest(self._path, name, content)
@@ -95,7 +98,7 @@ class _Check:
         """Check what a start would find in the log, and drop from it."""
         report = self._report
         check_values = state is None or may_have_lost_values(state)
-        readable = self._segments.reader.is_readable if check_values else None
+        readable = self.segments.reader.is_readable if check_values else None
         log = read_log(self._path, manifest, readable, 0 if state is None else state.synced)
         report.log_files = len(log.files)
         report.log_bytes = sum(file.stat().st_size for file in log.files)
@@ -134,24 +137,24 @@ class _Check:
             self._problem(error)
             return
         try:
-            rows = RowCheck(self._report, reader, self._segments.reader)
+            rows = RowCheck(self._report, reader, self.segments.reader)
             rows.run()
             self._check_segments(rows.segments)
         finally:
             reader.close()
 
     def _check_segments(self, registered: set[int]) -> None:
-        for number in sorted(registered - self._segments.sizes.keys()):
+        for number in sorted(registered - self.segments.sizes.keys()):
             self._problem("is missing", segment_name(number))
-        for number in sorted(registered & self._segments.sizes.keys()):
+        for number in sorted(registered & self.segments.sizes.keys()):
             name = segment_name(number)
             try:
-                self._segments.scan(number)
+                self.segments.scan(number)
             except CorruptRecord:
                 if not any(problem.file == name for problem in self._report.problems):
                     self._report.notes.append(
                         f"{name} has a record that is not whole and that no row needs: a kill may leave one"
                     )
-        leftovers = self._segments.sizes.keys() - registered
+        leftovers = self.segments.sizes.keys() - registered
         if leftovers and self._report.is_sound:
             self._report.notes.append(f"a start deletes {len(leftovers)} segments that no row names")

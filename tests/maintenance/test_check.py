@@ -54,6 +54,13 @@ def test_sound_store_is_counted_and_not_changed(diverse: Diverse) -> None:
     assert report.lost == report.not_durable == 0
 
 
+def test_check_leaves_no_descriptor_open(diverse: Diverse) -> None:
+    descriptors = Path("/proc/self/fd")
+    before = {file.name for file in descriptors.iterdir()}
+    check_directory(diverse.path)
+    assert {file.name for file in descriptors.iterdir()} == before
+
+
 def test_damaged_store_is_not_changed_either(damaged: Path) -> None:
     for kind in ("table", "segment", "log"):
         flip_in_the_middle(damaged_files(damaged)[kind])
