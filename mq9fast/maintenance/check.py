@@ -63,13 +63,18 @@ class _Check:
         report.segment_bytes = sum(self.segments.sizes.values())
         try:
             name, content = manifest_content(self._path)
-            manifest, end = parse_manifest(self._path, name, content)
+            after_cut = state is not None and state.served and is_power_cut(state, boot_id())
+            manifest, end = parse_manifest(self._path, name, content, after_power_cut=after_cut)
         except StartError as error:
             self._problem(error)
             return report
         except FileNotFoundError:
             self._problem("is missing", "CURRENT")
             return report
+        if manifest.damaged_from is not None:
+            report.notes.append(
+                f"a power cut damaged {name} from byte {end} on, which was not durable: a start cuts it off"
+            )
         report.tables, report.table_bytes = len(manifest.tables), sum(manifest.tables.values())
         log = self._check_log(manifest, state)
         with links_to(self._path) as links:

@@ -16,7 +16,8 @@ from mq9fast.storage import directory_checks as checks
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter, boot_id, read_state
 from mq9fast.storage.layout import not_mq9fast
 from mq9fast.storage.loss import Loss, describe_end, is_power_cut, measure_loss
-from mq9fast.storage.manifest import read_manifest
+from mq9fast.storage.manifest import Manifest, read_manifest
+from mq9fast.storage.manifest_end import cut_damaged_end
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.write_ahead_log import (
     WriteAheadLog,
@@ -50,6 +51,7 @@ class DataDirectory:
         self.state: BrokerState | None = None
         self.file: StateFile | None = None
         self._accept_loss = accept_loss
+        self._manifest: Manifest | None = None
         self._broken_log: WriteAheadLog | None = None
         self._keep_broken_part = False
 
@@ -69,7 +71,8 @@ class DataDirectory:
             return
         if self.state is None:
             self._check_without_state(read_format_version(path))
-        manifest = read_manifest(path)
+        after_cut = self.state is not None and self.state.served and is_power_cut(self.state, boot_id())
+        manifest = self._manifest = read_manifest(path, after_power_cut=after_cut)
         checks.check_files(path, names, manifest)
         if self.state is None or self.state.served:
             checks.check_same_store(path, manifest, self.state)
@@ -91,6 +94,13 @@ class DataDirectory:
             # RocksDB may reuse the numbers of log files that are gone.
             self.state.log_checksums = {}
             StateWriter(self.file, self.state).begin()
+        if self._manifest is not None and self._manifest.damaged_from is not None:
+            target = _unused_name(self.path)
+            cut_damaged_end(self.path, self._manifest, target)
+            log.warning(
+                "a power cut damaged the end of %s, which was not durable: it was cut off, a copy is in %s",
+                self._manifest.name, target,
+            )  # fmt: skip
         if self._broken_log is not None and not self._keep_broken_part:
             truncate_at_break(self.path, self._broken_log)
         elif self._broken_log is not None:
@@ -186,7 +196,7 @@ def may_have_lost_values(state: BrokerState) -> bool:
 
 
 def _unused_name(path: Path) -> Path:
-    """A new name in `path` for the directory that takes the broken part of a log."""
+    """A new name in `path` for the directory that takes the broken part of a log or of the MANIFEST."""
     number = 1
     while (path / f"lost-{number}").exists():
         number += 1

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from mq9fast._core.storage.rocks_log import PayloadReader
+from mq9fast._core.storage.rocks_log import PayloadReader, find_payloads
 from mq9fast.errors import bad_file_error
 
 _CURRENT = re.compile(rb"MANIFEST-(\d+)\n")
@@ -25,7 +25,8 @@ class Manifest(NamedTuple):
 
     `name`: its file name. `first_log`: the number of the first file of the log. `next_file`: the number of
     the next new file. `flushed`: the tables hold every change up to this sequence number. `bounds`: of each
-    table, its level, its first key, and its last key.
+    table, its level, its first key, and its last key. `damaged_from`: at this offset the file has a damaged
+    last edit, which is not applied.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Manifest(NamedTuple):
     flushed: int
     tables: dict[int, int]  # file number: bytes
     bounds: dict[int, tuple[int, bytes, bytes]]
+    damaged_from: int | None = None
 
 
 class _Edits:
@@ -45,6 +47,7 @@ class _Edits:
         self.first_log = self.next_file = self.flushed = -1
         self.tables: dict[int, int] = {}
         self.bounds: dict[int, tuple[int, bytes, bytes]] = {}
+        self.changes_tables = False
 
     def apply(self, edit: bytes) -> None:
         """Apply one edit. Raises ValueError or IndexError if it is malformed or has an unknown tag."""
@@ -56,6 +59,7 @@ class _Edits:
         if tag == _NEW_FILE:
             self._new_file()
         elif tag == _DELETED_FILE:
+            self.changes_tables = True
             self._number()
             number = self._number()
             self.tables.pop(number, None)
@@ -92,6 +96,7 @@ class _Edits:
         while self._number() != _END_OF_FIELDS:
             self._text()
         self.tables[number] = size
+        self.changes_tables = True
 
     def _number(self) -> int:
         number = shift = 0
@@ -111,12 +116,13 @@ class _Edits:
         return self._edit[self._at - size : self._at]
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, *, after_power_cut: bool = False) -> Manifest:
     """Read the MANIFEST that CURRENT names in the directory `path`. Raises StartError or OSError.
 
-    An incomplete last edit is ignored, as RocksDB does: it never took effect.
+    An incomplete last edit is ignored, as RocksDB does: it never took effect. `after_power_cut`: a damaged
+    last edit may be one that was never fsynced. It is ignored too, but `data_directory.py` has to cut it off.
     """
-    return parse_manifest(path, *manifest_content(path))[0]
+    return parse_manifest(path, *manifest_content(path), after_power_cut=after_power_cut)[0]
 
 
 def manifest_content(path: Path) -> tuple[str, bytes]:
@@ -130,12 +136,15 @@ def manifest_content(path: Path) -> tuple[str, bytes]:
     return name, (path / name).read_bytes()
 
 
-def parse_manifest(path: Path, name: str, content: bytes) -> tuple[Manifest, int]:
+def parse_manifest(
+    path: Path, name: str, content: bytes, *, after_power_cut: bool = False
+) -> tuple[Manifest, int]:
     """The Manifest in `content`, and where its last complete edit ends. Raises StartError, which names
     `path` and `name`."""
     damaged = bad_file_error(path, name, "is damaged")
     reader = PayloadReader()
-    if not reader.feed(content) and not reader.torn and any(content[reader.end :]):
+    is_intact = reader.feed(content) or reader.torn or not any(content[reader.end :])
+    if not is_intact and not (after_power_cut and _is_last_change(content, reader.end)):
         raise damaged
     edits = _Edits()
     try:
@@ -146,4 +155,21 @@ def parse_manifest(path: Path, name: str, content: bytes) -> tuple[Manifest, int
     if min(edits.first_log, edits.next_file, edits.flushed) < 0:
         raise damaged
     numbers = edits.first_log, edits.next_file, edits.flushed
-    return Manifest(name, edits.store_id, *numbers, edits.tables, edits.bounds), reader.end
+    damaged_from = None if is_intact else reader.end
+    return Manifest(name, edits.store_id, *numbers, edits.tables, edits.bounds, damaged_from), reader.end
+
+
+def _is_last_change(content: bytes, at: int) -> bool:
+    """Whether no edit behind the damaged one at the offset `at` changes tables.
+
+    With the edit of a flush, RocksDB writes and fsyncs a second one, about the log.
+    """
+    for edit in find_payloads(content, at):
+        edits = _Edits()
+        try:
+            edits.apply(edit)
+        except (ValueError, IndexError):
+            return False
+        if edits.changes_tables:
+            return False
+    return True

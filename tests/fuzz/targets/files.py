@@ -80,8 +80,9 @@ def read_manifest_file(data: bytes) -> None:
     (SCRATCH / "CURRENT").write_bytes(b"MANIFEST-000001\n")
     for content in (data, log_of([data])):
         (SCRATCH / "MANIFEST-000001").write_bytes(content)
-        with contextlib.suppress(StartError):
-            read_manifest(SCRATCH)
+        for after_power_cut in (False, True):
+            with contextlib.suppress(StartError):
+                read_manifest(SCRATCH, after_power_cut=after_power_cut)
 
 
 def read_state_file(data: bytes) -> None:

@@ -10,9 +10,6 @@ from pathlib import Path
 
 # Disks write sectors, systems pages.
 BLOCK_BYTES = (512, 4096, 4096)
-# RocksDB does not open a MANIFEST whose last edit has a gap. So it is cut off, as file systems do that never
-# show what was not written: see "What was found" in docs/reliability.md.
-IN_ORDER = "MANIFEST"
 
 
 class Fsynced:
@@ -56,9 +53,7 @@ class Fsynced:
         for held in self._kept.glob(f"{number}.*.held"):
             files.setdefault(held.stat().st_ino, held)
         contents = {
-            name: self._content(files[inode], chance, in_order=name.startswith(IN_ORDER))
-            for name, inode in names.items()
-            if inode in files
+            name: self._content(files[inode], chance) for name, inode in names.items() if inode in files
         }
         for path in files.values():
             path.unlink()
@@ -82,14 +77,12 @@ class Fsynced:
                 names[name] = int(inode)
         return names
 
-    def _content(self, path: Path, chance: random.Random | None, *, in_order: bool = False) -> bytes:
+    def _content(self, path: Path, chance: random.Random | None) -> bytes:
         copy = self._kept / str(path.stat().st_ino)
         old = copy.read_bytes() if copy.exists() else b""
         if chance is None or chance.random() < 0.3:
             return old
         new = path.read_bytes()
-        if in_order and new[: len(old)] == old:
-            return new[: chance.randint(len(old), len(new))]
         return new if chance.random() < 0.3 else tear(old, new, chance)
 
 
