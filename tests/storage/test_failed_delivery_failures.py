@@ -1,5 +1,7 @@
 """Failed deliveries and dead letters when writes or fsyncs fail: nothing is lost or done twice."""
 
+import time
+
 import pytest
 
 from tests.support.faults.broker import BrokerOnFaultyStore
@@ -27,6 +29,31 @@ def test_failed_delivery_is_stored_once_the_store_works(
         assert wire.silent(0.1)
         wait_until(lambda: wire.create(name="tasks").get("is_new") is False)
         assert wire.delete("tasks", 0) == {"deleted": True}
+
+
+@pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])
+@pytest.mark.parametrize("fails_before", [False, True], ids=["with the answer", "before the answer"])
+def test_message_given_back_waits_although_the_store_failed(
+    faulty_broker: BrokerOnFaultyStore, fault: str, fails_before: bool
+) -> None:
+    """The delay of -NAK counts from the answer on, and the failed delivery is counted once."""
+    delay = 2.0
+    with Wire(faulty_broker.port) as wire, Wire(faulty_broker.port) as member:
+        wire.create(name="tasks")
+        wire.msg("tasks", "n0")
+        member.subscribe("tasks", queue="g")
+        message = member.message()
+        setattr(faulty_broker.faults, fault, 1)
+        if fails_before:
+            assert wire.msg("tasks", "n1")["code"] == "store_unavailable"
+        begun = time.monotonic()
+        answer = member.request(message.reply, f'-NAK {{"delay": {delay * 1e9:.0f}}}').json
+        assert answer == {"deleted": False} if fails_before else answer["code"] == "store_unavailable"
+        again = member.message()
+        assert time.monotonic() - begun > delay - 0.01
+        assert b"Mq9-Deliveries: 2" in again.header
+        assert wire.list("tasks")["messages"][0]["deliveries"] == 1
+        assert getattr(faulty_broker.faults, fault) == 0
 
 
 @pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])

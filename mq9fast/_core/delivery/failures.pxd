@@ -5,7 +5,7 @@ over what is dead, `DeadLetters` for what it cannot move now, `Deleter` when a m
 show the count.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.failed_deliveries cimport Failure
@@ -27,7 +27,7 @@ cdef class Failures:
     cdef bint load(self, Mailbox mailbox, Py_ssize_t most) except -1
     cdef Failure* find(self, Mailbox mailbox, uint64_t msg_id) noexcept
     cdef bint count(
-        self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms, uint32_t* counted
+        self, Mailbox mailbox, uint64_t msg_id, uint64_t asked_ms, uint32_t* counted
     ) except -1
     cdef Failure* add(self, Mailbox mailbox, uint64_t msg_id) except NULL
     cdef int put_row(self, Mailbox mailbox, const Failure* failure) except -1

@@ -1,7 +1,7 @@
 """Counts failed deliveries; the contract, and who uses it, is in failures.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from mq9fast._core.commit.accumulator cimport Accumulator
 from mq9fast._core.mailbox.failed_deliveries cimport (
@@ -62,16 +62,17 @@ cdef class Failures:
         return NULL if mailbox.failed is None else mailbox.failed.find(msg_id)
 
     cdef bint count(
-        self, Mailbox mailbox, uint64_t msg_id, int64_t delay_ms, uint32_t* counted
+        self, Mailbox mailbox, uint64_t msg_id, uint64_t asked_ms, uint32_t* counted
     ) except -1:
-        """Count a failed delivery. The message waits for `delay_ms`, or as the `backoff` of its mailbox says
-        if that is NO_DELAY_GIVEN. Returns whether it waits. What is to be a dead letter is not counted any
-        more. Raises what the store raises.
+        """Count a failed delivery. The message waits until `asked_ms`, or, if that is 0, as the `backoff` of
+        its mailbox says. Returns whether it waits. What is to be a dead letter is not counted any more.
+        Raises what the store raises.
 
         `counted`: 0, and is set to the count. If the commit group fails, the caller calls this again with
         that value: the store may have the count all the same.
         """
         cdef Failure* failure = self.add(mailbox, msg_id)
+        cdef uint64_t now_ms = self.mailbox_index.now_ms
         if mailbox.failed.is_dead(msg_id):
             return False
         if counted[0] and failure.count >= counted[0]:
@@ -79,12 +80,12 @@ cdef class Failures:
             return failure.due_ms != 0
         failure.count += 1
         counted[0] = failure.count
-        if delay_ms < 0:
-            delay_ms = 0 if mailbox.options is None else <int64_t>mailbox.options.backoff_ms(failure.count)
-        failure.due_ms = self.mailbox_index.now_ms + <uint64_t>delay_ms if delay_ms else 0
+        if not asked_ms and mailbox.options is not None:
+            asked_ms = now_ms + mailbox.options.backoff_ms(failure.count)
+        failure.due_ms = asked_ms if asked_ms > now_ms else 0
         self.put_row(mailbox, failure)
         self.counted += 1
-        return delay_ms != 0
+        return failure.due_ms != 0
 
     cdef int keep_dead(self, Mailbox mailbox, uint64_t msg_id, uint32_t deliveries, bytes text) except -1:
         """The message is dead, after so many deliveries, and cannot be moved now: no client gets it any more,

@@ -90,14 +90,18 @@ cdef class GivenBack(Timed):
 
     cdef int store_one(self, InFlight* entry, int64_t delay_ms) except -1:
         """Store the failed delivery of an UNSTORED entry in the commit group that gathers now. While the
-        store accepts no writes, it is stored later."""
+        store accepts no writes, it is stored later. The entry keeps the delay until it is durable."""
         cdef Share share
         cdef bint waits
+        if delay_ms != NO_DELAY_GIVEN:
+            entry.asked_ms = self.work.failures.mailbox_index.now_ms + <uint64_t>delay_ms
         if self.work.failures.accumulator.store_failed:
             return self.queue()
         share = Share(self)
         try:
-            waits = self.work.failures.count(self.mailbox, entry.item.minor, delay_ms, &entry.counted)
+            waits = self.work.failures.count(
+                self.mailbox, entry.item.minor, entry.asked_ms, &entry.counted
+            )
         except Exception:
             self.queue()
             raise
@@ -112,16 +116,16 @@ cdef class GivenBack(Timed):
         at least 1."""
         cdef Share share = Share(self)
         cdef HeapItem* item
+        cdef InFlight* entry
         cdef Py_ssize_t count = 0
         cdef bint waits
         while count < most:
             item = self.table.unstored.first()
             if item is NULL:
                 break
-            waits = self.work.failures.count(
-                self.mailbox, item.minor, NO_DELAY_GIVEN, &(<InFlight*>item.owner).counted
-            )
-            self.table.begin_storing(<InFlight*>item.owner, waits)
+            entry = <InFlight*>item.owner
+            waits = self.work.failures.count(self.mailbox, item.minor, entry.asked_ms, &entry.counted)
+            self.table.begin_storing(entry, waits)
             share.ids.append(item.minor)
             count += 1
         if count:

@@ -26,6 +26,7 @@ cdef struct InFlight:
     HeapItem item
     RecordLocation location  # of the message in the store
     uint64_t delivery        # number of its last delivery, for the token; 0 = without a token
+    uint64_t asked_ms        # until when its -NAK has it wait; 0 = the `backoff` of its mailbox decides
     uint32_t size            # of header and payload, in bytes
     uint32_t counted         # its failed deliveries, if the last one is counted and not durable; else 0
     uint8_t state            # an InFlightState

@@ -115,6 +115,7 @@ cdef class InFlightTable:
         check(entry.state != DELETING, b"a message that is being deleted is given to no member")
         self.take_out(entry)
         entry.state = HELD
+        entry.asked_ms = 0
         entry.item.major = now_ms
         entry.member = member
         entry.next = member_of.first

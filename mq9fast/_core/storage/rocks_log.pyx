@@ -218,7 +218,7 @@ def values_in(bytes payload not None) -> list:
 
 
 def find_payloads(bytes data not None, Py_ssize_t start) -> list:
-    """The payloads that begin in `data`, a whole file, behind the offset `start`. They are searched at each byte.
+    """The payloads that begin in `data`, a whole file, behind the offset `start`: searched at each byte.
 
     Of a payload in fragments, the first one.
     """
