@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from bench.peers.batches import batches
 
@@ -131,7 +132,13 @@ class Window(Marks):
         return more
 
 
-Sink = Bytes | Marks
+class Sink(Protocol):
+    """Receives what `exchange` waits for."""
+
+    socket: socket.socket
+
+    def take(self) -> bool:
+        """Receive once. Return False when everything has arrived."""
 
 
 def wait_in_kernel(connection: socket.socket) -> None:

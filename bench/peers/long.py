@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import multiprocessing
+import os
 import shutil
 import statistics
 import sys
@@ -26,6 +27,7 @@ from bench.peers.exchange import Window, wait_in_kernel
 from bench.peers.machine import describe
 from bench.peers.nats import END, JETSTREAM_WINDOW, pub
 from bench.peers.payloads import payloads
+from bench.peers.places import SERVER, WAITING_CLIENT, leave_preferred, prefer
 from bench.peers.report import table_head, table_line
 from bench.peers.rounds import tell
 from bench.peers.rows_large import bounded, size_name
@@ -38,8 +40,10 @@ SIZES = (1 << 10, 16 << 10)
 MEMBERS = 2
 IDLE_SECONDS = 5
 # Without readers: what a mailbox takes before the next one is filled, and how many full ones are kept.
-MAILBOX_BYTES = 2 << 30
+MAILBOX_BYTES = 512 << 20
 FULL_MAILBOXES = 4
+# A name is used again when its mailbox has long ended.
+NAMES = 16
 # Seconds that an ended mailbox has still to live, the least that CREATE accepts.
 ENDED_TTL = 1
 # The sender waits while the readers are this far behind.
@@ -81,7 +85,7 @@ class Turns:
 
     def __init__(self, control: Wire, size: int, window: int) -> None:
         self.control, self.full, self.given = control, MAILBOX_BYTES // size, 0
-        names = [f"bench.{n}" for n in range(FULL_MAILBOXES + 2)]
+        names = [f"bench.{n}" for n in range(NAMES)]
         self.names = itertools.cycle(names)
         self.batches = {
             name: itertools.cycle(batches(frames_for(name, size), 1, window // 4)) for name in names
@@ -192,10 +196,13 @@ def run(server: Server, size: int, seconds: float, *, readers: bool) -> dict[str
         processes = [multiprocessing.Process(target=work, args=args, daemon=True) for work, args in works]
         for process in processes:
             process.start()
+        prefer(server.pid, SERVER)
+        prefer(os.getpid(), WAITING_CLIENT)
         try:
             facts = watch(server, wire, size, seconds, sent, done, readers=readers)
             assert all(process.is_alive() for process in processes), "a client has failed"
         finally:
+            leave_preferred()
             for process in processes:
                 process.kill()
                 process.join()
@@ -281,7 +288,7 @@ def main() -> int:
             f"# Minutes at full speed, {facts['date']}",
             "",
             f"Commit {facts['commit']}, {facts['machine']['processor']}, `--sync interval`. Without readers",
-            f"the last {FULL_MAILBOXES} mailboxes of {MAILBOX_BYTES >> 30} GiB are kept: *messages*.",
+            f"the last {FULL_MAILBOXES} mailboxes of {MAILBOX_BYTES >> 20} MiB are kept: *messages*.",
             "",
             *table_head(HEADS),
             *(line(each) for each in found),

@@ -6,9 +6,10 @@ from functools import partial
 
 from bench.peers import nats
 from bench.peers.comparison import RATE, Comparison, Figure, Row, Side
+from bench.peers.frames import MIN_DROPPED_BYTES, Messages
 from bench.peers.nats import JETSTREAM_WINDOW, jetstream
 from bench.peers.payloads import payloads
-from bench.peers.rows_read import MEMBERS, PULL_BATCH, read_mailbox, read_stream
+from bench.peers.rows_read import MEMBERS, PULL_BATCH, NewSink, marks, read_mailbox, read_stream
 from bench.peers.rows_send import IN_FLIGHT, send
 from bench.peers.servers import Server, mq9fast
 from bench.peers.workers import SkippingWorker
@@ -83,11 +84,13 @@ def read_comparison(reads: Reads, scale: float) -> Comparison:
     def work(read: Read) -> Callable[[Server], Figures]:
         return lambda server: filled_and_read(server, reads.size, count, rows, read)
 
-    pulls = partial(read_stream, worker=SkippingWorker, batch=batch)
+    # A client that copies each payload is slower than either server.
+    sink: NewSink = Messages if reads.size >= MIN_DROPPED_BYTES else marks
+    pulls = partial(read_stream, worker=SkippingWorker, batch=batch, sink=sink)
     return Comparison(
         [Row(row, RATE, {"JetStream": READ_TARGET}) for row in rows],
         [
-            Side(mq9fast("interval"), work(partial(read_mailbox, worker=SkippingWorker))),
+            Side(mq9fast("interval"), work(partial(read_mailbox, worker=SkippingWorker, sink=sink))),
             Side(
                 jetstream(),
                 work(pulls),

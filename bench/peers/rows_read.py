@@ -1,11 +1,12 @@
 """A million stored messages: the memory they add, their replay, and a queue group that drains them."""
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from bench.peers import nats, resp
 from bench.peers.comparison import BYTES, RATE, Comparison, Figure, Lap, Row, Side
-from bench.peers.exchange import Marks, exchange
+from bench.peers.exchange import Marks, Sink, exchange
 from bench.peers.nats import Mailboxes, Stream, jetstream, pub
 from bench.peers.payloads import MARK, payload
 from bench.peers.servers import Server, mq9fast
@@ -13,6 +14,7 @@ from bench.peers.workers import GROUP, NatsWorker, RedisWorker, drain
 from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
+NewSink = Callable[[socket.socket, int], Sink]
 BODY = payload(100)
 MEMORY = "memory added by 1,000,000 stored messages without a subscriber"
 REPLAY = "replay of 1,000,000 messages to a new subscriber"
@@ -24,6 +26,11 @@ GROUP_COUNT = 1000
 PULL_BATCH = 2000
 
 
+def marks(connection: socket.socket, count: int) -> Sink:
+    """Receives `count` of the messages BODY, and of others that end in MARK."""
+    return Marks(connection, MARK, count)
+
+
 def mailbox(server: Server, *, count: int) -> Figures:
     return {MEMORY: fill(server, count), **read_mailbox(server, count, (REPLAY, DRAIN))}
 
@@ -33,7 +40,11 @@ def stream(server: Server, *, count: int) -> Figures:
 
 
 def read_mailbox(
-    server: Server, count: int, rows: tuple[str, str], worker: type[NatsWorker] = NatsWorker
+    server: Server,
+    count: int,
+    rows: tuple[str, str],
+    worker: type[NatsWorker] = NatsWorker,
+    sink: NewSink = marks,
 ) -> Figures:
     """Replay and drain `count` stored messages."""
     wire = Wire(server.port)
@@ -41,7 +52,7 @@ def read_mailbox(
     reader = Wire(server.port)
     with Lap(server) as replay:
         reader.subscribe("bench")
-        exchange([], [Marks(reader.socket, MARK, count)])
+        exchange([], [sink(reader.socket, count)])
     reader.close()
     members = [Wire(server.port) for _ in range(MEMBERS)]
     with Lap(server) as drained:
@@ -57,6 +68,7 @@ def read_stream(
     rows: tuple[str, str],
     worker: type[NatsWorker] = NatsWorker,
     batch: int = PULL_BATCH,
+    sink: NewSink = marks,
 ) -> Figures:
     """Replay `count` stored messages with a push consumer, and drain them with pulls of `batch`."""
     wire = Wire(server.port)
@@ -66,7 +78,7 @@ def read_stream(
     reader.ping()
     with Lap(server) as replay:
         kept.consumer({"deliver_subject": "deliver", "ack_policy": "none", "mem_storage": True})
-        exchange([], [Marks(reader.socket, MARK, count)])
+        exchange([], [sink(reader.socket, count)])
     reader.close()
     kept.consumer({"durable_name": "W", "ack_policy": "explicit", "max_ack_pending": -1, "max_waiting": 512})
     members = [Wire(server.port) for _ in range(MEMBERS)]

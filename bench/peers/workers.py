@@ -6,11 +6,14 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from bench.peers.exchange import READ_BYTES, TIMEOUT_SECONDS
+from bench.peers.exchange import READ_BYTES, TIMEOUT_SECONDS, wait_in_kernel
+from bench.peers.frames import Frames
 from bench.peers.resp import ENTRY_ID, STREAM, Resp, command
 from tests.support.wire_client import Wire
 
 GROUP = b"workers"
+# A frame with a large payload is received in parts: after one of them, more may be there without a wait.
+MORE_READS = 4
 # The reply subject of a message of 100 bytes. An answer deletes the message.
 REPLY = re.compile(rb" (\$\S+) 100\r\n")
 
@@ -76,27 +79,16 @@ class SkippingWorker(NatsWorker):
 
     def __init__(self, wire: Wire, pull: bytes = b"", batch: int = 0) -> None:
         super().__init__(wire, pull, batch)
-        self.buffer = bytearray(READ_BYTES)
-        self.kept = len(self.rest)
-        self.buffer[: self.kept] = self.rest
-        self.skip = 0
+        self.frames = Frames(wire.socket, self.rest)
+        wait_in_kernel(wire.socket)
 
     def read(self) -> None:
-        end = self.kept + self.socket.recv_into(memoryview(self.buffer)[self.kept :])
-        if end == self.kept:
-            raise EOFError("the connection was closed while more was expected")
-        at, names = self.skip, []
-        while (line_end := self.buffer.find(b"\r\n", at, end)) >= 0:
-            fields = bytes(self.buffer[at:line_end]).split(b" ")
-            at = line_end + 2
-            if fields[0] == b"MSG":
-                names.append(fields[3])
-            if fields[0] in {b"MSG", b"HMSG"}:
-                at += int(fields[-1]) + 2
-        # The next read begins with the part of a line that is left, or with bytes to skip.
-        self.kept = max(0, end - at)
-        self.skip = max(0, at - end)
-        self.buffer[: self.kept] = self.buffer[at : at + self.kept]
+        names = self.frames.receive()
+        for _ in range(MORE_READS):
+            try:
+                names += self.frames.receive(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
         self.done += len(names)
         self.unsent += self.answer(names)
         self.write()

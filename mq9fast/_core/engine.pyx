@@ -18,6 +18,7 @@ from mq9fast._core.protocol.subject cimport is_mq9_subject
 from mq9fast._core.pubsub.client cimport CLOCK_CHECK_COST, Client, PendingWork, Subscription
 from mq9fast._core.pubsub.message_trace cimport Tracer
 from mq9fast._core.pubsub.router cimport Router
+from mq9fast._core.storage.value_format cimport MIN_LOGGED_BYTES
 
 cdef enum:
     # A turn is back-to-back if it begins less than this factor times `busy_poll` after the last turn ended.
@@ -74,7 +75,9 @@ cdef class Engine:
             rest = slice_from(op.subject, MAILBOX_PREFIX.size)
             self.pending_work.cost += CLOCK_CHECK_COST
             self.commands(to_bytes(rest), to_bytes(op.payload), client, to_bytes(op.reply))
-        if self.accumulator.is_full():
+        if self.accumulator.is_full(self.pending_work.hurried) or (
+            self.accumulator.disk_behind and op.payload.size >= MIN_LOGGED_BYTES
+        ):
             client.stall()
         return 0
 

@@ -13,13 +13,13 @@ from mq9fast._core.protocol.parser cimport (
     BAD_VERB, FOUND, LINE_TOO_LONG, NEED_MORE, PAYLOAD_TOO_LARGE, VERB_CONNECT, VERB_ERROR, VERB_HPUB,
     VERB_PING, VERB_PONG, VERB_PUB, VERB_SUB, VERB_UNSUB, Operation, Outcome, parse
 )
-from mq9fast._core.protocol.read_buffer cimport ReadBuffer
+from mq9fast._core.protocol.read_buffer cimport MIN_READ_BYTES, ReadBuffer
 from mq9fast._core.protocol.subject cimport (
     has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
 )
 from mq9fast._core.pubsub.client cimport (
-    CLOCK_CHECK_COST, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED, PAUSE_STOPPING, PauseReason,
-    PendingWork, Subscription
+    CLOCK_CHECK_COST, HURRIED_READ_BYTES, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED, PAUSE_STOPPING,
+    PauseReason, PendingWork, Subscription
 )
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
 from mq9fast._core.pubsub.permissions cimport SubjectFilter
@@ -33,6 +33,8 @@ cdef enum:
     MIN_WORK_BYTES = 1024
     # Bytes handled between two checks of the clock, after the first check.
     CLOCK_CHECK_BYTES = 8192
+    # A client whose read is one request, and less than this, is served before others.
+    MAX_SINGLE_BYTES = 4096
 
 
 cdef class Session(Subscriber):
@@ -49,7 +51,9 @@ cdef class Session(Subscriber):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer for the transport's next read."""
-        return self.read_buffer.next_buffer(self.pending_work.time_is_up())
+        if self.pending_work.time_is_up():
+            return self.read_buffer.next_buffer(MIN_READ_BYTES)
+        return self.read_buffer.next_buffer(HURRIED_READ_BYTES if self.pending_work.hurried else 1 << 62)
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """The transport read `nbytes`. If no other socket is readable, the turn ends with this read."""
@@ -164,6 +168,8 @@ cdef class Session(Subscriber):
                     min_used = 0
         if self.in_messages != before:
             self.active_ms = pending_work.now_ms
+            if size < MAX_SINGLE_BYTES and self.in_messages == before + 1 and op.reply.size:
+                pending_work.note_waiting(self, now_ns)
         if self.closing:
             used = self.read_buffer.size
         self.working = False

@@ -83,7 +83,9 @@ class CommitPipeline:
         )
         self._interval: IntervalSync | None = None
         if sync == "interval":
-            self._interval = IntervalSync(sync_interval, self.syncer, self._sync_failed, health)
+            self._interval = IntervalSync(
+                sync_interval, self.syncer, accumulator, store.values, self._sync_failed, health
+            )
         self._resume_timer = Timer(self._resume_clients)
         self._write_stall_timer = Timer(pending_work.schedule_end)
         self._finishing = False
@@ -113,6 +115,8 @@ class CommitPipeline:
         self._resume_timer.start(RESUME_SECONDS)
 
     def _resume_clients(self) -> None:
+        if self._interval is not None:
+            self._interval.check()
         if self._accumulator.full:
             self._resume_timer.start(RESUME_SECONDS)
         else:
@@ -182,7 +186,8 @@ class CommitPipeline:
             self._after_write(group)
         finally:
             self._pending_work.end_now()
-            self._pending_work.resume_stalled()
+            if not self._accumulator.disk_behind:
+                self._pending_work.resume_stalled()
 
     def _wait_for_store(self) -> bool:
         """In a write stall, schedule the end of a later turn and return true: nothing may be written now."""

@@ -28,6 +28,10 @@ class Values(Protocol):
         """The size of all segments."""
         ...
 
+    def unsynced_bytes(self) -> int:
+        """The size of what may not be durable."""
+        ...
+
     def complete(self) -> dict[int, int]:
         """The size of each complete segment, by number."""
         ...

@@ -27,6 +27,9 @@ class NoValues:
     def size_bytes(self) -> int:
         return 0
 
+    def unsynced_bytes(self) -> int:
+        return 0
+
     def complete(self) -> dict[int, int]:
         return {}
 

@@ -105,6 +105,10 @@ class ValueLog:
         """The size of all segments."""
         return sum(self._complete.values()) + (self._active.end if self._active is not None else 0)
 
+    def unsynced_bytes(self) -> int:
+        """The size of what may not be durable."""
+        return sum(segment.end - segment.synced for segment in list(self._unsynced.values()))
+
     def complete(self) -> dict[int, int]:
         """The size of each segment that takes no more records, by number."""
         return dict(self._complete)

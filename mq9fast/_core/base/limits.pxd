@@ -8,6 +8,8 @@ cdef enum:
     MAX_GATHERED_BYTES = 8388608
     # The same while a thread writes the group before it: the thread writes that in a millisecond or two.
     MAX_GATHERED_WHILE_WRITING = 1048576
+    # The same while turns are short.
+    MAX_GATHERED_IN_HURRY = 262144
     # Output of a receiver at which its senders are stalled. They go on as soon as its transport takes that.
     # The kernel has megabytes more for it; a larger output would only leave the processor's cache.
     MAX_RECEIVER_BYTES = 1048576

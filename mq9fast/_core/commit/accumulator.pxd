@@ -6,7 +6,9 @@ pipeline seals it, which begins the next group, and releases it when it is durab
 
 from libc.stdint cimport uint64_t
 
-from mq9fast._core.base.limits cimport MAX_GATHERED_BYTES, MAX_GATHERED_WHILE_WRITING
+from mq9fast._core.base.limits cimport (
+    MAX_GATHERED_BYTES, MAX_GATHERED_IN_HURRY, MAX_GATHERED_WHILE_WRITING
+)
 from mq9fast._core.commit.commit_group cimport CommitGroup
 
 
@@ -24,6 +26,9 @@ cdef class Accumulator:
     cdef public bint store_failed           # the store accepts no writes
     cdef public bint disk_full              # too little free space; commands that free some are accepted
 
+    # Too many large values are not synced: clients that send large messages are stalled.
+    cdef public bint disk_behind
+
     cdef inline bint is_writing(self) noexcept:
         """Whether the store does not have all of the sealed group yet, because a thread writes its values."""
         return (
@@ -31,8 +36,9 @@ cdef class Accumulator:
             and self.sealed.durable_marks.written < self.sealed.durable_marks.count
         )
 
-    cdef inline bint is_full(self) noexcept:
-        """Whether so much has gathered that clients which send more are stalled."""
-        if self.group.bytes <= MAX_GATHERED_WHILE_WRITING:
+    cdef inline bint is_full(self, bint hurried=False) noexcept:
+        """Whether so much has gathered that clients which send more are stalled. `hurried`: turns are
+        short."""
+        if self.group.bytes <= (MAX_GATHERED_IN_HURRY if hurried else MAX_GATHERED_WHILE_WRITING):
             return False
         return self.group.bytes > MAX_GATHERED_BYTES or self.is_writing()

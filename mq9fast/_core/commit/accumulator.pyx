@@ -41,7 +41,7 @@ cdef class Accumulator:
     @property
     def full(self) -> bool:
         """Whether so much has gathered that clients which send more are stalled."""
-        return self.is_full()
+        return self.disk_behind or self.is_full()
 
     def forget_rows(self) -> None:
         """Forget the rows that deletions have looked up, so that they are read from the store again.

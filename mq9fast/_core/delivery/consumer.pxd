@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from mq9fast._core.base.view cimport View
 from mq9fast._core.delivery.failures cimport Failures
 from mq9fast._core.mailbox.mailbox cimport Mailbox
-from mq9fast._core.pubsub.client cimport Client, Subscription
+from mq9fast._core.pubsub.client cimport Client, PendingWork, Subscription
 from mq9fast._core.storage.record cimport StoredMessage
 from mq9fast._core.storage.record_batch cimport RecordBatchReader, RecordLocation
 
@@ -22,6 +22,7 @@ cdef enum:
     # What one consumer gets in one turn, at least one message. A second message of more than half of it may
     # take half as much more, so that two of 128 KiB are one turn.
     CATCH_UP_BYTES = 196608
+    CATCH_UP_BYTES_IN_HURRY = 65536
     LOADED_AT_ONCE = 1024         # rows of failed deliveries that one turn loads for a consumer
     OUTPUT_BYTES = 262144         # a client with this much unwritten output gets nothing from consumers
 
@@ -63,6 +64,10 @@ cdef inline Py_ssize_t cost_of(const DeliveryFrame* frame) noexcept:
     """About the bytes that a delivery sends. They count towards CATCH_UP_BYTES."""
     cdef Py_ssize_t subjects = frame.subject.size + frame.reply.size
     return FRAME_BYTES + subjects + frame.header.size + frame.payload.size
+
+
+cdef inline Py_ssize_t catch_up_bytes(PendingWork pending_work) noexcept:
+    return CATCH_UP_BYTES_IN_HURRY if pending_work.hurried else CATCH_UP_BYTES
 
 
 cdef inline bint accepts_more(Client client) noexcept:

@@ -127,7 +127,7 @@ cdef class PlainConsumer(Consumer):
     cdef CatchUpResult catch_up(self, object store) except *:
         cdef DeliveryFrame frame
         cdef Client client = self.subscription.client
-        cdef Py_ssize_t share = CATCH_UP_BYTES - self.unsent_bytes()
+        cdef Py_ssize_t share = catch_up_bytes(client.pending_work) - self.unsent_bytes()
         cdef Py_ssize_t budget = share
         cdef Py_ssize_t cost
         cdef RecordBatchReader reader

@@ -6,8 +6,8 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.heap cimport Heap, HeapItem
 from mq9fast._core.base.view cimport View, view_of
 from mq9fast._core.delivery.consumer cimport (
-    CATCH_UP_BYTES, CAUGHT_UP, LOADED_AT_ONCE, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, DeliveryFrame,
-    begin_frame, fill_frame
+    CAUGHT_UP, LOADED_AT_ONCE, MORE_TO_GIVE, NO_RECEIVER, CatchUpResult, DeliveryFrame, begin_frame,
+    catch_up_bytes, fill_frame
 )
 from mq9fast._core.delivery.given_back cimport with_deliveries
 from mq9fast._core.delivery.group_members cimport GroupMembers
@@ -98,7 +98,7 @@ cdef class QueueGroup(GroupMembers):
 
     cdef CatchUpResult catch_up(self, object store) except *:
         """A rank whose members take nothing more now does not stop the other ranks."""
-        cdef Py_ssize_t budget = CATCH_UP_BYTES
+        cdef Py_ssize_t budget = catch_up_bytes(self.work.catch_up_queue.pending_work)
         cdef CatchUpResult outcome
         cdef CatchUpResult worst = CAUGHT_UP
         cdef int rank

@@ -7,12 +7,15 @@ of its own only while it has received a part of a frame.
 from mq9fast._core.base.view cimport View
 
 
+cdef enum:
+    MIN_READ_BYTES = 4096
+
+
 cdef class Scratch:
     """Memory that every connection of a broker reads into, one after the other."""
     cdef char* data
     cdef Py_ssize_t capacity
     cdef object memory         # a memoryview of all of it
-    cdef object small_memory   # a memoryview of its first MIN_READ_BYTES
 
 
 cdef class ReadBuffer:
@@ -23,7 +26,7 @@ cdef class ReadBuffer:
     cdef Py_ssize_t offered  # size of the buffer that the next read gets
 
     # The steps of one read: get the buffer, note how many bytes were read, parse, keep the unparsed rest.
-    cdef object next_buffer(self, bint small)
+    cdef object next_buffer(self, Py_ssize_t most)
     cdef bint appends_to_partial(self) noexcept
     cdef bint add_read(self, Py_ssize_t count) noexcept
     # Instead of a read: append bytes that do not come from the socket.

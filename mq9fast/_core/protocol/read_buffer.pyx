@@ -13,10 +13,6 @@ from mq9fast._core.base.check cimport check
 from mq9fast._core.base.memory cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from mq9fast._core.base.view cimport View, put
 
-cdef enum:
-    MIN_READ_BYTES = 4096
-
-
 cdef class Scratch:
     """Memory of `capacity` bytes, at least 4096, that all connections of a broker read into."""
 
@@ -26,7 +22,6 @@ cdef class Scratch:
         if self.data is NULL:
             raise MemoryError
         self.memory = PyMemoryView_FromMemory(self.data, self.capacity, PyBUF_WRITE)
-        self.small_memory = PyMemoryView_FromMemory(self.data, MIN_READ_BYTES, PyBUF_WRITE)
 
     def __dealloc__(self):
         PyMem_Free(self.data)
@@ -41,15 +36,14 @@ cdef class ReadBuffer:
     def __dealloc__(self):
         PyMem_Free(self.partial)
 
-    cdef object next_buffer(self, bint small):
-        """A writable memoryview for the next read, of at most MIN_READ_BYTES if `small`."""
+    cdef object next_buffer(self, Py_ssize_t most):
+        """A writable memoryview for the next read, of at most `most` bytes."""
         cdef bint appends = self.appends_to_partial()
         self.offered = (self.partial_capacity if appends else self.scratch.capacity) - self.partial_bytes
-        if small:
-            self.offered = min(self.offered, MIN_READ_BYTES)
+        self.offered = min(self.offered, most)
         check(self.offered > 0, b"a transport is offered space to read into")
-        if self.partial_bytes == 0:
-            return self.scratch.small_memory if small else self.scratch.memory
+        if self.offered == self.scratch.capacity:
+            return self.scratch.memory
         return PyMemoryView_FromMemory(
             (self.partial if appends else self.scratch.data) + self.partial_bytes, self.offered, PyBUF_WRITE
         )

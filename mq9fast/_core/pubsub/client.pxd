@@ -18,6 +18,12 @@ cdef enum:
     TURN_NS = 2_000_000
     MAX_RESUMED = 16       # clients that continue in one turn; each may read a full buffer
     CLOCK_CHECK_COST = 64  # deliveries, or as much work, between two checks of the clock
+    # While a client sends one message at a time, pushes, catching up and clients over their share get a
+    # turn's time divided by this.
+    HURRIED_SHARE = 8
+    # How long a turn is short after such a message.
+    HURRY_NS = 250_000_000
+    HURRIED_READ_BYTES = 131072     # what one read takes in such a turn
 
 
 cdef enum PauseReason:
@@ -36,6 +42,8 @@ cdef class PendingWork:
     # of it, so may catching up, and clients over their share: a turn is short with any number of clients.
     cdef uint64_t turn_ns
     cdef uint64_t ends_ns                   # of this turn, for handling reads; valid while end_scheduled
+    cdef uint64_t hurried_until_ns
+    cdef readonly bint hurried              # turns are short: a client sends one message at a time
     cdef Py_ssize_t cost                    # since the last check of the clock, in deliveries
     cdef Py_ssize_t dirty_count
     cdef Client first_dirty                 # first of a linked list of clients with output: see next_dirty
@@ -58,6 +66,8 @@ cdef class PendingWork:
 
     cpdef int schedule_end(self) except -1
     cdef bint time_is_up(self) noexcept
+    cdef void note_waiting(self, Client client, uint64_t now_ns) noexcept
+    cdef int write_to_waiting(self) except -1
     cdef int note_dirty(self, Client client) except -1
     cdef void begin(self) noexcept
     cpdef int flush(self) except -1
@@ -67,6 +77,10 @@ cdef class PendingWork:
     cdef void lend(self, View lendable) noexcept
     cdef int end_lending(self) except -1
     cdef int resume_senders(self, Client receiver) except -1
+
+    cdef inline uint64_t bulk_ns(self) noexcept:
+        """How long a turn may catch up, or continue with clients over their share."""
+        return self.turn_ns // (2 * HURRIED_SHARE if self.hurried else 2)
 
 
 cdef class Client:
@@ -100,6 +114,7 @@ cdef class Client:
     cdef readonly bint writable              # false while the transport holds more than its high-water mark
     cdef readonly bint closing               # nothing more is handled or delivered
     cdef readonly bytes close_reason         # the text of the -ERR before the close; None = there was none
+    cdef bint waits                          # it sent one message, and waits for the reply
     cdef bint dirty                          # on PendingWork's list of clients with output
     cdef Client next_dirty                   # the next client on that list
     cdef int paused                          # the set of PauseReasons

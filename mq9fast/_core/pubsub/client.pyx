@@ -15,6 +15,7 @@ cdef enum:
     MAX_NUMBERS_BYTES = 64      # verb, sizes, spaces and line ends of one frame
     MIN_BORROWED_BYTES = 8192   # copying a smaller payload costs less than a piece of its own in a write
     MIN_LENDING_BYTES = 65536
+    EXAMINED_FOR_WAITING = 64   # clients with output that one look for waiting clients examines
 
 
 cdef void check_dirty_list(PendingWork pending_work) noexcept:
@@ -53,8 +54,28 @@ cdef class PendingWork:
         self.cost = 0
         return self.end_scheduled and monotonic_ns() >= self.ends_ns
 
+    cdef void note_waiting(self, Client client, uint64_t now_ns) noexcept:
+        """The client sent a single message and waits for the reply: end turns soon, for a while."""
+        client.waits = self.hurried = True
+        self.hurried_until_ns = now_ns + HURRY_NS
+
+    cdef int write_to_waiting(self) except -1:
+        """Write to clients that wait for one reply, before others get their messages."""
+        cdef Client client = self.first_dirty
+        cdef int left = EXAMINED_FOR_WAITING
+        while client is not None and left:
+            if client.waits and client.out.size:
+                client.waits = False
+                if client.writable and client.connection is not None:
+                    client.connection.write(client.out.take())
+            client = client.next_dirty
+            left -= 1
+        return 0
+
     cdef void begin(self) noexcept:
         """Start ending the turn. New work other than output schedules another end."""
+        if self.hurried:
+            self.hurried = monotonic_ns() < self.hurried_until_ns
         self.end_scheduled = False
         self.ending = True
 
@@ -79,7 +100,7 @@ cdef class PendingWork:
         """Read from the stalled clients again. A client that is stalled again waits for the next call."""
         cdef Client client
         cdef list stalled
-        cdef uint64_t end_ns = monotonic_ns() + self.turn_ns // 2
+        cdef uint64_t end_ns = monotonic_ns() + self.bulk_ns()
         cdef Py_ssize_t resumed = 0
         stalled, self.stalled = self.stalled, []
         try:
@@ -185,7 +206,7 @@ cdef class PendingWork:
         cdef uint64_t end_ns
         if not self.over_share:
             return 0
-        end_ns = monotonic_ns() + self.turn_ns // 2
+        end_ns = monotonic_ns() + self.bulk_ns()
         left = min(<Py_ssize_t>len(self.over_share), <Py_ssize_t>MAX_RESUMED)
         try:
             while left and self.over_share:

@@ -1,0 +1,123 @@
+"""While a client sends one message at a time, turns are short: it does not wait for the work of others."""
+
+import time
+
+import pytest
+
+from tests.support.in_memory import KIB, Core, MemoryBatch, Peer, pub
+
+MSG = b"$mq9.AI.MAILBOX.MSG."
+REQUEST = pub(MSG + b"box", b"x", b"inbox")
+READ_BYTES = 512 * KIB
+HURRIED_READ_BYTES = 128 * KIB
+# Longer than HURRY_NS of client.pxd.
+HURRY_SECONDS = 0.3
+
+
+def core_with_a_box() -> Core:
+    core = Core(read_bytes=READ_BYTES)
+    core.create(b"box")
+    return core
+
+
+def read_bytes(peer: Peer) -> int:
+    return len(peer.session.get_buffer(-1))
+
+
+@pytest.mark.parametrize(
+    ("data", "is_request"),
+    [
+        (REQUEST, True),
+        (pub(b"service", b"x", b"inbox"), True),
+        (REQUEST * 2, False),
+        (pub(MSG + b"box", b"x"), False),
+        (pub(MSG + b"box", bytes(5000), b"inbox"), False),
+        (b"PING\r\n", False),
+    ],
+    ids=["request", "plain request", "two requests", "without a reply", "large", "PING"],
+)
+def test_a_single_request_makes_turns_short(data: bytes, is_request: bool) -> None:
+    core = core_with_a_box()
+    sender = core.session()
+    core.session().feed(data)
+    assert core.pending_work.hurried is is_request
+    core.end_turn()
+    assert read_bytes(sender) == (HURRIED_READ_BYTES if is_request else READ_BYTES)
+
+
+def test_turns_are_long_again_later() -> None:
+    core = core_with_a_box()
+    core.session().feed(REQUEST)
+    core.end_turn()
+    assert core.pending_work.hurried
+    time.sleep(HURRY_SECONDS)
+    core.end_turn()
+    assert not core.pending_work.hurried
+
+
+@pytest.mark.parametrize("hurried", [True, False])
+def test_reply_leaves_before_the_messages_of_others(hurried: bool) -> None:
+    core = core_with_a_box()
+    reader, asker, order = core.session(), core.session(), []
+    for name, peer in (("reader", reader), ("asker", asker)):
+        written = peer.connection.written
+        peer.connection.write = lambda data, name=name, written=written: (  # type: ignore[method-assign, misc]
+            order.append(name),
+            written.append(data),
+        )
+    asker.feed(b"SUB inbox 1\r\n")
+    reader.feed(b"SUB " + MSG + b"box 1\r\n")
+    core.end_turn()
+    asker.feed(REQUEST if hurried else REQUEST * 2)
+    core.end_turn()
+    assert order == (["asker", "reader"] if hurried else ["reader", "asker"])
+    assert asker.output().count(b'{"msg_id":') == (1 if hurried else 2)
+    assert b"MSG $mq9" in reader.output()
+
+
+@pytest.mark.parametrize("queue", [b"", b"workers "])
+def test_catching_up_takes_small_parts(queue: bytes) -> None:
+    core = core_with_a_box()
+    sender = core.session()
+    for _ in range(60):
+        sender.feed(pub(MSG + b"box", bytes(8000)))
+        core.end_turn()
+    core.session().feed(pub(b"service", b"x", b"inbox"))
+    reader = core.session()
+    reader.feed(b"SUB " + MSG + b"box " + queue + b"1\r\n")
+    core.end_turn()
+    assert 56 * KIB < len(reader.output()) < 72 * KIB
+
+
+@pytest.mark.parametrize(
+    ("hurried", "most"), [(False, KIB * KIB), (True, 256 * KIB)], ids=["1 MiB", "256 KiB"]
+)
+def test_senders_are_stalled_while_a_thread_writes(hurried: bool, most: int) -> None:
+    core = core_with_a_box()
+    group = core.accumulator.group
+    assert group.take_batch(MemoryBatch) is not None
+    core.accumulator.seal()
+    sender = core.session()
+    if hurried:
+        core.session().feed(REQUEST)
+    part = pub(MSG + b"box", bytes(16_000))
+    for _ in range(most // 16_100):
+        sender.feed(part)
+    assert sender.connection.reading
+    sender.feed(part * 2)
+    assert not sender.connection.reading
+    # Once the store has the group, much more may gather.
+    group.mark_written()
+    core.pending_work.resume_stalled()
+    sender.feed(part)
+    assert sender.connection.reading
+
+
+def test_senders_of_large_messages_are_stalled_while_the_disk_is_behind() -> None:
+    core = core_with_a_box()
+    core.accumulator.disk_behind = True
+    large, small = core.session(), core.session()
+    large.feed(pub(MSG + b"box", bytes(2000)))
+    small.feed(pub(MSG + b"box", bytes(1000)))
+    assert (large.connection.reading, small.connection.reading) == (False, True)
+    assert core.accumulator.full
