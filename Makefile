@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# How many processes run tests. Each file's tests run in one of them.
+# How many processes run tests. Each file's tests run in one of them. Files in the order of their names: by
+# default those with few tests come last, which are the slow ones, and one process waits for the other.
 JOBS ?= 2
-IN_PARALLEL = -n $(JOBS) --dist loadfile
+IN_PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 PYX := $(shell find mq9fast/_core -name '*.pyx')
 NODE_MODULES := tests/js/node_modules

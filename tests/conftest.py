@@ -14,7 +14,9 @@ from tests.support.broker import HAS_LOG, Broker
 from tests.support.certificates import Certificates
 from tests.support.mailbox import Connect
 from tests.support.wire_client import MAILBOX, Wire
+from tests.support.worker_memory import give_back_memory, use_one_heap
 
+use_one_heap()
 pytest_plugins = ["pytester"]
 
 # A shell starts background jobs with SIGINT ignored. Programs that tests start would ignore it too.
@@ -39,6 +41,12 @@ def standbys_agree() -> Iterator[None]:
     yield
     for broker in list(Broker.running) if HAS_LOG else ():
         broker.check_standby()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_returns() -> Iterator[None]:
+    yield
+    give_back_memory()
 
 
 @pytest.fixture(scope="module")

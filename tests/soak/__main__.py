@@ -27,6 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
         site = Site(Path(directory), Certificates(Path(directory)))
         try:
+            site.fill_closed_connections()
             report = soak(
                 site, seed, [options.seconds * step for step in STEPS], lambda text: print(text, flush=True)
             )

@@ -17,7 +17,7 @@ from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 # The broker gives memory back when it has written nothing for four seconds.
-IDLE_SECONDS = 10.0
+IDLE_SECONDS = 6.0
 STEP_BYTES = 256 << 10
 # Mailboxes that several clients use at once.
 NAMES = [f"soak.{number}" for number in range(6)]
@@ -49,9 +49,8 @@ class Site:
         self.port, self.ws_port = self.broker.port, self.broker.ws_port
         self.monitor_url = self.broker.monitor_url
         self.monitor_port = int(self.monitor_url.rpartition(":")[2])
-        self._fill_closed_connections()
 
-    def _fill_closed_connections(self) -> None:
+    def fill_closed_connections(self) -> None:
         """The broker keeps what it knows of the connections that closed last, up to MAX_CLOSED of them."""
         for _ in range(MAX_CLOSED):
             socket.create_connection(("127.0.0.1", self.port), WAIT_SECONDS).close()
