@@ -80,10 +80,11 @@ bench-growth: build-for-tests
 bench-memory: build-for-tests
 	$(BIN)/python -m bench.peers.memory
 
-# Kills owners of a cluster under load: KILLS=100 takes about ten minutes.
+# Kills owners of a cluster under load: KILLS=100 takes about ten minutes. With PLANTED, such as reads_without_lease, it must fail.
 KILLS ?= 100
+PLANTED ?=
 cluster-kills: build-for-tests
-	$(BIN)/python -m tests.cluster.kills $(KILLS)
+	$(BIN)/python -m tests.cluster.kills $(KILLS) $(PLANTED)
 
 # The random work of `make fault` on a cluster, whose processes are killed and whose links are cut.
 cluster-faults: build-for-tests

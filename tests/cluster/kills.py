@@ -1,6 +1,8 @@
 """Kills the owner again and again under full load, and checks everything that clients were told.
 
-python -m tests.cluster.kills [KILLS]        make cluster-kills KILLS=100
+python -m tests.cluster.kills [KILLS [PLANTED]]        make cluster-kills KILLS=100
+
+PLANTED: a directory of tests/support/planted, whose fault is planted in the nodes. Then it must fail.
 """
 
 import asyncio
@@ -12,11 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.cluster.fresh_reads import check_reads_after_kill, check_reads_after_stop
 from tests.support.counted_sends import CountedSends
 from tests.support.local_cluster import BROKER, LocalCluster
 from tests.support.waiting import wait_until
 
 SENDERS = 200
+PLANTED = Path(__file__).parents[1] / "support/planted"
 # Short, because all senders wait for a reply when the owner is killed, and the pause is measured by the next.
 PATIENCE_SECONDS = 0.3
 # Sends between two checks of the mailbox.
@@ -54,19 +58,29 @@ async def round_of_kills(cluster: LocalCluster, number: int, kills: int, chance:
     return len(sends.stored)
 
 
-def main(kills: int, seed: int) -> None:
+async def reads(cluster: LocalCluster, number: int) -> None:
+    """A kill and a stop without load, after which clients only read."""
+    for check in (check_reads_after_kill, check_reads_after_stop):
+        await check(cluster, f"kills.{check.__name__.lower()}{number}")
+        await asyncio.to_thread(cluster.wait_until_whole)
+
+
+def main(kills: int, seed: int, planted: str = "") -> None:
+    """Raises AssertionError if clients were told what is not true."""
     chance = random.Random(seed)
     total = 0
+    env = {"PYTHONPATH": str(PLANTED / planted)} if planted else {}
     with tempfile.TemporaryDirectory(prefix="mq9fast-kills-") as name:
-        cluster = LocalCluster(Path(name))
+        cluster = LocalCluster(Path(name), **env)
         try:
             for number, begun in enumerate(range(0, kills, KILLS_PER_CHECK)):
+                asyncio.run(reads(cluster, number))
                 count = min(KILLS_PER_CHECK, kills - begun)
                 total += asyncio.run(round_of_kills(cluster, number, count, chance))
                 print(f"{begun + count} kills, {total} acknowledged messages, none lost", flush=True)
         finally:
-            cluster.end()
+            cluster.kill_all() if planted else cluster.end()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100, int(os.environ.get("SEED", "1")))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100, int(os.environ.get("SEED", "1")), *sys.argv[2:3])

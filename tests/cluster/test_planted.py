@@ -51,7 +51,7 @@ def rules_broken(
 
 def test_reply_before_the_append(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path, PYTHONPATH=str(PLANTED / "reply_before_append"))
-    broken = rules_broken(cluster, ClusterWorkload, kill, kill)
+    broken = rules_broken(cluster, ClusterWorkload, kill, kill, look=False)
     assert broken & {"lost", "ids", "twice"}, broken
 
 
@@ -69,7 +69,7 @@ def test_reads_without_a_lease(tmp_path: Path) -> None:
         pytest.skip(f"no network can be cut here: {error}")
     try:
         cluster = LocalCluster(tmp_path, network=network, PYTHONPATH=str(PLANTED / "reads_without_lease"))
-        assert "lost" in rules_broken(cluster, QuietWorkload, leave_owner_to_readers)
+        assert "lost" in rules_broken(cluster, QuietWorkload, leave_owner_to_readers, look=False)
     finally:
         network.close()
 
