@@ -86,6 +86,10 @@ class JetStreamLog:
             self._reader = None
             reader.close()
 
+    def read_again(self) -> None:
+        if self._reader is not None:
+            self._reader.restart()
+
     async def trim(self, upto: int) -> None:
         body = {"seq": upto}
         answer = await self._connection.ask(f"$JS.API.STREAM.PURGE.{self._stream}", body, ASK_SECONDS)
@@ -98,8 +102,7 @@ class JetStreamLog:
 
     def _connected(self) -> None:
         self._appender.resend()
-        if self._reader is not None:
-            self._reader.restart()
+        self.read_again()
 
     # For the appender.
 

@@ -59,7 +59,7 @@ class JetStreamReader:
                 await self._wait()
 
     def restart(self) -> None:
-        """The connection is another one now: make another consumer."""
+        """Make another consumer: the connection is another one now, or this consumer sends nothing."""
         self._must_restart = True
         self._arrived.set()
 

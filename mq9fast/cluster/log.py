@@ -71,6 +71,10 @@ class Log(Protocol):
         """
         ...
 
+    def read_again(self) -> None:
+        """Go on reading behind the last record by other means: more are there, and nothing comes."""
+        ...
+
     async def trim(self, upto: int) -> None:
         """Delete the records up to, and not including, the sequence number `upto`. Raises LogError."""
         ...

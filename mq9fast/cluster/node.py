@@ -28,7 +28,7 @@ from mq9fast.cluster.log import LogError, LogRegressed
 from mq9fast.cluster.log_checks import REPLICAS, check_log_servers, check_replicas
 from mq9fast.cluster.log_syncer import LogSyncer
 from mq9fast.cluster.nats_connection import NATS_ERRORS, connect_to_log, log_access
-from mq9fast.cluster.presence import TELL_SECONDS, NodeState, Presence
+from mq9fast.cluster.presence import FAR_RECORDS, TELL_SECONDS, NodeState, Presence, copy_source
 from mq9fast.cluster.registry import RegistryError
 from mq9fast.cluster.replica import Replica
 from mq9fast.cluster.standby_monitor import StandbyMonitor
@@ -56,8 +56,6 @@ RETRY_SECONDS = 1.0
 HANDOVER_SECONDS = 10.0
 LOG_REGRESSED = "log_regressed"
 STORE = "replica"
-# A standby that lacks this many records more than another one leaves it the place.
-FAR_RECORDS = 1000
 
 
 class Stopped(Exception):  # noqa: N818
@@ -234,10 +232,9 @@ class Node:
         self.state.role = role
 
     def _source(self) -> str | None:
-        """The address of a node whose store can be copied: a standby's if there is one. None for none."""
-        able = [each for each in self._nodes() if each.role in {"standby", "owner"} and each.transfer]
-        able = [each for each in able if each is not self.state]
-        return min(able, key=lambda each: (each.role == "owner", -each.applied)).transfer if able else None
+        """The address of a node whose store can be copied. None for none."""
+        found = copy_source(each for each in self._nodes() if each is not self.state)
+        return None if found is None else found.transfer
 
     async def _checkpoint(self, path: Path) -> None:
         if self.replica is None or self.state.role not in {"standby", "owner"}:

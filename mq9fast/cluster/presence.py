@@ -6,7 +6,7 @@ not depend on it; trimming, seeding, `connect_urls` and the status pages do.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from nats.aio.client import Client
@@ -18,6 +18,8 @@ log = logging.getLogger("mq9fast.cluster")
 
 TELL_SECONDS = 0.5
 PRESENT_SECONDS = 3.0
+# A node that lacks this many records more than another one is far behind.
+FAR_RECORDS = 1000
 
 
 class NodeState(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -41,6 +43,17 @@ class NodeState(msgspec.Struct, kw_only=True, omit_defaults=True):
     faults: tuple[str, ...] = ()
     lag_seconds: float = 0.0
     log_full: bool = False
+
+
+def copy_source(nodes: Iterable[NodeState]) -> NodeState | None:
+    """The node whose store is the best to copy: a standby that is not far behind, or else the owner.
+
+    None if no node has a store that can be copied. One that has applied nothing helps nobody.
+    """
+    able = [each for each in nodes if each.role in {"standby", "owner"} and each.transfer and each.applied]
+    end = max((each.applied for each in able), default=0)
+    near = [each for each in able if each.applied + FAR_RECORDS >= end]
+    return min(near, key=lambda each: (each.role == "owner", -each.applied), default=None)
 
 
 class Presence:

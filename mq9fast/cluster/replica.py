@@ -34,6 +34,7 @@ class Replica:
         self._source = source
         self.store: ReplicatedStore | None = None
         self.follower: Follower | None = None
+        self._records: Log | None = None
         self._following: asyncio.Task[None] | None = None
         self._is_given = False
         # Held while a thread uses the store, which nobody may close meanwhile.
@@ -65,6 +66,7 @@ class Replica:
             self._is_ending = False
             self.store = ReplicatedStore(self._path, max_files=self._max_files)
             self.follower = Follower(records, self.store)
+            self._records = records
             self._following = asyncio.get_running_loop().create_task(self.follower.run())
             try:
                 await self._first_record()
@@ -98,6 +100,11 @@ class Replica:
                 except TransferError as error:
                     log.warning("the store was not copied, the node tries again: %s", error)
             await asyncio.sleep(SOURCE_SECONDS)
+
+    def read_again(self) -> None:
+        """Have the follower ask the log again, if there is one."""
+        if self._following is not None and self._records is not None:
+            self._records.read_again()
 
     async def follow(self) -> None:
         """Wait until the follower ends, which it does only if it fails. Raises what it failed with."""

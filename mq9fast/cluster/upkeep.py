@@ -1,4 +1,4 @@
-"""What a node does from time to time: it flushes its store, and as the owner it trims the log."""
+"""What a node does from time to time: it flushes its store, asks a silent log again, trims it as owner."""
 
 import asyncio
 import logging
@@ -15,6 +15,9 @@ log = logging.getLogger("mq9fast.cluster")
 STEP_SECONDS = 1.0
 # A store without a log of its own reads that much of the replicated log again after a crash.
 FLUSH_SECONDS = 60.0
+# A consumer of JetStream may send heartbeats and no records, for ever. A node that is behind and gets nothing
+# for this long reads the log again.
+STUCK_SECONDS = 5.0
 
 
 class Upkeep:
@@ -29,15 +32,30 @@ class Upkeep:
         self._replica = replica
         self._trimmer = trimmer
         self._nodes = nodes
-        self._flushed_at = self._trimmed_at = time.monotonic()
+        self._flushed_at = self._trimmed_at = self._moved_at = time.monotonic()
+        self._applied = 0
 
     async def run(self) -> None:
         """Take a step every second."""
         while True:
             await asyncio.sleep(STEP_SECONDS)
             is_full = any(each.log_full for each in self._nodes())
+            self._read_on()
             await self._flush(is_full=is_full)
             await self._trim(is_full=is_full)
+
+    def _read_on(self) -> None:
+        replica, now = self._replica(), time.monotonic()
+        applied = 0 if replica is None else replica.applied
+        is_behind = any(each.applied > applied for each in self._nodes())
+        if replica is None or not is_behind or applied != self._applied:
+            self._applied, self._moved_at = applied, now
+        elif now - self._moved_at >= STUCK_SECONDS:
+            self._moved_at = now
+            log.warning(
+                "nothing comes from the log behind record %d, which others have: it is asked again", applied
+            )
+            replica.read_again()
 
     async def _flush(self, *, is_full: bool) -> None:
         replica, now = self._replica(), time.monotonic()

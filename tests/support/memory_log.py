@@ -73,6 +73,9 @@ class MemoryLog:
             yield sequence, record
             sequence += 1
 
+    def read_again(self) -> None:
+        pass
+
     async def trim(self, upto: int) -> None:
         self._records.trim(upto)
 

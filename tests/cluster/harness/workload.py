@@ -17,6 +17,7 @@ PATIENCE_SECONDS = 3.0
 CONNECT_SECONDS = 1.0
 PING_SECONDS = 1.0
 LOOK_SECONDS = 0.1
+LISTS_FIRST_SECONDS = 0.5
 SHARED = "shared"
 
 
@@ -25,6 +26,8 @@ class Keeper(Actor):
 
     async def run(self) -> None:
         sent: list[Request] = []
+        # With a new owner, those that list come first: for an append they would have to wait.
+        await self.wait(LISTS_FIRST_SECONDS)
         while self.works:
             request = await self.client.msg(self.address(SHARED), size=20)
             if request.is_ok:
