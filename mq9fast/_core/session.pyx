@@ -18,8 +18,8 @@ from mq9fast._core.protocol.subject cimport (
     has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
 )
 from mq9fast._core.pubsub.client cimport (
-    CLOCK_CHECK_COST, HURRIED_READ_BYTES, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED, PAUSE_STOPPING,
-    PauseReason, PendingWork, Subscription
+    CLOCK_CHECK_COST, HURRIED_READ_BYTES, MIN_BULK_BYTES, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED,
+    PAUSE_STOPPING, PauseReason, PendingWork, Subscription
 )
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
 from mq9fast._core.pubsub.permissions cimport SubjectFilter
@@ -170,6 +170,8 @@ cdef class Session(Subscriber):
             self.active_ms = pending_work.now_ms
             if size < MAX_SINGLE_BYTES and self.in_messages == before + 1 and op.reply.size:
                 pending_work.note_waiting(self, now_ns)
+            elif size >= MIN_BULK_BYTES:
+                self.bulk_ns = now_ns
         if self.closing:
             used = self.read_buffer.size
         self.working = False

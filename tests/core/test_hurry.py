@@ -20,6 +20,14 @@ def core_with_a_box() -> Core:
     return core
 
 
+def hurry(core: Core) -> None:
+    """A client sends one request after the other."""
+    asker = core.session()
+    asker.feed(REQUEST)
+    asker.feed(REQUEST)
+    assert core.pending_work.hurried
+
+
 def read_bytes(peer: Peer) -> int:
     return len(peer.session.get_buffer(-1))
 
@@ -36,18 +44,44 @@ def read_bytes(peer: Peer) -> int:
     ],
     ids=["request", "plain request", "two requests", "without a reply", "large", "PING"],
 )
-def test_a_single_request_makes_turns_short(data: bytes, is_request: bool) -> None:
+def test_single_requests_make_turns_short(data: bytes, is_request: bool) -> None:
     core = core_with_a_box()
     sender = core.session()
-    core.session().feed(data)
+    asker = core.session()
+    asker.feed(data)
+    assert not core.pending_work.hurried
+    asker.feed(data)
     assert core.pending_work.hurried is is_request
     core.end_turn()
     assert read_bytes(sender) == (HURRIED_READ_BYTES if is_request else READ_BYTES)
 
 
+def test_a_client_that_sends_much_does_not_make_turns_short() -> None:
+    """The end of a pipelined batch may arrive alone."""
+    core = core_with_a_box()
+    sender = core.session()
+    sender.feed(pub(MSG + b"box", bytes(1000), b"inbox") * 100)
+    for _ in range(5):
+        sender.feed(REQUEST)
+    assert not core.pending_work.hurried
+    time.sleep(HURRY_SECONDS)
+    sender.feed(REQUEST)
+    sender.feed(REQUEST)
+    assert core.pending_work.hurried
+
+
+def test_requests_with_pauses_do_not_make_turns_short() -> None:
+    core = core_with_a_box()
+    asker = core.session()
+    asker.feed(REQUEST)
+    time.sleep(HURRY_SECONDS)
+    asker.feed(REQUEST)
+    assert not core.pending_work.hurried
+
+
 def test_turns_are_long_again_later() -> None:
     core = core_with_a_box()
-    core.session().feed(REQUEST)
+    hurry(core)
     core.end_turn()
     assert core.pending_work.hurried
     time.sleep(HURRY_SECONDS)
@@ -68,6 +102,11 @@ def test_reply_leaves_before_the_messages_of_others(hurried: bool) -> None:
     asker.feed(b"SUB inbox 1\r\n")
     reader.feed(b"SUB " + MSG + b"box 1\r\n")
     core.end_turn()
+    asker.feed(REQUEST)
+    core.end_turn()
+    for peer in (asker, reader):
+        peer.output()
+    order.clear()
     asker.feed(REQUEST if hurried else REQUEST * 2)
     core.end_turn()
     assert order == (["asker", "reader"] if hurried else ["reader", "asker"])
@@ -82,7 +121,7 @@ def test_catching_up_takes_small_parts(queue: bytes) -> None:
     for _ in range(60):
         sender.feed(pub(MSG + b"box", bytes(8000)))
         core.end_turn()
-    core.session().feed(pub(b"service", b"x", b"inbox"))
+    hurry(core)
     reader = core.session()
     reader.feed(b"SUB " + MSG + b"box " + queue + b"1\r\n")
     core.end_turn()
@@ -99,7 +138,7 @@ def test_senders_are_stalled_while_a_thread_writes(hurried: bool, most: int) -> 
     core.accumulator.seal()
     sender = core.session()
     if hurried:
-        core.session().feed(REQUEST)
+        hurry(core)
     part = pub(MSG + b"box", bytes(16_000))
     for _ in range(most // 16_100):
         sender.feed(part)

@@ -280,7 +280,7 @@ cdef class Delivery:
             self.answer(commit_group.reply(i), commit_group.reply_subject(commit_group.reply(i)))
         if self.pending_work.hurried:
             self.pending_work.write_to_waiting()
-        end_ns = monotonic_ns() + 2 * self.pending_work.bulk_ns()
+        end_ns = monotonic_ns() + 2 * self.pending_work.share_ns()
         for rank in range(RANKS):
             if (commit_group.live_ranks >> rank) & 1:
                 self.push(commit_group, rank, end_ns)
@@ -338,7 +338,7 @@ cdef class Delivery:
         cdef Consumer consumer
         cdef Py_ssize_t left = len(self.catch_up_queue.consumers)
         # Writing to the sockets takes about as long again.
-        cdef uint64_t end_ns = monotonic_ns() + self.pending_work.bulk_ns()
+        cdef uint64_t end_ns = monotonic_ns() + self.pending_work.share_ns()
         failure = None
         while left:
             left -= 1

@@ -24,6 +24,7 @@ cdef enum:
     # How long a turn is short after such a message.
     HURRY_NS = 250_000_000
     HURRIED_READ_BYTES = 131072     # what one read takes in such a turn
+    MIN_BULK_BYTES = 65536          # who sends as much at once does not send one message at a time
 
 
 cdef enum PauseReason:
@@ -78,7 +79,7 @@ cdef class PendingWork:
     cdef int end_lending(self) except -1
     cdef int resume_senders(self, Client receiver) except -1
 
-    cdef inline uint64_t bulk_ns(self) noexcept:
+    cdef inline uint64_t share_ns(self) noexcept:
         """How long a turn may catch up, or continue with clients over their share."""
         return self.turn_ns // (2 * HURRIED_SHARE if self.hurried else 2)
 
@@ -114,7 +115,9 @@ cdef class Client:
     cdef readonly bint writable              # false while the transport holds more than its high-water mark
     cdef readonly bint closing               # nothing more is handled or delivered
     cdef readonly bytes close_reason         # the text of the -ERR before the close; None = there was none
-    cdef bint waits                          # it sent one message, and waits for the reply
+    cdef bint waits                          # it sends one message at a time, and waits for a reply
+    cdef uint64_t single_ns                  # when it last sent a single request, by the monotonic clock
+    cdef uint64_t bulk_ns                    # when it last sent much at once
     cdef bint dirty                          # on PendingWork's list of clients with output
     cdef Client next_dirty                   # the next client on that list
     cdef int paused                          # the set of PauseReasons

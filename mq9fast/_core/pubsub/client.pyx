@@ -55,9 +55,13 @@ cdef class PendingWork:
         return self.end_scheduled and monotonic_ns() >= self.ends_ns
 
     cdef void note_waiting(self, Client client, uint64_t now_ns) noexcept:
-        """The client sent a single message and waits for the reply: end turns soon, for a while."""
-        client.waits = self.hurried = True
-        self.hurried_until_ns = now_ns + HURRY_NS
+        """The client sent a single request. If it did so shortly before, and not much at once, it sends one
+        message at a time: end turns soon, for a while."""
+        cdef bint is_next = now_ns < client.single_ns + HURRY_NS
+        client.single_ns = now_ns
+        if is_next and now_ns >= client.bulk_ns + HURRY_NS:
+            client.waits = self.hurried = True
+            self.hurried_until_ns = now_ns + HURRY_NS
 
     cdef int write_to_waiting(self) except -1:
         """Write to clients that wait for one reply, before others get their messages."""
@@ -100,7 +104,7 @@ cdef class PendingWork:
         """Read from the stalled clients again. A client that is stalled again waits for the next call."""
         cdef Client client
         cdef list stalled
-        cdef uint64_t end_ns = monotonic_ns() + self.bulk_ns()
+        cdef uint64_t end_ns = monotonic_ns() + self.share_ns()
         cdef Py_ssize_t resumed = 0
         stalled, self.stalled = self.stalled, []
         try:
@@ -206,7 +210,7 @@ cdef class PendingWork:
         cdef uint64_t end_ns
         if not self.over_share:
             return 0
-        end_ns = monotonic_ns() + self.bulk_ns()
+        end_ns = monotonic_ns() + self.share_ns()
         left = min(<Py_ssize_t>len(self.over_share), <Py_ssize_t>MAX_RESUMED)
         try:
             while left and self.over_share:
