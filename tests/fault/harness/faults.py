@@ -24,6 +24,8 @@ FILES = ("*.log", "*.log", "*.seg", "*.sst", "MANIFEST-*", "mq9fast.*")
 # After that it is killed wherever it is.
 POINT_SECONDS = 1.5
 FIRST_CALL_SECONDS = 0.3
+# So many messages are purged in several steps.
+PURGED = 400
 
 
 @dataclass
@@ -94,6 +96,38 @@ async def kill_in_expiry(scene: Scene) -> None:
     await _kill_at(
         scene, "kill", scene.kill_at("write", "written", "fsync", "synced", skip=12, pattern="*.log")
     )
+
+
+async def kill_in_purge(scene: Scene) -> None:
+    """While a mailbox that has ended is purged row by row, for dead letters and receipts."""
+    dead, receipts = scene.workload.address("dead"), scene.workload.address("receipts")
+    async with await scene.workload.connect("ending") as client:
+        options = {"dead_letter": dead, "dead_letter_expired": True, "receipts_to": receipts}
+        address = f"{client.name}.0"
+        await client.create(address, ttl=1, **options)
+        await asyncio.gather(*(client.msg(address) for _ in range(PURGED)))
+    await asyncio.sleep(1)
+    # Each step begins after the fsync of the one before.
+    with scene.machine.shim.failing("fsync", "*.log", wait=0.03):
+        rule = scene.kill_at("write", "written", "fsync", "synced", skip=20, pattern="*.log")
+        await _kill_at(scene, scene.chance.choice(("kill", "power")), rule)
+
+
+async def kill_in_upgrade(scene: Scene) -> None:
+    """While the broker raises the format of a directory that an earlier version wrote."""
+    await scene.work()
+    kind = scene.chance.choice(("kill", "power"))
+    with scene.history.fault(kind):
+        await asyncio.to_thread(scene.machine.broker.stop)
+        await asyncio.to_thread(scene.machine.downgrade)
+        rule = scene.kill_at(
+            "open", "write", "written", "fsync", "synced", "rename", "unlink", skip=30, pattern="*"
+        )
+        served = await scene.machine.start_or_fail()
+        rule.end()
+        if kind == "power":
+            scene.machine.cut_power(scene.chance)
+        await scene.machine.restart() if served else await scene.machine.start()
 
 
 async def _kill_at(scene: Scene, kind: str, rule: Rule) -> None:
@@ -224,6 +258,8 @@ FAULTS: dict[str, Inject] = {
     "kill at a call": kill_at_call,
     "kill in a flush": kill_in_flush,
     "kill in expiry": kill_in_expiry,
+    "kill in a purge": kill_in_purge,
+    "kill in an upgrade": kill_in_upgrade,
     "kill in close": kill_in_close,
     "kill in open": kill_in_open,
     "power cut": power,

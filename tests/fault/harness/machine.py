@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from mq9fast.maintenance.check import check_directory
+from mq9fast.storage import layout
 from tests.support.broker import Broker
-from tests.support.data_directory import pretend_reboot
+from tests.support.data_directory import change_rows, move_values_to_tables, pretend_reboot
 from tests.support.faults.clocks import Clocks
 from tests.support.faults.shim import Shim
 from tests.support.waiting import wait_until
@@ -115,6 +116,13 @@ class Machine:
 
     def signal(self, number: signal.Signals) -> None:
         self.broker.process.send_signal(number)
+
+    def downgrade(self) -> None:
+        """Give the directory of the stopped broker format 3, as earlier versions wrote it: large messages in
+        tables."""
+        move_values_to_tables(self.data_dir)
+        change_rows(self.data_dir, {layout.VERSION_KEY: layout.number(3)})
+        self.shim.has_power_again()
 
     def copy(self, name: str) -> Path:
         """A copy of the data directory."""

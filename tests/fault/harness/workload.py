@@ -41,6 +41,10 @@ class Workload:
     async def connect(self, name: str) -> RecordingClient:
         return await RecordingClient(self.history, name).connect(self._urls())
 
+    def address(self, box: str) -> str:
+        """The address of one of its mailboxes."""
+        return f"{self.prefix}.{box}"
+
     async def create(self) -> None:
         """Create the mailboxes, or renew them: the outcome of an earlier CREATE may be unknown."""
         async with await self.connect("creator") as client:
