@@ -139,6 +139,7 @@ sanitized-core: $(VENV)/ready-to-test
 
 sanitize: sanitized-core
 	$(SANITIZE) -m pytest $(IN_PARALLEL) --capture=sys $(SANITIZED_TESTS) $(ARGS)
+	$(SANITIZE) -m tests.soak --seconds 20 --seed $(SEED) --no-memory
 	$(SANITIZE) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 fuzz: sanitized-core

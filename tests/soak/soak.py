@@ -70,8 +70,8 @@ def soak(site: Site, seed: int, seconds: list[float], tell: Callable[[str], None
     return Report(dict(done), served, longest, samples)
 
 
-def growth(first: Sample, last: Sample) -> list[str]:
-    """What the broker holds more of than before; nothing if it leaks nothing."""
+def growth(first: Sample, last: Sample, *, memory: bool = True) -> list[str]:
+    """What the broker holds more of than before; nothing if it leaks nothing. `memory`: it counts, too."""
     found = [
         f"{name}: {before} became {after}"
         for name, before, after, noise in (
@@ -81,6 +81,6 @@ def growth(first: Sample, last: Sample) -> list[str]:
         )
         if after > before + noise
     ]
-    if last.rss_bytes > first.rss_bytes + NOISE_BYTES:
+    if memory and last.rss_bytes > first.rss_bytes + NOISE_BYTES:
         found.append(f"memory: {first.rss_bytes >> 20} MiB became {last.rss_bytes >> 20} MiB")
     return found

@@ -41,3 +41,7 @@ def test_nothing_is_left_of_clients_that_came_and_went(tmp_path: Path, certifica
 )
 def test_growth_is_found(last: Sample, grown: list[str]) -> None:
     assert growth(HELD, last) == grown
+
+
+def test_memory_may_grow_if_it_does_not_count() -> None:
+    assert growth(HELD, HELD._replace(rss_bytes=HELD.rss_bytes * 9), memory=False) == []
