@@ -1,13 +1,14 @@
 """`python -m bench.cluster.node owner|standby DIRECTORY URL...`: one node on these nats-servers.
 
 The owner prints its port when it serves. The standby follows; when a line comes on its standard input, it
-prints the last record it has applied, how many bytes it has applied since the last line, and the CPU seconds
-of that.
+prints the last record it has applied, how many bytes it has applied since the last line, the CPU seconds of
+that, and for each of these records how many more the log had by then.
 """
 
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvloop
@@ -23,8 +24,20 @@ STREAM = "BENCH_LOG"
 # The lease costs one small publish every half second, which is not measured here.
 
 
-async def open_log(urls: list[str]) -> JetStreamLog:
-    log = JetStreamLog(Access(urls), STREAM)
+class SampledLog(JetStreamLog):
+    """`behind_each`: for each record that was read, how many more the log had when it was to be applied."""
+
+    behind_each: list[int]
+
+    async def read(self, first: int) -> AsyncIterator[tuple[int, bytes]]:
+        self.behind_each = []
+        async for record in super().read(first):
+            self.behind_each.append(self.behind())
+            yield record
+
+
+async def open_log(urls: list[str]) -> SampledLog:
+    log = SampledLog(Access(urls), STREAM)
     await log.connect()
     while True:
         try:
@@ -57,7 +70,8 @@ async def follow(directory: Path, urls: list[str]) -> None:
         if task.done():
             task.result()
         cpu = time.process_time()
-        print(follower.read, follower.applied_bytes - bytes_before, cpu - cpu_before, flush=True)
+        behind, log.behind_each = log.behind_each, []
+        print(follower.read, follower.applied_bytes - bytes_before, cpu - cpu_before, *behind, flush=True)
         bytes_before, cpu_before = follower.applied_bytes, cpu
 
 

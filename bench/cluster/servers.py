@@ -29,14 +29,14 @@ class Replicated(Server):
         with (self.place / f"{role}.log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 
-    def ask_standby(self) -> tuple[int, int, float]:
-        """The standby's last record, and the bytes and the CPU seconds of what it applied since the last
-        question."""
+    def ask_standby(self) -> tuple[int, int, float, list[int]]:
+        """The standby's last record, the bytes and CPU seconds of what it applied since the last question,
+        and for each of these records how many more the log had by then."""
         assert self.standby is not None and self.standby.stdin and self.standby.stdout
         self.standby.stdin.write(b"\n")
         self.standby.stdin.flush()
-        last, size, cpu = self.standby.stdout.readline().split()
-        return int(last), int(size), float(cpu)
+        last, size, cpu, *behind = self.standby.stdout.readline().split()
+        return int(last), int(size), float(cpu), [int(each) for each in behind]
 
     def end(self) -> None:
         for each in (self.process, self.standby):

@@ -52,6 +52,14 @@ def command(
         Path | None,
         typer.Option(help="start: file with a secret of all nodes; MQ9FAST_CLUSTER_SECRET works too."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="start: certificate of this node, for its address, to encrypt all between nodes."),
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="start: its key.")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="start: certificate of who signed those of all nodes.")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="start: TOML file with more settings of the broker, such as users.")
     ] = None,
@@ -78,7 +86,8 @@ def command(
         )
     try:
         output, secret = Output(as_json=as_json), _secret(secret_file)
-        status = _start(name, peers, directory or Path(name), port, secret, settings, output)
+        tls = _tls(tls_cert, tls_key, tls_ca)
+        status = _start(name, peers, directory or Path(name), port, secret, settings, tls, output)
     except StartError as error:
         raise CliError(str(error)) from None
     if status:
@@ -94,6 +103,16 @@ def _secret(path: Path | None) -> str:
         raise CliError(f"the file {path} with the secret cannot be read: {error}") from None
 
 
+def _tls(cert: Path | None, key: Path | None, ca: Path | None) -> tuple[Path, Path, Path] | None:
+    if cert is None and key is None and ca is None:
+        return None
+    if cert is None or key is None or ca is None:
+        raise CliError(
+            "--tls-cert, --tls-key and --tls-ca are given together, or none of them", status=Status.USAGE
+        )
+    return cert, key, ca
+
+
 def _start(
     name: str,
     peers: str,
@@ -101,10 +120,11 @@ def _start(
     port: int,
     secret: str,
     settings: Path | None,
+    tls: tuple[Path, Path, Path] | None,
     output: Output,
 ) -> int:
     # Imported late: `status` needs no nats-py.
-    from mq9fast.cluster.node_files import NodeFiles
+    from mq9fast.cluster.node_files import NodeFiles, TlsFiles
     from mq9fast.cluster.peers import PeersError, read_peers
     from mq9fast.cluster.supervisor import Supervisor
 
@@ -121,7 +141,8 @@ def _start(
             "write one to a file, copy it to each machine, and give --secret-file",
             status=Status.USAGE,
         )
-    files = NodeFiles(directory.absolute(), me, listed, secret, settings)
+    certificates = None if tls is None else TlsFiles(*tls)
+    files = NodeFiles(directory.absolute(), me, listed, secret, settings, certificates)
     files.write()
     line = (
         f"node {name}: clients on nats://{me.host}:{me.client_port}, "

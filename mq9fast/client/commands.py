@@ -34,6 +34,7 @@ DELETE = "$mq9.AI.MAILBOX.DELETE."
 MSG = "$mq9.AI.MAILBOX.MSG."
 LIST = "$mq9.AI.MAILBOX.LIST."
 BOARD = "$mq9.AI.MAILBOX.LIST"
+MSG_ID = "Nats-Msg-Id"
 
 
 class Commands:
@@ -65,16 +66,21 @@ class Commands:
     async def send(self, to: str, body: object, **options: "Unpack[SendOptions]") -> Sent:
         """MSG: store a message in a mailbox. Returns when it is as durable as the broker's `--sync` says.
 
-        With `id`, it is sent again if the connection is lost meanwhile; the mailbox stores it once.
+        With `id`, it is sent again if the connection is lost meanwhile; the mailbox stores it once. In a
+        cluster the client gives an id to each message that has none, for the same.
         """
         priority = options.get("priority", "normal")
         subject = MSG + check_address(to) + ("" if priority == "normal" else f".{priority}")
         headers = headers_of(options)
+        own_id = self._transport.in_cluster and not any(name.lower() == MSG_ID.lower() for name in headers)
+        if own_id:
+            headers[MSG_ID] = self._transport.new_id()
         with tracing.sending(to, headers):
             reply = await self._transport.request(
-                subject, encode(body), self.timeout, headers or None, again="id" in options
+                subject, encode(body), self.timeout, headers or None, again=own_id or "id" in options
             )
-        return read_reply(reply, Sent)
+        sent = read_reply(reply, Sent)
+        return msgspec.structs.replace(sent, duplicate=False) if own_id else sent
 
     async def delete(self, address: str, msg_id: int) -> bool:
         """DELETE: whether the message was there."""

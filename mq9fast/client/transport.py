@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import re
+import secrets
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
@@ -36,6 +37,14 @@ CONNECT_TRIES = 3
 # nats-py writes at once what is more than twice this.
 LARGE_BYTES = 1 << 20
 NO_RESPONDERS = "503"
+# A node of a cluster that does not reply for so long is asked for a sign of life, and has so long to give it.
+QUIET_SECONDS = 1.5
+ALIVE_SECONDS = 1.5
+# An owner that could not store something is asked again after this time: another one may follow.
+UNAVAILABLE_SECONDS = 0.1
+_UNAVAILABLE = b'"code":"store_unavailable"'
+# The reply of an error is shorter.
+MAX_ERROR_BYTES = 1000
 _REFUSED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
 
 
@@ -86,6 +95,8 @@ class Transport:
         self._last_error: Exception | None = None
         self._inbox = ""
         self._tokens = itertools.count()
+        self._own_ids = secrets.token_urlsafe(9)
+        self._probe: asyncio.Task[None] | None = None
         # By token: the future of the reply, and the subject of the request.
         self._requests: dict[str, tuple[asyncio.Future[bytes], str]] = {}
         self._subscriptions: set[Subscription] = set()
@@ -161,6 +172,8 @@ class Transport:
     async def close(self) -> None:
         """Send what waits, and close. Does nothing if it is closed."""
         self._closing = True
+        if self._probe is not None:
+            self._probe.cancel()
         if not self._connected.is_set():
             # nats-py would send what it keeps to the connection that is lost, and stop there.
             self._client._pending = []
@@ -184,6 +197,7 @@ class Transport:
         again: bool = False,
     ) -> bytes:
         """The reply to a request. `again`: if the connection is lost meanwhile, reconnect and send it again.
+        In a cluster it does so, too, if the node gives no sign of life or says that its store is unavailable.
 
         Raises TimedOut, ConnectionLost, PermissionDenied, NotMq9, ClientClosed, BadRequest.
         """
@@ -193,17 +207,49 @@ class Transport:
             token = f"{next(self._tokens):x}"
             future: asyncio.Future[bytes] = loop.create_future()
             self._requests[token] = (future, subject)
-            timer = loop.call_at(end, _time_out, future, subject, timeout)
+            timers = [loop.call_at(end, _time_out, future, subject, timeout)]
+            if again and self.in_cluster:
+                timers.append(loop.call_later(QUIET_SECONDS, self._ask_for_a_sign))
             try:
                 await self.publish(subject, payload, headers, reply=f"{self._inbox}.{token}")
-                return await future
+                reply = await future
+                if not (again and self.in_cluster and _UNAVAILABLE in reply[:MAX_ERROR_BYTES]):
+                    return reply
+                if loop.time() + UNAVAILABLE_SECONDS > end:
+                    return reply
+                await asyncio.sleep(UNAVAILABLE_SECONDS)
             except ConnectionLost:
                 if not again:
                     raise
                 await self._wait_until_connected(end, subject, timeout)
             finally:
-                timer.cancel()
+                for timer in timers:
+                    timer.cancel()
                 self._requests.pop(token, None)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the broker says that it is a node of a cluster."""
+        return bool(self._client._server_info.get("cluster"))
+
+    def new_id(self) -> str:
+        """An id for a message that nobody else gives."""
+        return f"{self._own_ids}-{next(self._tokens):x}"
+
+    def _ask_for_a_sign(self) -> None:
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.ensure_future(self._reconnect_unless_alive())
+
+    async def _reconnect_unless_alive(self) -> None:
+        """A machine that is lost, or a process that is stopped, does not close its connections."""
+        try:
+            await self._client.flush(ALIVE_SECONDS)  # type: ignore[arg-type]
+        except nats_errors.TimeoutError:
+            if self._connected.is_set():
+                logger.info("%s gives no sign of life", self.server.shown)
+                await self._client._process_op_err(nats_errors.StaleConnectionError())
+        except nats_errors.Error:
+            pass  # the connection is lost, or closed
 
     async def _wait_until_connected(self, end: float, subject: str, timeout: float) -> None:
         left = end - asyncio.get_running_loop().time()

@@ -72,6 +72,12 @@ class JetStreamLog:
     def end(self) -> int:
         return self._appender.end
 
+    async def last(self) -> int:
+        answer = await self._connection.ask(f"$JS.API.STREAM.INFO.{self._stream}", {}, ASK_SECONDS)
+        if "error" in answer:
+            raise LogError(f"the log does not tell its end: {answer['error'].get('description')}")
+        return int(answer["state"]["last_seq"])
+
     @property
     def unanswered_since(self) -> float | None:
         return self._appender.unanswered_since
@@ -89,6 +95,10 @@ class JetStreamLog:
     def read_again(self) -> None:
         if self._reader is not None:
             self._reader.restart()
+
+    def behind(self) -> int:
+        """While a record is read: how many more the log has, as far as its server has told."""
+        return 0 if self._reader is None else self._reader.behind()
 
     async def trim(self, upto: int) -> None:
         body = {"seq": upto}

@@ -33,7 +33,7 @@ class JetStreamReader:
         self._stream = stream
         self._next = first
         self._delivered = 0  # by the consumer
-        self._sid = self._answer = b""
+        self._sid = self._answer = self._reply = b""
         self._queue: collections.deque[Message] = collections.deque()
         self._arrived = asyncio.Event()
         self._must_restart = True
@@ -48,15 +48,21 @@ class JetStreamReader:
                 if message.status:
                     self._control(message)
                     continue
-                sequence, delivered = _numbers(message.reply)
+                sequence, delivered, _ = _numbers(message.reply)
                 if delivered != self._delivered + 1:
                     self._must_restart = True
                     break
                 self._delivered = delivered
                 self._next = sequence + 1
+                self._reply = message.reply
                 yield sequence, message.payload
             if not self._must_restart:
                 await self._wait()
+
+    def behind(self) -> int:
+        """How many records the log has behind the one that was read last, as far as its server has told."""
+        queued = [message.reply for message in self._queue if not message.status]
+        return len(queued) + _numbers(queued[-1] if queued else self._reply)[2]
 
     def restart(self) -> None:
         """Make another consumer: the connection is another one now, or this consumer sends nothing."""
@@ -124,8 +130,9 @@ class JetStreamReader:
                 self._must_restart = True
 
 
-def _numbers(reply: bytes) -> tuple[int, int]:
-    """The number of a record in the stream, and among those of the consumer, in its reply subject."""
+def _numbers(reply: bytes) -> tuple[int, int, int]:
+    """What the reply subject of a record says: its number in the stream, its number among those of the
+    consumer, and how many more there were when it was sent."""
     words = reply.split(b".")
     at = 5 if len(words) == 9 else 7  # with a domain and an account
-    return int(words[at]), int(words[at + 1])
+    return int(words[at]), int(words[at + 1]), int(words[at + 3])

@@ -97,9 +97,20 @@ class Lease:
         """End the lease, so that another node takes over at once. If that fails, the lease runs out."""
         await self.close()
         try:
-            await self._registry.update(msgspec.structs.replace(self.record, released=True), self._revision)
+            await self._release()
         except RegistryError as error:
             log.warning("the lease was not released, and runs out: %s", error)
+
+    async def _release(self) -> None:
+        released = msgspec.structs.replace(self.record, released=True)
+        try:
+            await self._registry.update(released, self._revision)
+        except Outdated:
+            # A renewal that was under way until now took effect, unless another node is the owner.
+            entry = await self._registry.get()
+            if entry is None or entry.record != self.record:
+                raise
+            await self._registry.update(released, entry.revision)
 
     async def close(self) -> None:
         """Stop renewing the lease. It runs out."""

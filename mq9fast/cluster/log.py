@@ -57,6 +57,11 @@ class Log(Protocol):
         """The sequence number of the last record, according to the last append or fence; 0 before it."""
         ...
 
+    async def last(self) -> int:
+        """The sequence number of the last record, according to one server, which may not know the newest ones
+        or, for a moment, be wrong. Raises LogError."""
+        ...
+
     @property
     def unanswered_since(self) -> float | None:
         """When the append that the log has not answered yet began, by the loop's clock; None if there is

@@ -3,7 +3,7 @@
     starting ──► seeding ──► standby ──► taking over ──► owner ──► handing over (SIGTERM)
        ▲            ▲          ▲  │           │            │
        │            └──────────┘  │           └─ deposed ◄─┘
-       └── the store is opened again ◄───────────┘
+       └── failed: the store is opened again, or copied from another node ◄─┘
 
 The process `cluster/process.py` calls `run`. A standby listens for no clients: the broker is made for each
 time that this node is the owner.
@@ -29,21 +29,24 @@ from mq9fast.cluster.log_checks import REPLICAS, check_log_servers, check_replic
 from mq9fast.cluster.log_syncer import LogSyncer
 from mq9fast.cluster.nats_connection import NATS_ERRORS, connect_to_log, log_access
 from mq9fast.cluster.presence import FAR_RECORDS, TELL_SECONDS, NodeState, Presence, copy_source
+from mq9fast.cluster.record import NewerFormat
 from mq9fast.cluster.registry import RegistryError
 from mq9fast.cluster.replica import Replica
 from mq9fast.cluster.standby_monitor import StandbyMonitor
 from mq9fast.cluster.transfer_protocol import TransferError
 from mq9fast.cluster.transfer_server import TransferServer
+from mq9fast.cluster.transfer_tls import copying_tls, serving_tls
 from mq9fast.cluster.trimming import KEEP_SECONDS, Trimmer
 from mq9fast.cluster.upkeep import Upkeep
 from mq9fast.commit.healing import WRITES
 from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
-from mq9fast.errors import StoreError
+from mq9fast.errors import StartError, StoreError
 from mq9fast.health import Health
 from mq9fast.server.broker import Broker
 from mq9fast.server.reload import reload
 from mq9fast.storage.store import Store
+from mq9fast.storage.unlogged import is_damage
 from mq9fast.version import VERSION
 
 log = logging.getLogger("mq9fast.cluster")
@@ -55,6 +58,7 @@ RETRY_SECONDS = 1.0
 # An owner that stops waits so long for the log to take what clients sent.
 HANDOVER_SECONDS = 10.0
 LOG_REGRESSED = "log_regressed"
+NEWER_FORMAT = "newer_format"
 STORE = "replica"
 
 
@@ -98,6 +102,7 @@ class Node:
         self._trimmer: Trimmer | None = None
         self._data_dir = utf8_path(settings.data_dir)
         self._deposed = asyncio.Event()
+        self._has_followed = self._is_damaged = False
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -127,7 +132,7 @@ class Node:
         self._transfers = TransferServer(
             self.state.node, settings.cluster_secret or "", self._data_dir, self._checkpoint
         )
-        await self._transfers.start(settings.cluster_host, settings.cluster_port)
+        await self._transfers.start(settings.cluster_host, settings.cluster_port, serving_tls(settings))
         host = settings.cluster_host
         self.state.transfer = settings.cluster_advertise or f"{host}:{self._transfers.port}"
         self.state.client_urls = settings.advertised or (f"{settings.host}:{settings.port}",)
@@ -188,30 +193,51 @@ class Node:
         """Open the store, follow the log until this node is the owner, and own until it is not any more."""
         records: JetStreamLog | None = None
         try:
-            self._set_role("starting")
+            if not self.health.has(STORE):
+                self._set_role("starting")
             records = JetStreamLog(log_access(self.settings), f"{self.settings.cluster_name}_LOG")
             await self._until_stop(self._open_log(records))
             secret = self.settings.cluster_secret or ""
-            self.replica = replica = Replica(self._data_dir, self._max_tables, secret, self._source)
-            await self._until_stop(replica.open(records, lambda: self._set_role("seeding")))
-            self.health.clear(STORE)
+            tls = copying_tls(self.settings)
+            self.replica = replica = Replica(self._data_dir, self._max_tables, secret, self._source, tls)
+            await self._until_stop(self._open_store(records, replica))
             lease = await self._until_stop(self._stand_by(replica))
             await self._own(records, replica, lease)
-        except LogRegressed as error:
-            self.health.report(LOG_REGRESSED, f"log_regressed: {error}")
-            log.critical("log_regressed: %s; this node stops taking part: see docs/cluster.md", error)
+        except (LogRegressed, NewerFormat) as error:
+            name = LOG_REGRESSED if isinstance(error, LogRegressed) else NEWER_FORMAT
+            self.health.report(name, f"{name}: {error}")
+            log.critical("%s: %s; this node stops taking part: see docs/cluster.md", name, error)
+            self._set_role("stopped")
             await self._stop.wait()
             raise Stopped from None
-        except (LogError, StoreError, TransferError, OSError) as error:
-            self.health.report(STORE, f"the store does not follow the log: {error}")
-            log.error("the store does not follow the log: %s", error)
-            await self._until_stop(asyncio.sleep(RETRY_SECONDS))
+        except (LogError, StoreError, StartError, TransferError, OSError) as error:
+            if isinstance(error, StartError) and not self._has_followed and not is_damage(error):
+                raise
+            await self._note_failure(error)
         finally:
             if self.replica is not None:
                 await self.replica.close()
             self.replica = None
             if records is not None:
                 await records.close()
+
+    async def _open_store(self, records: JetStreamLog, replica: Replica) -> None:
+        """Open the store, and follow with it. One that failed before has to write something first."""
+        await replica.open(records, lambda: self._set_role("seeding"), is_damaged=self._is_damaged)
+        if self.health.has(STORE):
+            await replica.prove()
+        self._has_followed, self._is_damaged = True, False
+        self.health.clear(STORE)
+
+    async def _note_failure(self, error: Exception) -> None:
+        """The store is not in use now: tell why, and wait before it is opened again."""
+        self._is_damaged = self._is_damaged or is_damage(error)
+        reason = f"the store does not follow the log: {error}"
+        if reason not in self.health.reasons:
+            log.error("%s", reason)
+        self.health.report(STORE, reason)
+        self._set_role("failed")
+        await self._until_stop(asyncio.sleep(RETRY_SECONDS))
 
     async def _open_log(self, records: JetStreamLog) -> None:
         """Connect to the log, and make its stream if this is a new cluster."""
@@ -296,26 +322,37 @@ class Node:
             self._trimmer = Trimmer(records, self._nodes, self.settings.cluster_copies, KEEP_SECONDS)
             self._tell_clients()
             self._serving()
-            await self._until_deposed_or_stop()
+            await self._until_owning_ends(replica)
         finally:
-            await self._end_owning(lease)
+            await self._end_owning(lease, replica)
+        if replica.failure is not None and not self._deposed.is_set() and not self._stop.is_set():
+            raise replica.failure
 
     def _append_failed(self, error: LogError) -> None:
         """The log refuses what this node appends."""
         log.warning("this node is not the owner any more: %s", error)
         self._deposed.set()
 
-    async def _until_deposed_or_stop(self) -> None:
+    async def _until_owning_ends(self, replica: Replica) -> None:
+        """Wait for the end of the node, for another owner, or for a failure of the store."""
         loop = asyncio.get_running_loop()
-        waiting = [loop.create_task(event.wait()) for event in (self._deposed, self._stop)]
+        events = (self._deposed.wait(), self._stop.wait(), replica.broken.wait())
+        waiting = [loop.create_task(each) for each in (*events, self._until_another_can_read(replica))]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waiting:
                 task.cancel()
 
-    async def _end_owning(self, lease: Lease) -> None:
-        """Hand over if the node stops, and drop everything if it was deposed."""
+    async def _until_another_can_read(self, replica: Replica) -> bool:
+        """Wait until the store could not be read, and another node has one that may be better."""
+        await replica.unreadable.wait()
+        while not any(each.role == "standby" and not each.faults for each in self._nodes()):  # noqa: ASYNC110
+            await asyncio.sleep(TELL_SECONDS)
+        return True
+
+    async def _end_owning(self, lease: Lease, replica: Replica) -> None:
+        """Hand over if the node stops or its store fails, and drop everything if it was deposed."""
         broker, self.broker, self._trimmer = self.broker, None, None
         self._not_serving()
         if self.replica is not None:
@@ -328,6 +365,10 @@ class Node:
                 await lease.close()
             else:
                 await lease.release()
+        elif replica.failure is not None and not self._stop.is_set():
+            self._set_role("handing over")
+            log.error("this node hands over, because of its store: %s", replica.failure)
+            await broker.stop(lease.release, abandon=True)
         else:
             self._set_role("handing over")
             try:

@@ -9,7 +9,7 @@ import hmac
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mq9fast.cluster.peers import THIS_MACHINE, Peer
 from mq9fast.errors import StartError
@@ -28,14 +28,28 @@ def derived(secret: str, purpose: str) -> str:
     return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 
+class TlsFiles(NamedTuple):
+    """A certificate for the node's address, its key, and the certificate of who signed those of all nodes."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
 class NodeFiles:
     """The files of one node in its directory. `secret`: of the cluster, "" if all nodes are on this machine.
 
-    `settings`: a TOML file with more settings of the broker.
+    `settings`: a TOML file with more settings of the broker. `tls`: encrypts everything between nodes.
     """
 
     def __init__(
-        self, directory: Path, me: Peer, peers: list[Peer], secret: str, settings: Path | None = None
+        self,
+        directory: Path,
+        me: Peer,
+        peers: list[Peer],
+        secret: str,
+        settings: Path | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.directory = directory
         self.log_config = directory / LOG_CONFIG
@@ -44,6 +58,7 @@ class NodeFiles:
         self._peers = peers
         self._secret = secret
         self._settings = settings
+        self._tls = tls
         self._listen = THIS_MACHINE if me.is_local else ANY_ADDRESS
 
     def write(self) -> None:
@@ -79,11 +94,13 @@ class NodeFiles:
             '    name: "mq9fast"',
             f'    listen: "{self._listen}:{me.route_port}"',
             *self._authorization("routes", "    "),
+            *self._tls_block("    "),
             "    routes: [",
             *routes,
             "    ]",
             "}",
             *self._authorization("log", ""),
+            *self._tls_block(""),
         ]
         return "\n".join(lines) + "\n"
 
@@ -92,6 +109,14 @@ class NodeFiles:
             return []
         password = json.dumps(derived(self._secret, purpose))
         return [f"{indent}authorization {{ user: mq9fast, password: {password} }}"]
+
+    def _tls_block(self, indent: str) -> list[str]:
+        """Both sides of a connection show a certificate."""
+        if self._tls is None:
+            return []
+        files = zip(("cert_file", "key_file", "ca_file"), self._tls, strict=True)
+        listed = ", ".join(f"{name}: {json.dumps(str(path.absolute()))}" for name, path in files)
+        return [f"{indent}tls {{ {listed}, verify: true }}"]
 
     def _sign_in(self, purpose: str) -> str:
         return f"mq9fast:{derived(self._secret, purpose)}@" if self._secret else ""
@@ -118,6 +143,9 @@ class NodeFiles:
             values["cluster_log_user"] = "mq9fast"
             values["cluster_log_password"] = derived(self._secret, "log")
             values["cluster_secret"] = derived(self._secret, "transfer")
+        if self._tls is not None:
+            for name, path in self._tls._asdict().items():
+                values[f"cluster_log_tls_{name}"] = str(path.absolute())
         lines = ["# Written by mq9fast cluster start, which writes it again at each start."]
         lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
         if self._settings is not None:

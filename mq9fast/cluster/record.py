@@ -5,13 +5,13 @@ log takes is cut into parts, each with the header. Each batch has a number, its 
 covers all batches before it too: two nodes with the same checksum have the same changes.
 
     part of a record
-    0      1     2      4     6        14      22       26      30
-    +------+-----+------+-----+-------+-------+--------+-------+------+
-    | kind | 0   | part | of  | epoch | turn  | before | after | body |
-    +------+-----+------+-----+-------+-------+--------+-------+------+
-    kind: 1 batches, 2 a fence. turn: of the first batch. before, after: the checksum before the first batch,
-    and after the last one. The body of all parts: for each batch its size(4) and its changes. The body of a
-    fence is the name of the node.
+    0      1        2      4     6       14     22       26      30
+    +------+--------+------+-----+-------+------+--------+-------+------+
+    | kind | format | part | of  | epoch | turn | before | after | body |
+    +------+--------+------+-----+-------+------+--------+-------+------+
+    kind: 1 batches, 2 a fence. format: see FORMAT. turn: of the first batch. before, after: the checksum
+    before the first batch, and after the last one. The body of all parts: for each batch its size(4) and its
+    changes. The body of a fence is the name of the node.
 """
 
 import struct
@@ -23,13 +23,24 @@ from mq9fast.cluster.log import LogError
 
 BATCHES = 1
 FENCE = 2
-_HEADER = struct.Struct(">BxHHQQII")
+# Kinds of all versions are below this.
+MAX_KINDS = 16
+# The format of the records that this version writes. It reads all formats up to it. Raise it with each change
+# of the records, whose first two bytes always stay, and of the rows in them: STORE_FORMAT is their format in
+# `storage/layout.py`.
+FORMAT = 1
+STORE_FORMAT = 4
+_HEADER = struct.Struct(">BBHHQQII")
 _SIZE = struct.Struct(">I")
 _POSITION = struct.Struct(">QQQIQ?")
 
 
 class Damaged(LogError):  # noqa: N818
     """A record of the log is not as it was written, or does not follow from the one before."""
+
+
+class NewerFormat(LogError):  # noqa: N818
+    """A record, or a store, is of a later version of mq9fast than this one."""
 
 
 class Chain(NamedTuple):
@@ -77,6 +88,7 @@ class Header(NamedTuple):
     """The header of a part: see above."""
 
     kind: int
+    format: int
     part: int
     of: int
     epoch: int
@@ -86,7 +98,12 @@ class Header(NamedTuple):
 
 
 def header_of(part: bytes | memoryview) -> Header:
-    """The header of a part. Raises Damaged."""
+    """The header of a part. Raises Damaged, and NewerFormat."""
+    if len(part) > 1 and 0 < part[0] < MAX_KINDS and part[1] > FORMAT:
+        raise NewerFormat(
+            f"a later version of mq9fast writes the log, in format {part[1]}, and this one reads formats "
+            f"up to {FORMAT}: upgrade this node"
+        )
     if len(part) < _HEADER.size:
         raise Damaged(f"a record has {len(part)} bytes")
     header = Header(*_HEADER.unpack_from(part))
@@ -97,7 +114,7 @@ def header_of(part: bytes | memoryview) -> Header:
 
 def fence_record(epoch: int, node_name: str) -> bytes:
     """The record with which a node becomes the owner."""
-    return _HEADER.pack(FENCE, 0, 1, epoch, 0, 0, 0) + node_name.encode()
+    return _HEADER.pack(FENCE, FORMAT, 0, 1, epoch, 0, 0, 0) + node_name.encode()
 
 
 def node_of(fence: bytes | memoryview) -> str:
@@ -112,7 +129,7 @@ def pack_record(before: Chain, batches: list[bytes], after: Chain, max_bytes: in
     room = max_bytes - _HEADER.size
     of = max(-(-size // room), 1)
     heads = [
-        _HEADER.pack(BATCHES, part, of, before.epoch, before.turn + 1, before.crc, after.crc)
+        _HEADER.pack(BATCHES, FORMAT, part, of, before.epoch, before.turn + 1, before.crc, after.crc)
         for part in range(of)
     ]
     if of == 1:

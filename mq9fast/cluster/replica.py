@@ -4,34 +4,52 @@
 """
 
 import asyncio
+import contextlib
 import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 from mq9fast.cluster import seeding
+from mq9fast.cluster.appender import REGRESSED_SECONDS
 from mq9fast.cluster.follower import Diverged, Follower, TooOld
-from mq9fast.cluster.log import Log, LogError
+from mq9fast.cluster.log import Log, LogError, LogRegressed
 from mq9fast.cluster.replicated_store import ReplicatedStore
 from mq9fast.cluster.takeover import take_over
 from mq9fast.cluster.transfer_protocol import TransferError
+from mq9fast.errors import ReadError, StoreError
 
 log = logging.getLogger("mq9fast.cluster")
 
 # Between two looks for a node whose store can be copied.
 SOURCE_SECONDS = 0.5
+# Between two looks at the end of the log.
+LOOK_SECONDS = 0.5
 
 
 class Replica:
     """The store in one directory, on one log. `close` ends all of it.
 
-    `source()` returns the address of a node whose store can be copied, or None while there is none.
+    `source()` returns the address of a node whose store can be copied, or None while there is none. `tls`: to
+    copy it.
+    `broken`: RocksDB accepts no writes any more. `unreadable`: it could not read. `failure`: why.
     """
 
-    def __init__(self, path: Path, max_files: int, secret: str, source: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_files: int,
+        secret: str,
+        source: Callable[[], str | None],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.broken, self.unreadable = asyncio.Event(), asyncio.Event()
+        self.failure: StoreError | None = None
         self._path = path
         self._max_files = max_files
         self._secret = secret
         self._source = source
+        self._tls = tls
         self.store: ReplicatedStore | None = None
         self.follower: Follower | None = None
         self._records: Log | None = None
@@ -54,22 +72,29 @@ class Replica:
         """The record from which on the store needs the log after a power cut."""
         return 0 if self.store is None else self.store.flushed.sequence
 
-    async def open(self, records: Log, seeding_begins: Callable[[], None]) -> None:
+    async def open(
+        self, records: Log, seeding_begins: Callable[[], None], *, is_damaged: bool = False
+    ) -> None:
         """Open the store, from a copy of another node's if that is needed, and begin to follow.
 
-        Raises StartError, StoreError, OSError, and LogError if the store cannot follow the log.
+        `is_damaged`: use a copy if another node can give one. Raises StartError, StoreError, OSError, and
+        LogError if the store cannot follow the log.
         """
-        if await asyncio.to_thread(seeding.is_unfinished, self._path):
+        is_damaged = is_damaged and self._source() is not None
+        if is_damaged:
+            log.warning("the store is damaged; it is thrown away, and copied from another node")
+        if is_damaged or await asyncio.to_thread(seeding.is_unfinished, self._path):
             seeding_begins()
             await self._seed()
         while True:
             self._is_ending = False
             self.store = ReplicatedStore(self._path, max_files=self._max_files)
+            self.store.failed = self._failed_in(asyncio.get_running_loop())
             self.follower = Follower(records, self.store)
             self._records = records
             self._following = asyncio.get_running_loop().create_task(self.follower.run())
             try:
-                await self._first_record()
+                await self._first_record(records)
                 return
             except (Diverged, TooOld) as error:
                 log.warning("%s; it is thrown away, and copied from another node", error)
@@ -77,25 +102,31 @@ class Replica:
                 seeding_begins()
                 await self._seed()
 
-    async def _first_record(self) -> None:
+    async def _first_record(self, records: Log) -> None:
         """Wait until the follower has found its place in the log, or has seen that there is none."""
         assert self.store is not None and self.follower is not None and self._following is not None
-        if self.store.position.sequence == 0 and self._source() is None:
+        position = self.store.position
+        if position.sequence == 0 and self._source() is None:
             return  # a new node, and perhaps a new log
-        reached = asyncio.get_running_loop().create_task(self.follower.reach(1))
+        loop = asyncio.get_running_loop()
+        reached = loop.create_task(self.follower.reach(1))
+        regressed = loop.create_task(_until_regressed(records, position.confirmed))
+        waiting = (reached, self._following, regressed)
         try:
-            await asyncio.wait((reached, self._following), return_when=asyncio.FIRST_COMPLETED)
-            if self._following.done():
-                self._following.result()
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting[1:]:
+                if task.done() and not reached.done():
+                    task.result()
         finally:
             reached.cancel()
+            regressed.cancel()
 
     async def _seed(self) -> None:
         while True:
             address = self._source()
             if address is not None:
                 try:
-                    await seeding.seed(self._path, address, self._secret)
+                    await seeding.seed(self._path, address, self._secret, self._tls)
                     return
                 except TransferError as error:
                     log.warning("the store was not copied, the node tries again: %s", error)
@@ -106,11 +137,38 @@ class Replica:
         if self._following is not None and self._records is not None:
             self._records.read_again()
 
+    def _failed_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[StoreError], None]:
+        def failed(error: StoreError) -> None:
+            self.failure = error
+            event = self.unreadable if isinstance(error, ReadError) else self.broken
+            loop.call_soon_threadsafe(event.set)
+
+        return failed
+
+    async def prove(self) -> None:
+        """Write something, and flush it, to see that the store can. Raises StoreError."""
+        assert self.store is not None
+        self.store.apply((), self.store.position)
+        async with self._in_use:
+            await asyncio.to_thread(self.store.flush)
+
+    def check(self) -> None:
+        """Look at the store: what RocksDB does in the background may have failed. Then `broken` is set."""
+        if self.store is not None and not self._is_ending:
+            with contextlib.suppress(StoreError):
+                self.store.check()
+
     async def follow(self) -> None:
-        """Wait until the follower ends, which it does only if it fails. Raises what it failed with."""
+        """Wait until the follower ends, which it does only if it or the store fails. Raises the failure."""
         assert self._following is not None
-        await asyncio.shield(self._following)
-        raise LogError("the log has no more records")
+        broken = asyncio.get_running_loop().create_task(self.broken.wait())
+        try:
+            await asyncio.wait((self._following, broken), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            broken.cancel()
+        if self._following.done():
+            self._following.result()
+        raise self.failure or LogError("the log has no more records")
 
     async def take_over(self, records: Log, epoch: int, node: str) -> ReplicatedStore:
         """Own the log from now on: fence it, and catch up. Raises LogError, or why the follower failed."""
@@ -164,4 +222,27 @@ class Replica:
         await self.end_use()
         store, self.store, self.follower = self.store, None, None
         if store is not None and not self._is_given:
-            await asyncio.to_thread(store.close)
+            try:
+                await asyncio.to_thread(store.close)
+            except StoreError as error:
+                # Nothing is lost: the log has what the store could not flush.
+                log.error("the store could not be closed cleanly: %s", error)
+
+
+async def _until_regressed(records: Log, confirmed: int) -> None:
+    """Wait until the log says for REGRESSED_SECONDS that it ends before a record which it had. Raises
+    LogRegressed then."""
+    loop = asyncio.get_running_loop()
+    behind_since = 0.0
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            last = await records.last()
+        except LogError:
+            last = confirmed
+        if last >= confirmed:
+            behind_since = 0.0
+        elif not behind_since:
+            behind_since = loop.time()
+        elif loop.time() - behind_since > REGRESSED_SECONDS:
+            raise LogRegressed(f"the log ends at record {last}, and it had record {confirmed}")

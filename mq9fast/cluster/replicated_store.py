@@ -14,8 +14,8 @@ from typing import NoReturn
 from mq9fast._core.storage.logged_batch import LoggedBatch, apply_changes
 from mq9fast.cluster.log_writer import LogWriter
 from mq9fast.cluster.record import Position
-from mq9fast.errors import StoreError
-from mq9fast.storage.layout import POSITION_KEY, stored_id_epoch
+from mq9fast.errors import StartError, StoreError
+from mq9fast.storage.layout import POSITION_KEY, check_version, stored_id_epoch
 from mq9fast.storage.store import Batch
 from mq9fast.storage.unlogged import UnloggedRocks
 
@@ -32,6 +32,11 @@ class ReplicatedStore(UnloggedRocks):
 
     def __init__(self, path: Path, *, max_files: int = -1) -> None:
         super().__init__(path, max_files=max_files)
+        try:
+            check_version(self, path)
+        except StartError:
+            self.close()
+            raise
         stored = self.get(POSITION_KEY)
         self.position = self.flushed = Position() if stored is None else Position.unpack(stored)
         self.writer: LogWriter | None = None

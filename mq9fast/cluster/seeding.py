@@ -8,10 +8,12 @@ import contextlib
 import logging
 import os
 import shutil
+import ssl
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from mq9fast._core.storage.record import FORMAT_VERSION
 from mq9fast.cluster.transfer_protocol import (
     CHUNK_BYTES,
     MAX_LINE_BYTES,
@@ -58,16 +60,21 @@ def finish(directory: Path) -> None:
     _sync(directory)
 
 
-async def seed(directory: Path, address: str, secret: str) -> None:
-    """Replace what is in `directory` by a copy of the store at `address`, host:port. Raises TransferError."""
+async def seed(directory: Path, address: str, secret: str, tls: ssl.SSLContext | None = None) -> None:
+    """Replace what is in `directory` by a copy of the store at `address`, host:port. Raises TransferError.
+
+    What is there is thrown away once a copy begins to come.
+    """
     host, _, port = address.rpartition(":")
     try:
-        await asyncio.to_thread(throw_away, directory)
         reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(host.strip("[]"), int(port), limit=MAX_LINE_BYTES), CONNECT_SECONDS
+            asyncio.open_connection(host.strip("[]"), int(port), limit=MAX_LINE_BYTES, ssl=tls),
+            CONNECT_SECONDS,
         )
         try:
             await asyncio.wait_for(prove(reader, writer, secret, caller=True), CONNECT_SECONDS)
+            await _greet(reader)
+            await asyncio.to_thread(throw_away, directory)
             size = await _receive(reader, directory)
         finally:
             with contextlib.suppress(OSError):
@@ -78,11 +85,17 @@ async def seed(directory: Path, address: str, secret: str) -> None:
     log.info("copied a store of %d bytes from %s", size, address)
 
 
+async def _greet(reader: asyncio.StreamReader) -> None:
+    """Wait for the beginning of a copy. Raises TransferError if this version could not use it."""
+    hello = msgspec.json.decode(await asyncio.wait_for(reader.readuntil(), FIRST_BYTE_SECONDS), type=Hello)
+    if hello.protocol != PROTOCOL or hello.store_format > FORMAT_VERSION:
+        raise TransferError(
+            f"the store of node {hello.node} is one of a later version of mq9fast: upgrade this node"
+        )
+
+
 async def _receive(reader: asyncio.StreamReader, directory: Path) -> int:
     """Write the files that come; returns their bytes."""
-    hello = msgspec.json.decode(await asyncio.wait_for(reader.readuntil(), FIRST_BYTE_SECONDS), type=Hello)
-    if hello.protocol != PROTOCOL:
-        raise TransferError(f"node {hello.node} sends copies as another version of mq9fast does")
     count = total = 0
     while True:
         line = await asyncio.wait_for(reader.readuntil(), RECEIVE_SECONDS)

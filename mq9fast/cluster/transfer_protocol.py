@@ -27,6 +27,7 @@ class Hello(msgspec.Struct, frozen=True):
 
     protocol: int
     node: str
+    store_format: int = 0
 
 
 class FileHeader(msgspec.Struct, frozen=True):

@@ -5,12 +5,14 @@ import contextlib
 import functools
 import logging
 import shutil
+import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 
+from mq9fast._core.storage.record import FORMAT_VERSION
 from mq9fast.cluster.transfer_protocol import (
     CHUNK_BYTES,
     PROTOCOL,
@@ -45,10 +47,10 @@ class TransferServer:
         self._copies = asyncio.Semaphore(MAX_COPIES)
         self.port = 0
 
-    async def start(self, host: str, port: int) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen. Raises StartError."""
         try:
-            self._server = await asyncio.start_server(self._serve, host, port)
+            self._server = await asyncio.start_server(self._serve, host, port, ssl=tls)
         except OSError as error:
             raise StartError(
                 f"cluster_port: {host}:{port} cannot be listened on: {error.strerror}"
@@ -83,7 +85,7 @@ class TransferServer:
             await asyncio.to_thread(functools.partial(shutil.rmtree, parent, ignore_errors=True))
 
     async def _send(self, writer: asyncio.StreamWriter, directory: Path) -> None:
-        writer.write(msgspec.json.encode(Hello(PROTOCOL, self._node)) + b"\n")
+        writer.write(msgspec.json.encode(Hello(PROTOCOL, self._node, FORMAT_VERSION)) + b"\n")
         files = await asyncio.to_thread(_files, directory)
         for path in files:
             size = path.stat().st_size

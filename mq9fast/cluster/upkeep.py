@@ -1,4 +1,4 @@
-"""What a node does from time to time: it flushes its store, asks a silent log again, trims it as owner."""
+"""What a node does from time to time: it checks and flushes its store, asks a silent log again, trims it."""
 
 import asyncio
 import logging
@@ -41,6 +41,8 @@ class Upkeep:
             await asyncio.sleep(STEP_SECONDS)
             is_full = any(each.log_full for each in self._nodes())
             self._read_on()
+            if (replica := self._replica()) is not None:
+                replica.check()
             await self._flush(is_full=is_full)
             await self._trim(is_full=is_full)
 

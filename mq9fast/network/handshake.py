@@ -102,6 +102,7 @@ class Handshake:
             "tls_required": self.tls is not None and not settings.allow_non_tls,
             "tls_available": self.tls is not None and settings.allow_non_tls,
             "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
+            "cluster": settings.cluster_name if settings.cluster_log else "",
             "connect_urls": (*settings.advertised, *self.other_urls),
         }
 

@@ -47,7 +47,7 @@ class RocksWriter(RocksReader):
 
     def refuse(self, error: StoreError) -> None:
         if not self._failure:
-            self._fail(error)
+            self._failure, self._recovers = str(error), False
 
     def probe(self) -> None:
         self._presence.check()

@@ -7,18 +7,24 @@ Large values are in RocksDB like small ones.
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, cast
 
 from rocksdict import Checkpoint, WriteBatch
 
-from mq9fast.errors import StartError, StoreError
+from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.storage.directory_checks import REPLICA_FILE, file_names, in_use, make_directory
 from mq9fast.storage.presence import Presence
 from mq9fast.storage.rocks_database import describe_open_error, open_database
-from mq9fast.storage.rocks_writer import RocksWriter
+from mq9fast.storage.rocks_writer import DISK_FULL, RocksWriter
 from mq9fast.storage.store import Batch
 from mq9fast.storage.write_ahead_log import sync_directory
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether RocksDB failed because what is in its files is wrong, and stays so."""
+    return "Corruption" in str(error)
 
 
 class NoValues:
@@ -48,12 +54,14 @@ class NoValues:
 class UnloggedRocks(RocksWriter):
     """The database in the directory `path`, which is created if it is missing. Raises StartError.
 
-    `flushed`: everything up to this change survives a power cut. All changes have numbers, as RocksDB counts.
+    `failed` is called, by any thread, when RocksDB accepts no writes any more, or could not read. A full disk
+    is no such failure.
     """
 
     def __init__(self, path: Path, *, max_files: int = -1) -> None:
         super().__init__()
         self.path = self._path = path
+        self.failed: Callable[[StoreError], None] = lambda _error: None
         self.values = NoValues()
         self._lock = _claim(path)
         try:
@@ -76,7 +84,7 @@ class UnloggedRocks(RocksWriter):
         try:
             self._write_rows(rows)
         except Exception as error:
-            raise self._fail_write(error) from error
+            raise self._fail(error) from error
         self.written_sequence = self._db.latest_sequence_number()
 
     def flush(self) -> None:
@@ -98,6 +106,18 @@ class UnloggedRocks(RocksWriter):
             (target / REPLICA_FILE).touch()
         except Exception as error:
             raise StoreError(f"the store cannot be copied: {error}") from error
+
+    def _fail(self, error: Exception, *, recovers: bool = False) -> StoreError:
+        # Also a failed flush loses nothing: what it has not written is in memory, and in the log.
+        failure = super()._fail(error, recovers=recovers or DISK_FULL in str(error))
+        if not self._recovers:
+            self.failed(failure)
+        return failure
+
+    def _unreadable(self, first: bytes, end: bytes, error: Exception) -> ReadError:
+        failure = super()._unreadable(first, end, error)
+        self.failed(failure)
+        return failure
 
     def has_recovered(self) -> bool:
         """Whether RocksDB accepts writes, as it does by itself once a full disk has space."""

@@ -24,7 +24,7 @@ DROPPED = b"d", b"e"
 
 
 class UnsureLog:
-    """Implements `Records`, and `Log` without `trim`. Each message to and from the log may be late, lost, or
+    """Implements `Records`, and most of `Log`. Each message to and from the log may be late, lost, or
     come twice."""
 
     appender_type = Appender

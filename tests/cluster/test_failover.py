@@ -1,8 +1,5 @@
 """Three nodes on this machine, and what kills and stops of each of their processes do to clients."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,7 @@ from tests.cluster.harness.scene import Scene
 from tests.fault.history.history import History
 from tests.support.local_cluster import NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
-from tests.support.waiting import START_SECONDS, wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.skipif(
@@ -45,23 +42,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     cluster.end()
 
 
-def status_of(cluster: LocalCluster) -> list[dict[str, Any]]:
-    urls = [f"http://127.0.0.1:{cluster.peers[name].monitor_port}" for name in NAMES]
-    done = subprocess.run(
-        [sys.executable, "-m", "mq9fast", "cluster", "status", "--json", "--monitor", ",".join(urls)],
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 def test_status_shows_each_node(cluster: LocalCluster) -> None:
     # The nodes tell each other their states twice a second.
-    wait_until(lambda: [row["node"] for row in status_of(cluster)] == list(NAMES))
-    wait_until(lambda: sum(row["role"] == "owner" for row in status_of(cluster)) == 1)
-    assert all(row["behind"] >= 0 and row["faults"] == "" for row in status_of(cluster))
+    wait_until(lambda: [row["node"] for row in cluster.rows()] == list(NAMES))
+    wait_until(lambda: sum(row["role"] == "owner" for row in cluster.rows()) == 1)
+    assert all(row["behind"] >= 0 and row["faults"] == "" for row in cluster.rows())
 
 
 def test_killed_owner(cluster: LocalCluster) -> None:

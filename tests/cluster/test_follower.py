@@ -1,7 +1,7 @@
 """A follower finds out whether its store is a beginning of the log, and goes on from there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -293,5 +293,28 @@ def test_damaged_record(open_store: Open, change: Callable[[bytes], bytes], reas
         with pytest.raises(Damaged, match=reason):
             await catch_up(log, copy, 2)
         assert rows_of(copy) == {}
+
+    run(case)
+
+
+def test_each_record_is_applied_before_the_next_is_asked_for(open_store: Open) -> None:
+    class Watched(MemoryLog):
+        async def read(self, first: int) -> AsyncIterator[tuple[int, bytes]]:
+            async for sequence, record in super().read(first):
+                yield sequence, record
+                applied.append((sequence, copy.position.confirmed))
+
+    applied: list[tuple[int, int]] = []
+    owner, copy = open_store("a"), open_store("b")
+
+    async def case(records: MemoryRecords) -> None:
+        await become_owner(MemoryLog(records), owner, 1)
+        for number in range(20):
+            write(owner, row=str(number))
+            await append(owner)
+        async with following(Watched(records), copy) as follower:
+            await follower.reach(records.last)
+            await asyncio.sleep(0)
+        assert len(applied) >= 20 and all(sequence == confirmed for sequence, confirmed in applied)
 
     run(case)

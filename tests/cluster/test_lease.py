@@ -154,3 +154,17 @@ def test_a_node_that_is_behind_leaves_the_place_to_others() -> None:
         assert not behind.done()
 
     run(test)
+
+
+def test_a_lease_whose_last_renewal_was_not_answered_is_released() -> None:
+    async def test() -> None:
+        registry = MemoryRegistry()
+        first = await win(registry, "n1")
+        registry.loses_answers = True
+        while registry.entry is None or registry.entry.revision < 2:  # noqa: ASYNC110 (before the answer)
+            await asyncio.sleep(0)
+        registry.loses_answers = False
+        await first.release()
+        assert registry.entry.record.released
+
+    run(test)

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from mq9fast._core.storage.logged_batch import LoggedBatch, apply_changes
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.cluster.record import (
+    FORMAT,
+    STORE_FORMAT,
     Chain,
     Damaged,
+    NewerFormat,
     Position,
     batches_in,
     body_of,
@@ -20,7 +23,7 @@ from mq9fast.cluster.record import (
     pack_record,
 )
 from mq9fast.cluster.replicated_store import ReplicatedStore
-from mq9fast.storage.layout import LAST_KEY, POSITION_KEY
+from mq9fast.storage.layout import FORMAT_VERSION, LAST_KEY, POSITION_KEY
 from tests.support.owner import rows_of
 
 # Those that a store may have besides its place in the log.
@@ -155,3 +158,18 @@ def test_position_is_read_back(tmp_path: Path) -> None:
 def test_row_that_is_too_large_for_the_log() -> None:
     with pytest.raises(ValueError, match="too large"):
         LoggedBatch(Dictionary({})).put(bytes(65536), b"")
+
+
+def test_record_of_a_later_format_is_not_read() -> None:
+    for record in (fence_record(5, "n1"), pack_record(Chain(), [b"x"], Chain(), 100)[0]):
+        newer = record[:1] + bytes([FORMAT + 1]) + record[2:]
+        for of_any_layout in (newer, newer[:2]):
+            with pytest.raises(
+                NewerFormat, match=f"in format {FORMAT + 1}, .*up to {FORMAT}: upgrade this node"
+            ):
+                header_of(of_any_layout)
+
+
+def test_format_of_records_follows_that_of_the_store() -> None:
+    """A version that writes other rows raises both: an older one could not read its records."""
+    assert STORE_FORMAT == FORMAT_VERSION

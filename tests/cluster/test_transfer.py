@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.cluster import seeding
+from mq9fast._core.storage.record import FORMAT_VERSION
+from mq9fast.cluster import seeding, transfer_server
 from mq9fast.cluster.transfer_protocol import TransferError
 from mq9fast.cluster.transfer_server import TransferServer
 
@@ -81,7 +82,7 @@ def test_without_the_secret_nothing_is_copied(tmp_path: Path) -> None:
                 await seeding.seed(tmp_path / "target", address, "another")
 
     asyncio.run(test())
-    assert made == [] and seeding.is_unfinished(tmp_path / "target")
+    assert made == [] and not (tmp_path / "target").exists()
 
 
 def test_a_source_without_the_secret_is_not_believed(tmp_path: Path) -> None:
@@ -91,11 +92,27 @@ def test_a_source_without_the_secret_is_not_believed(tmp_path: Path) -> None:
                 await seeding.seed(tmp_path / "target", address, SECRET)
 
     asyncio.run(test())
-    assert files_in(tmp_path / "target") == {seeding.MARKER: b""}
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_store_of_a_later_version_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "target"
+    files = fill(target)
+    monkeypatch.setattr(transfer_server, "FORMAT_VERSION", FORMAT_VERSION + 1)
+
+    async def test() -> None:
+        async with source(tmp_path) as address:
+            with pytest.raises(TransferError, match="the store of node n1 is one of a later version"):
+                await seeding.seed(target, address, SECRET)
+
+    asyncio.run(test())
+    assert files_in(target) == files
 
 
 @pytest.mark.parametrize("kind", ["no checkpoint", "nobody listens", "the connection breaks"])
-def test_a_copy_that_fails_is_marked_as_unfinished(tmp_path: Path, kind: str) -> None:
+def test_a_copy_that_fails_leaves_the_old_store_or_is_marked_as_unfinished(tmp_path: Path, kind: str) -> None:
+    files = fill(tmp_path / "target")
+
     async def make(path: Path) -> None:
         await checkpoint(path)
         if kind == "no checkpoint":
@@ -108,7 +125,10 @@ def test_a_copy_that_fails_is_marked_as_unfinished(tmp_path: Path, kind: str) ->
                 await seeding.seed(tmp_path / "target", given, SECRET)
 
     asyncio.run(test())
-    assert seeding.is_unfinished(tmp_path / "target")
+    if kind == "the connection breaks":
+        assert seeding.is_unfinished(tmp_path / "target")
+    else:
+        assert files_in(tmp_path / "target") == files
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import nats
 
@@ -14,15 +14,19 @@ from tests.support.waiting import wait_until_async
 
 # Without a reply for so long, the outcome of a send is unknown.
 PATIENCE_SECONDS = 1.0
+MAX_SECONDS = 300
 MSG = "$mq9.AI.MAILBOX.MSG."
 CREATE = "$mq9.AI.MAILBOX.CREATE"
 
 
-async def connect(cluster: LocalCluster) -> PatientClient:
+async def connect(cluster: LocalCluster, reconnected: Callable[[], None] = lambda: None) -> PatientClient:
     """A client that looks for the owner again and again."""
 
     async def quiet(_error: Exception) -> None:
         pass
+
+    async def is_back() -> None:
+        reconnected()
 
     client = PatientClient()
     await client.connect(
@@ -33,6 +37,7 @@ async def connect(cluster: LocalCluster) -> PatientClient:
         ping_interval=1,
         max_outstanding_pings=2,
         error_cb=quiet,
+        reconnected_cb=is_back,
     )
     return client
 
@@ -123,7 +128,12 @@ class CountedSends:
             ids.append(int(message.reply.rpartition(".")[2].partition("-")[0]))
             found.setdefault(message.data.decode(), ids[-1])
 
-        client = await connect(self._cluster)
+        def begin_again() -> None:
+            """Another replay follows."""
+            ids.clear()
+            found.clear()
+
+        client = await connect(self._cluster, begin_again)
         try:
             await client.subscribe(MSG + self._address, cb=take)
             wanted = set(self.stored)
@@ -142,3 +152,22 @@ class CountedSends:
         assert ids == sorted(ids)
         for order in self.in_order:
             assert order == sorted(order), "an id that was given later is lower"
+
+
+def sends_survive(
+    cluster: LocalCluster, address: str, *faults: Callable[[LocalCluster], None]
+) -> CountedSends:
+    """Send all the time while the faults happen, one after the other; check what is stored afterwards."""
+    sends = CountedSends(cluster, address)
+
+    async def test() -> None:
+        async with sends.running():
+            for fault in faults:
+                await sends.more()
+                await asyncio.to_thread(fault, cluster)
+                await sends.more()
+        await asyncio.to_thread(cluster.wait_until_whole)
+        await sends.check()
+
+    asyncio.run(asyncio.wait_for(test(), MAX_SECONDS))
+    return sends

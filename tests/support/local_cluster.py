@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,14 +56,21 @@ class LocalCluster:
     """The nodes run, and one of them serves, when the constructor returns.
 
     `whole`: wait for that. `network`: each node is the member of that name, instead of all being on one
-    address of this machine; CLIENTS is the member from which clients connect. `env`: more of the environment
-    of the nodes.
+    address of this machine; CLIENTS is the member from which clients connect. `flags`: more of the command
+    line of each node. `env`: more of the environment of the nodes.
     """
 
     def __init__(
-        self, directory: Path, *, whole: bool = True, network: Network | None = None, **env: str
+        self,
+        directory: Path,
+        *,
+        whole: bool = True,
+        network: Network | None = None,
+        flags: Sequence[str] = (),
+        **env: str,
     ) -> None:
         self.directory = directory
+        self._flags = flags
         self.network = network
         self._peers_text = ",".join(NAMES)
         if network is None:
@@ -84,14 +92,14 @@ class LocalCluster:
             self.end()
             raise
 
-    def start(self, name: str) -> None:
-        """Start a node, which may have been killed before."""
+    def start(self, name: str, **env: str) -> None:
+        """Start a node, which may have been killed before. `env`: more of its environment."""
         command = (sys.executable, "-m", "mq9fast", "cluster", "start", "--name", name)
         with (self.directory / f"{name}.log").open("ab") as log, self.inside(name):
             self.processes[name] = subprocess.Popen(
-                [*command, "--peers", self._peers_text, "--port", str(self.port)],
+                [*command, "--peers", self._peers_text, "--port", str(self.port), *self._flags],
                 cwd=self.directory,
-                env=self._env,
+                env={**self._env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,6 +123,29 @@ class LocalCluster:
     def status(self, name: str) -> dict[str, Any] | None:
         """What /clusterz of a node says, None if it does not answer."""
         return self._page(name, self.peers[name].monitor_port, "clusterz")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `mq9fast cluster status` prints."""
+        urls = [f"http://127.0.0.1:{peer.monitor_port}" for peer in self.peers.values()]
+        done = subprocess.run(
+            [sys.executable, "-m", "mq9fast", "cluster", "status", "--json", "--monitor", ",".join(urls)],
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def health(self, name: str) -> str:
+        """The faults that /healthz of a node tells, "" if it is well."""
+        url = f"http://127.0.0.1:{self.peers[name].monitor_port}/healthz"
+        try:
+            with urllib.request.urlopen(url, timeout=ASK_SECONDS):
+                return ""
+        except urllib.error.HTTPError as error:
+            return str(json.load(error)["error"])
+        except OSError as error:
+            return f"no answer: {error}"
 
     def _page(self, name: str, port: int, path: str) -> dict[str, Any] | None:
         with self.inside(name):
@@ -140,18 +171,27 @@ class LocalCluster:
         wait_until(serves, START_SECONDS)
         return found[0]
 
+    def log_stream(self, asked: Sequence[str] = NAMES) -> dict[str, Any]:
+        """What a nats-server of these nodes says about the stream of the log; nothing if none answers."""
+        for name in asked:
+            page = self._page(name, self.peers[name].log_monitor_port, "jsz?accounts=1&streams=1")
+            for account in (page or {}).get("account_details", ()):
+                for stream in account.get("stream_detail", ()):
+                    if stream["name"] == "MQ9_LOG":
+                        found: dict[str, Any] = stream
+                        return found
+        return {}
+
     def log_leader(self, asked: Sequence[str] = NAMES) -> str:
         """The node that has the nats-server that leads the log, as one of those asked says. Waits for one."""
         found: list[str] = []
 
         def leads() -> bool:
             for name in asked:
-                page = self._page(name, self.peers[name].log_monitor_port, "jsz?accounts=1&streams=1")
-                for account in (page or {}).get("account_details", ()):
-                    for stream in account.get("stream_detail", ()):
-                        if stream["name"] == "MQ9_LOG" and stream["cluster"].get("leader"):
-                            found[:] = [stream["cluster"]["leader"]]
-                            return True
+                leader = self.log_stream([name]).get("cluster", {}).get("leader")
+                if leader:
+                    found[:] = [leader]
+                    return True
             return False
 
         wait_until(leads, START_SECONDS)
@@ -179,6 +219,12 @@ class LocalCluster:
         pid = self.pid(name, program)
         os.kill(pid, number)
         return pid
+
+    def stop(self, name: str) -> None:
+        """Stop a node with SIGTERM, as an operator does. `start` brings it back."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGTERM)
+        process.wait(WAIT_SECONDS)
 
     def kill(self, name: str) -> None:
         """SIGKILL everything of a node, as when its machine is lost. `start` brings it back."""

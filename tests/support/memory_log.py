@@ -61,6 +61,9 @@ class MemoryLog:
     def end(self) -> int:
         return self._appender.end
 
+    async def last(self) -> int:
+        return self._records.last
+
     @property
     def unanswered_since(self) -> float | None:
         return self._appender.unanswered_since

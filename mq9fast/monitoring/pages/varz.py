@@ -1,7 +1,7 @@
 """/varz: settings and counters of the broker, in the fields of nats-server's page.
 
 `routes.Monitor` creates it. It reads the broker and the process (CPU time, resident memory). Fields of
-nats-server for what mq9fast does not have, such as accounts, clusters and JetStream, are left out.
+nats-server for what mq9fast does not have, such as accounts, routes and JetStream, are left out.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from mq9fast.network.handshake import NATS_SERVER_VERSION
 from mq9fast.version import VERSION
 
 # What nats-server shows as empty objects if it is not configured.
-ABSENT = ("cluster", "gateway", "leaf", "mqtt", "jetstream")
+ABSENT = ("gateway", "leaf", "mqtt", "jetstream")
 # CPU usage is measured over at least this time.
 MIN_CPU_SECONDS = 1.0
 
@@ -43,8 +43,17 @@ class Varz:
         """The page has no parameters."""
         websocket = self._broker.handshake.info_overrides.get("websocket")
         shown = {} if websocket is None else {key: websocket[key] for key in ("host", "port")}
-        ports = {**{name: {} for name in ABSENT}, "websocket": shown}
+        ports = {**{name: {} for name in ABSENT}, "cluster": self._cluster(), "websocket": shown}
         return json_page({**self._settings(), **ports, **self._counters()})
+
+    def _cluster(self) -> dict[str, object]:
+        """The name of the cluster, and the addresses at which its other nodes would serve clients."""
+        if self._broker.cluster is None:
+            return {}
+        return {
+            "name": self._broker.settings.cluster_name,
+            "urls": list(self._broker.handshake.other_urls),
+        }
 
     def _settings(self) -> dict[str, object]:
         broker, settings, handshake = self._broker, self._broker.settings, self._broker.handshake

@@ -1,0 +1,130 @@
+"""Three real nodes and nats-servers: the beginning of the log is trimmed, or the log loses its end."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.counted_sends import sends_survive
+from tests.support.local_cluster import NAMES, LocalCluster
+from tests.support.nats_server import NATS_SERVER
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.skipif(
+        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
+    ),
+    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+HASTY = str(Path(__file__).parents[1] / "support/hasty")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    cluster = LocalCluster(tmp_path_factory.mktemp("cluster"), PYTHONPATH=HASTY)
+    yield cluster
+    cluster.end()
+
+
+def a_standby(cluster: LocalCluster) -> str:
+    owner = cluster.owner()
+    return next(name for name in NAMES if name != owner)
+
+
+def applied(cluster: LocalCluster, name: str) -> int:
+    """The last record of the log that the store of a node has."""
+    status: dict[str, Any] = cluster.status(name) or {"nodes": ()}
+    return next((int(each["applied"]) for each in status["nodes"] if each["node"] == name), 0)
+
+
+def trimmed_beyond(cluster: LocalCluster, record: int) -> bool:
+    """Whether the log does not have the record any more."""
+    return state_of_log(cluster)["first_seq"] > record
+
+
+def state_of_log(cluster: LocalCluster) -> dict[str, int]:
+    """The state of the stream, as one server tells."""
+    found: dict[str, dict[str, int]] = {}
+
+    def is_told() -> bool:
+        found.update(cluster.log_stream())
+        return "state" in found
+
+    wait_until(is_told)
+    return found["state"]
+
+
+def log_of(cluster: LocalCluster, name: str) -> str:
+    return (cluster.directory / f"{name}.log").read_text()
+
+
+def test_nodes_that_need_what_was_trimmed_copy_a_store_and_follow(cluster: LocalCluster) -> None:
+    """One is new. The other was away, and has a store that is too old."""
+
+    def come_back_late(cluster: LocalCluster) -> None:
+        away = a_standby(cluster)
+        cluster.stop(away)
+        before = state_of_log(cluster)["last_seq"]
+        wait_until(lambda: trimmed_beyond(cluster, before))
+        cluster.start(away)
+        cluster.wait_until_whole()
+        assert "the log begins with record" in log_of(cluster, away)
+
+    def begin_without_a_store(cluster: LocalCluster) -> None:
+        new = a_standby(cluster)
+        cluster.stop(new)
+        cluster.forget_data(new)
+        cluster.start(new)
+        cluster.wait_until_whole()
+        before = state_of_log(cluster)["last_seq"]
+        wait_until(lambda: applied(cluster, new) > before)
+        # The others have no part in what follows.
+        cluster.stop(cluster.owner())
+        assert "copied a store" in log_of(cluster, new)
+
+    def bring_back(cluster: LocalCluster) -> None:
+        for name in NAMES:
+            if cluster.processes[name].poll() is not None:
+                cluster.start(name)
+
+    sends_survive(cluster, "trimmed", come_back_late, begin_without_a_store, bring_back)
+
+
+def test_log_that_was_restored_from_an_older_state_stops_the_nodes(cluster: LocalCluster) -> None:
+    sends_survive(cluster, "before")
+    stop_all(cluster)
+    older = {name: cluster.directory / f"{name}.older" for name in NAMES}
+    for name in NAMES:
+        shutil.copytree(cluster.directory / name / "log", older[name])
+    start_all(cluster)
+    sends_survive(cluster, "after", lambda _cluster: None)
+    stop_all(cluster)
+    newer = {name: cluster.directory / name / "newer" for name in NAMES}
+    for name in NAMES:
+        directory = cluster.directory / name / "log"
+        directory.rename(newer[name])
+        older[name].rename(directory)
+    for name in NAMES:
+        cluster.start(name)
+    wait_until(lambda: all("log_regressed" in cluster.health(name) for name in NAMES))
+    assert set(cluster.roles().values()) == {"stopped"}
+    # With the whole log the cluster goes on.
+    for name in NAMES:
+        cluster.stop(name)
+        shutil.rmtree(cluster.directory / name / "log")
+        newer[name].rename(cluster.directory / name / "log")
+    start_all(cluster)
+
+
+def stop_all(cluster: LocalCluster) -> None:
+    for name in NAMES:
+        cluster.stop(name)
+
+
+def start_all(cluster: LocalCluster) -> None:
+    for name in NAMES:
+        cluster.start(name)
+    cluster.wait_until_whole()
