@@ -88,7 +88,9 @@ cdef class Engine:
         if self.system_requests is not None and starts_with(op.subject, SYSTEM_PREFIX):
             self.pending_work.schedule_end()
             self.pending_work.cost += CLOCK_CHECK_COST
-            if self.system_requests(client, to_bytes(op.subject), to_bytes(op.payload), to_bytes(op.reply)):
+            if self.system_requests(
+                client, to_bytes(op.subject), to_bytes(op.payload), to_bytes(op.reply), to_bytes(op.header)
+            ):
                 return 0
         return self.router.publish(client, op)
 

@@ -11,6 +11,7 @@ from mq9fast._core.mailbox.mailbox import Mailbox
 from mq9fast._core.mailbox.mailbox_index import MailboxIndex
 from mq9fast._core.protocol.address import EVENT_PREFIX, MSG_PREFIX
 from mq9fast._core.pubsub.client import Subscription
+from mq9fast.network.connection_record import ClosedSubscription
 from mq9fast.text import printable
 
 MAX_UNMASKED = 8
@@ -53,3 +54,12 @@ class Privacy:
             address = masked(name) if found is None else address_or_mask(found)
             return EVENT_PREFIX + address + subject[len(EVENT_PREFIX) + len(name) :]
         return self.name(printable(subject))
+
+    def ended_subject(self, subscription: ClosedSubscription) -> str:
+        """The same for a subscription of a closed connection."""
+        if not subscription.address:
+            return self.name(printable(subscription.subject))
+        found = self._mailbox_index.get(subscription.address.encode())
+        address = masked(subscription.address) if found is None else address_or_mask(found)
+        # The tokens before the address are upper case, and an address is not.
+        return subscription.subject.replace(f".{subscription.address}", f".{address}", 1)

@@ -7,6 +7,7 @@ import msgspec
 from mq9fast._core.engine import Engine
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.monitoring.privacy import Privacy
+from mq9fast.network.connection_record import ConnectionRecord
 from mq9fast.text import printable
 
 
@@ -40,6 +41,18 @@ def subscription_infos(
             cid=subscription.client.cid,
             qgroup=privacy.name(queue),
             max=subscription.maximum,
+        )
+
+
+def ended_infos(record: ConnectionRecord, privacy: Privacy) -> Iterator[SubscriptionInfo]:
+    """The same for the subscriptions that a closed connection had. As on nats-server, `max` is left out."""
+    for subscription in record.ended_subscriptions:
+        yield SubscriptionInfo(
+            subject=privacy.ended_subject(subscription),
+            sid=privacy.name(printable(subscription.sid)),
+            msgs=subscription.delivered,
+            cid=record.cid,
+            qgroup=privacy.name(printable(subscription.queue)),
         )
 
 

@@ -16,6 +16,7 @@ import msgspec
 from mq9fast._core.session import Session
 from mq9fast.errors import StartError
 from mq9fast.monitoring.broker_view import BrokerView
+from mq9fast.monitoring.content_encoding import EncodedBody, accepted_encoding
 from mq9fast.monitoring.page import ACCOUNT, HttpError, Page, Route, json_page
 from mq9fast.monitoring.system_account import account_info, server_info, server_stats, user_info
 
@@ -109,7 +110,7 @@ class SystemRequests:
             own + "LDM": self._send_lame_duck,
         }
 
-    def __call__(self, client: Session, subject: bytes, payload: bytes, reply: bytes) -> bool:
+    def __call__(self, client: Session, subject: bytes, payload: bytes, reply: bytes, header: bytes) -> bool:
         """Handle a message of a client. Returns whether the request is one that the broker answers to it."""
         name = subject.decode("utf-8", "replace").removeprefix(PREFIX)
         is_system = client.identity.system
@@ -118,15 +119,16 @@ class SystemRequests:
             return False
         if not reply:
             return True
+        encoding = accepted_encoding(header)
         try:
             options = msgspec.json.decode(payload, type=Options) if payload else Options()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._start(client, reply, name, HttpError(400, str(error)))
+            self._start(client, reply, encoding, name, HttpError(400, str(error)))
             return True
         if not is_system:
             options.acc = options.account = ACCOUNT
         if self._is_asked(options):
-            self._start(client, reply, name, lambda: answer(client, options))
+            self._start(client, reply, encoding, name, lambda: answer(client, options))
         return True
 
     def close(self) -> None:
@@ -183,39 +185,42 @@ class SystemRequests:
 
     # Sending them.
 
-    def _start(self, client: Session, reply: bytes, name: str, make: Callable[[], Page] | HttpError) -> None:
+    def _start(
+        self, client: Session, reply: bytes, encoding: str, name: str, make: Callable[[], Page] | HttpError
+    ) -> None:
         if len(self._tasks) >= MAX_WAITING:
             make = HttpError(503, "too many requests wait for their answers: ask again later")
-        task = asyncio.get_running_loop().create_task(self._answer(client, reply, name, make))
+        task = asyncio.get_running_loop().create_task(self._answer(client, reply, encoding, name, make))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(
-        self, client: Session, reply: bytes, name: str, make: Callable[[], Page] | HttpError
+        self, client: Session, reply: bytes, encoding: str, name: str, make: Callable[[], Page] | HttpError
     ) -> None:
         """Make an answer in pieces, as HTTP pages are made, and send it."""
         async with self._one_at_a_time:
-            body = b""
+            self._sequence += 1
+            field = "statsz" if name.endswith(("SERVER.PING", "STATSZ")) else "data"
             try:
                 if isinstance(make, HttpError):
                     raise make
-                body = await self._join(make())
-                field = "statsz" if name.endswith(("SERVER.PING", "STATSZ")) else "data"
+                body = await self._encode(make(), field, encoding)
             except HttpError as error:
-                field = "error"
-                body = msgspec.json.encode({"code": error.status, "description": error.sentence})
-            self._sequence += 1
-            server = msgspec.json.encode(server_info(self._broker, self._sequence))
-            data = b',"%b":%b' % (field.encode(), body) if body else b""
-            self._broker.engine.router.reply(client, reply, b'{"server":%b%b}' % (server, data))
+                text = msgspec.json.encode({"code": error.status, "description": error.sentence})
+                # As on nats-server, an error is not encoded.
+                body = await self._encode(Page(error.status, "", (text,)), "error", "")
+            self._broker.engine.router.reply(client, reply, body.end(), body.header)
 
-    async def _join(self, page: Page) -> bytes:
-        """The body of a page. Raises HttpError if it is larger than a message may be."""
-        parts, size = [], 0
+    async def _encode(self, page: Page, field: str, encoding: str) -> EncodedBody:
+        """A page as a field of an answer. Raises HttpError if that is larger than a message may be."""
+        body = EncodedBody(encoding)
+        body.add(b'{"server":' + msgspec.json.encode(server_info(self._broker, self._sequence)))
+        start = b',"%b":' % field.encode()
         for piece in page.pieces:
-            parts.append(piece)
-            size += len(piece)
-            if size > self._broker.settings.max_payload:
+            body.add(start + piece)
+            start = b""
+            if body.size + len(body.header) > self._broker.settings.max_payload:
                 raise HttpError(500, "the answer is larger than max_payload: ask for fewer entries")
             await asyncio.sleep(0)
-        return b"".join(parts)
+        body.add(b"}")
+        return body

@@ -28,6 +28,7 @@ from mq9fast.network.close_reasons import (
 from mq9fast.network.handshake import Handshake, set_identity
 from mq9fast.network.listen import UNKNOWN_PEER, peer_of
 from mq9fast.network.socket_options import limit_unsent_bytes, set_tcp_options, unacked_bytes
+from mq9fast.network.tls import sent_certificates
 
 log = logging.getLogger("mq9fast.connection")
 
@@ -217,6 +218,14 @@ class Connection(asyncio.BufferedProtocol):
             return None
         der = tls.getpeercert(binary_form=True)
         return None if der is None else (tls.getpeercert(), der)
+
+    @property
+    def peer_certificates(self) -> list[tuple[Certificate, bytes]]:
+        """Its certificate, and those of authorities that the client sent with it, with the DER of each."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        sent = [] if tls is None else sent_certificates(tls)
+        own = self.peer_certificate
+        return sent or ([] if own is None else [own])
 
     def kick(self) -> None:
         """Close it because a user with `system` said so."""

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from mq9fast._core.delivery.delivery import MailboxSubscription
+from mq9fast._core.delivery.events import EventSubscription
+from mq9fast._core.pubsub.client import Subscription
 from mq9fast.network.connection import Connection
 
 # nats-server's default of max_closed_clients.
@@ -16,8 +19,29 @@ MAX_CLOSED_BYTES = 8 << 20
 # The record of a connection without the texts that its client chose, with the entry in the deque.
 RECORD_BYTES = 512
 MAX_BYTES_OF_CHARACTER = 4
+# The lists of subscriptions of closed connections, all together and one of them.
+MAX_LISTS_BYTES = 4 << 20
+MAX_LIST_BYTES = 64 << 10
+# A subscription in a list, without its texts.
+SUBSCRIPTION_BYTES = 256
 # nats-server shows this in place of a token.
 REDACTED = "[REDACTED]"
+
+
+class ClosedSubscription(msgspec.Struct, gc=False):
+    """A subscription that a connection had when it was closed. `address`: that of its mailbox, or ""."""
+
+    subject: str
+    address: str
+    sid: str
+    queue: str
+    delivered: int
+
+    @property
+    def size(self) -> int:
+        """Its memory in bytes, or more."""
+        texts = len(self.subject) + len(self.address) + len(self.sid) + len(self.queue)
+        return SUBSCRIPTION_BYTES + MAX_BYTES_OF_CHARACTER * texts
 
 
 class ConnectionRecord(msgspec.Struct, kw_only=True, gc=False):
@@ -40,7 +64,10 @@ class ConnectionRecord(msgspec.Struct, kw_only=True, gc=False):
     out_messages: int
     in_bytes: int
     out_bytes: int
+    stalls: int = 0
     subscriptions: int
+    # Of a closed connection, as many as MAX_LIST_BYTES allow.
+    ended_subscriptions: list[ClosedSubscription] = []
     name: str
     lang: str
     version: str
@@ -71,6 +98,7 @@ def record_of(connection: Connection) -> ConnectionRecord:
         out_messages=session.out_messages,
         in_bytes=session.in_bytes,
         out_bytes=session.out_bytes,
+        stalls=session.stalls,
         subscriptions=len(session.subscriptions),
         name=session.name or "",
         lang=session.lang or "",
@@ -78,6 +106,36 @@ def record_of(connection: Connection) -> ConnectionRecord:
         tls_version=tls_version.removeprefix("TLSv"),
         cipher=cipher,
         user=user_of(connection),
+    )
+
+
+def closed_record(connection: Connection, now_ms: int) -> ConnectionRecord:
+    """The record of a connection that is closed now, with its subscriptions."""
+    record = record_of(connection)
+    record.stopped_ms, record.reason = now_ms, connection.end_reason
+    kept, size = [], 0
+    for subscription in connection.session.subscriptions.values():
+        ended = _ended(subscription)
+        size += ended.size
+        if size > MAX_LIST_BYTES:
+            break
+        kept.append(ended)
+    record.ended_subscriptions = kept
+    return record
+
+
+def _ended(subscription: Subscription) -> ClosedSubscription:
+    address = b""
+    if isinstance(subscription, MailboxSubscription):
+        address = subscription.mailbox.address
+    elif isinstance(subscription, EventSubscription):
+        address = subscription.address
+    return ClosedSubscription(
+        subscription.subject.decode("utf-8", "replace"),
+        address.decode(),
+        subscription.sid.decode("utf-8", "replace"),
+        (subscription.queue or b"").decode("utf-8", "replace"),
+        subscription.delivered,
     )
 
 
@@ -95,6 +153,9 @@ class ClosedConnections:
     def __init__(self) -> None:
         self._records: deque[ConnectionRecord] = deque()
         self._bytes = 0
+        # Those with a list of subscriptions, and the memory of the lists.
+        self._with_lists: deque[ConnectionRecord] = deque()
+        self._lists_bytes = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -104,8 +165,28 @@ class ClosedConnections:
         return iter(self._records)
 
     def add(self, record: ConnectionRecord) -> None:
-        """Add a record, and forget the oldest ones past the limits."""
+        """Add a record. Past the limits, forget the oldest lists of subscriptions and the oldest records."""
         self._records.append(record)
         self._bytes += record.size
         while len(self._records) > MAX_CLOSED or self._bytes > MAX_CLOSED_BYTES:
-            self._bytes -= self._records.popleft().size
+            self._forget_oldest()
+        if record.ended_subscriptions:
+            self._with_lists.append(record)
+            self._lists_bytes += _list_bytes(record)
+        while self._lists_bytes > MAX_LISTS_BYTES:
+            self._forget_oldest_list()
+
+    def _forget_oldest(self) -> None:
+        oldest = self._records.popleft()
+        self._bytes -= oldest.size
+        if self._with_lists and self._with_lists[0] is oldest:
+            self._forget_oldest_list()
+
+    def _forget_oldest_list(self) -> None:
+        oldest = self._with_lists.popleft()
+        self._lists_bytes -= _list_bytes(oldest)
+        oldest.ended_subscriptions = []
+
+
+def _list_bytes(record: ConnectionRecord) -> int:
+    return sum(each.size for each in record.ended_subscriptions)

@@ -8,11 +8,13 @@ module reads the certificate files.
 import contextlib
 import socket
 import ssl
+from _ssl import ENCODING_DER
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
+from mq9fast.auth.certificate import Certificate
 from mq9fast.config.paths import utf8_path
 from mq9fast.config.settings import Settings
 from mq9fast.errors import StartError
@@ -138,3 +140,10 @@ def _load(context: ssl.SSLContext, settings: Settings) -> None:
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(name for name in (settings.tls_cert, settings.tls_key, settings.tls_ca) if name)
         raise StartError(f"the TLS files {files} cannot be used: {error}") from error
+
+
+def sent_certificates(tls: ssl.SSLObject) -> list[tuple[Certificate, bytes]]:
+    """The certificates that the peer sent, its own first, each with its DER; [] in a resumed session."""
+    # The public method, which Python has from 3.13 on, gives the DER without the names.
+    chain = cast(Any, tls)._sslobj.get_unverified_chain()
+    return [(each.get_info(), each.public_bytes(ENCODING_DER)) for each in chain or ()]

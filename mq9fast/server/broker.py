@@ -22,7 +22,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.errors import ReadError, StartError, StoreError
 from mq9fast.health import Health
 from mq9fast.network.connection import Connection, Refusal
-from mq9fast.network.connection_record import ClosedConnections, record_of
+from mq9fast.network.connection_record import ClosedConnections, closed_record
 from mq9fast.network.handshake import Handshake
 from mq9fast.network.listen import BACKLOG, EVERY_ADDRESS, in_url, listen, port_of
 from mq9fast.network.message_trace import TraceReports
@@ -232,13 +232,15 @@ class Broker:
             self._pages = Pages(self, self._store, 0 if self.monitor is None else self.monitor.port)
         return self._pages
 
-    def _answer_system_request(self, client: Session, subject: bytes, payload: bytes, reply: bytes) -> bool:
+    def _answer_system_request(
+        self, client: Session, subject: bytes, payload: bytes, reply: bytes, header: bytes
+    ) -> bool:
         if self._system_requests is None:
             # Imported late, to start faster: few clients send such requests.
             from mq9fast.monitoring.system_requests import SystemRequests
 
             self._system_requests = SystemRequests(self, self.pages.routes, self._reload)
-        return self._system_requests(client, subject, payload, reply)
+        return self._system_requests(client, subject, payload, reply, header)
 
     def _signed_in(self, session: Session) -> None:
         """Tell system users of a client, if there are such users."""
@@ -310,8 +312,7 @@ class Broker:
     def _closed(self, connection: Connection) -> None:
         if self.connections.pop(connection.session.cid, None) is None:
             return
-        record = record_of(connection)
-        record.stopped_ms, record.reason = self.engine.time.now_ms, connection.end_reason
+        record = closed_record(connection, self.engine.time.now_ms)
         self.closed_connections.add(record)
         if self._system_events is not None:
             self._system_events.disconnected(record)

@@ -13,7 +13,10 @@ import pytest
 from mq9fast.network.connection_record import (
     MAX_CLOSED,
     MAX_CLOSED_BYTES,
+    MAX_LIST_BYTES,
+    MAX_LISTS_BYTES,
     ClosedConnections,
+    ClosedSubscription,
     ConnectionRecord,
 )
 from tests.support.broker import Broker
@@ -118,6 +121,71 @@ def test_fields_are_those_of_nats_server(ports: Ports) -> None:
     assert (pages[0]["authorized_user"], pages[0]["in_msgs"], pages[0]["out_bytes"]) == ("free", 1, 1)
 
 
+def test_subscriptions_are_listed(ports: Ports) -> None:
+    found = []
+    for port, http_port in ports:
+        with Wire(port, {**FREE, "name": "subscriber"}) as wire:
+            wire.sub("a.>", "s1")
+            wire.sub("b.*", "s2", queue="workers")
+            wire.send("UNSUB s1 9\r\n")
+            wire.pub("a.b", "x")
+            wire.message()
+            cid = int(wire.info["client_id"])
+        wait_until(lambda cid=cid, http_port=http_port: closed(http_port, cid))
+        (plain,) = closed(http_port, cid)
+        assert plain["subscriptions"] == 2 and "subscriptions_list" not in plain
+        (listed,) = closed(http_port, cid, "&subs=1")
+        (detailed,) = closed(http_port, cid, "&subs=detail")
+        details = sorted(detailed["subscriptions_list_detail"], key=lambda it: it["sid"])
+        kept = ("subject", "sid", "msgs", "max", "qgroup")
+        shown = [{name: it.get(name) for name in kept} for it in details]
+        assert all(it["cid"] == cid for it in details)
+        found.append((sorted(listed["subscriptions_list"]), shown))
+    for one in found:
+        assert one == found[0]
+    assert found[0][0] == ["a.>", "b.*"]
+    assert found[0][1][0] == {"subject": "a.>", "sid": "s1", "msgs": 1, "max": None, "qgroup": None}
+
+
+def test_private_addresses_of_ended_subscriptions_are_masked(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "data", "--monitor-port", "0")
+    try:
+        with Wire(broker.port) as wire:
+            secret = wire.create()["mail_address"]
+            wire.create(name="board", public=True)
+            for sid, subject in enumerate(
+                (f"MSG.{secret}.urgent", f"EVENT.{secret}", "MSG.board", "MSG.none")
+            ):
+                wire.sub(f"$mq9.AI.MAILBOX.{subject}", str(sid))
+            wire.sub(secret, "plain")
+            wire.ping()
+            cid = int(wire.info["client_id"])
+        http_port = monitor_port(broker)
+        wait_until(lambda: closed(http_port, cid))
+        for query in ("&subs=1", "&subs=detail"):
+            text = get(http_port, f"/connz?state=closed&cid={cid}{query}")[2].decode()
+            assert secret not in text
+        (listed,) = closed(http_port, cid, "&subs=1")
+        start = secret[:8] + "\u2026"
+        prefix = "$mq9.AI.MAILBOX."
+        subjects = [f"{prefix}MSG.{start}.urgent", f"{prefix}EVENT.{start}", f"{prefix}MSG.board"]
+        assert listed["subscriptions_list"] == [*subjects, f"{prefix}MSG.n\u2026", start]
+    finally:
+        broker.end()
+
+
+def test_list_of_many_subscriptions_is_cut(ports: Ports) -> None:
+    port, http_port = ports[0]
+    with Wire(port, FREE) as wire:
+        wire.send("".join(f"SUB a.{number} {number}\r\n" for number in range(1000)))
+        wire.ping()
+        cid = int(wire.info["client_id"])
+    wait_until(lambda: closed(http_port, cid))
+    (listed,) = closed(http_port, cid, "&subs=1")
+    assert listed["subscriptions"] == 1000
+    assert 100 < len(listed["subscriptions_list"]) < MAX_LIST_BYTES // 256
+
+
 def test_orders_and_filters(ports: Ports) -> None:
     for port, http_port in ports:
         ways = ("has an unknown protocol", "leaves", "sends no operation")
@@ -174,6 +242,24 @@ def record(cid: int, name: str = "") -> ConnectionRecord:
     texts = dict.fromkeys(("lang", "version", "tls_version", "cipher", "user"), "")
     more = {"in_bytes": 0, "out_bytes": 0, "subscriptions": 0}
     return ConnectionRecord(cid=cid, type="nats", ip="::1", port=1, name=name, **counters, **texts, **more)
+
+
+def test_only_the_last_lists_of_subscriptions_are_kept() -> None:
+    kept = ClosedConnections()
+    for cid in range(100):
+        added = record(cid)
+        added.ended_subscriptions = [ClosedSubscription("s" * 15_000, "", "1", "", 0)]
+        kept.add(added)
+    size = added.ended_subscriptions[0].size
+    with_lists = [it.cid for it in kept if it.ended_subscriptions]
+    assert len(kept) == 100
+    assert with_lists == list(range(100 - MAX_LISTS_BYTES // size, 100))
+    for cid in range(100, 100 + MAX_CLOSED):
+        kept.add(record(cid))
+    assert not any(it.ended_subscriptions for it in kept)
+    added.ended_subscriptions = [ClosedSubscription("s", "", "1", "", 0)]
+    kept.add(added)
+    assert [it.cid for it in kept if it.ended_subscriptions] == [99]
 
 
 @pytest.mark.parametrize("name", ["", "n" * 256])

@@ -55,7 +55,10 @@ def test_certificate_of_a_client_is_shown_as_by_nats_server(
     start_broker: Callable[..., Broker], tmp_path: Path
 ) -> None:
     files = Certificates(tmp_path)
-    files.sign("agent", "ca", "extendedKeyUsage=clientAuth", "/C=DE/O=Acme, Inc/OU=a/OU=b/CN=anna")
+    files.sign("between", "ca", "basicConstraints=critical,CA:TRUE", "/O=Acme, Inc/CN=between")
+    files.sign("agent", "between", "extendedKeyUsage=clientAuth", "/C=DE/O=Acme, Inc/OU=a/OU=b/CN=anna")
+    own, between = Path(files.cert_path("agent")), Path(files.cert_path("between"))
+    own.write_text(own.read_text() + between.read_text())
     cert, key, ca = files.cert_path("server"), files.key_path("server"), files.cert_path("ca")
     flags = ("--tls-cert", cert, "--tls-key", key, "--tls-ca", ca, "--tls-verify", "--monitor-port", "0")
     broker = start_broker(*flags)
@@ -70,17 +73,17 @@ def test_certificate_of_a_client_is_shown_as_by_nats_server(
         finally:
             server.end()
     assert all(one == found[0] for one in found)
-    assert found[0]["subject"] == "CN=anna,OU=a+OU=b,O=Acme\\, Inc,C=DE"
+    subjects = [each["subject"] for each in found[0]]
+    assert subjects == ["CN=anna,OU=a+OU=b,O=Acme\\, Inc,C=DE", "CN=between,O=Acme\\, Inc"]
 
 
-def shown(port: int, http_port: int, files: Certificates) -> dict[str, Any]:
-    """What /connz shows of the certificate of a client; nothing without auth."""
+def shown(port: int, http_port: int, files: Certificates) -> list[dict[str, str]]:
+    """What /connz shows of the certificates that a client sent; nothing without auth."""
     with TlsWire(port, files.client_context("agent")) as wire:
         wire.ping()
         (entry,) = read(http_port, "/connz")["connections"]
         assert "tls_peer_certs" not in entry
         (entry,) = read(http_port, "/connz?auth=1")["connections"]
-    # nats-server also lists the authorities that the client sends.
-    certificate = entry["tls_peer_certs"][0]
-    assert isinstance(certificate, dict)
-    return certificate
+    certificates = entry["tls_peer_certs"]
+    assert isinstance(certificates, list)
+    return certificates

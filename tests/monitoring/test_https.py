@@ -1,7 +1,11 @@
 """HTTPS on the monitoring port, and a base path."""
 
+import contextlib
+import itertools
+import os
 import re
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +17,7 @@ from tests.support.broker import Broker, start_error
 from tests.support.certificates import Certificates
 from tests.support.configured_broker import ConfiguredBroker
 from tests.support.monitoring import get, monitor_port, read
+from tests.support.tls_wire import TlsWire
 from tests.support.waiting import WAIT_SECONDS
 
 
@@ -45,6 +50,39 @@ def test_pages_over_https(
         (files.path / name).write_bytes((certificates.path / name).read_bytes())
     configured.reload("")
     assert page(certificates.client_context())
+
+
+def test_a_certificate_that_only_the_monitoring_port_cannot_use(
+    start_broker: Callable[..., Broker], tmp_path: Path, certificates: Certificates
+) -> None:
+    """The file changes between the two times that a reload reads it: nothing is reloaded."""
+    cert, good = tmp_path / "cert.pem", (certificates.path / "server.pem").read_bytes()
+    cert.write_bytes(good)
+    flags = ("--tls-cert", str(cert), "--tls-key", certificates.key_path("server"), "--monitor-tls")
+    configured = ConfiguredBroker(
+        start_broker, tmp_path / "mq9.toml", "", *flags, "--monitor-port=0", "--tls-handshake-first=off"
+    )
+    cert.unlink()
+    os.mkfifo(cert)
+    done = threading.Event()
+
+    def serve_file() -> None:
+        for content in itertools.chain([good], itertools.repeat(b"no certificate")):
+            with contextlib.suppress(BrokenPipeError), cert.open("wb") as pipe:
+                if done.is_set():
+                    return
+                pipe.write(content)
+
+    writer = threading.Thread(target=serve_file, daemon=True)
+    writer.start()
+    with TlsWire(configured.port, certificates.client_context()) as before:
+        configured.reload("max_payload = 1024\n", "reload failed, settings unchanged: the TLS files")
+        before.ping()
+    with TlsWire(configured.port, certificates.client_context()) as wire:
+        assert wire.info["max_payload"] == 2**20
+    done.set()
+    os.close(os.open(cert, os.O_RDONLY | os.O_NONBLOCK))
+    writer.join(WAIT_SECONDS)
 
 
 def test_base_path(start_broker: Callable[..., Broker]) -> None:

@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 # Fields of nats-server that mq9fast does not have, and its own that nats-server does not have.
 MISSING = {
     "/varz": {
-        *("git_commit", "feature_flags", "stalled_clients", "disk_io_wait_stats"),
+        *("git_commit", "feature_flags", "disk_io_wait_stats"),
     },
     # nats-server imports its own services into the account.
     "/accountz?acc=$G": {"imports"},

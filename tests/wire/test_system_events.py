@@ -80,12 +80,15 @@ def test_events_of_a_client(start: Start, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_end_of_the_server(start: Start, server: str) -> None:
+@pytest.mark.parametrize(
+    ("sent", "event"), [(signal.SIGTERM, "SHUTDOWN"), (signal.SIGUSR2, "LAMEDUCK")], ids=["stop", "lame duck"]
+)
+def test_end_of_the_server(start: Start, server: str, sent: signal.Signals, event: str) -> None:
     running = start(server)
     with sign_in(running.port, "sys") as watching:
-        watching.sub(f"$SYS.SERVER.{watching.info['server_id']}.SHUTDOWN")
+        watching.sub(f"$SYS.SERVER.{watching.info['server_id']}.{event}")
         watching.ping()
-        running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(sent)
         assert json.loads(watching.message().payload)["id"] == watching.info["server_id"]
 
 

@@ -1,5 +1,6 @@
 """$SYS.REQ. requests: mq9fast and nats-server give answers of the same shape, and refuse the same users."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ accounts {
 # Fields of nats-server that mq9fast does not have, at any depth, or not at once (rtt).
 MISSING = {
     *("feature_flags", "git_commit", "go", "gomaxprocs", "config_digest", "system_account", "cluster"),
-    *("gateway", "leaf", "mqtt", "websocket", "jetstream", "stalled_clients", "disk_io_wait_stats"),
+    *("gateway", "leaf", "mqtt", "websocket", "jetstream", "disk_io_wait_stats"),
     *("name_tag", "account", "account_tag", "rtt"),
 }
 OWN = {"mq9fast", "max_subscriptions", "auth_required", "tls_required", "tls_verify", "gomaxprocs"}
@@ -242,8 +243,41 @@ def test_answer_that_is_too_large(tmp_path: Path) -> None:
             "larger than max_payload" in ask(broker.port, "sys", "SERVER.PING.VARZ")["error"]["description"]
         )
         assert ask(broker.port, "sys", "SERVER.PING.HEALTHZ")["data"]["status"] == "ok"
+        # What is sent counts.
+        with sign_in(broker.port, "sys") as wire:
+            header = b"NATS/1.0\r\nAccept-Encoding: gzip\r\n\r\n"
+            answer = wire.request("$SYS.REQ.SERVER.PING.VARZ", "", header)
+            assert b'"max_payload":1024' in gzip.decompress(answer.payload)
     finally:
         broker.end()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip", "gzip"), ("deflate, GZIP;q=0.5", "gzip"), ("br", "identity"), ("", "")],
+)
+def test_compressed_answers(ports: tuple[int, int], accepted: str, encoding: str) -> None:
+    header = f"NATS/1.0\r\nAccept-Encoding: {accepted}\r\n\r\n".encode()
+    expected = f"NATS/1.0\r\nContent-Encoding: {encoding}\r\n\r\n".encode() if encoding else b""
+    for port in ports:
+        with sign_in(port, "sys") as wire:
+            answer = wire.request("$SYS.REQ.SERVER.PING.VARZ", "", header)
+            assert answer.header == expected
+            body = gzip.decompress(answer.payload) if encoding == "gzip" else answer.payload
+            assert json.loads(body).keys() == {"server", "data"}
+            # An error is not compressed.
+            kick = f"$SYS.REQ.SERVER.{wire.info['server_id']}.KICK"
+            answer = wire.request(kick, {"cid": 999999}, header)
+            assert answer.header == b"" and answer.json.keys() == {"server", "error"}
+
+
+def test_snappy_is_not_compressed(ports: tuple[int, int]) -> None:
+    """nats-server's answer to such a request is in snappy's format."""
+    header = b"NATS/1.0\r\nAccept-Encoding: snappy\r\n\r\n"
+    with sign_in(ports[0], "sys") as wire:
+        answer = wire.request("$SYS.REQ.SERVER.PING.VARZ", "", header)
+        assert answer.header == b"NATS/1.0\r\nContent-Encoding: identity\r\n\r\n"
+        assert answer.json["data"]["server_id"] == wire.info["server_id"]
 
 
 FILTERS = {"a.b": 1, "a.*": 1, "*.b": 1, "a.>": 1, "a": 0, "a.b.c": 0, "b.>": 0, "x.y.z": 1, "x": 0, ">": 2}

@@ -60,6 +60,7 @@ cdef class PendingWork:
     cdef public uint64_t now_ms             # broker time of this turn
     cdef readonly uint64_t slow_consumers   # clients disconnected because they did not read
     cdef public uint64_t stale_connections  # clients disconnected because they sent nothing
+    cdef readonly uint64_t stalled_clients  # how often a client was stalled
 
     # Counted over all clients, closed ones included, at the last flush.
     cdef readonly uint64_t out_messages
@@ -134,6 +135,7 @@ cdef class Client:
     cdef readonly uint64_t in_bytes
     cdef readonly uint64_t out_messages
     cdef readonly uint64_t out_bytes
+    cdef readonly uint64_t stalls         # how often a client was stalled for it
     cdef readonly uint64_t started_ms     # broker time in milliseconds
     cdef readonly uint64_t active_ms      # broker time of its last message or subscription
     cdef uint64_t noted_messages          # the part of out_messages and out_bytes that PendingWork counted

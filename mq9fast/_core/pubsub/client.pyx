@@ -331,12 +331,15 @@ cdef class Client:
         """Stop reading from the client until the next `PendingWork.resume_stalled`."""
         if not self.paused & PAUSE_STALLED and self.connection is not None:
             self.pause(PAUSE_STALLED)
+            self.pending_work.stalled_clients += 1
             self.pending_work.stalled.append(self)
             self.pending_work.schedule_end()
         return 0
 
     cdef int stall_for(self, Client receiver) except -1:
         """The same, until the transport of the receiver takes its output, if that is sooner."""
+        if not self.paused & PAUSE_STALLED:
+            receiver.stalls += 1
         self.stall()
         self.waits_for = receiver
         receiver.is_waited_for = True

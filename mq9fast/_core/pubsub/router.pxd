@@ -29,7 +29,10 @@ cdef class Router:
 
     cdef int publish(self, Client sender, const Operation* op) except -1
     cdef int answer(self, Client requester, View reply, View body) except -1
-    cdef Py_ssize_t deliver_answer(self, Match* match, Client receiver, View subject, View body) except -1
+    cdef int answer_with_header(self, Client requester, View reply, View header, View body) except -1
+    cdef Py_ssize_t deliver_answer(
+        self, Match* match, Client receiver, View subject, View header, View body
+    ) except -1
     cdef bint takes_answer(self, Subscription subscription, Client receiver, View subject) except *
     cdef Match* match(self, View subject) except NULL
     cdef Py_ssize_t deliver(

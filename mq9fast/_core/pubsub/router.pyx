@@ -35,20 +35,28 @@ cdef class Router:
 
         Nobody gets the reply to a client that has left, nor one whose subject begins with `$mq9.`.
         """
+        return self.answer_with_header(requester, reply, empty_view(), body)
+
+    cdef int answer_with_header(self, Client requester, View reply, View header, View body) except -1:
         cdef Match* match
         if requester.closing or is_mq9_subject(reply):
             return 0
         match = self.match(reply)
-        if not self.deliver_answer(match, requester, reply, body):
-            self.deliver_answer(match, None, reply, body)
+        if not self.deliver_answer(match, requester, reply, header, body):
+            self.deliver_answer(match, None, reply, header, body)
         return 0
 
-    def reply(self, Client requester not None, bytes subject not None, bytes body not None) -> None:
-        """Send the reply `body` to a request of `requester`; nothing happens if the `subject` is empty."""
+    def reply(
+        self, Client requester not None, bytes subject not None, bytes body not None, bytes header not None=b""
+    ) -> None:
+        """Send the reply `body` to a request of `requester`, with a block of headers if that is not empty.
+        Nothing happens if the `subject` is empty."""
         if subject:
-            self.answer(requester, view_of(subject), view_of(body))
+            self.answer_with_header(requester, view_of(subject), view_of(header), view_of(body))
 
-    cdef Py_ssize_t deliver_answer(self, Match* match, Client receiver, View subject, View body) except -1:
+    cdef Py_ssize_t deliver_answer(
+        self, Match* match, Client receiver, View subject, View header, View body
+    ) except -1:
         """Deliver a reply to the subscriptions of `receiver`, or of any client if that is None. Returns the
         number of deliveries."""
         cdef Subscription subscription
@@ -59,7 +67,7 @@ cdef class Router:
             check(self.sublist.is_valid(match), b"a match is read while it is valid")
             subscription = <Subscription>match.subscriptions[i]
             if self.takes_answer(subscription, receiver, subject):
-                subscription.send(subject, empty_view(), empty_view(), body)
+                subscription.send(subject, empty_view(), header, body)
                 delivered += 1
         for group in range(match.groups):
             count = match.ends[group] - start
@@ -68,7 +76,7 @@ cdef class Router:
                 check(self.sublist.is_valid(match), b"a match is read while it is valid")
                 subscription = <Subscription>match.subscriptions[start + (first + i) % count]
                 if self.takes_answer(subscription, receiver, subject):
-                    subscription.send(subject, empty_view(), empty_view(), body)
+                    subscription.send(subject, empty_view(), header, body)
                     delivered += 1
                     break
             start = match.ends[group]

@@ -6,7 +6,7 @@ It reads connections and their sessions, and has a session ping its client to me
 import hashlib
 import heapq
 from collections.abc import Callable, Generator, Iterator
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -29,7 +29,7 @@ from mq9fast.monitoring.page import (
     wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.subscriptions import subscription_infos
+from mq9fast.monitoring.subscriptions import ended_infos, subscription_infos
 from mq9fast.monitoring.units import duration, timestamp, uptime
 from mq9fast.network.connection import Connection
 from mq9fast.network.connection_record import ConnectionRecord, record_of
@@ -92,7 +92,7 @@ class ConnzQuery(Query, frozen=True):
 
 
 class PeerCertificate(msgspec.Struct, omit_defaults=True, gc=False):
-    """The certificate of a client: its subject, and SHA-256 digests of its public key and of all of it."""
+    """A certificate that a client sent: its subject, and SHA-256 digests of its public key and of it all."""
 
     subject: str
     spki_sha256: str
@@ -119,6 +119,7 @@ class ConnInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     out_msgs: int
     in_bytes: int
     out_bytes: int
+    stalls: int = 0
     subscriptions: int
     name: str = ""
     lang: str = ""
@@ -219,17 +220,22 @@ class Connz:
     def _entry(self, record: ConnectionRecord, query: ConnzQuery, now_ms: int) -> Iterator[bytes]:
         connection = None if record.stopped_ms else self._broker.connections.get(record.cid)
         session = None if connection is None else connection.session
-        subscriptions = list(session.subscriptions.values()) if query.subs and session is not None else []
         info = self._info(record, now_ms, query.auth)
-        if query.auth and connection is not None and connection.peer_certificate is not None:
-            info.tls_peer_certs = [_shown(*connection.peer_certificate)]
-        if not subscriptions:
+        if query.auth and connection is not None:
+            info.tls_peer_certs = [_shown(*each) for each in connection.peer_certificates]
+        subscriptions = [] if session is None else list(session.subscriptions.values())
+        if not query.subs or not (subscriptions or record.ended_subscriptions):
             yield msgspec.json.encode(info)
         elif query.subs == "detail":
-            infos = subscription_infos(subscriptions, self._privacy)
+            infos = chain(
+                subscription_infos(subscriptions, self._privacy), ended_infos(record, self._privacy)
+            )
             yield from json_object(info, "subscriptions_list_detail", json_array(infos))
         else:
-            subjects = map(self._privacy.subject, subscriptions)
+            subjects = chain(
+                map(self._privacy.subject, subscriptions),
+                map(self._privacy.ended_subject, record.ended_subscriptions),
+            )
             yield from json_object(info, "subscriptions_list", json_array(subjects))
         if session is not None:
             session.time_round_trip()
@@ -254,6 +260,7 @@ class Connz:
             out_msgs=record.out_messages,
             in_bytes=record.in_bytes,
             out_bytes=record.out_bytes,
+            stalls=record.stalls,
             subscriptions=record.subscriptions,
             name=self._privacy.name(record.name),
             lang=self._privacy.name(record.lang),

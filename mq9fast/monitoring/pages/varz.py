@@ -116,6 +116,7 @@ class Varz:
             "slow_consumer_stats": clients_only(engine.pending_work.slow_consumers),
             "stale_connections": engine.pending_work.stale_connections,
             "stale_connection_stats": clients_only(engine.pending_work.stale_connections),
+            "stalled_clients": engine.pending_work.stalled_clients,
             "subscriptions": engine.subscribed - engine.unsubscribed,
             "http_req_stats": dict(self._requests),
         }
