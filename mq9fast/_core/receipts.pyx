@@ -1,7 +1,5 @@
 """Receipts of messages; the contract, and who uses it, is in receipts.pxd."""
 
-import json
-
 from libc.stdint cimport uint64_t
 
 from mq9fast._core.base.view cimport View, same, slice_from, to_bytes, view, view_of
@@ -71,6 +69,9 @@ cdef bytes settled_details(Client client, bytes answer):
     answer is, as JSON; None if the client only deleted the message."""
     cdef bytes details = b',"how":"deleted"' if answer is None else b',"how":"answered"'
     if client.sender_block is not None:
+        # Imported late, because a start must be quick.
+        import json
+
         name = sender_in(client.sender_block).decode("utf-8", "replace")
         details += b',"by":' + json.dumps(name, ensure_ascii=False).encode()
     return details if answer is None else details + b',"answer":' + answer

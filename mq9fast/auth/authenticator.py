@@ -6,7 +6,7 @@ This module does no input or output; `auth/passwords.py` compares passwords, som
 """
 
 import base64
-import secrets
+import os
 from collections.abc import Callable
 
 import msgspec
@@ -101,7 +101,7 @@ class Authenticator:
         self._token: Identity | None = None
         self._users: dict[str, Identity] = {}
         self._keys: dict[str, Identity] = {}
-        seed = secrets.randbits(64)
+        seed = int.from_bytes(os.urandom(8), "big")
         if settings.token is not None:
             self._token = Identity("token", "", settings.token)
         elif settings.user is not None:
@@ -239,9 +239,9 @@ class Authenticator:
         an unknown name takes as long to check as a known one."""
         hashes = [it.secret for it in self._users.values() if _is_hash(it.secret)]
         if not hashes:
-            return secrets.token_hex()
+            return os.urandom(32).hex()
         costliest = max(hashes, key=lambda text: text[COST])
-        return costliest[:-DIGEST_CHARACTERS] + secrets.token_hex()[:DIGEST_CHARACTERS]
+        return costliest[:-DIGEST_CHARACTERS] + os.urandom(32).hex()[:DIGEST_CHARACTERS]
 
 
 def _named(

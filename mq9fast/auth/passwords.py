@@ -5,9 +5,7 @@ checks it, and the event loop goes on meanwhile.
 """
 
 import asyncio
-import hashlib
-import hmac
-import secrets
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +36,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._key = secrets.token_bytes(32)
+        self._key = os.urandom(32)
         # The digest of the correct password, by bcrypt hash.
         self._verified: dict[str, bytes] = {}
         self._thread: ThreadPoolExecutor | None = None
@@ -57,11 +55,14 @@ class Passwords:
         `then` is called before this returns, or, for a bcrypt hash, in a later turn of the event loop. For a
         hash it may not be called at all if `still_needed()` was false when the check was to begin.
         """
+        # Imported late, because a start must be quick.
+        import hmac
+
         text = given.encode("utf-8", "surrogatepass")
         if not BCRYPT_HASH.fullmatch(expected):
             then(hmac.compare_digest(expected.encode(), text))
             return
-        digest = hmac.digest(self._key, text, hashlib.sha256)
+        digest = hmac.digest(self._key, text, "sha256")
         if hmac.compare_digest(self._verified.get(expected, b""), digest):
             then(True)
             return

@@ -6,7 +6,6 @@
 
 import binascii
 import re
-import unicodedata
 from base64 import b32decode
 from typing import Annotated, Literal
 
@@ -126,6 +125,11 @@ def check_users(users: tuple[User, ...], no_auth_user: str | None, *, passwords:
 
 def check_user_name(name: str) -> None:
     """Raise SettingsError for a name that a header cannot have as its value: see `Mq9-From`."""
+    if not name:
+        return
+    # Imported late, because a start must be quick.
+    import unicodedata
+
     if any(unicodedata.category(character) in NOT_IN_NAMES for character in name) or name != name.strip():
         raise SettingsError(
             f"the user name {name!r} cannot be used: it has control characters, or blanks at its start or end"

@@ -3,7 +3,7 @@
 The grammar is in `_core/protocol/address.pyx`, because MSG and DELETE need it as well.
 """
 
-import secrets
+import os
 
 from mq9fast._core.protocol.address import is_address
 from mq9fast.errors import CommandError
@@ -27,5 +27,5 @@ def generate_address(prefix: str | None) -> bytes:
 
     Raises CommandError invalid_address if the prefix is not valid, or the whole is too long.
     """
-    secret = secrets.token_hex(SECRET_BYTES)
+    secret = os.urandom(SECRET_BYTES).hex()
     return check_address(secret if prefix is None else f"{prefix}.{secret}")

@@ -6,7 +6,7 @@ each start of the broker chooses anew.
 
 import base64
 import binascii
-import secrets
+import os
 
 from mq9fast.errors import CommandError
 
@@ -20,7 +20,7 @@ class BoardCursors:
     """The cursors of one broker."""
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(KEY_BYTES)
+        self._key = os.urandom(KEY_BYTES)
 
     def write(self, address: bytes, *, is_shown: bool) -> bytes:
         """The cursor of the page after an address. `is_shown`: the client knows the address."""

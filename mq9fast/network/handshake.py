@@ -5,9 +5,9 @@ with new settings, then `recheck` for each connected client. A `Handshake` check
 `Authenticator`, and sets the fields of the session that a CONNECT decides.
 """
 
-import hashlib
+import base64
+import os
 import platform
-import secrets
 import ssl
 import string
 import sys
@@ -50,6 +50,16 @@ def set_identity(session: Session, identity: Identity) -> None:
     session.permit(identity.permissions)
 
 
+def random_id() -> str:
+    """A random id of the length of nats-server's."""
+    number = int.from_bytes(os.urandom(ID_LENGTH), "big")
+    characters = []
+    for _ in range(ID_LENGTH):
+        number, index = divmod(number, len(ID_CHARACTERS))
+        characters.append(ID_CHARACTERS[index])
+    return "".join(characters)
+
+
 class Handshake:
     """INFO and CONNECT for all connections of a broker. `port` is the client port that it listens on."""
 
@@ -57,7 +67,7 @@ class Handshake:
         self, settings: Settings, port: int, tls: ssl.SSLContext | None, passwords: Passwords
     ) -> None:
         self.tls = tls
-        self.server_id = "".join(secrets.choice(ID_CHARACTERS) for _ in range(ID_LENGTH))
+        self.server_id = random_id()
         self.server_name = settings.server_name or self.server_id
         # On nats-server the version of Go.
         self.language = f"{sys.implementation.name}{platform.python_version()}"
@@ -110,6 +120,8 @@ class Handshake:
         """Whether a client may show this certificate, in DER, by `tls_pinned_certs`."""
         if not self._pinned_certs:
             return True
+        import hashlib
+
         return hashlib.sha256(public_key_info(der)).hexdigest() in self._pinned_certs
 
     def server_identity(self, host: str) -> dict[str, Any]:
@@ -118,7 +130,9 @@ class Handshake:
 
     def nonce(self) -> str:
         """The nonce that a client with an NKEY signs; "" if no user has an NKEY."""
-        return secrets.token_urlsafe(NONCE_BYTES) if self._authenticator.needs_nonce else ""
+        if not self._authenticator.needs_nonce:
+            return ""
+        return base64.urlsafe_b64encode(os.urandom(NONCE_BYTES)).rstrip(b"=").decode()
 
     def info(
         self,

@@ -76,7 +76,9 @@ def bind(host: str, port: int) -> list[socket.socket]:
                 raise
             log.info("the system has no IPv6: listening on IPv4 only")
         return [_bind(socket.AF_INET, ("0.0.0.0", port))]
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # As bytes, the host does not pass Python's codec for international names, which takes long to import.
+    name = host.encode() if host.isascii() else host
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     tries = MAX_TRIES if port == 0 else 1
     while True:

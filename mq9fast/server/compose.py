@@ -4,7 +4,7 @@
 """
 
 import asyncio
-import secrets
+import os
 from typing import NamedTuple
 
 from mq9fast._core.answerer import Answerer
@@ -74,6 +74,11 @@ class Parts(NamedTuple):
     compaction: Compaction
 
 
+def random_bits() -> int:
+    """64 bits of the system's secure random source."""
+    return int.from_bytes(os.urandom(8), "big")
+
+
 def compose(
     settings: Settings,
     limits: Limits,
@@ -84,8 +89,8 @@ def compose(
     """Build the parts in the running event loop. No mailbox is read from the store yet. Raises StoreError."""
     loop = asyncio.get_running_loop()
     pending_work = PendingWork(limits)
-    mailbox_index = MailboxIndex(secrets.randbits(64), 0, store.id_epoch)
-    router = Router(pending_work, secrets.randbits(64))
+    mailbox_index = MailboxIndex(random_bits(), 0, store.id_epoch)
+    router = Router(pending_work, random_bits())
     accumulator = Accumulator(store.new_batch())
     failures = Failures(mailbox_index, accumulator, store=store)
     time = BrokerTime()
@@ -97,7 +102,7 @@ def compose(
         failures,
         events,
         store_errors=UNREADABLE,
-        first_group=secrets.randbits(64),
+        first_group=random_bits(),
         bury=lambda *message: dead_letters.bury(*message),
     )
     read_retry = ReadRetry(store, delivery, pending_work, health)

@@ -5,7 +5,7 @@ steps call other packages, which do the work; only the check of the free disk sp
 """
 
 import logging
-import shutil
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,7 +122,7 @@ class Housekeeping:
         """Refuse messages while less than `min_free` is free. DELETE, expiry and compaction need that
         space."""
         min_free = self._limits.min_free
-        full = min_free > 0 and shutil.disk_usage(self._data_dir).free < min_free
+        full = min_free > 0 and _free_bytes(self._data_dir) < min_free
         if full != self._accumulator.disk_full:
             self._accumulator.disk_full = full
             if full:
@@ -155,3 +155,8 @@ class Housekeeping:
         """Stop: no step runs any more, and no compaction starts."""
         self._periodic.stop()
         self._compaction.stop()
+
+
+def _free_bytes(path: Path) -> int:
+    stats = os.statvfs(path)
+    return stats.f_bavail * stats.f_frsize

@@ -3,7 +3,6 @@
 `process.py` writes them when the broker serves, and removes them when it stops.
 """
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -26,6 +25,8 @@ class ProcessFiles:
             self._write(Path(settings.pid_file), str(os.getpid()), "pid_file")
         if settings.ports_file_dir is not None:
             path = Path(settings.ports_file_dir) / f"mq9fast_{os.getpid()}.ports"
+            import json
+
             self._write(path, json.dumps(_ports(broker), indent=1) + "\n", "ports_file_dir")
 
     def _write(self, path: Path, text: str, setting: str) -> None:

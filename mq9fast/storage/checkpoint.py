@@ -13,7 +13,6 @@ command in another process can make it, too. It works because of what RocksDB an
 
 import contextlib
 import errno
-import filecmp
 import os
 import re
 import time
@@ -164,6 +163,9 @@ class Checkpoint:
     def _link_to_base(self, source: Path, target: Path) -> bool:
         if self._base is None:
             return False
+        # Imported late, because a start must be quick.
+        import filecmp
+
         try:
             if not filecmp.cmp(source, self._base / target.name, shallow=False):
                 return False

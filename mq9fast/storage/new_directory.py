@@ -7,7 +7,6 @@ last. So no broker opens a half-made store, and whoever tries again can delete i
 import contextlib
 import os
 import re
-import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -100,6 +99,9 @@ class NewDirectory:
         for name in os.listdir(self._path):  # noqa: PTH208 (names only)
             if name == "CURRENT" or _OWN.fullmatch(name):
                 (self._path / name).unlink()
+        # Imported late, because a start must be quick.
+        import shutil
+
         shutil.rmtree(self._work)
 
 

@@ -6,7 +6,6 @@
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
@@ -99,6 +98,9 @@ def reader_options(max_files: int, *, skip_damage: bool) -> Options:
 def links_to(path: Path, names: Iterable[str] | None = None) -> Iterator[Path]:
     """A temporary directory with links to the files of `path`, or only to those of these names. Raises
     OSError."""
+    # Imported late, because a start must be quick.
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="mq9fast-") as name:
         links = Path(name)
         for each in names if names is not None else (file.name for file in path.iterdir()):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import shutil
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -259,7 +259,7 @@ def test_messages_are_refused_below_min_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, accepted: bool
 ) -> None:
     """The broker accepts messages if min_free bytes are free on the disk, and refuses them with one less."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1))
 
     async def send() -> bytes:
         broker = InProcess(Settings(port=0, monitor_port=-1, data_dir=str(tmp_path / "data"), min_free=1000))

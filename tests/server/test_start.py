@@ -24,6 +24,24 @@ from tests.support.nats_py import connect
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until, wait_until_async
 from tests.support.wire_client import Wire
 
+# Runs a broker in the main thread. When it serves and collects garbage, it prints whether what the start made
+# is left alone, and ends the broker.
+WATCH_COLLECTOR = """
+import gc, os, signal, sys, threading, time
+from mq9fast.__main__ import main
+
+def watch():
+    os.read(line, 100)
+    while not gc.isenabled():
+        time.sleep(0.01)
+    print(gc.get_freeze_count() > 1000, file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+line, output = os.pipe()
+os.dup2(output, 1)
+threading.Thread(target=watch, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
 STDOUT_LINE = re.compile(rf"mq9fast {re.escape(VERSION)} listening on nats://127\.0\.0\.1:(\d+)\n")
 CONSOLE_SCRIPT = Path(sys.executable).with_name("mq9fast")
 
@@ -82,6 +100,13 @@ def test_settings_come_from_the_configuration_file(
     broker = start_broker("--config", str(config), env={"MQ9FAST_MAX_PAYLOAD": "4321"})
     with Wire(broker.port) as wire:
         assert (wire.info["server_name"], wire.info["max_payload"]) == ("from the file", 4321)
+
+
+def test_garbage_is_collected_after_a_start(tmp_path: Path) -> None:
+    flags = ("--port", "0", "--monitor-port", "-1", "--data-dir", str(tmp_path / "data"))
+    command = [sys.executable, "-c", WATCH_COLLECTOR, *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_SECONDS)
+    assert (ended.returncode, ended.stderr) == (0, "True\n")
 
 
 def test_listening_on_all_addresses_without_auth_logs_a_warning(start_broker: Callable[..., Broker]) -> None:

@@ -1,7 +1,5 @@
 """Reads the delay of a `-NAK`; the contract is in nak.pxd."""
 
-import json
-
 from libc.stdint cimport int64_t
 
 from mq9fast._core.base.view cimport View, to_bytes
@@ -21,6 +19,9 @@ cdef int64_t read_nak_delay(View text, int64_t missing) except? -2:
     """
     if text.size == 0 or text.size > MAX_TEXT_BYTES:
         return missing
+    # Imported late, because a start must be quick.
+    import json
+
     try:
         fields = json.loads(to_bytes(text))
     except (ValueError, RecursionError):
