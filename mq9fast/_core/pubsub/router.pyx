@@ -47,7 +47,8 @@ cdef class Router:
         return 0
 
     def reply(
-        self, Client requester not None, bytes subject not None, bytes body not None, bytes header not None=b""
+        self, Client requester not None, bytes subject not None, bytes body not None,
+        bytes header not None=b"",
     ) -> None:
         """Send the reply `body` to a request of `requester`, with a block of headers if that is not empty.
         Nothing happens if the `subject` is empty."""
