@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.peers.process import family
 
-# Real-time priorities: whoever has the higher one runs at once.
+# Real-time priorities: the process that has the higher one runs at once.
 SERVER, WAITING_CLIENT = 1, 2
 
 

@@ -58,7 +58,7 @@ def command(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="start: its key.")] = None,
     tls_ca: Annotated[
-        Path | None, typer.Option(help="start: certificate of who signed those of all nodes.")
+        Path | None, typer.Option(help="start: certificate of the authority that signed those of all nodes.")
     ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="start: TOML file with more settings of the broker, such as users.")

@@ -29,7 +29,7 @@ def derived(secret: str, purpose: str) -> str:
 
 
 class TlsFiles(NamedTuple):
-    """A certificate for the node's address, its key, and the certificate of who signed those of all nodes."""
+    """A certificate for the node's address, its key, and the certificate of the authority of all nodes."""
 
     cert: Path
     key: Path

@@ -17,7 +17,8 @@ LEVEL = 1
 def accepted_encoding(header: bytes) -> str:
     """The encoding of the answer to a request with this header block; "" if it asks for none.
 
-    nats-server also has snappy, which is not in Python's library: who accepts only that gets identity.
+    nats-server also has snappy, which is not in Python's library: a client that accepts only
+    snappy gets identity.
     """
     for line in header.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")

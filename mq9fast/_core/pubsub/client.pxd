@@ -24,7 +24,7 @@ cdef enum:
     # How long a turn is short after such a message.
     HURRY_NS = 250_000_000
     HURRIED_READ_BYTES = 131072     # what one read takes in such a turn
-    MIN_BULK_BYTES = 65536          # who sends as much at once does not send one message at a time
+    MIN_BULK_BYTES = 65536          # a client that sends as much at once does not send one at a time
 
 
 cdef enum PauseReason:
