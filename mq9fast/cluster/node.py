@@ -135,7 +135,7 @@ class Node:
         await self._transfers.start(settings.cluster_host, settings.cluster_port, serving_tls(settings))
         host = settings.cluster_host
         self.state.transfer = settings.cluster_advertise or f"{host}:{self._transfers.port}"
-        self.state.client_urls = settings.advertised or (f"{settings.host}:{settings.port}",)
+        self.state.client_urls = settings.advertised[:1] or (f"{settings.host}:{settings.port}",)
         upkeep = Upkeep(lambda: self.replica, lambda: self._trimmer, self._nodes)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._tell()), loop.create_task(upkeep.run())]

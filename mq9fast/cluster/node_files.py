@@ -136,7 +136,8 @@ class NodeFiles:
             "data_dir": str(self.directory / BROKER_DATA),
             "host": self._listen,
             "port": me.client_port,
-            "advertise": f"{me.host}:{me.client_port}",
+            # Clients get the addresses of all nodes at once, also of those that are not heard of yet.
+            "advertise": ",".join(f"{peer.host}:{peer.client_port}" for peer in servers),
             "monitor_port": me.monitor_port,
         }
         if self._secret:

@@ -92,6 +92,7 @@ class Handshake:
         self.tls_handshake_rate = settings.tls_handshake_rate
         self._pinned_certs = settings.pinned_certs
         self.write_deadline = settings.write_deadline
+        self._advertised = settings.advertised
         self.ping_interval = settings.ping_interval
         self.ping_max = settings.ping_max
         # As on nats-server, clients are told the address that is advertised.
@@ -113,8 +114,13 @@ class Handshake:
             "tls_available": self.tls is not None and settings.allow_non_tls,
             "tls_verify": self.tls is not None and self.tls.verify_mode == ssl.CERT_REQUIRED,
             "cluster": settings.cluster_name if settings.cluster_log else "",
-            "connect_urls": (*settings.advertised, *self.other_urls),
+            "connect_urls": self.connect_urls,
         }
+
+    @property
+    def connect_urls(self) -> tuple[str, ...]:
+        """Addresses for clients as host:port, each once: what is advertised, and those of other nodes."""
+        return tuple(dict.fromkeys((*self._advertised, *self.other_urls)))
 
     def accepts_certificate(self, der: bytes) -> bool:
         """Whether a client may show this certificate, in DER, by `tls_pinned_certs`."""

@@ -205,7 +205,7 @@ class Broker:
         if urls == self.handshake.other_urls:
             return
         self.handshake.other_urls = urls
-        self.handshake.fields["connect_urls"] = (*self.settings.advertised, *urls)
+        self.handshake.fields["connect_urls"] = self.handshake.connect_urls
         for connection in list(self.connections.values()):
             connection.send_info(lame_duck=self.lame_duck)
 

@@ -69,7 +69,8 @@ def test_both_programs_accept_the_files(tmp_path: Path, peers: str, secret: str)
     assert (settings.node_name, settings.max_payload) == ("n2", 12345)
     assert len(settings.cluster_log.split(",")) == 3
     assert [user.name for user in settings.users] == ["anna"]
-    assert settings.advertised == (f"{listed[1].host}:{listed[1].client_port}",)
+    clients = [f"{peer.host}:{peer.client_port}" for peer in listed]
+    assert settings.advertised[0] == clients[1] and sorted(settings.advertised) == sorted(clients)
     for path in (files.log_config, files.broker_config):
         assert path.stat().st_mode & 0o777 == 0o600
         assert "correct horse" not in path.read_text()

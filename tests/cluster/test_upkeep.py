@@ -35,7 +35,7 @@ def test_consumer_that_sends_nothing_is_replaced(
         await log.connect()
         await log.create()
         await log.fence(fence(1))
-        replica = Replica(tmp_path / "store", -1, "", lambda: None)
+        replica = Replica(tmp_path / "store", -1, "", lambda: None, None)
         await replica.open(log, lambda: None)
         assert replica.follower is not None
         await replica.follower.reach(1)
