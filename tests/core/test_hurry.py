@@ -135,7 +135,7 @@ def test_senders_are_stalled_while_a_thread_writes(hurried: bool, most: int) -> 
     core = core_with_a_box()
     group = core.accumulator.group
     assert group.take_batch(MemoryBatch) is not None
-    core.accumulator.seal()
+    sealed = core.accumulator.seal()
     sender = core.session()
     if hurried:
         hurry(core)
@@ -150,6 +150,7 @@ def test_senders_are_stalled_while_a_thread_writes(hurried: bool, most: int) -> 
     core.pending_work.resume_stalled()
     sender.feed(part)
     assert sender.connection.reading
+    core.accumulator.release(sealed)
 
 
 def test_senders_of_large_messages_are_stalled_while_the_disk_is_behind() -> None:
