@@ -150,11 +150,21 @@ class Timekeeper:
                 "the last saved time cannot be read, so the newest write in the store is used: %s", error
             )
             stored = None
+        saved = unpack_saved(stored)
         wall_ms = read_wall_ms()
-        now_ms, warning = resume_time(unpack_saved(stored), newest_ms, wall_ms, read_uptime(self._boot_id))
+        now_ms, warning = resume_time(saved, newest_ms, wall_ms, read_uptime(self._boot_id))
         self._time.start(now_ms, wall_ms)
         if warning is not None:
             log.warning("%s", warning)
+        if saved is not None and abs((wall_ms - saved.wall_ms) - (now_ms - saved.broker_ms)) >= MIN_STEP_MS:
+            self._save_step()
+
+    def _save_step(self) -> None:
+        """The wall clock was set while the broker was down. After a power cut only it measures time, so
+        what it shows now is saved before the broker serves."""
+        failure = self._write(self._current(), True)
+        if failure is not None:
+            self._health.report(CLOCK, f"the time cannot be saved: {failure}")
 
     def tick(self) -> None:
         """Follow the wall clock if it was set. Save the time if it was set, or is due to be saved."""

@@ -136,6 +136,25 @@ def test_clock_that_is_set_while_the_broker_is_down_expires_no_mailbox(
     assert message_count(broker, "box") == 0
 
 
+def test_clock_that_is_set_before_a_start_expires_no_mailbox_after_a_power_cut(
+    tmp_path: Path, clocks: Clocks, start_broker: Callable[..., Broker]
+) -> None:
+    """A start saves the step before it serves: after the power cut, only the wall clock measures time."""
+    data_dir = tmp_path / "data"
+    shim = Shim(tmp_path, data_dir)
+    broker = start_broker("--sync", "always", env=with_shim(clocks, shim), data_dir=data_dir)
+    create_mailboxes(broker, "box")
+    broker.stop()
+    clocks.step_wall(DAY)
+    broker.start()
+    broker.kill()
+    shim.cut_power()
+    pretend_reboot(data_dir)
+    broker.start()
+    assert message_count(broker, "box") == 1
+    assert warnings(broker) == []
+
+
 @pytest.mark.parametrize("kill", [True, False])
 def test_time_while_the_broker_is_down_counts(start: Starter, clocks: Clocks, kill: bool) -> None:
     broker = start()
@@ -204,12 +223,17 @@ def test_start_without_the_saved_time_uses_the_newest_write(
     assert "before the last saved time" in warnings(broker)[-1]
 
 
+def with_shim(clocks: Clocks, shim: Shim) -> dict[str, str]:
+    """The environment of a broker whose clocks and files fail."""
+    libraries = f"{clocks.env['LD_PRELOAD']} {shim.env['LD_PRELOAD']}"
+    return {**clocks.env, **shim.env, "LD_PRELOAD": libraries}
+
+
 def test_time_that_cannot_be_saved_shows_in_healthz(
     tmp_path: Path, clocks: Clocks, start_broker: Callable[..., Broker]
 ) -> None:
     shim = Shim(tmp_path)
-    both = {**clocks.env, **shim.env, "LD_PRELOAD": f"{clocks.env['LD_PRELOAD']} {shim.env['LD_PRELOAD']}"}
-    broker = start_broker("--monitor-port", "0", env=both)
+    broker = start_broker("--monitor-port", "0", env=with_shim(clocks, shim))
     for call in ("write", "fsync"):
         with shim.failing(call, "mq9fast.clock", errno.EIO):
             # The broker saves a step of the clock at once.
@@ -218,6 +242,12 @@ def test_time_that_cannot_be_saved_shows_in_healthz(
             create_mailboxes(broker, call, ttl=DAY)
         clocks.step_wall(HOUR)
         wait_until(lambda: not broker.health)
+    broker.kill()
+    clocks.step_wall(HOUR)
+    with shim.failing("fsync", "mq9fast.clock", errno.EIO):
+        broker.start()
+        assert "the time cannot be saved" in broker.health
+    wait_until(lambda: not broker.health)
     with shim.failing("write", "mq9fast.clock", errno.EIO):
         assert broker.stop() == 0
     assert "ERROR" in broker.log.read_text()
