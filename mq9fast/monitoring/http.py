@@ -6,6 +6,7 @@ a client.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = MONITORING_CONNECTIONS
 HANDSHAKE_SECONDS = 2.0
 METHODS = ("GET", "HEAD", "OPTIONS")
+SLASHES = re.compile("/+")
 ALLOW_HEADER = (("allow", ", ".join(METHODS)),)
 
 
@@ -79,6 +81,10 @@ class HttpServer:
         """The response to a request. `target` is a path, a path with a query, or an absolute URI of these."""
         path, query = split_target(target)
         path = self._without_base(path)
+        if "//" in path:
+            # As on nats-server, for clients that join an address with a slash at its end and a path.
+            clean = self._base_path + SLASHES.sub("/", path) + (f"?{query}" if query else "")
+            return Page(307, "", (), (("location", clean),))
         pages = self._pages()
         route = pages.routes.get(path)
         if method == "OPTIONS" and (route is not None or path == "*"):

@@ -13,6 +13,7 @@ from mq9fast.monitoring.pages.absent import absent_pages
 from mq9fast.monitoring.pages.accountz import Accountz
 from mq9fast.monitoring.pages.accstatz import Accstatz
 from mq9fast.monitoring.pages.connz import Connz
+from mq9fast.monitoring.pages.healthz import Healthz
 from mq9fast.monitoring.pages.mailboxz import Mailboxz
 from mq9fast.monitoring.pages.subsz import Subsz
 from mq9fast.monitoring.pages.varz import Varz
@@ -38,7 +39,7 @@ class Pages:
         varz = Varz(broker, self.requests, http_port)
         self.routes: dict[str, Route] = {
             "/": self._index,
-            "/healthz": self._healthz,
+            "/healthz": Healthz(broker).page,
             "/varz": varz.page,
             "/connz": Connz(broker, privacy).page,
             "/subsz": subsz.page,
@@ -56,13 +57,6 @@ class Pages:
     def _index(self, _query: str) -> Page:
         links = "".join(f'<li><a href=".{path}">{path}</a>' for path in self._linked)
         return Page(200, HTML, (f"<!doctype html><title>mq9fast</title><ul>{links}</ul>\n".encode(),))
-
-    def _healthz(self, _query: str) -> Page:
-        health = self._broker.health
-        if health.ok:
-            return json_page({"status": "ok"})
-        body = {"status": "unavailable", "error": "; ".join(health.reasons)}
-        return json_page(body, status=503)
 
     def _metrics(self, _query: str) -> Page:
         # Imported late, to start faster.

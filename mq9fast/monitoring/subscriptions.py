@@ -10,6 +10,15 @@ from mq9fast.monitoring.privacy import Privacy
 from mq9fast.network.connection_record import ConnectionRecord
 from mq9fast.text import printable
 
+# The counters of an account without subscriptions.
+NO_SUBSCRIPTIONS: dict[str, float] = dict.fromkeys(
+    (
+        *("num_subscriptions", "num_cache", "num_inserts", "num_removes", "num_matches"),
+        *("cache_hit_rate", "max_fanout", "avg_fanout"),
+    ),
+    0,
+)
+
 
 class SubscriptionInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One subscription. `account` and `account_tag`: "" if they are not shown. `msgs` counts deliveries; the

@@ -11,7 +11,7 @@ from mq9fast.config.settings import Settings
 from mq9fast.config.users import PermissionLists, ResponseLimits, SubjectLists, subject_lists
 from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import ACCOUNT, SYSTEM_ACCOUNT, Route
-from mq9fast.monitoring.subscriptions import sublist_stats
+from mq9fast.monitoring.subscriptions import NO_SUBSCRIPTIONS, sublist_stats
 from mq9fast.monitoring.units import timestamp
 from mq9fast.network.handshake import NATS_SERVER_VERSION
 
@@ -58,7 +58,6 @@ def server_stats(broker: BrokerView, routes: Mapping[str, Route]) -> dict[str, A
 def account_info(broker: BrokerView, name: str) -> dict[str, Any]:
     """The account of all clients, or the system account, which has none."""
     is_system = name == SYSTEM_ACCOUNT
-    stats = {} if is_system else {"sublist_stats": sublist_stats(broker.engine)}
     return {
         "account_name": name,
         "update_time": timestamp(broker.settings_loaded_ms),
@@ -70,7 +69,7 @@ def account_info(broker: BrokerView, name: str) -> dict[str, Any]:
         "client_connections": 0 if is_system else len(broker.connections),
         "subscriptions": 0 if is_system else broker.engine.subscribed - broker.engine.unsubscribed,
         "name_tag": name,
-        **stats,
+        "sublist_stats": NO_SUBSCRIPTIONS if is_system else sublist_stats(broker.engine),
     }
 
 

@@ -126,6 +126,8 @@ def test_account_has_the_fields_and_counts_of_nats_server(
     ports: dict[str, tuple[int, int]], query: str
 ) -> None:
     (ours,), (theirs,) = (pages(ports[server], f"/accstatz{query}") for server in ("ours", "theirs"))
+    names = [sorted(each["acc"] for each in page["account_statz"]) for page in (ours, theirs)]
+    assert names[0] == names[1]
     mine, its = default_account(ours), default_account(theirs)
     assert_alike(mine, its)
     for name in ("sent", "received"):
@@ -138,7 +140,8 @@ def test_account_has_the_fields_and_counts_of_nats_server(
 def test_account_without_connections_is_shown_on_demand(ports: dict[str, tuple[int, int]]) -> None:
     for _, http_port in ports.values():
         wait_until(lambda port=http_port: json.loads(get(port, "/accstatz")[2])["account_statz"] == [])
-        assert default_account(json.loads(get(http_port, "/accstatz?unused=1")[2]))["conns"] == 0
+        accounts = json.loads(get(http_port, "/accstatz?unused=1")[2])["account_statz"]
+        assert {each["acc"]: each["conns"] for each in accounts} == {"$G": 0, "$SYS": 0}
 
 
 @pytest.mark.parametrize("path", ["/varz", "/connz", "/subsz", "/healthz", "/jsz"])
@@ -190,7 +193,29 @@ def test_subsz_lists_the_subscriptions_that_match_a_subject(ports: dict[str, tup
         *("/connz?subs=x", "/connz?state=x", "/connz?auth=x", "/subsz?limit=x", "/subsz?subs=x"),
         *("/subsz?test=a..b", "/subsz?test=a.*", "/connz?state=closed", "/connz?cid=12345", "/connz?sort="),
         *("/connz?limit=0", "/connz?subs=&nothing=1"),
+        # Numbers and booleans as Go reads them.
+        *("/connz?limit=1.0", "/connz?limit=1e3", "/connz?limit=%2B1", "/connz?limit=01", "/connz?limit=1_0"),
+        *("/connz?auth=t", "/connz?auth=F", "/connz?auth=tRUE", "/connz?auth=yes", "/subsz?subs=T"),
+        *("/connz?subs=DETAIL", "/connz?state=Closed", "/connz?sort=CID", "/subsz?subs=detail"),
+        *("/connz?limit=%zz", "/connz?limit=x;y", "/connz?cid=05", "/accstatz?unused=x", "/accountz?limit=x"),
+        # Options about JetStream and clusters.
+        *("/jsz?accounts=x", "/jsz?leader-only=1", "/jsz?limit=x", "/jsz?raft=1", "/jsz?consumers=2"),
+        *("/routez?subs=x", "/routez?subs=detail", "/gatewayz?accs=x", "/leafz?subs=detail", "/leafz?acc=x"),
+        *("/healthz?details=x", "/healthz?js-enabled-only=1", "/healthz?js-server-only=x"),
+        *("/healthz?account=A&stream=S", "//varz", "/varz//", "/varz/"),
     ],
 )
 def test_queries_get_the_status_of_nats_server(ports: dict[str, tuple[int, int]], path: str) -> None:
     assert get(ports["ours"][1], path)[0] == get(ports["theirs"][1], path)[0]
+
+
+@pytest.mark.parametrize("query", ["stream=S", "stream=S&details=1", "consumer=C", "details=1", "account=A"])
+def test_health_is_told_in_the_words_of_nats_server(ports: dict[str, tuple[int, int]], query: str) -> None:
+    ours, theirs = (get(ports[server][1], f"/healthz?{query}") for server in ("ours", "theirs"))
+    assert (ours[0], json.loads(ours[2])) == (theirs[0], json.loads(theirs[2]))
+
+
+def test_path_with_double_slashes_leads_to_the_page(ports: dict[str, tuple[int, int]]) -> None:
+    for _, http_port in ports.values():
+        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}//healthz", timeout=WAIT_SECONDS) as answer:
+            assert json.loads(answer.read())["status"] == "ok"

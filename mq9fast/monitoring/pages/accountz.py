@@ -6,7 +6,8 @@ It reads counters only.
 from typing import ClassVar
 
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import ACCOUNT, SYSTEM_ACCOUNT, HttpError, Page, Query, json_page, read_query
+from mq9fast.monitoring.page import ACCOUNT, SYSTEM_ACCOUNT, HttpError, Page, json_page
+from mq9fast.monitoring.query import Query, read_query
 from mq9fast.monitoring.system_account import account_info
 from mq9fast.monitoring.units import timestamp
 
@@ -16,7 +17,7 @@ class AccountzQuery(Query, frozen=True):
 
     acc: str = ""
 
-    expected: ClassVar[dict[str, str]] = {"acc": "the name of an account", "limit": "a whole number"}
+    expected: ClassVar[dict[str, str]] = {"acc": "the name of an account"}
 
 
 class Accountz:

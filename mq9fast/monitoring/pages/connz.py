@@ -18,17 +18,14 @@ from mq9fast.monitoring.broker_view import BrokerView
 from mq9fast.monitoring.page import (
     ACCOUNT,
     JSON,
-    GoInt,
     HttpError,
     Page,
-    Query,
     json_array,
     json_array_of_pieces,
     json_object,
-    read_query,
-    wrong_parameter,
 )
 from mq9fast.monitoring.privacy import Privacy
+from mq9fast.monitoring.query import GoInt, ListQuery, read_query, wrong_parameter
 from mq9fast.monitoring.subscriptions import ended_infos, subscription_infos
 from mq9fast.monitoring.units import duration, timestamp, uptime
 from mq9fast.network.connection import Connection
@@ -62,7 +59,7 @@ SORT_KEYS: dict[str, Callable[[ConnectionRecord, int], Any]] = {
 }
 
 
-class ConnzQuery(Query, frozen=True):
+class ConnzQuery(ListQuery, frozen=True):
     """The parameters of /connz."""
 
     sort: Sort = "cid"
@@ -76,13 +73,14 @@ class ConnzQuery(Query, frozen=True):
     filter_subject: str = ""
     state: Literal["open", "closed", "any", "all"] = "open"
 
+    any_case: ClassVar[frozenset[str]] = frozenset(("subs", "state"))
+
     expected: ClassVar[dict[str, str]] = {
         "sort": "cid, start, " + ", ".join(SORT_KEYS),
         "limit": "a whole number of connections",
         "offset": "a whole number of connections",
         "subs": "true, false or detail",
         "cid": "the number of a connection",
-        "auth": "true or false",
         "user": "the name of a user",
         "acc": "the name of an account",
         "mqtt_client": "the name of an MQTT client",

@@ -20,17 +20,9 @@ from mq9fast._core.protocol.address import PRIORITIES
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.errors import StoreError
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import (
-    JSON,
-    HttpError,
-    Page,
-    Query,
-    json_array,
-    json_object,
-    read_query,
-    wrong_parameter,
-)
+from mq9fast.monitoring.page import JSON, HttpError, Page, json_array, json_object
 from mq9fast.monitoring.privacy import Privacy, address_or_mask
+from mq9fast.monitoring.query import ListQuery, read_query, wrong_parameter
 from mq9fast.monitoring.units import timestamp
 from mq9fast.storage.store import Store
 from mq9fast.text import printable
@@ -44,7 +36,7 @@ MAX_FOUND = 16384
 MAX_CURSORS = 1024
 
 
-class MailboxzQuery(Query, frozen=True):
+class MailboxzQuery(ListQuery, frozen=True):
     """The parameters of /mailboxz."""
 
     cursor: str = ""

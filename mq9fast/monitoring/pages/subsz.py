@@ -11,35 +11,17 @@ from mq9fast._core.protocol.address import MSG_PREFIX, OUR_PREFIX, PRIORITIES, s
 from mq9fast._core.protocol.subject import is_valid_subject
 from mq9fast._core.pubsub.client import Subscription
 from mq9fast.monitoring.broker_view import BrokerView
-from mq9fast.monitoring.page import (
-    ACCOUNT,
-    JSON,
-    GoInt,
-    Page,
-    Query,
-    json_array,
-    json_object,
-    json_page,
-    read_query,
-    wrong_parameter,
-)
+from mq9fast.monitoring.page import ACCOUNT, JSON, Page, json_array, json_object, json_page
 from mq9fast.monitoring.privacy import Privacy
-from mq9fast.monitoring.subscriptions import sublist_stats, subscription_infos
+from mq9fast.monitoring.query import GoInt, ListQuery, read_query, wrong_parameter
+from mq9fast.monitoring.subscriptions import NO_SUBSCRIPTIONS, sublist_stats, subscription_infos
 from mq9fast.monitoring.units import timestamp
 
-# As nats-server shows an account that does not exist.
-UNKNOWN_ACCOUNT = dict.fromkeys(
-    (
-        *("num_subscriptions", "num_cache", "num_inserts", "num_removes", "num_matches"),
-        *("cache_hit_rate", "max_fanout", "avg_fanout"),
-    ),
-    0,
-)
 # Comparing this many subjects takes less than a millisecond.
 SUBSCRIPTIONS_PER_PIECE = 4096
 
 
-class SubszQuery(Query, frozen=True):
+class SubszQuery(ListQuery, frozen=True):
     """The parameters of /subsz."""
 
     subs: bool = False
@@ -48,7 +30,6 @@ class SubszQuery(Query, frozen=True):
     acc: str = ""
 
     expected: ClassVar[dict[str, str]] = {
-        "subs": "true or false",
         "limit": "a whole number of subscriptions",
         "offset": "a whole number of subscriptions",
         "test": "a valid subject without wildcards",
@@ -70,7 +51,7 @@ class Subsz:
         if test and not _is_publishable(test):
             raise wrong_parameter(SubszQuery, "test")
         if query.acc not in {"", ACCOUNT}:
-            return json_page({**self._counters(query, 0), **UNKNOWN_ACCOUNT})
+            return json_page({**self._counters(query, 0), **NO_SUBSCRIPTIONS})
         if not query.subs:
             return json_page(self._counters(query, 0))
         return Page(200, JSON, self._listed(query, test))
