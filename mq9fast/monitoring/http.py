@@ -80,12 +80,12 @@ class HttpServer:
     def page(self, method: str, target: str) -> Page:
         """The response to a request. `target` is a path, a path with a query, or an absolute URI of these."""
         path, query = split_target(target)
-        path = self._without_base(path)
-        if "//" in path:
-            # As on nats-server, for clients that join an address with a slash at its end and a path.
-            clean = self._base_path + SLASHES.sub("/", path) + (f"?{query}" if query else "")
-            return Page(307, "", (), (("location", clean),))
         pages = self._pages()
+        clean = SLASHES.sub("/", path)
+        if clean != path and self._without_base(clean) in pages.routes:
+            # As on nats-server, for clients that join an address that ends with a slash and a path.
+            return Page(307, "", (), (("location", clean + (f"?{query}" if query else "")),))
+        path = self._without_base(path)
         route = pages.routes.get(path)
         if method == "OPTIONS" and (route is not None or path == "*"):
             return Page(204, "", (), ALLOW_HEADER)

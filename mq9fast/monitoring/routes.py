@@ -55,7 +55,8 @@ class Pages:
         self.routes |= absent_pages(broker)
 
     def _index(self, _query: str) -> Page:
-        links = "".join(f'<li><a href=".{path}">{path}</a>' for path in self._linked)
+        base = self._broker.settings.monitor_base_path or "."
+        links = "".join(f'<li><a href="{base}{path}">{path}</a>' for path in self._linked)
         return Page(200, HTML, (f"<!doctype html><title>mq9fast</title><ul>{links}</ul>\n".encode(),))
 
     def _metrics(self, _query: str) -> Page:

@@ -1,5 +1,6 @@
 """HTTP on the monitoring port: methods, paths, connections, limits and errors."""
 
+import json
 import random
 import re
 import socket
@@ -46,6 +47,16 @@ def free_port() -> int:
 
 def test_healthz_of_a_healthy_broker(port: int) -> None:
     assert get(port, "/healthz") == (200, "application/json", b'{"status":"ok"}')
+
+
+def test_healthz_of_a_broker_with_a_fault(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker("--monitor-port", "0", "--min-free", str(1 << 60))
+    wait_until(lambda: broker.health)
+    status, _, body = get(monitor_port(broker), "/healthz")
+    assert (status, json.loads(body)) == (503, {"status": "unavailable", "error": broker.health})
+    status, _, body = get(monitor_port(broker), "/healthz?details=1")
+    errors = [{"type": "JETSTREAM", "error": broker.health}]
+    assert (status, json.loads(body)) == (503, {"status": "error", "errors": errors})
 
 
 def test_the_index_links_to_every_page(port: int) -> None:

@@ -91,10 +91,16 @@ def test_base_path(start_broker: Callable[..., Broker]) -> None:
     assert read(port, "/brokers/one/varz")["http_base_path"] == "/brokers/one"
     assert read(port, "/brokers/one/varz")["http_req_stats"]["/varz"] == 2
     for path in ("/brokers/one", "/brokers/one/"):
-        assert b'href="./varz"' in get(port, path)[2]
+        assert b'href="/brokers/one/varz"' in get(port, path)[2]
     for path in ("/varz", "/", "/brokers/onevarz", "/brokers/two/varz"):
         status, _, body = get(port, path)
         assert (status, b"/brokers/one/varz" in body) == (404, True)
+    for path in ("//brokers/one/varz?a=1", "/brokers//one//varz?a=1"):
+        assert get(port, path)[0] == 307
+        address = f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(address + path, timeout=WAIT_SECONDS) as answer:
+            assert answer.url == address + "/brokers/one/varz?a=1"
+    assert get(port, "//brokers/one/%0d%0ax")[0] == 404
 
 
 @pytest.mark.parametrize("path", ["x", "/", "/a/", "/a b", "/a?b", "/../a b"])
