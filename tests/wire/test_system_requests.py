@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -324,13 +326,27 @@ def test_compressed_answers(ports: tuple[int, int], accepted: str, encoding: str
             assert answer.header == b"" and answer.json.keys() == {"server", "error"}
 
 
-def test_snappy_is_not_compressed(ports: tuple[int, int]) -> None:
-    """nats-server's answer to such a request is in snappy's format."""
-    header = b"NATS/1.0\r\nAccept-Encoding: snappy\r\n\r\n"
-    with sign_in(ports[0], "sys") as wire:
-        answer = wire.request("$SYS.REQ.SERVER.PING.VARZ", "", header)
-        assert answer.header == b"NATS/1.0\r\nContent-Encoding: identity\r\n\r\n"
-        assert answer.json["data"]["server_id"] == wire.info["server_id"]
+@pytest.mark.parametrize("accepted", ["snappy", "gzip, Snappy", "s2"])
+def test_answers_in_snappy(ports: tuple[int, int], accepted: str) -> None:
+    cramjam = pytest.importorskip("cramjam")
+    header = f"NATS/1.0\r\nAccept-Encoding: {accepted}\r\n\r\n".encode()
+    for port in ports:
+        with sign_in(port, "sys") as wire:
+            answer = wire.request("$SYS.REQ.SERVER.PING.VARZ", "", header)
+            assert answer.header == b"NATS/1.0\r\nContent-Encoding: snappy\r\n\r\n"
+            body = json.loads(bytes(cramjam.snappy.decompress(answer.payload)))
+            assert body["data"]["server_id"] == wire.info["server_id"]
+
+
+@pytest.mark.parametrize(("accepted", "encoding"), [("snappy", "identity"), ("snappy, gzip", "gzip")])
+def test_without_its_package_there_is_no_snappy(accepted: str, encoding: str) -> None:
+    program = (
+        "import sys; sys.modules['cramjam'] = None\n"
+        "from mq9fast.monitoring.content_encoding import accepted_encoding\n"
+        f"print(accepted_encoding(b'NATS/1.0\\r\\nAccept-Encoding: {accepted}\\r\\n\\r\\n'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == encoding
 
 
 FILTERS = {"a.b": 1, "a.*": 1, "*.b": 1, "a.>": 1, "a": 0, "a.b.c": 0, "b.>": 0, "x.y.z": 1, "x": 0, ">": 2}
