@@ -56,6 +56,32 @@ def test_message_given_back_waits_although_the_store_failed(
         assert getattr(faulty_broker.faults, fault) == 0
 
 
+@pytest.mark.parametrize("fails_before", [False, True], ids=["with the deletion", "before the answer"])
+def test_message_given_back_waits_although_its_deletion_failed(
+    faulty_broker: BrokerOnFaultyStore, fails_before: bool
+) -> None:
+    """Whether the store has its delay or not."""
+    delay = 2.0
+    with Wire(faulty_broker.port) as wire, Wire(faulty_broker.port) as member:
+        wire.create(name="tasks")
+        wire.msg("tasks", "n0")
+        member.subscribe("tasks", queue="g")
+        message = member.message()
+        if fails_before:
+            faulty_broker.faults.failing_writes = 1
+            assert wire.msg("tasks", "n1")["code"] == "store_unavailable"
+        begun = time.monotonic()
+        answer = member.request(message.reply, f'-NAK {{"delay": {delay * 1e9:.0f}}}').json
+        assert answer == {"deleted": False}
+        if not fails_before:
+            faulty_broker.faults.failing_writes = 1
+        assert wire.delete("tasks", 0)["code"] == "store_unavailable"
+        again = member.message()
+        assert time.monotonic() - begun > delay - 0.01
+        assert b"Mq9-Deliveries: 2" in again.header
+        assert wire.list("tasks")["messages"][0]["deliveries"] == 1
+
+
 @pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])
 def test_dead_letter_is_in_one_mailbox_after_a_failure(
     faulty_broker: BrokerOnFaultyStore, fault: str

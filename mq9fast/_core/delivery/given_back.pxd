@@ -40,6 +40,7 @@ cdef class GivenBack(Timed):
     cdef int store_one(self, InFlight* entry, int64_t delay_ms) except -1
     cdef Py_ssize_t store_share(self, Py_ssize_t most) except -1
     cdef int share_done(self, list ids, bint durable) except -1
+    cdef bint take_back(self, InFlight* entry) except -1
     cdef bint must_wait(self, InFlight* entry) except -1
     cdef bint is_dead(self, const Failure* failure) except -1
     cdef bint bury(self, uint64_t msg_id) except -1

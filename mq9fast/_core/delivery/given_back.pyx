@@ -10,7 +10,14 @@ from mq9fast._core.base.view cimport View, to_bytes
 from mq9fast._core.delivery.catch_up_queue cimport CatchUpQueue
 from mq9fast._core.delivery.consumer cimport Consumer
 from mq9fast._core.delivery.failures cimport NO_DELAY_GIVEN, Failures
-from mq9fast._core.delivery.in_flight cimport DELETING, RETURNED, STORING, InFlight, InFlightTable
+from mq9fast._core.delivery.in_flight cimport (
+    DELETING,
+    RETURNED,
+    STORING,
+    UNSTORED,
+    InFlight,
+    InFlightTable,
+)
 from mq9fast._core.mailbox.failed_deliveries cimport Failure
 from mq9fast._core.mailbox.options cimport MailboxOptions
 from mq9fast._core.protocol.headers cimport without_first_line
@@ -152,6 +159,14 @@ cdef class GivenBack(Timed):
             return self.queue()
         self.group.caught_up = False
         return self.work.catch_up_queue.add(self.group)
+
+    cdef bint take_back(self, InFlight* entry) except -1:
+        """The deletion of an entry without a member failed. Whether the entry waits, or is to be stored."""
+        if entry.former == UNSTORED or entry.counted:
+            self.table.fail(entry, NULL)
+            self.queue()
+            return True
+        return self.must_wait(entry)
 
     cdef bint must_wait(self, InFlight* entry) except -1:
         """Whether no group may get the message yet, or ever. If it waits, so does its entry."""

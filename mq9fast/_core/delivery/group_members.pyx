@@ -214,7 +214,8 @@ cdef class GroupMembers(Consumer):
         return 0 if member is None else self.remove_if_finished(member)
 
     cdef int deletion_failed(self, uint64_t msg_id) except -1:
-        """The deletion failed: the message is in flight at its member again, or returned if that one left."""
+        """The deletion failed: the message is in flight at its member again. Without a member it waits or is
+        stored as before, or goes to another member."""
         cdef InFlight* entry = self.in_flight.find(msg_id)
         cdef Member member
         if entry is NULL or entry.state != DELETING:
@@ -223,9 +224,10 @@ cdef class GroupMembers(Consumer):
         member = self.member_of(entry)
         if member is None:
             entry.state = HELD
-            self.in_flight.return_to_group(entry, NULL)
             self.caught_up = False
-            return 0
+            if self.given_back is not None and self.given_back.take_back(entry):
+                return 0
+            return self.in_flight.return_to_group(entry, NULL)
         self.in_flight.deletion_failed(entry, &member.in_flight)
         self.watch(member)
         if not self.has_room(member):

@@ -30,6 +30,7 @@ cdef struct InFlight:
     uint32_t size            # of header and payload, in bytes
     uint32_t counted         # its failed deliveries, if the last one is counted and not durable; else 0
     uint8_t state            # an InFlightState
+    uint8_t former           # while DELETING: its state before
     uint8_t rank
     uint8_t flags            # of the message: a set of MessageFlags
     void* member             # borrowed; NULL while the message has no member

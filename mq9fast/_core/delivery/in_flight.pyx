@@ -138,6 +138,7 @@ cdef class InFlightTable:
         self.take_out(entry)
         if member_of is not NULL:
             member_of.unanswered -= 1
+        entry.former = entry.state
         entry.state = DELETING
 
     cdef void deletion_failed(self, InFlight* entry, InFlightList* member_of) noexcept:
