@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from tests.support.broker import Broker
+from tests.support.broker import MEASURED, Broker
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import Wire
@@ -212,7 +212,7 @@ def test_member_at_its_max_receives_no_more_messages(wire: Wire) -> None:
 
 
 def test_reusing_a_sid_in_one_packet_leaks_no_memory(start_broker: Callable[..., Broker]) -> None:
-    broker = start_broker()
+    broker = start_broker(env=MEASURED)
     with Wire(broker.port) as wire:
 
         def rounds(count: int) -> None:

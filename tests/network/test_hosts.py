@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import socket
 import subprocess
 import urllib.request
@@ -103,8 +104,9 @@ def test_broker_without_ipv6_listens_on_ipv4(start_broker: StartBroker, tmp_path
     source, library = tmp_path / "no_ipv6.c", tmp_path / "no_ipv6.so"
     source.write_text(NO_IPV6)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    preloaded = f"{os.environ.get('LD_PRELOAD', '')} {library}"
     for host in ("::", "0.0.0.0", "localhost"):
-        broker = start_broker("--host", host, env={"LD_PRELOAD": str(library)})
+        broker = start_broker("--host", host, env={"LD_PRELOAD": preloaded})
         assert info_from("127.0.0.1", broker.port)["client_ip"] == "127.0.0.1"
         assert ("the system has no IPv6: listening on IPv4 only" in broker.log.read_text()) == (
             host != "localhost"

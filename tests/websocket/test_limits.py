@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from itertools import islice
 
-from tests.support.broker import Broker
+from tests.support.broker import MEASURED, Broker
 from tests.support.machine import kernel_bytes
 from tests.support.mailbox import publish_many
 from tests.support.waiting import WAIT_SECONDS, wait_until
@@ -86,7 +86,9 @@ def test_pings_of_a_client_that_does_not_read_cost_no_memory(start_broker: Start
 def test_a_slow_mailbox_subscriber_costs_no_memory_and_loses_nothing(
     start_broker: Start,
 ) -> None:
-    broker = start_broker("--ws-port", "0", "--sync", "never", "--max-pending", str(4 * MEGABYTE))
+    broker = start_broker(
+        "--ws-port", "0", "--sync", "never", "--max-pending", str(4 * MEGABYTE), env=MEASURED
+    )
     count = 150_000
     with WebWire(broker.ws_port, receive_bytes=65536) as slow, Wire(broker.port) as sender:
         sender.create(name="box")

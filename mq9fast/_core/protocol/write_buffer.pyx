@@ -74,13 +74,16 @@ cdef class WriteBuffer:
     cdef int pieces(self, View* at) noexcept:
         """Set the pieces of the output, in order: a part of the chunk, what is borrowed behind it, and so on.
         Returns their number, at most 2 * MAX_BORROWED + 1."""
+        cdef const char* chunk = b""
         cdef Py_ssize_t begin = 0
         cdef int i
+        if self.chunk is not NULL:
+            chunk = start_of(self.chunk)
         for i in range(self.borrowed_count):
-            at[2 * i] = view(start_of(self.chunk) + begin, self.borrowed[i].after - begin)
+            at[2 * i] = view(chunk + begin, self.borrowed[i].after - begin)
             at[2 * i + 1] = self.borrowed[i].bytes
             begin = self.borrowed[i].after
-        at[2 * self.borrowed_count] = view(start_of(self.chunk) + begin, self.size - begin)
+        at[2 * self.borrowed_count] = view(chunk + begin, self.size - begin)
         return 2 * self.borrowed_count + 1
 
     cdef int write_borrowed(self, int descriptor) except -1:
