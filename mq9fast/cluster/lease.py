@@ -22,6 +22,8 @@ LEASE_SECONDS = 2.0
 # The owner trusts its lease for this long after it began to renew it.
 TRUST_SECONDS = 1.8
 RENEW_SECONDS = 0.5
+# A renewal is overdue this long after the last one that succeeded.
+OVERDUE_SECONDS = 1.0
 # The owner tries again this long after a renewal that failed.
 RETRY_SECONDS = 0.1
 
@@ -53,6 +55,11 @@ class Lease:
     def may_read(self) -> bool:
         """Whether this node is certainly the owner now."""
         return time.monotonic() < self._trusted_until
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the last renewals failed, or take long."""
+        return time.monotonic() > self._trusted_until - TRUST_SECONDS + OVERDUE_SECONDS
 
     async def _renew_forever(self) -> None:
         while True:

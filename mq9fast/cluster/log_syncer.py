@@ -60,6 +60,16 @@ class LogSyncer:
         if self._begun is None:
             self._append()
 
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long the log has not answered what was appended last; 0 if it has."""
+        return 0.0 if self._begun is None else time.perf_counter() - self._begun_at
+
+    def probe(self) -> None:
+        """Append an empty record, to see if the log answers, unless something is being appended already."""
+        if self._begun is None:
+            self.request(lambda failure: None)
+
     def may_read(self) -> bool:
         return self._final is None and self._may_read()
 

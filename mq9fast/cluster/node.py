@@ -24,6 +24,7 @@ from mq9fast.cluster.jetstream_log import JetStreamLog
 from mq9fast.cluster.jetstream_registry import JetStreamRegistry
 from mq9fast.cluster.lag import Lag
 from mq9fast.cluster.lease import Lease
+from mq9fast.cluster.lease_guard import LeaseGuard
 from mq9fast.cluster.log import LogError, LogRegressed
 from mq9fast.cluster.log_checks import REPLICAS, check_log_servers, check_replicas
 from mq9fast.cluster.log_syncer import LogSyncer
@@ -300,10 +301,12 @@ class Node:
             epoch, node = lease.record.epoch, lease.record.node
             store = await self._until_stop(replica.take_over(records, epoch, node))
 
+            syncers: list[LogSyncer] = []
+
             def new_syncer(loop: asyncio.AbstractEventLoop, _store: Store) -> LogSyncer:
-                return LogSyncer(
-                    loop, store, broker.health, may_read=lease.may_read, lost=self._append_failed
-                )
+                may_read, lost = lease.may_read, self._append_failed
+                syncers.append(LogSyncer(loop, store, broker.health, may_read=may_read, lost=lost))
+                return syncers[0]
 
             broker = Broker(
                 self.settings,
@@ -322,7 +325,7 @@ class Node:
             self._trimmer = Trimmer(records, self._nodes, self.settings.cluster_copies, KEEP_SECONDS)
             self._tell_clients()
             self._serving()
-            await self._until_owning_ends(replica)
+            await self._until_owning_ends(replica, LeaseGuard(lease, syncers[0], broker))
         finally:
             await self._end_owning(lease, replica)
         if replica.failure is not None and not self._deposed.is_set() and not self._stop.is_set():
@@ -333,16 +336,17 @@ class Node:
         log.warning("this node is not the owner any more: %s", error)
         self._deposed.set()
 
-    async def _until_owning_ends(self, replica: Replica) -> None:
-        """Wait for the end of the node, for another owner, or for a failure of the store."""
+    async def _until_owning_ends(self, replica: Replica, guard: LeaseGuard) -> None:
+        """Wait for the end of the node, for another owner, or for a failure of the store or the port."""
         loop = asyncio.get_running_loop()
-        events = (self._deposed.wait(), self._stop.wait(), replica.broken.wait())
+        events = (self._deposed.wait(), self._stop.wait(), replica.broken.wait(), guard.run())
         waiting = [loop.create_task(each) for each in (*events, self._until_another_can_read(replica))]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waiting:
                 task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _until_another_can_read(self, replica: Replica) -> bool:
         """Wait until the store could not be read, and another node has one that may be better."""

@@ -103,6 +103,7 @@ class Broker:
         self._system_requests: SystemRequests | None = None
         self._system_events: SystemEvents | None = None
         self._ports: ClientPorts | None = None
+        self._is_paused = False
 
     @property
     def lost_writes(self) -> int:
@@ -111,9 +112,10 @@ class Broker:
 
     async def start(self) -> None:
         """Open the store, load its mailboxes, and listen."""
-        tls = tls_context(self.settings)
+        self._tls = tls_context(self.settings)
         self.monitor_tls = tls_context(of_monitoring_port(self.settings))
-        websocket_tls = None if self.settings.ws_port < 0 else tls_context(of_websocket_port(self.settings))
+        has_websocket = self.settings.ws_port >= 0
+        self._websocket_tls = tls_context(of_websocket_port(self.settings)) if has_websocket else None
         self._passwords = Passwords()
         self._store = self._open_store(
             self.data_dir, accept_loss=self.settings.accept_loss, max_files=self.max_tables
@@ -148,7 +150,7 @@ class Broker:
             except StoreError as error:
                 raise StartError(f"the data directory {data_dir} cannot be used: {error}") from error
             undo.callback(self._drop_ports)
-            await self._listen(tls, websocket_tls)
+            await self._listen()
             undo.pop_all()
         self._store.begin_compacting()
         self.housekeeping = Housekeeping(
@@ -181,19 +183,34 @@ class Broker:
             log.error("%d mailboxes are missing: accept_loss is set, and the broker goes on", mailboxes)
             self.health.report(MISSING, f"{mailboxes} mailboxes are missing")
 
-    async def _listen(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
+    async def _listen(self) -> None:
         settings = self.settings
         listeners = await listen(self._connect, settings.host, settings.port, backlog=BACKLOG)
         port = port_of(listeners)
         self.address = (settings.host, port)
-        self.handshake = Handshake(settings, port, tls, self._passwords)
+        self.handshake = Handshake(settings, port, self._tls, self._passwords)
         self.engine.tracer.report = TraceReports(self.handshake.server_identity(settings.host))
-        self._ports = ClientPorts(settings, self.handshake, listeners, self._connect)
-        if settings.ws_port >= 0:
+        await self._open_ports(listeners)
+
+    async def _open_ports(self, listeners: list[asyncio.Server]) -> None:
+        self._ports = ClientPorts(self.settings, self.handshake, listeners, self._connect)
+        if self.settings.ws_port >= 0:
             await self._ports.open_websocket(
-                websocket_tls, self._connection, self._free_connections, self._monitor_url
+                self._websocket_tls, self._connection, self._free_connections, self._monitor_url
             )
-        await self._ports.start(tls)
+        await self._ports.start(self._tls)
+
+    def pause(self) -> None:
+        """Close all connections, and accept none until `resume`. What was received is committed as usual."""
+        self._is_paused = True
+        self._stop_listening()
+        for connection in list(self.connections.values()):
+            connection.close()
+
+    async def resume(self) -> None:
+        """Listen on the same port again. Raises StartError if it cannot be opened."""
+        await self._open_ports(await listen(self._connect, *self.address, backlog=BACKLOG))
+        self._is_paused = False
 
     @property
     def websocket(self) -> "WebSocketPort | None":
@@ -212,7 +229,9 @@ class Broker:
     def set_tls(self, tls: ssl.SSLContext | None, websocket_tls: ssl.SSLContext | None) -> None:
         """Use these contexts for clients that connect from now on; None turns TLS off. `settings` are the new
         ones already."""
-        if self._ports is not None:
+        self._tls, self._websocket_tls = tls, websocket_tls
+        self.handshake.tls = tls
+        if self._ports is not None and not self._is_paused:
             self._ports.set_tls(self.settings, tls, websocket_tls)
 
     def _drop_ports(self) -> None:
