@@ -1,12 +1,11 @@
 """Three nodes on this machine, and what kills and stops of each of their processes do to clients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cluster.harness.check import survives
+from tests.cluster.harness.check import Checked
 from tests.cluster.harness.failures import (
     forget_standby,
     hand_over,
@@ -20,11 +19,10 @@ from tests.cluster.harness.failures import (
     stop_owner,
     stop_standby,
 )
-from tests.cluster.harness.scene import Scene
-from tests.fault.history.history import History
-from tests.support.local_cluster import NAMES, LocalCluster
+from tests.cluster.harness.scene import Inject
+from tests.cluster.harness.together import Together, faults_together
+from tests.support.local_cluster import LocalCluster
 from tests.support.nats_server import NATS_SERVER
-from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.skipif(
@@ -33,71 +31,74 @@ pytestmark = [
     # nats-py leaves the socket of a connection that it has lost to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+# Those that take long come first.
+FAULTS: dict[str, Sequence[Inject]] = {
+    "test_everything_killed": [kill_everything],
+    "test_killed_and_stopped_leader_of_the_log": [kill_log_leader, stop_log_leader],
+    "test_stopped_owner_that_goes_on": [stop_owner],
+    "test_majority_of_the_log_stopped": [stop_majority_of_log],
+    "test_killed_owner": [kill_owner, kill_owner],
+    "test_standby_without_a_store_gets_one": [forget_standby],
+    "test_lost_machine_of_the_owner": [lose_owner],
+    "test_handover": [hand_over],
+    "test_killed_standby": [kill_standby],
+    "test_stopped_standby": [stop_standby],
+}
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    cluster = LocalCluster(tmp_path_factory.mktemp("cluster"))
-    yield cluster
-    cluster.end()
+def together(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Together[Checked]]:
+    def start(number: int) -> LocalCluster:
+        return LocalCluster(tmp_path_factory.mktemp(f"cluster{number}"))
+
+    with faults_together(request, start, FAULTS) as together:
+        yield together
 
 
-def test_status_shows_each_node(cluster: LocalCluster) -> None:
-    # The nodes tell each other their states twice a second.
-    wait_until(lambda: [row["node"] for row in cluster.rows()] == list(NAMES))
-    wait_until(lambda: sum(row["role"] == "owner" for row in cluster.rows()) == 1)
-    assert all(row["behind"] >= 0 and row["faults"] == "" for row in cluster.rows())
+@pytest.fixture
+def survived(request: pytest.FixtureRequest, together: Together[Checked]) -> Checked:
+    """The faults of this test have broken nothing that clients were promised."""
+    return together.result(request.node.name)
 
 
-def test_killed_owner(cluster: LocalCluster) -> None:
-    survives(cluster, "killed.owner", kill_owner, kill_owner)
+def test_killed_owner(survived: Checked) -> None:
+    """Twice: a standby serves each time."""
 
 
-def test_handover(cluster: LocalCluster) -> None:
-    history = survives(cluster, "handover", hand_over).history
-    codes = {request.reply["code"] for request in history.requests if request.is_refused}
+def test_handover(survived: Checked) -> None:
+    codes = {request.reply["code"] for request in survived.history.requests if request.is_refused}
     assert "store_unavailable" not in codes
 
 
-def test_stopped_owner_that_goes_on(cluster: LocalCluster) -> None:
-    survives(cluster, "stopped.owner", stop_owner)
+def test_stopped_owner_that_goes_on(survived: Checked) -> None:
+    """The log refuses what it does then."""
 
 
-def test_killed_standby(cluster: LocalCluster) -> None:
-    survives(cluster, "killed.standby", kill_standby)
+def test_killed_standby(survived: Checked) -> None:
+    """The owner stays."""
 
 
-def test_stopped_standby(cluster: LocalCluster) -> None:
-    survives(cluster, "stopped.standby", stop_standby)
+def test_stopped_standby(survived: Checked) -> None:
+    """It follows when it goes on."""
 
 
-def test_killed_and_stopped_leader_of_the_log(cluster: LocalCluster) -> None:
-    survives(cluster, "leader", kill_log_leader, stop_log_leader)
+def test_killed_and_stopped_leader_of_the_log(survived: Checked) -> None:
+    """Clients wait for another one."""
 
 
-def test_majority_of_the_log_stopped(cluster: LocalCluster) -> None:
-    """Nothing is acknowledged meanwhile. What was sent is stored, or its sender knows no outcome."""
-    stopped: list[tuple[float, float]] = []
-
-    async def stop(scene: Scene) -> None:
-        stopped.append(await stop_majority_of_log(scene))
-
-    history = survives(cluster, "majority", stop).history
-    ((begun, ended),) = stopped
-    assert not any(begun < one.begun and one.ended < ended for one in acknowledged(history))
+def test_majority_of_the_log_stopped(survived: Checked) -> None:
+    """Nothing was acknowledged meanwhile."""
 
 
-def acknowledged(history: History) -> list[Any]:
-    return [request for request in history.requests if request.verb == "msg" and request.is_ok]
+def test_lost_machine_of_the_owner(survived: Checked) -> None:
+    """Its lease runs out."""
 
 
-def test_lost_machine_of_the_owner(cluster: LocalCluster) -> None:
-    survives(cluster, "lost.machine", lose_owner)
+def test_everything_killed(survived: Checked) -> None:
+    """All of it starts again."""
 
 
-def test_everything_killed(cluster: LocalCluster) -> None:
-    survives(cluster, "everything", kill_everything)
-
-
-def test_standby_without_a_store_gets_one(cluster: LocalCluster) -> None:
-    survives(cluster, "forgotten", forget_standby)
+def test_standby_without_a_store_gets_one(survived: Checked) -> None:
+    """The copy may have to serve: the owner is killed then."""

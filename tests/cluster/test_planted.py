@@ -1,6 +1,8 @@
 """Faults that are planted in the code of the nodes: the random work and the checker find each of them."""
 
 import asyncio
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from tests.cluster.fresh_reads import check_reads_after_kill
 from tests.cluster.harness.check import Checked
 from tests.cluster.harness.cuts import leave_owner_to_readers
 from tests.cluster.harness.scene import Inject
+from tests.cluster.harness.together import Together
 from tests.cluster.harness.workload import ClusterWorkload, QuietWorkload
 from tests.support.local_cluster import CLIENTS, NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
@@ -38,9 +41,9 @@ def rules_broken(
         cluster.kill_all()
 
 
-@pytest.mark.parametrize("fault", ["reply_before_append", "no_fence_anywhere"])
-def test_new_owner_that_lacks_what_was_acknowledged(fault: str, tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path, PYTHONPATH=str(PLANTED / fault))
+def lose_what_was_acknowledged(directory: Path, fault: str) -> None:
+    """Expect a new owner that lacks what was acknowledged."""
+    cluster = LocalCluster(directory, PYTHONPATH=str(PLANTED / fault))
 
     async def kills() -> None:
         for number in range(KILLS):
@@ -54,21 +57,21 @@ def test_new_owner_that_lacks_what_was_acknowledged(fault: str, tmp_path: Path) 
         cluster.kill_all()
 
 
-def test_reads_without_a_lease(tmp_path: Path) -> None:
+def read_without_a_lease(directory: Path) -> None:
     try:
         network = Network([*NAMES, CLIENTS])
     except (NetworkError, OSError) as error:
         pytest.skip(f"no network can be cut here: {error}")
     try:
-        cluster = LocalCluster(tmp_path, network=network, PYTHONPATH=str(PLANTED / "reads_without_lease"))
+        cluster = LocalCluster(directory, network=network, PYTHONPATH=str(PLANTED / "reads_without_lease"))
         assert "lost" in rules_broken(cluster, QuietWorkload, leave_owner_to_readers, look=False)
     finally:
         network.close()
 
 
-def test_no_fence(tmp_path: Path) -> None:
+def omit_the_fence(directory: Path) -> None:
     """The standbys refuse records of an owner that did not fence the log."""
-    cluster = LocalCluster(tmp_path, PYTHONPATH=str(PLANTED / "no_fence"), whole=False)
+    cluster = LocalCluster(directory, PYTHONPATH=str(PLANTED / "no_fence"), whole=False)
 
     def fault_is_told() -> bool:
         return any(
@@ -79,3 +82,43 @@ def test_no_fence(tmp_path: Path) -> None:
         wait_until(fault_is_told)
     finally:
         cluster.kill_all()
+
+
+FAULTS: dict[str, Callable[[Path], None]] = {
+    "test_no_fence": omit_the_fence,
+    "test_reads_without_a_lease": read_without_a_lease,
+    "test_no_fence_anywhere": functools.partial(lose_what_was_acknowledged, fault="no_fence_anywhere"),
+    "test_reply_before_append": functools.partial(lose_what_was_acknowledged, fault="reply_before_append"),
+}
+
+
+@pytest.fixture(scope="module")
+def together(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Together[None]]:
+    directories = {test: tmp_path_factory.mktemp(test) for test in FAULTS}
+    jobs = {test: functools.partial(find, directories[test]) for test, find in FAULTS.items()}
+    with Together(request, jobs) as together:
+        yield together
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest, together: Together[None]) -> None:
+    """The fault of this test is found."""
+    together.result(request.node.name)
+
+
+def test_no_fence(found: None) -> None:
+    """Standbys refuse the records of its owner."""
+
+
+def test_reads_without_a_lease(found: None) -> None:
+    """Readers do not see what another owner has acknowledged."""
+
+
+def test_no_fence_anywhere(found: None) -> None:
+    """Standbys do not notice either: a new owner lacks what was acknowledged."""
+
+
+def test_reply_before_append(found: None) -> None:
+    """A new owner lacks what was acknowledged."""

@@ -40,11 +40,12 @@ async def cut_owner_off(scene: Scene) -> None:
 
 
 async def cut_owner_from_nodes(scene: Scene) -> None:
-    """Clients still reach it, and it must tell them nothing once its lease has run out."""
+    """Clients still reach it. It must tell them nothing once its lease has run out, and send them away."""
     await scene.work()
     owner = await scene.owner()
-    async with cut(scene):
+    async with cut(scene, owner):
         scene.network.cut_both(owner, others(owner))
+        await scene.clients_leave(owner)
         await _another_serves(scene, owner)
     assert await scene.owner() != owner
 
@@ -121,7 +122,7 @@ async def flap_links_of_owner(scene: Scene) -> None:
     await scene.work()
     owner = await scene.owner()
     async with cut(scene):
-        for _ in range(scene.chance.randint(2, 6)):
+        for _ in range(scene.chance.randint(2, 4)):
             scene.network.cut_both(owner, others(owner))
             await scene.work(3)
             scene.network.heal()

@@ -70,6 +70,18 @@ class Scene:
         await wait_until_async(some, START_SECONDS)
         return min(found)
 
+    async def clients_leave(self, name: str) -> None:
+        """Wait until no client is connected to this node."""
+        url = self.cluster.url(name)
+
+        async def have_left() -> bool:
+            clients = self.workload.clients
+            return not any(
+                client.is_connected and self.workload.nodes[client.name] == url for client in clients
+            )
+
+        await wait_until_async(have_left)
+
     @contextlib.asynccontextmanager
     async def owner_may_change(self, note: str = "") -> AsyncIterator[None]:
         """A fault, until one node is the owner again, the others are standbys, and clients get replies."""

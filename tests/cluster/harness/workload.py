@@ -73,8 +73,8 @@ STAY = (Watcher, Prober)
 class ClusterWorkload(Workload):
     """Each client connects to any node that listens. `urls()`: of all nodes.
 
-    `nodes`: the address to which each client was connected, by its name. `watchers`: the clients
-    that only read.
+    `nodes`: the address to which each client was connected, by its name. `clients`: all of them.
+    `watchers`: those that only read.
     """
 
     actors = CLUSTER_ACTORS
@@ -82,6 +82,7 @@ class ClusterWorkload(Workload):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.nodes: dict[str, str] = {}
+        self.clients: list[RecordingClient] = []
         self.watchers: list[RecordingClient] = []
 
     async def connect(self, name: str) -> RecordingClient:
@@ -103,6 +104,7 @@ class ClusterWorkload(Workload):
                     await client.connect([url])
                     client.patience = patience
                     self.nodes[client.name] = url
+                    self.clients.append(client)
                     return client
             if stop.is_set() or time.monotonic() > deadline:
                 raise OSError("no node accepts connections")
