@@ -27,7 +27,7 @@ from bench.peers.exchange import Window, wait_in_kernel
 from bench.peers.machine import describe
 from bench.peers.nats import END, JETSTREAM_WINDOW, pub
 from bench.peers.payloads import payloads
-from bench.peers.places import SERVER, WAITING_CLIENT, leave_preferred, prefer
+from bench.peers.places import SERVER, WAITING_CLIENT, leave_preferred, prefer, prefer_kernel
 from bench.peers.report import table_head, table_line
 from bench.peers.rounds import tell
 from bench.peers.rows_large import bounded, size_name
@@ -216,6 +216,7 @@ def watch(
     rates, memory, disk, beside = [], [], [], []
     before, at, until = sent.value, time.monotonic(), time.monotonic() + seconds
     while at < until:
+        prefer_kernel()
         while time.monotonic() < at + 1:
             probe(wire, beside)
         now = time.monotonic()
