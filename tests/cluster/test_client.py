@@ -32,6 +32,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     cluster.end()
 
 
+def test_status_shows_each_node(cluster: LocalCluster) -> None:
+    # The nodes tell each other their states twice a second.
+    wait_until(lambda: [row["node"] for row in cluster.rows()] == list(NAMES))
+    wait_until(lambda: sum(row["role"] == "owner" for row in cluster.rows()) == 1)
+    assert all(row["behind"] >= 0 and row["faults"] == "" for row in cluster.rows())
+
+
 def signal_owner(cluster: LocalCluster, number: signal.Signals) -> None:
     owner = cluster.owner()
     pid = cluster.signal(owner, BROKER, number)

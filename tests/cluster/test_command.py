@@ -1,4 +1,4 @@
-"""The command `mq9fast cluster`: what it refuses. `test_failover.py` shows the nodes of a real cluster."""
+"""The command `mq9fast cluster`: what it refuses. `test_client.py` shows the nodes of a real cluster."""
 
 import subprocess
 import sys
