@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from mq9fast.cluster.appender import Appender, Found, PlaceTaken, Stored
 from mq9fast.cluster.connection import Access, Connection
 from mq9fast.cluster.jetstream_reader import JetStreamReader
-from mq9fast.cluster.log import LogError, LogFull
+from mq9fast.cluster.log import Bounds, LogError, LogFull
 from mq9fast.cluster.wire import Message
 
 ASK_SECONDS = 5.0
@@ -20,6 +20,7 @@ ASK_SECONDS = 5.0
 HEADER_BYTES = 256
 # Codes of JetStream's API.
 NAME_IN_USE = 10058
+NO_STREAM = 10059
 WRONG_LAST_SEQUENCE = (10071, 10164)
 # Of the stream, of the account, and of the servers.
 NO_SPACE = (10077, 10023, 10047)
@@ -72,11 +73,14 @@ class JetStreamLog:
     def end(self) -> int:
         return self._appender.end
 
-    async def last(self) -> int:
+    async def bounds(self) -> Bounds:
         answer = await self._connection.ask(f"$JS.API.STREAM.INFO.{self._stream}", {}, ASK_SECONDS)
-        if "error" in answer:
-            raise LogError(f"the log does not tell its end: {answer['error'].get('description')}")
-        return int(answer["state"]["last_seq"])
+        error = answer.get("error")
+        if error is None:
+            return Bounds(int(answer["state"]["first_seq"]), int(answer["state"]["last_seq"]))
+        if error.get("err_code") == NO_STREAM:
+            return Bounds(1, 0)
+        raise LogError(f"the log does not tell its end: {error.get('description')}")
 
     @property
     def unanswered_since(self) -> float | None:

@@ -4,7 +4,7 @@ The rest of the broker uses the log through `Log` only. `jetstream_log.py` imple
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class LogError(Exception):
@@ -25,6 +25,22 @@ class Deposed(LogError):  # noqa: N818
 
 class LogRegressed(LogError):  # noqa: N818
     """The log ends before a record that it has acknowledged."""
+
+
+class Bounds(NamedTuple):
+    """The numbers of the first and the last record. If there is none, `first` is that of the next one."""
+
+    first: int
+    last: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no record, or none any more."""
+        return self.first > self.last
+
+    def describe(self) -> str:
+        """What the log has, as the beginning of a sentence."""
+        return "the log has no records" if self.is_empty else f"the log ends at record {self.last}"
 
 
 Done = Callable[[int | None, LogError | None], None]
@@ -57,9 +73,9 @@ class Log(Protocol):
         """The sequence number of the last record, according to the last append or fence; 0 before it."""
         ...
 
-    async def last(self) -> int:
-        """The sequence number of the last record, according to one server, which may not know the newest ones
-        or, for a moment, be wrong. Raises LogError."""
+    async def bounds(self) -> Bounds:
+        """Which records there are, according to one server, which may not know the newest ones or, for a
+        moment, be wrong. Bounds(1, 0) if there is no log. Raises LogError."""
         ...
 
     @property

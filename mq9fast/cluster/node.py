@@ -337,12 +337,19 @@ class Node:
         self._deposed.set()
 
     async def _until_owning_ends(self, replica: Replica, guard: LeaseGuard) -> None:
-        """Wait for the end of the node, for another owner, or for a failure of the store or the port."""
+        """Wait for the end of the node, for another owner, or for a failure of the store or the port. Raises
+        LogRegressed if the log is gone."""
         loop = asyncio.get_running_loop()
         events = (self._deposed.wait(), self._stop.wait(), replica.broken.wait(), guard.run())
         waiting = [loop.create_task(each) for each in (*events, self._until_another_can_read(replica))]
+        gone = loop.create_task(replica.until_log_is_gone())
+        waiting.append(gone)
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                # Nothing can be handed over.
+                self._deposed.set()
+                gone.result()
         finally:
             for task in waiting:
                 task.cancel()

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mq9fast.cluster import seeding
-from mq9fast.cluster.appender import REGRESSED_SECONDS
 from mq9fast.cluster.follower import Diverged, Follower, TooOld
-from mq9fast.cluster.log import Log, LogError, LogRegressed
+from mq9fast.cluster.log import Bounds, Log, LogError
+from mq9fast.cluster.regression import until_regressed
 from mq9fast.cluster.replicated_store import ReplicatedStore
 from mq9fast.cluster.takeover import take_over
 from mq9fast.cluster.transfer_protocol import TransferError
@@ -23,8 +23,8 @@ log = logging.getLogger("mq9fast.cluster")
 
 # Between two looks for a node whose store can be copied.
 SOURCE_SECONDS = 0.5
-# Between two looks at the end of the log.
-LOOK_SECONDS = 0.5
+# Without any node whose store can be copied for so long, the log file says so.
+TELL_SECONDS = 10.0
 
 
 class Replica:
@@ -110,7 +110,9 @@ class Replica:
             return  # a new node, and perhaps a new log
         loop = asyncio.get_running_loop()
         reached = loop.create_task(self.follower.reach(1))
-        regressed = loop.create_task(_until_regressed(records, position.confirmed))
+        regressed = loop.create_task(
+            until_regressed(records, lambda: position.confirmed, self._lacks_the_place)
+        )
         waiting = (reached, self._following, regressed)
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +123,13 @@ class Replica:
             reached.cancel()
             regressed.cancel()
 
+    def _lacks_the_place(self, log: Bounds, confirmed: int) -> bool:
+        """Whether the store cannot follow the log, and no other node has a store that can."""
+        return log.last < confirmed or (log.is_empty and self._source() is None)
+
     async def _seed(self) -> None:
+        loop = asyncio.get_running_loop()
+        tell_at = loop.time() + TELL_SECONDS
         while True:
             address = self._source()
             if address is not None:
@@ -130,6 +138,9 @@ class Replica:
                     return
                 except TransferError as error:
                     log.warning("the store was not copied, the node tries again: %s", error)
+            elif loop.time() > tell_at:
+                tell_at = loop.time() + TELL_SECONDS
+                log.warning("no other node has a store that can be copied: this node waits for one")
             await asyncio.sleep(SOURCE_SECONDS)
 
     def read_again(self) -> None:
@@ -161,14 +172,25 @@ class Replica:
     async def follow(self) -> None:
         """Wait until the follower ends, which it does only if it or the store fails. Raises the failure."""
         assert self._following is not None
-        broken = asyncio.get_running_loop().create_task(self.broken.wait())
+        loop = asyncio.get_running_loop()
+        broken, gone = loop.create_task(self.broken.wait()), loop.create_task(self.until_log_is_gone())
         try:
-            await asyncio.wait((self._following, broken), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((self._following, broken, gone), return_when=asyncio.FIRST_COMPLETED)
+            for task in (self._following, gone):
+                if task.done():
+                    task.result()
         finally:
-            broken.cancel()
-        if self._following.done():
-            self._following.result()
+            for each in (broken, gone):
+                each.cancel()
         raise self.failure or LogError("the log has no more records")
+
+    async def until_log_is_gone(self) -> None:
+        """Wait until the log, which has had records, never had any. Raises LogRegressed then."""
+        assert self.store is not None and self._records is not None
+        store = self.store
+        await until_regressed(
+            self._records, lambda: store.position.confirmed, lambda log, _confirmed: not log.last
+        )
 
     async def take_over(self, records: Log, epoch: int, node: str) -> ReplicatedStore:
         """Own the log from now on: fence it, and catch up. Raises LogError, or why the follower failed."""
@@ -176,14 +198,17 @@ class Replica:
         taking = asyncio.get_running_loop().create_task(
             take_over(records, self.store, self.follower, epoch, node)
         )
+        gone = asyncio.get_running_loop().create_task(self.until_log_is_gone())
         try:
-            await asyncio.wait((taking, self._following), return_when=asyncio.FIRST_COMPLETED)
-            if not taking.done():
-                self._following.result()
-            taking.result()
+            await asyncio.wait((taking, self._following, gone), return_when=asyncio.FIRST_COMPLETED)
+            for task in (taking, self._following, gone):
+                if task.done():
+                    task.result()
+                    break
         finally:
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
+            for task in (taking, gone):
+                task.cancel()
+            await asyncio.gather(taking, gone, return_exceptions=True)
         await self._stop_following()
         return self.store
 
@@ -227,22 +252,3 @@ class Replica:
             except StoreError as error:
                 # Nothing is lost: the log has what the store could not flush.
                 log.error("the store could not be closed cleanly: %s", error)
-
-
-async def _until_regressed(records: Log, confirmed: int) -> None:
-    """Wait until the log says for REGRESSED_SECONDS that it ends before a record which it had. Raises
-    LogRegressed then."""
-    loop = asyncio.get_running_loop()
-    behind_since = 0.0
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        try:
-            last = await records.last()
-        except LogError:
-            last = confirmed
-        if last >= confirmed:
-            behind_since = 0.0
-        elif not behind_since:
-            behind_since = loop.time()
-        elif loop.time() - behind_since > REGRESSED_SECONDS:
-            raise LogRegressed(f"the log ends at record {last}, and it had record {confirmed}")

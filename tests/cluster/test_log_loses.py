@@ -1,11 +1,16 @@
 """Three real nodes and nats-servers: the beginning of the log is trimmed, or the log loses its end."""
 
+import asyncio
+import contextlib
 import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from tests.support.counted_sends import sends_survive
@@ -22,7 +27,6 @@ pytestmark = [
 ]
 # Records, of which the clients make more in a second.
 MARGIN = 20
-ATTEMPTS = 4
 HASTY = str(Path(__file__).parents[1] / "support/hasty")
 
 
@@ -44,21 +48,21 @@ def applied(cluster: LocalCluster, name: str) -> int:
     return next((int(each["applied"]) for each in status["nodes"] if each["node"] == name), 0)
 
 
-def trimmed_beyond(cluster: LocalCluster, record: int) -> bool:
-    """Whether the log does not have the record any more."""
-    return state_of_log(cluster)["first_seq"] > record
+def trimmed_beyond(cluster: LocalCluster, record: int, *asked: str) -> bool:
+    """Whether one of these servers, or any, does not have the record any more."""
+    return bool(cluster.log_stream(asked or NAMES).get("state", {"first_seq": 0})["first_seq"] > record)
 
 
-def state_of_log(cluster: LocalCluster) -> dict[str, int]:
-    """The state of the stream, as one server tells."""
-    found: dict[str, dict[str, int]] = {}
-
-    def is_told() -> bool:
-        found.update(cluster.log_stream())
-        return "state" in found
-
-    wait_until(is_told)
-    return found["state"]
+@contextlib.contextmanager
+def log_server(cluster: LocalCluster, name: str) -> Iterator[None]:
+    """The nats-server of a node that does not run, by itself."""
+    assert NATS_SERVER is not None
+    config = cluster.directory / name / "nats-server.conf"
+    with subprocess.Popen([NATS_SERVER, "-c", config], stderr=subprocess.DEVNULL) as server:
+        try:
+            yield
+        finally:
+            server.terminate()
 
 
 def last_record(cluster: LocalCluster) -> int:
@@ -75,18 +79,18 @@ def test_nodes_that_need_what_was_trimmed_copy_a_store_and_follow(cluster: Local
     """One is new. The other was away, and has a store that is too old."""
 
     def come_back_late(cluster: LocalCluster) -> None:
-        # Not every time: a node sometimes follows without a copy.
         away = a_standby(cluster)
-        for _ in range(ATTEMPTS):
-            cluster.stop(away)
-            # A server may tell its last record late, and the store needs the next one.
-            needed = last_record(cluster) + MARGIN
-            wait_until(lambda needed=needed: trimmed_beyond(cluster, needed))
-            cluster.start(away)
-            cluster.wait_until_whole()
-            if "the log begins with record" in log_of(cluster, away):
-                return
-        pytest.fail("the node never copied a store")
+        cluster.stop(away)
+        # A server may tell its last record late, and the store needs the next one.
+        needed = last_record(cluster) + MARGIN
+        wait_until(lambda: trimmed_beyond(cluster, needed))
+        # The replica of the log that this node has is trimmed too, later. Until then the node may get from it
+        # what the others have no more, and need no copy.
+        with log_server(cluster, away):
+            wait_until(lambda: trimmed_beyond(cluster, needed, away))
+        cluster.start(away)
+        wait_until(lambda: "the log begins with record" in log_of(cluster, away))
+        cluster.wait_until_whole()
 
     def begin_without_a_store(cluster: LocalCluster) -> None:
         new = a_standby(cluster)
@@ -124,14 +128,46 @@ def test_log_that_was_restored_from_an_older_state_stops_the_nodes(cluster: Loca
         older[name].rename(directory)
     for name in NAMES:
         cluster.start(name)
-    wait_until(lambda: all("log_regressed" in cluster.health(name) for name in NAMES))
-    assert set(cluster.roles().values()) == {"stopped"}
+    wait_until(lambda: all_stopped(cluster, "the log ends at record"))
     # With the whole log the cluster goes on.
     stop_all(cluster)
     for name in NAMES:
         shutil.rmtree(cluster.directory / name / "log")
         newer[name].rename(cluster.directory / name / "log")
     start_all(cluster)
+
+
+def ask_log(cluster: LocalCluster, subject: str) -> None:
+    """A request to JetStream, as an operator may make it by mistake."""
+
+    async def ask() -> None:
+        port = cluster.peers[NAMES[0]].log_port
+        async with await nats.connect(f"nats://127.0.0.1:{port}") as client:
+            answer = await client.request(f"$JS.API.STREAM.{subject}.MQ9_LOG", timeout=30)
+            assert b'"success":true' in answer.data, answer.data
+
+    asyncio.run(ask())
+
+
+def test_log_that_was_purged_while_a_node_serves(cluster: LocalCluster) -> None:
+    """Its standbys have what is gone, and everybody goes on."""
+    sends_survive(cluster, "purged", lambda cluster: ask_log(cluster, "PURGE"))
+
+
+def test_log_whose_stream_is_deleted_stops_the_nodes(cluster: LocalCluster) -> None:
+    ask_log(cluster, "DELETE")
+    wait_until(lambda: all_stopped(cluster, "the log has no records, and it had record"))
+    for name in NAMES:
+        assert "log_regressed: the log has no records" in log_of(cluster, name)
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", cluster.peers[name].client_port))
+
+
+def all_stopped(cluster: LocalCluster, reason: str) -> bool:
+    """Whether each node says that the log has lost records, for this reason, and takes no part any more."""
+    faults = [cluster.health(name) for name in NAMES]
+    told = all("log_regressed" in fault and reason in fault for fault in faults)
+    return told and set(cluster.roles().values()) == {"stopped"}
 
 
 def stop_all(cluster: LocalCluster) -> None:

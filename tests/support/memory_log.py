@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from mq9fast.cluster.appender import Appender, Found, PlaceTaken, Stored
-from mq9fast.cluster.log import LogError, LogFull
+from mq9fast.cluster.log import Bounds, LogError, LogFull
 
 
 class MemoryRecords:
@@ -61,8 +61,8 @@ class MemoryLog:
     def end(self) -> int:
         return self._appender.end
 
-    async def last(self) -> int:
-        return self._records.last
+    async def bounds(self) -> Bounds:
+        return Bounds(self._records.first, self._records.last)
 
     @property
     def unanswered_since(self) -> float | None:
