@@ -52,7 +52,7 @@ test: build-for-tests lint $(NODE_MODULES)/ready $(CONSOLE)
 
 # The broker as the owner of a replicated log: after each test its standby has the same rows.
 test-log: build-for-tests
-	MQ9FAST_TEST_LOG=1 $(BIN)/python -m pytest $(IN_PARALLEL) $(LOG_TESTS) $(ARGS)
+	TEST_ON_LOG=1 $(BIN)/python -m pytest $(IN_PARALLEL) $(LOG_TESTS) $(ARGS)
 
 quicktest: build-for-tests $(NODE_MODULES)/ready $(CONSOLE)
 	$(BIN)/python -m pytest $(IN_PARALLEL) -x --ignore=tests/fault $(ARGS)

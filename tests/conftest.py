@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.broker import HAS_LOG, Broker
 from tests.support.certificates import Certificates
 from tests.support.mailbox import Connect
+from tests.support.not_on_log import reason_not_on_log
 from tests.support.wire_client import MAILBOX, Wire
 from tests.support.worker_memory import give_back_memory, use_one_heap
 
@@ -35,11 +36,18 @@ SHARED_MEMORY = Path("/dev/shm")
 _names = itertools.count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items if HAS_LOG else ():
+        reason = reason_not_on_log(item.nodeid)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(autouse=True)
 def standbys_agree() -> Iterator[None]:
     """With a replicated log (`make test-log`): after each test, each standby has the rows of its owner."""
     yield
-    for broker in list(Broker.running) if HAS_LOG else ():
+    for broker in list(Broker.running):
         broker.check_standby()
 
 

@@ -16,9 +16,11 @@ from typing import ClassVar
 
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 
-# With MQ9FAST_TEST_LOG=1 each broker is the owner of a replicated log: see logged_broker.py.
-HAS_LOG = os.environ.get("MQ9FAST_TEST_LOG") == "1"
+# With TEST_ON_LOG=1 each broker is the owner of a replicated log: see logged_broker.py.
+HAS_LOG = os.environ.get("TEST_ON_LOG") == "1"
 MODULE = "tests.support.logged_broker" if HAS_LOG else "mq9fast"
+# Between two looks for the result of a comparison, which comes after each test.
+COMPARED_SECONDS = 0.0005
 # The environment of a broker whose memory a test measures: a sanitized core keeps little freed memory then.
 MEASURED = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1"}
 
@@ -41,6 +43,7 @@ class Broker:
         `monitor`: keep the default monitoring port; otherwise it is off unless a flag sets it.
         `descriptors`: the limit of open file descriptors (RLIMIT_NOFILE), if not 0."""
         self.command = command or (sys.executable, "-m", MODULE)
+        self.is_on_log = HAS_LOG and command is None
         self.descriptors = descriptors
         self.data_dir = data_dir
         self.log = data_dir.with_name(data_dir.name + ".log")
@@ -70,12 +73,12 @@ class Broker:
 
     def check_standby(self) -> None:
         """Check that the standby of an owner of a log has the same rows, once it has everything."""
-        compared = self.data_dir.with_name(f"{self.data_dir.name}.compared")
-        if self.process.poll() is not None:
+        if not self.is_on_log or self.process.poll() is not None:
             return
+        compared = self.data_dir.with_name(f"{self.data_dir.name}.compared")
         compared.unlink(missing_ok=True)
         self.process.send_signal(signal.SIGRTMIN)
-        wait_until(lambda: self.process.poll() is not None or compared.exists())
+        wait_until(lambda: self.process.poll() is not None or compared.exists(), every=COMPARED_SECONDS)
         assert not compared.exists() or compared.read_text() == "", compared.read_text()
 
     def _limit(self) -> None:
@@ -159,6 +162,7 @@ class Broker:
 
     def end(self) -> None:
         """Kill the broker in any state, and check that its log has no traceback and no failed assertion."""
+        self.check_standby()
         self.kill()
         log = self.log.read_text()
         assert "Traceback" not in log and "check failed" not in log, log
@@ -171,7 +175,7 @@ class Broker:
 
 
 def run_broker(
-    *arguments: str | Path, command: tuple[str | Path, ...] = (sys.executable, "-m", "mq9fast"), **env: str
+    *arguments: str | Path, command: tuple[str | Path, ...] = (sys.executable, "-m", MODULE), **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a broker that is expected to exit by itself."""
     return subprocess.run(

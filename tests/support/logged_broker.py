@@ -1,16 +1,20 @@
 """`python -m tests.support.logged_broker FLAGS`: the owner of a log, with a standby in the same process.
 
-The log is in memory, and in a file beside the data directory, so that it outlives the process. With a sync
-mode other than `always` the broker has no log. After SIGRTMIN it compares the standby's store with the
-owner's, key by key, and writes the result to a file beside the data directory: nothing if they agree.
+The log is in memory, and in a file beside the data directory, so that it outlives the process. The sync mode
+is `always`, whatever the flags say, as it has to be in a cluster. After SIGRTMIN the broker compares the
+standby's store with the owner's, key by key, and writes the result to a file beside the data directory:
+nothing if they agree. It compares them too when it is stopped, and then fails if they differ.
 """
 
 import asyncio
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import mq9fast.server.process
 from mq9fast.__main__ import main
@@ -18,10 +22,14 @@ from mq9fast.cluster.follower import Diverged, Follower
 from mq9fast.cluster.log import LogError
 from mq9fast.cluster.log_syncer import LogSyncer
 from mq9fast.cluster.replicated_store import ReplicatedStore
+from mq9fast.config.settings import Settings
 from mq9fast.server.broker import Broker
 from mq9fast.storage.store import Store
 from tests.support.memory_log import MemoryLog, MemoryRecords
 from tests.support.owner import become_owner, rows_of
+
+# Between two looks whether the standby has everything.
+POLL_SECONDS = 0.0005
 
 
 class FileRecords(MemoryRecords):
@@ -48,12 +56,8 @@ class FileRecords(MemoryRecords):
 class LoggedBroker(Broker):
     """A broker on a replicated store."""
 
-    def __init__(self, settings: Any, **options: Any) -> None:
-        self._is_logged = settings.sync == "always"
-        if self._is_logged:
-            super().__init__(settings, self._open, new_syncer=self._new_syncer, **options)
-        else:
-            super().__init__(settings, **options)
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(settings, self._open, new_syncer=self._new_syncer, **options)
 
     def _open(self, path: Path, *, accept_loss: bool, max_files: int) -> Store:
         return self._replica
@@ -66,9 +70,6 @@ class LoggedBroker(Broker):
 
     async def start(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGRTMIN, self._begin_comparing)
-        if not self._is_logged:
-            await super().start()
-            return
         records = FileRecords(self.data_dir.with_name(f"{self.data_dir.name}.records"))
         self._log = MemoryLog(records)
         self._replica = ReplicatedStore(self.data_dir)
@@ -89,11 +90,18 @@ class LoggedBroker(Broker):
         self._following = asyncio.create_task(self._follower.run())
         await super().start()
 
+    async def stop(self, *_arguments: Any, **_options: Any) -> None:
+        await super().stop(self._check_at_the_end)
+
+    async def _check_at_the_end(self) -> None:
+        difference = await self._difference()
+        assert not difference, difference
+
     def _begin_comparing(self) -> None:
         self._comparing = asyncio.create_task(self._compare())
 
     async def _compare(self) -> None:
-        result = await self._difference() if self._is_logged else ""
+        result = await self._difference()
         file = self.data_dir.with_name(f"{self.data_dir.name}.comparing")
         file.write_text(result)
         file.rename(file.with_suffix(".compared"))
@@ -104,12 +112,23 @@ class LoggedBroker(Broker):
         while writer.has_unappended or self._log.unanswered_since or self._follower.read < self._log.end():
             if self._following.done():
                 return f"the standby has ended: {self._following.exception()!r}"
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(POLL_SECONDS)
         own, copied = rows_of(self._replica), rows_of(self._standby)
         keys = sorted(key for key in own.keys() | copied.keys() if own.get(key) != copied.get(key))
         return f"{len(keys)} rows of the standby differ, such as {keys[:5]}" if keys else ""
 
 
+def on_log(settings: Settings) -> Settings:
+    """The settings with the sync mode of a cluster."""
+    return msgspec.structs.replace(settings, sync="always")
+
+
+def run_on_log(settings: Settings, load: Callable[[], Settings], *arguments: Any) -> int:
+    return run(on_log(settings), lambda: on_log(load()), *arguments)
+
+
 if __name__ == "__main__":
+    run = mq9fast.server.process.run
+    mq9fast.server.process.run = run_on_log
     mq9fast.server.process.Broker = LoggedBroker  # type: ignore[misc]
     sys.exit(main())

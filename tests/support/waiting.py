@@ -10,12 +10,15 @@ START_SECONDS = 120.0
 WAIT_SECONDS = 60.0
 
 
-def wait_until(condition: Any, timeout: float = WAIT_SECONDS) -> None:
-    """Wait until `condition()` is true. Raises AssertionError if it is not within `timeout` seconds."""
+def wait_until(condition: Any, timeout: float = WAIT_SECONDS, *, every: float = 0.01) -> None:
+    """Wait until `condition()` is true, which is tried again `every` so many seconds.
+
+    Raises AssertionError if it is not within `timeout` seconds.
+    """
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def sleep_until(unix_seconds: float) -> None:
