@@ -6,9 +6,12 @@ ARGS ?=
 # How many processes run tests. Each file's tests run in one of them. Files in the order of their names: by
 # default those with few tests come last, which are the slow ones, and one process waits for the other.
 JOBS ?= 2
-IN_PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# A worker that crashed is not started again: pytest would wait for its file for ever.
+IN_PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+# Ends a run of tests that hangs. macOS has no `timeout`.
+LIMIT_SECONDS ?= 3600
+LIMITED = $(if $(shell command -v timeout),timeout --foreground --signal=INT --kill-after=60 $(LIMIT_SECONDS))
 
-PYX := $(shell find mq9fast/_core -name '*.pyx')
 NODE_MODULES := tests/js/node_modules
 # What `make console` builds.
 CONSOLE := mq9fast/console/index.html.gz
@@ -48,22 +51,20 @@ run: build
 	exec $(BIN)/python -m mq9fast $(ARGS)
 
 test: build-for-tests lint $(NODE_MODULES)/ready $(CONSOLE)
-	$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
+	$(LIMITED) $(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 # The broker as the owner of a replicated log: after each test its standby has the same rows.
 test-log: build-for-tests
-	TEST_ON_LOG=1 $(BIN)/python -m pytest $(IN_PARALLEL) $(LOG_TESTS) $(ARGS)
+	TEST_ON_LOG=1 $(LIMITED) $(BIN)/python -m pytest $(IN_PARALLEL) $(LOG_TESTS) $(ARGS)
 
 quicktest: build-for-tests $(NODE_MODULES)/ready $(CONSOLE)
-	$(BIN)/python -m pytest $(IN_PARALLEL) -x --ignore=tests/fault $(ARGS)
+	$(LIMITED) $(BIN)/python -m pytest $(IN_PARALLEL) -x --ignore=tests/fault $(ARGS)
 
 lint: build-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint mq9fast/_core
-	mkdir -p build/lint
-	$(BIN)/cython -Werror -3 -X wraparound=False -X cdivision=True -o build/lint $(PYX)
 
 bench: build-for-tests
 	$(BIN)/python -m pytest bench -o addopts= --benchmark-only -q $(ARGS)
@@ -127,7 +128,7 @@ debug: $(VENV)/ready
 
 # Not the tests that take what a release takes, or that all of the repository is about.
 test-debug: debug $(VENV)/ready-to-test
-	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest $(IN_PARALLEL) --capture=sys $(DEBUG_TESTS) $(ARGS)
+	cd $(DEBUG) && MQ9FAST_DEBUG=1 PYTHONPATH="$$PWD" $(LIMITED) $(abspath $(BIN))/python -m pytest $(IN_PARALLEL) --capture=sys $(DEBUG_TESTS) $(ARGS)
 
 # The sanitizers for addresses and undefined behaviour end the process at their first finding.
 sanitized-core: $(VENV)/ready-to-test

@@ -4,6 +4,8 @@ MQ9FAST_TESTING=1 also compiles `_core/testing`, which only tests and benchmarks
 MQ9FAST_DEBUG=1 builds with assertions, which mq9fast/_core/base/check.pxd describes.
 MQ9FAST_SANITIZE=1 builds with the sanitizers for addresses and undefined behaviour, and counts branches.
 MQ9FAST_ANNOTATE=1 writes Cython's HTML beside each source.
+
+In a build in place a warning of Cython is an error.
 """
 
 import os
@@ -13,6 +15,7 @@ import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 
 IN_PLACE = "--inplace" in sys.argv or "editable_wheel" in sys.argv
@@ -45,6 +48,9 @@ if sys.platform == "win32":
     sys.exit("mq9fast does not run on Windows yet: it needs fcntl and POSIX signals. Use WSL or a container")
 if COMPILES and (missing := missing_tool()):
     sys.exit(f"mq9fast is compiled from source here, and {missing}. A wheel of mq9fast needs none of it")
+
+# A release of Cython with new warnings must not keep users from building.
+Options.warning_errors = IN_PLACE
 
 extensions = [
     Extension(

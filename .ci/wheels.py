@@ -81,6 +81,7 @@ def main() -> None:
     for old in DIST.glob("mq9fast-*"):
         old.unlink()
     source = unpack(build_sdist())
+    take_generated(source)
     targets = [Target(machine, libc) for libc in chosen.libcs for machine in chosen.machines]
     for python in map(ask, chosen.pythons or [sys.executable]):
         for target in targets:
@@ -102,6 +103,21 @@ def unpack(sdist: Path) -> Path:
         packed.extractall(WORK / "source")
     (source,) = (WORK / "source").iterdir()
     return source
+
+
+def take_generated(source: Path) -> None:
+    """Take the C that Cython has generated in this tree, if the unpacked sources of the core are those of the
+    tree. Cython generates it again where it is older than a source, or that of another version of Cython."""
+    cores = [folder / "mq9fast" / "_core" for folder in (ROOT, source)]
+    own, packed = (
+        {path.relative_to(core): path.read_bytes() for path in core.rglob("*.p[xy][xd]")} for core in cores
+    )
+    if own != packed:
+        return
+    for path in cores[0].rglob("*.c"):
+        # Only a debug build names the lines of the sources.
+        if "testing" not in path.parts and b"\n#line " not in path.read_bytes():
+            shutil.copy2(path, cores[1] / path.relative_to(cores[0]))
 
 
 def ask(program: str) -> Python:
