@@ -6,6 +6,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from bench.cluster.failover import measure_failover
 from bench.cluster.following import measure_follower
 from bench.cluster.rows import comparisons
 from bench.cluster.servers import REPLICATED
@@ -39,7 +40,9 @@ def lines_of(row: Row, outcome: Run) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages, in one round")
-    parser.add_argument("-k", default="", help="only rows with this text in their names")
+    parser.add_argument(
+        "-k", default="", help="only rows with this text in their names, or `follower`, or `failover`"
+    )
     options = parser.parse_args()
     place = ROOT / "build" / "cluster"
     shutil.rmtree(place, ignore_errors=True)
@@ -56,6 +59,8 @@ def main() -> int:
             print("\n".join(lines_of(row, outcome)))
     if options.k in "follower":
         print("\n".join(measure_follower(place / "follower", 0.1 if options.quick else 1.0)))
+    if options.k in "failover":
+        print("\n".join(measure_failover(place / "failover", 0.1 if options.quick else 1.0)))
     for label, reason in outcome.skipped.items():
         tell(f"skipped: {label}: {reason}")
     return 1 if outcome.failures else 0
