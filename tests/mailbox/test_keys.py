@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mq9fast.errors import REASONS
-from tests.support.broker import HAS_LOG, Broker
+from tests.support.broker import Broker
 from tests.support.data_directory import rows_of
 from tests.support.mailbox import Connect, acknowledge, list_all, refuse, texts
 from tests.support.waiting import wait_until
@@ -218,14 +218,7 @@ def test_replaced_message_is_dropped_instead_of_being_given_out_again(
     wait_until(lambda: payloads(wire, address) == ["2"])
 
 
-@pytest.mark.parametrize(
-    "kill",
-    # A store that needs the replicated log has little on its disk after a kill.
-    [
-        pytest.param(True, id="kill", marks=pytest.mark.skipif(HAS_LOG, reason="see above")),
-        pytest.param(False, id="stop"),
-    ],
-)
+@pytest.mark.parametrize("kill", [pytest.param(True, id="kill"), pytest.param(False, id="stop")])
 def test_replaced_message_is_not_given_out_after_a_restart(start_broker: StartBroker, kill: bool) -> None:
     broker = start_broker()
     with Wire(broker.port) as wire, Wire(broker.port) as worker:

@@ -162,8 +162,10 @@ class Broker:
 
     def end(self) -> None:
         """Kill the broker in any state, and check that its log has no traceback and no failed assertion."""
-        self.check_standby()
-        self.kill()
+        try:
+            self.check_standby()
+        finally:
+            self.kill()
         log = self.log.read_text()
         assert "Traceback" not in log and "check failed" not in log, log
 

@@ -1,9 +1,53 @@
 """The tests that do not run on a replicated log (`make test-log`), each with the reason.
 
-A key is a file of tests, or a test of a file as pytest names it, without parameters unless they matter.
+A name is that of a file of tests, or of a test of a file as pytest has it, with its parameters if they
+matter. Tests that run a broker in their own process, or nodes of a cluster, have no log in memory: they are
+not here.
 """
 
-NOT_ON_LOG: dict[str, str] = {}
+LOCAL = "it reads, damages or copies files that only the store of a single broker has"
+DAMAGED = "it changes rows of the owner's store alone: its standby does not have them"
+KILLED = "it reads the rows of a killed broker: the store of a node needs the log to have all of them"
+MEMORY = "it bounds the memory of the process, which has the log and the standby, too"
+COMMAND = "it looks for the process of `mq9fast`"
+
+_BY_REASON: dict[str, tuple[str, ...]] = {
+    LOCAL: (
+        "tests/cli/test_data_directory.py",
+        "tests/cli/test_examples.py::test_example_runs[backup]",
+        "tests/cli/test_examples.py::test_example_runs[check]",
+        "tests/cli/test_examples.py::test_example_runs[restore]",
+        "tests/cli/test_examples.py::test_example_runs[salvage]",
+        "tests/maintenance/test_backup.py",
+        "tests/maintenance/test_check.py",
+        "tests/maintenance/test_damaged_blocks.py",
+        "tests/maintenance/test_salvage.py",
+        "tests/maintenance/test_under_load.py",
+        "tests/storage/test_checkpoint.py",
+        "tests/storage/test_data_directory.py",
+        "tests/storage/test_format_3.py",
+        "tests/storage/test_log_loss.py",
+        "tests/storage/test_manifest_end.py",
+        "tests/storage/test_missing_segment.py",
+        "tests/storage/test_older_formats.py",
+        "tests/storage/test_power_cut_values.py",
+        "tests/storage/test_sparse_batches.py",
+        "tests/storage/test_stored_count.py",
+    ),
+    DAMAGED: (
+        "tests/monitoring/test_mailboxz.py::test_a_corrupt_message_leaves_out_oldest_message",
+        "tests/storage/test_corrupt_store.py",
+    ),
+    KILLED: (
+        "tests/mailbox/test_failed_deliveries.py::test_member_that_leaves_with_thousands",
+        "tests/mailbox/test_keys.py::test_replaced_message_is_not_given_out_after_a_restart[kill]",
+    ),
+    MEMORY: (
+        "tests/mailbox/test_queue_group.py::test_fetching_and_refusing_again_and_again_uses_no_more_memory",
+    ),
+    COMMAND: ("tests/cli/test_doctor.py::test_a_port_in_use_names_the_process",),
+}
+NOT_ON_LOG = {name: reason for reason, names in _BY_REASON.items() for name in names}
 
 
 def reason_not_on_log(nodeid: str) -> str:
