@@ -1,9 +1,10 @@
 """Gives back the space of deleted values: cleans segments of the value log that are mostly dead.
 
 Deleting a message deletes its row in RocksDB only. So once the value log is much larger than the stored
-messages, the cleaner counts which bytes of each segment rows still point to. It copies the live values of
-sparse segments to the newest segment, in commit groups as any other change. It deletes a segment when no
-durable row points into it.
+messages, the cleaner deletes the segments all of whose rows are gone (`storage/key_spans.py`). If that is not
+enough, it counts which bytes of each segment rows still point to. It copies the live values of sparse
+segments to the newest segment, in commit groups as any other change. It deletes a segment when no durable row
+points into it.
 
 `server/housekeeping.py` calls `step` in every tick.
 """
@@ -33,6 +34,7 @@ MAX_LIVE_SHARE = 0.5
 ROWS_OF_STEP = 2000
 MOVED_BYTES_OF_STEP = 256 << 10
 MOVE_SECONDS = 0.002
+LOOK_SECONDS = 0.0005
 # A segment with a larger live value is kept: copying it would take too long for one turn.
 MAX_MOVED_VALUE_BYTES = 4 << 20
 # After a failure, the next pass begins this much later.
@@ -85,7 +87,7 @@ class ValueCleaner:
                 # A thread may be writing to the segment.
                 self._write_batch()
                 self._values.complete_active()
-            self._pass = self._clean()
+            self._pass = self._clean(in_need=in_need)
         try:
             return next(self._pass)
         except StopIteration:
@@ -108,10 +110,30 @@ class ValueCleaner:
         dead = self._dead_bytes()
         # What the last pass has left would be left again.
         self._unclean_bytes = min(self._unclean_bytes, dead)
-        return dead > max(least, self._live_bytes() // 2) and dead > self._unclean_bytes + least // 2
+        return self._has_dead_space(least) and dead > self._unclean_bytes + least // 2
 
-    def _clean(self) -> Iterator[bool]:
+    def _has_dead_space(self, least: int) -> bool:
+        return self._dead_bytes() > max(least, self._live_bytes() // 2)
+
+    def _delete_drained(self) -> Iterator[bool]:
+        """Delete the segments all of whose rows are gone, without a look at other rows: mailboxes ended, or
+        were read to the end."""
+        drained: list[int] = []
+        until = 0.0
+        for number in self._values.complete():
+            if time.perf_counter() >= until:
+                yield True
+                until = time.perf_counter() + LOOK_SECONDS
+            spans = self._values.key_spans(number)
+            if spans is not None and spans.first_row(self._store.scan_stored) is None:
+                drained.append(number)
+        yield from self._delete(drained)
+
+    def _clean(self, *, in_need: bool) -> Iterator[bool]:
         """One pass. Yields whether it can go on at once."""
+        yield from self._delete_drained()
+        if not self._has_dead_space(MIN_DEAD_BYTES_IN_NEED if in_need else MIN_DEAD_BYTES):
+            return
         segments = self._values.complete()
         live = LiveValues()
         last: bytes | None = layout.MESSAGES

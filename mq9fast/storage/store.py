@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mq9fast.errors import StoreError
+from mq9fast.storage.key_spans import KeySpans
 
 
 class Batch(Protocol):
@@ -38,6 +39,10 @@ class Values(Protocol):
 
     def durable_after(self, number: int) -> list[tuple[int, int]]:
         """The complete segments with higher numbers that are durable, oldest first: (number, bytes)."""
+        ...
+
+    def key_spans(self, number: int) -> KeySpans | None:
+        """Which rows may point into a complete segment, None if that is not known."""
         ...
 
     def file(self, number: int) -> Path:

@@ -48,7 +48,7 @@ class NoValues:
     def file(self, number: int) -> NoReturn:
         raise KeyError(number)
 
-    close_file = forget = file
+    key_spans = close_file = forget = file
 
 
 class UnloggedRocks(RocksWriter):

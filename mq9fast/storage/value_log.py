@@ -20,6 +20,7 @@ from mq9fast._core.storage.value_batch import ValueBatch
 from mq9fast._core.storage.value_reader import ValueReader
 from mq9fast._core.storage.value_writer import ValueWriter
 from mq9fast.errors import StoreError
+from mq9fast.storage.key_spans import KeySpans
 from mq9fast.storage.layout import segment_key
 from mq9fast.storage.segment import Segment, delete_copies, open_for_reading, segment_name, segment_sizes
 from mq9fast.storage.write_ahead_log import sync_directory
@@ -53,6 +54,7 @@ class ValueLog:
         self._active: Segment | None = None
         self._unsynced: dict[int, Segment] = {}
         self._registered: set[int] = set()
+        self._spans: dict[int, KeySpans] = {}
         self._next = 1
         self.lost = False
         self._begun: Segment | None = None
@@ -156,9 +158,13 @@ class ValueLog:
         thread has done. Raises OSError."""
         if batch.has_begun:
             assert self._begun is not None
-            self._begun.finish(batch)
+            segment = self._begun
+            segment.finish(batch)
         else:
-            self._place(batch).append(batch)
+            segment = self._place(batch)
+            segment.append(batch)
+        if (spans := self._spans.get(segment.number)) is not None:
+            spans.add(batch.spans)
 
     def _place(self, batch: ValueBatch) -> Segment:
         """The segment that takes the large values of a batch, which may be a new one."""
@@ -169,6 +175,7 @@ class ValueLog:
             self._next += 1
             segment = Segment(self._path, self._next - 1)
             self._active = self._unsynced[segment.number] = segment
+            self._spans[segment.number] = KeySpans()
             # What was just written stays readable even if no file can be opened.
             self.reader.add(segment.number, os.dup(segment.descriptor))
         if segment.number not in self._registered:
@@ -225,11 +232,19 @@ class ValueLog:
         self.complete_active()
         self.lost = False
         self._registered = set(registered)
+        # Rows that were deleted may be there again.
+        self._spans.clear()
         for number in self._complete:
             # The reader may have opened a file that a copy has replaced.
             self.reader.close_segment(number)
 
     # Cleaning.
+
+    def key_spans(self, number: int) -> KeySpans | None:
+        """Which rows may point into a complete segment. None if that is not known, as for those that an
+        earlier broker wrote."""
+        spans = self._spans.get(number)
+        return spans if spans is not None and not spans.too_many else None
 
     def close_file(self, number: int) -> Path:
         """Close the file of a complete segment, so that deleting it frees its space at once; returns it."""
@@ -239,6 +254,7 @@ class ValueLog:
     def forget(self, number: int) -> None:
         """Forget a complete segment whose row and file were deleted."""
         del self._complete[number]
+        self._spans.pop(number, None)
         self._registered.discard(number)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,40 @@ def test_idle_broker_deletes_drained_segments(start: Start) -> None:
         broker.restart(kill=kill)
         with Wire(broker.port) as wire:
             assert list_all(wire, "box") == {MESSAGES - 1: PAYLOAD, MESSAGES: PAYLOAD}
+
+
+# It fails when it looks at every row of the store.
+DRAINS_ONLY = """
+import sys
+from mq9fast.__main__ import main
+from mq9fast.commit import value_cleaner
+from mq9fast.storage import segment
+segment.MAX_SEGMENT_BYTES = 1 << 20
+value_cleaner.LiveValues = None
+sys.exit(main())
+"""
+
+
+def test_drained_segments_are_deleted_without_a_look_at_every_row(tmp_path: Path) -> None:
+    broker = Broker(
+        tmp_path / "data",
+        *("--monitor-port", "0", "--sync", "interval"),
+        command=(sys.executable, "-c", DRAINS_ONLY),
+    )
+    try:
+        send_each(broker.port, "ends", MESSAGES, PAYLOAD)
+        send_each(broker.port, "box", MESSAGES, PAYLOAD)
+        send_each(broker.port, "kept", 1, PAYLOAD)
+        with Wire(broker.port) as wire:
+            wire.create(name="ends", ttl=1)
+            delete_all_but(wire, "box", range(MESSAGES - 1, MESSAGES))
+            # What is left is less than the dead bytes that are allowed.
+            wait_until(lambda: segment_bytes(broker.data_dir) < MIN_DEAD_BYTES_IN_NEED)
+            assert list_all(wire, "box") == {MESSAGES - 1: PAYLOAD}
+            assert list_all(wire, "kept") == {0: PAYLOAD}
+        assert not broker.health
+    finally:
+        broker.end()
 
 
 def test_live_values_of_sparse_segments_are_moved(broker: Broker) -> None:

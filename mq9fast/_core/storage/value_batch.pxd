@@ -31,8 +31,10 @@ cdef class ValueBatch:
     cdef readonly dict large      # key -> value, for the value log
     cdef readonly Py_ssize_t record_bytes    # of the records of all large values
     cdef readonly bint has_values  # large values were written to a segment
+    cdef readonly list spans      # (first, last) of their keys, for each run with one mailbox and rank
     cdef ValueWrite write
     cdef uint64_t segment         # that `write` writes to
 
     cdef int forget(self, bytes key) except -1
     cdef int put_pointers(self) except -1
+    cdef int note_spans(self) except -1

@@ -3,7 +3,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EINTR, ENOSPC, errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.types cimport off_t
 
 import os
@@ -170,6 +170,7 @@ cdef class ValueBatch:
         self.delete_row = rows.delete
         self.delete_row_range = rows.delete_range
         self.large = {}
+        self.spans = []
 
     def __dealloc__(self):
         PyMem_Free(self.write.records)
@@ -247,9 +248,25 @@ cdef class ValueBatch:
         finally:
             PyMem_Free(self.write.records)
             self.write.records = NULL
+        self.note_spans()
         self.large = {}
         self.record_bytes = 0
         self.has_values = True
+
+    cdef int note_spans(self) except -1:
+        cdef bytes key, first = None, last = None
+        cdef size_t prefix_size = MESSAGE_KEY_BYTES - sizeof(uint64_t)
+        for key in self.large:
+            if first is None:
+                first = last = key
+            elif memcmp(PyBytes_AS_STRING(key), PyBytes_AS_STRING(first), prefix_size) == 0:
+                first, last = min(first, key), max(last, key)
+            else:
+                self.spans.append((first, last))
+                first = last = key
+        if first is not None:
+            self.spans.append((first, last))
+        return 0
 
     cdef int put_pointers(self) except -1:
         cdef ValuePointer pointer
