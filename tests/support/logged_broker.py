@@ -70,9 +70,9 @@ class LoggedBroker(Broker):
 
     async def start(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGRTMIN, self._begin_comparing)
+        self._replica = ReplicatedStore(self.data_dir)
         records = FileRecords(self.data_dir.with_name(f"{self.data_dir.name}.records"))
         self._log = MemoryLog(records)
-        self._replica = ReplicatedStore(self.data_dir)
         epoch = records.last + 1
         try:
             await become_owner(self._log, self._replica, epoch)

@@ -10,6 +10,7 @@ DAMAGED = "it changes rows of the owner's store alone: its standby does not have
 KILLED = "it reads the rows of a killed broker: the store of a node needs the log to have all of them"
 MEMORY = "it bounds the memory of the process, which has the log and the standby, too"
 COMMAND = "it looks for the process of `mq9fast`"
+SYNC = "it changes the sync mode, which is always the same in a cluster"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
     LOCAL: (
@@ -23,6 +24,8 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/maintenance/test_damaged_blocks.py",
         "tests/maintenance/test_salvage.py",
         "tests/maintenance/test_under_load.py",
+        "tests/server/test_start.py::test_older_format_is_read_and_upgraded",
+        "tests/server/test_start.py::test_other_rocksdb_database_is_refused_and_unchanged",
         "tests/storage/test_checkpoint.py",
         "tests/storage/test_data_directory.py",
         "tests/storage/test_format_3.py",
@@ -45,7 +48,14 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     MEMORY: (
         "tests/mailbox/test_queue_group.py::test_fetching_and_refusing_again_and_again_uses_no_more_memory",
     ),
-    COMMAND: ("tests/cli/test_doctor.py::test_a_port_in_use_names_the_process",),
+    COMMAND: (
+        "tests/cli/test_doctor.py::test_a_port_in_use_names_the_process",
+        "tests/server/test_process_files.py::test_only_broker_of_a_user_is_found",
+    ),
+    SYNC: (
+        "tests/server/test_reload.py::test_invalid_file_changes_nothing"
+        "[sync = 'never'-sync cannot change while the broker runs]",
+    ),
 }
 NOT_ON_LOG = {name: reason for reason, names in _BY_REASON.items() for name in names}
 
