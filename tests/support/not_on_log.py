@@ -6,6 +6,7 @@ not here.
 """
 
 LOCAL = "it reads, damages or copies files that only the store of a single broker has"
+FAILS = "it makes files of a single store fail: tests/cluster/test_store_failures.py does so to nodes"
 DAMAGED = "it changes rows of the owner's store alone: its standby does not have them"
 KILLED = "it reads the rows of a killed broker: the store of a node needs the log to have all of them"
 MEMORY = "it bounds the memory of the process, which has the log and the standby, too"
@@ -36,6 +37,22 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/storage/test_power_cut_values.py",
         "tests/storage/test_sparse_batches.py",
         "tests/storage/test_stored_count.py",
+        "tests/storage/test_waiting_reads.py",
+    ),
+    FAILS: (
+        "tests/fault/test_damaged_table.py",
+        "tests/fault/test_healing.py",
+        "tests/fault/test_kill_upgrade.py",
+        "tests/fault/test_lost_pages.py",
+        "tests/fault/test_parallel_sync.py",
+        "tests/fault/test_slow_disk.py",
+        "tests/fault/test_undo.py",
+        "tests/fault/test_unreadable.py",
+        "tests/fault/test_value_cleaner.py",
+        "tests/fault/test_value_deletion.py",
+        "tests/fault/test_value_log.py",
+        "tests/fault/test_value_sync.py",
+        "tests/fault/test_value_writer.py",
     ),
     DAMAGED: (
         "tests/monitoring/test_mailboxz.py::test_a_corrupt_message_leaves_out_oldest_message",
@@ -47,6 +64,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     ),
     MEMORY: (
         "tests/mailbox/test_queue_group.py::test_fetching_and_refusing_again_and_again_uses_no_more_memory",
+        "tests/websocket/test_limits.py::test_a_slow_mailbox_subscriber_costs_no_memory_and_loses_nothing",
     ),
     COMMAND: (
         "tests/cli/test_doctor.py::test_a_port_in_use_names_the_process",
