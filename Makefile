@@ -33,11 +33,15 @@ SANITIZED := build/sanitized-core
 SANITIZED_TESTS := tests/core tests/wire tests/websocket tests/network
 SECONDS ?= 60
 SEED ?= $(shell date +%s)
+# What the sanitizers found, a file for each process: pytest swallows what a broker that dies writes.
+FINDINGS = $(abspath $(SANITIZED))/finding
+# A process that a sanitizer ended must end the tests, and a test that hangs must say where.
+SANITIZED_LIMITS = --max-worker-restart=0 -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 ASAN = $(shell $${CC:-cc} -print-file-name=libasan.so)
 # Python never frees all it has, so leaks show in the counts of the debug core and in `make soak` instead.
 SANITIZE = cd $(SANITIZED) && env PYTHONPATH="$$PWD" PYTHONMALLOC=malloc \
-	LD_PRELOAD="$(ASAN) $(abspath $(SANITIZED))/coverage.so" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-	UBSAN_OPTIONS=print_stacktrace=1 $(abspath $(BIN))/python
+	LD_PRELOAD="$(ASAN) $(abspath $(SANITIZED))/coverage.so" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(FINDINGS) \
+	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(FINDINGS) $(abspath $(BIN))/python
 
 # Interpreters to build wheels for, by default the one of $(VENV): PYTHONS="python3.10 python3.12"
 PYTHONS ?=
@@ -139,7 +143,7 @@ sanitized-core: $(VENV)/ready-to-test
 	$${CC:-cc} -shared -fPIC -O2 $(SANITIZED)/tests/fuzz/coverage.c -o $(SANITIZED)/coverage.so
 
 sanitize: sanitized-core
-	$(SANITIZE) -m pytest $(IN_PARALLEL) --capture=sys $(SANITIZED_TESTS) $(ARGS)
+	$(SANITIZE) -m pytest $(IN_PARALLEL) --capture=sys $(SANITIZED_LIMITS) $(SANITIZED_TESTS) $(ARGS)
 	$(SANITIZE) -m tests.soak --seconds 20 --seed $(SEED) --no-memory
 	$(SANITIZE) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
