@@ -24,7 +24,10 @@ class UsageError(SettingsError):
 
 def bad_file_error(directory: object, name: str, what: str) -> StartError:
     """The StartError for a missing or changed file of a data directory. `what`: such as "is missing"."""
-    return StartError(f"{name} in the data directory {directory} {what}: restore the directory from a backup")
+    return StartError(
+        f"{name} in the data directory {directory} {what}: "
+        "restore the directory from a backup, or copy what can be read with mq9fast salvage"
+    )
 
 
 class StoreError(Exception):

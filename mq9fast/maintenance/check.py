@@ -17,8 +17,9 @@ from mq9fast.storage import directory_checks as checks
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, boot_id, load_state
 from mq9fast.storage.data_directory import FIRST_FORMAT_WITH_STATE, may_have_lost_values
 from mq9fast.storage.directory_checks import REPLICA_FILE
-from mq9fast.storage.loss import describe_end, is_power_cut, measure_loss
+from mq9fast.storage.loss import describe_end, ended_by_power_cut, is_power_cut, measure_loss
 from mq9fast.storage.manifest import Manifest, manifest_content, parse_manifest
+from mq9fast.storage.manifest_end import check_end
 from mq9fast.storage.read_only import ReadOnlyStore
 from mq9fast.storage.rocks_database import links_to
 from mq9fast.storage.segment import segment_name
@@ -63,7 +64,7 @@ class _Check:
         report.segment_bytes = sum(self.segments.sizes.values())
         try:
             name, content = manifest_content(self._path)
-            after_cut = state is not None and state.served and is_power_cut(state, boot_id())
+            after_cut = ended_by_power_cut(state, boot_id())
             manifest, end = parse_manifest(self._path, name, content, after_power_cut=after_cut)
         except StartError as error:
             self._problem(error)
@@ -71,12 +72,12 @@ class _Check:
         except FileNotFoundError:
             self._problem("is missing", "CURRENT")
             return report
-        if manifest.damaged_from is not None:
-            report.notes.append(
-                f"a power cut damaged {name} from byte {end} on, which was not durable: a start cuts it off"
-            )
+        try:
+            log = self._check_log(manifest, state)
+        except StartError as error:
+            self._problem(error)
+            return report
         report.tables, report.table_bytes = len(manifest.tables), sum(manifest.tables.values())
-        log = self._check_log(manifest, state)
         with links_to(self._path) as links:
             leave_out_tables(links, self._path, manifest, content[:end], report.problems)
             self._end_log(links, log)
@@ -100,7 +101,10 @@ class _Check:
         return state
 
     def _check_log(self, manifest: Manifest, state: BrokerState | None) -> WriteAheadLog:
-        """Check what a start would find in the log, and drop from it."""
+        """Check what a start would find in the log, and drop from it.
+
+        Raises StartError if the MANIFEST has a damaged end that was durable.
+        """
         report = self._report
         check_values = state is None or may_have_lost_values(state)
         readable = self.segments.reader.is_readable if check_values else None
@@ -109,6 +113,12 @@ class _Check:
         report.log_bytes = sum(file.stat().st_size for file in log.files)
         report.log_end = describe_end(log)
         loss = measure_loss(log, state, boot_id())
+        check_end(self._path, manifest, log, loss)
+        if manifest.damaged_from is not None:
+            report.notes.append(
+                f"a power cut damaged {manifest.name} from byte {manifest.damaged_from} on, which was not "
+                "durable: a start cuts it off"
+            )
         report.lost, report.not_durable = loss.acknowledged, loss.not_durable
         if loss.acknowledged:
             file = log.broken_at.file if log.broken_at is not None else "the log"

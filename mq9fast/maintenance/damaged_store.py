@@ -8,6 +8,7 @@ from mq9fast.errors import StartError, StoreError
 from mq9fast.maintenance.manifest_edit import without_tables
 from mq9fast.maintenance.report import Problem
 from mq9fast.storage import layout
+from mq9fast.storage.directory_checks import changed_tables
 from mq9fast.storage.manifest import Manifest, manifest_content, parse_manifest
 from mq9fast.storage.read_only import ReadOnlyStore, damaged_tables, rebuild
 from mq9fast.storage.rocks_database import links_to
@@ -61,17 +62,10 @@ def leave_out_tables(
     last complete edit. Returns the numbers of the tables that can be read in part, and of those left out.
     """
     damaged: list[int] = []
-    unusable: list[int] = []
-    whole: list[str] = []
-    for number, size in manifest.tables.items():
-        name = f"{number:06d}.sst"
-        found = (path / name).stat().st_size if (path / name).exists() else None
-        if found == size:
-            whole.append(name)
-        else:
-            reason = "is missing" if found is None else f"has {found} bytes instead of {size}"
-            problems.append(Problem(reason, name))
-            unusable.append(number)
+    changed = changed_tables(path, manifest)
+    problems += (Problem(reason, f"{number:06d}.sst") for number, reason in changed.items())
+    unusable = list(changed)
+    whole = [f"{number:06d}.sst" for number in manifest.tables if number not in changed]
     for name, reason in damaged_tables(path, whole).items():
         problems.append(Problem(reason, name))
         number = int(name[:-4])

@@ -19,20 +19,25 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mq9fast._core.storage.value_reader import ValueReader
 from mq9fast.errors import StartError, StoreError, bad_file_error
-from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter, load_state
+from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter, boot_id, load_state
 from mq9fast.storage.layout import MAX_ID_EPOCH
+from mq9fast.storage.loss import Loss, ended_by_power_cut, measure_loss
 from mq9fast.storage.manifest import Manifest, manifest_content, parse_manifest
+from mq9fast.storage.manifest_end import check_end
 from mq9fast.storage.new_directory import NewDirectory
-from mq9fast.storage.segment import segment_name, segment_sizes
+from mq9fast.storage.segment import open_for_reading, segment_name, segment_sizes
 from mq9fast.storage.state_file import CLOCK_FILE, StateFile, read_record, write_record
-from mq9fast.storage.write_ahead_log import log_name, log_numbers, read_log, truncate_at_break
+from mq9fast.storage.write_ahead_log import WriteAheadLog, log_name, log_numbers, read_log, truncate_at_break
 
 # A file that has gone may have been deleted because a newer one replaces it. After so many attempts, it is
 # missing.
 ATTEMPTS = 20
 RETRY_SECONDS = 0.02
 COPY_BYTES = 1 << 20
+# So many segments are open at a time while values are read.
+MAX_OPEN = 64
 _COPIED = re.compile(r"IDENTITY|OPTIONS-\d+|rocksdict-config\.json")
 
 
@@ -95,9 +100,12 @@ class Checkpoint:
     def _try(self, work: Path) -> None:
         newest = self._place_complete_segments(work)
         state = load_state(self._source / STATE_FILE)
-        manifest, content = self._read_manifest()
+        after_cut = ended_by_power_cut(state, boot_id())
+        manifest, content = self._read_manifest(after_cut)
+        if manifest.damaged_from is not None:
+            check_end(self._source, manifest, *_read_log_after_cut(self._source, manifest, state))
         with self._open_logs(manifest) as logs:
-            if self._read_manifest()[0].first_log != manifest.first_log:
+            if self._read_manifest(after_cut)[0].first_log != manifest.first_log:
                 raise _ChangedError("the log goes on faster than it can be copied")
             for number, size in manifest.tables.items():
                 self._place_table(work, f"{number:06d}.sst", size)
@@ -109,9 +117,9 @@ class Checkpoint:
         self._write_manifest(work, manifest, content)
         self._write_state(work, manifest, state)
 
-    def _read_manifest(self) -> tuple[Manifest, bytes]:
+    def _read_manifest(self, after_cut: bool) -> tuple[Manifest, bytes]:
         name, content = manifest_content(self._source)
-        manifest, end = parse_manifest(self._source, name, content)
+        manifest, end = parse_manifest(self._source, name, content, after_power_cut=after_cut)
         return manifest, content[:end]
 
     # Files that never change.
@@ -217,10 +225,15 @@ class Checkpoint:
 
     def _write_state(self, work: Path, manifest: Manifest, state: BrokerState | None) -> None:
         """Cut the log where it ends, and write a state that promises exactly what the copy has."""
-        found = read_log(work, manifest)
         if state is None:
             return  # of a format that had none, or lost: a start decides
-        if found.last < state.acknowledged or found.last_after_break > found.last:
+        if ended_by_power_cut(state, boot_id()):
+            found, loss = _read_log_after_cut(work, manifest, state)
+            is_damaged = loss.acknowledged > 0
+        else:
+            found = read_log(work, manifest)
+            is_damaged = found.last < state.acknowledged or found.last_after_break > found.last
+        if is_damaged:
             raise _Damaged(self._source, "the log", "is damaged")
         truncate_at_break(work, found)
         state.clean, state.store_id = True, manifest.store_id
@@ -244,6 +257,16 @@ class _Damaged(StoreError):  # noqa: N818
         super().__init__(
             f"{name} in the data directory {path} {what}: run mq9fast check, and if it is damaged, salvage"
         )
+
+
+def _read_log_after_cut(
+    path: Path, manifest: Manifest, state: BrokerState | None
+) -> tuple[WriteAheadLog, Loss]:
+    """Read the log in `path` as a start after a power cut does: up to the first batch with a lost value."""
+    values = ValueReader(lambda number: open_for_reading(path / segment_name(number), number), MAX_OPEN)
+    with contextlib.closing(values):
+        found = read_log(path, manifest, values.is_readable, state.synced if state is not None else 0)
+    return found, measure_loss(found, state, boot_id())
 
 
 def _names_of(manifest: Manifest, logs: dict[str, int], segments: list[int]) -> set[str]:

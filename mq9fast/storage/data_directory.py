@@ -15,9 +15,9 @@ from mq9fast.errors import StartError, StoreError
 from mq9fast.storage import directory_checks as checks
 from mq9fast.storage.broker_state import STATE_FILE, BrokerState, StateWriter, boot_id, read_state
 from mq9fast.storage.layout import not_mq9fast
-from mq9fast.storage.loss import Loss, describe_end, is_power_cut, measure_loss
+from mq9fast.storage.loss import Loss, describe_end, ended_by_power_cut, is_power_cut, measure_loss
 from mq9fast.storage.manifest import Manifest, read_manifest
-from mq9fast.storage.manifest_end import cut_damaged_end
+from mq9fast.storage.manifest_end import check_end, cut_damaged_end
 from mq9fast.storage.state_file import StateFile
 from mq9fast.storage.write_ahead_log import (
     WriteAheadLog,
@@ -71,7 +71,7 @@ class DataDirectory:
             return
         if self.state is None:
             self._check_without_state(read_format_version(path))
-        after_cut = self.state is not None and self.state.served and is_power_cut(self.state, boot_id())
+        after_cut = ended_by_power_cut(self.state, boot_id())
         manifest = self._manifest = read_manifest(path, after_power_cut=after_cut)
         checks.check_files(path, names, manifest)
         if self.state is None or self.state.served:
@@ -80,7 +80,9 @@ class DataDirectory:
             check_values = self.state is None or may_have_lost_values(self.state)
             self.unsynced_tables = check_values and manifest.flushed > synced
             found = read_log(path, manifest, values.is_readable if check_values else None, synced)
-            self._judge(measure_loss(found, self.state, boot_id()), found)
+            loss = measure_loss(found, self.state, boot_id())
+            check_end(path, manifest, found, loss)
+            self._judge(loss, found)
 
     def prepare(self) -> None:
         """Make the directory ready for RocksDB. Raises StartError, OSError or StoreError."""

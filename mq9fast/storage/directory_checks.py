@@ -85,7 +85,10 @@ def _is_of_unfinished_store(file: Path) -> bool:
 
 def check_files(path: Path, names: list[str], manifest: Manifest) -> None:
     """Raise StartError if a table of the MANIFEST is missing or has another size, or if RocksDB would take a
-    foreign file for its own. Raises OSError."""
+    foreign file for its own. Raises OSError.
+
+    If the MANIFEST has a damaged end, that end was durable: it is the MANIFEST that is wrong.
+    """
     for name in names:
         found = re.fullmatch(r"(\d+)\.(log|sst)", name)
         if found is None:
@@ -93,13 +96,25 @@ def check_files(path: Path, names: list[str], manifest: Manifest) -> None:
         number = int(found[1])
         if name != f"{number:06d}.{found[2]}" or number > manifest.next_file + MAX_FILES_AHEAD:
             raise StartError(f"the file {name} in the data directory {path} is not mq9fast's: move it away")
+    for number, reason in changed_tables(path, manifest).items():
+        if manifest.damaged_from is not None:
+            raise bad_file_error(path, manifest.name, "is damaged")
+        raise bad_file_error(path, f"{number:06d}.sst", reason)
+
+
+def changed_tables(path: Path, manifest: Manifest) -> dict[int, str]:
+    """The tables of a MANIFEST that are missing in `path` or have another size: by number, a clause that says
+    so. Raises OSError."""
+    found = {}
     for number, size in manifest.tables.items():
-        name = f"{number:06d}.sst"
-        if name not in names:
-            raise bad_file_error(path, name, "is missing")
-        found_size = (path / name).stat().st_size
+        try:
+            found_size = (path / f"{number:06d}.sst").stat().st_size
+        except FileNotFoundError:
+            found[number] = "is missing"
+            continue
         if found_size != size:
-            raise bad_file_error(path, name, f"has {found_size} bytes instead of {size}")
+            found[number] = f"has {found_size} bytes instead of {size}"
+    return found
 
 
 def check_same_store(path: Path, manifest: Manifest, state: BrokerState | None) -> None:

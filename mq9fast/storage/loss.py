@@ -29,6 +29,12 @@ def is_power_cut(state: BrokerState, boot_id: str) -> bool:
     return not state.clean and (not boot_id or state.boot_id != boot_id)
 
 
+def ended_by_power_cut(state: BrokerState | None, boot_id: str) -> bool:
+    """Whether the last broker that served a store ended because the operating system stopped; false if
+    unknown. `boot_id`: as for `measure_loss`."""
+    return state is not None and state.served and is_power_cut(state, boot_id)
+
+
 def measure_loss(log: WriteAheadLog, state: BrokerState | None, boot_id: str) -> Loss:
     """Compare a log with the state that the last broker saved; None if there is no usable state.
 

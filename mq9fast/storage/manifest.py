@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from mq9fast._core.storage.rocks_log import PayloadReader, find_payloads
+from mq9fast._core.storage.rocks_log import PayloadReader
 from mq9fast.errors import bad_file_error
 
 _CURRENT = re.compile(rb"MANIFEST-(\d+)\n")
@@ -26,7 +26,7 @@ class Manifest(NamedTuple):
     `name`: its file name. `first_log`: the number of the first file of the log. `next_file`: the number of
     the next new file. `flushed`: the tables hold every change up to this sequence number. `bounds`: of each
     table, its level, its first key, and its last key. `damaged_from`: at this offset the file has a damaged
-    last edit, which is not applied.
+    edit. Neither that edit nor those behind it are applied.
     """
 
     name: str
@@ -47,7 +47,6 @@ class _Edits:
         self.first_log = self.next_file = self.flushed = -1
         self.tables: dict[int, int] = {}
         self.bounds: dict[int, tuple[int, bytes, bytes]] = {}
-        self.changes_tables = False
 
     def apply(self, edit: bytes) -> None:
         """Apply one edit. Raises ValueError or IndexError if it is malformed or has an unknown tag."""
@@ -59,7 +58,6 @@ class _Edits:
         if tag == _NEW_FILE:
             self._new_file()
         elif tag == _DELETED_FILE:
-            self.changes_tables = True
             self._number()
             number = self._number()
             self.tables.pop(number, None)
@@ -96,7 +94,6 @@ class _Edits:
         while self._number() != _END_OF_FIELDS:
             self._text()
         self.tables[number] = size
-        self.changes_tables = True
 
     def _number(self) -> int:
         number = shift = 0
@@ -120,7 +117,8 @@ def read_manifest(path: Path, *, after_power_cut: bool = False) -> Manifest:
     """Read the MANIFEST that CURRENT names in the directory `path`. Raises StartError or OSError.
 
     An incomplete last edit is ignored, as RocksDB does: it never took effect. `after_power_cut`: a damaged
-    last edit may be one that was never fsynced. It is ignored too, but `data_directory.py` has to cut it off.
+    edit, and all behind it, may be edits that were never fsynced. They are ignored too, but the caller has to
+    check that they are (`manifest_end.py`), and to cut them off.
     """
     return parse_manifest(path, *manifest_content(path), after_power_cut=after_power_cut)[0]
 
@@ -144,7 +142,7 @@ def parse_manifest(
     damaged = bad_file_error(path, name, "is damaged")
     reader = PayloadReader()
     is_intact = reader.feed(content) or reader.torn or not any(content[reader.end :])
-    if not is_intact and not (after_power_cut and _is_last_change(content, reader.end)):
+    if not is_intact and not after_power_cut:
         raise damaged
     edits = _Edits()
     try:
@@ -157,19 +155,3 @@ def parse_manifest(
     numbers = edits.first_log, edits.next_file, edits.flushed
     damaged_from = None if is_intact else reader.end
     return Manifest(name, edits.store_id, *numbers, edits.tables, edits.bounds, damaged_from), reader.end
-
-
-def _is_last_change(content: bytes, at: int) -> bool:
-    """Whether no edit behind the damaged one at the offset `at` changes tables.
-
-    With the edit of a flush, RocksDB writes and fsyncs a second one, about the log.
-    """
-    for edit in find_payloads(content, at):
-        edits = _Edits()
-        try:
-            edits.apply(edit)
-        except (ValueError, IndexError):
-            return False
-        if edits.changes_tables:
-            return False
-    return True

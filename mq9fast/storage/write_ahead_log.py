@@ -17,6 +17,8 @@ from mq9fast.storage.manifest import Manifest
 # RocksDB's log format has blocks of this size, and begins each record with a checksum.
 BLOCK_BYTES = 32768
 CHECKSUM_BYTES = 4
+# Where the first record has the sequence number of its batch.
+_SEQUENCE = slice(7, 15)
 READ_BYTES = 128 * BLOCK_BYTES
 
 
@@ -94,6 +96,17 @@ def read_log(
             last_after_break = max(last_after_break, _last_sequence_after_break(file, reader, max_sequence))
             broken_at = broken_at or Break(file.name, reader.end)
     return WriteAheadLog(files, reader.last, last_after_break, broken_at)
+
+
+def begins_with_gap(log: WriteAheadLog) -> bool:
+    """Whether the first file of a log is gone. Raises OSError."""
+    if not log.files:
+        return True
+    if log.broken_at != Break(log.files[0].name, 0):
+        return False
+    with log.files[0].open("rb") as file:
+        start = file.read(BLOCK_BYTES)
+    return starts_with_record(start) and int.from_bytes(start[_SEQUENCE], "little") > log.last + 1
 
 
 def _feed(file: Path, reader: BatchReader) -> None:

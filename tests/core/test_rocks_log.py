@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, find_last_sequence, find_payloads
+from mq9fast._core.storage.rocks_log import BatchReader, PayloadReader, find_last_sequence
 from mq9fast.storage.broker_state import BrokerState
 from mq9fast.storage.loss import Loss, measure_loss
 from mq9fast.storage.manifest import Manifest
@@ -54,21 +54,6 @@ def test_random_bytes_do_not_crash(data: bytes, start: int) -> None:
     BatchReader(5).feed(data)
     PayloadReader().feed(data)
     find_last_sequence(data, start, 0, 2**40)
-    find_payloads(data, start)
-
-
-@given(st.lists(st.integers(0, 40000), min_size=2, max_size=6), st.data())
-def test_payloads_behind_damage_are_found(sizes: list[int], data: st.DataObject) -> None:
-    payloads = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
-    damaged = data.draw(st.integers(0, len(sizes) - 2))
-    at = len(log_of(payloads[:damaged]))
-    found = find_payloads(log_of(payloads), at)
-    # Of payloads in fragments, the first one.
-    expected = payloads[damaged + 1 :]
-    assert [each[:1] for each in found][-len(expected) :] == [each[:1] for each in expected]
-    assert all(
-        whole.startswith(piece) for whole, piece in zip(expected, found[-len(expected) :], strict=True)
-    )
 
 
 def write_logs(path: Path, **files: list[bytes]) -> Manifest:

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from mq9fast.maintenance.backup import back_up
 from mq9fast.maintenance.check import check_directory
 from tests.fault.harness.machine import SMALL_STORE
 from tests.support.broker import Broker, run_broker
-from tests.support.data_directory import flip_byte, log_files, pretend_reboot, repeated_start_error
+from tests.support.data_directory import (
+    file_hashes,
+    flip_byte,
+    log_files,
+    pretend_reboot,
+    repeated_start_error,
+)
 from tests.support.faults.shim import KILL, Shim
 from tests.support.mailbox import list_all
 from tests.support.wire_client import Wire
@@ -128,6 +135,24 @@ def test_damaged_end_is_cut_off_after_a_power_cut(
     assert check_directory(unfinished.path).is_sound
 
 
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.replace("_", " "))
+def test_directory_with_a_damaged_end_is_backed_up(
+    unfinished: Unfinished, tmp_path: Path, damage: Callable[[Unfinished], None]
+) -> None:
+    damage(unfinished)
+    before = file_hashes(unfinished.path)
+    copied = back_up(unfinished.path, tmp_path / "backup")
+    assert copied.report.holds.messages >= len(unfinished.ids)
+    assert file_hashes(unfinished.path) == before
+    broker = Broker(tmp_path / "backup")
+    try:
+        with Wire(broker.port) as wire:
+            assert set(unfinished.ids) <= list_all(wire, "box").keys()
+        assert "WARNING" not in broker.log.read_text()
+    finally:
+        broker.end()
+
+
 def test_damaged_end_is_refused_after_a_kill(unfinished: Unfinished, original: Unfinished) -> None:
     """The system keeps what a killed broker wrote: something else has damaged the file."""
     shutil.copy(original.path / "mq9fast.state", unfinished.path)
@@ -146,8 +171,9 @@ def test_edit_that_took_effect_is_missed(unfinished: Unfinished) -> None:
     """RocksDB deletes a log file only after the edit is on the disk: without it, changes are missing."""
     zeros_at_the_start(unfinished)
     log_files(unfinished.path)[0].unlink()
-    assert "has lost at least" in repeated_start_error(unfinished.path)
-    assert not check_directory(unfinished.path).is_sound
+    assert DAMAGED in repeated_start_error(unfinished.path)
+    assert DAMAGED in repeated_start_error(unfinished.path, "--accept-loss")
+    assert DAMAGED in check_directory(unfinished.path).problems[0].sentence
 
 
 @pytest.mark.parametrize("error", [errno.EIO, KILL], ids=["error", "kill"])

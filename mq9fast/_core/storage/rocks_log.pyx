@@ -217,21 +217,6 @@ def values_in(bytes payload not None) -> list:
     return values
 
 
-def find_payloads(bytes data not None, Py_ssize_t start) -> list:
-    """The payloads that begin in `data`, a whole file, behind the offset `start`: searched at each byte.
-
-    Of a payload in fragments, the first one.
-    """
-    cdef const char* at = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), here, length
-    cdef list payloads = []
-    for here in range(start + 1, size - HEADER + 1):
-        if FULL <= at[here + 6] <= FIRST and is_record_at(at + here, min(BLOCK - here % BLOCK, size - here)):
-            length = <Py_ssize_t>read_little_endian(at + here + 4, 2)
-            payloads.append(PyBytes_FromStringAndSize(at + here + HEADER, length))
-    return payloads
-
-
 def find_last_sequence(bytes data not None, Py_ssize_t start, uint64_t above, uint64_t max_sequence) -> int:
     """The last sequence number of all whole batches in `data` at or after the offset `start`; 0 for none.
 
