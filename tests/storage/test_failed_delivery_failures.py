@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.support.faults.broker import BrokerOnFaultyStore
-from tests.support.mailbox import refuse
+from tests.support.mailbox import refuse, reply
 from tests.support.waiting import wait_until
 from tests.support.wire_client import Wire
 
@@ -80,6 +80,34 @@ def test_message_given_back_waits_although_its_deletion_failed(
         assert time.monotonic() - begun > delay - 0.01
         assert b"Mq9-Deliveries: 2" in again.header
         assert wire.list("tasks")["messages"][0]["deliveries"] == 1
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["the last member", "one of two"])
+@pytest.mark.parametrize("answer", ["", "+TERM"], ids=["answered", "terminated"])
+def test_refused_answer_of_a_member_that_has_gone_is_a_failed_delivery(
+    faulty_broker: BrokerOnFaultyStore, answer: str, others: bool
+) -> None:
+    with Wire(faulty_broker.port) as wire, Wire(faulty_broker.port) as member:
+        wire.create(name="tasks")
+        wire.msg("tasks", "n0")
+        member.subscribe("tasks", queue="g")
+        message = member.message()
+        if others:
+            wire.subscribe("tasks", queue="g")
+        faulty_broker.faults.write_stalled = True
+        faulty_broker.faults.failing_writes = 1
+        reply(member, message, answer)
+        member.ping()
+        member.send("nonsense\r\n")
+        assert member.closed()
+        wire.ping()
+        faulty_broker.faults.write_stalled = False
+        if not others:
+            wire.subscribe("tasks", queue="g")
+        again = wire.message()
+        assert again.payload == b"n0" and b"Mq9-Deliveries: 2" in again.header
+        assert wire.list("tasks")["messages"][0]["deliveries"] == 1
+        assert wire.delete("tasks", 0) == {"deleted": True}
 
 
 @pytest.mark.parametrize("fault", ["failing_writes", "failing_syncs"])

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from mq9fast._core.base.check cimport CHECKED, check
 from mq9fast._core.delivery.consumer cimport CAUGHT_UP, NO_RECEIVER, CatchUpResult, Consumer, accepts_more
 from mq9fast._core.delivery.given_back cimport GivenBack, GroupWork
-from mq9fast._core.delivery.in_flight cimport DELETING, HELD, InFlight, InFlightTable
+from mq9fast._core.delivery.in_flight cimport DELETING, HELD, UNSTORED, InFlight, InFlightTable
 from mq9fast._core.delivery.member cimport Member, MemberRing
 from mq9fast._core.mailbox.mailbox cimport Mailbox
 from mq9fast._core.mailbox.options cimport MailboxOptions
@@ -103,8 +103,12 @@ cdef class GroupMembers(Consumer):
             if failed and entry.state == HELD:
                 self.in_flight.fail(entry, &member.in_flight)
                 self.back().queue()
-            else:
-                self.in_flight.return_to_group(entry, &member.in_flight)
+                continue
+            if failed and entry.former == HELD:
+                # Its deletion may fail: then it was not answered.
+                self.back()
+                entry.former = UNSTORED
+            self.in_flight.return_to_group(entry, &member.in_flight)
         if CHECKED:
             check_left(self, member)
             check_counts(self)
@@ -126,8 +130,11 @@ cdef class GroupMembers(Consumer):
         return 0
 
     cdef bint is_needed(self) noexcept:
-        """Whether it has members, or failed deliveries that are not stored yet."""
-        return len(self.members) > 0 or (self.given_back is not None and self.given_back.is_storing())
+        """Whether it has members, failed deliveries that are not stored yet, or messages whose deletion may
+        fail."""
+        if self.members or self.deleting > 0:
+            return True
+        return self.given_back is not None and self.given_back.is_storing()
 
     cdef int drop(self) except -1:
         """The group is forgotten, or starts again."""
