@@ -11,7 +11,7 @@ points into it.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from mq9fast._core.commit.accumulator import Accumulator
 from mq9fast._core.mailbox.mailbox_index import MailboxIndex
@@ -35,6 +35,8 @@ ROWS_OF_STEP = 2000
 MOVED_BYTES_OF_STEP = 256 << 10
 MOVE_SECONDS = 0.002
 LOOK_SECONDS = 0.0005
+COUNT_SECONDS = 0.001
+ROWS_OF_LOOK = 200
 # A segment with a larger live value is kept: copying it would take too long for one turn.
 MAX_MOVED_VALUE_BYTES = 4 << 20
 # After a failure, the next pass begins this much later.
@@ -110,37 +112,47 @@ class ValueCleaner:
         dead = self._dead_bytes()
         # What the last pass has left would be left again.
         self._unclean_bytes = min(self._unclean_bytes, dead)
-        return self._has_dead_space(least) and dead > self._unclean_bytes + least // 2
+        return self._is_too_much(dead, least) and dead > self._unclean_bytes + least // 2
 
-    def _has_dead_space(self, least: int) -> bool:
-        return self._dead_bytes() > max(least, self._live_bytes() // 2)
+    def _is_too_much(self, dead: int, least: int) -> bool:
+        return dead > max(least, self._live_bytes() // 2)
 
-    def _delete_drained(self) -> Iterator[bool]:
+    def _delete_drained(self, segments: Iterable[int]) -> Generator[bool, None, list[int]]:
         """Delete the segments all of whose rows are gone, without a look at other rows: mailboxes ended, or
-        were read to the end."""
+        were read to the end. Returns which."""
         drained: list[int] = []
         until = 0.0
-        for number in self._values.complete():
-            if time.perf_counter() >= until:
-                yield True
-                until = time.perf_counter() + LOOK_SECONDS
+        for number in segments:
             spans = self._values.key_spans(number)
-            if spans is not None and spans.first_row(self._store.scan_stored) is None:
+            is_drained = None
+            while spans is not None and is_drained is None:
+                if time.perf_counter() >= until:
+                    yield True
+                    until = time.perf_counter() + LOOK_SECONDS
+                is_drained = spans.drained(self._store.scan_stored, until)
+            if is_drained:
                 drained.append(number)
         yield from self._delete(drained)
+        return drained
 
     def _clean(self, *, in_need: bool) -> Iterator[bool]:
         """One pass. Yields whether it can go on at once."""
-        yield from self._delete_drained()
-        if not self._has_dead_space(MIN_DEAD_BYTES_IN_NEED if in_need else MIN_DEAD_BYTES):
-            return
         segments = self._values.complete()
+        for number in (yield from self._delete_drained(segments)):
+            del segments[number]
+        # Segments that were completed meanwhile do not count: the next pass looks at them.
+        least = MIN_DEAD_BYTES_IN_NEED if in_need else MIN_DEAD_BYTES
+        if not self._is_too_much(sum(segments.values()) - self._live_bytes(), least):
+            return
         live = LiveValues()
         last: bytes | None = layout.MESSAGES
+        until = time.perf_counter() + COUNT_SECONDS
         while last is not None:
             rows = self._store.scan_stored(last + b"\0", layout.prefix_end(layout.MESSAGES))
-            last = live.count(rows, ROWS_OF_STEP)
-            yield True
+            last = live.count(rows, ROWS_OF_LOOK)
+            if time.perf_counter() >= until:
+                yield True
+                until = time.perf_counter() + COUNT_SECONDS
         # Empty segments first: moving takes space.
         yield from self._delete([number for number in segments if number not in live.bytes_in])
         sparse = {

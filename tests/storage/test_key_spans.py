@@ -1,12 +1,13 @@
 """Which rows may point into a segment of the value log, so that a drained segment is found."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from mq9fast.storage import segment
-from mq9fast.storage.key_spans import MAX_SPANS, KeySpans
+from mq9fast.storage.key_spans import MAX_SPANS, MIN_IDS, KeySpans
 from mq9fast.storage.rocks import RocksStore
 from tests.support.stored_rows import batch_key, message_key
 from tests.support.value_log import large, open_store, put
@@ -27,10 +28,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RocksStor
     store.close()
 
 
-def first_row(store: RocksStore, number: int) -> bytes | None:
+def is_drained(store: RocksStore, number: int) -> bool:
     spans = store.values.key_spans(number)
     assert spans is not None
-    return spans.first_row(store.scan_stored)
+    # A call whose time is up does one look.
+    while (drained := spans.drained(store.scan_stored, 0.0)) is None:
+        pass
+    return drained
 
 
 def delete(store: RocksStore, *keys: bytes) -> None:
@@ -43,22 +47,23 @@ def delete(store: RocksStore, *keys: bytes) -> None:
 def test_segment_is_drained_with_its_last_row(store: RocksStore) -> None:
     # Rows of others, before, between and behind those of the segment, do not matter.
     put(store, {message_key(4, 0, 0): b"\1", message_key(6, 0, 0): b"\1", message_key(7, 1, 5): b"\1"})
-    assert first_row(store, 1) == message_key(7, 2, 0)
-    delete(store, *(message_key(7, 2, number) for number in range(9)))
-    assert first_row(store, 1) == message_key(7, 2, 9)
-    delete(store, message_key(7, 2, 9))
-    assert first_row(store, 1) == batch_key(5, 1, 0)
-    delete(store, *(batch_key(5, 1, number) for number in range(10)))
-    assert first_row(store, 1) is None
-    assert first_row(store, 2) == message_key(7, 2, 10)
+    assert not is_drained(store, 1)
+    delete(store, *(message_key(7, 2, number) for number in range(10)))
+    assert not is_drained(store, 1)
+    delete(store, *(batch_key(5, 1, number) for number in range(9)))
+    assert not is_drained(store, 1)
+    delete(store, batch_key(5, 1, 9))
+    assert is_drained(store, 1)
+    assert is_drained(store, 1)
+    assert not is_drained(store, 2)
 
 
 def test_ended_mailbox_drains_segments(store: RocksStore) -> None:
     batch = store.new_batch()
     batch.delete_range(message_key(7, 0, 0), message_key(8, 0, 0))
     store.write(batch)
-    assert first_row(store, 2) is None
-    assert first_row(store, 1) == batch_key(5, 1, 0)
+    assert is_drained(store, 2)
+    assert not is_drained(store, 1)
 
 
 def test_nothing_is_known_of_what_another_broker_wrote_or_a_failed_store_may_have_again(
@@ -68,7 +73,8 @@ def test_nothing_is_known_of_what_another_broker_wrote_or_a_failed_store_may_hav
     store.values.reopened([1, 2])
     assert store.values.key_spans(1) is store.values.key_spans(2) is None
     put(store, {message_key(7, 2, 20): large(3)})
-    assert first_row(store, 3) == message_key(7, 2, 20)
+    store.values.complete_active()
+    assert not is_drained(store, 3)
 
 
 def test_segment_of_very_many_mailboxes_is_not_remembered(
@@ -82,16 +88,29 @@ def test_segment_of_very_many_mailboxes_is_not_remembered(
         assert spans.too_many is not is_known
 
 
-def test_spans_grow_in_any_order() -> None:
+def test_looks_cover_the_spans_in_small_parts_and_go_on_where_they_ended() -> None:
     spans = KeySpans()
-    keys = [message_key(1, 2, number) for number in range(5)]
-    for first, last in ((3, 3), (1, 2), (4, 4)):
-        spans.add([(keys[first], keys[last])])
+    last = 3_000_000
+    for first, end in ((500, 500), (100, 400), (last, last)):
+        spans.add([(message_key(1, 2, first), batch_key(1, 2, end))])
     asked: list[tuple[bytes, bytes]] = []
+    row = message_key(1, 2, 1000)
 
     def scan(first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         asked.append((first, end))
-        return iter(())
+        return iter([(row, b"")] if first <= row < end else [])
 
-    assert spans.first_row(scan) is None
-    assert asked == [(keys[1], keys[4] + b"\0")]
+    while (drained := spans.drained(scan, 0.0)) is None:
+        pass
+    assert not drained
+    assert not spans.drained(scan, 0.0)
+    assert asked[-1][0] == row
+    row = b""
+    while (drained := spans.drained(scan, 0.0)) is None:
+        pass
+    assert drained
+    # Without a gap, and soon many ids at once where there are no rows.
+    assert asked[0][0] == message_key(1, 2, 100) and asked[0][1] == message_key(1, 2, 100 + MIN_IDS)
+    assert all(now[0] in {before[1], message_key(1, 2, 1000)} for before, now in pairwise(asked))
+    assert asked[-1][1] == batch_key(1, 2, last) + b"\0"
+    assert len(asked) < 1000
