@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import nats
 import pytest
@@ -44,8 +43,7 @@ def a_standby(cluster: LocalCluster) -> str:
 
 def applied(cluster: LocalCluster, name: str) -> int:
     """The last record of the log that the store of a node has."""
-    status: dict[str, Any] = cluster.status(name) or {"nodes": ()}
-    return next((int(each["applied"]) for each in status["nodes"] if each["node"] == name), 0)
+    return next((int(each["applied"]) for each in cluster.states(name) if each["node"] == name), 0)
 
 
 def trimmed_beyond(cluster: LocalCluster, record: int, *asked: str) -> bool:

@@ -74,9 +74,7 @@ def omit_the_fence(directory: Path) -> None:
     cluster = LocalCluster(directory, PYTHONPATH=str(PLANTED / "no_fence"), whole=False)
 
     def fault_is_told() -> bool:
-        return any(
-            each["faults"] for name in NAMES for each in (cluster.status(name) or {"nodes": ()})["nodes"]
-        )
+        return any(each["faults"] for name in NAMES for each in cluster.states(name))
 
     try:
         wait_until(fault_is_told)

@@ -1,6 +1,7 @@
 """Three nodes. The RocksDB of one of them fails: another node is the owner, and nobody restarts anything."""
 
 import errno
+import os
 import random
 import signal
 from collections.abc import Iterator
@@ -86,6 +87,44 @@ def test_standby_that_cannot_write_does_not_become_the_owner(cluster: LocalClust
         cluster.wait_until_whole()
 
     sends_survive(cluster, "standby.cannot.write", fail)
+
+
+def test_owner_that_cannot_read(cluster: LocalCluster, shim: Shim) -> None:
+    def fail(cluster: LocalCluster) -> None:
+        owner = cluster.owner()
+        fill(cluster, owner, "owner.reads", SOME)
+        tables(cluster, owner)
+        with shim.failing("pread", f"*/{owner}/data/*.sst", errno.EIO):
+            with Wire(cluster.peers[owner].client_port) as wire:
+                wire.pub(f"{MAILBOX}LIST.owner.reads", reply="r")
+                another_owner(cluster, owner)
+            wait_until(lambda: "Input/output error" in cluster.health(owner))
+            assert cluster.roles()[owner] == "failed"
+        cluster.wait_until_whole()
+        wait_until(lambda: cluster.health(owner) == "")
+
+    sends_survive(cluster, "cannot.read", fail)
+
+
+def test_standby_that_cannot_read_does_not_stay_the_owner(cluster: LocalCluster, shim: Shim) -> None:
+    def fail(cluster: LocalCluster) -> None:
+        owner = cluster.owner()
+        standby, third = (name for name in NAMES if name != owner)
+        fill(cluster, owner, "standby.reads", MANY)
+        tables(cluster, standby)
+        with shim.failing("pread", f"*/{standby}/data/*.sst", errno.EIO):
+            # Nobody else can take over.
+            pid = cluster.signal(third, BROKER, signal.SIGSTOP)
+            try:
+                cluster.signal(owner, BROKER, signal.SIGKILL)
+                wait_until(lambda: "Input/output error" in cluster.health(standby))
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            another_owner(cluster, standby)
+        cluster.wait_until_whole()
+        wait_until(lambda: cluster.health(standby) == "")
+
+    sends_survive(cluster, "standby.cannot.read", fail)
 
 
 def tables(cluster: LocalCluster, name: str) -> list[Path]:

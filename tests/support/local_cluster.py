@@ -124,6 +124,10 @@ class LocalCluster:
         """What /clusterz of a node says, None if it does not answer."""
         return self._page(name, self.peers[name].monitor_port, "clusterz")
 
+    def states(self, name: str) -> list[dict[str, Any]]:
+        """What a node says about itself and those that it hears; nothing if it does not answer."""
+        return list((self.status(name) or {"nodes": ()})["nodes"])
+
     def rows(self) -> list[dict[str, Any]]:
         """What `mq9fast cluster status` prints."""
         urls = [f"http://127.0.0.1:{peer.monitor_port}" for peer in self.peers.values()]
@@ -155,9 +159,9 @@ class LocalCluster:
         """What each of these nodes says about itself, if it answers."""
         found = {}
         for name in names:
-            status = self.status(name)
-            if status is not None:
-                found[name] = next(each["role"] for each in status["nodes"] if each["node"] == name)
+            for each in self.states(name):
+                if each["node"] == name:
+                    found[name] = each["role"]
         return found
 
     def owner(self) -> str:
