@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mq9fast.cluster.log import LogError
+from mq9fast.cluster.tasks import end_tasks
 from mq9fast.cluster.wire import Message, Wire
 
 log = logging.getLogger("mq9fast.cluster")
@@ -92,8 +93,7 @@ class Connection:
     async def close(self) -> None:
         """Disconnect."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
         if self._wire is not None:
             self._wire.abort("closed")
 
@@ -138,14 +138,24 @@ class Connection:
 
     async def ask(self, subject: str, body: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request of JetStream's API; returns the answer. Raises LogError."""
-        answered: asyncio.Queue[Message] = asyncio.Queue()
-        reply = self.reply_subject(answered.put_nowait)
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Message] = loop.create_future()
+
+        def receive(message: Message) -> None:
+            if not answered.done():
+                answered.set_result(message)
+
+        def give_up() -> None:
+            if not answered.done():
+                answered.set_exception(LogError(f"{subject} was not answered"))
+
+        reply = self.reply_subject(receive)
         self.publish(subject.encode(), json.dumps(body).encode(), reply=reply)
+        timer = loop.call_later(seconds, give_up)
         try:
-            message = await asyncio.wait_for(answered.get(), seconds)
-        except asyncio.TimeoutError:
-            raise LogError(f"{subject} was not answered") from None
+            message = await answered
         finally:
+            timer.cancel()
             self.forget(reply)
         if message.status:
             raise LogError(f"{subject}: status {message.status.decode()}")

@@ -6,7 +6,6 @@ counts from before it sent that change, and a little less, so its lease ends fir
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from mq9fast.cluster.registry import Outdated, OwnerRecord, Registry, RegistryError
+from mq9fast.cluster.tasks import end_tasks
 
 log = logging.getLogger("mq9fast.cluster")
 
@@ -122,6 +122,4 @@ class Lease:
     async def close(self) -> None:
         """Stop renewing the lease. It runs out."""
         self._trusted_until = 0.0
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end_tasks(self._task)

@@ -34,6 +34,7 @@ from mq9fast.cluster.record import NewerFormat
 from mq9fast.cluster.registry import RegistryError
 from mq9fast.cluster.replica import Replica
 from mq9fast.cluster.standby_monitor import StandbyMonitor
+from mq9fast.cluster.tasks import end_tasks
 from mq9fast.cluster.transfer_protocol import TransferError
 from mq9fast.cluster.transfer_server import TransferServer
 from mq9fast.cluster.transfer_tls import copying_tls, serving_tls
@@ -186,9 +187,7 @@ class Node:
                 raise Stopped
             return task.result()
         finally:
-            for each in (task, stop):
-                each.cancel()
-            await asyncio.gather(task, stop, return_exceptions=True)
+            await end_tasks(task, stop)
 
     async def _live_once(self) -> None:
         """Open the store, follow the log until this node is the owner, and own until it is not any more."""
@@ -279,13 +278,16 @@ class Node:
         following = loop.create_task(replica.follow())
         try:
             await asyncio.wait((winning, following), return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()
-            return winning.result()
         finally:
-            for task in (winning, following):
-                task.cancel()
-            await asyncio.gather(winning, following, return_exceptions=True)
+            has_failed = following.done()
+            await end_tasks(winning, following)
+        if not has_failed:
+            return winning.result()
+        if not winning.cancelled() and winning.exception() is None:
+            # It has won in the same moment. Nobody else could own the log while the lease is renewed.
+            await winning.result().release()
+        following.result()
+        raise AssertionError("following ends with an exception")
 
     def _is_caught_up(self) -> bool:
         """Whether no other standby is far ahead of this one."""
@@ -351,9 +353,7 @@ class Node:
                 self._deposed.set()
                 gone.result()
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await end_tasks(*waiting)
 
     async def _until_another_can_read(self, replica: Replica) -> bool:
         """Wait until the store could not be read, and another node has one that may be better."""

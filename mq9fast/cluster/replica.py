@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mq9fast.cluster import seeding
+from mq9fast.cluster.appender import REGRESSED_SECONDS
 from mq9fast.cluster.follower import Diverged, Follower, TooOld
-from mq9fast.cluster.log import Bounds, Log, LogError
-from mq9fast.cluster.regression import until_regressed
+from mq9fast.cluster.log import Log, LogError, LogRegressed
+from mq9fast.cluster.record import Position
+from mq9fast.cluster.regression import until_lacking
 from mq9fast.cluster.replicated_store import ReplicatedStore
 from mq9fast.cluster.takeover import take_over
+from mq9fast.cluster.tasks import end_tasks
 from mq9fast.cluster.transfer_protocol import TransferError
 from mq9fast.errors import ReadError, StoreError
 
@@ -25,6 +28,8 @@ log = logging.getLogger("mq9fast.cluster")
 SOURCE_SECONDS = 0.5
 # Without any node whose store can be copied for so long, the log file says so.
 TELL_SECONDS = 10.0
+# A log that has ended before the place of the store for so long does not get what only the store has.
+AHEAD_SECONDS = 2.0
 
 
 class Replica:
@@ -103,29 +108,45 @@ class Replica:
                 await self._seed()
 
     async def _first_record(self, records: Log) -> None:
-        """Wait until the follower has found its place in the log, or has seen that there is none."""
+        """Wait until the follower has found its place in the log. Raises what it finds instead."""
         assert self.store is not None and self.follower is not None and self._following is not None
         position = self.store.position
         if position.sequence == 0 and self._source() is None:
             return  # a new node, and perhaps a new log
         loop = asyncio.get_running_loop()
         reached = loop.create_task(self.follower.reach(1))
-        regressed = loop.create_task(
-            until_regressed(records, lambda: position.confirmed, self._lacks_the_place)
+        failures = [self._following]
+        failures += map(
+            loop.create_task, (self._regressed(records, position), self._ahead(records, position))
         )
-        waiting = (reached, self._following, regressed)
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting[1:]:
+            await asyncio.wait((reached, *failures), return_when=asyncio.FIRST_COMPLETED)
+            for task in failures:
                 if task.done() and not reached.done():
                     task.result()
         finally:
-            reached.cancel()
-            regressed.cancel()
+            await end_tasks(reached, *failures[1:])
 
-    def _lacks_the_place(self, log: Bounds, confirmed: int) -> bool:
-        """Whether the store cannot follow the log, and no other node has a store that can."""
-        return log.last < confirmed or (log.is_empty and self._source() is None)
+    async def _regressed(self, records: Log, position: Position) -> None:
+        """Wait until the store cannot follow the log, and no other node has a store that can. Raises
+        LogRegressed then."""
+        had = position.confirmed
+        found = await until_lacking(
+            records,
+            lambda log: had > 0 and (log.last < had or (log.is_empty and self._source() is None)),
+            REGRESSED_SECONDS,
+        )
+        raise LogRegressed(f"{found.describe()}, and it had record {had}")
+
+    async def _ahead(self, records: Log, position: Position) -> None:
+        """Wait until it is sure that the log never got the end of what this store has, as the owner. Raises
+        Diverged then, if another node can be copied: nobody may append anything that would show it."""
+        await until_lacking(
+            records,
+            lambda log: position.confirmed <= log.last < position.sequence and self._source() is not None,
+            AHEAD_SECONDS,
+        )
+        raise Diverged(f"the store has changes as record {position.sequence}, and the log ends before it")
 
     async def _seed(self) -> None:
         loop = asyncio.get_running_loop()
@@ -180,17 +201,17 @@ class Replica:
                 if task.done():
                     task.result()
         finally:
-            for each in (broken, gone):
-                each.cancel()
+            await end_tasks(broken, gone)
         raise self.failure or LogError("the log has no more records")
 
     async def until_log_is_gone(self) -> None:
         """Wait until the log, which has had records, never had any. Raises LogRegressed then."""
         assert self.store is not None and self._records is not None
         store = self.store
-        await until_regressed(
-            self._records, lambda: store.position.confirmed, lambda log, _confirmed: not log.last
+        found = await until_lacking(
+            self._records, lambda log: store.position.confirmed > 0 and not log.last, REGRESSED_SECONDS
         )
+        raise LogRegressed(f"{found.describe()}, and it had record {store.position.confirmed}")
 
     async def take_over(self, records: Log, epoch: int, node: str) -> ReplicatedStore:
         """Own the log from now on: fence it, and catch up. Raises LogError, or why the follower failed."""
@@ -206,9 +227,7 @@ class Replica:
                     task.result()
                     break
         finally:
-            for task in (taking, gone):
-                task.cancel()
-            await asyncio.gather(taking, gone, return_exceptions=True)
+            await end_tasks(taking, gone)
         await self._stop_following()
         return self.store
 
@@ -237,8 +256,7 @@ class Replica:
 
     async def _stop_following(self) -> None:
         if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+            await end_tasks(self._following)
             self._following = None
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.cluster import regression
+from mq9fast.cluster import regression, replica
 from mq9fast.cluster.log import LogRegressed
 from mq9fast.cluster.record import fence_record
 from mq9fast.cluster.replica import Replica
@@ -18,7 +18,8 @@ NONE_LEFT = f"the log has no records, and it had record {RECORDS}"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "REGRESSED_SECONDS", 0.2)
+    monkeypatch.setattr(replica, "REGRESSED_SECONDS", 0.2)
+    monkeypatch.setattr(replica, "AHEAD_SECONDS", 0.2)
     monkeypatch.setattr(regression, "LOOK_SECONDS", 0.02)
 
 
@@ -77,9 +78,34 @@ def test_all_was_purged_and_a_node_serves(run: Run) -> None:
         case.source = "127.0.0.1:1"
         seeds = asyncio.Event()
         opening = asyncio.create_task(case.replica.open(case.log, seeds.set))
-        await asyncio.sleep(3 * regression.REGRESSED_SECONDS)
+        await asyncio.sleep(3 * replica.REGRESSED_SECONDS)
         assert not opening.done() and not seeds.is_set()
         await case.log.fence(fence_record(RECORDS + 1, "n2"))
+        await seeds.wait()
+        opening.cancel()
+
+    run(test)
+
+
+@pytest.mark.parametrize("unappended", [1, 2])
+def test_log_never_got_what_the_store_has(run: Run, unappended: int) -> None:
+    """Its node was the owner. No other owner has to append anything before the store is thrown away."""
+
+    async def test(case: Case) -> None:
+        store = await case.replica.take_over(case.log, RECORDS + 1, "n1")
+        case.log.is_away = True
+        assert store.writer is not None
+        for number in range(unappended):
+            batch = store.new_batch()
+            batch.put(b"key", b"%d" % number)
+            store.write(batch)
+            if not number:
+                store.writer.append(lambda _error: None)
+        await case.replica.close()
+        await MemoryLog(case.records).fence(fence_record(RECORDS + 2, "n2"))
+        case.source = "127.0.0.1:1"
+        seeds = asyncio.Event()
+        opening = asyncio.create_task(case.replica.open(MemoryLog(case.records), seeds.set))
         await seeds.wait()
         opening.cancel()
 

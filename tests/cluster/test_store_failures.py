@@ -92,7 +92,7 @@ def test_standby_that_cannot_write_does_not_become_the_owner(cluster: LocalClust
 def test_owner_that_cannot_read(cluster: LocalCluster, shim: Shim) -> None:
     def fail(cluster: LocalCluster) -> None:
         owner = cluster.owner()
-        fill(cluster, owner, "owner.reads", SOME)
+        fill(cluster, owner, "owner.reads", MANY)
         tables(cluster, owner)
         with shim.failing("pread", f"*/{owner}/data/*.sst", errno.EIO):
             with Wire(cluster.peers[owner].client_port) as wire:
