@@ -51,7 +51,8 @@ def test_standby_has_only_pages_about_the_cluster(cluster: LocalCluster) -> None
     standby = next(name for name in NAMES if name != owner)
     port = cluster.peers[standby].monitor_port
     assert read(port, "/healthz") == {"status": "ok", "role": "standby"}
-    assert read(port, "/clusterz")["owner"] == owner
+    # Nodes tell each other their states twice a second.
+    wait_until(lambda: read(port, "/clusterz")["owner"] == owner)
     assert get(port, "/varz")[0] == 404
 
 
