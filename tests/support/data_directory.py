@@ -80,7 +80,8 @@ def change_state(data_dir: Path, **changes: Any) -> None:
 
 def pretend_reboot(data_dir: Path) -> None:
     """Change the saved boot ids, as if the machine had rebooted since."""
-    change_state(data_dir, boot_id=OTHER_BOOT)
+    if (data_dir / STATE_FILE).exists():  # not in that of a node of a cluster
+        change_state(data_dir, boot_id=OTHER_BOOT)
     clock = StateFile(data_dir / CLOCK_FILE)
     with contextlib.suppress(StoreError):
         saved = unpack_saved(clock.read())

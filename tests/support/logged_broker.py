@@ -19,7 +19,7 @@ import msgspec
 import mq9fast.server.process
 from mq9fast.__main__ import main
 from mq9fast.cluster.follower import Diverged, Follower
-from mq9fast.cluster.log import LogError
+from mq9fast.cluster.log import LogError, LogFull
 from mq9fast.cluster.log_syncer import LogSyncer
 from mq9fast.cluster.replicated_store import ReplicatedStore
 from mq9fast.config.settings import Settings
@@ -43,13 +43,27 @@ class FileRecords(MemoryRecords):
         data, at = self._file.read(), 0
         while at < len(data):
             size = int.from_bytes(data[at : at + 4], "big")
+            if at + 4 + size > len(data):
+                break  # it was killed while it wrote this one
             self.records.append(data[at + 4 : at + 4 + size])
             at += 4 + size
+        self._size = at
+        self._file.truncate(at)
 
     def try_store(self, record: bytes, expected: int | None) -> int | LogError:
         answer = super().try_store(record, expected)
-        if isinstance(answer, int):
-            self._file.write(len(record).to_bytes(4, "big") + record)
+        if not isinstance(answer, int):
+            return answer
+        data = len(record).to_bytes(4, "big") + record
+        try:
+            written = self._file.write(data)
+        except OSError:
+            written = 0
+        if written < len(data):
+            self._file.truncate(self._size)
+            self.records.pop()
+            return LogFull("the disk of the log is full")
+        self._size += written
         return answer
 
 
@@ -70,7 +84,7 @@ class LoggedBroker(Broker):
 
     async def start(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGRTMIN, self._begin_comparing)
-        self._replica = ReplicatedStore(self.data_dir)
+        self._replica = ReplicatedStore(self.data_dir, max_files=self.max_tables)
         records = FileRecords(self.data_dir.with_name(f"{self.data_dir.name}.records"))
         self._log = MemoryLog(records)
         epoch = records.last + 1
@@ -81,7 +95,7 @@ class LoggedBroker(Broker):
             self._replica.writer = None
             self._replica.close()
             shutil.rmtree(self.data_dir)
-            self._replica = ReplicatedStore(self.data_dir)
+            self._replica = ReplicatedStore(self.data_dir, max_files=self.max_tables)
             await become_owner(self._log, self._replica, epoch + 1)
         copy = self.data_dir.with_name(f"{self.data_dir.name}.standby")
         shutil.rmtree(copy, ignore_errors=True)

@@ -10,6 +10,7 @@ FAILS = "it makes files of a single store fail: tests/cluster/test_store_failure
 DAMAGED = "it changes rows of the owner's store alone: its standby does not have them"
 KILLED = "it reads the rows of a killed broker: the store of a node needs the log to have all of them"
 MEMORY = "it bounds the memory of the process, which has the log and the standby, too"
+TIME = "it bounds how late messages come, and the process does the work of the standby, too"
 COMMAND = "it looks for the process of `mq9fast`"
 SYNC = "it changes the sync mode, which is always the same in a cluster"
 
@@ -20,9 +21,17 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/cli/test_examples.py::test_example_runs[check]",
         "tests/cli/test_examples.py::test_example_runs[restore]",
         "tests/cli/test_examples.py::test_example_runs[salvage]",
+        "tests/fault/test_descriptors.py::test_store_with_many_tables_leaves_descriptors_for_connections",
+        "tests/fault/test_full_disk.py::test_broker_stops_on_a_full_disk_and_starts_after_it_was_cleared",
+        "tests/fault/test_full_disk.py::test_full_disk_refuses_messages_until_there_is_space[log]",
+        "tests/fault/test_full_disk.py::test_full_disk_refuses_messages_until_there_is_space[value-log]",
+        "tests/fault/test_harness.py::test_random_faults_break_no_rule",
+        "tests/fault/test_planted_faults.py",
+        "tests/fault/test_shim.py::test_shim_sees_every_write_of_a_broker",
         "tests/maintenance/test_backup.py",
         "tests/maintenance/test_check.py",
         "tests/maintenance/test_damaged_blocks.py",
+        "tests/maintenance/test_node_directory.py::test_broker_serves_what_was_salvaged_of_a_node",
         "tests/maintenance/test_salvage.py",
         "tests/maintenance/test_under_load.py",
         "tests/server/test_start.py::test_older_format_is_read_and_upgraded",
@@ -55,6 +64,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/fault/test_value_writer.py",
     ),
     DAMAGED: (
+        "tests/fault/test_leftovers.py",
         "tests/monitoring/test_mailboxz.py::test_a_corrupt_message_leaves_out_oldest_message",
         "tests/storage/test_corrupt_store.py",
     ),
@@ -63,9 +73,13 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/mailbox/test_keys.py::test_replaced_message_is_not_given_out_after_a_restart[kill]",
     ),
     MEMORY: (
+        "tests/fault/test_half_written.py",
+        "tests/fault/test_memory.py::test_a_million_stored_messages_use_little_memory",
+        "tests/fault/test_memory.py::test_memory_of_writing_is_released_when_idle",
         "tests/mailbox/test_queue_group.py::test_fetching_and_refusing_again_and_again_uses_no_more_memory",
         "tests/websocket/test_limits.py::test_a_slow_mailbox_subscriber_costs_no_memory_and_loses_nothing",
     ),
+    TIME: ("tests/fault/test_many_delayed.py::test_each_of_100_000_delayed_messages_comes_on_time",),
     COMMAND: (
         "tests/cli/test_doctor.py::test_a_port_in_use_names_the_process",
         "tests/server/test_process_files.py::test_only_broker_of_a_user_is_found",
