@@ -11,7 +11,8 @@ DAMAGED = "it changes rows of the owner's store alone: its standby does not have
 KILLED = "it reads the rows of a killed broker: the store of a node needs the log to have all of them"
 MEMORY = "it bounds the memory of the process, which has the log and the standby, too"
 TIME = "it bounds how late messages come, and the process does the work of the standby, too"
-COMMAND = "it looks for the process of `mq9fast`"
+COMMAND = "it takes the command of the broker to be `mq9fast`, in any directory"
+REMOVED = "it throws the store away, and the log brings it back"
 SYNC = "it changes the sync mode, which is always the same in a cluster"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
@@ -34,6 +35,8 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/maintenance/test_node_directory.py::test_broker_serves_what_was_salvaged_of_a_node",
         "tests/maintenance/test_salvage.py",
         "tests/maintenance/test_under_load.py",
+        "tests/repository/test_runbook.py::test_snippet_runs[snippet0]",
+        "tests/repository/test_runbook.py::test_snippet_runs[snippet1]",
         "tests/server/test_start.py::test_older_format_is_read_and_upgraded",
         "tests/server/test_start.py::test_other_rocksdb_database_is_refused_and_unchanged",
         "tests/storage/test_checkpoint.py",
@@ -77,13 +80,16 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/fault/test_memory.py::test_a_million_stored_messages_use_little_memory",
         "tests/fault/test_memory.py::test_memory_of_writing_is_released_when_idle",
         "tests/mailbox/test_queue_group.py::test_fetching_and_refusing_again_and_again_uses_no_more_memory",
+        "tests/soak/test_soak.py::test_nothing_is_left_of_clients_that_came_and_went",
         "tests/websocket/test_limits.py::test_a_slow_mailbox_subscriber_costs_no_memory_and_loses_nothing",
     ),
     TIME: ("tests/fault/test_many_delayed.py::test_each_of_100_000_delayed_messages_comes_on_time",),
     COMMAND: (
         "tests/cli/test_doctor.py::test_a_port_in_use_names_the_process",
+        "tests/repository/test_from_nats_server.py::test_the_translated_file_is_valid",
         "tests/server/test_process_files.py::test_only_broker_of_a_user_is_found",
     ),
+    REMOVED: ("tests/console/test_inbox.py::test_another_message_with_the_same_number_is_shown",),
     SYNC: (
         "tests/server/test_reload.py::test_invalid_file_changes_nothing"
         "[sync = 'never'-sync cannot change while the broker runs]",
