@@ -19,8 +19,11 @@ KEEP_SECONDS = 600.0
 
 
 def on_disk(nodes: Iterable[NodeState], copies: int) -> int:
-    """The record from which on `copies` of these nodes' stores need the log; 0 if there are fewer nodes."""
-    durable = sorted((each.durable for each in nodes), reverse=True)
+    """The record from which on `copies` of these nodes' stores need the log; 0 if there are fewer stores.
+
+    A store that does not follow may have what the log never got, and be thrown away.
+    """
+    durable = sorted((each.durable for each in nodes if each.role in {"owner", "standby"}), reverse=True)
     return durable[copies - 1] if len(durable) >= copies else 0
 
 

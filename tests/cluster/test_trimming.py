@@ -7,8 +7,8 @@ from mq9fast.cluster.trimming import Trimmer, on_disk
 from tests.support.memory_log import MemoryLog, MemoryRecords
 
 
-def nodes(*durable: int) -> list[NodeState]:
-    return [NodeState(node=f"n{i}", instance="i", durable=each) for i, each in enumerate(durable)]
+def nodes(*durable: int, role: str = "standby") -> list[NodeState]:
+    return [NodeState(node=f"n{i}", instance="i", durable=each, role=role) for i, each in enumerate(durable)]
 
 
 def test_as_many_stores_as_copies_have_it() -> None:
@@ -16,6 +16,12 @@ def test_as_many_stores_as_copies_have_it() -> None:
     assert on_disk(nodes(5, 9, 7), 3) == 5
     assert on_disk(nodes(5), 2) == 0
     assert on_disk([], 2) == 0
+
+
+def test_stores_that_do_not_follow_do_not_count() -> None:
+    for role in ("deposed", "seeding", "failed", "stopped"):
+        assert on_disk([*nodes(5, 7), *nodes(9, 9, role=role)], 2) == 5
+    assert on_disk([*nodes(5), *nodes(9, role="failed")], 2) == 0
 
 
 def log_of(records: MemoryRecords, count: int) -> MemoryLog:
