@@ -123,3 +123,7 @@ class Lease:
         """Stop renewing the lease. It runs out."""
         self._trusted_until = 0.0
         await end_tasks(self._task)
+        # A renewal may have succeeded meanwhile.
+        self._trusted_until = 0.0
+        if not self._task.cancelled():
+            self._task.result()

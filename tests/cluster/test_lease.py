@@ -1,15 +1,17 @@
 """Who is the owner: no two leases are trusted at a time, and another node takes over when one has run out."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from mq9fast.cluster import election, lease
+from mq9fast.cluster import election, lease, tasks
 from mq9fast.cluster.election import Election
 from mq9fast.cluster.lease import Lease
+from mq9fast.cluster.registry import OwnerRecord
 from tests.support.memory_registry import MemoryRegistry
 
 
@@ -166,5 +168,25 @@ def test_a_lease_whose_last_renewal_was_not_answered_is_released() -> None:
         registry.loses_answers = False
         await first.release()
         assert registry.entry.record.released
+
+    run(test)
+
+
+def test_a_renewal_that_swallows_its_cancellation_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn(MemoryRegistry):
+        """As `asyncio.wait_for` before Python 3.12, if the answer comes in the same moment."""
+
+        async def update(self, record: OwnerRecord, revision: int) -> int:
+            if revision:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(3600)
+            return await super().update(record, revision)
+
+    async def test() -> None:
+        monkeypatch.setattr(tasks, "AGAIN_SECONDS", 0.01)
+        renewed = await win(Stubborn(), "n1")
+        await asyncio.sleep(3 * lease.RENEW_SECONDS)
+        await renewed.close()
+        assert not renewed.may_read()
 
     run(test)
