@@ -141,6 +141,7 @@ class Housekeeping:
             self._pipeline.flush_memtables()
         elif self._idle_ticks == 2 * IDLE_TICKS:
             # The flush has ended by now.
+            self._engine.router.sublist.forget_stale_matches()
             trim_memory()
 
     def _compact(self) -> None:

@@ -241,3 +241,20 @@ def test_memory_of_cached_matches_is_bounded() -> None:
     # The matches are right, whatever was evicted for them.
     assert sublist.matches(b"a.1999") == (many, [group])
     assert sublist.matches(b"a.0") == (many, [group])
+
+
+def test_matches_of_subscriptions_that_ended_can_be_freed() -> None:
+    sublist = Sublist(1)
+    client = Client(PendingWork(Limits()), 1)
+    staying = add_subscription(sublist, client, b"a.*")
+    many = [add_subscription(sublist, client, b">") for _ in range(100)]
+    for number in range(1000):
+        sublist.matches(b"a.%d" % number)
+    for subscription in many:
+        remove_subscription(sublist, subscription)
+    assert sublist.matches(b"a.0") == ([staying], [])
+    held = cache_bytes(sublist)
+    sublist.forget_stale_matches()
+    assert 0 < cache_bytes(sublist) < held / 100
+    assert sublist.fanout() == (1, 1, 1)
+    assert sublist.matches(b"a.0") == sublist.matches(b"a.1") == ([staying], [])

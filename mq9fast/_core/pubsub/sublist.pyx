@@ -192,6 +192,14 @@ cdef class Sublist:
                 self.found_groups.setdefault(queue, []).extend(members)
         return 0
 
+    def forget_stale_matches(self):
+        """Free the cached matches from before the last change, which nothing finds any more."""
+        cdef Py_ssize_t i
+        self.last_match = NULL
+        for i in range(self.cache.capacity):
+            if self.cache.slots[i] is not NULL and self.cache.slots[i].generation != self.generation:
+                self.cache.evict(i)
+
     def fanout(self):
         """(valid subjects in the cache, the largest number of matches of one of them, their sum)."""
         return self.cache.fanout(self.generation)
