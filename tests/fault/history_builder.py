@@ -76,6 +76,12 @@ class Builder:
         self.pass_time(0.02)
 
 
+def again(seen: Sighting, deliveries: int) -> Sighting:
+    """A message as a member gets it that is delivered once more, for the `deliveries`th time."""
+    headers = {**seen.headers, "Mq9-Deliveries": str(deliveries)}
+    return Sighting(seen.address, seen.msg_id, seen.priority, seen.uid, headers)
+
+
 def dead(seen: Sighting, msg_id: int, **headers: str) -> Sighting:
     """A message as a dead letter."""
     origin = {"Mq9-Dead-From": f"{seen.address}/{seen.msg_id}", "Mq9-Deliveries": "1"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.fault.history.records import Sighting
-from tests.fault.history_builder import Builder, dead, receipt
+from tests.fault.history_builder import Builder, again, dead, receipt
 
 Build = Callable[[Builder], None]
 
@@ -157,6 +157,37 @@ def nak_does_not_wait(on: Builder) -> None:
     on.answer(on.deliver(one, seen), '-NAK {"delay": 1000000000}')
     on.pass_time(0.8)
     on.deliver(two, seen)
+
+
+def too_many_in_flight(on: Builder) -> None:
+    on.create(max_in_flight=2)
+    one = on.subscribe("g")
+    for number in range(3):
+        on.deliver(one, on.send(number))
+
+
+def leased_without_a_limit(on: Builder) -> None:
+    on.create(ack_wait=5)
+    one = on.subscribe("g")
+    on.deliver(one, on.send(0))
+    on.deliver(one, on.send(1))
+
+
+def failure_is_not_counted(on: Builder) -> None:
+    on.create()
+    one = on.subscribe("g")
+    seen = on.send(0)
+    on.answer(on.deliver(one, seen), "-NAK")
+    on.deliver(one, seen)
+
+
+def failures_are_forgotten(on: Builder) -> None:
+    on.create()
+    one, two = on.subscribe("g"), on.subscribe("g")
+    seen = on.send(0)
+    on.deliver(one, again(seen, 3))
+    one.ended = on.time
+    on.deliver(two, again(seen, 2))
 
 
 def message_outlives_its_ttl(on: Builder) -> None:
@@ -389,6 +420,8 @@ PLANTED: dict[str, list[Build]] = {
     "twice": [message_has_two_ids, delivered_twice],
     "order": [older_comes_later, urgent_comes_later],
     "not delivered": [never_delivered],
+    "in flight": [too_many_in_flight, leased_without_a_limit],
+    "deliveries": [failure_is_not_counted, failures_are_forgotten],
     "two members": [two_members, lease_is_too_short, progress_is_forgotten],
     "delay": [nak_does_not_wait, delayed_is_early, delayed_is_late],
     "ttl": [message_outlives_its_ttl, mailbox_outlives_its_ttl],

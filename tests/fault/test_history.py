@@ -8,7 +8,7 @@ from tests.fault.history.checker import find_violations
 from tests.fault.history.history import History
 from tests.fault.history.payload import make_payload, read_uid
 from tests.fault.history.records import Fault, Sighting
-from tests.fault.history_builder import Builder, dead, receipt
+from tests.fault.history_builder import Builder, again, dead, receipt
 from tests.fault.planted_histories import PLANTED, Build
 
 
@@ -52,6 +52,17 @@ def a_lease(on: Builder) -> None:
         address="dead",
         is_final=True,
     )
+
+
+def a_member_with_two(on: Builder) -> None:
+    on.create(max_in_flight=2)
+    one, two = on.subscribe("g"), on.subscribe("g")
+    first, second = on.send(0), on.send(1)
+    held = on.deliver(one, first)
+    on.deliver(one, second)
+    on.answer(held, "-NAK")
+    on.answer(on.deliver(two, again(first, 2)))
+    on.deliver(one, on.send(2))
 
 
 def a_late_nak(on: Builder) -> None:
@@ -102,7 +113,9 @@ def repeats(on: Builder) -> None:
     on.list(seen, on.send(2, headers={"Mq9-Key": "k"}))
 
 
-@pytest.mark.parametrize("build", [a_day, a_lease, a_late_nak, lives_and_delays, questions, repeats])
+@pytest.mark.parametrize(
+    "build", [a_day, a_lease, a_member_with_two, a_late_nak, lives_and_delays, questions, repeats]
+)
 def test_right_history_has_no_violation(build: Build, tmp_path: Path) -> None:
     builder = Builder()
     build(builder)

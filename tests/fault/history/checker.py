@@ -11,13 +11,17 @@ from tests.fault.history.rules import (
     ids,
     lifetimes,
     listings,
+    members,
     order,
     presence,
     receipts,
     repeats,
 )
 
-RULES = (ids, presence, lifetimes, listings, order, groups, delays, dead_letters, receipts, answers, repeats)
+RULES = (
+    *(ids, presence, lifetimes, listings, order, groups, members),
+    *(delays, dead_letters, receipts, answers, repeats),
+)
 
 
 def find_violations(history: History) -> list[Violation]:
