@@ -4,6 +4,7 @@ import random
 import re
 import signal
 import socket
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.wire_client import MAILBOX, Wire
 # The broker gives memory back when it has written nothing for four seconds.
 IDLE_SECONDS = 6.0
 STEP_BYTES = 256 << 10
+SMALL_CACHE = (sys.executable, "-m", "tests.soak.small_cache")
 # Mailboxes that several clients use at once.
 NAMES = [f"soak.{number}" for number in range(6)]
 # Small enough to be stored in RocksDB itself.
@@ -44,7 +46,9 @@ class Site:
         self._write_config(1)
         tls = ("--tls-cert", certificates.cert_path("server"), "--tls-key", certificates.key_path("server"))
         flags = ("--config", str(self.config), "--monitor-port", "0", "--ws-port", "0", "--ws-compression")
-        self.broker = Broker(directory / "data", *flags, *tls, "--allow-non-tls", "--sync", "interval")
+        self.broker = Broker(
+            directory / "data", *flags, *tls, "--allow-non-tls", "--sync", "interval", command=SMALL_CACHE
+        )
         self.tls = certificates.client_context()
         self.port, self.ws_port = self.broker.port, self.broker.ws_port
         self.monitor_url = self.broker.monitor_url

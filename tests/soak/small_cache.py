@@ -1,0 +1,16 @@
+"""A broker whose RocksDB caches few blocks. It keeps the blocks that it read last, also those of deleted
+messages, up to 32 MiB. A soak reaches that after a quarter of an hour, and memory grows until then; it reaches
+this limit in the first minute.
+
+Run as `python -m tests.soak.small_cache FLAGS`.
+"""
+
+import sys
+
+from mq9fast.__main__ import main
+from mq9fast.storage import rocks_database
+
+rocks_database.BLOCK_CACHE_BYTES = 1 << 20
+
+if __name__ == "__main__":
+    sys.exit(main())
