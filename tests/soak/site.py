@@ -3,7 +3,6 @@
 import random
 import re
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -55,9 +54,12 @@ class Site:
         self.monitor_port = int(self.monitor_url.rpartition(":")[2])
 
     def fill_closed_connections(self) -> None:
-        """The broker keeps what it knows of the connections that closed last, up to MAX_CLOSED of them."""
+        """The broker keeps what it knows of the connections that closed last, up to MAX_CLOSED of them, with
+        their subscriptions."""
         for _ in range(MAX_CLOSED):
-            socket.create_connection(("127.0.0.1", self.port), WAIT_SECONDS).close()
+            with Wire(self.port) as wire:
+                wire.send("".join(f"SUB closed.{number} {number}\r\n" for number in range(3)))
+                wire.ping()
 
     def _write_config(self, number: int) -> None:
         self.config.write_text(f"max_subscriptions = {1000 + number}\nmax_mailboxes = {5000 + number}\n")

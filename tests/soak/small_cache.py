@@ -1,6 +1,7 @@
-"""A broker whose RocksDB caches few blocks. It keeps the blocks that it read last, also those of deleted
-messages, up to 32 MiB. A soak reaches that after a quarter of an hour, and memory grows until then; it reaches
-this limit in the first minute.
+"""A broker whose RocksDB caches few of the blocks that it read last.
+
+By default it caches up to 32 MiB, also of deleted messages. A soak reaches that after a quarter of an hour,
+and memory grows until then. It reaches the small limit in the first minute.
 
 Run as `python -m tests.soak.small_cache FLAGS`.
 """
