@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import nats
 import pytest
 
 from tests.support.counted_sends import sends_survive
-from tests.support.local_cluster import NAMES, LocalCluster
+from tests.support.local_cluster import LOG_SERVER, NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
 from tests.support.waiting import wait_until
 
@@ -112,11 +114,7 @@ def test_nodes_that_need_what_was_trimmed_copy_a_store_and_follow(cluster: Local
 
 def test_log_that_was_restored_from_an_older_state_stops_the_nodes(cluster: LocalCluster) -> None:
     sends_survive(cluster, "before")
-    stop_all(cluster)
-    older = {name: cluster.directory / f"{name}.older" for name in NAMES}
-    for name in NAMES:
-        shutil.copytree(cluster.directory / name / "log", older[name])
-    start_all(cluster)
+    older = snapshot_of_log(cluster)
     sends_survive(cluster, "after", lambda _cluster: None)
     stop_all(cluster)
     newer = {name: cluster.directory / name / "newer" for name in NAMES}
@@ -133,6 +131,19 @@ def test_log_that_was_restored_from_an_older_state_stops_the_nodes(cluster: Loca
         shutil.rmtree(cluster.directory / name / "log")
         newer[name].rename(cluster.directory / name / "log")
     start_all(cluster)
+
+
+def snapshot_of_log(cluster: LocalCluster) -> dict[str, Path]:
+    """A copy of what each nats-server has on disk, all of the same moment."""
+    copies = {name: cluster.directory / f"{name}.older" for name in NAMES}
+    servers = [cluster.signal(name, LOG_SERVER, signal.SIGSTOP) for name in NAMES]
+    try:
+        for name in NAMES:
+            shutil.copytree(cluster.directory / name / "log", copies[name])
+    finally:
+        for pid in servers:
+            os.kill(pid, signal.SIGCONT)
+    return copies
 
 
 def ask_log(cluster: LocalCluster, subject: str) -> None:
