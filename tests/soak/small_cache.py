@@ -11,7 +11,7 @@ import sys
 from mq9fast.__main__ import main
 from mq9fast.storage import rocks_database
 
-rocks_database.BLOCK_CACHE_BYTES = 1 << 20
+rocks_database.BLOCK_CACHE_BYTES = 256 << 10
 
 if __name__ == "__main__":
     sys.exit(main())
