@@ -190,6 +190,16 @@ def failures_are_forgotten(on: Builder) -> None:
     on.deliver(two, again(seen, 2))
 
 
+def backoff_is_skipped(on: Builder) -> None:
+    on.create(backoff=[0, 1])
+    one = on.subscribe("g")
+    seen = on.send(0)
+    on.answer(on.deliver(one, seen), "-NAK")
+    on.answer(on.deliver(one, again(seen, 2)), "-NAK")
+    on.pass_time(0.5)
+    on.deliver(one, again(seen, 3))
+
+
 def message_outlives_its_ttl(on: Builder) -> None:
     on.create()
     seen = on.send(0, headers={"Nats-TTL": "1s"})
@@ -423,7 +433,7 @@ PLANTED: dict[str, list[Build]] = {
     "in flight": [too_many_in_flight, leased_without_a_limit],
     "deliveries": [failure_is_not_counted, failures_are_forgotten],
     "two members": [two_members, lease_is_too_short, progress_is_forgotten],
-    "delay": [nak_does_not_wait, delayed_is_early, delayed_is_late],
+    "delay": [nak_does_not_wait, backoff_is_skipped, delayed_is_early, delayed_is_late],
     "ttl": [message_outlives_its_ttl, mailbox_outlives_its_ttl],
     "list": [list_is_out_of_order, list_shows_it_twice, list_counts_wrong, more_than_the_limit],
     "content": [payload_is_damaged, headers_are_lost, in_another_mailbox],

@@ -65,6 +65,16 @@ def a_member_with_two(on: Builder) -> None:
     on.deliver(one, on.send(2))
 
 
+def a_backoff(on: Builder) -> None:
+    on.create(backoff=[0, 1])
+    one = on.subscribe("g")
+    seen = on.send(0)
+    on.answer(on.deliver(one, seen), "-NAK")
+    on.answer(on.deliver(one, again(seen, 2)), "-NAK")
+    on.pass_time(1)
+    on.deliver(one, again(seen, 3))
+
+
 def a_late_nak(on: Builder) -> None:
     on.create()
     one, two = on.subscribe("g"), on.subscribe("g")
@@ -114,7 +124,7 @@ def repeats(on: Builder) -> None:
 
 
 @pytest.mark.parametrize(
-    "build", [a_day, a_lease, a_member_with_two, a_late_nak, lives_and_delays, questions, repeats]
+    "build", [a_day, a_lease, a_member_with_two, a_backoff, a_late_nak, lives_and_delays, questions, repeats]
 )
 def test_right_history_has_no_violation(build: Build, tmp_path: Path) -> None:
     builder = Builder()

@@ -1,4 +1,5 @@
-"""A member holds no more messages than `max_in_flight` allows, and failed deliveries are counted."""
+"""A member holds no more messages than `max_in_flight` allows. Failed deliveries are counted, and after each
+a message waits as long as `backoff` says."""
 
 import itertools
 from collections import defaultdict
@@ -68,6 +69,21 @@ def _counts_rise(model: Model, mailbox: Mailbox, given: list[Delivery]) -> Itera
             if _number(second) < least:
                 what = f"delivery {_number(second)} of {mailbox.address}/{msg_id} is at least the {least}th"
                 yield Violation("deliveries", what, [first, *naks, second])
+            early = first.since + _backoff(mailbox, first, second) - CLOCK_ERROR - second.time
+            if early > 0:
+                what = f"{mailbox.address}/{msg_id} is given out at least {early:.3f} s too early, by backoff"
+                yield Violation("delay", what, [first, second])
+
+
+def _backoff(mailbox: Mailbox, first: Delivery, second: Delivery) -> float:
+    """How many seconds the message waits after the failure of the first delivery; 0 if not certain."""
+    backoff = mailbox.options.get("backoff") or [0.0]
+    waits = backoff if isinstance(backoff, list) else [backoff]
+    answers = mailbox.endings.get(first.seen.msg_id, ())
+    has_own = any(one.asked.get("body", "").startswith("-NAK {") for one in answers)
+    if has_own or _number(second) != _number(first) + 1:
+        return 0.0
+    return float(waits[min(_number(first), len(waits)) - 1])
 
 
 def _number(delivery: Delivery) -> int:
