@@ -1,12 +1,10 @@
 """Three real nodes and nats-servers: the beginning of the log is trimmed, or the log loses its end."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +13,7 @@ import nats
 import pytest
 
 from tests.support.counted_sends import sends_survive
-from tests.support.local_cluster import LOG_SERVER, NAMES, LocalCluster
+from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster
 from tests.support.nats_server import NATS_SERVER
 from tests.support.waiting import wait_until
 
@@ -48,21 +46,9 @@ def applied(cluster: LocalCluster, name: str) -> int:
     return next((int(each["applied"]) for each in cluster.states(name) if each["node"] == name), 0)
 
 
-def trimmed_beyond(cluster: LocalCluster, record: int, *asked: str) -> bool:
-    """Whether one of these servers, or any, does not have the record any more."""
-    return bool(cluster.log_stream(asked or NAMES).get("state", {"first_seq": 0})["first_seq"] > record)
-
-
-@contextlib.contextmanager
-def log_server(cluster: LocalCluster, name: str) -> Iterator[None]:
-    """The nats-server of a node that does not run, by itself."""
-    assert NATS_SERVER is not None
-    config = cluster.directory / name / "nats-server.conf"
-    with subprocess.Popen([NATS_SERVER, "-c", config], stderr=subprocess.DEVNULL) as server:
-        try:
-            yield
-        finally:
-            server.terminate()
+def trimmed_beyond(cluster: LocalCluster, record: int, name: str) -> bool:
+    """Whether the server of this node does not have the record any more."""
+    return int(cluster.log_stream([name]).get("state", {}).get("first_seq", 0)) > record
 
 
 def last_record(cluster: LocalCluster) -> int:
@@ -80,15 +66,17 @@ def test_nodes_that_need_what_was_trimmed_copy_a_store_and_follow(cluster: Local
 
     def come_back_late(cluster: LocalCluster) -> None:
         away = a_standby(cluster)
-        cluster.stop(away)
-        # A server may tell its last record late, and the store needs the next one.
-        needed = last_record(cluster) + MARGIN
-        wait_until(lambda: trimmed_beyond(cluster, needed))
-        # The replica of the log that this node has is trimmed too, later. Until then the node may get from it
-        # what the others have no more, and need no copy.
-        with log_server(cluster, away):
-            wait_until(lambda: trimmed_beyond(cluster, needed, away))
-        cluster.start(away)
+        supervisor = cluster.processes[away].pid
+        # It does not start the broker again meanwhile.
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            cluster.signal(away, BROKER, signal.SIGKILL)
+            # A server may tell its last record late, and the store needs the next one.
+            needed = last_record(cluster) + MARGIN
+            # Also the server of this node: from a server that was away too, the node could get old records.
+            wait_until(lambda: all(trimmed_beyond(cluster, needed, name) for name in NAMES))
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
         wait_until(lambda: "the log begins with record" in log_of(cluster, away))
         cluster.wait_until_whole()
 
