@@ -122,6 +122,7 @@ class ValueCleaner:
         were read to the end. Returns which."""
         drained: list[int] = []
         until = 0.0
+        self._values.forget_gone()
         for number in segments:
             spans = self._values.key_spans(number)
             is_drained = None

@@ -184,3 +184,5 @@ class Purges:
             self._blocked.append((time.monotonic() + BLOCKED_SECONDS, rest))
         elif progress is Progress.UNFINISHED:
             self._waiting.append(rest)
+        else:
+            self._store.values.note_gone(layout.ranks_of(purge.uid))

@@ -10,23 +10,33 @@ from collections.abc import Callable, Iterable, Iterator
 
 # Of a key of a message: it says the mailbox and the rank.
 PREFIX_BYTES = 10
-# A segment with values of more mailboxes is not remembered.
+# A segment with more spans, or more than are left of those of all segments, is not remembered. One takes
+# some 250 bytes.
 MAX_SPANS = 1024
+MAX_SPANS_OF_ALL = 65536
 # RocksDB steps over deleted rows one by one. So a look is at so many ids that it takes about this long.
-LOOK_SECONDS = 0.0001
+LOOK_SECONDS = 0.0005
 MIN_IDS = 64
+ALL_IDS = 1 << 62
 ID_END = PREFIX_BYTES + 8
 
 Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
 
 
 class KeySpans:
-    """The keys that one segment may have values of: for each mailbox and rank, the first and the last one."""
+    """The keys that one segment may have values of: for each mailbox and rank, the first and the last one.
 
-    def __init__(self) -> None:
+    `most`: how many spans are remembered. `too_many`: there were more, and nothing is known.
+    """
+
+    def __init__(self, most: int = MAX_SPANS) -> None:
         self._spans: dict[bytes, tuple[bytes, bytes]] = {}
+        self._most = most
         self._ids = MIN_IDS
         self.too_many = False
+
+    def __len__(self) -> int:
+        return len(self._spans)
 
     def add(self, spans: Iterable[tuple[bytes, bytes]]) -> None:
         """Add spans of keys. All keys of a span are of one mailbox and rank."""
@@ -36,7 +46,7 @@ class KeySpans:
             prefix = first[:PREFIX_BYTES]
             known = self._spans.get(prefix, (first, last))
             self._spans[prefix] = min(first, known[0]), max(last, known[1])
-        if len(self._spans) > MAX_SPANS:
+        if len(self._spans) > self._most:
             self.too_many = True
             self._spans.clear()
 
@@ -58,11 +68,26 @@ class KeySpans:
                 first = end
                 self._spans[prefix] = first, last
                 now = time.perf_counter()
-                self._ids = self._ids * 2 if now - began < LOOK_SECONDS else max(self._ids // 2, MIN_IDS)
+                self._adapt(now - began)
                 if now >= until:
                     return None
             del self._spans[prefix]
         return True
+
+    def forget(self, gone: set[bytes]) -> None:
+        """The rows whose keys begin with these prefixes are gone."""
+        for prefix in gone & self._spans.keys():
+            del self._spans[prefix]
+
+    def _adapt(self, seconds: float) -> None:
+        """A look at `_ids` ids took so long."""
+        if seconds < LOOK_SECONDS:
+            self._ids = min(self._ids * 2, ALL_IDS)
+        elif self._ids == MIN_IDS:
+            # It does not depend on the number: RocksDB steps over a range of deleted rows to its end.
+            self._ids = ALL_IDS
+        else:
+            self._ids = MIN_IDS if self._ids == ALL_IDS else self._ids // 2
 
     def _end_of_look(self, first: bytes, last: bytes) -> bytes:
         """The end of a look that begins at the key `first`."""

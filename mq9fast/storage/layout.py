@@ -67,6 +67,11 @@ def messages_of(uid: int) -> tuple[bytes, bytes]:
     return MESSAGES + number(uid), end
 
 
+def ranks_of(uid: int) -> list[bytes]:
+    """The beginnings of the keys of a mailbox's messages, for each rank."""
+    return [MESSAGES + number(uid) + bytes([rank]) for rank in range(RANKS)]
+
+
 def messages_between(uid: int, rank: int, first: int, end: int) -> tuple[bytes, bytes]:
     """The key range of a mailbox's messages of one rank (0 to 2) with ids from `first` up to but not `end`.
     IDS_RANK as the rank: of the rows of Nats-Msg-Ids that came with these messages.

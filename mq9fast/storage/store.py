@@ -3,7 +3,7 @@
 The rest of the broker uses the store through `Store` and `Batch` only. `storage/rocks.py` implements them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +43,14 @@ class Values(Protocol):
 
     def key_spans(self, number: int) -> KeySpans | None:
         """Which rows may point into a complete segment, None if that is not known."""
+        ...
+
+    def note_gone(self, prefixes: Iterable[bytes]) -> None:
+        """No row has a key with one of these prefixes any more, nor will one: a mailbox has ended."""
+        ...
+
+    def forget_gone(self) -> None:
+        """Apply what `note_gone` was told to all segments."""
         ...
 
     def file(self, number: int) -> Path:

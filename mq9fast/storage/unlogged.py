@@ -7,7 +7,7 @@ Large values are in RocksDB like small ones.
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -44,6 +44,11 @@ class NoValues:
 
     def complete_active(self) -> None:
         pass
+
+    def note_gone(self, prefixes: Iterable[bytes]) -> None:
+        pass
+
+    forget_gone = complete_active
 
     def file(self, number: int) -> NoReturn:
         raise KeyError(number)

@@ -20,7 +20,7 @@ from mq9fast._core.storage.value_batch import ValueBatch
 from mq9fast._core.storage.value_reader import ValueReader
 from mq9fast._core.storage.value_writer import ValueWriter
 from mq9fast.errors import StoreError
-from mq9fast.storage.key_spans import KeySpans
+from mq9fast.storage.key_spans import MAX_SPANS, MAX_SPANS_OF_ALL, KeySpans
 from mq9fast.storage.layout import segment_key
 from mq9fast.storage.segment import Segment, delete_copies, open_for_reading, segment_name, segment_sizes
 from mq9fast.storage.write_ahead_log import sync_directory
@@ -30,6 +30,8 @@ log = logging.getLogger("mq9fast.store")
 # Of the descriptors for tables, segments that are read may use this share.
 SHARE_OF_FILES = 4
 MAX_OPEN = 1024
+# What is known of ended mailboxes is applied to all segments at once. Of more, it is found out by reading.
+MAX_GONE = 1024
 
 
 class Unsynced(NamedTuple):
@@ -55,6 +57,7 @@ class ValueLog:
         self._unsynced: dict[int, Segment] = {}
         self._registered: set[int] = set()
         self._spans: dict[int, KeySpans] = {}
+        self._gone: set[bytes] = set()  # prefixes of keys
         self._next = 1
         self.lost = False
         self._begun: Segment | None = None
@@ -175,7 +178,8 @@ class ValueLog:
             self._next += 1
             segment = Segment(self._path, self._next - 1)
             self._active = self._unsynced[segment.number] = segment
-            self._spans[segment.number] = KeySpans()
+            left = MAX_SPANS_OF_ALL - sum(len(spans) for spans in self._spans.values())
+            self._spans[segment.number] = KeySpans(min(left, MAX_SPANS))
             # What was just written stays readable even if no file can be opened.
             self.reader.add(segment.number, os.dup(segment.descriptor))
         if segment.number not in self._registered:
@@ -234,6 +238,7 @@ class ValueLog:
         self._registered = set(registered)
         # Rows that were deleted may be there again.
         self._spans.clear()
+        self._gone.clear()
         for number in self._complete:
             # The reader may have opened a file that a copy has replaced.
             self.reader.close_segment(number)
@@ -245,6 +250,17 @@ class ValueLog:
         earlier broker wrote."""
         spans = self._spans.get(number)
         return spans if spans is not None and not spans.too_many else None
+
+    def note_gone(self, prefixes: Iterable[bytes]) -> None:
+        """No row has a key with one of these prefixes any more, nor will one: a mailbox has ended."""
+        if len(self._gone) < MAX_GONE:
+            self._gone.update(prefixes)
+
+    def forget_gone(self) -> None:
+        """Apply what `note_gone` was told to all segments."""
+        for spans in self._spans.values():
+            spans.forget(self._gone)
+        self._gone.clear()
 
     def close_file(self, number: int) -> Path:
         """Close the file of a complete segment, so that deleting it frees its space at once; returns it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mq9fast.storage import segment
+from mq9fast.storage import key_spans, layout, segment, value_log
 from mq9fast.storage.key_spans import MAX_SPANS, MIN_IDS, KeySpans
 from mq9fast.storage.rocks import RocksStore
 from tests.support.stored_rows import batch_key, message_key
@@ -66,6 +66,47 @@ def test_ended_mailbox_drains_segments(store: RocksStore) -> None:
     assert not is_drained(store, 1)
 
 
+def test_rows_that_are_known_to_be_gone_are_not_looked_for(store: RocksStore) -> None:
+    """RocksDB steps over all rows of a deleted range, once for each look."""
+    scans: list[bytes] = []
+
+    def scan(first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        scans.append(first)
+        return store.scan_stored(first, end)
+
+    store.values.note_gone(layout.ranks_of(7))
+    store.values.forget_gone()
+    first, second = store.values.key_spans(1), store.values.key_spans(2)
+    assert first is not None and second is not None
+    assert second.drained(scan, 0.0)
+    assert scans == []
+    assert not first.drained(scan, 0.0)
+    assert scans == [batch_key(5, 1, 0)]
+
+
+def test_what_is_gone_is_not_known_of_a_store_that_failed(store: RocksStore) -> None:
+    store.values.note_gone(layout.ranks_of(7))
+    store.values.reopened([1, 2])
+    put(store, {message_key(7, 2, 20): large(3)})
+    store.values.complete_active()
+    store.values.forget_gone()
+    assert not is_drained(store, 3)
+
+
+def test_look_is_at_everything_if_fewer_ids_are_not_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_spans, "LOOK_SECONDS", 0.0)
+    spans, looks = KeySpans(), []
+    spans.add([(message_key(1, 2, 0), message_key(1, 2, 1_000_000))])
+
+    def scan(first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        looks.append(first)
+        return iter(())
+
+    while spans.drained(scan, 0.0) is None:
+        pass
+    assert looks == [message_key(1, 2, 0), message_key(1, 2, MIN_IDS)]
+
+
 def test_nothing_is_known_of_what_another_broker_wrote_or_a_failed_store_may_have_again(
     store: RocksStore,
 ) -> None:
@@ -86,6 +127,18 @@ def test_segment_of_very_many_mailboxes_is_not_remembered(
         put(store, {message_key(first + number, 2, 0): large(0) for number in range(count)})
         spans = store.values._spans[3]
         assert spans.too_many is not is_known
+
+
+def test_spans_of_all_segments_are_limited(store: RocksStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The fixture has three.
+    monkeypatch.setattr(value_log, "MAX_SPANS_OF_ALL", 5)
+    for number, uids, is_known in ((3, (1, 2), True), (4, (3,), False)):
+        put(store, {message_key(uid, 2, 0): large(0) for uid in uids})
+        store.values.complete_active()
+        assert (store.values.key_spans(number) is not None) is is_known
+    store.values.forget(1)
+    put(store, {message_key(8, 2, 0): large(0)})
+    assert store.values.key_spans(5) is not None
 
 
 def test_looks_cover_the_spans_in_small_parts_and_go_on_where_they_ended() -> None:
