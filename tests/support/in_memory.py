@@ -35,6 +35,7 @@ from mq9fast._core.session import Session
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.testing.pubsub import set_turn_ns
 from mq9fast.errors import REASONS
+from mq9fast.storage.unlogged import NoValues
 
 KIB = 1024
 MANY = settings(max_examples=500)
@@ -60,6 +61,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.pairs: dict[bytes, bytes] = {}
+        self.values = NoValues()
         self.failing: Exception | None = None
 
     def write(self, batch: MemoryBatch) -> None:
