@@ -272,11 +272,15 @@ def test_rows_of_forgotten_ids_are_deleted(start_broker: StartBroker) -> None:
         wait_until(lambda: broker.metric("mq9fast_remembered_ids") == 10)
     broker.stop()
     assert len(id_rows(broker.data_dir)) == 10
-    broker.start()
-    wait_until(lambda: broker.metric("mq9fast_remembered_ids") == 10)
-    wait_until(lambda: broker.metric("mq9fast_remembered_ids") == 0)
-    broker.stop()
-    assert id_rows(broker.data_dir) == []
+
+    def rows_after_a_while() -> int:
+        broker.start()
+        time.sleep(1.5)
+        broker.stop()
+        return len(id_rows(broker.data_dir))
+
+    # On a busy machine a start alone may take as long as the window of `idle`.
+    wait_until(lambda: rows_after_a_while() == 0)
     broker.start()
     with Wire(broker.port) as wire:
         assert send(wire, "idle", "1") == {"msg_id": 10}
