@@ -24,19 +24,15 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire tests/fuzz
 
-# What a standby must have as well. LOG_TESTS=tests for all tests that can run so, which takes as long as `make test`.
-LOG_TESTS ?= $(patsubst %,tests/mailbox/test_%.py,answers broker_messages create dead_letters deduplication delay delete discard \
-	failed_deliveries headers jetstream_publish keys list message_ttl options receipts replaced send) \
-	$(patsubst %,tests/auth/test_%.py,answers board mailbox_changes sender) tests/wire/test_trace.py
-
 # Where the debug core is built and tested.
 DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire tests/fuzz
 
-# What a standby must have as well: LOG_TESTS="tests/mailbox tests/auth tests/wire" for all of it, which takes minutes.
+# What a standby must have as well. LOG_TESTS=tests for all tests that can run so, which takes as long as `make test`.
 LOG_TESTS ?= $(patsubst %,tests/mailbox/test_%.py,answers broker_messages create dead_letters deduplication delay delete discard \
-	failed_deliveries keys list message_ttl options queue_group receipts replaced send subscribe term)
+	failed_deliveries headers jetstream_publish keys list message_ttl options receipts replaced send) \
+	$(patsubst %,tests/auth/test_%.py,answers board mailbox_changes sender) tests/wire/test_trace.py
 
 # Where the sanitized core is built, tested and fuzzed, and how long fuzzing and a soak take.
 SANITIZED := build/sanitized-core
