@@ -24,11 +24,6 @@ DEBUG := build/debug-core
 DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
 DEBUG_TESTS := tests/core tests/wire tests/fuzz
 
-# Where the debug core is built and tested.
-DEBUG := build/debug-core
-DEBUG_SOURCES := mq9fast tests bench docs setup.py pyproject.toml README.md LICENSE NOTICE
-DEBUG_TESTS := tests/core tests/wire tests/fuzz
-
 # What a standby must have as well. LOG_TESTS=tests for all tests that can run so, which takes as long as `make test`.
 LOG_TESTS ?= $(patsubst %,tests/mailbox/test_%.py,answers broker_messages create dead_letters deduplication delay delete discard \
 	failed_deliveries headers jetstream_publish keys list message_ttl options receipts replaced send) \
