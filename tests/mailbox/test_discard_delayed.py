@@ -66,6 +66,8 @@ def test_dropped_message_never_comes(start_broker: StartBroker, kill: bool) -> N
     with Wire(broker.port) as wire:
         wire.create(name="box", max_messages=2, discard="old")
         publish(wire, "box", ("gone", soon), ("d1", soon), ("d2", soon))
+        # Its reply says that what was published before is stored.
+        wire.create(name="another")
     broker.restart(kill=kill)
     with Wire(broker.port) as wire:
         wire.subscribe("box")
