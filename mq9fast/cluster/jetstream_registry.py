@@ -1,7 +1,5 @@
 """The registry on JetStream: one key of a KV bucket with three replicas, in files."""
 
-import json
-
 import msgspec
 from nats.aio.client import Client
 from nats.js.api import Header, KeyValueConfig, StorageType
@@ -65,27 +63,6 @@ class JetStreamRegistry:
         except NATS_ERRORS as error:
             raise RegistryError(_reason(error)) from error
         return answer.seq
-
-    async def move_leader_from(self, server: str) -> bool:
-        """Have another server lead the bucket, if the one of this name does, and another one can at once.
-
-        Returns whether it was asked to. Raises RegistryError.
-        """
-        stream = f"KV_{self._bucket}"
-        try:
-            cluster = (await self._js.stream_info(stream)).cluster
-            if cluster is None or cluster.leader != server:
-                return False
-            if not any(each.current and not each.offline for each in cluster.replicas or ()):
-                return False
-            subject = f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"
-            answer = await self._client.request(subject, b"", timeout=TIMEOUT_SECONDS)
-        except NATS_ERRORS as error:
-            raise RegistryError(_reason(error)) from error
-        refusal = json.loads(answer.data).get("error")
-        if refusal is not None:
-            raise RegistryError(str(refusal.get("description")))
-        return True
 
 
 def _reason(error: Exception) -> str:

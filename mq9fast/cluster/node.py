@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 from nats.aio.client import Client
 
-from mq9fast.cluster.bucket_leader import keep_leader_away
 from mq9fast.cluster.cluster_status import ClusterStatus
 from mq9fast.cluster.election import Election
 from mq9fast.cluster.jetstream_log import JetStreamLog
@@ -347,7 +346,6 @@ class Node:
         waiting = [loop.create_task(each) for each in (*events, self._until_another_can_read(replica))]
         gone = loop.create_task(replica.until_log_is_gone())
         waiting.append(gone)
-        moving = loop.create_task(keep_leader_away(self._registry, self.state.node))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
@@ -355,7 +353,7 @@ class Node:
                 self._deposed.set()
                 gone.result()
         finally:
-            await end_tasks(*waiting, moving)
+            await end_tasks(*waiting)
 
     async def _until_another_can_read(self, replica: Replica) -> bool:
         """Wait until the store could not be read, and another node has one that may be better."""

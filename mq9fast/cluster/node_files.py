@@ -124,7 +124,7 @@ class NodeFiles:
     def broker_text(self) -> str:
         """The settings of the broker."""
         me = self._me
-        # The node connects to the first server that it reaches: the one on this machine.
+        # The server on this machine is first, for when the file is read by people. Clients shuffle them.
         servers = sorted(self._peers, key=lambda peer: peer != me)
         values: dict[str, Any] = {
             "node_name": me.name,
