@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mq9fast.errors import ReadError
 from mq9fast.storage import key_spans, layout, segment, value_log
 from mq9fast.storage.key_spans import MAX_SPANS, MIN_IDS, KeySpans
 from mq9fast.storage.rocks import RocksStore
+from tests.support.data_directory import flip_byte
 from tests.support.stored_rows import batch_key, message_key
 from tests.support.value_log import large, open_store, put
 
@@ -91,6 +93,17 @@ def test_what_is_gone_is_not_known_of_a_store_that_failed(store: RocksStore) -> 
     store.values.complete_active()
     store.values.forget_gone()
     assert not is_drained(store, 3)
+
+
+def test_segment_whose_rows_cannot_be_read_is_not_drained(store: RocksStore, tmp_path: Path) -> None:
+    """Not being found is not enough: the scan has to say that it has reached the end."""
+    store._db.flush(True)
+    (table,) = (tmp_path / "data").rglob("*.sst")
+    flip_byte(table, 10)
+    with pytest.raises(ReadError):
+        is_drained(store, 1)
+    with pytest.raises(ReadError):
+        is_drained(store, 1)
 
 
 def test_look_is_at_everything_if_fewer_ids_are_not_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
