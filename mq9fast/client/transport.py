@@ -32,7 +32,7 @@ from mq9fast.client.server import Server
 logger = logging.getLogger("mq9fast.client")
 
 RECONNECT_SECONDS = 0.25
-# How often it connects if connections are reset before the broker has replied.
+# How often it connects if connections are reset, or end up useless, before the broker has replied.
 CONNECT_TRIES = 3
 # nats-py writes at once what is more than twice this.
 LARGE_BYTES = 1 << 20
@@ -140,6 +140,10 @@ class Transport:
                 )
             )
             await asyncio.wait_for(self._attempt, timeout)
+            if self._client.is_connecting:
+                # nats-py took another line for the PONG that it waits for, and would never send anything.
+                self._last_error = ConnectionResetError("it sent something else than PONG")
+                raise self._last_error
             self._client.options["max_reconnect_attempts"] = -1
             self._inbox = self._client.new_inbox()
             await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)

@@ -246,3 +246,24 @@ def test_reset_connection_is_tried_again(start_broker: Callable[..., Broker]) ->
         proxy.start()
         asyncio.run(open_and_close(f"nats://127.0.0.1:{listener.getsockname()[1]}", token="secret"))
         proxy.join()
+
+
+def info_twice_then_pass_on(listener: socket.socket, port: int) -> None:
+    """Send INFO to the first connection twice, and join it and the next one with that port."""
+    for times in (2, 1):
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            client.sendall(times * server.recv(65536))
+            back = threading.Thread(target=pump, args=(server, client))
+            back.start()
+            pump(client, server)
+            back.join()
+
+
+def test_another_line_instead_of_pong(start_broker: Callable[..., Broker]) -> None:
+    broker = start_broker()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = threading.Thread(target=info_twice_then_pass_on, args=(listener, broker.port))
+        proxy.start()
+        asyncio.run(open_and_close(f"nats://127.0.0.1:{listener.getsockname()[1]}"))
+        proxy.join()
