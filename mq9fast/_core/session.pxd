@@ -24,6 +24,7 @@ cdef class Session(Subscriber):
     cdef bint leaving                          # it sent a WebSocket close: close it when all is handled
     cdef readonly uint64_t received_bytes      # read from its socket
     cdef readonly bint past_first_ping         # it sent a PING or PONG: from then on it accepts a PING
+    cdef public bytes after_first_ping         # protocol bytes that are written once it has; None = none
     cdef bint ping_is_out                      # the last PING to it is not answered
     cdef readonly uint64_t pinged_ns  # when the last PING was sent, by the monotonic clock; 0 = never
     cdef readonly uint64_t rtt_ns              # round trip of its last answered PING; 0 = none
@@ -44,4 +45,5 @@ cdef class Session(Subscriber):
     cdef bytes publish_violation(self, const Operation* op)
     cdef int close_if_invalid(self, Outcome outcome, const Operation* op) except -1
     cdef int trace_too_large(self, const Operation* op) except -1
+    cdef int note_ping(self) except -1
     cdef int ponged(self) except -1

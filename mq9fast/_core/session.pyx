@@ -212,8 +212,8 @@ cdef class Session(Subscriber):
             return self.unsubscribe(op)
         if op.verb == VERB_PING:
             self.control_operations += 1
-            self.past_first_ping = True
-            return self.write_line(PONG_LINE)
+            self.write_line(PONG_LINE)
+            return self.note_ping()
         if op.verb == VERB_CONNECT:
             self.pending_work.cost += CLOCK_CHECK_COST
             self.connection.connect(to_bytes(op.payload))
@@ -236,8 +236,17 @@ cdef class Session(Subscriber):
         if not known and self.past_first_ping and self.lang is not None and not self.closing:
             self.ping()
 
-    cdef int ponged(self) except -1:
+    cdef int note_ping(self) except -1:
+        """The client sent a PING, which is answered, or a PONG."""
+        cdef bytes waiting = self.after_first_ping
         self.past_first_ping = True
+        if waiting is not None:
+            self.after_first_ping = None
+            self.write_line(view_of(waiting))
+        return 0
+
+    cdef int ponged(self) except -1:
+        self.note_ping()
         if self.ping_is_out:
             self.rtt_ns = max(<uint64_t>time.monotonic_ns() - self.pinged_ns, <uint64_t>1)
             self.ping_is_out = False

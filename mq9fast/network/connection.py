@@ -185,11 +185,18 @@ class Connection(asyncio.BufferedProtocol):
     # Called by the broker.
 
     def send_info(self, *, lame_duck: bool = False) -> None:
-        """Send INFO again, because a field of it changed."""
+        """Send INFO again, because a field of it changed.
+
+        Many clients take the first line after their CONNECT and PING for PONG. So, as on nats-server, a
+        client that has not sent its first PING gets INFO after that PONG.
+        """
         info = self._handshake.info(
             self.session.cid, self.peer[0], self._nonce, self.client_type, lame_duck=lame_duck
         )
-        self.session.write(info)
+        if self.session.past_first_ping:
+            self.session.write(info)
+        else:
+            self.session.after_first_ping = info
 
     @property
     def pending_bytes(self) -> int:

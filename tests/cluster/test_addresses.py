@@ -111,6 +111,7 @@ def test_nodes_without_advertise_tell_the_addresses_that_they_hear(bare_nodes: l
     wait_until(lambda: info_of(owner.port).get("connect_urls") == told)
     assert read(owner.monitor, "/varz")["cluster"] == {"name": "BARE", "urls": told}
     with Wire(owner.port) as wire:
+        wire.ping()
         standby.stop()
         # Clients that are connected learn it.
         while _next_info(wire).get("connect_urls"):

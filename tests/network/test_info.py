@@ -159,3 +159,17 @@ def test_lame_duck_info_has_ldm_and_advertised_addresses(start_broker: Start) ->
 
     asyncio.run(listen())
     assert broker.stop() == 0
+
+
+def test_changed_info_follows_the_first_pong(start_broker: Start) -> None:
+    """Many clients take the first line after their CONNECT for PONG, and fail or hang if it is INFO."""
+    broker = start_broker("--lame-duck-duration", "600")
+    with Wire(broker.port) as new, Wire(broker.port) as known:
+        known.ping()
+        broker.process.send_signal(signal.SIGUSR2)
+        assert '"ldm":true' in known.line()
+        new.send("PING\r\nPING\r\n")
+        assert new.line() == "PONG"
+        assert '"ldm":true' in new.line()
+        assert new.line() == "PONG"
+    assert broker.stop() == 0

@@ -115,6 +115,7 @@ def test_client_certificates(start_broker: StartBroker, tmp_path: Path, certific
 def test_max_payload(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", "max_payload = 2000\n")
     with Wire(broker.port) as wire:
+        wire.ping()
         wire.create(name="box")
         for _ in range(3):
             assert "msg_id" in wire.msg("box", "x" * 1500)
@@ -134,6 +135,7 @@ def test_max_payload(start_broker: StartBroker, tmp_path: Path) -> None:
 def test_advertise(start_broker: StartBroker, tmp_path: Path) -> None:
     broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", "")
     with Wire(broker.port) as wire:
+        wire.ping()
         assert (wire.info["host"], wire.info["port"]) == ("127.0.0.1", broker.port)
         broker.reload('advertise = "[::2]:4333, b.example:4222"\n')
         info = next_info(wire)

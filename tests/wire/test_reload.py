@@ -117,6 +117,7 @@ def tls_1_2(files: Certificates, ciphers: str = "DEFAULT") -> ssl.SSLContext:
 
 def test_max_payload(server: Configured) -> None:
     with Wire(server.port) as wire:
+        wire.ping()
         for limit in (5000, 1000):
             server.reload(f"max_payload = {limit}\n", f"max_payload: {limit}\n")
             assert info(server)["max_payload"] == limit
@@ -139,6 +140,7 @@ def test_tls_on_and_off(server: Configured, files: Certificates) -> None:
     server.reload()
     with Wire(server.port) as before:
         before.sub("a")
+        before.ping()
         server.reload_tls()
         pass_info(before)
         with TlsWire(server.port, files.client_context()) as secure, Wire(server.port, None) as plain:
