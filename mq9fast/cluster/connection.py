@@ -27,6 +27,8 @@ PING_SECONDS = 0.5
 MAX_UNANSWERED_PINGS = 3
 DEFAULT_PORT = 4222
 INBOX_SID = b"1"
+# Of a server that is not there, or whose answer is not that of a NATS server. A PermissionError is one.
+CONNECT_ERRORS = (OSError, LogError, asyncio.TimeoutError, ValueError)
 _CREDS = re.compile(r"-----BEGIN [^-]+-----\s*(\S+)\s*-+END", re.MULTILINE)
 
 
@@ -57,6 +59,8 @@ class Connection:
         self._token = 0
         self._wire: Wire | None = None
         self._next_server = 0
+        self._names: dict[str, str] = {}  # of servers, by URL, as they said last
+        self.server_name = ""  # of the server that it is connected to, or was last
         self._task: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self.max_payload = 1 << 20
@@ -84,7 +88,7 @@ class Connection:
                 break
             except PermissionError as error:
                 reason, refused = str(error), refused + 1
-            except (OSError, LogError, asyncio.TimeoutError, ValueError):
+            except CONNECT_ERRORS:
                 await asyncio.sleep(RETRY_SECONDS)
         else:
             raise LogError(f"the servers of the log refuse the connection: {reason}")
@@ -170,7 +174,7 @@ class Connection:
             if self._wire is None:
                 try:
                     await self._connect_once()
-                except (OSError, LogError, asyncio.TimeoutError, ValueError) as error:
+                except CONNECT_ERRORS as error:
                     log.debug("no connection to the log: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
             elif self._wire.unanswered_pings >= MAX_UNANSWERED_PINGS:
@@ -179,10 +183,35 @@ class Connection:
                 self._wire.ping()
 
     async def _connect_once(self) -> None:
-        """Connect to the next server. Raises OSError, LogError, and PermissionError if it refuses."""
+        """Connect to the next server. Raises as `_open`."""
         servers = self._access.servers
-        url = urlsplit(servers[self._next_server % len(servers)])
+        server = servers[self._next_server % len(servers)]
         self._next_server += 1
+        self._use(*await self._open(server))
+
+    async def move_to(self, server_name: str) -> bool:
+        """Connect to the server of this name instead. Returns whether it is one of the servers, and there.
+
+        What is sent meanwhile may get lost, as when a connection is lost.
+        """
+        for server in self._access.servers:
+            if self._names.get(server, server_name) != server_name:
+                continue
+            try:
+                wire, info = await self._open(server)
+            except CONNECT_ERRORS as error:
+                log.debug("no connection to the server %s of the log: %s", server_name, error)
+                continue
+            if self._names[server] == server_name:
+                self._use(wire, info)
+                return True
+            wire.abort("")
+        return False
+
+    async def _open(self, server: str) -> tuple[Wire, dict[str, Any]]:
+        """A new connection, and what the server said of itself. Raises one of CONNECT_ERRORS: PermissionError
+        if the server refuses this client."""
+        url = urlsplit(server)
         host = url.hostname or "127.0.0.1"
         loop = asyncio.get_running_loop()
         wire = Wire(self._receive, self._lost)
@@ -204,9 +233,16 @@ class Connection:
             if is_refused or isinstance(error, ssl.SSLCertVerificationError):
                 raise PermissionError(str(error)) from error
             raise
+        self._names[server] = str(info.get("server_name"))
+        return wire, info
+
+    def _use(self, wire: Wire, info: dict[str, Any]) -> None:
+        former, self._wire = self._wire, wire
+        if former is not None:
+            former.abort("another connection is used")
+        self.server_name = str(info.get("server_name"))
         self.max_payload = int(info.get("max_payload", self.max_payload))
         self._ended.clear()
-        self._wire = wire
         self._connected()
 
     def _options(self, info: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Follower:
     def __init__(self, log: Log, store: ReplicatedStore) -> None:
         self._log = log
         self._store = store
-        self._parts: list[memoryview] = []
+        self._parts: list[bytes] = []
         self._first = 0  # the number of the record in _parts
         self._epoch = store.position.chain.epoch
         self._is_checked = store.position.sequence == 0
@@ -93,10 +93,10 @@ class Follower:
         else:
             if not self._parts:
                 self._first = sequence
-            self._parts.append(body_of(part))
+            self._parts.append(part)
             if len(self._parts) == header.of:
                 parts, self._parts = self._parts, []
-                self._apply(header, parts[0] if header.of == 1 else memoryview(b"".join(parts)), sequence)
+                self._apply(header, body_of(parts), sequence)
 
     def _fence(self, sequence: int, fence: bytes) -> None:
         position = self._store.position

@@ -5,7 +5,9 @@ An append names the sequence number that it expects to follow (`Nats-Expected-La
 of several replicas without a leader.
 """
 
+import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 
@@ -13,9 +15,14 @@ from mq9fast.cluster.appender import Appender, Found, PlaceTaken, Stored
 from mq9fast.cluster.connection import Access, Connection
 from mq9fast.cluster.jetstream_reader import JetStreamReader
 from mq9fast.cluster.log import Bounds, LogError, LogFull
+from mq9fast.cluster.tasks import end_tasks
 from mq9fast.cluster.wire import Message
 
+log = logging.getLogger("mq9fast.cluster")
+
 ASK_SECONDS = 5.0
+# How often an owner looks for the leader of the stream.
+LOOK_SECONDS = 1.0
 # max_payload counts the header of a message too.
 HEADER_BYTES = 256
 # Codes of JetStream's API.
@@ -36,7 +43,7 @@ class JetStreamLog:
         self._appender = Appender(self)
         self._connection = Connection(access, self._connected)
         self.append = self._appender.append
-        self.fence = self._appender.fence
+        self._staying: asyncio.Task[None] | None = None
         self.max_record = 0
 
     async def connect(self) -> None:
@@ -69,6 +76,30 @@ class JetStreamLog:
         for name in ("subjects", "retention", "storage", "discard", "allow_direct"):
             if found.get("config", {}).get(name) != config[name]:
                 raise LogError(f"the stream {self._stream} is not one of mq9fast: {name} differs")
+
+    async def fence(self, record: bytes) -> int:
+        sequence = await self._appender.fence(record)
+        if self._staying is None:
+            self._staying = asyncio.get_running_loop().create_task(self._stay_at_leader())
+        return sequence
+
+    async def _stay_at_leader(self) -> None:
+        """Keep the owner connected to the server that leads the stream: any other one would pass on each
+        append, and the answer to it."""
+        while True:
+            try:
+                leader = await self._leader()
+            except LogError as error:
+                log.debug("the leader of the log is not known: %s", error)
+                leader = ""
+            if leader and leader != self._connection.server_name:
+                await self._connection.move_to(leader)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _leader(self) -> str:
+        """The name of the server that leads the stream, "" if it is not known. Raises LogError."""
+        answer = await self._connection.ask(f"$JS.API.STREAM.INFO.{self._stream}", {}, ASK_SECONDS)
+        return str(answer.get("cluster", {}).get("leader") or "")
 
     def end(self) -> int:
         return self._appender.end
@@ -111,6 +142,8 @@ class JetStreamLog:
             raise LogError(f"the log cannot be trimmed: {answer['error'].get('description')}")
 
     async def close(self) -> None:
+        if self._staying is not None:
+            await end_tasks(self._staying)
         self._appender.close()
         await self._connection.close()
 

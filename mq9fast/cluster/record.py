@@ -9,27 +9,37 @@ covers all batches before it too: two nodes with the same checksum have the same
     +------+--------+------+-----+-------+------+--------+-------+------+
     | kind | format | part | of  | epoch | turn | before | after | body |
     +------+--------+------+-----+-------+------+--------+-------+------+
-    kind: 1 batches, 2 a fence. format: see FORMAT. turn: of the first batch. before, after: the checksum
-    before the first batch, and after the last one. The body of all parts: for each batch its size(4) and its
-    changes. The body of a fence is the name of the node.
+    kind: 1 batches, 2 a fence, 3 compressed batches. format: see FORMAT. turn: of the first batch. before,
+    after: the checksum before the first batch, and after the last one. The bodies of all parts together: for
+    each batch its size(4) and its changes. If that is compressed: its size(4), and a block of LZ4. The body
+    of a fence is the name of the node.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import cramjam
 
 from mq9fast._core.storage.logged_batch import chain_crc
 from mq9fast.cluster.log import LogError
 
 BATCHES = 1
 FENCE = 2
+COMPRESSED = 3
 # Kinds of all versions are below this.
 MAX_KINDS = 16
 # The format of the records that this version writes. It reads all formats up to it. Raise it with each change
 # of the records, whose first two bytes always stay, and of the rows in them: STORE_FORMAT is their format in
 # `storage/layout.py`.
-FORMAT = 1
+FORMAT = 2
 STORE_FORMAT = 4
+# Smaller records are not compressed: an append costs the log much the same then.
+COMPRESSED_FROM_BYTES = 4096
+# A compressed record is at most this share of the plain one. Else it is not worth the time of all readers.
+COMPRESSED_SHARE = 0.9
+# LZ4 makes no more bytes than this of one.
+MAX_EXPANSION = 255
 _HEADER = struct.Struct(">BBHHQQII")
 _SIZE = struct.Struct(">I")
 _POSITION = struct.Struct(">QQQIQ?")
@@ -107,7 +117,7 @@ def header_of(part: bytes | memoryview) -> Header:
     if len(part) < _HEADER.size:
         raise Damaged(f"a record has {len(part)} bytes")
     header = Header(*_HEADER.unpack_from(part))
-    if not (header.kind == BATCHES and header.part < header.of) and header.kind != FENCE:
+    if not (header.kind in (BATCHES, COMPRESSED) and header.part < header.of) and header.kind != FENCE:
         raise Damaged("a record has an unknown kind, or is not of mq9fast")
     return header
 
@@ -124,23 +134,45 @@ def node_of(fence: bytes | memoryview) -> str:
 
 def pack_record(before: Chain, batches: list[bytes], after: Chain, max_bytes: int) -> list[bytes]:
     """The parts of a record with these batches, each of at most `max_bytes`."""
-    pieces = [piece for changes in batches for piece in (_SIZE.pack(len(changes)), changes)]
-    size = sum(map(len, pieces))
+    body = b"".join([piece for changes in batches for piece in (_SIZE.pack(len(changes)), changes)])
+    kind, body = _compress(body)
     room = max_bytes - _HEADER.size
-    of = max(-(-size // room), 1)
+    of = max(-(-len(body) // room), 1)
     heads = [
-        _HEADER.pack(BATCHES, FORMAT, part, of, before.epoch, before.turn + 1, before.crc, after.crc)
+        _HEADER.pack(kind, FORMAT, part, of, before.epoch, before.turn + 1, before.crc, after.crc)
         for part in range(of)
     ]
-    if of == 1:
-        return [b"".join([heads[0], *pieces])]
-    body = memoryview(b"".join(pieces))
-    return [b"".join([head, body[i * room : (i + 1) * room]]) for i, head in enumerate(heads)]
+    view = memoryview(body)
+    return [b"".join([head, view[i * room : (i + 1) * room]]) for i, head in enumerate(heads)]
 
 
-def body_of(part: bytes | memoryview) -> memoryview:
-    """The body of a part."""
-    return memoryview(part)[_HEADER.size :]
+def _compress(body: bytes) -> tuple[int, bytes]:
+    """The kind of the record with these batches, and its body."""
+    if len(body) >= COMPRESSED_FROM_BYTES:
+        block = cramjam.lz4.compress_block(body, store_size=False)
+        if len(block) < len(body) * COMPRESSED_SHARE:
+            return COMPRESSED, b"".join((_SIZE.pack(len(body)), block))
+    return BATCHES, body
+
+
+def body_of(parts: Sequence[bytes | memoryview]) -> memoryview:
+    """The body of the record with these parts, as it was before it was compressed. Raises Damaged."""
+    bodies = [memoryview(part)[_HEADER.size :] for part in parts]
+    body = bodies[0] if len(bodies) == 1 else memoryview(b"".join(bodies))
+    return _decompressed(body) if parts[0][0] == COMPRESSED else body
+
+
+def _decompressed(body: memoryview) -> memoryview:
+    if len(body) < _SIZE.size:
+        raise Damaged("a compressed record is cut off")
+    (size,) = _SIZE.unpack_from(body)
+    block = body[_SIZE.size :]
+    if size > MAX_EXPANSION * len(block):
+        raise Damaged(f"{len(block)} bytes of a record cannot be {size} bytes that were compressed")
+    try:
+        return memoryview(cramjam.lz4.decompress_block(block, output_len=size))
+    except cramjam.DecompressionError as error:
+        raise Damaged(f"a record cannot be decompressed: {error}") from error
 
 
 def batches_in(body: memoryview) -> Iterator[memoryview]:

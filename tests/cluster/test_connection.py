@@ -124,6 +124,35 @@ def test_server_that_goes_away(start: Start) -> None:
     asyncio.run(main())
 
 
+def test_moving_to_another_server(start: Start) -> None:
+    ports = [start(f"server_name: s{number}") for number in range(2)]
+
+    async def main() -> None:
+        connected: asyncio.Queue[None] = asyncio.Queue()
+        nobody = url(free_ports(1)[0])
+        connection = Connection(
+            Access([*url(ports[0]), *nobody, *url(ports[1])]), lambda: connected.put_nowait(None)
+        )
+        await connection.connect()
+        assert (connection.server_name, connected.qsize()) == ("s0", 1)
+        assert not await connection.move_to("s2")
+        assert (connection.server_name, connected.qsize()) == ("s0", 1)
+        assert await connection.move_to("s1")
+        assert (connection.server_name, connected.qsize()) == ("s1", 2)
+        await echoes(connection)
+        assert connection._wire is not None
+        connection._wire.abort("cut")
+        await echoes_again(connection, connected)
+        await connection.close()
+
+    async def echoes_again(connection: Connection, connected: "asyncio.Queue[None]") -> None:
+        for _ in range(3):
+            await asyncio.wait_for(connected.get(), WAIT_SECONDS)
+        await echoes(connection)
+
+    asyncio.run(main())
+
+
 def test_question_without_an_answer(start: Start) -> None:
     port = start()
 

@@ -1,20 +1,23 @@
 """The log on three real nats-servers."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from mq9fast.cluster import jetstream_log
 from mq9fast.cluster.connection import Access
 from mq9fast.cluster.jetstream_log import JetStreamLog
 from mq9fast.cluster.log import Deposed, LogError, LogFull
 from mq9fast.cluster.replicated_store import ReplicatedStore
 from tests.cluster.test_appender import append
-from tests.support.nats_cluster import NatsCluster
+from tests.support.nats_cluster import SIZE, NatsCluster
 from tests.support.owner import become_owner, copy_of, owner, rows_of
 from tests.support.sends import send
+from tests.support.waiting import WAIT_SECONDS, wait_until_async
 
 _streams = iter(range(1000))
 
@@ -100,6 +103,35 @@ def test_reader_follows_the_end(servers: NatsCluster, stream: str) -> None:
             for i in range(50):
                 await append(log, b"%d" % i, i)
             assert await reading == [(i + 1, b"%d" % i) for i in range(50)]
+
+    run(case)
+
+
+def test_owner_stays_connected_to_the_leader(
+    servers: NatsCluster, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jetstream_log, "LOOK_SECONDS", 0.02)
+
+    async def case() -> None:
+        async with opened(servers, stream) as log:
+            connection = log._connection
+            api = f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}"
+
+            async def is_at_leader() -> bool:
+                return connection.server_name == await log._leader()
+
+            end = await log.fence(b"fence")
+            for server in range(SIZE):
+                await wait_until_async(is_at_leader)
+                former, at = connection.server_name, time.monotonic()
+                other = f"n{(int(former[1:]) + 1 + server % 2) % SIZE}"
+                await connection.ask(api, {"placement": {"preferred": other}}, 5)
+                # Appends go on meanwhile: those whose answer is lost with a connection are sent again.
+                while connection.server_name == former and time.monotonic() < at + WAIT_SECONDS:
+                    end = await append(log, b"record %d" % end, end)
+                assert connection.server_name == other
+            records = await read(log, 2, end - 1)
+            assert records == [(number, b"record %d" % (number - 1)) for number in range(2, end + 1)]
 
     run(case)
 

@@ -1,5 +1,6 @@
 """Records: whatever changes a store gets, a follower's store gets the same from the record."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 from mq9fast._core.storage.logged_batch import LoggedBatch, apply_changes
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast.cluster.record import (
+    BATCHES,
+    COMPRESSED,
+    COMPRESSED_FROM_BYTES,
     FORMAT,
     STORE_FORMAT,
     Chain,
@@ -75,10 +79,50 @@ def test_record_brings_the_same_changes(batches: list[list[tuple[str, ...]]], ma
     assert {(each.epoch, each.turn, each.before, each.after) for each in headers} == {(7, 42, 99, after.crc)}
     found: dict[bytes, bytes] = {}
     chain = before
-    for body in batches_in(memoryview(b"".join(body_of(part) for part in parts))):
+    for body in batches_in(body_of(parts)):
         chain = chain.after(body)
         apply_changes(body, Dictionary(found))
     assert (found, chain) == (rows, after)
+
+
+def record_of(*batches: bytes, max_bytes: int = 1 << 20) -> list[bytes]:
+    return pack_record(Chain(), list(batches), Chain(), max_bytes)
+
+
+@pytest.mark.parametrize("max_bytes", [200, 1 << 20])
+def test_large_record_is_compressed(max_bytes: int) -> None:
+    batch = b"".join(b'{"task":%d,"state":"done"}' % number for number in range(1000))
+    parts = record_of(batch, max_bytes=max_bytes)
+    assert {header_of(part).kind for part in parts} == {COMPRESSED}
+    assert sum(map(len, parts)) < len(batch) / 2
+    assert list(batches_in(body_of(parts))) == [batch]
+
+
+@pytest.mark.parametrize("size", [COMPRESSED_FROM_BYTES - 5, 100_000])
+def test_record_that_would_not_get_smaller_is_not_compressed(size: int) -> None:
+    batch = bytes(size) if size < COMPRESSED_FROM_BYTES else random.Random(1).randbytes(size)
+    (part,) = record_of(batch)
+    assert (header_of(part).kind, list(batches_in(body_of([part])))) == (BATCHES, [batch])
+
+
+def test_record_of_format_1_is_read() -> None:
+    (part,) = record_of(b"changes")
+    old = part[:1] + b"\1" + part[2:]
+    assert header_of(old).format == 1
+    assert list(batches_in(body_of([old]))) == [b"changes"]
+
+
+def test_damaged_compressed_record() -> None:
+    (part,) = record_of(bytes(COMPRESSED_FROM_BYTES))
+    head, size, block = part[:30], part[30:34], part[34:]
+    for body, reason in (
+        (size[:3], "cut off"),
+        (size + block[:-1], "cannot be decompressed"),
+        (b"\xff" + size[1:] + block, "cannot be 42"),
+        (b"\0\0\0\1" + block, "cannot be decompressed"),
+    ):
+        with pytest.raises(Damaged, match=reason):
+            body_of([head + body])
 
 
 @given(st.lists(batches, max_size=4))
