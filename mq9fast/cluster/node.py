@@ -68,6 +68,10 @@ class Stopped(Exception):  # noqa: N818
     """The node is to stop."""
 
 
+class ServingError(StartError):
+    """The broker of the owner did not start, such as for a port that another process uses."""
+
+
 class Node:
     """A node. `broker`: the broker of the owner, None on a standby.
 
@@ -232,7 +236,8 @@ class Node:
     async def _note_failure(self, error: Exception) -> None:
         """The store is not in use now: tell why, and wait before it is opened again."""
         self._is_damaged = self._is_damaged or is_damage(error)
-        reason = f"the store does not follow the log: {error}"
+        cannot_serve = isinstance(error, ServingError)
+        reason = str(error) if cannot_serve else f"the store does not follow the log: {error}"
         if reason not in self.health.reasons:
             log.error("%s", reason)
         self.health.report(STORE, reason)
@@ -320,7 +325,7 @@ class Node:
             )
             self._monitor.close()
             replica.give()
-            await broker.start()
+            await self._start(broker)
             self.broker = broker
             self.takeovers += 1
             self._set_role("owner")
@@ -332,6 +337,13 @@ class Node:
             await self._end_owning(lease, replica)
         if replica.failure is not None and not self._deposed.is_set() and not self._stop.is_set():
             raise replica.failure
+
+    @staticmethod
+    async def _start(broker: Broker) -> None:
+        try:
+            await broker.start()
+        except StartError as error:
+            raise ServingError(f"this node cannot serve: {error}") from error
 
     def _append_failed(self, error: LogError) -> None:
         """The log refuses what this node appends."""
