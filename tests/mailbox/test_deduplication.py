@@ -12,12 +12,14 @@ import pytest
 from mq9fast.errors import REASONS
 from tests.support.broker import Broker
 from tests.support.data_directory import rows_of
+from tests.support.faults.clocks import Clocks
 from tests.support.mailbox import exists
 from tests.support.nats_py import connect
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
 StartBroker = Callable[..., Broker]
+HOUR = 3600
 
 
 def with_id(message_id: str | bytes) -> bytes:
@@ -260,30 +262,34 @@ def test_ids_whose_window_ended_while_the_broker_was_down_are_forgotten(start_br
         wait_until(lambda: broker.metric("mq9fast_remembered_ids") == 0)
 
 
-def test_rows_of_forgotten_ids_are_deleted(start_broker: StartBroker) -> None:
+def test_rows_of_forgotten_ids_are_deleted(start_broker: StartBroker, tmp_path: Path) -> None:
     """Those of an earlier broker too, although nobody sends to the mailbox."""
-    broker = start_broker("--monitor-port", "0")
-    with Wire(broker.port) as wire:
-        wire.create(name="box", duplicate_window=1)
-        wire.create(name="idle", duplicate_window=3)
-        for n in range(10):
-            send(wire, "box", f"{n}")
-            send(wire, "idle", f"{n}")
-        wait_until(lambda: broker.metric("mq9fast_remembered_ids") == 10)
-    broker.stop()
-    assert len(id_rows(broker.data_dir)) == 10
+    clocks = Clocks(tmp_path)
+    broker = start_broker("--monitor-port", "0", env=clocks.env)
 
-    def rows_after_a_while() -> int:
-        broker.start()
-        time.sleep(1.5)
+    def wait_until_remembered(count: int) -> None:
+        wait_until(lambda: broker.metric("mq9fast_remembered_ids") == count)
         broker.stop()
-        return len(id_rows(broker.data_dir))
+        assert len(id_rows(broker.data_dir)) == count
 
-    # On a busy machine a start alone may take as long as the window of `idle`.
-    wait_until(lambda: rows_after_a_while() == 0)
+    with Wire(broker.port) as wire:
+        for name, hours, count in (("short", 1, 5), ("idle", 3, 7), ("long", 5, 10)):
+            wire.create(name=name, duplicate_window=hours * HOUR)
+            for n in range(count):
+                send(wire, name, f"{n}")
+    clocks.pass_time(2 * HOUR)
+    wait_until_remembered(17)
+    clocks.pass_time(2 * HOUR)
+    # Ids are loaded in the order of the mailboxes: once it has those of `long`, it has forgotten the others.
+    broker.start()
+    wait_until_remembered(10)
+    broker.start()
+    wait_until(lambda: broker.metric("mq9fast_remembered_ids") == 10)
+    clocks.pass_time(2 * HOUR)
+    wait_until_remembered(0)
     broker.start()
     with Wire(broker.port) as wire:
-        assert send(wire, "idle", "1") == {"msg_id": 10}
+        assert send(wire, "idle", "1") == {"msg_id": 7}
 
 
 @pytest.mark.parametrize("restart", [False, True])
