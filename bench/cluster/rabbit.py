@@ -10,7 +10,8 @@ from bench.peers.amqp import Amqp, Confirms, RabbitNode, node_name, program, pub
 from bench.peers.comparison import Figure, Lap, percentiles
 from bench.peers.exchange import Source, exchange
 from bench.peers.rows_send import BODY
-from bench.peers.servers import Server, Setup, free_port
+from bench.peers.servers import Server, Setup
+from tests.support.ports import free_port, free_ports
 
 NODES = 3
 QUEUE = b"bench"
@@ -50,7 +51,7 @@ class RabbitCluster(Server):
         mapper_port = free_port()
         self.mapper = start_mapper(mapper_port)
         self.nodes: list[QuorumNode] = []
-        ports = [free_port() for _ in range(NODES)]
+        ports = free_ports(NODES)
         try:
             for port in ports:
                 self.nodes.append(QuorumNode(self.place / str(port), mapper_port, port, ports))

@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 from bench.peers.exchange import wait_in_kernel
-from bench.peers.servers import Server, Setup, free_port, listens
+from bench.peers.servers import START_SECONDS, Server, Setup, listens
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 METHOD, HEADER, BODY = 1, 2, 3
 FRAME_END = b"\xce"
@@ -26,11 +28,10 @@ def program() -> Path | None:
 
 
 def start_mapper(port: int) -> "subprocess.Popen[bytes]":
-    """Start the port mapper of Erlang, and wait until it listens."""
+    """Start the port mapper of Erlang, and wait until it listens. Raises AssertionError if it does not."""
     command = ["epmd", "-port", str(port), "-address", "127.0.0.1"]
     mapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not listens(port):
-        pass
+    wait_until(lambda: listens(port), START_SECONDS)
     return mapper
 
 

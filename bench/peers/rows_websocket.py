@@ -8,7 +8,8 @@ from bench.peers.comparison import RATE, Comparison, Figure, Lap, Row, Side
 from bench.peers.exchange import FramedBytes, Source, exchange
 from bench.peers.nats import NatsServer, delivered_bytes, pub
 from bench.peers.payloads import payload
-from bench.peers.servers import Mq9fast, Server, Setup, free_port
+from bench.peers.servers import Mq9fast, Server, Setup
+from tests.support.ports import free_port
 from tests.support.websocket_client import BINARY, WebWire, frame
 
 CLIENTS = 100

@@ -78,12 +78,6 @@ def start(tmp_path: Path) -> Iterator[type[Dev]]:
         each.end()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_it_serves_until_ctrl_c_and_leaves_nothing(start: type[Dev], tmp_path: Path) -> None:
     dev = start("--port", "0")
     with Wire(dev.port) as wire:

@@ -13,8 +13,8 @@ from mq9fast.cluster.log import LogError
 from mq9fast.cluster.wire import Message
 from tests.support.certificates import Certificates
 from tests.support.creds import make_credentials
-from tests.support.nats_cluster import free_ports
 from tests.support.nats_server import NATS_SERVER
+from tests.support.ports import free_port, free_ports
 from tests.support.waiting import WAIT_SECONDS, wait_until
 
 Start = Callable[..., int]
@@ -26,7 +26,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     processes = []
 
     def start(lines: str = "", port: int = 0) -> int:
-        port = port or free_ports(1)[0]
+        port = port or free_port()
         config = tmp_path / f"{port}.conf"
         config.write_text(f"listen: 127.0.0.1:{port}\n{lines}\n")
         assert NATS_SERVER is not None

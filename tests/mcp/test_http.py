@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from bench.peers.servers import free_port, listens
+from bench.peers.servers import listens
 from tests.support.broker import Broker
 from tests.support.mcp_client import call, failure
+from tests.support.ports import free_port
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 

@@ -1,7 +1,6 @@
 """HTTP on the monitoring port: methods, paths, connections, limits and errors."""
 
 import json
-import random
 import re
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from mq9fast.monitoring.http import MAX_CONNECTIONS
 from tests.support.broker import Broker
 from tests.support.monitoring import get, monitor_port, read
+from tests.support.ports import free_port
 from tests.support.waiting import WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
@@ -34,15 +34,6 @@ def exchange(port: int, request: bytes) -> bytes:
         while more := raw.recv(65536):
             received += more
     return received
-
-
-def free_port() -> int:
-    """A free port outside the range from which the system picks ports."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as attempt, suppress(OSError):
-            attempt.bind(("127.0.0.1", port))
-            return port
 
 
 def test_healthz_of_a_healthy_broker(port: int) -> None:

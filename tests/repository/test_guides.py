@@ -6,19 +6,16 @@ for all chapters of a page starts with the TOML block of "Connect", if it has on
 """
 
 import re
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.broker import Broker
+from tests.support.programs import run_in_coroutine
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONNECT = "Connect"
-MAX_SECONDS = 60.0
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -63,13 +60,5 @@ def test_programs_print_what_the_guide_says(guide: tuple[str, Broker]) -> None:
     for heading in (heading for of_page, heading in PROGRAMS if of_page == page):
         blocks = GUIDES[page][heading]
         code = joined(GUIDES[page][CONNECT], "python") + joined(blocks, "python")
-        program = (
-            f"async def main():\n{textwrap.indent(code, '    ')}\n\nimport asyncio\nasyncio.run(main())\n"
-        )
-        ran = subprocess.run(
-            [sys.executable, "-c", program.replace("nats://127.0.0.1:4222", broker.url)],
-            capture_output=True,
-            text=True,
-            timeout=MAX_SECONDS,
-        )
+        ran = run_in_coroutine(code.replace("nats://127.0.0.1:4222", broker.url))
         assert (ran.returncode, ran.stdout) == (0, joined(blocks, "text")), f"{heading}: {ran.stderr}"

@@ -1,9 +1,6 @@
 """Both programs of each chapter of docs/moving.md, run against the real servers, print what the page says."""
 
 import re
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +11,10 @@ from bench.peers.nats import jetstream
 from bench.peers.resp import redis
 from bench.peers.servers import Setup
 from tests.support.broker import Broker
+from tests.support.programs import run_in_coroutine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "moving.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MAX_SECONDS = 60.0
 # By a word of the heading: the server, and the port that its program names.
 PEERS: dict[str, tuple[Setup, str]] = {
     "list": (redis("everysec"), "6379"),
@@ -42,16 +39,7 @@ CHAPTERS = chapters()
 
 
 def run(program: str) -> str:
-    ran = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import asyncio\nasync def main():\n{textwrap.indent(program, '    ')}\nasyncio.run(main())",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=MAX_SECONDS,
-    )
+    ran = run_in_coroutine(program)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

@@ -1,24 +1,15 @@
 """Three real nats-servers with JetStream that are one cluster, on this machine."""
 
 import signal
-import socket
 import subprocess
 import urllib.request
 from pathlib import Path
 
 from tests.support.nats_server import NATS_SERVER
+from tests.support.ports import free_ports
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 
 SIZE = 3
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class NatsCluster:

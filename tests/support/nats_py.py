@@ -1,9 +1,11 @@
 """nats-py with longer timeouts: its default of half a second is too short on a busy machine."""
 
+import functools
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from tests.support.waiting import WAIT_SECONDS
 
@@ -20,6 +22,17 @@ class PatientClient(Client):
         # Otherwise nats-py can write PING before commands that are still queued, such as UNSUB for a drain.
         await self._flush_pending(force_flush=True)
         await super().flush(timeout)
+
+
+def wait_patiently() -> None:
+    """Have nats-py wait longer in this process wherever a program does not say how long."""
+    for owner, method, limit in (
+        (Client, "connect", "connect_timeout"),
+        (Client, "request", "timeout"),
+        (Subscription, "next_msg", "timeout"),
+    ):
+        patient = functools.partialmethod(getattr(owner, method), **{limit: WAIT_SECONDS})
+        setattr(owner, method, patient)
 
 
 async def connect(url: str, **options: Any) -> PatientClient:
