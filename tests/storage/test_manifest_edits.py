@@ -2,7 +2,6 @@
 
 import errno
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,38 +13,30 @@ from mq9fast.maintenance.check import check_directory
 from mq9fast.maintenance.salvage import salvage
 from mq9fast.storage.manifest import read_manifest
 from tests.fault.harness.machine import SMALL_STORE
-from tests.support.broker import Broker
 from tests.support.data_directory import (
     change_state,
     file_hashes,
     log_files,
-    pretend_reboot,
     read_state,
     repeated_start_error,
 )
 from tests.support.faults.shim import KILL, Shim
-from tests.support.mailbox import list_all
-from tests.support.wire_client import Wire
+from tests.support.killed_store import KilledStore, copy_after_reboot, send_until_killed
 
-TEXT = "x" * 900
 DELETED_TABLES = 4
 HEADER_BYTES = 7
 
 
-class Compacted:
-    """A killed store, whose MANIFEST ends with the edits of a flush and of a compaction, and perhaps more.
+class Compacted(KilledStore):
+    """A store, whose MANIFEST ends with the edits of a flush and of a compaction, and perhaps more.
 
-    It still has all files that these edits replaced. `ids`: of all acknowledged messages. `at`: where the
-    edit of the flush begins.
+    It still has all files that these edits replaced. `at`: where the edit of the flush begins.
     """
 
     def __init__(self, path: Path, ids: list[int]) -> None:
-        self.path = path
-        self.ids = ids
-        self.manifest = path / (path / "CURRENT").read_text().strip()
-        content = self.manifest.read_bytes()
+        super().__init__(path, ids)
         reader = PayloadReader()
-        reader.feed(content)
+        reader.feed(self.manifest.read_bytes())
         ends = [0]
         for payload in reader.payloads:
             ends.append(ends[-1] + HEADER_BYTES + len(payload))
@@ -53,7 +44,7 @@ class Compacted:
         changes = [number for number, payload in enumerate(reader.payloads) if b"box" in payload]
         flushed = changes[DELETED_TABLES - 1]
         self.at = ends[flushed]
-        assert len(changes) > DELETED_TABLES and len(content) < 32768
+        assert len(changes) > DELETED_TABLES
 
     def damage(self) -> None:
         with self.manifest.open("r+b") as file:
@@ -75,40 +66,19 @@ class Compacted:
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Compacted:
     directory = tmp_path_factory.mktemp("compacted")
-    shim = Shim(directory)
-    broker = Broker(directory / "data", "--min-free", "0", env=shim.env, command=SMALL_STORE)
-    ids = []
-    # Files that were replaced stay, as when one fsync is under way for all these edits.
-    shim.fail("unlink", "*.log", errno.EIO)
-    shim.fail("unlink", "*.sst", KILL)
-    with Wire(broker.port) as wire:
-        wire.create(name="box")
-        while True:
-            try:
-                ids.append(wire.msg("box", TEXT)["msg_id"])
-            except (OSError, EOFError):
-                break
-    broker.kill()
+
+    def keep_replaced_files(shim: Shim) -> None:
+        """As when one fsync is under way for all these edits."""
+        shim.fail("unlink", "*.log", errno.EIO)
+        shim.fail("unlink", "*.sst", KILL)
+
+    ids = send_until_killed(directory, SMALL_STORE, keep_replaced_files)
     return Compacted(directory / "data", ids)
 
 
 @pytest.fixture
 def compacted(original: Compacted, tmp_path: Path) -> Compacted:
-    """A copy, after a reboot."""
-    shutil.copytree(original.path, tmp_path / "data")
-    pretend_reboot(tmp_path / "data")
-    return Compacted(tmp_path / "data", original.ids)
-
-
-def check_holds_all(store: Compacted, path: Path) -> None:
-    broker = Broker(path)
-    try:
-        with Wire(broker.port) as wire:
-            given = list_all(wire, "box")
-        assert set(store.ids) <= given.keys() and set(given.values()) == {TEXT}
-        assert "acknowledged" not in broker.log.read_text()
-    finally:
-        broker.end()
+    return copy_after_reboot(original, tmp_path)
 
 
 def test_all_edits_from_the_damaged_one_on_are_cut_off(compacted: Compacted) -> None:
@@ -116,7 +86,7 @@ def test_all_edits_from_the_damaged_one_on_are_cut_off(compacted: Compacted) -> 
     report = check_directory(compacted.path)
     assert report.is_sound, report.problems
     assert f"damaged {compacted.manifest.name} from byte {compacted.at}" in report.notes[0]
-    check_holds_all(compacted, compacted.path)
+    compacted.check_holds_all()
 
 
 def test_backup_is_the_store_without_these_edits(compacted: Compacted, tmp_path: Path) -> None:
@@ -124,7 +94,7 @@ def test_backup_is_the_store_without_these_edits(compacted: Compacted, tmp_path:
     before = file_hashes(compacted.path)
     back_up(compacted.path, tmp_path / "backup")
     assert file_hashes(compacted.path) == before
-    check_holds_all(compacted, tmp_path / "backup")
+    compacted.check_holds_all(tmp_path / "backup")
 
 
 @pytest.mark.parametrize("gone", ["log", "tables", "both"])
@@ -144,7 +114,7 @@ def test_edits_that_took_effect_are_not_cut_off(compacted: Compacted, tmp_path: 
     with pytest.raises(StoreError, match="is damaged"):
         back_up(compacted.path, tmp_path / "backup")
     salvage(compacted.path, tmp_path / "salvaged")
-    check_holds_all(compacted, tmp_path / "salvaged")
+    compacted.check_holds_all(tmp_path / "salvaged")
 
 
 def test_log_that_begins_later_is_noticed_without_a_fresh_state(compacted: Compacted) -> None:

@@ -11,62 +11,45 @@ import pytest
 from mq9fast.maintenance.backup import back_up
 from mq9fast.maintenance.check import check_directory
 from tests.fault.harness.machine import SMALL_STORE
-from tests.support.broker import Broker, run_broker
+from tests.support.broker import run_broker
 from tests.support.data_directory import (
     file_hashes,
     flip_byte,
     log_files,
-    pretend_reboot,
     repeated_start_error,
 )
 from tests.support.faults.shim import KILL, Shim
-from tests.support.mailbox import list_all
-from tests.support.wire_client import Wire
+from tests.support.killed_store import KilledStore, copy_after_reboot, send_until_killed
 
-TEXT = "x" * 900
 DAMAGED = "is damaged"
 
 
-class Unfinished:
-    """A killed store. The last edits of its MANIFEST have reached the system, but not the disk: that of a
-    flush, from `last` to `end`, and one about the log. `ids`: of all acknowledged messages."""
+class Unfinished(KilledStore):
+    """The last edits of its MANIFEST have reached the system, but not the disk: that of a flush, from `last`
+    to `end`, and one about the log."""
 
     def __init__(self, path: Path, ids: list[int]) -> None:
-        self.path = path
-        self.ids = ids
-        self.manifest = path / (path / "CURRENT").read_text().strip()
+        super().__init__(path, ids)
         content = self.manifest.read_bytes()
         at = [0]
         while at[-1] < len(content):
             at.append(at[-1] + 7 + int.from_bytes(content[at[-1] + 4 : at[-1] + 6], "little"))
-        assert len(at) > 6 and len(content) < 32768
+        assert len(at) > 6
         self.last, self.end, _ = at[-3:]
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Unfinished:
     directory = tmp_path_factory.mktemp("unfinished")
-    shim = Shim(directory)
-    broker = Broker(directory / "data", "--min-free", "0", env=shim.env, command=SMALL_STORE)
-    ids = []
-    shim.fail("fsync", "MANIFEST-*", KILL, skip=1, most=1)
-    with Wire(broker.port) as wire:
-        wire.create(name="box")
-        while True:
-            try:
-                ids.append(wire.msg("box", TEXT)["msg_id"])
-            except (OSError, EOFError):
-                break
-    broker.kill()
+    ids = send_until_killed(
+        directory, SMALL_STORE, lambda shim: shim.fail("fsync", "MANIFEST-*", KILL, skip=1, most=1)
+    )
     return Unfinished(directory / "data", ids)
 
 
 @pytest.fixture
 def unfinished(original: Unfinished, tmp_path: Path) -> Unfinished:
-    """A copy, after a reboot."""
-    shutil.copytree(original.path, tmp_path / "data")
-    pretend_reboot(tmp_path / "data")
-    return Unfinished(tmp_path / "data", original.ids)
+    return copy_after_reboot(original, tmp_path)
 
 
 def write(store: Unfinished, at: int, data: bytes) -> None:
@@ -108,16 +91,7 @@ DAMAGES = [
 
 def check_serves(store: Unfinished, *, damaged: bytes) -> None:
     """Start a broker, which cuts off the end of `damaged`, the content of the MANIFEST."""
-    broker = Broker(store.path)
-    try:
-        with Wire(broker.port) as wire:
-            given = list_all(wire, "box")
-        assert set(store.ids) <= given.keys() and set(given.values()) == {TEXT}
-        log = broker.log.read_text()
-        assert f"a power cut damaged the end of {store.manifest.name}" in log
-        assert "acknowledged" not in log
-    finally:
-        broker.end()
+    assert f"a power cut damaged the end of {store.manifest.name}" in store.check_holds_all()
     copies = [file.read_bytes() for file in store.path.glob(f"lost-*/{store.manifest.name}")]
     assert damaged in copies
 
@@ -144,13 +118,7 @@ def test_directory_with_a_damaged_end_is_backed_up(
     copied = back_up(unfinished.path, tmp_path / "backup")
     assert copied.report.holds.messages >= len(unfinished.ids)
     assert file_hashes(unfinished.path) == before
-    broker = Broker(tmp_path / "backup")
-    try:
-        with Wire(broker.port) as wire:
-            assert set(unfinished.ids) <= list_all(wire, "box").keys()
-        assert "WARNING" not in broker.log.read_text()
-    finally:
-        broker.end()
+    assert "WARNING" not in unfinished.check_holds_all(tmp_path / "backup")
 
 
 def test_damaged_end_is_refused_after_a_kill(unfinished: Unfinished, original: Unfinished) -> None:
