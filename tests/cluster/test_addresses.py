@@ -13,16 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster
+from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster, needs_nodes
 from tests.support.monitoring import get, read
-from tests.support.nats_cluster import free_ports
-from tests.support.nats_server import NATS_SERVER
+from tests.support.ports import free_ports
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 from tests.support.wire_client import Wire
 
-pytestmark = pytest.mark.skipif(
-    NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-)
+pytestmark = needs_nodes
 
 
 def address(port: int) -> str:
@@ -59,25 +56,26 @@ def test_standby_has_only_pages_about_the_cluster(cluster: LocalCluster) -> None
 class BareNode:
     """A broker that is started by itself, with servers of a log that run already."""
 
-    def __init__(self, servers: LocalCluster, name: str, directory: Path) -> None:
+    def __init__(self, servers: LocalCluster, name: str, directory: Path, cluster: str = "BARE") -> None:
         self.port, self.monitor = free_ports(2)
+        self.log = directory / f"{name}.log"
         peers = servers.peers.values()
         settings = {
             "cluster-log": ",".join(f"nats://{address(peer.log_port)}" for peer in peers),
             "cluster-log-monitor": ",".join(f"http://{address(peer.log_monitor_port)}" for peer in peers),
-            "cluster-name": "BARE",
+            "cluster-name": cluster,
             "node-name": name,
             "port": self.port,
             "monitor-port": self.monitor,
             "data-dir": directory / name,
+            "log-file": self.log,
         }
         flags = [f"--{key}={value}" for key, value in settings.items()]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mq9fast", *flags],
-            cwd=directory,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self.command = [sys.executable, "-m", "mq9fast", *flags]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -145,6 +143,34 @@ def test_owner_that_was_cut_off_and_whose_port_is_taken_hands_over(cluster: Loca
         let_go_on(servers + brokers)
     cluster.wait_until_whole()
     wait_until(lambda: cluster.health(owner) == "")
+
+
+def test_node_whose_port_is_taken_names_it_and_serves_when_it_is_free(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    node = BareNode(cluster, "a", tmp_path, "TAKEN")
+    try:
+        wait_until(lambda: _role(node) == "owner", START_SECONDS)
+        node.stop()
+        with socket.create_server(("127.0.0.1", node.port)):
+            node.start()
+            reason = (
+                f"this node cannot serve: cannot listen on {address(node.port)}: "
+                "another process uses this port; stop it, or change port"
+            )
+            wait_until(lambda: reason in node.log.read_text(), START_SECONDS)
+            wait_until(lambda: _error(node) == reason)
+        wait_until(lambda: _role(node) == "owner" and not _error(node))
+        assert "the store does not follow" not in node.log.read_text()
+    finally:
+        node.stop()
+
+
+def _error(node: BareNode) -> str:
+    """What /healthz says is wrong, "" if nothing is."""
+    with contextlib.suppress(OSError):
+        return str(json.loads(get(node.monitor, "/healthz")[2]).get("error", ""))
+    return "no answer"
 
 
 def refuses(port: int) -> bool:

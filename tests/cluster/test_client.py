@@ -4,23 +4,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 import mq9fast
 from mq9fast.client import Mq9
-from tests.support.local_cluster import BROKER, NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import BROKER, NAMES, LocalCluster, needs_nodes
 from tests.support.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 # The machine may be busy.
 TIMEOUT_SECONDS = 60
 

@@ -1,7 +1,6 @@
 """Three nodes, each with a network of its own, and clients: what cut, slow and lossy links do."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -19,17 +18,10 @@ from tests.cluster.harness.cuts import (
 )
 from tests.cluster.harness.scene import Inject
 from tests.cluster.harness.together import LANES, Together, faults_together
-from tests.support.local_cluster import CLIENTS, NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import CLIENTS, NAMES, LocalCluster, needs_nodes
 from tests.support.network import Network, NetworkError
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 
 
 # Those that take long come first.
@@ -68,12 +60,6 @@ def together(
 
     with faults_together(request, start, FAULTS) as together:
         yield together
-
-
-@pytest.fixture
-def survived(request: pytest.FixtureRequest, together: Together[Checked]) -> Checked:
-    """The cuts of this test have broken nothing that clients were promised."""
-    return together.result(request.node.name)
 
 
 def test_owner_cut_off(survived: Checked) -> None:

@@ -1,7 +1,6 @@
 """Three nodes on this machine, and what kills and stops of each of their processes do to clients."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -21,16 +20,9 @@ from tests.cluster.harness.failures import (
 )
 from tests.cluster.harness.scene import Inject
 from tests.cluster.harness.together import Together, faults_together
-from tests.support.local_cluster import LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import LocalCluster, needs_nodes
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 # Those that take long come first.
 FAULTS: dict[str, Sequence[Inject]] = {
     "test_everything_killed": [kill_everything],
@@ -55,12 +47,6 @@ def together(
 
     with faults_together(request, start, FAULTS) as together:
         yield together
-
-
-@pytest.fixture
-def survived(request: pytest.FixtureRequest, together: Together[Checked]) -> Checked:
-    """The faults of this test have broken nothing that clients were promised."""
-    return together.result(request.node.name)
 
 
 def test_killed_owner(survived: Checked) -> None:

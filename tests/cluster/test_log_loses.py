@@ -13,17 +13,10 @@ import nats
 import pytest
 
 from tests.support.counted_sends import sends_survive
-from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster, needs_nodes
 from tests.support.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 # Records, of which the clients make more in a second.
 MARGIN = 20
 HASTY = str(Path(__file__).parents[1] / "support/hasty")

@@ -13,21 +13,14 @@ from tests.cluster.harness.cuts import leave_owner_to_readers
 from tests.cluster.harness.scene import Inject
 from tests.cluster.harness.together import Together
 from tests.cluster.harness.workload import ClusterWorkload, QuietWorkload
-from tests.support.local_cluster import CLIENTS, NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import CLIENTS, NAMES, LocalCluster, needs_nodes
 from tests.support.network import Network, NetworkError
 from tests.support.waiting import wait_until
 
 PLANTED = Path(__file__).parents[1] / "support/planted"
 # A fault shows at one of so many kills.
 KILLS = 8
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 
 
 def rules_broken(

@@ -6,23 +6,15 @@ The cluster is started, and found by its clients, as docs/cluster.md tells a new
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 import mq9fast
 from mq9fast.client import Mq9
-from tests.support.local_cluster import BROKER, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import BROKER, LocalCluster, needs_nodes
 from tests.support.waiting import START_SECONDS, wait_until, wait_until_async
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 # The machine may be busy.
 TIMEOUT_SECONDS = 60
 TASKS, WORKERS = 12, 3

@@ -12,18 +12,11 @@ import pytest
 from tests.support.counted_sends import sends_survive
 from tests.support.data_directory import flip_byte
 from tests.support.faults.shim import Shim
-from tests.support.local_cluster import BROKER, NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import BROKER, NAMES, LocalCluster, needs_nodes
 from tests.support.waiting import wait_until
 from tests.support.wire_client import MAILBOX, Wire
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 # Tables are compressed.
 BODY = random.Random(16).randbytes(900_000)
 # More than a memtable, and as much as an idle owner flushes.

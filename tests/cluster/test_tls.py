@@ -12,16 +12,9 @@ from mq9fast.cluster import seeding
 from mq9fast.cluster.transfer_protocol import TransferError
 from tests.support.certificates import Certificates
 from tests.support.counted_sends import sends_survive
-from tests.support.local_cluster import NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import NAMES, LocalCluster, needs_nodes
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,10 @@ import pytest
 from tests.cluster.harness.check import survives
 from tests.cluster.harness.scene import Scene, others
 from tests.support.counted_sends import sends_survive
-from tests.support.local_cluster import NAMES, LocalCluster
-from tests.support.nats_server import NATS_SERVER
+from tests.support.local_cluster import NAMES, LocalCluster, needs_nodes
 from tests.support.waiting import START_SECONDS, wait_until
 
-pytestmark = [
-    pytest.mark.skipif(
-        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
-    ),
-    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_nodes
 LATER_VERSION = str(Path(__file__).parents[1] / "support/later_version")
 
 

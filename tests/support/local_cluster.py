@@ -15,13 +15,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mq9fast.cluster.peers import Peer, read_peers
+from tests.support.nats_server import NATS_SERVER
 from tests.support.network import Network
 from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 
 NAMES = ("n1", "n2", "n3")
 BROKER, LOG_SERVER = "mq9fast --config", "nats-server -c"
 ASK_SECONDS = 2.0
+# The `pytestmark` of tests that run nodes.
+needs_nodes = [
+    pytest.mark.skipif(
+        NATS_SERVER is None or not Path("/proc/self/task").exists(), reason="needs nats-server and /proc"
+    ),
+    # nats-py leaves the socket of a connection that it has lost to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 # Where nodes have a network, clients are a member of it, too.
 CLIENTS = "clients"
 PORT_IN_NETWORK = 4222
