@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+from collections.abc import Callable
 
 import nats
 
@@ -24,11 +25,15 @@ PATIENCE_SECONDS = 1.0
 STALE_SECONDS = 3.0
 
 
-async def check_reads_after_kill(cluster: LocalCluster, address: str) -> None:
-    """The owner is killed; the next one must list everything that was acknowledged."""
+async def check_reads_after_kill(
+    cluster: LocalCluster, address: str, begin: Callable[[], None] = lambda: None
+) -> None:
+    """The owner is killed; the next one must list everything that was acknowledged. `begin` is called before
+    anything is sent."""
     client = await connect(cluster)
     try:
         await _create(client, address)
+        begin()
         await _send(client, address, COUNT)
         cluster.signal(await asyncio.to_thread(cluster.owner), BROKER, signal.SIGKILL)
         total: list[int] = []

@@ -1,12 +1,16 @@
 """A fault that tests plant: a new owner appends no fence, goes on behind what it has read, and nobody minds.
 
 Nodes read the log late, as over a slow network: otherwise a new owner would hardly ever lack a record.
-Python imports it at the start of each process that has this directory in PYTHONPATH.
+Python imports it at the start of each process that has this directory in PYTHONPATH. While the file
+PLANTED_HOLD exists, nodes read nothing, and a node that becomes the owner appends nothing either: the log
+would refuse it, and that node would not serve for long.
 """
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import mq9fast.cluster.replica as replica
 from mq9fast.cluster.follower import Follower
@@ -16,13 +20,21 @@ from mq9fast.cluster.log_writer import LogWriter
 from mq9fast.cluster.record import FENCE, header_of
 from mq9fast.cluster.replicated_store import ReplicatedStore
 
+HOLD = Path(os.environ.get("PLANTED_HOLD", "no-such-file"))
 LATE_SECONDS = 2.0
+HELD_SECONDS = 0.02
 take = Follower._take
 records = JetStreamReader.records
 
 
+def is_held() -> bool:
+    return HOLD.exists()
+
+
 async def take_over(log: Log, store: ReplicatedStore, follower: Follower, epoch: int, node_name: str) -> None:
     log._appender.end = follower.read  # type: ignore[attr-defined]
+    if is_held():
+        log.append = lambda *_: None  # type: ignore[method-assign]
     store.writer = LogWriter(log, store.position.chain._replace(epoch=epoch))
 
 
@@ -48,6 +60,8 @@ async def late_records(self: JetStreamReader) -> AsyncIterator[tuple[int, bytes]
         while True:
             due, record = await queue.get()
             await asyncio.sleep(due - loop.time())
+            while is_held():  # noqa: ASYNC110 (a file)
+                await asyncio.sleep(HELD_SECONDS)
             yield record
     finally:
         reading.cancel()
