@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.counted_sends import sends_survive
 from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster, needs_nodes
-from tests.support.waiting import wait_until
+from tests.support.waiting import START_SECONDS, wait_until
 
 pytestmark = needs_nodes
 # Records, of which the clients make more in a second.
@@ -107,10 +107,15 @@ def test_log_that_was_restored_from_an_older_state_stops_the_nodes(cluster: Loca
         cluster.start(name)
     wait_until(lambda: all_stopped(cluster, "the log ends at record"))
     # With the whole log the cluster goes on.
+    bring_back_log(cluster, newer)
+
+
+def bring_back_log(cluster: LocalCluster, whole: dict[str, Path]) -> None:
+    """Start all nodes, which run, with these directories of their nats-servers."""
     stop_all(cluster)
     for name in NAMES:
         shutil.rmtree(cluster.directory / name / "log")
-        newer[name].rename(cluster.directory / name / "log")
+        whole[name].rename(cluster.directory / name / "log")
     start_all(cluster)
 
 
@@ -144,11 +149,33 @@ def test_log_that_was_purged_while_a_node_serves(cluster: LocalCluster) -> None:
     sends_survive(cluster, "purged", lambda cluster: ask_log(cluster, "PURGE"))
 
 
+def test_log_that_was_purged_stops_nodes_that_all_restart(cluster: LocalCluster) -> None:
+    """None of them can be copied: it is not known if another one had more."""
+    sends = sends_survive(cluster, "kept")
+    for name in NAMES:
+        cluster.signal(name, BROKER, signal.SIGSTOP)
+    whole = snapshot_of_log(cluster)
+    ask_log(cluster, "PURGE")
+    wait_until(lambda: all(trimmed_beyond(cluster, last_record(cluster), name) for name in NAMES))
+    cluster.kill_all()
+    for name in NAMES:
+        cluster.start(name)
+    wait_until(lambda: all_stopped(cluster, "the log has no records, and it had record"), START_SECONDS)
+    check_serves_nobody(cluster)
+    bring_back_log(cluster, whole)
+    asyncio.run(sends.check())
+
+
 def test_log_whose_stream_is_deleted_stops_the_nodes(cluster: LocalCluster) -> None:
     ask_log(cluster, "DELETE")
     wait_until(lambda: all_stopped(cluster, "the log has no records, and it had record"))
     for name in NAMES:
         assert "log_regressed: the log has no records" in log_of(cluster, name)
+    check_serves_nobody(cluster)
+
+
+def check_serves_nobody(cluster: LocalCluster) -> None:
+    for name in NAMES:
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", cluster.peers[name].client_port))
 
