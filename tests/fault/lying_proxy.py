@@ -57,8 +57,8 @@ async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[Frame]:
 @asynccontextmanager
 async def lying_proxy(
     port: int, *, to_clients: Change = unchanged, to_broker: Change = unchanged
-) -> AsyncIterator[str]:
-    """The URL of a proxy of the broker at `port`, which replaces each frame by those that a function returns.
+) -> AsyncIterator[int]:
+    """The port of a proxy of the broker at `port`. It replaces each frame by those that a function returns.
 
     `to_broker` may return replies, whose verb is MSG: they go to the client.
     """
@@ -82,7 +82,7 @@ async def lying_proxy(
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0, limit=1 << 24)
     try:
-        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for task in tasks:

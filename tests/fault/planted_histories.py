@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.fault.history.records import Sighting
 from tests.fault.history_builder import Builder, again, dead, receipt
+from tests.fault.planted_events import PLANTED_EVENTS, receipt_by_another
 
 Build = Callable[[Builder], None]
 
@@ -243,6 +244,23 @@ def delayed_is_late(on: Builder) -> None:
     on.list(seen, is_final=True)
 
 
+def deliver_at_is_early(on: Builder) -> None:
+    on.create()
+    due = {"headers": {"Mq9-Deliver-At": "2026-01-31T12:00:00Z"}, "asked": {"due": on.time + 1}}
+    to, seen = on.subscribe(), on.send(0, **due)
+    on.pass_time(0.9)
+    on.deliver(to, seen)
+
+
+def deliver_at_is_late(on: Builder) -> None:
+    on.create()
+    due = {"headers": {"Mq9-Deliver-At": "2026-01-31T12:00:00Z"}, "asked": {"due": on.time + 1}}
+    seen = on.send(0, **due)
+    seen.is_delayed = True
+    on.pass_time(2.1)
+    on.list(seen, is_final=True)
+
+
 def list_is_out_of_order(on: Builder) -> None:
     on.create()
     on.list(on.send(0), on.send(1, priority="urgent"))
@@ -262,6 +280,24 @@ def list_counts_wrong(on: Builder) -> None:
 def more_than_the_limit(on: Builder) -> None:
     on.create(max_messages=1, discard="old")
     on.list(on.send(0), on.send(1))
+
+
+def larger_than_the_limit(on: Builder) -> None:
+    on.create(max_bytes=1000)
+    on.list(on.send(0, asked={"bytes": 600}), on.send(1, asked={"bytes": 600}))
+
+
+def refused_with_room(on: Builder) -> None:
+    on.create(max_messages=2)
+    on.delete(on.send(0))
+    on.send(1)
+    on.send(None, reply={"code": "limit_exceeded"})
+
+
+def refused_with_bytes_to_spare(on: Builder) -> None:
+    on.create(max_bytes=1000)
+    on.delete(on.send(0, asked={"bytes": 600}))
+    on.send(None, asked={"bytes": 600}, reply={"code": "limit_exceeded"})
 
 
 def newest_is_discarded(on: Builder) -> None:
@@ -433,15 +469,20 @@ PLANTED: dict[str, list[Build]] = {
     "in flight": [too_many_in_flight, leased_without_a_limit],
     "deliveries": [failure_is_not_counted, failures_are_forgotten],
     "two members": [two_members, lease_is_too_short, progress_is_forgotten],
-    "delay": [nak_does_not_wait, backoff_is_skipped, delayed_is_early, delayed_is_late],
+    "delay": [
+        nak_does_not_wait, backoff_is_skipped, delayed_is_early, delayed_is_late, deliver_at_is_early,
+        deliver_at_is_late,
+    ],
     "ttl": [message_outlives_its_ttl, mailbox_outlives_its_ttl],
-    "list": [list_is_out_of_order, list_shows_it_twice, list_counts_wrong, more_than_the_limit],
+    "list": [list_is_out_of_order, list_shows_it_twice, list_counts_wrong],
+    "limit": [more_than_the_limit, larger_than_the_limit, refused_with_room, refused_with_bytes_to_spare],
     "content": [payload_is_damaged, headers_are_lost, in_another_mailbox],
     "dead letter": [
         dead_and_alive, dead_letter_is_lost, dead_letter_is_there_twice, dead_for_another_reason,
         dead_without_a_failure, failed_too_often_and_dropped,
     ],
-    "receipt": [receipt_is_lost, two_receipts, receipt_of_nothing],
+    "receipt": [receipt_is_lost, two_receipts, receipt_of_nothing, receipt_by_another],
+    **PLANTED_EVENTS,
     "answer": [two_answers, answer_to_another_question],
     "repeat": [repeated_is_stored, duplicate_names_another],
     "key": [two_of_a_key],

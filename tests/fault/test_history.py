@@ -113,6 +113,49 @@ def questions(on: Builder) -> None:
     on.list(receipt(question, 0, how="answered"), address="log")
 
 
+def a_life_that_is_watched(on: Builder) -> None:
+    on.user = "anna"
+    watch = on.watch(state="absent")
+    on.create(ttl=1, receipts_to="log")
+    on.tell(watch, "created")
+    seen = on.send(0)
+    on.tell(watch, "waiting", total=1)
+    on.delete(seen)
+    on.tell(watch, "settled", msg_id=0, how="deleted", by="anna")
+    on.list(receipt(seen, 0, by="anna"), address="log")
+    on.pass_time(1)
+    on.tell(watch, "expired")
+
+
+def a_watch_that_lost_events(on: Builder) -> None:
+    on.create()
+    watch = on.watch()
+    on.delete(on.send(0))
+    on.tell(watch, "alive", total=0)
+
+
+def limits(on: Builder) -> None:
+    on.create(max_messages=2, max_bytes=1000)
+    first = on.send(0, asked={"bytes": 600})
+    on.send(None, asked={"bytes": 600}, reply={"code": "limit_exceeded"})
+    second = on.send(1)
+    on.send(None, reply={"code": "limit_exceeded"})
+    on.list(first, second)
+    on.delete(first)
+    on.list(second, on.send(2, asked={"bytes": 600}))
+
+
+def a_time(on: Builder) -> None:
+    on.create()
+    at = {"Mq9-Deliver-At": "2026-01-31T12:00:00Z"}
+    to, later = on.subscribe(), on.send(0, headers=at, asked={"due": on.time + 1})
+    on.deliver(to, on.send(1, headers=at, asked={"due": on.time - 1}))
+    on.pass_time(1)
+    on.deliver(to, later)
+    on.fault("clock")
+    on.deliver(to, on.send(2, headers=at, asked={"due": on.time + 1}))
+
+
 def repeats(on: Builder) -> None:
     on.create()
     once = {"Nats-Msg-Id": "a"}
@@ -124,7 +167,11 @@ def repeats(on: Builder) -> None:
 
 
 @pytest.mark.parametrize(
-    "build", [a_day, a_lease, a_member_with_two, a_backoff, a_late_nak, lives_and_delays, questions, repeats]
+    "build",
+    [
+        *(a_day, a_lease, a_member_with_two, a_backoff, a_late_nak, lives_and_delays, questions, repeats),
+        *(a_life_that_is_watched, a_watch_that_lost_events, limits, a_time),
+    ],
 )
 def test_right_history_has_no_violation(build: Build, tmp_path: Path) -> None:
     builder = Builder()

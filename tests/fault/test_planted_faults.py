@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.harness.machine import Machine
+from tests.fault.harness.machine import USERS, Machine, url_of
 from tests.fault.harness.workload import Workload
 from tests.fault.history.checker import find_violations
 from tests.fault.history.history import History
@@ -129,8 +129,8 @@ def rules_broken(tmp_path: Path, to_clients: Change, to_broker: Change) -> set[s
     async def work() -> None:
         machine = await asyncio.to_thread(lambda: Machine(tmp_path, is_small=False))
         try:
-            async with lying_proxy(machine.broker.port, to_clients=to_clients, to_broker=to_broker) as url:
-                workload = Workload(history, lambda: [url], "planted")
+            async with lying_proxy(machine.broker.port, to_clients=to_clients, to_broker=to_broker) as port:
+                workload = Workload(history, lambda: [url_of(port, USERS[0])], "planted")
                 await workload.create()
                 await phase(workload)
                 # For what is missing it would wait in vain.

@@ -139,6 +139,15 @@ class Worker(Actor):
             await self.client.answer(delivery, word, wants_reply=self.chance.random() < 0.9)
 
 
+class Observer(Actor):
+    """Watches what becomes of mailboxes and their messages."""
+
+    async def run(self) -> None:
+        for box in ("work", "tasks", "leases", "status", "retried", "questions"):
+            await self.client.watch(self.address(box), detailed=True)
+        await self.wait(3600)
+
+
 class Visitor(Actor):
     """Makes mailboxes with a TTL, writes to them for a while, and looks whether they end in time."""
 
@@ -147,6 +156,7 @@ class Visitor(Actor):
         while self.works:
             address = self.address(f"{self.client.name}.{number}")
             number += 1
+            await self.client.watch(address)
             await self.client.create(address, ttl=1)
             for _ in range(self.chance.randrange(4)):
                 await self.client.msg(address, priority(self.chance), 100)

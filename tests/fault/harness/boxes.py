@@ -1,6 +1,8 @@
 """The mailboxes of the random workload, each with other options, and what clients send to them."""
 
 import random
+import time
+from datetime import datetime, timezone
 from typing import Any
 
 from tests.fault.history.model import RANKS
@@ -20,8 +22,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dead": {},
     "later": {},
     "status": {"max_messages": 1, "discard": "old"},
-    "recent": {"max_messages": 15, "discard": "old"},
+    "recent": {"max_messages": 15, "max_bytes": 40_000, "discard": "old"},
     "small": {"max_messages": 20},
+    "light": {"max_bytes": 40_000},
     "keyed": {},
     "retried": {"duplicate_window": 60},
     "questions": {"receipts_to": "receipts"},
@@ -32,7 +35,7 @@ ADDRESS_OPTIONS = ("dead_letter", "receipts_to")
 # Those to which clients send, more often where more can go wrong.
 TARGETS = (
     *("work",) * 3, *("tasks",) * 2, *("leases",) * 2,
-    "aged", "later", "status", "recent", "small", "keyed", "retried", "questions",
+    "aged", "later", "status", "recent", "small", "light", "keyed", "retried", "questions",
 )  # fmt: skip
 GROUPS = ("tasks", "leases")
 # Values larger than about 1 KB go to the value log.
@@ -50,7 +53,11 @@ def headers_for(box: str, prefix: str, chance: random.Random) -> dict[str, str]:
     """The option headers of the next message for a mailbox."""
     match box:
         case "later":
-            return {"Mq9-Delay": f"{chance.uniform(0.05, 1.5):.3f}"}
+            delay = chance.uniform(0.05, 1.5)
+            if chance.random() < 0.5:
+                return {"Mq9-Delay": f"{delay:.3f}"}
+            due = datetime.fromtimestamp(time.time() + delay, timezone.utc)
+            return {"Mq9-Deliver-At": due.isoformat(timespec="milliseconds")}
         case "keyed":
             return {"Mq9-Key": f"key-{chance.randrange(8)}"}
         case "retried":
@@ -60,8 +67,10 @@ def headers_for(box: str, prefix: str, chance: random.Random) -> dict[str, str]:
             return {"Nats-TTL": "1s"}
         case "questions":
             return {"Mq9-Reply-To": f"{prefix}.asker", "Mq9-Correlation-Id": str(chance.randrange(1000))}
-        case "work" if chance.random() < 0.1:
-            return {"Mq9-Receipt-To": f"{prefix}.receipts"}
+        case "work":
+            return chance.choice(
+                (*({},) * 8, {"Mq9-Receipt-To": f"{prefix}.receipts"}, {"Mq9-From": "somebody else"})
+            )
     return {}
 
 

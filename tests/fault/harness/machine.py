@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import shutil
 import signal
@@ -19,6 +20,8 @@ from tests.support.waiting import wait_until
 
 # Only a restart ends it, once a table could not be read.
 LASTING = "compaction is off until a restart"
+USERS = ("anna", "bert")
+PASSWORD = "secret"
 SMALL_STORE = (sys.executable, "-m", "tests.fault.harness.small_store")
 
 
@@ -26,8 +29,14 @@ class UnsoundDirectoryError(Exception):
     """`mq9fast check` finds something wrong in the directory of a broker that was killed."""
 
 
+def url_of(port: int, user: str) -> str:
+    """The URL with which a user signs in."""
+    return f"nats://{user}:{PASSWORD}@127.0.0.1:{port}"
+
+
 class Machine:
-    """`is_small`: the store has small files, so that it flushes and compacts all the time."""
+    """Clients sign in as one of USERS. `is_small`: the store has small files, so that it flushes and compacts
+    all the time."""
 
     def __init__(self, directory: Path, *flags: str, is_small: bool) -> None:
         self.directory = directory
@@ -38,13 +47,17 @@ class Machine:
         # Most of a start would be spent on compiling, where Python may write no bytecode beside the sources.
         bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
         env = {**self.shim.env, **self.clocks.env, **bytecode, "LD_PRELOAD": libraries}
-        fixed = ("--monitor-port", "0", "--min-free", "0", *flags)
+        config = directory / "users.toml"
+        config.write_text("".join(f'[[users]]\nuser = "{user}"\npassword = "{PASSWORD}"\n' for user in USERS))
+        self._users = itertools.cycle(USERS)
+        fixed = ("--config", str(config), "--monitor-port", "0", "--min-free", "0", *flags)
         command = SMALL_STORE if is_small else None
         self.broker = Broker(self.data_dir, *fixed, env=env, command=command)
 
     @property
     def urls(self) -> list[str]:
-        return [self.broker.url]
+        """The URL of the broker, for another user each time."""
+        return [url_of(self.broker.port, next(self._users))]
 
     @property
     def is_running(self) -> bool:

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tests.fault.harness.actors import Actor, Answerer, Make, Sender, Subscriber, Visitor, worker
+from tests.fault.harness.actors import Actor, Answerer, Make, Observer, Sender, Subscriber, Visitor, worker
 from tests.fault.harness.boxes import GROUPS, OPTIONS, options_of
 from tests.fault.history.client import RecordingClient
 from tests.fault.history.history import History
@@ -22,6 +22,7 @@ ACTORS: dict[str, Make] = {
     "answerer": Answerer,
     "answerer2": Answerer,
     "visitor": Visitor,
+    "observer": Observer,
     **{f"{box}{number}": worker(box) for box in GROUPS for number in range(3)},
 }
 

@@ -7,20 +7,23 @@ from tests.fault.history.rules import (
     answers,
     dead_letters,
     delays,
+    events,
     groups,
     ids,
     lifetimes,
+    limits,
     listings,
     members,
     order,
     presence,
     receipts,
     repeats,
+    senders,
 )
 
 RULES = (
-    *(ids, presence, lifetimes, listings, order, groups, members),
-    *(delays, dead_letters, receipts, answers, repeats),
+    *(ids, presence, lifetimes, listings, limits, order, groups, members),
+    *(delays, dead_letters, receipts, answers, repeats, senders, events),
 )
 
 

@@ -5,15 +5,18 @@ import collections
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
 from tests.fault.history.history import History
 from tests.fault.history.payload import make_payload, read_uid
-from tests.fault.history.records import Delivery, Listing, Request, Sighting, Subscription, now
+from tests.fault.history.records import Delivery, Event, Listing, Request, Sighting, Subscription, Watch, now
 from tests.support.nats_py import PatientClient
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.wire_client import MAILBOX
@@ -79,7 +82,7 @@ class RecordingClient:
     `name` and the uids that it gives out are different for each client of a history. Without a reply within
     `patience` seconds, or if the connection ends first, the outcome of a request is unknown. `unanswered`:
     how many requests had no reply in time. A connection ends if the server does not answer pings, which are
-    `ping_seconds` apart.
+    `ping_seconds` apart. `user`: the name with which it signed in.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class RecordingClient:
     ) -> None:
         self.history = history
         self.name = f"{name}-{next(_numbers)}"
+        self.user = ""
         self.patience = patience
         self.unanswered = 0
         self._ping_seconds = ping_seconds
@@ -98,9 +102,11 @@ class RecordingClient:
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._reply_numbers = itertools.count()
         self._subscriptions: dict[int, tuple[Subscription, NatsSubscription]] = {}
+        self._watches: list[tuple[Watch, NatsSubscription]] = []
 
     async def connect(self, urls: Sequence[str]) -> "RecordingClient":
-        """Connect to the first of `urls` that accepts it. Raises OSError if none does."""
+        """Connect to the first of `urls` that accepts it. A URL may have the name and the password of a user.
+        Raises OSError if none does."""
         for url in urls:
             self._nats = _Connection()
             try:
@@ -117,6 +123,7 @@ class RecordingClient:
             except Exception as error:  # nats-py raises many kinds
                 failure = error
                 continue
+            self.user = urlsplit(url).username or ""
             self._nats.on_closed = self._on_closed
             self._probing = asyncio.create_task(self._nats.probe())
             await self._nats.subscribe(f"{self.name}.*", cb=self._on_reply)
@@ -131,6 +138,7 @@ class RecordingClient:
 
     async def close(self) -> None:
         """End the connection, which ends its subscriptions."""
+        self._end_watches()
         self._end_subscriptions(is_lost=False)
         with contextlib.suppress(Exception):
             # Over a cut network it would wait for ever until everything is sent.
@@ -164,6 +172,13 @@ class RecordingClient:
             if subscription.ended is None:
                 subscription.ended, subscription.is_lost = now(), is_lost
 
+    def _end_watches(self) -> None:
+        for watch, nats_subscription in self._watches:
+            # What was read and waits is not recorded any more.
+            if self.is_connected and nats_subscription._pending_queue.empty():
+                watch.complete_until = self._nats.read_until
+        self._watches.clear()
+
     # Requests.
 
     def new_uid(self) -> str:
@@ -183,17 +198,22 @@ class RecordingClient:
         wants_reply: bool = True,
     ) -> Request:
         """Send a message of this client, with a `size` of the filling of its payload."""
-        uid = self.new_uid()
-        asked = {"uid": uid, "priority": priority, "headers": headers or {}}
+        uid, headers = self.new_uid(), headers or {}
+        payload = make_payload(uid, size)
+        # Whatever a client writes there does not count.
+        counting = {name: value for name, value in headers.items() if name != "Mq9-From"}
+        asked = {"uid": uid, "priority": priority, "headers": counting, "bytes": len(payload)}
+        if "Mq9-Deliver-At" in headers:
+            wait = datetime.fromisoformat(headers["Mq9-Deliver-At"]).timestamp() - time.time()
+            asked["due"] = now() + wait
         suffix = "" if priority == "normal" else f".{priority}"
-        sent_headers = {**(headers or {}), "Uid": uid}
         return await self._request(
             "msg",
             address,
             asked,
             f"MSG.{address}{suffix}",
-            make_payload(uid, size),
-            sent_headers,
+            payload,
+            {**headers, "Uid": uid},
             wants_reply,
         )
 
@@ -245,7 +265,7 @@ class RecordingClient:
         headers: dict[str, str] | None = None,
         wants_reply: bool = True,
     ) -> Request:
-        request = Request(verb, self.name, address, asked, now())
+        request = Request(verb, self.name, address, asked, now(), user=self.user)
         self.history.add(request)
         request.reply = await self._roundtrip(subject, body, headers, wants_reply)
         if request.reply is not None:
@@ -307,6 +327,19 @@ class RecordingClient:
         subscription.ended = subscription.ended or now()
         with contextlib.suppress(Exception):
             await nats_subscription.unsubscribe()
+
+    async def watch(self, address: str, *, detailed: bool = False) -> Watch:
+        """Subscribe to the events of a mailbox; `detailed`: also to those of its messages."""
+        watch = Watch(next(_numbers), self.name, address, detailed, now())
+        self.history.add(watch)
+
+        async def on_message(message: Msg) -> None:
+            since = max(watch.begun, message.since)
+            self.history.add(Event(watch.number, address, json.loads(message.data), now(), since))
+
+        subject = f"{MAILBOX}EVENT.{address}" + (".*" if detailed else "")
+        self._watches.append((watch, await self._nats.subscribe(subject, cb=on_message)))
+        return watch
 
     def _record(self, subscription: Subscription, message: Msg) -> Delivery:
         name = message.reply.rpartition(".")[2]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import cached_property
 
-from tests.fault.history.model import FOREVER, Mailbox, Message, Model, Stored, span
+from tests.fault.history.model import FOREVER, Mailbox, Message, Model, Stored, is_delayed, most_bytes, span
 from tests.fault.history.records import Request
 
 WORDS_THAT_KEEP = ("-NAK", "+WPI")
@@ -31,11 +31,7 @@ class Excuses:
         While the store fails, it takes its place later. If it is seen later, it was not lost.
         """
         message = stored.message
-        if (
-            message is None
-            or "Mq9-Delay" not in message.headers
-            or self._model.earliest_place(message) > ended
-        ):
+        if message is None or not is_delayed(message.headers) or self._model.earliest_place(message) > ended:
             return False
         return begun < self._model.latest_place(message) or ended < self._last_seen.get(message.uid, 0)
 
@@ -85,11 +81,14 @@ class Excuses:
         )
 
     def _is_discarded(self, mailbox: Mailbox, msg_id: int, until: float) -> bool:
-        limit = mailbox.options.get("max_messages") or FOREVER
-        if mailbox.options.get("discard") != "old" or len(mailbox.messages) <= limit:
+        if mailbox.options.get("discard") != "old":
             return False
         sent = [one for one in mailbox.messages if not one.is_refused and one.begun <= until]
-        return len(sent) > limit and any(_is_newer(one, msg_id) for one in sent)
+        if not any(_is_newer(one, msg_id) for one in sent):
+            return False
+        if len(sent) > (mailbox.options.get("max_messages") or FOREVER):
+            return True
+        return sum(map(most_bytes, sent)) > (mailbox.options.get("max_bytes") or FOREVER)
 
     def _is_dead(self, mailbox: Mailbox, until: float) -> bool:
         """The rules about dead letters say where it must be then."""

@@ -8,11 +8,13 @@ from typing import Any
 
 from tests.fault.history.records import (
     Delivery,
+    Event,
     Fault,
     Listing,
     Record,
     Request,
     Subscription,
+    Watch,
     from_json,
     now,
     to_json,
@@ -27,6 +29,8 @@ class History:
         self.listings: list[Listing] = []
         self.subscriptions: list[Subscription] = []
         self.deliveries: list[Delivery] = []
+        self.watches: list[Watch] = []
+        self.events: list[Event] = []
         self.faults: list[Fault] = []
         self._records: dict[type, list[Any]] = {
             Fault: self.faults,
@@ -34,6 +38,8 @@ class History:
             Subscription: self.subscriptions,
             Delivery: self.deliveries,
             Listing: self.listings,
+            Watch: self.watches,
+            Event: self.events,
         }
 
     def add(self, record: Record) -> None:
@@ -51,7 +57,7 @@ class History:
     @property
     def operations(self) -> int:
         """The number of records that rules look at."""
-        return len(self.requests) + len(self.listings) + len(self.subscriptions) + len(self.deliveries)
+        return sum(len(records) for kind, records in self._records.items() if kind is not Fault)
 
     def __iter__(self) -> Iterator[Record]:
         for records in self._records.values():

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from tests.fault.history.history import History
-from tests.fault.history.records import Delivery, Listing, Request, Sighting, Subscription
+from tests.fault.history.records import Delivery, Event, Listing, Request, Sighting, Subscription, Watch
 
 FOREVER = float("inf")
 RANKS = {"critical": 0, "urgent": 1, "normal": 2}
@@ -23,6 +23,11 @@ CLOCK_ERROR = 0.003
 def seconds(value: str | float) -> float:
     """A duration as the harness writes it in headers: seconds, with or without an s."""
     return float(str(value).removesuffix("s"))
+
+
+def is_delayed(headers: dict[str, str]) -> bool:
+    """Whether the place of a message with these headers is not its msg_id."""
+    return "Mq9-Delay" in headers or "Mq9-Deliver-At" in headers
 
 
 def span(by: Listing | Delivery) -> tuple[float, float]:
@@ -54,6 +59,18 @@ class Message:
         return self.request.ended if self.is_stored and self.request.ended is not None else FOREVER
 
 
+def least_bytes(message: Message) -> int:
+    """Of a stored message: what the broker adds to it counts, too."""
+    return int(message.request.asked.get("bytes", 0))
+
+
+def most_bytes(message: Message) -> int:
+    """Of the message with all its headers."""
+    added = {"Uid": message.uid, "Mq9-From": message.request.user}
+    block = "".join(f"{name}: {value}\r\n" for name, value in {**message.headers, **added}.items())
+    return least_bytes(message) + len(f"NATS/1.0\r\n{block}\r\n")
+
+
 @dataclass
 class Mailbox:
     """What is known of one address."""
@@ -64,6 +81,7 @@ class Mailbox:
     listings: list[Listing] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     subscriptions: list[Subscription] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
     # DELETE and answers, by the msg_id that they name.
     endings: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
 
@@ -117,7 +135,7 @@ class Stored:
 
 
 class Model:
-    """`mailboxes` by address, `messages` by uid, `subscriptions` by number."""
+    """`mailboxes` by address, `messages` by uid, `subscriptions` by number, `events` by watch."""
 
     def __init__(self, history: History) -> None:
         self.history = history
@@ -134,6 +152,11 @@ class Model:
             self.mailbox(listing.address).listings.append(listing)
         for subscription in history.subscriptions:
             self.mailbox(subscription.address).subscriptions.append(subscription)
+        self.events: dict[int, list[Event]] = {one.number: [] for one in history.watches}
+        for watch in history.watches:
+            self.mailbox(watch.address).watches.append(watch)
+        for event in history.events:
+            self.events[event.watch].append(event)
         for delivery in sorted(history.deliveries, key=lambda one: one.time):
             self.mailbox(delivery.seen.address).deliveries.append(delivery)
         # Answers are sent to the mailbox that their question names.
@@ -242,12 +265,23 @@ class Model:
 
     def earliest_place(self, message: Message) -> float:
         """Before this moment nobody receives the message."""
-        return message.begun + seconds(message.headers.get("Mq9-Delay", 0)) - CLOCK_ERROR
+        return message.begun + self._delay(message)[0] - CLOCK_ERROR
 
     def latest_place(self, message: Message) -> float:
         """From this moment on a stored message has its place, or had it."""
-        delay = message.headers.get("Mq9-Delay")
-        return message.acknowledged + (seconds(delay) + 1 if delay else 0)
+        late = 1 if is_delayed(message.headers) else 0
+        return message.acknowledged + self._delay(message)[1] + late
+
+    def _delay(self, message: Message) -> tuple[float, float]:
+        """How many seconds the message waits at least and at most."""
+        if "Mq9-Deliver-At" in message.headers:
+            steps = [fault.begun for fault in self.history.faults if fault.kind == "clock"]
+            if any(begun < message.acknowledged for begun in steps):
+                return 0.0, FOREVER  # by the broker's clock it is another time
+            wait = max(message.request.asked["due"] - message.begun, 0.0)
+        else:
+            wait = seconds(message.headers.get("Mq9-Delay", 0))
+        return wait, wait
 
     def life_seconds(self, message: Message) -> float:
         """How long the message lives from its place on, by its header and `max_age`."""

@@ -13,7 +13,9 @@ class Request:
 
     `verb`: create, msg, delete, or answer (a publication on the reply subject of a delivery).
     `asked`: what the client sent: the fields of a CREATE; `uid`, `priority` and `headers` of a MSG; `msg_id`
-    of a DELETE; `msg_id`, `token`, `body`, `uid` and `delivery` of an answer. `reply`: None if none came.
+    of a DELETE; `msg_id`, `token`, `body`, `uid` and `delivery` of an answer. A MSG also has `bytes`, those
+    of its payload, and `due`, the moment of its Mq9-Deliver-At. `reply`: None if none came. `user`: the name
+    with which the client signed in.
     """
 
     verb: str
@@ -23,6 +25,7 @@ class Request:
     begun: float
     ended: float | None = None
     reply: dict[str, Any] | None = None
+    user: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -94,6 +97,36 @@ class Delivery:
 
 
 @dataclass(slots=True)
+class Watch:
+    """A subscription to the events of a mailbox; with `detailed`, also to those of its messages.
+
+    `complete_until`: whatever the broker sent before this moment is in the history.
+    """
+
+    number: int
+    client: str
+    address: str
+    detailed: bool
+    begun: float
+    complete_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Event:
+    """What a watch was told at `time`, and was sent after `since`. `told`: the JSON object."""
+
+    watch: int
+    address: str
+    told: dict[str, Any]
+    time: float
+    since: float
+
+    @property
+    def name(self) -> str:
+        return str(self.told["event"])
+
+
+@dataclass(slots=True)
 class Fault:
     """What was done to the broker.
 
@@ -111,8 +144,10 @@ class Fault:
         return self.kind in ("kill", "power", "end", "owner_change")
 
 
-Record = Request | Listing | Subscription | Delivery | Fault
-KINDS: dict[str, type] = {kind.__name__: kind for kind in (Request, Listing, Subscription, Delivery, Fault)}
+Record = Request | Listing | Subscription | Delivery | Watch | Event | Fault
+KINDS: dict[str, type] = {
+    kind.__name__: kind for kind in (Request, Listing, Subscription, Delivery, Watch, Event, Fault)
+}
 
 
 def to_json(record: Record) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _gone_is_dead(
         may_expire = finals[-1].ended >= model.earliest_end(message) and not mailbox.options.get(
             "dead_letter_expired"
         )
-        is_limited = "max_messages" in mailbox.options or "Mq9-Key" in message.headers
+        is_limited = {"max_messages", "max_bytes"} & mailbox.options.keys() or "Mq9-Key" in message.headers
         if is_left and is_found:
             yield Violation("dead letter", f"{message.uid} is dead and alive", [message.request])
         elif not (is_left or is_found or may_expire or is_limited) and not any(

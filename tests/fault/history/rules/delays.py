@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from tests.fault.history.model import CLOCK_ERROR, Mailbox, Model
+from tests.fault.history.model import CLOCK_ERROR, Mailbox, Model, is_delayed
 from tests.fault.history.records import Listing, Request, Violation
 
 
@@ -19,7 +19,7 @@ def check(model: Model) -> Iterator[Violation]:
 def _places(model: Model, mailbox: Mailbox) -> Iterator[Violation]:
     for seen, by in mailbox.sightings():
         message = model.messages.get(seen.uid or "")
-        if message is None or message.address != mailbox.address or "Mq9-Delay" not in message.headers:
+        if message is None or message.address != mailbox.address or not is_delayed(message.headers):
             continue
         until = by.ended if isinstance(by, Listing) else by.time
         early = model.earliest_place(message) - until

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.fault.history.model import RANKS, Mailbox, Model
+from tests.fault.history.model import RANKS, Mailbox, Model, is_delayed
 from tests.fault.history.records import Delivery, Subscription, Violation
 
 
@@ -35,7 +35,7 @@ def _check(
                 "twice", f"{mailbox.address}/{seen.msg_id} was delivered twice", [subscription, delivery]
             )
         got.add((life, seen.msg_id))
-        if "Mq9-Delay" in seen.headers and "Mq9-Dead-From" not in seen.headers:
+        if is_delayed(seen.headers) and "Mq9-Dead-From" not in seen.headers:
             continue  # its place is not its msg_id
         former = newest.setdefault((life, seen.priority), delivery)
         if former.seen.msg_id > seen.msg_id:

@@ -38,6 +38,8 @@ def _is_true(model: Model, receipt: dict[str, Any], seen: Sighting) -> bool:
     endings = [request for request in source.endings.get(receipt["msg_id"], ()) if may_end(request)]
     is_term = [request.asked.get("body", "").startswith("+TERM") for request in endings]
     options = source.options
+    if receipt["event"] == "settled" and not any(one.user == receipt.get("by", "") for one in endings):
+        return False
     match receipt["event"]:
         case "settled" if receipt["how"] == "answered":
             return any(request.asked.get("uid") for request in endings)
