@@ -69,6 +69,23 @@ def test_all_was_purged_and_no_node_can_be_copied(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "reason"),
+    [(range(0), NONE_LEFT), (range(11, 16), f"the log had record {RECORDS}, and now it is another one")],
+    ids=["empty", "longer"],
+)
+def test_store_follows_no_other_log(run: Run, epochs: range, reason: str) -> None:
+    async def test(case: Case) -> None:
+        await case.replica.close()
+        other = MemoryLog(MemoryRecords())
+        for epoch in epochs:
+            await other.fence(fence_record(epoch, "n1"))
+        with pytest.raises(LogRegressed, match=reason):
+            await case.replica.open(other, lambda: None)
+
+    run(test)
+
+
 def test_all_was_purged_and_a_node_serves(run: Run) -> None:
     """It is copied as soon as it has appended something that the copy can begin with."""
 
