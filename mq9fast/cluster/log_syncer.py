@@ -20,6 +20,8 @@ T = TypeVar("T")
 # The fault that /healthz shows while the log does not answer, and after how long.
 FAULT = "log"
 QUIET_SECONDS = 1.0
+# About as long as an append takes on a fast disk.
+LINGER_SECONDS = 0.002
 
 
 class LogSyncer:
@@ -28,6 +30,8 @@ class LogSyncer:
     `may_read()`: whether this node surely owns the log now. `lost(error)` is called when an append fails for
     good: the node is not the owner any more.
     """
+
+    linger_seconds = LINGER_SECONDS
 
     def __init__(
         self,

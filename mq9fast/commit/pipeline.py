@@ -18,6 +18,7 @@ from mq9fast._core.delivery.delivery import Delivery
 from mq9fast._core.pubsub.client import PendingWork
 from mq9fast.commit.healing import Healer
 from mq9fast.commit.interval_sync import IntervalSync
+from mq9fast.commit.linger import Linger
 from mq9fast.commit.read_retry import ReadRetry
 from mq9fast.commit.refused import RefusedMessages
 from mq9fast.commit.states import FAILED, NEXT_STATES, RELEASED, SYNCING, WRITING, WRITTEN, GroupState
@@ -88,6 +89,8 @@ class CommitPipeline:
             )
         self._resume_timer = Timer(self._resume_clients)
         self._write_stall_timer = Timer(pending_work.schedule_end)
+        self._linger = Linger(self.syncer.linger_seconds)
+        self._linger_timer = Timer(pending_work.schedule_end)
         self._finishing = False
         self._closed = False
         self._failure_logged_at = -FAILURE_LOG_SECONDS
@@ -144,7 +147,7 @@ class CommitPipeline:
             if is_large and self._writing is None and not self._store.write_stalled():
                 self.write_batch()
             return
-        if self._wait_for_store():
+        if self._wait_for_store() or self._wait_for_senders():
             return
         batch = group.take_batch(self._store.new_batch)
         if batch is not None and self._begin_write(batch):
@@ -155,6 +158,15 @@ class CommitPipeline:
             self._write(group, batch)
         self._set_state(self._accumulator.seal(), WRITTEN)
         self._after_write(group)
+
+    def _wait_for_senders(self) -> bool:
+        """If clients that were just answered may soon send more, schedule the end of a later turn and return
+        true: the group is to have what they send."""
+        group = self._accumulator.group
+        if self._finishing or not self._linger.holds(group.reply_count, group.batch_bytes):
+            return False
+        self._linger_timer.start(self._linger.seconds)
+        return True
 
     def _begin_write(self, batch: Batch) -> bool:
         """Have a thread write the large values of the batch; false if `write` is to write them."""
@@ -260,6 +272,8 @@ class CommitPipeline:
 
     def _release(self, group: CommitGroup) -> None:
         self._set_state(group, RELEASED)
+        if group.has_written:
+            self._linger.note_release(group.reply_count, self._accumulator.group.reply_count)
         try:
             self._delivery.release(group)
         finally:
@@ -353,7 +367,7 @@ class CommitPipeline:
         """Stop the thread and the timers, whatever is left to do."""
         self._closed = True
         self.healer.stop()
-        for timer in (self._resume_timer, self._write_stall_timer):
+        for timer in (self._resume_timer, self._write_stall_timer, self._linger_timer):
             timer.stop()
         if self._interval is not None:
             self._interval.stop()

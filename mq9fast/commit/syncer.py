@@ -30,6 +30,9 @@ class Syncer(Protocol):
     sync_seconds: float
     """How long they took in total."""
 
+    linger_seconds: float
+    """How long a group may wait for clients that were just answered: see `Linger`. 0 if it should not."""
+
     def request(self, done: Done) -> None:
         """Make all written changes durable. Then `done(failure)` is called in the event loop, with None on
         success."""
@@ -58,6 +61,8 @@ NewSyncer = Callable[[asyncio.AbstractEventLoop, Store], Syncer]
 
 class DiskSyncer:
     """Implements `Syncer` with the fsyncs of a store."""
+
+    linger_seconds = 0.0
 
     def __init__(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         self._loop = loop

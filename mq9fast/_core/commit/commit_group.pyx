@@ -216,6 +216,11 @@ cdef class CommitGroup:
         """Whether there is nothing to write and nothing to send."""
         return self.bytes == 0 and not self.deferred
 
+    @property
+    def reply_count(self) -> int:
+        """How many commands the group answers when it is durable."""
+        return self.replies.count
+
     def take_batch(self, new_batch):
         """Complete the write batch with the records of changed mailboxes and return it; None if it is empty.
 
