@@ -21,7 +21,8 @@ SETTLE_SECONDS = 1.0
 
 
 class Election:
-    """Watches the owner's record for one standby. `owner`: the record as it was last seen.
+    """Watches the owner's record for one standby. `owner`: the record as it was last seen. `former`: the node
+    that was the owner before this one.
 
     `ready`: whether this node could serve at once. While it could not, it leaves the place to other nodes.
     """
@@ -32,6 +33,7 @@ class Election:
         self._instance = instance
         self._ready = ready
         self.owner: OwnerRecord | None = None
+        self.former: str | None = None
         self._revision = 0
         self._changed_at = self._answering_since = time.monotonic()
         self._seen = False
@@ -86,5 +88,6 @@ class Election:
             # The record may be ours now. Nobody serves under it: another epoch follows once it has run out.
             self._answering_since = time.monotonic()
             raise
+        self.former = None if entry is None else entry.record.node
         self.owner, self._revision = record, revision
         return Lease(self._registry, record, revision, claimed_at, lost)

@@ -1,5 +1,7 @@
 """The registry on JetStream: one key of a KV bucket with three replicas, in files."""
 
+from collections.abc import Collection
+
 import msgspec
 from nats.aio.client import Client
 from nats.js.api import Header, KeyValueConfig, StorageType
@@ -63,6 +65,34 @@ class JetStreamRegistry:
         except NATS_ERRORS as error:
             raise RegistryError(_reason(error)) from error
         return answer.seq
+
+    async def move_leader_from(self, server: str, avoided: Collection[str | None]) -> str | None:
+        """If the server of this name leads the bucket, have another one lead it that can at once.
+
+        Returns its name, None if the leader stays. Raises RegistryError.
+        """
+        stream = f"KV_{self._bucket}"
+        try:
+            cluster = (await self._js.stream_info(stream)).cluster
+            if cluster is None or cluster.leader != server:
+                return None
+            able = [each for each in cluster.replicas or () if each.current and not each.offline]
+            able = [each for each in able if each.name not in avoided]
+            if not able:
+                return None
+            # `active`: the nanoseconds since it was last heard.
+            wanted = min(able, key=lambda each: each.active or 0).name
+            answer = await self._client.request(
+                f"$JS.API.STREAM.LEADER.STEPDOWN.{stream}",
+                msgspec.json.encode({"placement": {"preferred": wanted}}),
+                timeout=TIMEOUT_SECONDS,
+            )
+        except NATS_ERRORS as error:
+            raise RegistryError(_reason(error)) from error
+        refusal = msgspec.json.decode(answer.data).get("error")
+        if refusal is not None:
+            raise RegistryError(str(refusal.get("description")))
+        return wanted
 
 
 def _reason(error: Exception) -> str:

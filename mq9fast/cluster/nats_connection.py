@@ -76,6 +76,8 @@ async def connect_to_log(settings: Settings) -> Client:
             error_cb=failed,
             disconnected_cb=disconnected,
             reconnected_cb=reconnected,
+            # The first one may be on this machine: then the loss of another one does not matter here.
+            dont_randomize=True,
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             connect_timeout=CONNECT_SECONDS,

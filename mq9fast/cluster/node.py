@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from nats.aio.client import Client
 
+from mq9fast.cluster.bucket_leader import keep_leader_away
 from mq9fast.cluster.cluster_status import ClusterStatus
 from mq9fast.cluster.election import Election
 from mq9fast.cluster.jetstream_log import JetStreamLog
@@ -95,6 +96,7 @@ class Node:
         self.broker: Broker | None = None
         self.replica: Replica | None = None
         self.lease: Lease | None = None
+        self._former: str | None = None
         self.takeovers = 0
         self.state = NodeState(node=settings.node_name, instance=secrets.token_hex(8), version=VERSION)
         self._max_connections = max_connections
@@ -287,6 +289,7 @@ class Node:
             has_failed = following.done()
             await end_tasks(winning, following)
         if not has_failed:
+            self._former = election.former
             return winning.result()
         if not winning.cancelled() and winning.exception() is None:
             # It has won in the same moment. Nobody else could own the log while the lease is renewed.
@@ -358,6 +361,7 @@ class Node:
         waiting = [loop.create_task(each) for each in (*events, self._until_another_can_read(replica))]
         gone = loop.create_task(replica.until_log_is_gone())
         waiting.append(gone)
+        moving = loop.create_task(keep_leader_away(self._registry, self.state.node, self._former))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
@@ -365,7 +369,7 @@ class Node:
                 self._deposed.set()
                 gone.result()
         finally:
-            await end_tasks(*waiting)
+            await end_tasks(*waiting, moving)
 
     async def _until_another_can_read(self, replica: Replica) -> bool:
         """Wait until the store could not be read, and another node has one that may be better."""

@@ -124,7 +124,7 @@ class NodeFiles:
     def broker_text(self) -> str:
         """The settings of the broker."""
         me = self._me
-        # The server on this machine is first, for when the file is read by people. Clients shuffle them.
+        # The node connects to the first server that it reaches: the one on this machine.
         servers = sorted(self._peers, key=lambda peer: peer != me)
         values: dict[str, Any] = {
             "node_name": me.name,

@@ -13,7 +13,7 @@ import nats
 import pytest
 
 from tests.support.counted_sends import sends_survive
-from tests.support.local_cluster import BROKER, LOG_SERVER, NAMES, LocalCluster, needs_nodes
+from tests.support.local_cluster import BROKER, LOG, LOG_SERVER, NAMES, LocalCluster, needs_nodes
 from tests.support.waiting import START_SECONDS, wait_until
 
 pytestmark = needs_nodes
@@ -41,12 +41,12 @@ def applied(cluster: LocalCluster, name: str) -> int:
 
 def trimmed_beyond(cluster: LocalCluster, record: int, name: str) -> bool:
     """Whether the server of this node does not have the record any more."""
-    return int(cluster.log_stream([name]).get("state", {}).get("first_seq", 0)) > record
+    return int(cluster.stream(LOG, [name]).get("state", {}).get("first_seq", 0)) > record
 
 
 def last_record(cluster: LocalCluster) -> int:
     """The number of the last record. A server that does not lead the stream may not know of it yet."""
-    known = (cluster.log_stream([name]).get("state", {}) for name in NAMES)
+    known = (cluster.stream(LOG, [name]).get("state", {}) for name in NAMES)
     return max(int(state.get("last_seq", 0)) for state in known)
 
 

@@ -24,6 +24,8 @@ from tests.support.waiting import START_SECONDS, WAIT_SECONDS, wait_until
 
 NAMES = ("n1", "n2", "n3")
 BROKER, LOG_SERVER = "mq9fast --config", "nats-server -c"
+# Streams: the log, and the bucket with the owner's record.
+LOG, OWNER_BUCKET = "MQ9_LOG", "KV_MQ9_OWNER"
 ASK_SECONDS = 2.0
 # The `pytestmark` of tests that run nodes.
 needs_nodes = [
@@ -186,24 +188,28 @@ class LocalCluster:
         wait_until(serves, START_SECONDS)
         return found[0]
 
-    def log_stream(self, asked: Sequence[str] = NAMES) -> dict[str, Any]:
-        """What a nats-server of these nodes says about the stream of the log; nothing if none answers."""
+    def stream(self, stream_name: str, asked: Sequence[str] = NAMES) -> dict[str, Any]:
+        """What a nats-server of these nodes says about a stream; nothing if none answers."""
         for name in asked:
             page = self._page(name, self.peers[name].log_monitor_port, "jsz?accounts=1&streams=1")
             for account in (page or {}).get("account_details", ()):
                 for stream in account.get("stream_detail", ()):
-                    if stream["name"] == "MQ9_LOG":
+                    if stream["name"] == stream_name:
                         found: dict[str, Any] = stream
                         return found
         return {}
 
     def log_leader(self, asked: Sequence[str] = NAMES) -> str:
         """The node that has the nats-server that leads the log, as one of those asked says. Waits for one."""
+        return self.leader(LOG, asked)
+
+    def leader(self, stream_name: str, asked: Sequence[str] = NAMES) -> str:
+        """The same for any stream."""
         found: list[str] = []
 
         def leads() -> bool:
             for name in asked:
-                leader = self.log_stream([name]).get("cluster", {}).get("leader")
+                leader = self.stream(stream_name, [name]).get("cluster", {}).get("leader")
                 if leader:
                     found[:] = [leader]
                     return True
