@@ -2,6 +2,10 @@
 
 A consumer on the servers sends the records, numbered. If one is missing, or nothing comes for too long,
 another consumer is made that goes on behind the last record. Consumers keep nothing on disk.
+
+A consumer is made by the leader of all of JetStream. If that server is lost, an election of 4 to 9 seconds
+comes first. So while no consumer gives a sign, records are asked for one by one, which any server with a
+replica of the stream answers.
 """
 
 import asyncio
@@ -20,6 +24,8 @@ log = logging.getLogger("mq9fast.cluster")
 HEARTBEAT_SECONDS = 0.5
 # Without any sign of the consumer for this long, another one is made.
 SILENT_SECONDS = 1.5
+# How often the next record is asked for without a consumer.
+FIND_SECONDS = 0.1
 # The servers forget a consumer that nobody listens to.
 FORGET_SECONDS = 5
 NANOSECONDS = 1_000_000_000
@@ -33,10 +39,12 @@ class JetStreamReader:
         self._stream = stream
         self._next = first
         self._delivered = 0  # by the consumer
-        self._sid = self._answer = self._reply = b""
+        self._sid = self._answer = self._finding = self._reply = b""
         self._queue: collections.deque[Message] = collections.deque()
         self._arrived = asyncio.Event()
         self._must_restart = True
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._started_at = self._loop.time()  # of a consumer, and of the last one
 
     async def records(self) -> AsyncIterator[tuple[int, bytes]]:
         """The records, each with its sequence number, until `close`."""
@@ -48,21 +56,32 @@ class JetStreamReader:
                 if message.status:
                     self._control(message)
                     continue
-                sequence, delivered, _ = _numbers(message.reply)
-                if delivered != self._delivered + 1:
-                    self._must_restart = True
-                    break
-                self._delivered = delivered
-                self._next = sequence + 1
-                self._reply = message.reply
-                yield sequence, message.payload
+                sequence = self._take(message)
+                if sequence >= self._next:
+                    self._next = sequence + 1
+                    if not message.reply:
+                        self._find()
+                    yield sequence, message.payload
             if not self._must_restart:
                 await self._wait()
 
+    def _take(self, message: Message) -> int:
+        """The number of a record; 0 if it is not to be used."""
+        if not message.reply:  # it was asked for
+            return int(message.field(b"Nats-Sequence"))
+        sequence, delivered, _ = _numbers(message.reply)
+        if delivered != self._delivered + 1:
+            self._must_restart = True
+            return 0
+        self._delivered = delivered
+        self._reply = message.reply
+        return sequence
+
     def behind(self) -> int:
         """How many records the log has behind the one that was read last, as far as its server has told."""
-        queued = [message.reply for message in self._queue if not message.status]
-        return len(queued) + _numbers(queued[-1] if queued else self._reply)[2]
+        queued = [message.reply for message in self._queue if message.reply and not message.status]
+        last = queued[-1] if queued else self._reply
+        return len(queued) + (_numbers(last)[2] if last else 0)
 
     def restart(self) -> None:
         """Make another consumer: the connection is another one now, or this consumer sends nothing."""
@@ -72,16 +91,35 @@ class JetStreamReader:
     def close(self) -> None:
         """Receive nothing more."""
         self._connection.unsubscribe(self._sid)
-        self._connection.forget(self._answer)
+        for subject in (self._answer, self._finding):
+            self._connection.forget(subject)
 
     async def _wait(self) -> None:
         self._arrived.clear()
         if self._queue:
             return
+        left = self._heard_at + SILENT_SECONDS - self._loop.time()
         try:
-            await asyncio.wait_for(self._arrived.wait(), SILENT_SECONDS)
+            await asyncio.wait_for(self._arrived.wait(), left if left > 0 else FIND_SECONDS)
         except asyncio.TimeoutError:
-            self._must_restart = True
+            since = self._loop.time() - SILENT_SECONDS
+            if max(self._heard_at, self._started_at) <= since:
+                self._start()
+            if self._heard_at <= since:
+                self._find()
+
+    def _find(self) -> None:
+        """Ask for the next record. If there is none yet, it is asked for again."""
+        self._connection.forget(self._finding)
+        self._finding = self._connection.reply_subject(self._found)
+        subject = b"$JS.API.DIRECT.GET." + self._stream.encode()
+        self._connection.publish(subject, b'{"seq":%d}' % self._next, reply=self._finding)
+
+    def _found(self, message: Message) -> None:
+        self._connection.forget(self._finding)
+        if not message.status:
+            self._queue.append(message)
+            self._arrived.set()
 
     def _start(self) -> None:
         """Make a consumer. If that fails, nothing comes of it, and another one follows."""
@@ -89,6 +127,7 @@ class JetStreamReader:
         self.close()
         self._queue.clear()
         self._delivered = 0
+        self._started_at = self._loop.time()
         subject, self._sid = self._connection.subscribe(self._receive)
         name = f"mq9-{secrets.token_hex(8)}"
         config = {
@@ -115,6 +154,7 @@ class JetStreamReader:
             log.debug("no consumer of the log: %s", (message.header + message.payload).decode())
 
     def _receive(self, message: Message) -> None:
+        self._heard_at = self._loop.time()
         self._queue.append(message)
         self._arrived.set()
 
