@@ -1,4 +1,7 @@
-"""What is compared: messages of 100 bytes, acknowledged when a majority of the servers has fsynced them."""
+"""What is compared: messages that are acknowledged when a majority of the servers has fsynced them.
+
+They have 100 bytes where no size is named.
+"""
 
 import selectors
 from collections.abc import Callable, Mapping
@@ -14,6 +17,7 @@ from tests.support.wire_client import Wire
 
 Figures = Mapping[str, Figure]
 SENDERS = 64
+TEXT_BYTES = 1024
 IN_FLIGHT = f"{JETSTREAM_WINDOW:,} in flight"
 LOCAL = "mq9fast, one node"
 
@@ -47,7 +51,7 @@ def comparisons(scale: float) -> list[Comparison]:
     def count(full: int) -> int:
         return max(1, round(full * scale / 1000)) * 1000
 
-    return [pipelined(count), many_in_turn(count), in_turn(count)]
+    return [pipelined(count), pipelined_text(count), many_in_turn(count), in_turn(count)]
 
 
 Counter = Callable[[int], int]
@@ -63,6 +67,20 @@ def pipelined(count: Counter) -> Comparison:
             Side(JETSTREAM, partial(send, row=row, count=count(50_000)), IN_FLIGHT),
             Side(QUORUM, partial(rabbit_pipelined, row=row, count=count(20_000))),
             Side(mq9fast("always"), partial(send, row=row, count=count(1_000_000)), name=LOCAL),
+        ],
+    )
+
+
+def pipelined_text(count: Counter) -> Comparison:
+    """Messages of JSON: those of 100 bytes are all the same, and a record of them is compressed to little."""
+    row = f"sent, acknowledged, pipelined, {TEXT_BYTES:,} B of JSON"
+    send_text = partial(send, row=row, size=TEXT_BYTES)
+    return Comparison(
+        [Row(row, RATE, {JETSTREAM.name: None, LOCAL: None})],
+        [
+            Side(REPLICATED, partial(send_text, count=count(200_000))),
+            Side(JETSTREAM, partial(send_text, count=count(50_000)), IN_FLIGHT),
+            Side(mq9fast("always"), partial(send_text, count=count(200_000)), name=LOCAL),
         ],
     )
 

@@ -6,6 +6,7 @@ import sys
 from bench.peers import process
 from bench.peers.nats import NatsServer
 from bench.peers.servers import Server, Setup
+from mq9fast.cluster.node_files import MAX_RECORD_BYTES
 from tests.support.nats_cluster import NatsCluster
 
 SETTINGS = "three nats-servers, R3, sync_interval always"
@@ -18,7 +19,7 @@ class Replicated(Server):
 
     def start(self) -> None:
         self.place.mkdir(parents=True, exist_ok=True)
-        self.log = NatsCluster(self.place / "log")
+        self.log = NatsCluster(self.place / "log", max_payload=MAX_RECORD_BYTES)
         self.standby = self._run("standby") if self.has_standby else None
         self.process = self._run("owner")
         assert self.process.stdout is not None

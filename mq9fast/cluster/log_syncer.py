@@ -124,14 +124,15 @@ class LogSyncer:
         self.syncs += 1
         self.sync_seconds += time.perf_counter() - self._begun_at
         failure = None if error is None else StoreError(str(error))
-        if error is None:
-            self._store.confirm(self._writer.log.end())
-        elif not isinstance(error, LogFull) and self._final is None:
+        if error is not None and not isinstance(error, LogFull) and self._final is None:
             self._final = error
             self._lost(error)
         try:
             for done in begun:
                 done(failure)
         finally:
+            if error is None:
+                # Later than the replies, which need not wait for it.
+                self._store.confirm(self._writer.log.end())
             if self._waiting and self._begun is None:
                 self._append()

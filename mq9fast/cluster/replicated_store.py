@@ -82,9 +82,11 @@ class ReplicatedStore(UnloggedRocks):
         self.position = position
 
     def confirm(self, sequence: int) -> None:
-        """Note that the log has everything up to this record. If that fails, the next write does too."""
-        with contextlib.suppress(StoreError):
-            self.apply((), self.position._replace(confirmed=sequence))
+        """Note that the log has everything up to this record, unless a later batch has. If that fails, the
+        next write does too."""
+        if self.position.confirmed < sequence:
+            with contextlib.suppress(StoreError):
+                self.apply((), self.position._replace(confirmed=sequence))
 
     def sync(self) -> None:
         """Nothing: the log makes batches durable."""
