@@ -112,7 +112,7 @@ def test_log_that_was_restored_from_an_older_state_stops_the_nodes(cluster: Loca
 
 def bring_back_log(cluster: LocalCluster, whole: dict[str, Path]) -> None:
     """Start all nodes, which run, with these directories of their nats-servers."""
-    stop_all(cluster)
+    cluster.kill_all()
     for name in NAMES:
         shutil.rmtree(cluster.directory / name / "log")
         whole[name].rename(cluster.directory / name / "log")

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.wire.script import SERVERS
 Start = Callable[[str, str, float], int]
 # The handshake timeout of a server: the short one if the test waits for it, the long one if it must not.
 SHORT_SECONDS, LONG_SECONDS = 1.0, 600.0
+FIRST = ("off", "on", "auto")
 # What the client sends, and whether the server waits for more of it.
 SENT = {
     "CONNECT": (b'CONNECT {"verbose":false}\r\nPING\r\n', False),
@@ -55,15 +57,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         server.end()
 
 
-@pytest.mark.parametrize("server", SERVERS)
-@pytest.mark.parametrize("at_once", [False, True], ids=["after INFO", "at once"])
-@pytest.mark.parametrize("first", ["off", "on", "auto"])
-@pytest.mark.parametrize("sent", SENT)
-def test_plain_bytes_on_a_tls_port(start: Start, server: str, sent: str, first: str, at_once: bool) -> None:
-    if server == "nats-server" and NATS_SERVER is None:
-        pytest.skip("nats-server is not installed")
-    data, waits = SENT[sent]
-    port = start(server, first, SHORT_SECONDS if waits else LONG_SECONDS)
+def exchange(port: int, data: bytes, first: str, *, at_once: bool) -> float:
+    """Send the data, see what comes, and return after how many seconds the server closed the connection."""
     began = time.monotonic()
     gets_info = first == "off" or (first == "auto" and not (at_once and data))
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as client:
@@ -77,5 +72,44 @@ def test_plain_bytes_on_a_tls_port(start: Start, server: str, sent: str, first: 
                 client.sendall(data)
         # The server closes without another byte. There is no reset, because it read everything.
         assert client.recv(65536) == b""
+    return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def waiting(start: Start) -> Iterator[Callable[..., Future[float]]]:
+    """What becomes of clients for which a server waits. All of one server wait at the same time."""
+    clients: dict[tuple[str, str, str, bool], Future[float]] = {}
+    cases = [
+        (sent, first, at_once)
+        for sent in SENT
+        if SENT[sent][1]
+        for first in FIRST
+        for at_once in (False, True)
+    ]
+
+    def client_of(server: str, *case: Any) -> Future[float]:
+        if (server, *case) not in clients:
+            for sent, first, at_once in cases:
+                port = start(server, first, SHORT_SECONDS)
+                client = pool.submit(exchange, port, SENT[sent][0], first, at_once=at_once)
+                clients[server, sent, first, at_once] = client
+        return clients[(server, *case)]
+
+    with ThreadPoolExecutor(len(cases)) as pool:
+        yield client_of
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("at_once", [False, True], ids=["after INFO", "at once"])
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("sent", SENT)
+def test_plain_bytes_on_a_tls_port(
+    start: Start, waiting: Callable[..., Future[float]], server: str, sent: str, first: str, at_once: bool
+) -> None:
+    if server == "nats-server" and NATS_SERVER is None:
+        pytest.skip("nats-server is not installed")
+    data, waits = SENT[sent]
     if waits:
-        assert time.monotonic() - began >= SHORT_SECONDS * 0.8
+        assert waiting(server, sent, first, at_once).result() >= SHORT_SECONDS * 0.8
+    else:
+        exchange(start(server, first, LONG_SECONDS), data, first, at_once=at_once)
