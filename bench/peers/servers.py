@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 # In half seconds.
 MIN_QUIET_CHECKS = 7
+# `python -m mq9fast` of the directory that is the first argument, whatever is installed.
+RUN_OTHER = """
+import runpy, sys
+sys.path[0] = sys.argv.pop(1)
+runpy.run_module("mq9fast", run_name="__main__", alter_sys=True)
+"""
 
 
 class Server:
@@ -87,13 +94,16 @@ class Server:
 
 
 class Mq9fast(Server):
-    def __init__(self, place: Path, *flags: str) -> None:
+    """`tree`: the directory of another build, or None for this one."""
+
+    def __init__(self, place: Path, *flags: str, tree: Path | None = None) -> None:
         self.flags = flags
+        self.module_command = None if tree is None else (sys.executable, "-c", RUN_OTHER, str(tree))
         super().__init__(place)
 
     def start(self) -> None:
         self.place.mkdir(parents=True, exist_ok=True)
-        self.broker = Broker(self.place / "data", *self.flags)
+        self.broker = Broker(self.place / "data", *self.flags, command=self.module_command)
         self.port, self.process = self.broker.port, self.broker.process
 
     def stop(self) -> None:
@@ -113,8 +123,8 @@ class Setup:
     missing: str = ""
 
 
-def mq9fast(sync: str = "always", *flags: str) -> Setup:
-    return Setup("mq9fast", f"--sync {sync}", lambda place: Mq9fast(place, "--sync", sync, *flags))
+def mq9fast(sync: str = "always", *flags: str, tree: Path | None = None) -> Setup:
+    return Setup("mq9fast", f"--sync {sync}", lambda place: Mq9fast(place, "--sync", sync, *flags, tree=tree))
 
 
 def listens(port: int) -> bool:

@@ -13,7 +13,7 @@ from bench.peers.nats import NATS_SERVER
 def run(root: Path) -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "commit": _commit(root),
+        "commit": commit(root),
         "versions": {
             "mq9fast": ", ".join(f"{name} {version(name)}" for name in ("mq9fast", "rocksdict", "uvloop")),
             "nats-server": _output([str(NATS_SERVER), "--version"]),
@@ -23,7 +23,8 @@ def run(root: Path) -> dict[str, Any]:
     }
 
 
-def _commit(root: Path) -> str:
+def commit(root: Path) -> str:
+    """The commit that is checked out in a directory, and whether files were changed."""
     short = _output(["git", "-C", str(root), "rev-parse", "--short", "HEAD"])
     changed = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
     return f"{short} with changes" if changed else short
