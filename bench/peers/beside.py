@@ -19,7 +19,7 @@ from bench.peers.exchange import Window, wait_in_kernel
 from bench.peers.long import percentile
 from bench.peers.nats import END, JETSTREAM_WINDOW, jetstream, keeper, pub
 from bench.peers.payloads import payloads
-from bench.peers.places import SERVER, WAITING_CLIENT, leave_preferred, prefer, prefer_kernel
+from bench.peers.places import OTHER_CLIENTS, SERVER, WAITING_CLIENT, leave_preferred, prefer, prefer_kernel
 from bench.peers.report import table_head, table_line
 from bench.peers.rounds import tell
 from bench.peers.rows_large import bounded, size_name
@@ -75,6 +75,8 @@ def measure(setup: Setup, size: int, seconds: float, place: Path) -> str:
             before = kept.stored(["bench", "probe"])
             sender.start()
             prefer_kernel()
+            assert sender.pid is not None
+            prefer(sender.pid, OTHER_CLIENTS)
             prefer(server.pid, SERVER)
             prefer(os.getpid(), WAITING_CLIENT)
             beside = waits(wire, frame, seconds)

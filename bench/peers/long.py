@@ -25,7 +25,7 @@ from bench.peers import versions
 from bench.peers.long_clients import FULL_MAILBOXES, MAILBOX_BYTES, MAX_BACKLOG_BYTES, answer, send
 from bench.peers.machine import describe
 from bench.peers.nats import Stream, jetstream, keeper, pub
-from bench.peers.places import SERVER, WAITING_CLIENT, leave_preferred, prefer, prefer_kernel
+from bench.peers.places import OTHER_CLIENTS, SERVER, WAITING_CLIENT, leave_preferred, prefer, prefer_kernel
 from bench.peers.report import table_head, table_line
 from bench.peers.rounds import tell
 from bench.peers.rows_large import size_name
@@ -86,6 +86,8 @@ def run(server: Server, size: int, seconds: float, *, readers: bool) -> dict[str
         processes = [multiprocessing.Process(target=work, args=args, daemon=True) for work, args in works]
         for process in processes:
             process.start()
+            assert process.pid is not None
+            prefer(process.pid, OTHER_CLIENTS)
         prefer(server.pid, SERVER)
         prefer(os.getpid(), WAITING_CLIENT)
         try:

@@ -4,25 +4,22 @@ import contextlib
 import os
 from pathlib import Path
 
-from bench.peers.process import family
-
 # Real-time priorities: the process that has the higher one runs at once.
-SERVER, WAITING_CLIENT, KERNEL = 1, 2, 3
+OTHER_CLIENTS, SERVER, WAITING_CLIENT, KERNEL = 1, 2, 3, 4
 # What the names of those threads of the kernel begin with that write to the disk and pass on packets.
 KERNEL_THREADS = ("jbd2/", "kworker/", "ksoftirqd/")
 
 
 def prefer(pid: int, priority: int) -> bool:
-    """Let a process, its threads and its children run before all others. False if the system forbids it.
+    """Let a process with its threads run before all others. False if the system forbids it.
 
     Beside clients that send as fast as they can, a server waits for a core for some milliseconds at a time,
     and so does a client that waits for one reply. On machines of their own they would not.
     """
     try:
-        for each in family(pid):
-            for thread in Path(f"/proc/{each}/task").iterdir():
-                with contextlib.suppress(ProcessLookupError):
-                    os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(priority))
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(priority))
     except PermissionError:
         return False
     return True
