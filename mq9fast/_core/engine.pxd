@@ -58,6 +58,8 @@ cdef class Engine:
     cpdef void update_clock(self) noexcept
     cpdef void resume_expiry(self) noexcept
     cpdef int end_turn(self) except -1
+    cdef int commit(self) except -1
+    cdef int continue_in_hurry(self) except -1
     cdef int serve_clients(self) except -1
     cpdef void busy_poll(self) noexcept
     cdef int end_subscriptions_at_maximum(self) except -1

@@ -163,26 +163,36 @@ cdef class Engine:
     cpdef int end_turn(self) except -1:
         """Commit what the turn gathered, let consumers catch up, then write once to each connection."""
         cdef PendingWork pending_work = self.pending_work
-        cdef CommitGroup group
         pending_work.begin()
         try:
-            self.end_subscriptions_at_maximum()
-            if self.delivery.group_work.unstored:
-                self.delivery.store_failures()
-            group = self.accumulator.group
-            if group.bytes or group.deferred or self.delivery.catch_up_queue.consumers:
-                self.pipeline.commit()
-                self.end_subscriptions_at_maximum()
+            self.commit()
         finally:
-            self.serve_clients()
-            if pending_work.end_scheduled:
-                # Work that was added while this turn ended belongs to the next turn. Its time starts now.
-                pending_work.ends_ns = monotonic_ns() + pending_work.turn_ns
+            try:
+                self.serve_clients()
+            finally:
+                if pending_work.hurried and pending_work.over_share:
+                    self.continue_in_hurry()
+                else:
+                    pending_work.resume_over_share()
+                if pending_work.end_scheduled:
+                    # Work that was added while this turn ended belongs to the next turn. Its time starts now.
+                    pending_work.ends_ns = monotonic_ns() + pending_work.turn_ns
+        return 0
+
+    cdef int commit(self) except -1:
+        cdef CommitGroup group
+        self.end_subscriptions_at_maximum()
+        if self.delivery.group_work.unstored:
+            self.delivery.store_failures()
+        group = self.accumulator.group
+        if group.bytes or group.deferred or self.delivery.catch_up_queue.consumers:
+            self.pipeline.commit()
+            self.end_subscriptions_at_maximum()
         return 0
 
     cdef int serve_clients(self) except -1:
-        """Write to clients, close them or continue with them, even after a failure. A client that raises does
-        not keep the others from being served."""
+        """Write to clients and close them, even after a failure. A client that raises does not keep the
+        others from being served."""
         cdef PendingWork pending_work = self.pending_work
         try:
             pending_work.flush()
@@ -192,7 +202,30 @@ cdef class Engine:
             finally:
                 if pending_work.stalled:
                     self.pipeline.clients_stalled()
-                pending_work.resume_over_share()
+        return 0
+
+    cdef int continue_in_hurry(self) except -1:
+        """Continue with clients over their share, and commit what they sent before the sockets are read
+        again: what a waiting client sends meanwhile is then committed without theirs."""
+        cdef PendingWork pending_work = self.pending_work
+        cdef bint is_scheduled = pending_work.end_scheduled
+        cdef uint64_t began_ns = monotonic_ns()
+        pending_work.in_read = True     # as at the end of a read, the end of the turn follows here
+        try:
+            pending_work.resume_over_share()
+            pending_work.begin()
+            self.commit()
+        finally:
+            try:
+                self.serve_clients()
+            finally:
+                pending_work.in_read = False
+                pending_work.note_work(monotonic_ns() - began_ns)
+                if is_scheduled:
+                    pending_work.end_scheduled = True
+                elif pending_work.end_scheduled or pending_work.over_share:
+                    pending_work.end_scheduled = True
+                    self.schedule()
         return 0
 
     cdef int remove_subscription(self, Subscription subscription) except -1:

@@ -18,7 +18,7 @@ from mq9fast._core.protocol.subject cimport (
     has_wildcard, is_mq9_subject, is_reserved, is_routed_reply, valid_subject
 )
 from mq9fast._core.pubsub.client cimport (
-    CLOCK_CHECK_COST, HURRIED_READ_BYTES, MIN_BULK_BYTES, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED,
+    CLOCK_CHECK_COST, MIN_BULK_BYTES, PAUSE_CONNECT, PAUSE_SHARE, PAUSE_STALLED,
     PAUSE_STOPPING, PauseReason, PendingWork, Subscription
 )
 from mq9fast._core.pubsub.message_trace cimport Trace, asks_for_trace, read_trace
@@ -53,7 +53,9 @@ cdef class Session(Subscriber):
         """The buffer for the transport's next read."""
         if self.pending_work.time_is_up():
             return self.read_buffer.next_buffer(MIN_READ_BYTES)
-        return self.read_buffer.next_buffer(HURRIED_READ_BYTES if self.pending_work.hurried else 1 << 62)
+        return self.read_buffer.next_buffer(
+            self.pending_work.hurried_read_bytes if self.pending_work.hurried else 1 << 62
+        )
 
     def buffer_updated(self, Py_ssize_t nbytes) -> None:
         """The transport read `nbytes`. If no other socket is readable, the turn ends with this read."""
@@ -73,6 +75,10 @@ cdef class Session(Subscriber):
         if nbytes > MIN_WORK_BYTES:
             # This starts the measurement of the turn's time.
             self.pending_work.schedule_end()
+        if self.pending_work.hurried and nbytes >= MAX_SINGLE_BYTES and self.authorized:
+            # It is handled once the requests of clients that wait are answered.
+            self.has_unhandled = self.has_unhandled or not self.connect_pending
+            full = True
         self.work(False)
         if full:
             self.use_up_share()

@@ -12,6 +12,7 @@ import os
 from collections import deque
 from pathlib import Path
 
+from mq9fast._core.base.page_cache import forget_pages
 from mq9fast.storage.store import Values
 
 # The share of the machine's memory, or of the container's, that the value log may fill.
@@ -65,7 +66,7 @@ def drop_pages(files: list[Path]) -> None:
         except FileNotFoundError:
             continue
         try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            forget_pages(descriptor)
         finally:
             os.close(descriptor)
 

@@ -33,6 +33,9 @@ log = logging.getLogger("mq9fast.pipeline")
 
 # While an fsync runs, each part of the next group is written early once it is larger than this.
 EARLY_WRITE_BYTES = 1 << 20
+# While a client sends one message at a time, a group of at most this is written in the event loop: that takes
+# less time than to wait until the system runs another thread, and then this one again.
+QUICK_WRITE_BYTES = 512 << 10
 # Clients that send faster than the store writes, or than their receivers read, are stalled this long.
 RESUME_SECONDS = 0.01
 # In a write stall of RocksDB the pipeline waits this long before it tries again.
@@ -149,8 +152,9 @@ class CommitPipeline:
             return
         if self._wait_for_store() or self._wait_for_senders():
             return
+        is_quick = self._pending_work.hurried and group.batch_bytes <= QUICK_WRITE_BYTES
         batch = group.take_batch(self._store.new_batch)
-        if batch is not None and self._begin_write(batch):
+        if batch is not None and not is_quick and self._begin_write(batch):
             self._set_state(self._accumulator.seal(), WRITING)
             self._writing = batch
             return

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mq9fast._core.base.page_cache import begin_writing
 from mq9fast._core.storage.record import CorruptRecord
 from mq9fast._core.storage.segment_scanner import SegmentScanner
 from mq9fast._core.storage.value_batch import ValueBatch
@@ -96,6 +97,7 @@ class Segment:
         if self.synced == end:
             return
         with _naming(self.path):
+            begin_writing(self.descriptor, self.synced, end)
             os.fdatasync(self.descriptor)
         if self.is_new:
             sync_directory(self.path.parent)

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.support.in_memory import KIB, Core, MemoryBatch, Peer, pub
+from tests.support.waiting import WAIT_SECONDS
 
 MSG = b"$mq9.AI.MAILBOX.MSG."
 REQUEST = pub(MSG + b"box", b"x", b"inbox")
@@ -114,6 +115,107 @@ def test_reply_leaves_before_the_messages_of_others(hurried: bool) -> None:
     assert b"MSG $mq9" in reader.output()
 
 
+def test_requests_are_stored_and_answered_before_what_others_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = core_with_a_box()
+    sender, asker = core.session(), core.session()
+    sender.feed(b"SUB acks 1\r\n")
+    asker.feed(b"SUB inbox 1\r\n" + REQUEST)
+    core.end_turn()
+    asker.feed(REQUEST)
+    core.end_turn()
+    commits, commit = [], core.pipeline.commit
+
+    def noting_commit() -> None:
+        commits.append((core.accumulator.group.batch_bytes, len(asker.connection.written)))
+        commit()
+
+    monkeypatch.setattr(core.pipeline, "commit", noting_commit)
+    asker.output()
+    sender.feed(pub(MSG + b"box", bytes(1000), b"acks") * 20)
+    asker.feed(REQUEST)
+    assert not sender.connection.reading
+    core.end_turn()
+    (small, _), (large, written) = commits
+    assert small < KIB < 20 * KIB < large
+    assert written == 1
+    # Both are served before the sockets are read again.
+    assert sender.output().count(b'{"msg_id":') == 20
+    assert sender.connection.reading
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_failed_commit_in_a_hurry_leaves_nobody_paused(fails: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first commit of the turn fails, or the second one, of what a client over its share sent."""
+    core = core_with_a_box()
+    hurry(core)
+    core.end_turn()
+    sender, asker = core.session(), core.session()
+    sender.feed(b"SUB acks 1\r\n")
+    sender.feed(pub(MSG + b"box", bytes(1000), b"acks") * 20)
+    asker.feed(REQUEST)
+    commits, commit = [], core.pipeline.commit
+
+    def failing_commit() -> None:
+        commits.append(0)
+        if len(commits) == fails:
+            raise OSError("the disk is gone")
+        commit()
+
+    monkeypatch.setattr(core.pipeline, "commit", failing_commit)
+    with pytest.raises(OSError, match="the disk is gone"):
+        core.end_turn()
+    for _ in range(3):
+        core.end_turn()
+    assert sender.connection.reading
+    assert sender.output().count(b'{"msg_id":') == 20
+
+
+def test_each_hurried_turn_schedules_at_most_one_more() -> None:
+    core = core_with_a_box()
+    sender = core.session()
+    reader = core.session()
+    for _ in range(30):
+        sender.feed(pub(MSG + b"box", bytes(60_000)))
+        core.end_turn()
+    hurry(core)
+    core.end_turn()
+    reader.feed(b"SUB " + MSG + b"box 1\r\n")
+    core.loop.calls.clear()
+    for _ in range(5):
+        sender.feed(pub(MSG + b"box", bytes(1000)) * 20)
+        calls, core.loop.calls[:] = list(core.loop.calls), []
+        assert len(calls) <= 1
+        for call in calls:
+            call()
+
+
+def test_reads_of_hurried_turns_are_as_small_as_their_time_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = core_with_a_box()
+    sender, asker = core.session(), core.session()
+    commit, pause = core.pipeline.commit, 0.001
+
+    def slow_commit() -> None:
+        time.sleep(pause)
+        commit()
+
+    monkeypatch.setattr(core.pipeline, "commit", slow_commit)
+
+    def turn() -> int:
+        asker.feed(REQUEST)
+        sender.feed(pub(MSG + b"box", bytes(1000)) * 5)
+        core.end_turn()
+        return read_bytes(sender)
+
+    asker.feed(REQUEST)
+    sizes = [turn() for _ in range(20)]
+    assert sizes[0] == HURRIED_READ_BYTES * 3 // 4
+    assert sizes[-1] == 32 * KIB
+    pause = 0
+    until = time.monotonic() + WAIT_SECONDS
+    while turn() < 64 * KIB:
+        assert time.monotonic() < until
+
+
 @pytest.mark.parametrize("queue", [b"", b"workers "])
 def test_catching_up_takes_small_parts(queue: bytes) -> None:
     core = core_with_a_box()
@@ -139,11 +241,13 @@ def test_senders_are_stalled_while_a_thread_writes(hurried: bool, most: int) -> 
     sender = core.session()
     if hurried:
         hurry(core)
-    part = pub(MSG + b"box", bytes(16_000))
-    for _ in range(most // 16_100):
+    # In a hurry, larger reads are handled after the turn.
+    part = pub(MSG + b"box", bytes(3900))
+    for _ in range(most // 4000):
         sender.feed(part)
     assert sender.connection.reading
-    sender.feed(part * 2)
+    for _ in range(2 * most // 100_000):
+        sender.feed(part)
     assert not sender.connection.reading
     # Once the store has the group, much more may gather.
     group.mark_written()

@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from mq9fast._core.base.page_cache import begin_writing, forget_pages
 from mq9fast.commit.page_cache import PageCacheLimit, available_memory_bytes, drop_pages
 from mq9fast.storage import segment
 from mq9fast.storage.rocks import RocksStore
 from mq9fast.storage.segment import segment_name
 from tests.support.value_log import KEYS, large, open_store, put
+from tests.support.waiting import wait_until
 
 VALUE_BYTES = 900_000
+# Several steps of page_cache.pyx.
+LARGE_BYTES = 5_000_000
+CACHESTAT = 451
 
 
 def cached_share(file: Path) -> float:
@@ -96,6 +101,51 @@ async def test_oldest_segments_leave_the_page_cache_past_the_limit(store: RocksS
     await settle(limit, lambda: cached_share(files[3]) == 0)
     assert cached_share(files[4]) == 1.0
     assert store.get(KEYS[0]) == large(0, VALUE_BYTES)
+
+
+def test_all_of_a_large_file_leaves_the_page_cache(tmp_path: Path) -> None:
+    if not can_drop(tmp_path):
+        pytest.skip("this file system has no page cache")
+    file = tmp_path / "large"
+    file.write_bytes(bytes(LARGE_BYTES))
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+    assert cached_share(file) == 1.0
+    drop_pages([file])
+    assert cached_share(file) == 0
+
+
+def dirty_pages(descriptor: int) -> int:
+    """The pages of a file that the system has not begun to write, by cachestat(2)."""
+    where, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    if call(CACHESTAT, descriptor, where, found, 0):
+        pytest.skip(f"the system does not tell: {os.strerror(ctypes.get_errno())}")
+    return found[1]
+
+
+def test_writing_a_large_file_begins_without_an_fsync(tmp_path: Path) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(bytes(LARGE_BYTES))
+    with file.open("rb") as opened:
+        before = dirty_pages(opened.fileno())
+        if not before:
+            pytest.skip("this file system keeps nothing for later")
+        begin_writing(opened.fileno(), 2 << 20, LARGE_BYTES)
+        # The first 2 MiB are left alone.
+        wait_until(lambda: dirty_pages(opened.fileno()) <= before // 2)
+        begin_writing(opened.fileno(), 0, LARGE_BYTES)
+        wait_until(lambda: dirty_pages(opened.fileno()) == 0)
+
+
+def test_writing_what_cannot_be_written_early_is_left_to_the_fsync(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    begin_writing(writer, 0, 100)
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+    for refused in (lambda: begin_writing(reader, 0, 100), lambda: forget_pages(reader)):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            refused()
 
 
 @in_event_loop

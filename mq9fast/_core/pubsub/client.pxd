@@ -23,7 +23,6 @@ cdef enum:
     HURRIED_SHARE = 8
     # How long a turn is short after such a message.
     HURRY_NS = 250_000_000
-    HURRIED_READ_BYTES = 131072     # what one read takes in such a turn
     MIN_BULK_BYTES = 65536          # a client that sends as much at once does not send one at a time
 
 
@@ -45,6 +44,7 @@ cdef class PendingWork:
     cdef uint64_t ends_ns                   # of this turn, for handling reads; valid while end_scheduled
     cdef uint64_t hurried_until_ns
     cdef readonly bint hurried              # turns are short: a client sends one message at a time
+    cdef Py_ssize_t hurried_read_bytes      # what a read takes then
     cdef Py_ssize_t cost                    # since the last check of the clock, in deliveries
     cdef Py_ssize_t dirty_count
     cdef Client first_dirty                 # first of a linked list of clients with output: see next_dirty
@@ -69,6 +69,7 @@ cdef class PendingWork:
     cpdef int schedule_end(self) except -1
     cdef bint time_is_up(self) noexcept
     cdef void note_waiting(self, Client client, uint64_t now_ns) noexcept
+    cdef void note_work(self, uint64_t ns) noexcept
     cdef int write_to_waiting(self) except -1
     cdef int note_dirty(self, Client client) except -1
     cdef void begin(self) noexcept

@@ -16,6 +16,11 @@ cdef enum:
     MIN_BORROWED_BYTES = 8192   # copying a smaller payload costs less than a piece of its own in a write
     MIN_LENDING_BYTES = 65536
     EXAMINED_FOR_WAITING = 64   # clients with output that one look for waiting clients examines
+    # What one read takes in a hurried turn: as little as the time below asks for, between these bounds.
+    MIN_HURRIED_READ_BYTES = 32768
+    MAX_HURRIED_READ_BYTES = 262144
+    # How long such a turn is to work for clients over their share, the commit of what they sent included.
+    HURRIED_WORK_NS = 300_000
 
 
 cdef void check_dirty_list(PendingWork pending_work) noexcept:
@@ -39,6 +44,7 @@ cdef class PendingWork:
         self.max_reached = []
         self.over_share = deque()
         self.turn_ns = TURN_NS
+        self.hurried_read_bytes = MAX_HURRIED_READ_BYTES // 2
 
     cpdef int schedule_end(self) except -1:
         """Have the end of the turn run, once."""
@@ -62,6 +68,14 @@ cdef class PendingWork:
         if is_next and now_ns >= client.bulk_ns + HURRY_NS:
             client.waits = self.hurried = True
             self.hurried_until_ns = now_ns + HURRY_NS
+
+    cdef void note_work(self, uint64_t ns) noexcept:
+        """A hurried turn worked so long for clients over their share: adapt what their next reads take. A
+        byte costs more in small messages, and while the system has no free memory for the disk."""
+        cdef Py_ssize_t size = self.hurried_read_bytes
+        size += -(size // 4) if ns > HURRIED_WORK_NS else size // 8
+        size = max(size, <Py_ssize_t>MIN_HURRIED_READ_BYTES)
+        self.hurried_read_bytes = min(size, <Py_ssize_t>MAX_HURRIED_READ_BYTES)
 
     cdef int write_to_waiting(self) except -1:
         """Write to clients that wait for one reply, before others get their messages."""

@@ -1,10 +1,12 @@
 """Threads that fsync files; the contract is in file_syncer.pxd."""
 
 from libc.errno cimport EINTR, errno
+from posix.types cimport off_t
 
 import os
 
 from mq9fast._core.base.check cimport check
+from mq9fast._core.base.page_cache cimport write_out
 from mq9fast._core.base.threads cimport (
     create_thread, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_signal,
     pthread_cond_wait, pthread_join, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
@@ -12,7 +14,9 @@ from mq9fast._core.base.threads cimport (
 )
 
 cdef extern from "<unistd.h>" nogil:
+    int SEEK_END
     int fsync(int descriptor)
+    off_t lseek(int descriptor, off_t offset, int whence)
 
 
 MAX_FILES = MAX_SYNC_FILES
@@ -26,6 +30,9 @@ cdef void* run(void* syncer) noexcept nogil:
 
 cdef int sync_file(int descriptor) noexcept nogil:
     """Returns 0 or the error number."""
+    cdef int failure = write_out(descriptor, 0, lseek(descriptor, 0, SEEK_END))
+    if failure:
+        return failure
     while fsync(descriptor):
         if errno != EINTR:
             return errno
