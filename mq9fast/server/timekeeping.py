@@ -15,6 +15,7 @@ import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ MAX_READING_MS = 50
 # Smaller differences are rounding errors: both clocks count whole milliseconds.
 MIN_DIFFERENCE_MS = 10
 SAVE_SECONDS = 5.0
+# A step of the clock that is not durable yet is saved again after this time.
+RETRY_SECONDS = 1.0
 # The fault that /healthz shows while the time cannot be saved.
 CLOCK = "clock"
 
@@ -138,6 +141,8 @@ class Timekeeper:
         self._boot_id = boot_id()
         self._saved_at = 0.0
         self._saving = False
+        # A step of the wall clock is not durable yet.
+        self._must_sync = False
         # A slow disk must not block the event loop.
         self._thread = ThreadPoolExecutor(1, "mq9fast-clock")
 
@@ -164,18 +169,22 @@ class Timekeeper:
         what it shows now is saved before the broker serves."""
         failure = self._write(self._current(), True)
         if failure is not None:
+            self._must_sync = True
             self._health.report(CLOCK, f"the time cannot be saved: {failure}")
 
     def tick(self) -> None:
         """Follow the wall clock if it was set. Save the time if it was set, or is due to be saved."""
         stepped = self._follow_wall()
+        self._must_sync = self._must_sync or stepped
         loop = asyncio.get_running_loop()
-        if self._saving or (not stepped and loop.time() - self._saved_at < SAVE_SECONDS):
+        pause = RETRY_SECONDS if self._must_sync else SAVE_SECONDS
+        if self._saving or (not stepped and loop.time() - self._saved_at < pause):
             return
         self._saved_at = loop.time()
         self._saving = True
-        saving = loop.run_in_executor(self._thread, self._write, self._current(), stepped)
-        saving.add_done_callback(self._saved)
+        durably, self._must_sync = self._must_sync, False
+        saving = loop.run_in_executor(self._thread, self._write, self._current(), durably)
+        saving.add_done_callback(partial(self._saved, durably))
 
     def _follow_wall(self) -> bool:
         clock = self._time
@@ -206,12 +215,13 @@ class Timekeeper:
             return error
         return None
 
-    def _saved(self, done: "asyncio.Future[StoreError | None]") -> None:
+    def _saved(self, durably: bool, done: "asyncio.Future[StoreError | None]") -> None:
         self._saving = False
         failure = None if done.cancelled() else done.result()
         if failure is None:
             self._health.clear(CLOCK)
         else:
+            self._must_sync = self._must_sync or durably
             self._health.report(CLOCK, f"the time cannot be saved: {failure}")
 
     def close(self) -> None:

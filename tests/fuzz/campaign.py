@@ -84,7 +84,7 @@ def _watch(process: "subprocess.Popen[bytes]", record: Record, hang_seconds: flo
             now = record.read()[0]
             if now != runs:
                 runs, since = now, time.monotonic()
-            elif time.monotonic() - since > hang_seconds:
+            elif runs and time.monotonic() - since > hang_seconds:  # the first input has begun
                 process.send_signal(signal.SIGABRT)
                 process.wait()
                 return True

@@ -80,6 +80,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "tests/fault/test_half_written.py",
         "tests/fault/test_million.py::test_a_million_stored_messages_use_little_memory",
         "tests/fault/test_million.py::test_memory_of_writing_is_released_when_idle",
+        "tests/fault/test_million.py::test_stopped_readers_use_bounded_memory",
         "tests/mailbox/test_queue_group.py::test_fetching_and_refusing_again_and_again_uses_no_more_memory",
         "tests/soak/test_soak.py::test_nothing_is_left_of_clients_that_came_and_went",
         "tests/websocket/test_limits.py::test_a_slow_mailbox_subscriber_costs_no_memory_and_loses_nothing",
