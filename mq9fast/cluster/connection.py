@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from mq9fast.cluster.log import LogError
@@ -42,6 +42,13 @@ class Access:
     user: str | None = None
     password: str | None = None
     creds: Path | None = None
+
+
+class Opened(NamedTuple):
+    """A connection that is not used yet, and what its server said of itself."""
+
+    wire: Wire
+    info: dict[str, Any]
 
 
 class Connection:
@@ -187,28 +194,32 @@ class Connection:
         servers = self._access.servers
         server = servers[self._next_server % len(servers)]
         self._next_server += 1
-        self._use(*await self._open(server))
+        self._use(await self._open(server))
+        self._connected()
 
-    async def move_to(self, server_name: str) -> bool:
-        """Connect to the server of this name instead. Returns whether it is one of the servers, and there.
-
-        What is sent meanwhile may get lost, as when a connection is lost.
-        """
+    async def open_to(self, server_name: str) -> Opened | None:
+        """Open another connection, to the server of this name, for `move`. None if it is none of the servers,
+        or not there."""
         for server in self._access.servers:
             if self._names.get(server, server_name) != server_name:
                 continue
             try:
-                wire, info = await self._open(server)
+                opened = await self._open(server)
             except CONNECT_ERRORS as error:
                 log.debug("no connection to the server %s of the log: %s", server_name, error)
                 continue
             if self._names[server] == server_name:
-                self._use(wire, info)
-                return True
-            wire.abort("")
-        return False
+                return opened
+            opened.wire.abort("")
+        return None
 
-    async def _open(self, server: str) -> tuple[Wire, dict[str, Any]]:
+    def move(self, opened: Opened) -> None:
+        """Use a connection that `open_to` returned, and close the former one. Its subscriptions end, and
+        answers to what it has sent may get lost. If the new one is lost by now, nothing changes."""
+        if not opened.wire.is_lost:
+            self._use(opened)
+
+    async def _open(self, server: str) -> Opened:
         """A new connection, and what the server said of itself. Raises one of CONNECT_ERRORS: PermissionError
         if the server refuses this client."""
         url = urlsplit(server)
@@ -234,16 +245,16 @@ class Connection:
                 raise PermissionError(str(error)) from error
             raise
         self._names[server] = str(info.get("server_name"))
-        return wire, info
+        return Opened(wire, info)
 
-    def _use(self, wire: Wire, info: dict[str, Any]) -> None:
+    def _use(self, opened: Opened) -> None:
+        wire, info = opened
         former, self._wire = self._wire, wire
         if former is not None:
             former.abort("another connection is used")
         self.server_name = str(info.get("server_name"))
         self.max_payload = int(info.get("max_payload", self.max_payload))
         self._ended.clear()
-        self._connected()
 
     def _options(self, info: dict[str, Any]) -> dict[str, Any]:
         access = self._access

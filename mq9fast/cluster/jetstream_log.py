@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator
 
 from mq9fast.cluster.appender import Appender, Found, PlaceTaken, Stored
-from mq9fast.cluster.connection import Access, Connection
+from mq9fast.cluster.connection import Access, Connection, Opened
 from mq9fast.cluster.jetstream_reader import JetStreamReader
 from mq9fast.cluster.log import Bounds, LogError, LogFull
 from mq9fast.cluster.tasks import end_tasks
@@ -44,6 +44,7 @@ class JetStreamLog:
         self._connection = Connection(access, self._connected)
         self.append = self._appender.append
         self._staying: asyncio.Task[None] | None = None
+        self._opened: Opened | None = None  # to the leader, to be used from the next append on
         self.max_record = 0
 
     async def connect(self) -> None:
@@ -92,9 +93,18 @@ class JetStreamLog:
             except LogError as error:
                 log.debug("the leader of the log is not known: %s", error)
                 leader = ""
-            if leader and leader != self._connection.server_name:
-                await self._connection.move_to(leader)
+            if leader and leader != self._connection.server_name and self._opened is None:
+                self._opened = await self._connection.open_to(leader)
+                if self._appender.unanswered_since is None:
+                    self._move()
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _move(self) -> None:
+        """Use the connection to the leader, if there is one, while no answer to an append is awaited."""
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            self._connection.move(opened)
+            self.read_again()
 
     async def _leader(self) -> str:
         """The name of the server that leads the stream, "" if it is not known. Raises LogError."""
@@ -144,6 +154,8 @@ class JetStreamLog:
     async def close(self) -> None:
         if self._staying is not None:
             await end_tasks(self._staying)
+        if self._opened is not None:
+            self._opened.wire.abort("closed")
         self._appender.close()
         await self._connection.close()
 
@@ -158,6 +170,7 @@ class JetStreamLog:
             self._connection.forget(reply)
             answer(_stored(message, 0 if expected is None else expected))
 
+        self._move()
         reply = self._connection.reply_subject(receive)
         header = b"" if expected is None else b"Nats-Expected-Last-Sequence: %d\r\n" % expected
         self._connection.publish(self._subject, record, reply=reply, header=header)

@@ -39,7 +39,10 @@ class Message(NamedTuple):
 
 
 class Wire(asyncio.Protocol):
-    """A connection. `info`: what the server said first. `received(message)` is called for each message."""
+    """A connection. `received(message)` is called for each message.
+
+    `info`: what the server said first. `is_lost`: the connection has ended.
+    """
 
     def __init__(self, received: Callable[[Message], None], lost: Callable[["Wire", str], None]) -> None:
         self._received = received
@@ -50,6 +53,7 @@ class Wire(asyncio.Protocol):
         self.info: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.pong: asyncio.Future[None] | None = None
         self.unanswered_pings = 0
+        self.is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -60,6 +64,7 @@ class Wire(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_exception(LogError(reason))
                 future.exception()
+        self.is_lost = True
         self._lost(self, reason)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:

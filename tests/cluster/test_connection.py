@@ -15,7 +15,7 @@ from tests.support.certificates import Certificates
 from tests.support.creds import make_credentials
 from tests.support.nats_server import NATS_SERVER
 from tests.support.ports import free_port, free_ports
-from tests.support.waiting import WAIT_SECONDS, wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until, wait_until_async
 
 Start = Callable[..., int]
 
@@ -135,20 +135,27 @@ def test_moving_to_another_server(start: Start) -> None:
         )
         await connection.connect()
         assert (connection.server_name, connected.qsize()) == ("s0", 1)
-        assert not await connection.move_to("s2")
-        assert (connection.server_name, connected.qsize()) == ("s0", 1)
-        assert await connection.move_to("s1")
-        assert (connection.server_name, connected.qsize()) == ("s1", 2)
+        assert await connection.open_to("s2") is None
+        opened = await connection.open_to("s1")
+        assert opened is not None and connection.server_name == "s0"
+        connection.move(opened)
+        assert connection.server_name == "s1"
         await echoes(connection)
-        assert connection._wire is not None
-        connection._wire.abort("cut")
-        await echoes_again(connection, connected)
-        await connection.close()
+        lost = await connection.open_to("s0")
+        assert lost is not None
+        lost.wire.abort("cut")
 
-    async def echoes_again(connection: Connection, connected: "asyncio.Queue[None]") -> None:
-        for _ in range(3):
+        async def is_lost() -> bool:
+            return lost.wire.is_lost
+
+        await wait_until_async(is_lost)
+        connection.move(lost)
+        assert (connection.server_name, connected.qsize()) == ("s1", 1)
+        opened.wire.abort("cut")
+        for _ in range(2):
             await asyncio.wait_for(connected.get(), WAIT_SECONDS)
         await echoes(connection)
+        await connection.close()
 
     asyncio.run(main())
 

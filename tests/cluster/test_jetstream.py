@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mq9fast.cluster import jetstream_log
+from mq9fast.cluster.appender import Stored
 from mq9fast.cluster.connection import Access
 from mq9fast.cluster.jetstream_log import JetStreamLog
 from mq9fast.cluster.log import Deposed, LogError, LogFull
@@ -132,6 +133,31 @@ def test_owner_stays_connected_to_the_leader(
                 assert connection.server_name == other
             records = await read(log, 2, end - 1)
             assert records == [(number, b"record %d" % (number - 1)) for number in range(2, end + 1)]
+
+    run(case)
+
+
+def test_no_answer_is_lost_when_the_owner_moves_to_the_leader(servers: NatsCluster, stream: str) -> None:
+    async def case() -> None:
+        async with opened(servers, stream) as log:
+            connection, tries = log._connection, 0
+            leader = await log._leader()
+            other = await connection.open_to(f"n{(int(leader[1:]) + 1) % SIZE}")
+            assert other is not None
+            connection.move(other)
+            store = log.store
+
+            def counted(record: bytes, expected: int | None, answer: Stored) -> None:
+                nonlocal tries
+                tries += 1
+                store(record, expected, answer)
+
+            log.store = counted  # type: ignore[method-assign]
+            end = await log.fence(b"fence")
+            while connection.server_name != leader:
+                end = await append(log, bytes(100_000), end)
+            await append(log, b"last", end)
+            assert tries == end + 1
 
     run(case)
 
