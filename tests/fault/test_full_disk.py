@@ -194,7 +194,8 @@ def test_concurrent_writers_lose_nothing_on_a_full_disk(broker: Broker, disk: Di
     subscriber = Subscriber(broker.port, addresses)
     for thread in (subscriber, *writers):
         thread.start()
-    wait_until(lambda: all(writer.refused for writer in writers))
+    # With a replicated log each message is written twice.
+    wait_until(lambda: all(writer.refused for writer in writers), START_SECONDS)
     disk.clear()
     before = [len(writer.acknowledged) for writer in writers]
     wait_until(
