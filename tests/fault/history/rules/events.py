@@ -1,4 +1,4 @@
-"""Who watches a mailbox is told what becomes of it, in order, and nothing else."""
+"""A client that watches a mailbox is told what becomes of it, in order, and nothing else."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def check(model: Model) -> Iterator[Violation]:
             for event in events:
                 if not _is_true(model, mailbox, event):
                     yield Violation("event", f"nothing like {event.told} can have happened", [event])
-            # Events are lost where a socket is full.
+            # A subscriber whose socket is full loses events.
             if events and not any(event.name in STATES for event in events[1:]):
                 yield from _is_complete(mailbox, watch, events)
 

@@ -1,4 +1,4 @@
-"""Each message says who sent it, and nobody else, whatever its sender wrote into `Mq9-From`."""
+"""Each message names the user who sent it, whatever the client wrote into `Mq9-From`."""
 
 from collections.abc import Iterator
 
