@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,25 +48,23 @@ def faults_together(
     faults: Mapping[str, Sequence[Inject]],
 ) -> Iterator[Together[Checked]]:
     """The faults of each test, one after the other, on one of LANES clusters. `start(n)` starts the nth."""
-    numbers = itertools.count()
-    free: queue.SimpleQueue[LocalCluster | None] = queue.SimpleQueue()
-    clusters: list[LocalCluster] = []
-    for _ in range(LANES):
-        free.put(None)
+    free: queue.SimpleQueue[int] = queue.SimpleQueue()
+    clusters: dict[int, LocalCluster] = {}
+    for number in range(LANES):
+        free.put(number)
 
     def survive(test: str) -> Checked:
-        cluster = free.get()
+        number = free.get()
         try:
-            if cluster is None:
-                cluster = start(next(numbers))
-                clusters.append(cluster)
-            return survives(cluster, test.removeprefix("test_").replace("_", "."), *faults[test])
+            if number not in clusters:
+                clusters[number] = start(number)
+            return survives(clusters[number], test.removeprefix("test_").replace("_", "."), *faults[test])
         finally:
-            free.put(cluster)
+            free.put(number)
 
     try:
         with Together(request, {test: functools.partial(survive, test) for test in faults}) as together:
             yield together
     finally:
-        for cluster in clusters:
+        for cluster in clusters.values():
             cluster.end()
