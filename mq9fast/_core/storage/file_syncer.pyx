@@ -1,7 +1,7 @@
 """Threads that fsync files; the contract is in file_syncer.pxd."""
 
 from libc.errno cimport EINTR, errno
-from posix.types cimport off_t
+from posix.stat cimport S_ISREG, fstat, struct_stat
 
 import os
 
@@ -14,9 +14,7 @@ from mq9fast._core.base.threads cimport (
 )
 
 cdef extern from "<unistd.h>" nogil:
-    int SEEK_END
     int fsync(int descriptor)
-    off_t lseek(int descriptor, off_t offset, int whence)
 
 
 MAX_FILES = MAX_SYNC_FILES
@@ -30,7 +28,11 @@ cdef void* run(void* syncer) noexcept nogil:
 
 cdef int sync_file(int descriptor) noexcept nogil:
     """Returns 0 or the error number."""
-    cdef int failure = write_out(descriptor, 0, lseek(descriptor, 0, SEEK_END))
+    cdef struct_stat status
+    cdef int failure = 0
+    # A directory has no bytes that could be written early.
+    if not fstat(descriptor, &status) and S_ISREG(status.st_mode):
+        failure = write_out(descriptor, 0, status.st_size)
     if failure:
         return failure
     while fsync(descriptor):
