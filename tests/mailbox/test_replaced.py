@@ -169,9 +169,9 @@ def test_receipts_are_there_after_a_kill(start_broker: Callable[..., Broker]) ->
     with Wire(broker.port) as wire:
         wire.create(name="log")
         wire.create(name="status", max_messages=1, discard="old", receipts_to="log")
-        for n in range(200):
+        for n in range(199):
             wire.pub(f"{MAILBOX}MSG.status", f"{n}")
-        wire.ping()
+        wire.msg("status", "199")
     broker.restart(kill=True)
     with Wire(broker.port) as wire:
         [latest] = wire.list("status")["messages"]

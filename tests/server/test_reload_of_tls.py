@@ -43,6 +43,7 @@ def test_tls_of_the_websocket_port_on_and_off(
     broker = ConfiguredBroker(start_broker, tmp_path / "mq9.toml", "", "--ws-port", "0")
     port, context = broker.broker.ws_port, certificates.client_context()
     with WebWire(port) as before:
+        before.ping()
         for own in (tls(certificates, "ws_tls"), tls(certificates)):
             broker.reload(own)
             assert next_info(before)["tls_required"] is True
