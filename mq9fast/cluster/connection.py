@@ -27,7 +27,8 @@ PING_SECONDS = 0.5
 MAX_UNANSWERED_PINGS = 3
 DEFAULT_PORT = 4222
 INBOX_SID = b"1"
-# Of a server that is not there, or whose answer is not that of a NATS server. A PermissionError is one.
+# What `_open` raises if a server is not there, or does not answer as a NATS server does.
+# A PermissionError is an OSError.
 CONNECT_ERRORS = (OSError, LogError, asyncio.TimeoutError, ValueError)
 _CREDS = re.compile(r"-----BEGIN [^-]+-----\s*(\S+)\s*-+END", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""A cluster that several modules share, whose tests leave it whole, and what a fault of a cluster did."""
+"""A cluster for tests that do it no lasting harm, and the results of faults in other clusters."""
 
 from collections.abc import Iterator
 

@@ -51,7 +51,8 @@ def test_another_server_leads_the_bucket_of_the_owner(cluster: LocalCluster) -> 
 
     def was_moved() -> bool:
         move_bucket_to(cluster, owner)
-        time.sleep(1)
+        # The owner looks again after this time.
+        time.sleep(bucket_leader.LOOK_SECONDS)
         return log.read_text().count(line) > before
 
     wait_until(was_moved, START_SECONDS)

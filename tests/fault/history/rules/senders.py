@@ -1,4 +1,4 @@
-"""Each message names the user who sent it, whatever the client wrote into `Mq9-From`."""
+"""`Mq9-From` of each message is the name of the user that sent it, also if the client wrote another name."""
 
 from collections.abc import Iterator
 
